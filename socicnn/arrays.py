@@ -1,0 +1,70 @@
+"""Plain float64 arrays from whatever a user holds: torch tensors, NumPy arrays, lists, SciPy sparse matrices."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from socicnn.errors import ModelError
+
+Array: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+Matrix: TypeAlias = Array | sparse.csr_array
+
+
+def as_float64(values: Any) -> Array:
+    """Return a float64 NumPy array; floats of lower precision are lifted exactly, and a tensor is detached first.
+
+    >>> as_float64([1, 2]).dtype
+    dtype('float64')
+    """
+    if hasattr(values, "detach"):  # a torch tensor, recognised without importing torch
+        values = values.detach().cpu().resolve_neg().numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
+def as_matrix(values: Any) -> Matrix:
+    """Return a float64 matrix: SciPy sparse input becomes `csr_array`, everything else a dense array."""
+    if sparse.issparse(values):
+        matrix = sparse.csr_array(values, dtype=np.float64)
+        matrix.sum_duplicates()
+        return matrix
+    return as_float64(values)
+
+
+def entries(matrix: Matrix) -> Array:
+    """Return the stored entries of a dense or sparse matrix, flat."""
+    return cast(Array, matrix.data) if isinstance(matrix, sparse.csr_array) else matrix.reshape(-1)
+
+
+def transform(matrix: Matrix, points: Array) -> Array:
+    """Return `points @ matrix.T`, the image of each row of `points` (shape `(*batch, columns)`), dense."""
+    if isinstance(matrix, sparse.csr_array):
+        if points.ndim == 1:
+            return cast(Array, matrix @ points)
+        return cast(Array, np.ascontiguousarray((matrix @ points.T).T))
+    return points @ matrix.T
+
+
+def as_points(points: Any, shape: tuple[int, ...], name: str = "x") -> Array:
+    """Return points as a float64 array of shape `(count, prod(shape))`.
+
+    `points` has shape `(*batch, *shape)` or, flattened, `(*batch, prod(shape))`; a single point counts as a batch of one.
+
+    Raises:
+        ModelError: the trailing shape does not fit, or an entry is not finite.
+    """
+    array = as_float64(points)
+    size = int(np.prod(shape, dtype=np.int64))
+    fits: Callable[[tuple[int, ...]], bool] = lambda tail: array.ndim >= len(tail) and array.shape[-len(tail) :] == tail  # noqa: E731 (a named one-liner reads better here)
+    if not (fits(shape) or fits((size,))):
+        expected = f"(*batch, {', '.join(map(str, shape))})"
+        raise ModelError(f"{name} must have shape {expected}; received shape {array.shape}")
+    array = array.reshape(-1, size)
+    bad = int(np.count_nonzero(~np.isfinite(array)))
+    if bad:
+        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+        raise ModelError(f"{name} has {bad} non-finite entries, the first in row {row}; remove or replace them")
+    return array

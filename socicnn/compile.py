@@ -1,0 +1,165 @@
+"""From a frozen network to its value-function program, and to the witness that proves a value.
+
+The forward pass is a primal point v of the program, the backward pass a dual point y; together they prove f(x).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from scipy import sparse
+
+from socicnn.arrays import Array, transform
+from socicnn.conic.builder import Builder
+from socicnn.conic.program import ValueProgram
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Norm, Quadratic
+
+
+@runtime_checkable
+class Freezable(Protocol):
+    """Anything that gives a `FrozenNet`: the networks of `socicnn.nn`, and `FrozenNet` itself."""
+
+    def freeze(self, context: Any = None) -> FrozenNet:
+        """Return the network at this context as float64 arrays."""
+        ...
+
+
+def frozen(model_or_net: Freezable, context: Any = None) -> FrozenNet:
+    """Return `model_or_net` as a FrozenNet at `context`.
+
+    Raises:
+        ModelError: it has no `freeze`, or its weights cannot be exported.
+    """
+    if not isinstance(model_or_net, Freezable):
+        raise ModelError(f"expected a socicnn network or a FrozenNet; received {type(model_or_net).__name__}")
+    return model_or_net.freeze() if context is None else model_or_net.freeze(context)
+
+
+def value_program(model_or_net: Freezable, context: Any = None) -> ValueProgram:
+    """Return the conic program whose optimal value at x is f(x).
+
+    Args:
+        model_or_net: a network, or a FrozenNet.
+        context: context theta of shape `(p,)`, or `(contexts, p)` for a stack that shares A and B.
+
+    Raises:
+        ModelError: the network is not second-order-cone representable, or has negative hidden weights.
+
+    >>> from socicnn.frozen import FrozenNet, Layer, Output
+    >>> net = FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0]))
+    >>> value_program(net).row_names
+    ['relu1[0]', 'nonnegative1[0]']
+    """
+    return compile_net(frozen(model_or_net, context)).program
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """A primal and a dual point of the program at each x, and the scales k of the quadratics that they belong to.
+
+    Args:
+        v: primal points, shape `(count, variables)`.
+        y: dual points, shape `(count, m)`.
+        k: scales, shape `(count, quadratics)`.
+    """
+
+    v: Array
+    y: Array
+    k: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A frozen network beside its program.
+
+    Args:
+        net: the network.
+        program: its value function, quadratics in the plain lift (k = 1).
+        quadratics: the branches kept (beta > 0 in some context).
+        norms: the branches kept (gamma > 0 in some context).
+    """
+
+    net: FrozenNet
+    program: ValueProgram
+    quadratics: tuple[Quadratic, ...]
+    norms: tuple[Norm, ...]
+
+    def witness(self, x: Array) -> Witness:
+        """Return the closed-form primal and dual points: one forward and one backward pass, no solver.
+
+        At a kink (a = 0, or a norm at zero) lambda = 0 and u = 0 are chosen; every valid choice would do.
+
+        Args:
+            x: points of shape `(count, n)`; with stacked contexts, row i belongs to context i.
+        """
+        count = len(x)
+        primal: list[Array] = []
+        z: Array | None = None
+        active: list[Array] = []
+        for layer in self.net.layers:
+            a = np.broadcast_to(layer.b, (count, layer.b.shape[-1]))
+            if layer.U is not None:
+                a = a + transform(layer.U, x)
+            if layer.W is not None and z is not None:
+                a = a + transform(layer.W, z)
+            z = np.maximum(a, 0.0)
+            primal.append(z)
+            active.append(a > 0)
+        dual: list[Array] = []
+        bound = np.broadcast_to(self.net.output.w, (count, self.net.output.w.shape[-1]))  # w, then W_{k+1}' lambda_{k+1}
+        for layer, on in zip(reversed(self.net.layers), reversed(active), strict=True):
+            multiplier = np.where(on, bound, 0.0)
+            dual[:0] = [multiplier, bound - multiplier]
+            if layer.W is not None:
+                bound = transform(layer.W.T if isinstance(layer.W, np.ndarray) else layer.W.T.tocsr(), multiplier)
+        k = self.program.scales(x)
+        for m, quad in enumerate(self.quadratics):
+            p = transform(quad.A, x) + quad.e
+            scale, beta = k[:, m : m + 1], np.broadcast_to(quad.beta, (count,))[:, None]
+            square = (p**2).sum(axis=-1, keepdims=True) / scale
+            primal.append(square)
+            dual += [beta * (scale + square), beta * (scale - square), -2.0 * beta * p]
+        for norm in self.norms:
+            u = transform(norm.C, x) + norm.d
+            groups = u.reshape(count, -1, norm.group or u.shape[-1])
+            length = np.linalg.norm(groups, axis=-1, keepdims=True)
+            primal.append(length[..., 0])
+            unit = np.divide(groups, length, out=np.zeros_like(groups), where=length > 0)
+            gamma = np.broadcast_to(norm.gamma, (count,))[:, None, None]
+            cone = np.concatenate([np.broadcast_to(gamma, length.shape), -gamma * unit], axis=-1)
+            dual.append(cone.reshape(count, -1))
+        join = lambda parts: np.concatenate(parts, axis=-1) if parts else np.zeros((count, 0))  # noqa: E731
+        return Witness(join(primal), join(dual), k)
+
+
+def compile_net(net: FrozenNet) -> Compiled:
+    """Assemble the program of a network; a branch with beta = 0 or gamma = 0 is left out.
+
+    Rows, in order: relu_k and nonnegative_k of each layer, the cones of the quadratics, the cones of the norms.
+    """
+    build = Builder(net.in_features, net.contexts)
+    previous = None
+    for k, layer in enumerate(net.layers, start=1):
+        h = layer.b.shape[-1]
+        z = build.columns(f"z{k}", "activation", h)
+        identity = sparse.eye_array(h, format="csr")
+        entries = [(z, -identity)]
+        if layer.W is not None and previous is not None:
+            entries.append((previous, sparse.csr_array(layer.W)))
+        U = None if layer.U is None else -sparse.csr_array(layer.U)
+        build.nonnegative(f"relu{k}", "relu", entries, U, -layer.b)  # z_k - W_k z_{k-1} >= U_k x + b_k
+        build.nonnegative(f"nonnegative{k}", "nonnegative", [(z, -identity)], None, np.zeros(h))
+        previous = z
+    if previous is not None:
+        build.cost(previous, net.output.w)
+    build.affine(net.output.v, net.output.c)
+    quadratics = tuple(branch for branch in net.quadratics if np.any(branch.beta))
+    norms = tuple(branch for branch in net.norms if np.any(branch.gamma))
+    for m, quad in enumerate(quadratics, start=1):
+        build.quadratic(f"quadratic{m}", quad.beta, sparse.csr_array(quad.A), quad.e)
+    for r, norm in enumerate(norms, start=1):
+        build.norm(f"norm{r}", norm.gamma, sparse.csr_array(norm.C), norm.d, norm.group or norm.C.shape[0])
+    return Compiled(net, build.program(), quadratics, norms)

@@ -1,0 +1,124 @@
+"""Assembles a value-function program block by block, without a loop over rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from socicnn.arrays import Array
+from socicnn.conic.cones import Cones
+from socicnn.conic.program import Block, Lifts, ValueProgram
+
+
+class Builder:
+    """Collects columns, rows and costs, then gives the program; inequalities are to be added before cones.
+
+    Args:
+        in_features: length n of x.
+        contexts: length of the leading axis of stacked vectors, or None.
+    """
+
+    def __init__(self, in_features: int, contexts: int | None = None) -> None:
+        self._n = in_features
+        self._batch = () if contexts is None else (contexts,)
+        self._columns: list[Block] = []
+        self._rows: list[Block] = []
+        self._A: list[tuple[Any, Any, Any]] = []
+        self._B: list[Any] = []
+        self._b: list[Array] = []
+        self._q: dict[int, Array] = {}
+        self._d = np.zeros((*self._batch, in_features))
+        self._r = np.zeros(self._batch)
+        self._inequalities = 0
+        self._cones: list[int] = []
+        self._lifts: list[tuple[int, int, int]] = []
+
+    def columns(self, name: str, kind: str, size: int) -> Block:
+        """Add `size` variables."""
+        start = self._columns[-1].stop if self._columns else 0
+        self._columns.append(Block(name, kind, start, start + size))
+        return self._columns[-1]
+
+    def cost(self, block: Block, q: Any) -> None:
+        """Set the cost of a block of variables."""
+        self._q[block.start] = np.broadcast_to(np.asarray(q, dtype=float), (*self._batch, block.stop - block.start))
+
+    def affine(self, d: Any, r: Any) -> None:
+        """Set the part d'x + r of the objective."""
+        self._d = np.array(np.broadcast_to(d, (*self._batch, self._n)))
+        self._r = np.array(np.broadcast_to(r, self._batch))
+
+    def _add_rows(self, name: str, kind: str, size: int, entries: list[Any], B: Any, b: Any) -> Block:
+        start = self._rows[-1].stop if self._rows else 0
+        self._rows.append(Block(name, kind, start, start + size))
+        for block, matrix in entries:
+            coo = matrix.tocoo()
+            self._A.append((coo.row + start, coo.col + block.start, coo.data))
+        self._B.append(sparse.csr_array((size, self._n)) if B is None else B)
+        self._b.append(np.broadcast_to(b, (*self._batch, size)))
+        return self._rows[-1]
+
+    def nonnegative(self, name: str, kind: str, entries: list[tuple[Block, Any]], B: Any, b: Array) -> None:
+        """Add rows sum_i M_i v_i + s = b + B x with s >= 0."""
+        assert not self._cones, "inequalities come before cones"
+        block = self._add_rows(name, kind, b.shape[-1], entries, B, b)
+        self._inequalities += block.stop - block.start
+
+    def quadratic(self, name: str, beta: Any, A: Any, e: Array | None) -> None:
+        """Add the cost beta t with t >= ||A x + e||^2, as ((t + 1)/2, (t - 1)/2, A x + e) in SOC."""
+        rows = A.shape[0]
+        t = self.columns(f"t_{name}", "square", 1)
+        self.cost(t, np.asarray(beta)[..., None])
+        half = sparse.csr_array(([-0.5, -0.5], ([0, 1], [0, 0])), shape=(rows + 2, 1))
+        offset = np.zeros((*self._batch, rows + 2))
+        offset[..., 0], offset[..., 1], offset[..., 2:] = 0.5, -0.5, 0.0 if e is None else e
+        B = sparse.vstack([sparse.csr_array((2, self._n)), A], format="csr")
+        block = self._add_rows(name, "quadratic", rows + 2, [(t, half)], B, offset)
+        self._lifts.append((t.start, block.start, rows + 2))
+        self._cones.append(rows + 2)
+
+    def norm(self, name: str, gamma: Any, C: Any, d: Array | None, group: int) -> None:
+        """Add the cost gamma sum_g s_g with s_g >= ||C_g x + d_g||, groups of `group` consecutive rows."""
+        count = C.shape[0] // group
+        length = self.columns(f"s_{name}", "length", count)
+        self.cost(length, np.broadcast_to(np.asarray(gamma)[..., None], (*self._batch, count)))
+        heads = np.arange(count) * (group + 1)
+        size = count * (group + 1)
+        minus = sparse.csr_array((-np.ones(count), (heads, np.arange(count))), shape=(size, count))
+        body = np.delete(np.arange(size), heads)
+        coo = C.tocoo()
+        B = sparse.csr_array((coo.data, (body[coo.row], coo.col)), shape=(size, self._n))
+        offset = np.zeros((*self._batch, size))
+        if d is not None:
+            offset[..., body] = d
+        self._add_rows(name, "norm", size, [(length, minus)], B, offset)
+        self._cones += [group + 1] * count
+
+    def program(self) -> ValueProgram:
+        """Return the assembled program."""
+        m = self._rows[-1].stop if self._rows else 0
+        variables = self._columns[-1].stop if self._columns else 0
+        q = np.zeros((*self._batch, variables))
+        for start, cost in self._q.items():
+            q[..., start : start + cost.shape[-1]] = cost
+        join = lambda index, kind: np.concatenate([part[index] for part in self._A]).astype(kind)  # noqa: E731
+        A = (
+            sparse.csc_array((join(2, float), (join(0, np.int64), join(1, np.int64))), shape=(m, variables))
+            if self._A
+            else sparse.csc_array((m, variables))
+        )
+        lifts = np.asarray(self._lifts, dtype=np.int64).reshape(-1, 3)
+        return ValueProgram(
+            A=A,
+            B=sparse.csr_array(sparse.vstack(self._B)) if self._B else sparse.csr_array((0, self._n)),
+            b=np.concatenate(self._b, axis=-1) if self._b else np.zeros((*self._batch, 0)),
+            q=q,
+            d=self._d,
+            r=self._r,
+            cones=Cones(0, self._inequalities, tuple(self._cones)),
+            columns=tuple(self._columns),
+            rows=tuple(self._rows),
+            lifts=Lifts(lifts[:, 0], lifts[:, 1], lifts[:, 2]),
+        )

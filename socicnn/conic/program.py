@@ -1,0 +1,327 @@
+"""Conic programs as arrays: the value function of a network, and its two instances `at(x)` and `free(rows)`.
+
+    f(x) = min_v  q'v + d'x + r     s.t.   A v + s = b + B x,   s in K
+    dual:  max_y  -(b + B x)'y + d'x + r     s.t.   A'y + q = 0,   y in K*
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from socicnn.arrays import Array, IntArray
+from socicnn.conic.cones import Cones
+from socicnn.errors import ProgramError
+
+if TYPE_CHECKING:
+    from socicnn.conic.solution import Solution
+    from socicnn.conic.solvers.base import Prepared, Solver
+
+
+@dataclass(frozen=True)
+class Block:
+    """A named run of consecutive rows or columns.
+
+    Args:
+        name: for instance `relu2`, `z2`, `quadratic1`, `norm1`.
+        kind: the family it belongs to. Rows: `equality`, `relu`, `nonnegative`, `quadratic`, `norm`, `set`;
+            columns: `input`, `activation`, `square`, `length`.
+        start: first index.
+        stop: one past the last index.
+    """
+
+    name: str
+    kind: str
+    start: int
+    stop: int
+
+    def names(self) -> list[str]:
+        """Return a readable name for each index, `relu2[0]`, `relu2[1]`, ..."""
+        return [f"{self.name}[{index}]" for index in range(self.stop - self.start)]
+
+    def shifted(self, by: int) -> Block:
+        """Return the same block `by` places further on."""
+        return replace(self, start=self.start + by, stop=self.stop + by)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Linear and conic constraints on x alone: G x + s = h, s in K.
+
+    Args:
+        G: matrix of shape `(rows, n)`.
+        h: vector of shape `(rows,)`.
+        cones: the cone K of the rows.
+    """
+
+    G: sparse.csr_array
+    h: Array
+    cones: Cones
+
+    def __post_init__(self) -> None:
+        if self.G.shape[0] != self.cones.rows or self.h.shape != (self.cones.rows,):
+            raise ProgramError(
+                f"rows must agree: G has shape {self.G.shape}, h {self.h.shape}, the cones {self.cones.rows} rows"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class ConicProgram:
+    """min_v c'v + offset  s.t.  A v + s = b, s in K; x already substituted or among the variables.
+
+    Args:
+        A: matrix of shape `(m, variables)`.
+        b: right-hand side, shape `(m,)`.
+        c: cost, shape `(variables,)`.
+        offset: constant added to the value.
+        cones: cone K of the rows.
+        columns: named blocks of the variables.
+        rows: named blocks of the rows.
+    """
+
+    A: sparse.csc_array
+    b: Array
+    c: Array
+    offset: float
+    cones: Cones
+    columns: tuple[Block, ...] = ()
+    rows: tuple[Block, ...] = ()
+
+    def solve(self, solver: str | Solver = "clarabel", **settings: Any) -> Solution:
+        """Solve once with the solver of that name (or a `Solver`); settings go to the solver as they are.
+
+        Raises:
+            MissingExtra: the solver is not installed.
+            SolverError: the solver cannot take this kind of program (HiGHS and cones).
+        """
+        from socicnn.conic.solvers import make
+
+        return make(solver, **settings).prepare(self).solve()
+
+
+def _no_indices() -> IntArray:
+    return np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Lifts:
+    """Where the rotated cones of the quadratics sit: t >= ||p||^2 as ((t + 1)/2, (t - 1)/2, p) in SOC.
+
+    Args:
+        columns: column of t, one a quadratic.
+        heads: row of the cone's head; the next row is its second entry, the rows of p follow.
+        sizes: rows of the cone, two more than p has.
+    """
+
+    columns: IntArray = field(default_factory=_no_indices)
+    heads: IntArray = field(default_factory=_no_indices)
+    sizes: IntArray = field(default_factory=_no_indices)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
+@dataclass(frozen=True, eq=False)
+class ValueProgram:
+    """The value function of a network: f(x) = min_v q'v + d'x + r  s.t.  A v + s = b + B x, s in K.
+
+    `b`, `q`, `d` and `r` may carry one leading axis, one row a context (`contexts` is its length): A and B do not
+    depend on the context. `program[i]` is the program of context i.
+
+    Args:
+        A: matrix of shape `(m, variables)`.
+        B: matrix of shape `(m, n)`.
+        b: vector of shape `(m,)` or `(contexts, m)`.
+        q: cost of shape `(variables,)` or `(contexts, variables)`.
+        d: shape `(n,)` or `(contexts, n)`.
+        r: shape `()` or `(contexts,)`.
+        cones: cone K of the rows.
+        columns: named blocks of the variables.
+        rows: named blocks of the rows.
+        lifts: places of the quadratics' cones, which `at` rescales.
+    """
+
+    A: sparse.csc_array
+    B: sparse.csr_array
+    b: Array
+    q: Array
+    d: Array
+    r: Array
+    cones: Cones
+    columns: tuple[Block, ...] = ()
+    rows: tuple[Block, ...] = ()
+    lifts: Lifts = field(default_factory=Lifts)
+
+    def __post_init__(self) -> None:
+        m, variables = self.A.shape
+        n = self.B.shape[1]
+        found = (self.cones.rows, self.B.shape[0], self.b.shape[-1], self.q.shape[-1], self.d.shape[-1])
+        if found != (m, m, m, variables, n):
+            raise ProgramError(
+                f"program shapes disagree: A {self.A.shape}, B {self.B.shape}, b {self.b.shape}, q {self.q.shape}, "
+                f"d {self.d.shape}, cones {self.cones.rows} rows"
+            )
+
+    @property
+    def in_features(self) -> int:
+        """Length n of x."""
+        return int(self.B.shape[1])
+
+    @property
+    def contexts(self) -> int | None:
+        """Number of stacked contexts, or None for a single program."""
+        return None if self.b.ndim == 1 else len(self.b)
+
+    def __getitem__(self, index: int) -> ValueProgram:
+        if self.contexts is None:
+            raise ProgramError("this program has one context; index it only when several contexts were compiled")
+        return replace(self, b=self.b[index], q=self.q[index], d=self.d[index], r=self.r[index])
+
+    @property
+    def row_names(self) -> list[str]:
+        """One readable name a row."""
+        return [name for block in self.rows for name in block.names()]
+
+    @property
+    def column_names(self) -> list[str]:
+        """One readable name a variable."""
+        return [name for block in self.columns for name in block.names()]
+
+    def _single(self, use: str) -> None:
+        if self.contexts is not None:
+            raise ProgramError(f"{use} needs one context, this program stacks {self.contexts}; choose one: program[i]")
+
+    def scales(self, x: Array) -> Array:
+        """Return the power of two nearest to ||p||_2 of each quadratic at each x (1 where p = 0).
+
+        Args:
+            x: points of shape `(*batch, n)`.
+
+        Returns:
+            Scales k of shape `(*batch, quadratics)`.
+        """
+        if not len(self.lifts):
+            return np.ones((*x.shape[:-1], 0))
+        starts, sizes = self.lifts.heads + 2, self.lifts.sizes - 2
+        picked = np.repeat(starts - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes) + np.arange(int(sizes.sum()))
+        p = x @ self.B[picked].T + self.b[..., picked]
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        largest = np.zeros((*p.shape[:-1], len(sizes)))  # scaled before squaring: no overflow, no underflow
+        np.maximum.at(largest, (..., owner), np.abs(p))
+        unit = np.divide(p, largest[..., owner], out=np.zeros_like(p), where=largest[..., owner] > 0)
+        squares = np.zeros_like(largest)
+        np.add.at(squares, (..., owner), unit**2)
+        length = largest * np.sqrt(squares)
+        exponent = np.round(np.log2(length, out=np.zeros_like(length), where=length > 0))
+        return np.exp2(np.clip(exponent, -500, 500))
+
+    def rescaled(self, k: Array) -> ValueProgram:
+        """Return the program with t = k t' in every quadratic: the balanced lift ((t' + k)/2, (t' - k)/2, p) in SOC.
+
+        The same value for every k > 0, exactly so when k is a power of two.
+
+        Args:
+            k: scales of shape `(quadratics,)`.
+        """
+        self._single("rescaled(k)")
+        heads, columns = self.lifts.heads, self.lifts.columns
+        q, b = self.q.copy(), self.b.copy()
+        q[columns] *= k
+        b[heads] *= k
+        b[heads + 1] *= k
+        factor = np.ones(self.A.shape[1])
+        factor[columns] = k
+        A = self.A.tocoo()
+        own = np.zeros(self.A.shape[0], dtype=bool)
+        own[heads] = own[heads + 1] = True  # a lift's own rows keep -1/2; only where t enters other rows does A change
+        data = np.where(own[A.row], A.data, A.data * factor[A.col])
+        return replace(self, A=sparse.csc_array((data, (A.row, A.col)), shape=A.shape), q=q, b=b)
+
+    def at(self, x: Any, *, balanced: bool = True) -> ConicProgram:
+        """Substitute x: only the right-hand side moves (and, balanced, the scale k of each quadratic).
+
+        Args:
+            x: one point of shape `(n,)`.
+            balanced: choose k near ||p|| for each quadratic, which keeps solvers accurate at large inputs.
+        """
+        from socicnn.arrays import as_points
+
+        self._single("at(x)")
+        point = as_points(x, (self.in_features,))
+        if len(point) != 1:
+            raise ProgramError(f"at(x) takes one point; received {len(point)}")
+        program = self.rescaled(self.scales(point[0])) if balanced and len(self.lifts) else self
+        return ConicProgram(
+            A=program.A,
+            b=program.b + program.B @ point[0],
+            c=program.q,
+            offset=float(program.d @ point[0] + program.r),
+            cones=program.cones,
+            columns=program.columns,
+            rows=program.rows,
+        )
+
+    def free(self, rows: Rows | None = None, *, scales: Array | None = None) -> ConicProgram:
+        """Return min over (x, v): the columns are [x | v], the rows those of the network and of the feasible set.
+
+        Args:
+            rows: constraints on x, for instance `feasible_set.rows()`; None leaves x free.
+            scales: scales k of the quadratics, shape `(quadratics,)`; the plain lift where None.
+        """
+        self._single("free(rows)")
+        n = self.in_features
+        if rows is None:
+            rows = Rows(sparse.csr_array((0, n)), np.zeros(0), Cones())
+        if rows.G.shape[1] != n:
+            raise ProgramError(f"the set constrains {rows.G.shape[1]} variables, the network has {n} inputs")
+        program = self if scales is None else self.rescaled(scales)
+        own, other = program.cones, rows.cones
+        network = sparse.hstack([-program.B, program.A], format="csr")
+        outside = sparse.hstack([rows.G, sparse.csr_array((rows.G.shape[0], program.A.shape[1]))], format="csr")
+        stacked = sparse.vstack([network, outside], format="csr")
+        # The cone order is fixed, so the rows of both parts interleave: equalities, then inequalities, then cones.
+        first, second = np.arange(own.rows), own.rows + np.arange(other.rows)
+        cuts = (own.zero, own.zero + own.nonnegative), (other.zero, other.zero + other.nonnegative)
+        parts = [
+            part
+            for mine, theirs in zip(np.split(first, cuts[0]), np.split(second, cuts[1]), strict=True)
+            for part in (mine, theirs)
+        ]
+        order = np.concatenate(parts)
+        position = np.empty_like(order)
+        position[order] = np.arange(len(order))
+        blocks = [
+            replace(block, start=int(position[block.start]), stop=int(position[block.start]) + block.stop - block.start)
+            for block in program.rows
+            if block.stop > block.start
+        ]
+        start = 0
+        for index, kind in enumerate(("equality", "inequality", "cone")):
+            start += len(parts[2 * index])
+            size = len(parts[2 * index + 1])
+            if size:
+                blocks.append(Block(f"set_{kind}", "set", start, start + size))
+            start += size
+        return ConicProgram(
+            A=sparse.csc_array(stacked[order]),
+            b=np.concatenate([program.b, rows.h])[order],
+            c=np.concatenate([program.d, program.q]),
+            offset=float(program.r),
+            cones=Cones(
+                own.zero + other.zero, own.nonnegative + other.nonnegative, own.second_order + other.second_order
+            ),
+            columns=(Block("x", "input", 0, n), *(block.shifted(n) for block in program.columns)),
+            rows=tuple(sorted(blocks, key=lambda block: block.start)),
+        )
+
+    def prepare(self, solver: str | Solver = "clarabel", **settings: Any) -> Prepared:
+        """Set a solver up once for this A; `prepared.solve(b, c, offset)` then moves the right-hand side and cost only.
+
+        `program.at(x)` gives the vectors of another x; `PreparedValue.solve_at(x)` does both.
+        """
+        from socicnn.conic.solvers import make
+
+        return make(solver, **settings).prepare(self.at(np.zeros(self.in_features), balanced=False))

@@ -1,0 +1,32 @@
+"""What a solver returned, in the words of the program that it solved."""
+
+from dataclasses import dataclass
+
+from socicnn.arrays import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A solver's answer to min c'v + offset s.t. A v + s = b, s in K.
+
+    A solver's word is not a proof: `value` is its objective, not a bound.
+
+    Args:
+        v: primal variables, shape `(variables,)`; NaN where there are none.
+        s: slacks b - A v, shape `(m,)`.
+        y: dual variables in K*, with A'y + c = 0 up to the solver's tolerance, shape `(m,)`.
+        value: c'v + offset.
+        ok: whether the solver reports an optimal solution.
+        status: one sentence about how the solver ended.
+        seconds: time inside the solver.
+        solver: its name.
+    """
+
+    v: Array
+    s: Array
+    y: Array
+    value: float
+    ok: bool
+    status: str
+    seconds: float
+    solver: str

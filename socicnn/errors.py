@@ -1,0 +1,21 @@
+"""The errors that socicnn raises on purpose; each message names what was wrong, what was received and the mend."""
+
+
+class SocicnnError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class ModelError(SocicnnError, ValueError):
+    """A network, or an argument given to it, that cannot be used as it is."""
+
+
+class ProgramError(SocicnnError, ValueError):
+    """A conic program, a feasible set or a point that cannot be used as it is."""
+
+
+class SolverError(SocicnnError, RuntimeError):
+    """A solver that stopped without a usable solution."""
+
+
+class MissingExtra(SocicnnError, ImportError):
+    """An optional package that is not installed; the message says what to install."""

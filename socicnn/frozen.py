@@ -1,0 +1,285 @@
+"""Frozen networks: a SOC-ICNN as plain float64 arrays, whatever trained it.
+
+    a_k = W_k z_{k-1} + U_k x + b_k,   z_k = relu(a_k),   W_k >= 0
+    f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+
+from socicnn.arrays import Array, Matrix, as_float64, as_matrix, as_points, entries, transform
+from socicnn.errors import ModelError
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One ReLU layer z = relu(W z_previous + U x + b).
+
+    Args:
+        W: hidden weight, entrywise >= 0, shape `(h, h_previous)`, dense or SciPy sparse; None in the first layer.
+        U: input weight, shape `(h, n)`, dense or sparse; None where there is no passthrough.
+        b: bias, shape `(h,)`, or `(contexts, h)`.
+    """
+
+    W: Matrix | None
+    U: Matrix | None
+    b: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """The affine read-out w'z_L + v'x + c.
+
+    Args:
+        w: entrywise >= 0, shape `(h_L,)`, empty where there is no hidden layer, or `(contexts, h_L)`.
+        v: shape `(n,)` or `(contexts, n)`.
+        c: a number, or shape `(contexts,)`.
+    """
+
+    w: Array
+    v: Array
+    c: Array | float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """The branch beta ||A x + e||^2.
+
+    Args:
+        beta: >= 0, a number or shape `(contexts,)`.
+        A: shape `(rows, n)`, dense or sparse.
+        e: shape `(rows,)` or `(contexts, rows)`; zero where None.
+    """
+
+    beta: Array | float
+    A: Matrix
+    e: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Norm:
+    """The branch gamma ||C x + d||_2, or gamma times the sum of the norms of consecutive groups of rows.
+
+    Args:
+        gamma: >= 0, a number or shape `(contexts,)`.
+        C: shape `(rows, n)`, dense or sparse.
+        d: shape `(rows,)` or `(contexts, rows)`; zero where None.
+        group: rows of each group (one second-order cone a group); all rows together where None.
+    """
+
+    gamma: Array | float
+    C: Matrix
+    d: Array | None = None
+    group: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenNet:
+    """A convex network as float64 arrays, checked when it is made.
+
+    Vectors (b, w, v, c, e, d, beta, gamma) may carry one leading axis, one row a context; matrices may not. `net[i]`
+    is the network of context i.
+
+    Args:
+        layers: ReLU layers, first to last; empty for no hidden layer.
+        output: the read-out.
+        quadratics: quadratic branches.
+        norms: Euclidean-norm branches.
+        input_shape: shape of x, when x is an image or a sequence; `(n,)` where None.
+
+    Raises:
+        ModelError: a negative W, w, beta or gamma, a non-finite entry, or shapes that do not agree; the message names
+            the array, the count, the worst value and the mend.
+
+    >>> net = FrozenNet(layers=[Layer(None, [[1.0]], [0.0])], output=Output([2.0], [1.0]))
+    >>> net([[3.0], [-3.0]])
+    array([ 9., -3.])
+    """
+
+    layers: tuple[Layer, ...] | list[Layer]
+    output: Output
+    quadratics: tuple[Quadratic, ...] | list[Quadratic] = ()
+    norms: tuple[Norm, ...] | list[Norm] = ()
+    input_shape: tuple[int, ...] | None = None
+    contexts: int | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        clean = _Checker()
+        v = clean.vector("output weight v", self.output.v, None)
+        n = clean.n = v.shape[-1]
+        layers: list[Layer] = []
+        width: int | None = None
+        for k, layer in enumerate(self.layers, start=1):
+            b = clean.vector(f"bias b of layer {k}", layer.b, None)
+            h = b.shape[-1]
+            if h == 0:
+                raise ModelError(f"layer {k} has no units; leave the layer out instead")
+            if (layer.W is None) != (width is None):
+                what = "must be None in the first layer" if width is None else "is missing"
+                raise ModelError(f"hidden weight W of layer {k} {what}; received {type(layer.W).__name__}")
+            W = U = None
+            if layer.W is not None:
+                W = clean.matrix(f"hidden weight W of layer {k}", layer.W, (h, width), sign=True)
+            if layer.U is not None:
+                U = clean.matrix(f"input weight U of layer {k}", layer.U, (h, n))
+            layers.append(Layer(W, U, b))
+            width = h
+        w = clean.vector("output weight w", self.output.w, width or 0, sign=True)
+        c = clean.vector("output offset c", self.output.c, ())
+        quadratics = []
+        for m, quad in enumerate(self.quadratics, start=1):
+            A = clean.matrix(f"matrix A of quadratic branch {m}", quad.A, (None, n))
+            e = np.zeros(A.shape[0]) if quad.e is None else quad.e
+            quadratics.append(
+                Quadratic(
+                    clean.vector(f"weight beta of quadratic branch {m}", quad.beta, (), sign=True),
+                    A,
+                    clean.vector(f"offset e of quadratic branch {m}", e, A.shape[0]),
+                )
+            )
+        norms = []
+        for r, norm in enumerate(self.norms, start=1):
+            C = clean.matrix(f"matrix C of norm branch {r}", norm.C, (None, n))
+            d = np.zeros(C.shape[0]) if norm.d is None else norm.d
+            if norm.group is not None and (norm.group < 1 or C.shape[0] % norm.group):
+                raise ModelError(f"norm branch {r} has {C.shape[0]} rows, which groups of {norm.group} do not divide")
+            norms.append(
+                Norm(
+                    clean.vector(f"weight gamma of norm branch {r}", norm.gamma, (), sign=True),
+                    C,
+                    clean.vector(f"offset d of norm branch {r}", d, C.shape[0]),
+                    norm.group,
+                )
+            )
+        shape = (n,) if self.input_shape is None else tuple(int(size) for size in self.input_shape)
+        if int(np.prod(shape, dtype=np.int64)) != n:
+            raise ModelError(f"input_shape {shape} does not hold the {n} inputs of the network")
+        for name, value in (
+            ("layers", tuple(layers)),
+            ("output", Output(w, v, c)),
+            ("quadratics", tuple(quadratics)),
+            ("norms", tuple(norms)),
+            ("input_shape", shape),
+            ("contexts", clean.contexts),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def in_features(self) -> int:
+        """Length n of x, flattened."""
+        return int(self.output.v.shape[-1])
+
+    @property
+    def hidden_features(self) -> tuple[int, ...]:
+        """Widths h_1 .. h_L."""
+        return tuple(layer.b.shape[-1] for layer in self.layers)
+
+    def __getitem__(self, index: int) -> FrozenNet:
+        """Return the network of context `index`."""
+        if self.contexts is None:
+            raise ModelError("this network has one context; index it only when several contexts were frozen")
+        pick = lambda part: _picked(part, index)  # noqa: E731 (local shorthand)
+        return replace(
+            self,
+            layers=[pick(layer) for layer in self.layers],
+            output=pick(self.output),
+            quadratics=[pick(branch) for branch in self.quadratics],
+            norms=[pick(branch) for branch in self.norms],
+        )
+
+    def __call__(self, x: Any) -> Array:
+        """Return f at each point: the reference forward pass, straight from the formula.
+
+        Args:
+            x: points of shape `(*batch, n)` or `(*batch, *input_shape)`; with stacked contexts, row i of the batch
+                belongs to context i.
+
+        Returns:
+            Values of shape `(count,)`, one a point of the flattened batch.
+        """
+        assert self.input_shape is not None
+        x = as_points(x, self.input_shape)
+        if self.contexts is not None and len(x) != self.contexts:
+            raise ModelError(f"{self.contexts} contexts need as many points; received {len(x)}")
+        value = (x * self.output.v).sum(axis=-1) + self.output.c
+        z: Array | None = None
+        for layer in self.layers:
+            a = np.broadcast_to(layer.b, (len(x), layer.b.shape[-1]))
+            if layer.U is not None:
+                a = a + transform(layer.U, x)
+            if layer.W is not None and z is not None:
+                a = a + transform(layer.W, z)
+            z = np.maximum(a, 0.0)
+        if z is not None:
+            value = value + (z * self.output.w).sum(axis=-1)
+        for quad in self.quadratics:
+            value = value + quad.beta * ((transform(quad.A, x) + quad.e) ** 2).sum(axis=-1)
+        for norm in self.norms:
+            u = transform(norm.C, x) + norm.d
+            groups = u.reshape(len(u), -1, norm.group or u.shape[-1])
+            value = value + norm.gamma * np.linalg.norm(groups, axis=-1).sum(axis=-1)
+        return value
+
+    def freeze(self, context: Any = None) -> FrozenNet:
+        """Return itself: a frozen network is its own frozen form, and has its context already."""
+        if context is not None:
+            raise ModelError("a FrozenNet already has its context; leave `context` out")
+        return self
+
+
+class _Checker:
+    """Turns what a user gave into checked float64 arrays; errors name the array."""
+
+    def __init__(self) -> None:
+        self.contexts: int | None = None
+        self.n = 0
+
+    def vector(self, name: str, value: Any, shape: int | tuple[()] | None, sign: bool = False) -> Array:
+        array = as_float64(value)
+        tail = 0 if shape == () else 1
+        if array.ndim == tail + 1:
+            if self.contexts not in (None, len(array)):
+                raise ModelError(f"{name} has {len(array)} contexts, other arrays {self.contexts}")
+            self.contexts = len(array)
+        elif array.ndim != tail:
+            raise ModelError(f"{name} must have {tail} dimension (one more with contexts); received shape {array.shape}")
+        if isinstance(shape, int) and array.shape[-1] != shape:
+            raise ModelError(f"{name} must have length {shape}; received shape {array.shape}")
+        self.values(name, array, sign)
+        return array
+
+    def matrix(self, name: str, value: Any, shape: tuple[int | None, int | None], sign: bool = False) -> Matrix:
+        matrix = as_matrix(value)
+        wanted = tuple(matrix.shape[i] if size is None and matrix.ndim == 2 else size for i, size in enumerate(shape))
+        if matrix.shape != wanted:
+            rows = "rows" if shape[0] is None else shape[0]
+            raise ModelError(f"{name} must have shape ({rows}, {shape[1]}); received {matrix.shape}")
+        if matrix.shape[0] == 0:
+            raise ModelError(f"{name} has no rows; leave the branch out instead")
+        self.values(name, entries(matrix), sign)
+        return matrix
+
+    @staticmethod
+    def values(name: str, array: Array, sign: bool) -> None:
+        bad = int(np.count_nonzero(~np.isfinite(array)))
+        if bad:
+            raise ModelError(f"{name} has {bad} non-finite entries; train again from the last finite weights")
+        negative = int(np.count_nonzero(array < 0)) if sign else 0
+        if negative:
+            raise ModelError(
+                f"{name} has {negative} negative entries (least {array.min():.1e}); "
+                "call `model.finalise()` before exporting"
+            )
+
+
+_VECTORS = {"b": 1, "w": 1, "v": 1, "e": 1, "d": 1, "c": 0, "beta": 0, "gamma": 0}
+
+
+def _picked(part: Any, index: int) -> Any:
+    """Return the part with context `index` of each stacked vector."""
+    values = {f.name: getattr(part, f.name) for f in fields(part) if f.name in _VECTORS}
+    return replace(part, **{k: value[index] for k, value in values.items() if np.ndim(value) > _VECTORS[k]})

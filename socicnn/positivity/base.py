@@ -1,0 +1,59 @@
+"""The contract of a recipe: how a network keeps a weight non-negative while it trains."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class Weight(nn.Module, ABC):
+    """One non-negative tensor of a network, held as its recipe holds it; call it to read the weight."""
+
+    @abstractmethod
+    def forward(self) -> Tensor:
+        """Return the weight as the network uses it now."""
+
+    def after_step(self) -> None:  # noqa: B027 (most recipes have nothing to do)
+        """Act after an optimiser step, without gradients: project, update multipliers."""
+
+    def penalty(self) -> Tensor | None:
+        """Return a term to add to the loss, or None."""
+        return None
+
+    @abstractmethod
+    def final(self) -> Tensor:
+        """Return the exactly non-negative tensor that training ends with, detached."""
+
+
+class Recipe(ABC):
+    """A way to keep weights non-negative. A recipe is a value: it holds settings, never a network's state."""
+
+    name: str
+
+    def shared(self, in_features: int) -> nn.Module | None:
+        """Return the part that all weights of one network share (the lift's encoder), built once; None for most."""
+        return None
+
+    @abstractmethod
+    def weight(self, initial: Tensor, shared: nn.Module | None = None) -> Weight:
+        """Hold a non-negative tensor that starts at `initial` (entrywise >= 0)."""
+
+    def emit(self, raw: Tensor) -> Tensor:
+        """Return the non-negative read-out of what a context network emits; softplus unless the recipe has its own."""
+        return nn.functional.softplus(raw)
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether `finalise` needs data, and using the network before that is refused (the lift)."""
+        return False
+
+    @abstractmethod
+    def config(self) -> dict[str, object]:
+        """Return the settings as JSON values, enough to make the recipe again: `make(**config)`."""
+
+
+def no_penalty(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the zero that stands for no penalty."""
+    return torch.zeros((), device=device, dtype=dtype)
