@@ -1,6 +1,5 @@
 """Plain float64 arrays from whatever a user holds: torch tensors, NumPy arrays, lists, SciPy sparse matrices."""
 
-from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -11,6 +10,7 @@ from socicnn.errors import ModelError
 
 Array: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
+BoolArray: TypeAlias = NDArray[np.bool_]
 Matrix: TypeAlias = Array | sparse.csr_array
 
 
@@ -51,15 +51,14 @@ def transform(matrix: Matrix, points: Array) -> Array:
 def as_points(points: Any, shape: tuple[int, ...], name: str = "x") -> Array:
     """Return points as a float64 array of shape `(count, prod(shape))`.
 
-    `points` has shape `(*batch, *shape)` or, flattened, `(*batch, prod(shape))`; a single point counts as a batch of one.
+    `points` has shape `(*batch, *shape)` or, flattened, `(*batch, prod(shape))`; one point counts as a batch of one.
 
     Raises:
         ModelError: the trailing shape does not fit, or an entry is not finite.
     """
     array = as_float64(points)
     size = int(np.prod(shape, dtype=np.int64))
-    fits: Callable[[tuple[int, ...]], bool] = lambda tail: array.ndim >= len(tail) and array.shape[-len(tail) :] == tail  # noqa: E731 (a named one-liner reads better here)
-    if not (fits(shape) or fits((size,))):
+    if not any(array.ndim >= len(tail) and array.shape[-len(tail) :] == tail for tail in (shape, (size,))):
         expected = f"(*batch, {', '.join(map(str, shape))})"
         raise ModelError(f"{name} must have shape {expected}; received shape {array.shape}")
     array = array.reshape(-1, size)

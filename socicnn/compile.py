@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array, transform
+from socicnn.arrays import Array, BoolArray, transform
 from socicnn.conic.builder import Builder
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
@@ -98,18 +98,16 @@ class Compiled:
         count = len(x)
         primal: list[Array] = []
         z: Array | None = None
-        active: list[Array] = []
+        active: list[BoolArray] = []
         for layer in self.net.layers:
-            a = np.broadcast_to(layer.b, (count, layer.b.shape[-1]))
-            if layer.U is not None:
-                a = a + transform(layer.U, x)
-            if layer.W is not None and z is not None:
-                a = a + transform(layer.W, z)
+            a = layer.preactivation(x, z)
             z = np.maximum(a, 0.0)
             primal.append(z)
             active.append(a > 0)
         dual: list[Array] = []
-        bound = np.broadcast_to(self.net.output.w, (count, self.net.output.w.shape[-1]))  # w, then W_{k+1}' lambda_{k+1}
+        bound = np.broadcast_to(
+            self.net.output.w, (count, self.net.output.w.shape[-1])
+        )  # w, then W_{k+1}' lambda_{k+1}
         for layer, on in zip(reversed(self.net.layers), reversed(active), strict=True):
             multiplier = np.where(on, bound, 0.0)
             dual[:0] = [multiplier, bound - multiplier]
@@ -117,14 +115,13 @@ class Compiled:
                 bound = transform(layer.W.T if isinstance(layer.W, np.ndarray) else layer.W.T.tocsr(), multiplier)
         k = self.program.scales(x)
         for m, quad in enumerate(self.quadratics):
-            p = transform(quad.A, x) + quad.e
+            p = quad.image(x)
             scale, beta = k[:, m : m + 1], np.broadcast_to(quad.beta, (count,))[:, None]
             square = (p**2).sum(axis=-1, keepdims=True) / scale
             primal.append(square)
             dual += [beta * (scale + square), beta * (scale - square), -2.0 * beta * p]
         for norm in self.norms:
-            u = transform(norm.C, x) + norm.d
-            groups = u.reshape(count, -1, norm.group or u.shape[-1])
+            groups = norm.image(x)
             length = np.linalg.norm(groups, axis=-1, keepdims=True)
             primal.append(length[..., 0])
             unit = np.divide(groups, length, out=np.zeros_like(groups), where=length > 0)

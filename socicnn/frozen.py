@@ -1,7 +1,7 @@
 """Frozen networks: a SOC-ICNN as plain float64 arrays, whatever trained it.
 
-    a_k = W_k z_{k-1} + U_k x + b_k,   z_k = relu(a_k),   W_k >= 0
-    f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
+a_k = W_k z_{k-1} + U_k x + b_k,   z_k = relu(a_k),   W_k >= 0
+f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ class Layer:
     W: Matrix | None
     U: Matrix | None
     b: Array
+
+    def preactivation(self, x: Array, z: Array | None) -> Array:
+        """Return a = W z + U x + b at points x of shape `(count, n)`, z the layer before (None for the first)."""
+        a = np.broadcast_to(self.b, (len(x), self.b.shape[-1]))
+        if self.U is not None:
+            a = a + transform(self.U, x)
+        if self.W is not None and z is not None:
+            a = a + transform(self.W, z)
+        return a
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +68,10 @@ class Quadratic:
     A: Matrix
     e: Array | None = None
 
+    def image(self, x: Array) -> Array:
+        """Return p = A x + e at points x of shape `(count, n)`."""
+        return transform(self.A, x) + (0.0 if self.e is None else self.e)
+
 
 @dataclass(frozen=True, eq=False)
 class Norm:
@@ -75,6 +88,11 @@ class Norm:
     C: Matrix
     d: Array | None = None
     group: int | None = None
+
+    def image(self, x: Array) -> Array:
+        """Return C x + d at points x of shape `(count, n)`, split into its groups: `(count, groups, group)`."""
+        u = transform(self.C, x) + (0.0 if self.d is None else self.d)
+        return u.reshape(len(u), -1, self.group or u.shape[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,20 +226,13 @@ class FrozenNet:
         value = (x * self.output.v).sum(axis=-1) + self.output.c
         z: Array | None = None
         for layer in self.layers:
-            a = np.broadcast_to(layer.b, (len(x), layer.b.shape[-1]))
-            if layer.U is not None:
-                a = a + transform(layer.U, x)
-            if layer.W is not None and z is not None:
-                a = a + transform(layer.W, z)
-            z = np.maximum(a, 0.0)
+            z = np.maximum(layer.preactivation(x, z), 0.0)
         if z is not None:
             value = value + (z * self.output.w).sum(axis=-1)
         for quad in self.quadratics:
-            value = value + quad.beta * ((transform(quad.A, x) + quad.e) ** 2).sum(axis=-1)
+            value = value + quad.beta * (quad.image(x) ** 2).sum(axis=-1)
         for norm in self.norms:
-            u = transform(norm.C, x) + norm.d
-            groups = u.reshape(len(u), -1, norm.group or u.shape[-1])
-            value = value + norm.gamma * np.linalg.norm(groups, axis=-1).sum(axis=-1)
+            value = value + norm.gamma * np.linalg.norm(norm.image(x), axis=-1).sum(axis=-1)
         return value
 
     def freeze(self, context: Any = None) -> FrozenNet:
@@ -246,7 +257,8 @@ class _Checker:
                 raise ModelError(f"{name} has {len(array)} contexts, other arrays {self.contexts}")
             self.contexts = len(array)
         elif array.ndim != tail:
-            raise ModelError(f"{name} must have {tail} dimension (one more with contexts); received shape {array.shape}")
+            wanted = "a vector" if tail else "a number"
+            raise ModelError(f"{name} must be {wanted} (one axis more with contexts); received shape {array.shape}")
         if isinstance(shape, int) and array.shape[-1] != shape:
             raise ModelError(f"{name} must have length {shape}; received shape {array.shape}")
         self.values(name, array, sign)

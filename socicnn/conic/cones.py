@@ -38,4 +38,6 @@ class Cones:
     def heads(self) -> IntArray:
         """Row index of the head s_0 of each second-order cone."""
         sizes = np.asarray(self.second_order, dtype=np.int64)
-        return self.zero + self.nonnegative + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)[: len(sizes)]
+        return (
+            self.zero + self.nonnegative + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)[: len(sizes)]
+        )

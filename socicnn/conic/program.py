@@ -1,7 +1,7 @@
 """Conic programs as arrays: the value function of a network, and its two instances `at(x)` and `free(rows)`.
 
-    f(x) = min_v  q'v + d'x + r     s.t.   A v + s = b + B x,   s in K
-    dual:  max_y  -(b + B x)'y + d'x + r     s.t.   A'y + q = 0,   y in K*
+f(x) = min_v  q'v + d'x + r     s.t.   A v + s = b + B x,   s in K
+dual:  max_y  -(b + B x)'y + d'x + r     s.t.   A'y + q = 0,   y in K*
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array, IntArray
+from socicnn.arrays import Array, IntArray, as_points, transform
 from socicnn.conic.cones import Cones
 from socicnn.errors import ProgramError
 
@@ -205,15 +205,14 @@ class ValueProgram:
         """
         if not len(self.lifts):
             return np.ones((*x.shape[:-1], 0))
-        starts, sizes = self.lifts.heads + 2, self.lifts.sizes - 2
-        picked = np.repeat(starts - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes) + np.arange(int(sizes.sum()))
-        p = x @ self.B[picked].T + self.b[..., picked]
-        owner = np.repeat(np.arange(len(sizes)), sizes)
-        largest = np.zeros((*p.shape[:-1], len(sizes)))  # scaled before squaring: no overflow, no underflow
-        np.maximum.at(largest, (..., owner), np.abs(p))
-        unit = np.divide(p, largest[..., owner], out=np.zeros_like(p), where=largest[..., owner] > 0)
-        squares = np.zeros_like(largest)
-        np.add.at(squares, (..., owner), unit**2)
+        sizes = self.lifts.sizes - 2
+        starts = np.cumsum(sizes) - sizes  # where each p begins once the rows of all of them are picked
+        picked = np.repeat(self.lifts.heads + 2 - starts, sizes) + np.arange(int(sizes.sum()))
+        p = np.abs(transform(self.B[picked], x) + self.b[..., picked])
+        largest = np.maximum.reduceat(p, starts, axis=-1)  # divided out before squaring: no overflow, no underflow
+        divisor = np.repeat(largest, sizes, axis=-1)
+        unit = np.divide(p, divisor, out=np.zeros_like(p), where=divisor > 0)
+        squares = np.add.reduceat(unit**2, starts, axis=-1)
         length = largest * np.sqrt(squares)
         exponent = np.round(np.log2(length, out=np.zeros_like(length), where=length > 0))
         return np.exp2(np.clip(exponent, -500, 500))
@@ -247,8 +246,6 @@ class ValueProgram:
             x: one point of shape `(n,)`.
             balanced: choose k near ||p|| for each quadratic, which keeps solvers accurate at large inputs.
         """
-        from socicnn.arrays import as_points
-
         self._single("at(x)")
         point = as_points(x, (self.in_features,))
         if len(point) != 1:

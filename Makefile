@@ -1,0 +1,50 @@
+# Two commands on a fresh machine: `make demo` and `make test`. They make `.venv` and install what is needed.
+
+PYTHON ?= python3
+VENV   := .venv
+PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
+JOBS   ?= 2
+# one thread a process: the tests run in $(JOBS) processes
+ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+PYTEST := $(ONE) $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal -q
+
+.PHONY: demo test test-extras lint types doctest clean setup
+.DEFAULT_GOAL := demo
+
+setup: $(VENV)/.ready
+
+# torch first: installed alone, under the constraints, it stays the build that was chosen
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "socicnn needs Python 3.11 to 3.13; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip
+	$(PIP) install --quiet -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt -e '.[test,lint]'
+	touch $@
+
+demo: setup
+	$(VENV)/bin/socicnn demo
+
+test: setup
+	$(PYTEST) tests
+
+# every extra in the same environment, and no test may be skipped
+test-extras: $(VENV)/.extras
+	$(PYTEST) tests -m extra --no-skips
+
+$(VENV)/.extras: $(VENV)/.ready
+	$(PIP) install --quiet -c constraints.txt -e '.[all]'
+	touch $@
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: setup
+	$(VENV)/bin/mypy
+
+doctest: setup
+	$(ONE) $(VENV)/bin/python -m pytest -q -p no:cacheprovider --doctest-modules socicnn verify decision
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
