@@ -15,20 +15,22 @@ Matrix: TypeAlias = Array | sparse.csr_array
 
 
 def as_float64(values: Any) -> Array:
-    """Return a float64 NumPy array; floats of lower precision are lifted exactly, and a tensor is detached first.
+    """Return a float64 NumPy array; floats of lower precision are lifted exactly.
+
+    A tensor is detached and copied, so that training on leaves the result as it is.
 
     >>> as_float64([1, 2]).dtype
     dtype('float64')
     """
     if hasattr(values, "detach"):  # a torch tensor, recognised without importing torch
-        values = values.detach().cpu().resolve_neg().numpy()
+        return np.array(values.detach().cpu().resolve_neg(), dtype=np.float64)
     return np.asarray(values, dtype=np.float64)
 
 
 def as_matrix(values: Any) -> Matrix:
     """Return a float64 matrix: SciPy sparse input becomes `csr_array`, everything else a dense array."""
     if sparse.issparse(values):
-        matrix = sparse.csr_array(values, dtype=np.float64)
+        matrix = sparse.csr_array(values, dtype=np.float64, copy=True)
         matrix.sum_duplicates()
         return matrix
     return as_float64(values)

@@ -250,7 +250,7 @@ class _Checker:
         self.n = 0
 
     def vector(self, name: str, value: Any, shape: int | tuple[()] | None, sign: bool = False) -> Array:
-        array = as_float64(value)
+        array = np.array(as_float64(value))  # its own copy: what was checked stays what it was
         tail = 0 if shape == () else 1
         if array.ndim == tail + 1:
             if self.contexts not in (None, len(array)):
@@ -266,6 +266,8 @@ class _Checker:
 
     def matrix(self, name: str, value: Any, shape: tuple[int | None, int | None], sign: bool = False) -> Matrix:
         matrix = as_matrix(value)
+        if isinstance(matrix, np.ndarray):
+            matrix = matrix.copy()
         wanted = tuple(matrix.shape[i] if size is None and matrix.ndim == 2 else size for i, size in enumerate(shape))
         if matrix.shape != wanted:
             rows = "rows" if shape[0] is None else shape[0]

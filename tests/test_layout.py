@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 # lower may not import higher; `experiments`, `benchmarks` and the command line see everything
 ORDER = [
     "socicnn.errors",
+    "socicnn.files",
     "socicnn.arrays",
     "socicnn.conic",
     "socicnn.frozen",

@@ -1,0 +1,98 @@
+"""FrozenNet: the reference forward pass, and every refusal."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+
+
+def _net(**changes):
+    rng = np.random.default_rng(0)
+    parts = {
+        "layers": [
+            Layer(None, rng.normal(size=(4, 3)), rng.normal(size=4)),
+            Layer(rng.uniform(size=(2, 4)), None, rng.normal(size=2)),
+        ],
+        "output": Output(rng.uniform(size=2), rng.normal(size=3), 0.5),
+        "quadratics": [Quadratic(0.5, rng.normal(size=(2, 3)), rng.normal(size=2))],
+        "norms": [Norm(2.0, rng.normal(size=(4, 3)), rng.normal(size=4), group=2)],
+    }
+    return FrozenNet(**(parts | changes))
+
+
+def test_forward_is_the_formula_written_out() -> None:
+    net, x = _net(), np.array([0.3, -0.2, 1.1])
+    first, second = net.layers
+    z = np.maximum(first.U @ x + first.b, 0)
+    z = np.maximum(second.W @ z + second.b, 0)
+    p = net.quadratics[0].A @ x + net.quadratics[0].e
+    u = net.norms[0].C @ x + net.norms[0].d
+    expected = net.output.w @ z + net.output.v @ x + 0.5 + 0.5 * p @ p
+    expected += 2 * (np.hypot(u[0], u[1]) + np.hypot(u[2], u[3]))
+    assert net(x) == pytest.approx(expected, rel=1e-14)
+
+
+def test_sparse_and_dense_matrices_give_the_same_network() -> None:
+    dense, x = _net(), np.random.default_rng(1).normal(size=(5, 3))
+    layers = [
+        Layer(None if k.W is None else sparse.csc_matrix(k.W), None if k.U is None else sparse.coo_array(k.U), k.b)
+        for k in dense.layers
+    ]
+    norms = [Norm(n.gamma, sparse.csr_matrix(n.C), n.d, n.group) for n in dense.norms]
+    np.testing.assert_allclose(_net(layers=layers, norms=norms)(x), dense(x), rtol=1e-14)
+
+
+def test_stacked_contexts_select_to_single_networks() -> None:
+    rng = np.random.default_rng(2)
+    net = _net(output=Output(rng.uniform(size=(6, 2)), np.ones(3), rng.normal(size=6)))
+    x = rng.normal(size=(6, 3))
+    assert net.contexts == 6
+    np.testing.assert_array_equal(net(x), [net[i](x[i])[0] for i in range(6)])
+
+
+def test_arrays_are_its_own_so_that_training_on_changes_nothing() -> None:
+    weight, U = torch.ones(2, dtype=torch.float64), np.ones((2, 3))
+    net = FrozenNet([Layer(None, U, [0.0, 0.0])], Output(weight, [0.0] * 3))
+    before = net([1.0, 1.0, 1.0])
+    weight.mul_(5)
+    U *= 7
+    assert net([1.0, 1.0, 1.0]) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"output": Output([-1.0, 1.0], [0.0] * 3)}, r"output weight w has 1 negative entries \(least -1.0e\+00\)"),
+        ({"output": Output([1.0, 1.0], [np.nan, 0, 0])}, "output weight v has 1 non-finite"),
+        ({"output": Output([1.0, 1.0, 1.0], [0.0] * 3)}, "output weight w must have length 2"),
+        ({"quadratics": [Quadratic(-0.1, np.eye(3))]}, "beta of quadratic branch 1 has 1 negative.*finalise"),
+        ({"quadratics": [Quadratic(1.0, np.eye(4))]}, r"A of quadratic branch 1 must have shape \(rows, 3\)"),
+        ({"norms": [Norm(-1e-9, np.eye(3))]}, "gamma of norm branch 1 has 1 negative"),
+        ({"norms": [Norm(1.0, np.eye(3), group=2)]}, "3 rows, which groups of 2 do not divide"),
+        ({"norms": [Norm(1.0, np.zeros((0, 3)))]}, "no rows"),
+        ({"layers": [Layer(np.ones((2, 2)), None, [0, 0])]}, "must be None in the first layer"),
+        ({"layers": [Layer(None, None, [0, 0]), Layer(None, None, [0, 0])]}, "layer 2 is missing"),
+        (
+            {"layers": [Layer(None, None, [0, 0]), Layer([[1, -2], [0, 1]], None, [0, 0])]},
+            r"hidden weight W of layer 2 has 1 negative entries \(least -2.0e\+00\); call `model.finalise\(\)`",
+        ),
+        ({"layers": [Layer(None, np.ones((2, 3)), [np.inf, 0])]}, "bias b of layer 1 has 1 non-finite"),
+        ({"layers": [Layer(None, np.ones((2, 4)), [0, 0])]}, r"U of layer 1 must have shape \(2, 3\)"),
+        ({"input_shape": (2, 2)}, "does not hold the 3 inputs"),
+    ],
+)
+def test_refusals_name_the_array_and_the_mend(changes, message) -> None:
+    with pytest.raises(ModelError, match=message):
+        _net(**changes)
+
+
+def test_points_of_the_wrong_shape_or_not_finite_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"shape \(\*batch, 3\); received shape \(2,\)"):
+        _net()([1.0, 2.0])
+    with pytest.raises(ModelError, match="1 non-finite entries, the first in row 0"):
+        _net()([1.0, np.nan, 0.0])
+    with pytest.raises(ModelError, match="leave `context` out"):
+        _net().freeze([1.0])
