@@ -1,0 +1,5 @@
+"""`python -m socicnn` is the command `socicnn`."""
+
+from socicnn.cli import main
+
+main()

@@ -1,0 +1,51 @@
+"""The command `socicnn`: where strings become objects. One command a module; errors are one line and exit status 2."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import typer
+
+from socicnn import __version__
+from socicnn.cli import decide, demo, export, fit, verify
+from socicnn.errors import SocicnnError
+
+app = typer.Typer(
+    help="Learned convex functions that can be trusted: fit, verify, decide, export.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo.demo)
+app.command("fit")(fit.fit)
+app.command("verify")(verify.verify)
+app.command("decide")(decide.decide)
+app.command("export")(export.export)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"socicnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Learned convex functions that can be trusted: fit, verify, decide, export."""
+
+
+def main() -> None:
+    """Run the command; an error raised on purpose is printed as one line, and the exit status is 2."""
+    warnings.showwarning = lambda message, *_: typer.echo(f"warning: {message}", err=True)
+    try:
+        app()
+    except SocicnnError as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("stopped; finished files are whole, nothing else was written", err=True)
+        sys.exit(130)

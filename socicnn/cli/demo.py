@@ -1,0 +1,139 @@
+"""`socicnn demo`: train, verify and decide on one full-size task, in about two minutes."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+
+from socicnn.files import FileError, replacing
+
+TASK, FEATURES, TASK_SEED = "simplex_socp", 10, 2026
+TRAIN_CONTEXTS, CANDIDATES, TEST_CONTEXTS, VERIFIED_POINTS = 1000, 64, 200, 100
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the plot and the trained networks.")] = Path("socicnn-demo"),
+    json: Annotated[Path | None, typer.Option(help="Also write the table to this file as JSON.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and batches.")] = 0,
+) -> None:
+    """Train two surrogates on a parametric task, prove them equal to their programs, and decide with a certificate."""
+    import decision
+    from decision import tasks
+    from socicnn.cli.demo_plot import plot
+    from socicnn.nn import save
+
+    if json is not None and not json.parent.is_dir():
+        raise FileError(f"cannot write {json}: the folder {json.parent} does not exist; make it first")
+    out.mkdir(parents=True, exist_ok=True)
+    typer.echo(f"Task {TASK}, n = {FEATURES}: {TRAIN_CONTEXTS} training contexts x {CANDIDATES} labelled candidates.")
+    task = tasks.make(TASK, features=FEATURES, seed=TASK_SEED)
+    data = task.sample(contexts=TRAIN_CONTEXTS, candidates=CANDIDATES, seed=1)
+    held_out = task.sample(contexts=TRAIN_CONTEXTS, candidates=CANDIDATES, seed=2)
+    contexts = task.sample_contexts(TEST_CONTEXTS, seed=3)
+    optima = task.optimum(contexts)
+
+    rows: list[dict[str, Any]] = []
+    answers: dict[str, Any] = {}
+    models = _models(task.context_features, seed)
+    for name, (model, loss) in models.items():
+        started = time.perf_counter()
+        decision.fit(model, data, loss=loss, seed=seed, description=name)
+        train_s = time.perf_counter() - started
+        model = model.finalise()
+        save(model, out / f"{name}.safetensors")
+        report = _verify(model, task, contexts)
+        typer.echo(f"{name}: {report.summary()}")
+        for method in ("projected_gradient", "exact"):
+            answer = decision.decide(model, task.feasible_set, contexts, method=method)
+            scores = decision.evaluate(task, answer, contexts, optimum=optima, model=model, data=held_out)
+            answers[f"{name}, {method}"] = scores.pop("regrets")
+            rows.append(
+                {
+                    "model": name,
+                    "method": method,
+                    "parameters": sum(p.numel() for p in model.parameters()),
+                    **scores,
+                    "train_s": train_s,
+                    "decide_ms": 1e3 * answer.seconds / TEST_CONTEXTS,
+                    "verified": report.ok,
+                    "verify_gap": report.gap,
+                }
+            )
+    typer.echo(table(rows))
+    picture = out / "demo.png"
+    plot(picture, task, {name: model for name, (model, _) in models.items()}, contexts, optima, answers)
+    typer.echo(f"Plot and networks are in {out}/: {picture.name}, {', '.join(f'{n}.safetensors' for n in models)}")
+    if json is not None:
+        with replacing(json) as draft:
+            draft.write_text(jsonlib.dumps({"rows": rows}, indent=2) + "\n")
+    if not all(row["verified"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _models(context_features: int, seed: int) -> dict[str, tuple[Any, str]]:
+    """Return the two surrogates, each with the loss it is trained by."""
+    from socicnn.nn import ICNN, SOCICNN
+
+    def generator() -> torch.Generator:
+        return torch.Generator().manual_seed(seed)
+
+    partial = SOCICNN(
+        FEATURES,
+        hidden_features=(32,),
+        quadratic=(FEATURES,),
+        norm=(FEATURES, FEATURES),
+        context_features=context_features,
+        context="partial",
+        generator=generator(),
+    )
+    joint = ICNN(
+        FEATURES, hidden_features=(144, 144), context_features=context_features, context="joint", generator=generator()
+    )
+    return {"soc-partial": (partial.double(), "within_context"), "relu-joint": (joint.double(), "mse")}
+
+
+def _verify(model: Any, task: Any, contexts: torch.Tensor) -> Any:
+    """Prove network = program at points of the feasible set, one context each, with Clarabel beside the proof."""
+    from verify import equivalence
+
+    x = task.feasible_set.sample(VERIFIED_POINTS, generator=torch.Generator().manual_seed(4))
+    return equivalence(model, x, contexts[:VERIFIED_POINTS], solvers=("clarabel",), max_solver_points=VERIFIED_POINTS)
+
+
+COLUMNS = {
+    "model": ("surrogate", "{}"),
+    "method": ("decided by", "{}"),
+    "parameters": ("params", "{:d}"),
+    "test_relative_error": ("rel. error", "{:.4f}"),
+    "within_context_error": ("within ctx", "{:.4f}"),
+    "regret_mean": ("regret mean", "{:.5f}"),
+    "regret_max": ("max", "{:.4f}"),
+    "decision_error": ("|x - x*|", "{:.4f}"),
+    "relative_gap_max": ("rel. gap max", "{:.1e}"),
+    "train_s": ("train s", "{:.1f}"),
+    "decide_ms": ("decide ms", "{:.2f}"),
+    "verified": ("program = network", "{}"),
+}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as an aligned text table."""
+    cells = [[title for title, _ in COLUMNS.values()]]
+    cells += [
+        [
+            form.format({True: "proven", False: "FAILED"}.get(row[key], row[key]) if key == "verified" else row[key])
+            for key, (_, form) in COLUMNS.items()
+        ]
+        for row in rows
+    ]
+    widths = np.max([[len(cell) for cell in line] for line in cells], axis=0)
+    lines = [
+        "  ".join(cell.ljust(int(width)) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

@@ -1,0 +1,67 @@
+"""The picture of `socicnn demo`: what each surrogate costs, and what it looks like next to the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from socicnn.files import replacing
+
+COLOURS = {"soc-partial": "#0b6e99", "relu-joint": "#c4622d"}
+
+
+def plot(
+    path: Path,
+    task: Any,
+    models: dict[str, Any],
+    contexts: torch.Tensor,
+    optima: tuple[Any, Any],
+    regrets: dict[str, Any],
+) -> None:
+    """Draw regret over the test contexts, and predicted against true cost along one segment through the optimum.
+
+    Args:
+        path: PNG file to write.
+        task: the task.
+        models: trained surrogates by name.
+        contexts: test contexts, `(count, p)`.
+        optima: true minimisers and values.
+        regrets: regret of every context by "surrogate, method".
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for label, values in regrets.items():
+        name, method = label.split(", ")
+        ordered = np.sort(np.maximum(np.asarray(values, dtype=float), 1e-9))
+        share = np.arange(1, len(ordered) + 1) / len(ordered)
+        style = "-" if method == "exact" else "--"
+        left.plot(ordered, share, style, color=COLOURS[name], label=f"{name}, {method.replace('_', ' ')}")
+    left.set(xscale="log", xlabel="regret F(x) − F(x*)", ylabel="share of test contexts", ylim=(0, 1.02))
+    left.set_title("Regret of the decisions")
+    left.legend(loc="upper left", frameon=False, fontsize=9)
+    left.grid(alpha=0.25)
+
+    context, best = contexts[0], torch.as_tensor(np.asarray(optima[0])[0], dtype=torch.float64)
+    start = task.feasible_set.sample(1, generator=torch.Generator().manual_seed(5))[0]
+    steps = torch.linspace(-0.0, 1.0, 101, dtype=torch.float64)[:, None]
+    segment = start + steps * (best - start)
+    true = task.cost(segment, context.expand(len(segment), -1))
+    right.plot(steps[:, 0], true - true[-1], color="black", linewidth=2.2, label="true cost F")
+    for name, model in models.items():
+        with torch.no_grad():
+            value = model(segment, context.expand(len(segment), -1))
+        right.plot(steps[:, 0], value - value[-1], color=COLOURS[name], label=name)
+    right.set(xlabel="position on the segment: a random point (0) to the optimum x* (1)", ylabel="cost − cost at x*")
+    right.set_title("One test context: predicted and true cost")
+    right.legend(frameon=False, fontsize=9)
+    right.grid(alpha=0.25)
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=150, format="png")
+    pyplot.close(figure)

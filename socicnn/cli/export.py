@@ -1,0 +1,31 @@
+"""`socicnn export`: write the conic program of a saved network to a file that other tools read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from socicnn.cli.models import load_model, read_context
+from socicnn.files import FileError
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A model file written by `socicnn fit` or `socicnn.save`.")],
+    format: Annotated[str, typer.Option(help="npz (arrays), cbf (conic), mps (linear programs: ReLU networks).")],
+    out: Annotated[Path | None, typer.Option(help="File to write; the model's name with the format's suffix.")] = None,
+    context: Annotated[Path | None, typer.Option(help="The context of a model that takes one (one row).")] = None,
+) -> None:
+    """Write the program whose optimal value is the network; in cbf and mps x is among the variables, free."""
+    from socicnn.compile import value_program
+    from socicnn.conic.export import export as write
+
+    network = load_model(model)
+    theta = read_context(network, context)
+    if theta is not None and len(theta) != 1:
+        raise FileError(f"{context} has {len(theta)} contexts; a program has one: keep one row")
+    program = value_program(network, None if theta is None else theta[0])
+    target = out or model.with_suffix(f".{format}")
+    write(program, target, format)
+    typer.echo(f"wrote {target}: {program.A.shape[1]} variables, {program.A.shape[0]} rows, {program.cones}")

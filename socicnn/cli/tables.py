@@ -1,0 +1,191 @@
+"""Reads points, contexts and samples from .npy, .npz and .csv files, and writes tables."""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from socicnn.arrays import Array
+from socicnn.files import FileError, replacing
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What `socicnn fit` learns from.
+
+    Args:
+        x: points, `(contexts, candidates, n)` where each context has several candidates, else `(count, n)`.
+        y: values, shape of x without the last axis.
+        context: `(contexts, p)` or `(count, p)`; None without contexts.
+        grouped: whether x has the candidate axis.
+    """
+
+    x: Array
+    y: Array
+    context: Array | None
+    grouped: bool
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise FileError(f"no file {path}; check the path")
+    if path.is_dir():
+        raise FileError(f"{path} is a folder; name a file")
+    return path
+
+
+def _finite(path: Path, name: str, array: Array) -> Array:
+    bad = ~np.isfinite(array)
+    if bad.any():
+        rows = np.flatnonzero(bad.reshape(len(array), -1).any(axis=1)) if array.ndim else np.zeros(1, dtype=int)
+        raise FileError(
+            f"{path}: {name} has {int(bad.sum())} entries that are NaN or infinite, the first in row {int(rows[0])} "
+            "(counting from 0); remove or replace them"
+        )
+    return array
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    """Return the arrays of a .npy (named "") or .npz file as float64."""
+    try:
+        with path.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
+            content = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise FileError(f"{path} is not a readable NumPy file ({error}); write it again with numpy.save(z)") from None
+    try:
+        return {name: np.asarray(array, dtype=np.float64) for name, array in content.items()}
+    except (TypeError, ValueError):
+        raise FileError(f"{path} holds an array that is not numeric; keep numbers alone") from None
+
+
+def _csv(path: Path) -> tuple[list[str], Array]:
+    """Return header and rows of a CSV file; the header is empty where the first line is numbers."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            numbered = enumerate(csv.reader(stream), start=1)
+            lines = [(number, row) for number, row in numbered if any(map(str.strip, row))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FileError(f"{path} is not a CSV text file ({error}); save it as UTF-8 CSV") from None
+    if not lines:
+        raise FileError(f"{path} is empty; it needs a header x0,x1,... and one row a point")
+
+    def numeric(text: str) -> bool:
+        try:
+            float(text)
+        except ValueError:
+            return False
+        return True
+
+    header: list[str] = []
+    if not all(numeric(cell) for cell in lines[0][1]):
+        header = [cell.strip() for cell in lines[0][1]]
+        lines = lines[1:]
+    width = len(header) or len(lines[0][1])
+    for number, row in lines:
+        if len(row) != width:
+            raise FileError(f"{path}, line {number}: {len(row)} entries where {width} were expected; complete the row")
+        for place, cell in enumerate(row):
+            if not numeric(cell):
+                column = header[place] if header else f"column {place}"
+                raise FileError(f"{path}, line {number}: {column} is {cell!r}, not a number; mend or remove the row")
+    if not lines:
+        raise FileError(f"{path} has a header and no rows; it needs one row a point")
+    return header, np.array([[float(cell) for cell in row] for _, row in lines])
+
+
+def _columns(path: Path, header: list[str], prefix: str) -> list[int]:
+    """Return the places of prefix0, prefix1, ... in order; a gap is refused."""
+    numbers = [name.removeprefix(prefix) if name.startswith(prefix) else "" for name in header]
+    found = {int(number): place for place, number in enumerate(numbers) if number.isdigit()}
+    missing = [f"{prefix}{i}" for i in range(max(found, default=-1) + 1) if i not in found]
+    if missing:
+        raise FileError(f"{path} has no column {missing[0]}; number the columns {prefix}0, {prefix}1, ... without gaps")
+    return [found[i] for i in sorted(found)]
+
+
+def read_rows(path: Path, name: str, prefix: str) -> Array:
+    """Return a table of points (`prefix` "x") or contexts ("theta") of shape `(rows, width)` or, from .npy, as stored.
+
+    Args:
+        path: .npy, .npz (the array called `prefix`, or its only array) or .csv (columns `prefix`0.., or no header).
+        name: what the rows are, for messages.
+        prefix: column prefix.
+    """
+    if _existing(path).suffix.lower() == ".csv":
+        header, rows = _csv(path)
+        if header:
+            places = _columns(path, header, prefix)
+            if not places:
+                raise FileError(f"{path} has no columns {prefix}0, {prefix}1, ...; found {', '.join(header)}")
+            rows = rows[:, places]
+    elif path.suffix.lower() in {".npy", ".npz"}:
+        content = _arrays(path)
+        if prefix not in content and len(content) != 1:
+            raise FileError(f"{path} holds {', '.join(sorted(content))}; name the array of the {name} {prefix!r}")
+        rows = content[prefix] if prefix in content else next(iter(content.values()))
+        if rows.ndim == 0:
+            raise FileError(f"{path} holds a single number; the {name} need one row each")
+        rows = rows[None] if rows.ndim == 1 else rows
+    else:
+        raise FileError(f"{path}: the {name} are read from .npy, .npz or .csv; received {path.suffix or 'no suffix'!r}")
+    return _finite(path, f"the table of {name}", rows)
+
+
+def read_samples(path: Path) -> Samples:
+    """Return the training data of `socicnn fit`.
+
+    An .npz holds x `(contexts, candidates, n)` and y `(contexts, candidates)`, or x `(count, n)` and y `(count,)`, with
+    theta one row a context or one a point. A CSV has columns x0.., theta0.. (optional) and y, one row a point. Points
+    with equal theta belong to one context; where all contexts have equally many points they are grouped.
+    """
+    suffix = _existing(path).suffix.lower()
+    if suffix == ".npz":
+        content = _arrays(path)
+        missing = {"x", "y"} - content.keys()
+        if missing:
+            raise FileError(f"{path} lacks {' and '.join(sorted(missing))}; it needs x, y and, with contexts, theta")
+        x, y, theta = content["x"], content["y"], content.get("theta")
+    elif suffix == ".csv":
+        header, rows = _csv(path)
+        if "y" not in header:
+            raise FileError(f"{path} has no column y; its header must name x0, x1, ..., optionally theta0, ..., and y")
+        columns = _columns(path, header, "x")
+        if not columns:
+            raise FileError(f"{path} has no column x0; its header must name x0, x1, ..., optionally theta0, ..., and y")
+        places = _columns(path, header, "theta")
+        x, y, theta = rows[:, columns], rows[:, header.index("y")], rows[:, places] if places else None
+    else:
+        raise FileError(f"{path}: training data are read from .npz or .csv; received {path.suffix or 'no suffix'!r}")
+    if x.ndim not in (2, 3) or y.shape != x.shape[:-1]:
+        raise FileError(f"{path}: y must have the shape of x without its last axis; received x {x.shape}, y {y.shape}")
+    if theta is not None and (theta.ndim != 2 or len(theta) != len(x)):
+        raise FileError(f"{path}: theta must be one row a context, ({len(x)}, p); received {theta.shape}")
+    for name, array in (("x", x), ("y", y), ("theta", theta)):
+        if array is not None:
+            _finite(path, name, array)
+    if x.ndim == 2 and theta is not None:
+        return _grouped(x, y, theta)
+    return Samples(x, y, theta, grouped=x.ndim == 3)
+
+
+def _grouped(x: Array, y: Array, theta: Array) -> Samples:
+    """Gather the points of each context where every context has equally many, at least two."""
+    contexts, owner, counts = np.unique(theta, axis=0, return_inverse=True, return_counts=True)
+    if counts.min() != counts.max() or counts[0] < 2:
+        return Samples(x, y, theta, grouped=False)
+    order = np.argsort(owner.reshape(-1), kind="stable").reshape(len(contexts), -1)
+    return Samples(x[order], y[order], contexts, grouped=True)
+
+
+def write_csv(path: Path, header: list[str], rows: Any) -> None:
+    """Write a table with exact decimal numbers, whole or not at all."""
+    with replacing(path) as draft, draft.open("w", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(header)
+        table.writerows([repr(float(cell)) if isinstance(cell, float) else cell for cell in row] for row in rows)
