@@ -15,7 +15,7 @@ class Weight(nn.Module, ABC):
     def forward(self) -> Tensor:
         """Return the weight as the network uses it now."""
 
-    def after_step(self) -> None:  # noqa: B027 (most recipes have nothing to do)
+    def after_step(self) -> None:
         """Act after an optimiser step, without gradients: project, update multipliers."""
 
     def penalty(self) -> Tensor | None:
@@ -27,17 +27,33 @@ class Weight(nn.Module, ABC):
         """Return the exactly non-negative tensor that training ends with, detached."""
 
 
+class Shared(nn.Module, ABC):
+    """What all weights of one network share and what depends on data: the lift's encoder."""
+
+    @abstractmethod
+    def condition(self, points: Tensor) -> None:
+        """Take the batch that the weights are emitted from, until the next call.
+
+        Args:
+            points: standardised inputs, the context appended, shape `(count, in_features)`.
+        """
+
+
 class Recipe(ABC):
     """A way to keep weights non-negative. A recipe is a value: it holds settings, never a network's state."""
 
     name: str
 
-    def shared(self, in_features: int) -> nn.Module | None:
-        """Return the part that all weights of one network share (the lift's encoder), built once; None for most."""
+    def shared(self, in_features: int) -> Shared | None:
+        """Return the part that all weights of one network share (the lift's encoder), built once; None for most.
+
+        Args:
+            in_features: length of the points that it is conditioned on: n, plus the length of the context.
+        """
         return None
 
     @abstractmethod
-    def weight(self, initial: Tensor, shared: nn.Module | None = None) -> Weight:
+    def weight(self, initial: Tensor, shared: Shared | None = None) -> Weight:
         """Hold a non-negative tensor that starts at `initial` (entrywise >= 0)."""
 
     def emit(self, raw: Tensor) -> Tensor:

@@ -1,0 +1,42 @@
+"""Networks that are convex in x: dense, convolutional and recurrent, with or without a context."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from socicnn.nn.dense import ICNN as ICNN
+    from socicnn.nn.dense import SOCICNN as SOCICNN
+    from socicnn.nn.network import Network as Network
+    from socicnn.nn.storage import load as load
+    from socicnn.nn.storage import load_metadata as load_metadata
+    from socicnn.nn.storage import save as save
+    from socicnn.positivity.initial import DyingUnits as DyingUnits
+
+# class name, as files store it -> module; one line a network
+NETWORKS: dict[str, str] = {
+    "ICNN": "socicnn.nn.dense",
+    "SOCICNN": "socicnn.nn.dense",
+}
+
+_HOMES = {
+    **NETWORKS,
+    "DyingUnits": "socicnn.positivity.initial",
+    "Network": "socicnn.nn.network",
+    "load": "socicnn.nn.storage",
+    "load_metadata": "socicnn.nn.storage",
+    "save": "socicnn.nn.storage",
+}
+
+__all__ = sorted([*_HOMES, "NETWORKS"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'socicnn.nn' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

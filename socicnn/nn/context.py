@@ -1,0 +1,169 @@
+"""Where the vectors of a network come from: its biases and offsets, its read-out and the weights of its branches.
+
+Without a context they are parameters. A joint context adds Theta theta to those that an input weight would reach; a
+partial context emits all of them from a small network. The matrices U, W, A, C never depend on the context.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from socicnn.arrays import Array, as_float64
+from socicnn.positivity.base import Recipe, Shared
+from socicnn.positivity.initial import normal
+
+CODE = 32  # width of the context network's hidden layer
+NEAR_ZERO = 0.01  # standard deviation of its last layer at the start
+SKIP = 0.5  # standard deviation that theta ~ N(0, I) gives each output at the start, through the skip
+
+
+@dataclass(frozen=True, eq=False)
+class Vector:
+    """One vector of a network and how it starts.
+
+    Args:
+        name: its name, for instance `b1`.
+        initial: the values that it starts at.
+        positive: whether it must stay >= 0.
+        theta: for a joint context, how theta enters at the start, shape `(size, p)`; None where it does not.
+    """
+
+    name: str
+    initial: Tensor
+    positive: bool = False
+    theta: Tensor | None = None
+
+
+class Source(nn.Module, ABC):
+    """Gives the vectors of a network, by name, perhaps at a context."""
+
+    @abstractmethod
+    def forward(self, context: Tensor | None) -> dict[str, Tensor]:
+        """Return each vector; where it depends on the context, the context's leading shape comes first."""
+
+    @abstractmethod
+    def frozen(self, context: Tensor | None) -> dict[str, Array]:
+        """Return the same in float64, every read-out evaluated in the model's own type first."""
+
+
+@final
+class Plain(Source):
+    """Vectors that are parameters, and for a joint context affine in theta: b + Theta theta.
+
+    Args:
+        vectors: what to hold; the order is that of the rows of Theta.
+        positivity: recipe of the non-negative ones.
+        shared: what the recipe shares among the weights of one network.
+    """
+
+    def __init__(self, vectors: Sequence[Vector], positivity: Recipe, shared: Shared | None) -> None:
+        super().__init__()
+        self.positive = nn.ModuleDict({v.name: positivity.weight(v.initial, shared) for v in vectors if v.positive})
+        self.free = nn.ParameterDict({v.name: nn.Parameter(v.initial.clone()) for v in vectors if not v.positive})
+        reached = [(v, v.theta) for v in vectors if v.theta is not None]
+        self.reached = [v.name for v, _ in reached]
+        self.sizes = [v.initial.numel() for v, _ in reached]
+        rows = [theta for _, theta in reached]
+        self.Theta = nn.Parameter(torch.cat(rows)) if rows else None
+
+    def forward(self, context: Tensor | None) -> dict[str, Tensor]:
+        """Return the parameters, moved by the context where it is joint."""
+        found = {**self.free, **{name: weight() for name, weight in self.positive.items()}}
+        if self.Theta is not None and context is not None:
+            moves = nn.functional.linear(context, self.Theta).split(self.sizes, dim=-1)
+            for name, move in zip(self.reached, moves, strict=True):
+                vector = found[name]
+                found[name] = vector + (move if vector.ndim else move.squeeze(-1))
+        return found
+
+    @torch.no_grad()
+    def frozen(self, context: Tensor | None) -> dict[str, Array]:
+        """Lift the parameters exactly, then add Theta theta in float64."""
+        found = {name: as_float64(vector.double()) for name, vector in self(None).items()}
+        if self.Theta is not None and context is not None:
+            moves = context.double() @ self.Theta.double().T
+            for name, move in zip(self.reached, moves.split(self.sizes, dim=-1), strict=True):
+                found[name] = found[name] + as_float64(move if found[name].ndim else move.squeeze(-1))
+        return found
+
+
+@final
+class ContextNetwork(Source):
+    """Emits every vector from a context: a linear skip plus Linear(p, 32), SiLU, Linear(32, outputs).
+
+    At the start the skip's bias gives each vector its own initial value (through the inverse of the positive
+    read-out), the skip's weight is N(0, 1/(4 p)), the first layer N(0, 1/p) and the last N(0, 0.01^2), biases zero.
+
+    Args:
+        vectors: what to emit.
+        context_features: length p of the context.
+        readout: recipe whose `emit` makes outputs non-negative.
+        generator: source of the initial values.
+    """
+
+    def __init__(
+        self, vectors: Sequence[Vector], context_features: int, readout: Recipe, generator: torch.Generator | None
+    ) -> None:
+        super().__init__()
+        ordered = [v for v in vectors if not v.positive] + [v for v in vectors if v.positive]
+        self.names = [v.name for v in ordered]
+        self.shapes = [tuple(v.initial.shape) for v in ordered]
+        self.sizes = [v.initial.numel() for v in ordered]
+        self.positives = sum(v.initial.numel() for v in ordered if v.positive)
+        self.readout = readout
+        p, outputs = context_features, sum(self.sizes)
+        first = ordered[0].initial
+        self.skip, self.code, self.head = (
+            nn.utils.skip_init(nn.Linear, columns, rows, dtype=first.dtype, device=first.device)
+            for rows, columns in ((outputs, p), (CODE, p), (outputs, CODE))
+        )
+        starts = [raw_of(readout, v.initial) if v.positive else v.initial for v in ordered]
+        with torch.no_grad():
+            self.skip.weight.copy_(SKIP / math.sqrt(p) * normal(self.skip.weight.shape, generator))
+            self.skip.bias.copy_(torch.cat([start.reshape(-1) for start in starts]))
+            self.code.weight.copy_(normal(self.code.weight.shape, generator) / math.sqrt(p))
+            self.code.bias.zero_()
+            self.head.weight.copy_(NEAR_ZERO * normal(self.head.weight.shape, generator))
+            self.head.bias.zero_()
+
+    def forward(self, context: Tensor | None) -> dict[str, Tensor]:
+        """Return the vectors emitted at the context."""
+        assert context is not None
+        raw = self.skip(context) + self.head(nn.functional.silu(self.code(context)))
+        free = raw.shape[-1] - self.positives
+        emitted = torch.cat([raw[..., :free], self.readout.emit(raw[..., free:])], dim=-1)
+        parts = emitted.split(self.sizes, dim=-1)
+        return {
+            name: part if len(shape) == 1 else part.reshape((*part.shape[:-1], *shape))
+            for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
+        }
+
+    @torch.no_grad()
+    def frozen(self, context: Tensor | None) -> dict[str, Array]:
+        """Emit in the model's own type, then lift exactly."""
+        return {name: as_float64(vector.double()) for name, vector in self(context).items()}
+
+
+def raw_of(readout: Recipe, values: Tensor) -> Tensor:
+    """Return the largest raw in [-40, 40] with readout.emit(raw) <= values, by bisection in float64.
+
+    Every read-out increases to the right of its least point, so that this is its inverse there.
+    """
+    grid = torch.linspace(-40.0, 40.0, 321, dtype=torch.float64, device=values.device)
+    target = values.detach().double().reshape(-1)
+    below = readout.emit(grid)[:, None] <= target
+    index = torch.where(below, torch.arange(len(grid), device=values.device)[:, None], 0).amax(dim=0)
+    low = grid[index]
+    high = grid[(index + 1).clamp(max=len(grid) - 1)]
+    for _ in range(60):
+        middle = (low + high) / 2
+        fits = readout.emit(middle) <= target
+        low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+    return low.reshape(values.shape).to(values.dtype)

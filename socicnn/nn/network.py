@@ -1,0 +1,352 @@
+"""The base of every network: standardise, read the vectors at the context, evaluate; freeze, finalise, configure."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from socicnn.arrays import Array, as_float64
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet
+from socicnn.nn.context import ContextNetwork, Plain, Source, Vector
+from socicnn.nn.standardise import Standardisation
+from socicnn.positivity import initialiser as make_initialiser
+from socicnn.positivity import recipe as make_recipe
+from socicnn.positivity.base import Recipe, Shared, Weight
+from socicnn.positivity.initial import Initialiser
+from socicnn.positivity.projected import Projected
+
+CONTEXTS = ("joint", "partial")
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """How a network is made, apart from its architecture.
+
+    Args:
+        positivity: recipe of its non-negative weights.
+        readout: recipe whose `emit` reads what a context network emits; that of `positivity` where None.
+        initialiser: law of its weights.
+        generator: source of the initial values; torch's own where None.
+        dtype: floating type; torch's default where None.
+        device: where its tensors live; torch's default where None.
+    """
+
+    positivity: Recipe | str = "projected"
+    readout: Recipe | str | None = None
+    initialiser: Initialiser | str = "principled"
+    generator: torch.Generator | None = None
+    dtype: torch.dtype | None = None
+    device: torch.device | str | None = None
+
+
+class Network(nn.Module, ABC):
+    """A network f(x) or f(x, theta) that is convex in x.
+
+    A subclass builds its weights with `self.weight`, its vectors with `self.finish`, and gives the formula twice: in
+    torch (`evaluate`) and as arrays (`assemble`), both in standardised units.
+
+    Args:
+        input_shape: shape of one x.
+        context_shape: shape of one context theta, or None.
+        context: `joint` or `partial`, how the context enters.
+        means: how to make it.
+    """
+
+    vectors: Source
+    shared: Shared | None
+
+    def __init__(
+        self, input_shape: tuple[int, ...], context_shape: tuple[int, ...] | None, context: str, means: Means
+    ) -> None:
+        super().__init__()
+        if context not in CONTEXTS:
+            raise ModelError(f"context must be one of {', '.join(CONTEXTS)}; received {context!r}")
+        self.input_shape = input_shape
+        self.context_shape = context_shape
+        self.context = context
+        self.positivity = make_recipe(means.positivity)
+        self.readout = self.positivity if means.readout is None else make_recipe(means.readout)
+        self.initialiser = make_initialiser(means.initialiser)
+        self.standardisation = Standardisation(input_shape, context_shape)
+        points = torch.Size(input_shape).numel() + torch.Size(context_shape or (0,)).numel()
+        self.shared = self.positivity.shared(points)
+        self._means = means
+
+    # what a subclass gives
+
+    @abstractmethod
+    def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
+        """Return the value at standardised x of shape `(*batch, *input_shape)`, in standardised units."""
+
+    @abstractmethod
+    def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
+        """Return the same function of standardised x as float64 arrays.
+
+        Raises:
+            ModelError: it is not second-order-cone representable.
+        """
+
+    @abstractmethod
+    def architecture(self) -> dict[str, Any]:
+        """Return the arguments that describe the architecture, as JSON values."""
+
+    # what a subclass builds with
+
+    def weight(self, initial: Tensor) -> Weight:
+        """Return a non-negative weight held by the network's recipe."""
+        return self.positivity.weight(initial, self.shared)
+
+    def finish(self, vectors: list[Vector]) -> None:
+        """Make the source of the vectors, then bring every tensor to its type and device: a constructor's last act."""
+        if self.context_shape is None or self.context == "joint":
+            self.vectors = Plain(vectors, self.positivity, self.shared)
+        else:
+            features = torch.Size(self.context_shape).numel()
+            self.vectors = ContextNetwork(vectors, features, self.readout, self._means.generator)
+        dtype = self._means.dtype or torch.get_default_dtype()
+        if not dtype.is_floating_point:
+            raise ModelError(f"dtype must be a floating type; received {dtype}")
+        self.to(device=self._means.device or torch.get_default_device(), dtype=dtype)
+
+    # use
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the network."""
+        return self.standardisation.x_mean.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's tensors live."""
+        return self.standardisation.x_mean.device
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return f(x, theta).
+
+        Args:
+            x: points of shape `(*batch, *input_shape)`.
+            context: one context for all of x, shape `context_shape`; or contexts whose leading shape broadcasts
+                against that of x, axis by axis. Candidates of each context, x of shape `(contexts, candidates, n)`, go
+                with a context of shape `(contexts, 1, p)`: what depends on it is then computed once a context.
+
+        Returns:
+            Values of shape `(*batch,)`.
+
+        Raises:
+            ModelError: a shape or type that does not fit, or a context too few or too many.
+        """
+        self._check(x, context)
+        units = self.standardisation
+        theta = None if context is None else units.context(context)
+        return units.y(self.evaluate(units.x(x), self.vectors(theta)))
+
+    def freeze(self, context: Any = None) -> FrozenNet:
+        """Return the network as float64 arrays at a context.
+
+        Weights are read in the network's own type, then lifted exactly; standardisation and a joint context are folded
+        in float64.
+
+        Args:
+            context: shape `context_shape`; with one leading axis more, a stack of networks that share their matrices.
+
+        Raises:
+            ModelError: it cannot be exported as it is; the message says why and what to do.
+        """
+        if self.positivity.needs_data:
+            raise ModelError(
+                f"the weights of the '{self.positivity.name}' recipe depend on data, so that the network is not convex "
+                "in x yet; call `model.finalise(train_data)` and freeze what it returns"
+            )
+        theta = self._single_or_stack(context)
+        with torch.no_grad():
+            return self.standardisation.fold(self.assemble(self.vectors.frozen(theta)))
+
+    def standardise(
+        self,
+        *,
+        x_mean: Any = None,
+        x_scale: Any = None,
+        context_mean: Any = None,
+        context_scale: Any = None,
+        y_mean: Any = None,
+        y_scale: Any = None,
+    ) -> None:
+        """Set f(x, theta) = y_mean + y_scale g((x - x_mean) / x_scale, (theta - context_mean) / context_scale).
+
+        It changes the function, so it belongs before training; what is left out stays. `freeze` folds it in.
+
+        Raises:
+            ModelError: a scale that is not positive, an entry that is not finite, or a shape that does not fit.
+        """
+        self.standardisation.assign("x", x_mean, x_scale)
+        self.standardisation.assign("context", context_mean, context_scale)
+        self.standardisation.assign("y", y_mean, y_scale)
+
+    # training hooks
+
+    def constrained(self) -> Iterator[tuple[str, Weight]]:
+        """Yield the name and the holder of each non-negative weight."""
+        return ((name, module) for name, module in self.named_modules() if isinstance(module, Weight))
+
+    def condition(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Give recipes whose weights depend on data the batch they are emitted from; nothing to do for the others."""
+        if self.shared is None:
+            return
+        self._check(x, context)
+        features = len(self.input_shape)
+        batch = x.shape[: x.ndim - features]
+        points = self.standardisation.x(x).reshape(*batch, -1)
+        if context is not None and self.context_shape is not None:
+            theta = self.standardisation.context(context)
+            theta = theta.reshape(*theta.shape[: theta.ndim - len(self.context_shape)], -1)
+            points = torch.cat([points, theta.expand(*batch, theta.shape[-1])], dim=-1)
+        self.shared.condition(points.reshape(-1, points.shape[-1]))
+
+    def penalty(self) -> Tensor:
+        """Return what the recipe adds to the loss; zero for most."""
+        terms = [term for _, weight in self.constrained() if (term := weight.penalty()) is not None]
+        return torch.stack(terms).sum() if terms else torch.zeros((), dtype=self.dtype, device=self.device)
+
+    def after_step(self) -> None:
+        """Let the recipe act after an optimiser step: project, update multipliers."""
+        for _, weight in self.constrained():
+            weight.after_step()
+
+    def finalise(self, data: Tensor | tuple[Tensor, Tensor | None] | None = None) -> Self:
+        """Return a network of the same kind whose weights are plain and exactly non-negative.
+
+        Args:
+            data: x, or (x, context), of the whole training set, for recipes whose weights depend on data.
+
+        Raises:
+            ModelError: the recipe needs data and none was given.
+        """
+        if self.positivity.needs_data:
+            if data is None:
+                raise ModelError(
+                    f"recipe '{self.positivity.name}' needs data to end: call `model.finalise(train_data)`"
+                )
+            x, context = data if isinstance(data, tuple) else (data, None)
+            self.condition(
+                x.to(self.device, self.dtype), None if context is None else context.to(self.device, self.dtype)
+            )
+        plain = type(self).from_config({**self.config(), "positivity": _described(Projected())})
+        plain.to(device=self.device, dtype=self.dtype)
+        finals = {name: weight.final() for name, weight in self.constrained()}
+        own = self.state_dict()
+        state = {}
+        for name in plain.state_dict():
+            holder, _, last = name.rpartition(".")
+            state[name] = finals[holder] if holder in finals and last == "theta" else own[name]
+        plain.load_state_dict(state)
+        return plain
+
+    # storing
+
+    def config(self) -> dict[str, Any]:
+        """Return what makes the same network again, apart from its tensors, as JSON values."""
+        return {
+            **self.architecture(),
+            "positivity": _described(self.positivity),
+            "readout": _described(self.readout),
+            "initialiser": _described(self.initialiser),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return a network with this configuration and weights that mean nothing yet; no randomness is drawn.
+
+        Raises:
+            ModelError: an entry is missing, unknown or of the wrong kind.
+        """
+        own = dict(config)
+        try:
+            law = make_initialiser(**_named(own.pop("initialiser")))
+            positivity = make_recipe(**_named(own.pop("positivity")))
+            readout = make_recipe(**_named(own.pop("readout")))
+            make: Any = cls  # the constructors differ by architecture
+            network: Self = make(**own, positivity=positivity, readout=readout, initialiser=_Blank())
+        except (KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+            raise ModelError(f"the configuration does not describe a {cls.__name__}: {error!r}") from None
+        network.initialiser = law
+        return network
+
+    # checks
+
+    def _check(self, x: Tensor, context: Tensor | None) -> None:
+        event, shape = self.input_shape, x.shape
+        lead = len(shape) - len(event)
+        if lead < 0 or shape[lead:] != event:
+            wanted = ", ".join(map(str, event))
+            raise ModelError(f"x must have shape (*batch, {wanted}); received {tuple(shape)}")
+        if x.dtype != self.dtype:
+            raise ModelError(f"x has type {x.dtype}, the network {self.dtype}; convert one of them")
+        if (context is None) != (self.context_shape is None):
+            raise ModelError(self._context_message(context))
+        if context is None or self.context_shape is None:
+            return
+        at = context.ndim - len(self.context_shape)
+        if at < 0 or context.shape[at:] != self.context_shape:
+            wanted = ", ".join(map(str, self.context_shape))
+            raise ModelError(f"context must have shape (*lead, {wanted}); received {tuple(context.shape)}")
+        fits = all(a == b or a == 1 or b == 1 for a, b in zip(shape[:lead], context.shape[:at], strict=False))
+        if at and lead and (at != lead or not fits):
+            raise ModelError(
+                f"context has leading shape {tuple(context.shape[:at])}, x {tuple(shape[:lead])}: they must broadcast "
+                "axis by axis; give candidates an axis with context.unsqueeze(1)"
+            )
+
+    def _context_message(self, context: Any) -> str:
+        if context is None:
+            assert self.context_shape is not None
+            wanted = ", ".join(map(str, self.context_shape))
+            return f"context is missing: the network needs one of shape (*lead, {wanted})"
+        return "context was given, but the network takes none (context_features is 0); leave it out"
+
+    def _single_or_stack(self, context: Any) -> Tensor | None:
+        if (context is None) != (self.context_shape is None):
+            raise ModelError(self._context_message(context))
+        if context is None or self.context_shape is None:
+            return None
+        theta = torch.as_tensor(as_float64(context))
+        lead = theta.ndim - len(self.context_shape)
+        if lead not in (0, 1) or tuple(theta.shape[lead:]) != self.context_shape:
+            wanted = ", ".join(map(str, self.context_shape))
+            raise ModelError(
+                f"context must have shape ({wanted}) or (contexts, {wanted}); received {tuple(theta.shape)}"
+            )
+        if not torch.isfinite(theta).all():
+            raise ModelError(
+                f"context has {int((~torch.isfinite(theta)).sum())} non-finite entries; remove or replace them"
+            )
+        with torch.no_grad():
+            return self.standardisation.context(theta.to(self.device, self.dtype))
+
+
+class _Blank(Initialiser):
+    """Constant weights for a network whose tensors are about to be loaded."""
+
+    name = "blank"
+
+    def weight(self, shape: Any, fan_in: int, activation: str, generator: torch.Generator | None) -> Tensor:
+        return torch.full(tuple(shape), 0.5, dtype=torch.float64)
+
+    def bias(self, fan_in: int, activation: str) -> float:
+        return 0.0
+
+    def input_variances(self, fans: Any, activations: Any) -> list[float]:
+        return [0.0] * len(fans)
+
+
+def _described(strategy: Recipe | Initialiser) -> dict[str, Any]:
+    return {"name": strategy.name, **strategy.config()}
+
+
+def _named(description: dict[str, Any]) -> dict[str, Any]:
+    return {"given": description["name"], **{k: v for k, v in description.items() if k != "name"}}

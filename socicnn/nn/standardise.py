@@ -1,0 +1,99 @@
+"""Standardisation that a network carries: f(x, theta) = y_mean + y_scale g((x - x_mean) / x_scale, ...)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from socicnn.arrays import Array, Matrix, as_float64, transform
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+
+
+@final
+class Standardisation(nn.Module):
+    """Means and scales as buffers, 0 and 1 until set.
+
+    Args:
+        input_shape: shape of x.
+        context_shape: shape of the context, None where there is none.
+    """
+
+    x_mean: Tensor
+    x_scale: Tensor
+    y_mean: Tensor
+    y_scale: Tensor
+
+    def __init__(self, input_shape: tuple[int, ...], context_shape: tuple[int, ...] | None) -> None:
+        super().__init__()
+        shapes = {"x": input_shape, "y": ()} | ({} if context_shape is None else {"context": context_shape})
+        for name, shape in shapes.items():
+            self.register_buffer(f"{name}_mean", torch.zeros(shape))
+            self.register_buffer(f"{name}_scale", torch.ones(shape))
+
+    @torch.no_grad()
+    def assign(self, name: str, mean: object, scale: object) -> None:
+        """Set a mean and a scale (> 0), each of the full shape or broadcast to it.
+
+        Raises:
+            ModelError: a scale that is not positive, an entry that is not finite, or a shape that does not fit.
+        """
+        buffers = dict(self.named_buffers())
+        for part, value in (("mean", mean), ("scale", scale)):
+            key = f"{name}_{part}"
+            if value is None:
+                continue
+            if key not in buffers:
+                raise ModelError(f"{key} was given, but the network takes no {name}; leave it out")
+            target = buffers[key]
+            given = torch.as_tensor(as_float64(value))
+            if not torch.isfinite(given).all() or (part == "scale" and not (given > 0).all()):
+                kind = "finite and positive" if part == "scale" else "finite"
+                raise ModelError(f"{key} must be {kind}; received {given.flatten().tolist()[:5]}")
+            try:
+                target.copy_(given.expand(target.shape))
+            except RuntimeError:
+                wanted = tuple(target.shape)
+                raise ModelError(
+                    f"{key} must broadcast to shape {wanted}; received shape {tuple(given.shape)}"
+                ) from None
+
+    def x(self, x: Tensor) -> Tensor:
+        """Return (x - x_mean) / x_scale."""
+        return (x - self.x_mean) / self.x_scale
+
+    def context(self, context: Tensor) -> Tensor:
+        """Return (theta - theta_mean) / theta_scale."""
+        return (context - self.get_buffer("context_mean")) / self.get_buffer("context_scale")
+
+    def y(self, value: Tensor) -> Tensor:
+        """Return y_mean + y_scale value."""
+        return self.y_mean + self.y_scale * value
+
+    def fold(self, net: FrozenNet) -> FrozenNet:
+        """Return the network in the user's own units, folded in float64: U <- U / s, b <- b - U m / s."""
+        m, s = (as_float64(part.double()).reshape(-1) for part in (self.x_mean, self.x_scale))
+        y_mean, y_scale = float(self.y_mean), float(self.y_scale)
+        if not m.any() and (s == 1).all() and (y_mean, y_scale) == (0.0, 1.0):
+            return net
+
+        def scaled(matrix: Matrix) -> Matrix:
+            return sparse.csr_array(matrix @ sparse.diags_array(1 / s)) if sparse.issparse(matrix) else matrix / s
+
+        def moved(offset: Array, matrix: Matrix) -> Array:
+            return offset - transform(matrix, m / s)
+
+        layers = [
+            layer if layer.U is None else Layer(layer.W, scaled(layer.U), moved(layer.b, layer.U))
+            for layer in net.layers
+        ]
+        quadratics = [Quadratic(y_scale * q.beta, scaled(q.A), moved(np.asarray(q.e), q.A)) for q in net.quadratics]
+        norms = [Norm(y_scale * r.gamma, scaled(r.C), moved(np.asarray(r.d), r.C), r.group) for r in net.norms]
+        out = net.output
+        output = Output(y_scale * out.w, y_scale * out.v / s, y_mean + y_scale * (out.c - out.v @ (m / s)))
+        return replace(net, layers=layers, output=output, quadratics=quadratics, norms=norms)

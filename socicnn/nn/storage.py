@@ -1,0 +1,117 @@
+"""Saving and loading: one safetensors file, the configuration in its metadata; loading never runs code."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from socicnn.errors import ModelError
+from socicnn.files import FileError, replacing
+from socicnn.nn import NETWORKS
+from socicnn.nn.network import Network
+
+FORMAT = "socicnn"
+VERSION = 1
+
+
+def save(model: Network, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
+    """Write a network to one file; an older file of that name is replaced in one step.
+
+    Args:
+        model: any network of `socicnn.nn`.
+        path: where to.
+        metadata: JSON values to keep beside it, for instance the ranges of the training data.
+
+    Raises:
+        ModelError: not a network of `socicnn.nn`, or metadata that is not JSON.
+        FileError: the place cannot be written.
+
+    >>> from tempfile import mkdtemp
+    >>> from socicnn import SOCICNN
+    >>> path = os.path.join(mkdtemp(), "cost.safetensors")
+    >>> save(SOCICNN(3), path, metadata={"set": "simplex"})
+    >>> load(path).in_features, load_metadata(path)
+    (3, {'set': 'simplex'})
+    """
+    name = type(model).__name__
+    if not isinstance(model, Network) or name not in NETWORKS:
+        raise ModelError(f"only the networks {', '.join(sorted(NETWORKS))} can be saved; received {name}")
+    try:
+        header = {
+            "format": FORMAT,
+            "version": str(VERSION),
+            "network": name,
+            "config": json.dumps(model.config(), allow_nan=False),
+            "metadata": json.dumps(metadata or {}, allow_nan=False),
+        }
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"metadata must hold finite JSON values: {error}") from None
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    with replacing(path) as draft:
+        draft.write_bytes(safetensors.torch.save(tensors, metadata=header))
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Read a network that `save` wrote, every tensor of the type that it had.
+
+    Raises:
+        FileError: the file cannot be read, or is not a whole file of this kind and version.
+    """
+    tensors, header = _read(path)
+    name = header["network"]
+    if name not in NETWORKS:
+        raise FileError(f"{path} holds a network '{name}' that this version of socicnn does not know; update socicnn")
+    kind: type[Network] = getattr(import_module(NETWORKS[name]), name)
+    try:
+        model = kind.from_config(json.loads(header["config"]))
+        model.load_state_dict(tensors, assign=True)
+    except (ModelError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise FileError(f"{path} is damaged: its tensors do not fit its configuration ({reason[:300]})") from None
+    return model
+
+
+def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return what was given to `save` as metadata.
+
+    Raises:
+        FileError: the file cannot be read, or is not a whole file of this kind and version.
+    """
+    _, header = _read(path)
+    try:
+        found = json.loads(header["metadata"])
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise FileError(f"{path} is damaged: its metadata cannot be read; save the network again")
+    return found
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        Path(path).open("rb").close()
+        with safetensors.safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
+    except safetensors.SafetensorError as error:
+        raise FileError(f"{path} is no whole safetensors file ({error}); save the network again") from None
+    if header.get("format") != FORMAT:
+        raise FileError(f"{path} was not written by socicnn.save; it cannot be loaded")
+    version = header.get("version", "")
+    if not version.isdecimal() or int(version) > VERSION:
+        raise FileError(
+            f"{path} has format version {version or 'none'}, this socicnn reads up to {VERSION}; update socicnn"
+        )
+    missing = [key for key in ("network", "config", "metadata") if key not in header]
+    if missing:
+        raise FileError(f"{path} is damaged: its header lacks {missing[0]}; save the network again")
+    return tensors, header
