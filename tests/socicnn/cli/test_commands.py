@@ -1,0 +1,145 @@
+"""The command as a user types it: outputs, exit statuses, and one line for everything that is wrong."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import socicnn
+from socicnn import SOCICNN
+from socicnn.cli import main
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Run `socicnn` with these words; return exit status, output and errors."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["socicnn", *map(str, words)])
+        status = 0
+        try:
+            main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "cost.safetensors"
+    network = SOCICNN(4, hidden_features=(8,), context_features=2, generator=torch.Generator().manual_seed(0))
+    socicnn.save(network, path)
+    return path
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    np.save(tmp_path / "contexts.npy", np.random.default_rng(1).normal(size=(3, 2)))
+    return tmp_path / "contexts.npy"
+
+
+def test_version(run) -> None:
+    status, out, _ = run("--version")
+    assert (status, out.strip()) == (0, f"socicnn {socicnn.__version__}")
+
+
+def test_fit_verify_decide_export_in_a_row(run, tmp_path: Path, context: Path) -> None:
+    rng = np.random.default_rng(0)
+    theta = np.load(context)
+    x = rng.dirichlet(np.ones(4), size=(3, 20))
+    y = ((x - 0.2) ** 2).sum(axis=-1) + (x[..., 0] * theta[:, :1])
+    np.savez(tmp_path / "data.npz", x=x, y=y, theta=theta)
+    model = tmp_path / "model.safetensors"
+    status, out, _ = run("fit", tmp_path / "data.npz", "--set", "simplex", "--epochs", 3, "--out", model)
+    assert status == 0
+    assert "60 labelled points, loss within_context" in out
+
+    np.save(tmp_path / "points.npy", x[:, 0])
+    report = tmp_path / "report.json"
+    status, out, _ = run("verify", model, "--points", tmp_path / "points.npy", "--context", context, "--json", report)
+    assert status == 0, out
+    assert json.loads(report.read_text())["ok"] is True
+
+    out_file = tmp_path / "decisions.csv"
+    status, out, _ = run("decide", model, "--set", "budget", "--total", 2, "--context", context, "--out", out_file)
+    assert status == 0, out
+    with out_file.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 3
+    for row in rows:
+        assert sum(float(row[f"x{i}"]) for i in range(4)) == pytest.approx(2, abs=1e-9)
+        assert float(row["relative_gap"]) <= 1e-4
+
+    np.save(tmp_path / "one.npy", theta[:1])
+    status, out, _ = run("export", model, "--format", "npz", "--context", tmp_path / "one.npy")
+    assert status == 0, out
+    assert model.with_suffix(".npz").exists()
+    status, _, err = run("export", model, "--format", "mps", "--context", tmp_path / "one.npy")
+    assert status == 2
+    assert "error:" in err
+    assert not model.with_suffix(".mps").exists()
+
+
+def test_a_wrong_network_gives_status_1(run, model: Path, context: Path, tmp_path: Path, monkeypatch) -> None:
+    from socicnn.conic.builder import Builder
+
+    honest = Builder.affine
+    monkeypatch.setattr(Builder, "affine", lambda self, d, r: honest(self, d, r + 1.0))
+    np.save(tmp_path / "points.npy", np.zeros((3, 4)))
+    status, out, _ = run("verify", model, "--points", tmp_path / "points.npy", "--context", context, "--solver", "none")
+    assert status == 1, out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fit", "absent.csv", "--out", "m.safetensors"], "no file absent.csv"),
+        (["fit", "nan.csv", "--out", "m.safetensors"], "NaN or infinite, the first in row 1"),
+        (["fit", "good.csv", "--out", "nowhere/m.safetensors"], "folder nowhere does not exist"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--set", "ball"], "ball"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--set", "simplex"], "violate the simplex"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--hidden", "big"], "--hidden takes whole numbers"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--loss", "fancy"], "fancy"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--loss", "within_context"], "use --loss mse"),
+        (["verify", "absent.safetensors", "--points", "good.csv"], "no file absent.safetensors"),
+        (["verify", "foreign.safetensors", "--points", "good.csv"], "foreign.safetensors"),
+        (["verify", "cost.safetensors", "--points", "good.csv"], "needs contexts of 2 entries"),
+        (["verify", "cost.safetensors", "--points", "good.csv", "--context", "contexts.npy"], "received shape"),
+        (["decide", "cost.safetensors", "--set", "budget", "--context", "contexts.npy"], "give it with --total"),
+        (["decide", "cost.safetensors", "--set", "simplex", "--total", "1", "--context", "contexts.npy"], "--total does"),
+        (["decide", "cost.safetensors", "--set", "hull", "--context", "contexts.npy"], "hull"),
+        (["decide", "cost.safetensors", "--set", "budget", "--total", "9", "--context", "contexts.npy"], "9"),
+        (["decide", "cost.safetensors", "--set", "simplex", "--context", "contexts.npy", "--method", "m"], "'m'"),
+        (["decide", "cost.safetensors", "--set", "simplex", "--context", "good.csv"], "no columns theta0"),
+        (["export", "cost.safetensors", "--format", "docx", "--context", "one.npy"], "docx"),
+        (["export", "cost.safetensors", "--format", "npz", "--context", "contexts.npy"], "keep one row"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_status_2(
+    run, model: Path, context: Path, tmp_path: Path, monkeypatch, words, message
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("one.npy", np.zeros((1, 2)))
+    Path("good.csv").write_text("x0,x1,y\n0.1,0.2,1\n0.3,0.4,2\n0.5,0.1,1\n0.2,0.2,0\n")
+    Path("nan.csv").write_text("x0,y\n0,1\n1,nan\n")
+    Path("foreign.safetensors").write_text("not a model")
+    before = set(tmp_path.iterdir())
+    status, out, err = run(*words)
+    assert status == 2, out + err
+    assert err.startswith("error: ")
+    assert len(err.strip().splitlines()) == 1
+    assert message in err
+    assert "Traceback" not in err
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_an_unknown_command_or_option_is_refused(run) -> None:
+    assert run("conquer")[0] == 2
+    assert run("verify", "m", "--point", "p")[0] == 2
