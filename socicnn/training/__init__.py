@@ -1,0 +1,39 @@
+"""Fit a network to values: losses, mini-batches, validation, checkpoints."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from socicnn.training.data import Samples as Samples
+    from socicnn.training.fitting import fit as fit
+    from socicnn.training.history import History as History
+    from socicnn.training.losses import LOSSES as LOSSES
+    from socicnn.training.losses import MSE as MSE
+    from socicnn.training.losses import Loss as Loss
+    from socicnn.training.losses import SmoothL1 as SmoothL1
+    from socicnn.training.losses import WithinContext as WithinContext
+
+_HOMES = {
+    "History": "socicnn.training.history",
+    "LOSSES": "socicnn.training.losses",
+    "Loss": "socicnn.training.losses",
+    "MSE": "socicnn.training.losses",
+    "Samples": "socicnn.training.data",
+    "SmoothL1": "socicnn.training.losses",
+    "WithinContext": "socicnn.training.losses",
+    "fit": "socicnn.training.fitting",
+}
+
+__all__ = ["LOSSES", "MSE", "History", "Loss", "Samples", "SmoothL1", "WithinContext", "fit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'socicnn.training' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
