@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from socicnn.arrays import IntArray
+from socicnn.arrays import Array, IntArray
 from socicnn.errors import ProgramError
 
 
@@ -41,3 +41,28 @@ class Cones:
         return (
             self.zero + self.nonnegative + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)[: len(sizes)]
         )
+
+    def violation(self, s: Array, *, dual: bool = False) -> Array:
+        """Return how far each row or cone of s is from K: |s_i|, max(0, -s_i), and max(0, ||u|| - s_0) at each head.
+
+        Args:
+            s: vector of shape `(m,)`.
+            dual: measure the distance from K* instead, where the rows of the zero cone are free.
+
+        Returns:
+            Shape `(m,)`, zero at the rows of a second-order cone that are not its head.
+
+        >>> Cones(nonnegative=1, second_order=(3,)).violation(np.array([-0.5, 1.0, 3.0, 4.0]))
+        array([0.5, 4. , 0. , 0. ])
+        """
+        cut = self.zero + self.nonnegative
+        found = np.zeros_like(s)
+        if not dual:
+            found[: self.zero] = np.abs(s[: self.zero])
+        found[self.zero : cut] = np.maximum(-s[self.zero : cut], 0.0)
+        if self.second_order:
+            heads = self.heads
+            squares = s[cut:] ** 2
+            squares[heads - cut] = 0.0
+            found[heads] = np.maximum(np.sqrt(np.add.reduceat(squares, heads - cut)) - s[heads], 0.0)
+        return found

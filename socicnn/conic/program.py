@@ -7,7 +7,7 @@ dual:  max_y  -(b + B x)'y + d'x + r     s.t.   A'y + q = 0,   y in K*
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from scipy import sparse
@@ -18,7 +18,7 @@ from socicnn.errors import ProgramError
 
 if TYPE_CHECKING:
     from socicnn.conic.solution import Solution
-    from socicnn.conic.solvers.base import Prepared, Solver
+    from socicnn.conic.solvers.base import Solver
 
 
 @dataclass(frozen=True)
@@ -314,11 +314,55 @@ class ValueProgram:
             rows=tuple(sorted(blocks, key=lambda block: block.start)),
         )
 
-    def prepare(self, solver: str | Solver = "clarabel", **settings: Any) -> Prepared:
-        """Set a solver up once for this A; `prepared.solve(b, c, offset)` then moves the right-hand side and cost only.
+    def prepare(self, solver: str | Solver = "clarabel", **settings: Any) -> PreparedValue:
+        """Set a solver up once, to solve at many x; only the right-hand side, cost and offset move.
 
-        `program.at(x)` gives the vectors of another x; `PreparedValue.solve_at(x)` does both.
+        Raises:
+            MissingExtra: the solver is not installed.
+            SolverError: the solver cannot take this kind of program (HiGHS and cones).
+
+        >>> from socicnn.compile import value_program
+        >>> from socicnn.frozen import FrozenNet, Layer, Output
+        >>> prepared = value_program(FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0]))).prepare()
+        >>> [round(prepared.solve([x]).value, 6) for x in (3.0, -3.0)]
+        [9.0, -3.0]
         """
         from socicnn.conic.solvers import make
 
-        return make(solver, **settings).prepare(self.at(np.zeros(self.in_features), balanced=False))
+        return PreparedValue(self, make(solver, **settings))
+
+
+@final
+class PreparedValue:
+    """A value-function program and a solver set up for its matrix A.
+
+    Args:
+        program: the program; it may stack contexts.
+        solver: the solver.
+    """
+
+    def __init__(self, program: ValueProgram, solver: Solver) -> None:
+        self.program = program
+        self.solver = solver
+        first = program if program.contexts is None else program[0]
+        self._prepared = solver.prepare(first.at(np.zeros(program.in_features), balanced=False))
+
+    def solve(self, x: Any, context: int | None = None, *, balanced: bool = True) -> Solution:
+        """Solve at one point; v, s and y belong to `program.at(x)`.
+
+        Args:
+            x: one point of shape `(n,)`.
+            context: index of the context, where the program stacks several.
+            balanced: as in `at`.
+        """
+        program = self.program if context is None else self.program[context]
+        instance = program.at(x, balanced=balanced)
+        if not _same(instance.A, self._prepared.program.A):  # a quadratic inside a layer moves A with its scale
+            self._prepared = self.solver.prepare(instance)
+        return self._prepared.solve(instance.b, instance.c, instance.offset)
+
+
+def _same(first: sparse.csc_array, second: sparse.csc_array) -> bool:
+    """Return whether two matrices of one program are equal, entry by entry in the order that they are stored."""
+    pairs = ((first.data, second.data), (first.indices, second.indices), (first.indptr, second.indptr))
+    return first is second or all(np.array_equal(mine, other) for mine, other in pairs)

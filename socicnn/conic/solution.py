@@ -15,8 +15,8 @@ class Solution:
         v: primal variables, shape `(variables,)`; NaN where there are none.
         s: slacks b - A v, shape `(m,)`.
         y: dual variables in K*, with A'y + c = 0 up to the solver's tolerance, shape `(m,)`.
-        value: c'v + offset.
-        ok: whether the solver reports an optimal solution.
+        value: c'v + offset; inf where the program is infeasible, -inf where it is unbounded, NaN without a point.
+        ok: whether the solver reports an optimal solution; an almost solved program has v and y, but is not ok.
         status: one sentence about how the solver ended.
         seconds: time inside the solver.
         solver: its name.

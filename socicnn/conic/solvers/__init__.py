@@ -1,0 +1,38 @@
+"""Solvers by name; each package is imported only when its solver is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from socicnn.conic.solvers.base import Prepared, Solver
+from socicnn.conic.solvers.clarabel import Clarabel
+from socicnn.conic.solvers.ecos import Ecos
+from socicnn.conic.solvers.highs import Highs
+from socicnn.conic.solvers.scs import Scs
+from socicnn.errors import SolverError
+
+SOLVERS: dict[str, type[Solver]] = {solver.name: solver for solver in (Clarabel, Ecos, Scs, Highs)}
+
+__all__ = ["SOLVERS", "Clarabel", "Ecos", "Highs", "Prepared", "Scs", "Solver", "make"]
+
+
+def make(solver: str | Solver, **settings: Any) -> Solver:
+    """Return the solver of that name with these settings; a `Solver` is returned as it is.
+
+    Args:
+        solver: `clarabel`, `ecos`, `scs`, `highs`, or a `Solver`.
+        settings: `time_limit` in seconds, and the solver's own settings by its own names.
+
+    Raises:
+        SolverError: the name is unknown, or settings were given beside a `Solver`.
+
+    >>> make("scs", eps=1e-9)
+    Scs(eps=1e-09)
+    """
+    if isinstance(solver, Solver):
+        if settings:
+            raise SolverError(f"{solver!r} has its settings already; leave out {', '.join(sorted(settings))}")
+        return solver
+    if not isinstance(solver, str) or solver.lower() not in SOLVERS:
+        raise SolverError(f"unknown solver {solver!r}; there are {', '.join(SOLVERS)}")
+    return SOLVERS[solver.lower()](**settings)
