@@ -1,0 +1,66 @@
+"""Labelled candidates: what a surrogate learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from socicnn.errors import ModelError
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Candidates x of each context theta with their costs y.
+
+    Args:
+        x: shape `(contexts, candidates, n)`.
+        context: shape `(contexts, p)`.
+        y: shape `(contexts, candidates)`.
+
+    Raises:
+        ModelError: shapes that disagree, or a non-finite entry.
+
+    >>> import torch
+    >>> data = Data(torch.rand(5, 4, 3), torch.rand(5, 2), torch.rand(5, 4))
+    >>> len(data), data.labels
+    (5, 20)
+    """
+
+    x: Tensor
+    context: Tensor
+    y: Tensor
+
+    def __post_init__(self) -> None:
+        if self.x.ndim != 3 or self.context.ndim != 2:
+            raise ModelError(
+                "data need x of shape (contexts, candidates, n) and context of shape (contexts, p); received "
+                f"{tuple(self.x.shape)} and {tuple(self.context.shape)}"
+            )
+        if len(self.context) != len(self.x) or self.y.shape != self.x.shape[:2]:
+            raise ModelError(
+                f"data disagree on contexts or candidates: x {tuple(self.x.shape)}, context "
+                f"{tuple(self.context.shape)}, y {tuple(self.y.shape)}"
+            )
+        for name, values in (("x", self.x), ("context", self.context), ("y", self.y)):
+            bad = int((~values.isfinite()).sum())
+            if bad:
+                raise ModelError(f"{name} of the data has {bad} non-finite entries; remove or replace them")
+
+    def __len__(self) -> int:
+        """Return the number of contexts."""
+        return len(self.x)
+
+    @property
+    def labels(self) -> int:
+        """Number of labelled points: the data budget of a method."""
+        return self.y.numel()
+
+    def __getitem__(self, index: Tensor | slice) -> Data:
+        """Return the contexts of that index, their candidates and costs."""
+        return Data(self.x[index], self.context[index], self.y[index])
+
+    def to(self, target: torch.dtype | torch.device | str) -> Data:
+        """Return the data in another float type or on another device."""
+        return Data(self.x.to(target), self.context.to(target), self.y.to(target))

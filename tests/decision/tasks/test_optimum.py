@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from decision.tasks import make
+from socicnn.errors import MissingExtra, SolverError
+
+
+def test_solvers_agree_where_the_optimum_sits_at_a_kink() -> None:
+    """At context 2 and others of this task A x = d holds at the optimum: the gradient's gap is large, F is right."""
+    task = make("budget_twocone_socp", seed=2026)
+    theta = task.sample_contexts(30, seed=2)
+    x, F = task.optimum(theta)
+    assert task.gap(x, theta).max() > 1e-2
+    others = [task.optimum(theta, solver=solver, tolerance=1e-4)[1] for solver in ("ecos", "scs")]
+    for other in others:
+        assert (F - other).abs().max() < 1e-7
+    again, same = task.optimum(theta, cross_check="scs")
+    assert torch.equal(x, again)
+    assert torch.equal(F, same)
+
+
+def test_a_sloppy_second_answer_is_noticed() -> None:
+    task = make("simplex_socp", seed=0)
+    theta = task.sample_contexts(5, seed=0)
+    sloppy = {"eps_abs": 1e-1, "eps_rel": 1e-1, "max_iters": 2}
+    with pytest.raises(SolverError, match="differ by"):
+        task.optimum(theta, solver="scs", cross_check="clarabel", **sloppy)
+    with pytest.raises(SolverError, match="differ by"):  # no cross-check: the Frank-Wolfe gap raises the doubt
+        task.optimum(theta, max_iter=1)
+
+
+def test_unusable_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make("simplex_socp", seed=0)
+    with pytest.raises(ValueError, match=r"of shape \(contexts, 8\)"):
+        task.optimum(torch.zeros(8))
+    with pytest.raises(ValueError, match="must be finite"):
+        task.optimum(torch.full((2, 8), torch.nan))
+    with pytest.raises(ValueError, match="choose one of clarabel, ecos, scs"):
+        task.optimum(torch.zeros(1, 8), solver="gurobi")
+    monkeypatch.setattr("cvxpy.installed_solvers", lambda: ["CLARABEL"])
+    with pytest.raises(MissingExtra, match=r"socicnn\[ecos\]"):
+        task.optimum(torch.zeros(1, 8), cross_check="ecos")
+
+
+def test_a_progress_bar_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    task = make("simplex_socp", seed=0)
+    task.optimum(torch.zeros(2, 8))
+    assert capsys.readouterr().err == ""
+    task.optimum(torch.zeros(2, 8), progress=True)
+    assert "optimum of simplex_socp" in capsys.readouterr().err
