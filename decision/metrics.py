@@ -1,0 +1,198 @@
+"""How good a surrogate and its decisions are: prediction errors, regret, feasibility, certified gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from decision.tasks import Task
+from socicnn.errors import ModelError
+
+
+class Answer(Protocol):
+    """What `evaluate` asks of a decision: x `(contexts, n)`, and the surrogate's value and certified gap there."""
+
+    @property
+    def x(self) -> Tensor:
+        """Decisions, shape `(contexts, n)`."""
+        ...
+
+    @property
+    def value(self) -> Tensor:
+        """Surrogate's values f(x), shape `(contexts,)`."""
+        ...
+
+    @property
+    def gap(self) -> Tensor:
+        """Certified gaps f(x) - min f <= gap, shape `(contexts,)`."""
+        ...
+
+
+def relative_error(f: Tensor, y: Tensor) -> float:
+    """Return ||f - y|| / ||y|| over all candidates of all contexts.
+
+    Args:
+        f: the surrogate's values.
+        y: the true costs, same shape.
+
+    >>> relative_error(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0]))
+    0.7071067811865475
+    """
+    f, y = _pair(f, y)
+    return float(torch.linalg.vector_norm(f - y) / torch.linalg.vector_norm(y))
+
+
+def within_context_error(f: Tensor, y: Tensor) -> float:
+    """Return `relative_error` after subtracting each context's mean from f and from y: what a decision feels.
+
+    Args:
+        f: the surrogate's values, shape `(contexts, candidates)`.
+        y: the true costs, same shape.
+
+    >>> within_context_error(torch.tensor([[5.0, 6.0], [0.0, 2.0]]), torch.tensor([[0.0, 1.0], [7.0, 9.0]]))
+    0.0
+    """
+    f, y = _pair(f, y)
+    if f.ndim != 2:
+        raise ModelError(f"values must have shape (contexts, candidates); received {tuple(f.shape)}")
+    return relative_error(f - f.mean(dim=1, keepdim=True), y - y.mean(dim=1, keepdim=True))
+
+
+def regret(F_hat: Tensor, F_star: Tensor) -> Tensor:
+    """Return F(x_hat, theta) - F_star of each context; below zero only by the inaccuracy of F_star."""
+    F_hat, F_star = _pair(F_hat, F_star)
+    return F_hat - F_star
+
+
+def relative_regret(F_hat: Tensor, F_star: Tensor) -> Tensor:
+    """Return regret / (|F_star| + 1e-8) of each context."""
+    F_hat, F_star = _pair(F_hat, F_star)
+    return (F_hat - F_star) / (F_star.abs() + 1e-8)
+
+
+def decision_error(x_hat: Tensor, x_star: Tensor) -> Tensor:
+    """Return ||x_hat - x_star||_2 of each context."""
+    x_hat, x_star = _pair(x_hat, x_star)
+    return torch.linalg.vector_norm(x_hat - x_star, dim=-1)
+
+
+def relative_gap(gap: Tensor, value: Tensor) -> Tensor:
+    """Return gap / (1 + |f|) of each context."""
+    gap, value = _pair(gap, value)
+    return gap / (1 + value.abs())
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The decisions of one method on one task, judged; every field has shape `(contexts,)`.
+
+    Args:
+        regret: F(x_hat) - F_star.
+        relative_regret: regret / (|F_star| + 1e-8).
+        decision_error: ||x_hat - x_star||.
+        infeasibility: worst violation of one constraint of the set.
+        gap: certified gap / (1 + |f|) of the surrogate's minimisation.
+        optimiser_regret: F(x_hat) - F(x_f), x_f the surrogate's exact minimiser; None where x_f was not given.
+        surrogate_regret: F(x_f) - F_star; None where x_f was not given.
+    """
+
+    regret: Tensor
+    relative_regret: Tensor
+    decision_error: Tensor
+    infeasibility: Tensor
+    gap: Tensor
+    optimiser_regret: Tensor | None = None
+    surrogate_regret: Tensor | None = None
+
+    def row(self) -> dict[str, float]:
+        """Return the figures of one table row. A NaN of any context shows in each figure that it enters."""
+        row = {
+            "regret_mean": self.regret.mean(),
+            "regret_median": _median(self.regret),
+            "regret_max": self.regret.amax(),
+            "relative_regret_mean": self.relative_regret.mean(),
+            "decision_error": self.decision_error.mean(),
+            "infeasibility": self.infeasibility.amax(),
+            "certified_gap_max": self.gap.amax(),
+        }
+        if self.optimiser_regret is not None and self.surrogate_regret is not None:
+            row["regret_optimiser"] = self.optimiser_regret.mean()
+            row["regret_surrogate"] = self.surrogate_regret.mean()
+        return {key: float(value) for key, value in row.items()}
+
+    def __str__(self) -> str:
+        lines = [f"{key.replace('_', ' '):22s} {value:.3e}" for key, value in self.row().items()]
+        return "\n".join([f"{'contexts':22s} {len(self.regret)}", *lines])
+
+
+def evaluate(
+    task: Task,
+    answer: Answer,
+    context: Tensor | None = None,
+    *,
+    optimum: tuple[Tensor, Tensor] | None = None,
+    exact: Tensor | None = None,
+    **options: Any,
+) -> Evaluation:
+    """Judge decisions by the true cost of the task.
+
+    Args:
+        task: the task.
+        answer: the decisions, as `decide` returns them: x, value, gap.
+        context: the contexts they were taken for, shape `(contexts, p)`; `answer.context` where None.
+        optimum: (x_star, F_star) of these contexts; solved for where None.
+        exact: minimisers x_f of the surrogate that an exact solver found, shape `(contexts, n)`, to split the regret
+            into the optimiser's part and the surrogate's.
+        options: go to `task.optimum`, for instance `cross_check="scs"` or `progress=True`.
+
+    Raises:
+        ModelError: the contexts are missing, or do not fit the decisions.
+
+    >>> from types import SimpleNamespace
+    >>> from decision import tasks
+    >>> task = tasks.make("box_socp", seed=0)
+    >>> theta = task.sample_contexts(5, seed=1)
+    >>> x, F = task.optimum(theta)
+    >>> answer = SimpleNamespace(x=x, value=F, gap=task.gap(x, theta))
+    >>> evaluate(task, answer, theta).row()["regret_mean"] < 1e-7
+    True
+    """
+    context = getattr(answer, "context", None) if context is None else context
+    if context is None:
+        raise ModelError("evaluate needs the contexts of the decisions; pass `context`")
+    context, x_hat = _plain(context), _plain(answer.x)
+    if context.ndim != 2 or x_hat.shape != (len(context), task.in_features):
+        raise ModelError(
+            f"decisions must have shape (contexts, {task.in_features}), one a context; received "
+            f"{tuple(x_hat.shape)} for contexts of shape {tuple(context.shape)}"
+        )
+    x_star, F_star = task.optimum(context, **options) if optimum is None else optimum
+    F_hat = task.cost(x_hat, context)
+    F_exact = None if exact is None else task.cost(_plain(exact), context)
+    return Evaluation(
+        regret=regret(F_hat, F_star),
+        relative_regret=relative_regret(F_hat, F_star),
+        decision_error=decision_error(x_hat, x_star),
+        infeasibility=task.feasible_set.violation(x_hat),
+        gap=relative_gap(answer.gap, answer.value),
+        optimiser_regret=None if F_exact is None else regret(F_hat, F_exact),
+        surrogate_regret=None if F_exact is None else regret(F_exact, F_star),
+    )
+
+
+def _plain(values: Tensor) -> Tensor:
+    return torch.as_tensor(values).detach().to("cpu", torch.float64)
+
+
+def _pair(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
+    one, two = _plain(one), _plain(two)
+    if one.shape != two.shape:
+        raise ModelError(f"values to compare must have one shape; received {tuple(one.shape)} and {tuple(two.shape)}")
+    return one, two
+
+
+def _median(values: Tensor) -> Tensor:
+    return values.quantile(0.5)  # the mean of the two middle values, where torch.median takes the lower one

@@ -1,0 +1,96 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from decision import metrics
+from decision.tasks import Task, make
+
+
+def test_errors_against_loops() -> None:
+    generator = torch.Generator().manual_seed(0)
+    f, y = torch.randn(2, 4, 6, generator=generator, dtype=torch.float64)
+    above = sum((f[i, j] - y[i, j]) ** 2 for i in range(4) for j in range(6))
+    below = sum(y[i, j] ** 2 for i in range(4) for j in range(6))
+    assert metrics.relative_error(f, y) == pytest.approx(float(above / below) ** 0.5, rel=1e-14)
+    above = below = 0.0
+    for i in range(4):
+        mean_f, mean_y = sum(f[i]) / 6, sum(y[i]) / 6
+        above += float(sum((f[i, j] - mean_f - y[i, j] + mean_y) ** 2 for j in range(6)))
+        below += float(sum((y[i, j] - mean_y) ** 2 for j in range(6)))
+    assert metrics.within_context_error(f, y) == pytest.approx((above / below) ** 0.5, rel=1e-13)
+
+
+def test_within_context_error_ignores_a_shift_of_each_context() -> None:
+    y = torch.randn(5, 7, dtype=torch.float64)
+    f = y + torch.randn(5, 1, dtype=torch.float64)
+    assert metrics.within_context_error(f, y) < 1e-15
+    assert metrics.relative_error(f, y) > 0.1
+    with pytest.raises(ValueError, match="shape"):
+        metrics.within_context_error(f[0], y[0])
+
+
+def test_regrets() -> None:
+    F_hat, F_star = torch.tensor([1.5, -1.0, 0.25]), torch.tensor([1.0, -2.0, 0.0])
+    assert metrics.regret(F_hat, F_star).tolist() == [0.5, 1.0, 0.25]
+    assert metrics.relative_regret(F_hat, F_star).tolist() == pytest.approx([0.5, 0.5, 0.25e8])
+    assert metrics.relative_gap(torch.tensor([1.0]), torch.tensor([-3.0])).item() == 0.25
+    assert metrics.decision_error(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2)).item() == 5.0
+    with pytest.raises(ValueError, match="one shape"):
+        metrics.regret(F_hat, F_star[:1])  # would broadcast
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return make("simplex_logistic", seed=0)
+
+
+def answer_at(x: torch.Tensor) -> SimpleNamespace:
+    return SimpleNamespace(x=x, value=torch.zeros(len(x)), gap=torch.arange(float(len(x))))
+
+
+def test_evaluate_judges_by_the_true_cost(task: Task) -> None:
+    theta = task.sample_contexts(4, seed=1)
+    x_star, F_star = task.optimum(theta)
+    center = task.feasible_set.center().expand(4, -1)
+    found = metrics.evaluate(task, answer_at(center), theta)
+    assert torch.allclose(found.regret, task.cost(center, theta) - F_star, atol=1e-12)
+    assert (found.regret > 1e-3).all()
+    assert torch.allclose(found.decision_error, (center - x_star).norm(dim=1))
+    row = found.row()
+    assert row["regret_max"] == found.regret.max()
+    assert row["regret_median"] == pytest.approx(float(found.regret.sort().values[1:3].mean()))
+    assert row["certified_gap_max"] == 3.0
+    assert row["infeasibility"] < 1e-12
+    assert "regret_optimiser" not in row
+    assert "regret mean" in str(found)
+
+
+def test_the_split_of_the_regret_adds_up(task: Task) -> None:
+    theta = task.sample_contexts(3, seed=1)
+    x_hat, x_f = task.feasible_set.sample(6, torch.Generator().manual_seed(0)).split(3)
+    row = metrics.evaluate(task, answer_at(x_hat), theta, exact=x_f).row()
+    assert row["regret_optimiser"] + row["regret_surrogate"] == pytest.approx(row["regret_mean"])
+    assert row["regret_optimiser"] != 0
+
+
+def test_given_optima_are_used_and_contexts_may_come_with_the_answer(task: Task) -> None:
+    theta = task.sample_contexts(2, seed=1)
+    x = task.feasible_set.center().expand(2, -1)
+    answer = SimpleNamespace(context=theta, **vars(answer_at(x)))
+    found = metrics.evaluate(task, answer, optimum=(x, task.cost(x, theta) - 1.0))
+    assert torch.allclose(found.regret, torch.ones(2, dtype=torch.float64))
+    with pytest.raises(ValueError, match="pass `context`"):
+        metrics.evaluate(task, answer_at(x))
+    with pytest.raises(ValueError, match="one a context"):
+        metrics.evaluate(task, answer_at(x), theta[:1])
+
+
+def test_what_is_wrong_shows(task: Task) -> None:
+    theta = task.sample_contexts(3, seed=1)
+    x = task.feasible_set.center().expand(3, -1).clone()
+    x[0, 0] += 0.5
+    assert metrics.evaluate(task, answer_at(x), theta).row()["infeasibility"] == pytest.approx(0.5)
+    x[1, 0] = torch.nan
+    row = metrics.evaluate(task, answer_at(x), theta).row()
+    assert all(row[key] != row[key] for key in ("regret_mean", "regret_median", "regret_max", "infeasibility"))
