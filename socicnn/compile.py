@@ -6,7 +6,7 @@ The forward pass is a primal point v of the program, the backward pass a dual po
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from scipy import sparse
@@ -16,6 +16,9 @@ from socicnn.conic.builder import Builder
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Norm, Quadratic
+
+if TYPE_CHECKING:
+    import cvxpy
 
 
 @runtime_checkable
@@ -54,6 +57,39 @@ def value_program(model_or_net: Freezable, context: Any = None) -> ValueProgram:
     ['relu1[0]', 'nonnegative1[0]']
     """
     return compile_net(frozen(model_or_net, context)).program
+
+
+def to_cvxpy(model_or_net: Freezable, x: Any, context: Any = None) -> tuple[cvxpy.Expression, list[cvxpy.Constraint]]:
+    """Return f(x) as a CVXPY expression, and the constraints that belong to it.
+
+    CVXPY knows the expression as convex: use it in an objective to minimise, or on the left of `cost <= number`;
+    `Maximize(cost)` and `cost >= number` are refused as not DCP. Where x is a Parameter the problem is DPP, so that
+    it is compiled once. `cost.value` is the network's value at `x.value`, before a solve and after.
+
+    Args:
+        model_or_net: a network, or a FrozenNet.
+        x: a `cvxpy.Variable`, `Parameter` or affine expression of shape `(n,)`, `(n, 1)`, or the network's input shape.
+        context: one context theta of shape `(p,)`.
+
+    Returns:
+        The expression and its constraints; add all of them to the problem.
+
+    Raises:
+        ModelError: the network is not second-order-cone representable, or has negative hidden weights.
+        ProgramError: x is not affine, or has another shape; or several contexts were given.
+
+    >>> import cvxpy as cp
+    >>> from socicnn.frozen import FrozenNet, Layer, Output
+    >>> net = FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [-1.0]))
+    >>> z = cp.Variable(1)
+    >>> cost, constraints = to_cvxpy(net, z)
+    >>> round(float(cp.Problem(cp.Minimize(cost + z[0] / 4), [*constraints, z >= -1, z <= 1]).solve(cp.CLARABEL)), 6)
+    0.0
+    """
+    from socicnn.conic.export.cvxpy import to_cvxpy as export
+
+    net = frozen(model_or_net, context)
+    return export(compile_net(net).program, x, net.input_shape, lambda point: float(net(point)[0]))
 
 
 @dataclass(frozen=True, eq=False)
