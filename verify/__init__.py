@@ -1,1 +1,13 @@
-"""socicnn."""
+"""Proofs that a network equals its conic program, from exported data alone.
+
+Importing it needs NumPy and SciPy alone. The functions are imported here, and not when first used: `verify.certify`
+would otherwise be the function or the module of the same name, depending on what was imported before.
+"""
+
+from socicnn.errors import VerificationError
+from verify.certificate import Checker
+from verify.certify import Certificate, certify
+from verify.equivalence import equivalence
+from verify.report import Report
+
+__all__ = ["Certificate", "Checker", "Report", "VerificationError", "certify", "equivalence"]

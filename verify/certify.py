@@ -1,0 +1,244 @@
+"""Certificates for many points at once: primal from the forward pass, dual from the backward pass, no solver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+
+from socicnn.arrays import Array, BoolArray
+from socicnn.compile import Compiled, Freezable, Witness, compile_net
+from socicnn.conic.program import ValueProgram
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet
+from verify.certificate import Checked, Checker
+from verify.instance import Instance
+from verify.proof import Prover
+from verify.report import Check
+
+CHUNK = 400_000  # numbers that a witness of one chunk holds: a few megabytes, so that passes stay in cache
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """A proof at each of N points that network = program there, by the four families of optimality conditions.
+
+    Witnesses are not kept: they are recomputed when asked for.
+
+    Args:
+        compiled: the network and its program, as compiled.
+        program: the exported program that was checked.
+        x: points, shape `(N, n)`.
+        forward: the network's value by its reference forward pass, shape `(N,)`.
+        value: primal objective, shape `(N,)`.
+        dual: dual objective, shape `(N,)`.
+        residuals: name of a metric -> worst residual at each point, shape `(N,)`.
+        checks: name -> its worst residual over the points, with its tolerance.
+        passed: whether the certificate holds, at each point.
+        lo: proven lower bounds, with `proof=True`; else None.
+        hi: proven upper bounds, with `proof=True`; else None.
+        tolerance: relative tolerance of the checks.
+        chunk: points worked on at a time.
+        seconds: time of the reference forward pass, and of witness and check.
+    """
+
+    compiled: Compiled
+    program: ValueProgram
+    x: Array
+    forward: Array
+    value: Array
+    dual: Array
+    residuals: dict[str, Array]
+    checks: dict[str, Check]
+    passed: BoolArray
+    lo: Array | None
+    hi: Array | None
+    tolerance: float
+    chunk: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def net(self) -> FrozenNet:
+        """The frozen network."""
+        return self.compiled.net
+
+    @property
+    def ok(self) -> bool:
+        """Whether the certificate holds at every point."""
+        return bool(self.passed.all())
+
+    @property
+    def gap(self) -> Array:
+        """Primal minus dual objective, shape `(N,)`."""
+        return self.value - self.dual
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def certify(
+    model_or_net: Freezable,
+    x: Any,
+    context: Any = None,
+    *,
+    proof: bool = False,
+    tolerance: float | None = None,
+    program: ValueProgram | None = None,
+    witness: Witness | None = None,
+    chunk: int | None = None,
+    progress: bool = False,
+) -> Certificate:
+    """Certify network = program at many points, without a solver.
+
+    Args:
+        model_or_net: a network, or a FrozenNet.
+        x: points of shape `(*batch, n)` or `(*batch, *input_shape)`, torch or NumPy.
+        context: one context, or one a point.
+        proof: also bracket the value in real arithmetic.
+        tolerance: relative tolerance of the checks; 1e-12 where None.
+        program: an exported program to check in place of the one that is compiled from the network.
+        witness: primal and dual points to check in place of the closed form.
+        chunk: points to work on at a time; chosen from the program's size where None.
+        progress: show a progress bar.
+
+    Raises:
+        ModelError: shapes that do not fit, or a network that cannot be exported.
+
+    >>> from socicnn.frozen import FrozenNet, Layer, Output
+    >>> net = FrozenNet([Layer(None, [[1.0], [-1.0]], [0.0, 0.0])], Output([1.0, 1.0], [0.0]))
+    >>> certificate = certify(net, np.linspace(-2, 2, 5)[:, None])
+    >>> certificate.ok, certificate.forward
+    (True, array([2., 1., 0., 1., 2.]))
+    """
+    instance = Instance.of(model_or_net, x, context)
+    return certify_instance(
+        instance,
+        compile_net(instance.net),
+        proof=proof,
+        tolerance=1e-12 if tolerance is None else tolerance,
+        program=program,
+        witness=witness,
+        chunk=chunk,
+        progress=progress,
+    )
+
+
+def certify_instance(
+    instance: Instance,
+    compiled: Compiled,
+    *,
+    proof: bool = False,
+    tolerance: float = 1e-12,
+    program: ValueProgram | None = None,
+    witness: Witness | None = None,
+    chunk: int | None = None,
+    progress: bool = False,
+) -> Certificate:
+    """Certify points whose network is frozen and compiled; the arguments are those of `certify`.
+
+    Raises:
+        ModelError: the program or the witness does not have the network's shape.
+    """
+    net, points = instance.net, instance.x
+    program = compiled.program if program is None else program
+    if not fits(program, compiled.program, witness):
+        raise ModelError(
+            f"the program has {program.A.shape[0]} rows, {program.A.shape[1]} variables and {program.in_features} "
+            "inputs, which the witness does not fit; give the program and witness of this network"
+        )
+    N = len(points)
+    chunk = chunk or max(1, min(4096, CHUNK // max(1, sum(program.A.shape) + program.in_features)))
+    checker = Checker(program, tolerance)
+    prover = Prover(net) if proof and net.contexts is None else None
+    forward, value, dual = np.empty(N), np.empty(N), np.empty(N)
+    passed = np.zeros(N, dtype=bool)
+    lo, hi = (np.empty(N), np.empty(N)) if proof else (None, None)
+    residuals: dict[str, Array] = {}
+    checks: dict[str, Check] = {}
+    seconds = {"forward": 0.0, "certificate": 0.0}
+    for rows in _slices(N, chunk, progress):
+        part = compiled.part(rows)
+        x = points[rows]
+        start = time.perf_counter()
+        forward[rows] = part.net(x)
+        middle = time.perf_counter()
+        own = part.witness(x) if witness is None else Witness(witness.v[rows], witness.y[rows], witness.k[rows])
+        checked = _checked(checker, part.net, own, x, forward[rows], rows, net.contexts is not None)
+        seconds["forward"] += middle - start
+        seconds["certificate"] += time.perf_counter() - middle
+        value[rows], dual[rows], passed[rows] = checked.value, checked.dual, checked.ok
+        for name, residual in checked.residuals.items():
+            residuals.setdefault(name, np.zeros(N))[rows] = residual
+        _keep_worst(checks, checked, rows.start)
+        if lo is not None and hi is not None:
+            bracket = (prover or Prover(part.net))(x)
+            lo[rows], hi[rows] = bracket.lo, bracket.hi
+    return Certificate(
+        compiled, program, points, forward, value, dual, residuals, checks, passed, lo, hi, tolerance, chunk, seconds
+    )
+
+
+def _checked(
+    checker: Checker, net: FrozenNet, own: Witness, x: Array, forward: Array, rows: slice, stacked: bool
+) -> Checked:
+    """Check one chunk; where the forward value alone is in doubt, judge it by the scale propagated through the layers.
+
+    The terms of the objectives do not see the rounding of a unit that is inactive by an ulp in one road and active by
+    an ulp in the other.
+    """
+    contexts = rows if stacked else None
+    checked = checker(x, own.v, own.y, forward, own.k, contexts=contexts)
+    limit = checked.tolerances["forward"]
+    if not checked.ok.all() and (checked.residuals["forward"] > limit).any():
+        scale = Prover(net).scale(x)
+        checked = checker(x, own.v, own.y, forward, own.k, contexts=contexts, forward_scale=scale)
+    return checked
+
+
+def _keep_worst(checks: dict[str, Check], checked: Checked, first: int) -> None:
+    """Keep, of each metric, the residual that is largest measured by its tolerance."""
+    for name, residual in checked.residuals.items():
+        limit = checked.tolerances.get(name)
+        with np.errstate(all="ignore"):
+            size = residual if limit is None else np.where(residual <= 0, 0.0, residual / limit)
+        at = int(np.argmax(size))  # the first NaN where there is one
+        worst, allowed = float(residual[at]) + 0.0, None if limit is None else float(limit[at])
+        old = checks.get(name)
+        if old is not None and not _exceeds(worst, allowed, old):
+            continue
+        ok = None if allowed is None else bool(worst <= allowed)
+        checks[name] = Check(name, worst, allowed, first + at, ok)
+
+
+def _exceeds(worst: float, allowed: float | None, old: Check) -> bool:
+    """Tell whether a residual is larger than an earlier one, each measured by its tolerance; NaN is largest."""
+    if np.isnan(old.worst):
+        return False
+    if allowed is None or old.tolerance is None:
+        return not worst <= old.worst
+    return not worst * old.tolerance <= old.worst * allowed
+
+
+def _slices(count: int, chunk: int, progress: bool) -> Iterator[slice]:
+    slices = [slice(start, min(start + chunk, count)) for start in range(0, count, chunk)]
+    if not progress:
+        yield from slices
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=count, unit="points", desc="certify") as bar:
+        for rows in slices:
+            yield rows
+            bar.update(rows.stop - rows.start)
+
+
+def fits(program: ValueProgram, own: ValueProgram, witness: Witness | None) -> bool:
+    """Tell whether the witness at hand has the shape of `program`: the given one, or that of the network's own."""
+    m, variables = own.A.shape if witness is None else (witness.y.shape[1], witness.v.shape[1])
+    lifts = len(own.lifts) if witness is None else witness.k.shape[1]
+    same = (program.A.shape, program.in_features, len(program.lifts)) == ((m, variables), own.in_features, lifts)
+    return same and program.contexts == own.contexts

@@ -1,0 +1,289 @@
+"""Verify that a network equals its conic program: forward = primal = dual, on the exported arrays, and by solvers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from socicnn.arrays import Array, IntArray
+from socicnn.compile import Freezable, Witness, compile_net
+from socicnn.conic.program import PreparedValue, ValueProgram
+from socicnn.conic.solvers import make
+from socicnn.conic.solvers.base import Solver
+from socicnn.errors import SolverError
+from socicnn.frozen import FrozenNet
+from verify.certificate import Checker
+from verify.certify import Certificate, certify_instance, fits
+from verify.instance import Instance
+from verify.proof import Prover
+from verify.report import Check, Report, SolverReport
+from verify.structure import differences, monotone
+
+
+def equivalence(
+    model_or_net: Freezable,
+    x: Any,
+    context: Any = None,
+    *,
+    solvers: Sequence[str | Solver] = ("clarabel",),
+    tolerance: float | None = None,
+    proof: bool = False,
+    program: ValueProgram | None = None,
+    witness: Witness | None = None,
+    max_solver_points: int = 25,
+    progress: bool = False,
+) -> Report:
+    """Verify at each point that forward value = value of the conic program = value of its dual.
+
+    The exported arrays are checked whole (`verify.structure`) and at each point with the closed-form primal and dual
+    (`verify.certificate`), against a forward value that was computed from the weights by another road. The model's
+    own forward pass, in its own floating type, is compared too. Solvers see a sample of the points.
+
+    Args:
+        model_or_net: a network, or a FrozenNet.
+        x: one point or a batch, torch or NumPy, of shape `(*batch, n)` or `(*batch, *input_shape)`.
+        context: one context, or one a point.
+        solvers: names of solvers, or `Solver` objects; none for no solver.
+        tolerance: relative tolerance of the certificate, times 1 + data scale; 1e-12 where None.
+        proof: also bracket the value in real arithmetic.
+        program: an exported program to verify in place of the one that is compiled from the network.
+        witness: primal and dual points to verify in place of the closed form.
+        max_solver_points: points that a solver sees at most, spread over the batch.
+        progress: show progress bars.
+
+    Raises:
+        ModelError: shapes that do not fit, or a network that is not convex or cannot be exported.
+        MissingExtra: a solver that is not installed.
+        SolverError: an unknown solver, or one that cannot take this kind of program.
+
+    >>> from socicnn.frozen import FrozenNet, Layer, Output
+    >>> net = FrozenNet([Layer(None, [[1.0], [-1.0]], [0.0, 0.0])], Output([1.0, 1.0], [0.0]))
+    >>> report = equivalence(net, [[-2.0], [0.0], [3.0]])
+    >>> report.ok, report.forward
+    (True, array([2., 0., 3.]))
+    """
+    instance = Instance.of(model_or_net, x, context)
+    compiled = compile_net(instance.net)
+    found = compiled.program if program is None else program
+    checks = [
+        _of_program("structure", monotone(found)),
+        _of_program("arrays", differences(found, instance.net)),
+    ]
+    if not fits(found, compiled.program, witness):
+        return _misfit(checks, found, instance)
+    certificate = certify_instance(
+        instance,
+        compiled,
+        proof=proof,
+        tolerance=1e-12 if tolerance is None else tolerance,
+        program=found,
+        witness=witness,
+        progress=progress,
+    )
+    checks += certificate.checks.values()
+    start = time.perf_counter()
+    own = _model_forward(model_or_net, instance)
+    times = {"forward": time.perf_counter() - start, "certificate": certificate.seconds["certificate"]}
+    if own is None:
+        times["forward"] = certificate.seconds["forward"]
+    else:
+        checks.append(_of_model(*own, instance, certificate))
+    if certificate.lo is not None and certificate.hi is not None:
+        checks.append(_of_bracket(certificate, certificate.lo, certificate.hi))
+    reports = {}
+    sample = _sample(len(certificate), max_solver_points)
+    start = time.perf_counter()
+    for solver in solvers:
+        name, solved = _solve(solver, found, certificate, sample, progress)
+        reports[name] = solved
+        checks.append(_of_solver(name, solved))
+    if reports:
+        times["solver"] = time.perf_counter() - start
+    return Report(
+        checks=tuple(checks),
+        forward=certificate.forward,
+        dual=certificate.dual,
+        gap=float(np.max(np.abs(certificate.gap))),
+        gaps=certificate.gap,
+        passed=certificate.passed,
+        residuals={check.name: check.worst for check in checks if check.where is not None},
+        solvers=reports,
+        lo=certificate.lo,
+        hi=certificate.hi,
+        sizes=_sizes(found),
+        times=times,
+    )
+
+
+def _sizes(program: ValueProgram) -> dict[str, int]:
+    m, variables = program.A.shape
+    nonzeros = program.A.nnz + program.B.nnz
+    return {"variables": variables, "rows": m, "cones": len(program.cones.second_order), "nonzeros": nonzeros}
+
+
+def _misfit(checks: list[Check], program: ValueProgram, instance: Instance) -> Report:
+    """Report a program that has not the shape of the network's, at which no witness can be tried."""
+    nothing = np.full(len(instance.x), np.nan)
+    what = f"the program has {program.A.shape[0]} rows and {program.A.shape[1]} variables, which no witness fits"
+    return Report(
+        checks=(*checks, Check("shape", np.inf, 0.0, None, False, what)),
+        forward=instance.net(instance.x),
+        dual=nothing,
+        gap=np.nan,
+        gaps=nothing,
+        passed=np.zeros(len(nothing), dtype=bool),
+        residuals={},
+        sizes=_sizes(program),
+    )
+
+
+def _of_program(name: str, wrong: list[str]) -> Check:
+    return Check(name, float(len(wrong)), 0.0, None, not wrong, "; ".join(wrong))
+
+
+def _model_forward(model: Any, instance: Instance) -> tuple[Array, float] | None:
+    """Return the model's own forward values and the unit roundoff of its type; None where it is no torch module."""
+    if isinstance(model, FrozenNet) or not hasattr(model, "parameters"):
+        return None
+    import torch
+
+    parameter = next(iter(model.parameters()), None)
+    dtype = getattr(model, "dtype", torch.float64 if parameter is None else parameter.dtype)
+    device = getattr(model, "device", None if parameter is None else parameter.device)
+    shape = instance.net.input_shape
+    assert shape is not None
+    values = []
+    with torch.no_grad():
+        for start in range(0, len(instance.x), 4096):
+            rows = slice(start, start + 4096)
+            x = torch.as_tensor(np.array(instance.x[rows])).reshape(-1, *shape).to(device, dtype)
+            if instance.context is None:
+                values.append(model(x))
+            else:
+                stacked = instance.net.contexts is not None
+                theta = instance.context[rows] if stacked else instance.context
+                values.append(model(x, torch.as_tensor(np.array(theta)).to(device, dtype)))
+    return torch.cat(values).double().cpu().numpy(), float(torch.finfo(dtype).eps) / 2
+
+
+def _of_model(values: Array, roundoff: float, instance: Instance, certificate: Certificate) -> Check:
+    """Compare with the model's own forward pass, within the rounding of its floating type."""
+    net = instance.net
+    scale = np.concatenate(
+        [Prover(certificate.compiled.part(rows).net).scale(instance.x[rows]) for rows in _blocks(certificate)]
+    )
+    branches = [quad.A.shape[0] for quad in net.quadratics] + [norm.C.shape[0] for norm in net.norms]
+    # a term passes through one sum a layer and one a branch; the 64 are for standardisation and contexts
+    terms = 64 + net.in_features * (len(net.layers) + 1) + sum(net.hidden_features) + max(branches, default=0)
+    allowed = np.maximum(certificate.tolerance, roundoff * terms) * (1.0 + scale)
+    error = np.abs(values - certificate.forward)
+    with np.errstate(all="ignore"):
+        at = int(np.argmax(error / allowed))
+    return Check("model_forward", float(error[at]), float(allowed[at]), at, bool((error <= allowed).all()))
+
+
+def _blocks(certificate: Certificate) -> list[slice]:
+    count, chunk = len(certificate), certificate.chunk
+    return [slice(start, min(start + chunk, count)) for start in range(0, count, chunk)]
+
+
+def _of_bracket(certificate: Certificate, lo: Array, hi: Array) -> Check:
+    """Check that the proven bracket holds the forward value, up to its rounding."""
+    limit = certificate.tolerance * (1.0 + np.abs(lo) + np.abs(hi))
+    with np.errstate(all="ignore"):
+        outside = np.maximum(lo - certificate.forward, certificate.forward - hi)
+        at = int(np.argmax(outside))
+        finite = bool(np.isfinite(hi - lo).all())
+    ok = finite and bool((outside <= limit).all())
+    detail = "" if finite else "the arithmetic overflowed, so that nothing was proven"
+    return Check("bracket", max(0.0, float(outside[at])), float(limit[at]), at, ok, detail)
+
+
+def _sample(count: int, most: int) -> IntArray:
+    """Return indices spread evenly over the batch."""
+    if most < 1:
+        return np.zeros(0, dtype=np.int64)
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def _solve(
+    solver: str | Solver, program: ValueProgram, certificate: Certificate, sample: IntArray, progress: bool
+) -> tuple[str, SolverReport]:
+    """Solve the program at the sampled points, and measure the solver's points with the trusted core."""
+    adapter = make(solver)
+    count = len(sample)
+    value, seconds, solved = np.full(count, np.nan), np.zeros(count), np.zeros(count, dtype=bool)
+    own = np.full(count, np.nan)  # objective without the constant d'x + r, which the solver does not see
+    failures: list[str] = []
+    residuals: dict[str, float] = {}
+    finite = all(np.isfinite(a).all() for a in (program.A.data, program.B.data, program.b, program.q))
+    prepared = PreparedValue(program, adapter) if finite else None
+    checker = Checker(program)
+    for number, point in enumerate(_bar(sample, adapter.name, progress)):
+        if prepared is None:
+            failures.append("the program has non-finite entries")
+            continue
+        x = certificate.x[point]
+        context = None if program.contexts is None else int(point)
+        try:
+            answer = prepared.solve(x, context)
+        except SolverError as error:
+            failures.append(str(error))
+            continue
+        value[number], seconds[number], solved[number] = answer.value, answer.seconds, answer.ok
+        if not answer.ok:
+            failures.append(answer.status)
+        single = program if context is None else program[context]
+        own[number] = answer.value - float(single.d @ x + single.r)
+        if np.isfinite(answer.v).all() and np.isfinite(answer.y).all():
+            k = single.scales(x[None])
+            contexts = None if context is None else slice(context, context + 1)
+            seen = checker(x[None], answer.v[None], answer.y[None], certificate.forward[[point]], k, contexts=contexts)
+            for name, residual in seen.residuals.items():
+                residuals[name] = max(residuals.get(name, 0.0), float(residual[0]))
+    errors = np.abs(value - certificate.forward[sample])
+    relative = _solver_tolerance(adapter)
+    allowed = relative * (1.0 + np.fmax(np.abs(certificate.forward[sample]), np.abs(own)))
+    status = f"solved {int(solved.sum())} of {count} points"
+    if failures:
+        status += f"; solver failed at {len(failures)}: {failures[0]}"
+    return adapter.name, SolverReport(
+        status=status,
+        value=value,
+        error=float(np.max(errors[solved])) if solved.any() else float("nan"),
+        seconds=seconds,
+        points=sample,
+        errors=errors,
+        allowed=allowed,
+        solved=solved,
+        residuals=residuals,
+        ok=bool((errors[solved] <= allowed[solved]).all()),
+    )
+
+
+def _solver_tolerance(solver: Solver) -> float:
+    """Return the relative error within which a solver agrees: SCS reaches 1e-3 at its default, 1e-6 at eps = 1e-9."""
+    if solver.name != "scs":
+        return 1e-6
+    eps = [float(solver.settings[key]) for key in ("eps", "eps_abs", "eps_rel") if key in solver.settings]
+    return 1e-6 if eps and max(eps) <= 1e-9 else 1e-3
+
+
+def _of_solver(name: str, solver: SolverReport) -> Check:
+    """Judge agreement where the solver solved; a solver that failed says nothing about the network."""
+    if not solver.solved.any():
+        return Check(name, float("nan"), None, None, None, solver.status)
+    index = np.flatnonzero(solver.solved)
+    at = index[np.argmax(solver.errors[index] / solver.allowed[index])]
+    return Check(name, float(solver.errors[at]), float(solver.allowed[at]), int(solver.points[at]), solver.ok)
+
+
+def _bar(sample: IntArray, name: str, progress: bool) -> Iterable[Any]:
+    if not progress:
+        return sample
+    from tqdm import tqdm
+
+    return tqdm(sample, unit="points", desc=name)

@@ -1,0 +1,188 @@
+"""What a verification found, as values, as a table, as JSON and as an exception."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from socicnn.arrays import Array, BoolArray, IntArray
+from socicnn.errors import VerificationError
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a report.
+
+    Args:
+        name: the metric.
+        worst: its worst residual, measured by its tolerance.
+        tolerance: what that residual was compared with; None for a metric that is not judged.
+        where: index of the point, or None for a check of the whole program.
+        ok: the verdict; None for a metric that is not judged.
+        detail: a sentence, where numbers do not say it.
+    """
+
+    name: str
+    worst: float
+    tolerance: float | None
+    where: int | None
+    ok: bool | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class SolverReport:
+    """What one solver returned at the points that it was shown.
+
+    Args:
+        status: one sentence: how many points it solved, and how the worst ended.
+        value: its objective at each point, shape `(count,)`; NaN where it failed.
+        error: worst |value - forward|; NaN where it solved no point.
+        seconds: time of each solve, shape `(count,)`.
+        points: index of each point, shape `(count,)`.
+        errors: |value - forward| at each point.
+        allowed: what each error is compared with: 1e-6 (SCS at its default 1e-3) times 1 + |f|, or times 1 + the
+            solver's own objective, without the constant, where that is larger.
+        solved: whether the solver reports success, at each point.
+        residuals: violations of its primal and dual points, worst over the points: name -> residual.
+        ok: whether every point that it solved agrees; a failure of the solver says nothing about the network.
+    """
+
+    status: str
+    value: Array
+    error: float
+    seconds: Array
+    points: IntArray
+    errors: Array
+    allowed: Array
+    solved: BoolArray
+    residuals: dict[str, float]
+    ok: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """The verdict of `verify.equivalence`.
+
+    Args:
+        checks: one entry a metric, in the order of the table.
+        forward: the network's value at each point, shape `(count,)`.
+        dual: the closed-form dual value at each point.
+        gap: worst |primal - dual|.
+        gaps: primal - dual at each point.
+        passed: whether the certificate holds, at each point.
+        residuals: name of a metric -> its worst value.
+        solvers: name -> what that solver returned.
+        lo: proven lower bound at each point, with `proof=True`; else None.
+        hi: proven upper bound at each point, with `proof=True`; else None.
+        sizes: variables, rows, cones and nonzeros of the program.
+        times: seconds: forward, certificate and solver.
+    """
+
+    checks: tuple[Check, ...]
+    forward: Array
+    dual: Array
+    gap: float
+    gaps: Array
+    passed: BoolArray
+    residuals: dict[str, float]
+    solvers: dict[str, SolverReport] = field(default_factory=dict)
+    lo: Array | None = None
+    hi: Array | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(check.ok is not False for check in self.checks)
+
+    def raise_if_failed(self) -> None:
+        """Raise if a check failed.
+
+        Raises:
+            VerificationError: its sentence names the first failed check, the point, and by how much it failed.
+        """
+        failed = [check for check in self.checks if check.ok is False]
+        if not failed:
+            return
+        first = failed[0]
+        place = "" if first.where is None else f" at point {first.where}"
+        if first.detail:
+            what = f"{first.name}{place}: {first.detail}"
+        else:
+            what = f"{first.name}{place} is {first.worst:.3g}, more than its tolerance {first.tolerance:.3g}"
+        others = f" ({len(failed) - 1} more checks failed)" if len(failed) > 1 else ""
+        raise VerificationError(f"the check of {what}{others}")
+
+    def __str__(self) -> str:
+        count = len(self.forward)
+        head = f"{'PASSED' if self.ok else 'FAILED'}: network = program at {count} point{'' if count == 1 else 's'}"
+        sizes = ", ".join(f"{value} {name}" for name, value in self.sizes.items())
+        lines = [f"{head} ({sizes})" if sizes else head, ""]
+        rows = [("check", "worst", "tolerance", "where", "verdict")]
+        for check in self.checks:
+            tolerance = "-" if check.tolerance is None else f"{check.tolerance:.1e}"
+            where = "program" if check.where is None else f"point {check.where}"
+            verdict = {True: "ok", False: "FAILED", None: "-"}[check.ok]
+            rows.append((check.name, f"{check.worst:.1e}", tolerance, where, verdict))
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        for number, row in enumerate(rows):
+            lines.append(
+                "  ".join(
+                    cell.ljust(width) if i in (0, 3, 4) else cell.rjust(width)
+                    for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+                ).rstrip()
+            )
+            if number == 0:
+                lines.append("  ".join("-" * width for width in widths))
+        notes = [f"{check.name}: {check.detail}" for check in self.checks if check.detail and check.ok is False]
+        for name, solver in self.solvers.items():
+            notes.append(f"{name}: {solver.status}")
+        low, high = float(np.min(self.forward)), float(np.max(self.forward))
+        notes.append(f"value {low:.6g}" if count == 1 else f"values from {low:.6g} to {high:.6g}")
+        if self.lo is not None and self.hi is not None:
+            width = float(np.max(self.hi - self.lo))
+            notes.append(f"proven: lo <= f(x) <= hi in real arithmetic, hi - lo at most {width:.1e}")
+        if self.times:
+            notes.append("seconds: " + ", ".join(f"{name} {value:.3g}" for name, value in self.times.items()))
+        return "\n".join([*lines, "", *notes])
+
+    def to_json(self, **options: Any) -> str:
+        """Return the report as JSON; a number that is not finite becomes a string.
+
+        Args:
+            options: go to `json.dumps`, for instance `indent=2`.
+        """
+        solvers = {name: {key: _plain(value) for key, value in vars(s).items()} for name, s in self.solvers.items()}
+        document = {
+            "ok": self.ok,
+            "checks": [{key: _plain(value) for key, value in vars(check).items()} for check in self.checks],
+            "forward": _plain(self.forward),
+            "dual": _plain(self.dual),
+            "gap": _plain(self.gap),
+            "residuals": _plain(self.residuals),
+            "solvers": solvers,
+            "lo": _plain(self.lo),
+            "hi": _plain(self.hi),
+            "sizes": _plain(self.sizes),
+            "times": _plain(self.times),
+        }
+        return json.dumps(document, allow_nan=False, **options)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold."""
+    if isinstance(value, np.ndarray):
+        return [_plain(entry) for entry in value.tolist()]
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
