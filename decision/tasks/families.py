@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from decision.atoms import Atom, Huber, Logistic, LogSumExp, Norm
 from decision.sets import FeasibleSet
 from decision.sets import make as make_set
-from decision.tasks.atoms import Atom, Huber, Logistic, LogSumExp, Norm
 from decision.tasks.maps import Clip, ContextMap, Normalised, Plain, Positive, Readout
 from decision.tasks.task import Block, Task, stream
 from socicnn.arrays import Array, as_float64

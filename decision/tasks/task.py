@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, final
 import torch
 from torch import Tensor
 
+from decision.atoms import Atom
 from decision.sets import FeasibleSet
-from decision.tasks.atoms import Atom
 from decision.tasks.data import Data
 from decision.tasks.maps import ContextMap
 from socicnn.arrays import as_float64

@@ -1,4 +1,4 @@
-"""The convex functions that the tasks' families are made of, in torch and in CVXPY."""
+"""The convex functions that tasks and structured models are made of, in torch and in CVXPY."""
 
 from __future__ import annotations
 
@@ -96,3 +96,21 @@ class Huber(Atom):
         import cvxpy as cp
 
         return cp.huber(u, self.M)
+
+
+@final
+class Square(Atom):
+    """u_j^2 of each row."""
+
+    name = "square"
+    elementwise = True
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Return u^2."""
+        return u.square()
+
+    def expression(self, u: Any) -> Any:
+        """Return `cvxpy.square(u)`."""
+        import cvxpy as cp
+
+        return cp.square(u)
