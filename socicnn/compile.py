@@ -15,7 +15,7 @@ from socicnn.arrays import Array, BoolArray, transform
 from socicnn.conic.builder import Builder
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Norm, Quadratic
+from socicnn.frozen import FrozenNet, Norm, Quadratic, picked
 
 if TYPE_CHECKING:
     import cvxpy
@@ -122,6 +122,13 @@ class Compiled:
     program: ValueProgram
     quadratics: tuple[Quadratic, ...]
     norms: tuple[Norm, ...]
+
+    def part(self, contexts: slice) -> Compiled:
+        """Return the same with some of the stacked contexts; itself where there is one context only."""
+        if self.net.contexts is None:
+            return self
+        pick = lambda branches: tuple(picked(branch, contexts) for branch in branches)  # noqa: E731
+        return Compiled(self.net[contexts], self.program[contexts], pick(self.quadratics), pick(self.norms))
 
     def witness(self, x: Array) -> Witness:
         """Return the closed-form primal and dual points: one forward and one backward pass, no solver.

@@ -19,3 +19,7 @@ class SolverError(SocicnnError, RuntimeError):
 
 class MissingExtra(SocicnnError, ImportError):
     """An optional package that is not installed; the message says what to install."""
+
+
+class VerificationError(SocicnnError):
+    """A network and its program that were not shown to agree; the message says which check failed, where, by how much."""

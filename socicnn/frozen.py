@@ -196,11 +196,11 @@ class FrozenNet:
         """Widths h_1 .. h_L."""
         return tuple(layer.b.shape[-1] for layer in self.layers)
 
-    def __getitem__(self, index: int) -> FrozenNet:
-        """Return the network of context `index`."""
+    def __getitem__(self, index: int | slice) -> FrozenNet:
+        """Return the network of context `index`, or with the contexts of a slice."""
         if self.contexts is None:
             raise ModelError("this network has one context; index it only when several contexts were frozen")
-        pick = lambda part: _picked(part, index)  # noqa: E731 (local shorthand)
+        pick = lambda part: picked(part, index)  # noqa: E731 (local shorthand)
         return replace(
             self,
             layers=[pick(layer) for layer in self.layers],
@@ -293,7 +293,7 @@ class _Checker:
 _VECTORS = {"b": 1, "w": 1, "v": 1, "e": 1, "d": 1, "c": 0, "beta": 0, "gamma": 0}
 
 
-def _picked(part: Any, index: int) -> Any:
+def picked(part: Any, index: int | slice) -> Any:
     """Return the part with context `index` of each stacked vector."""
     values = {f.name: getattr(part, f.name) for f in fields(part) if f.name in _VECTORS}
     return replace(part, **{k: value[index] for k, value in values.items() if np.ndim(value) > _VECTORS[k]})
