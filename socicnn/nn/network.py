@@ -141,7 +141,7 @@ class Network(nn.Module, ABC):
         Raises:
             ModelError: a shape or type that does not fit, or a context too few or too many.
         """
-        self._check(x, context)
+        self.check(x, context)
         units = self.standardisation
         theta = None if context is None else units.context(context)
         return units.y(self.evaluate(units.x(x), self.vectors(theta)))
@@ -198,7 +198,7 @@ class Network(nn.Module, ABC):
         """Give recipes whose weights depend on data the batch they are emitted from; nothing to do for the others."""
         if self.shared is None:
             return
-        self._check(x, context)
+        self.check(x, context)
         features = len(self.input_shape)
         batch = x.shape[: x.ndim - features]
         points = self.standardisation.x(x).reshape(*batch, -1)
@@ -260,18 +260,19 @@ class Network(nn.Module, ABC):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Return a network with this configuration and weights that mean nothing yet; no randomness is drawn.
+        """Return a network with this configuration and weights that mean nothing yet.
 
         Raises:
             ModelError: an entry is missing, unknown or of the wrong kind.
         """
-        own = dict(config)
         try:
+            own = dict(config)
             law = make_initialiser(**_named(own.pop("initialiser")))
             positivity = make_recipe(**_named(own.pop("positivity")))
             readout = make_recipe(**_named(own.pop("readout")))
             make: Any = cls  # the constructors differ by architecture
-            network: Self = make(**own, positivity=positivity, readout=readout, initialiser=_Blank())
+            draw = torch.Generator()  # its own, so that torch's generator stays as it is
+            network: Self = make(**own, positivity=positivity, readout=readout, initialiser=_Blank(), generator=draw)
         except (KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
             raise ModelError(f"the configuration does not describe a {cls.__name__}: {error!r}") from None
         network.initialiser = law
@@ -279,7 +280,8 @@ class Network(nn.Module, ABC):
 
     # checks
 
-    def _check(self, x: Tensor, context: Tensor | None) -> None:
+    def check(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Raise a ModelError where x or the context cannot be given to the network."""
         event, shape = self.input_shape, x.shape
         lead = len(shape) - len(event)
         if lead < 0 or shape[lead:] != event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -46,10 +47,12 @@ def read(path: str | os.PathLike[str], mark: str, device: torch.device) -> dict[
     if not Path(path).exists():
         return None
     try:
-        state = torch.load(path, map_location=device, weights_only=True)  # tensors and plain values only: runs no code
+        whole = Path(path).read_bytes()
     except OSError as error:
         raise FileError(f"cannot read checkpoint {path}: {error.strerror or error}") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError):
+    try:  # tensors and plain values only: runs no code
+        state = torch.load(io.BytesIO(whole), map_location=device, weights_only=True)
+    except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, ValueError, KeyError):
         state = None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise FileError(f"{path} is no whole checkpoint of socicnn; delete it to start anew")

@@ -109,12 +109,12 @@ def fit(
         settings={
             "epochs": _whole("epochs", epochs),
             "batch_size": _whole("batch_size", batch_size),
-            "learning_rate": learning_rate,
+            "learning_rate": _positive("learning_rate", learning_rate),
             "weight_decay": weight_decay,
             "optimiser": _known("optimiser", optimiser, OPTIMISERS),
             "schedule": _known("schedule", schedule, SCHEDULES),
-            "clip": clip,
-            "patience": patience,
+            "clip": None if clip is None else _positive("clip", clip),
+            "patience": None if patience is None else _whole("patience", patience),
             "standardise": standardise,
         },
     )
@@ -152,6 +152,9 @@ class _Run:
         self.generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
         start = self.generator.get_state()
         samples = as_samples(data, self.dtype, self.device)
+        if hasattr(model, "check"):
+            check: Any = model.check
+            check(samples.x[:1], samples[:1].aligned())
         self.train, self.validation = self._split(samples, validation)
         self.mark = checkpoints.fingerprint(
             {
@@ -334,6 +337,12 @@ def _statistics(model: nn.Module, name: str, values: Tensor) -> tuple[Tensor, Te
 def _whole(name: str, value: int) -> int:
     if not isinstance(value, int) or value < 1:
         raise ModelError(f"{name} must be an integer >= 1; received {value!r}")
+    return value
+
+
+def _positive(name: str, value: float) -> float:
+    if not 0 < value < math.inf:
+        raise ModelError(f"{name} must be a finite number > 0; received {value!r}")
     return value
 
 

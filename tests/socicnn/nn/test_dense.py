@@ -1,0 +1,219 @@
+"""Dense networks: the contract for each case, parameter counts, the start, and refusals."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from socicnn import ICNN, SOCICNN
+from socicnn.errors import ModelError
+from socicnn.nn import DyingUnits
+from socicnn.positivity.initial import Principled
+from tests.contracts.networks import NetworkContract
+from tests.support.cases import DENSE, Case, generator
+
+
+@pytest.mark.parametrize("case", DENSE, ids=lambda case: case.name)
+class TestDense(NetworkContract):
+    @pytest.fixture(autouse=True)
+    def _case(self, case: Case) -> None:
+        self.case = case
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("n", "relu_width", "relu", "width", "quad", "norm", "soc"),
+    [
+        (10, 144, 26371, 128, 21586, 21777, 21968),
+        (20, 144, 29261, 128, 24546, 25127, 25708),
+        (50, 288, 117275, 256, 99010, 101961, 104912),
+    ],
+)
+def test_parameter_counts_of_the_decision_tables(n, relu_width, relu, width, quad, norm, soc) -> None:
+    joint = {"context_features": 8, "context": "joint"}
+    assert parameters(ICNN(n, (relu_width,) * 2, **joint)) == relu
+    assert parameters(ICNN(n, (relu_width,) * 2, activation=("relu", "softplus"), **joint)) == relu
+    assert parameters(SOCICNN(n, (width,) * 2, None, (), **joint)) == quad
+    assert parameters(SOCICNN(n, (width,) * 2, (), (n, n), **joint)) == norm
+    assert parameters(SOCICNN(n, (width,) * 2, (n,), (n, n), **joint)) == soc
+    assert parameters(SOCICNN(n, (width,) * 2, norm=(n, n), **joint, positivity="softplus")) == soc
+
+
+@pytest.mark.parametrize(
+    ("d", "width", "depth", "relu", "quad", "norm", "soc"),
+    [
+        (5, 16, 3, 822, 848, 853, 527),
+        (10, 20, 3, 1491, 1592, 1602, 1083),
+        (20, 24, 3, 2709, 3110, 3130, 2451),
+        (50, 32, 3, 9683, 9528, 9578, 9423),
+    ],
+)
+def test_parameter_counts_of_the_efficiency_table(d, width, depth, relu, quad, norm, soc) -> None:
+    relu_depth = 4 if d == 50 else depth
+    assert parameters(ICNN(d, (width,) * relu_depth)) == relu
+    assert parameters(ICNN(d, (width,) * relu_depth, activation="softplus")) == relu
+    assert parameters(SOCICNN(d, (width,) * depth, (d,), (), quadratic_offset=False)) == quad
+    assert parameters(SOCICNN(d, (width,) * depth, (), (d,))) == norm
+    assert parameters(SOCICNN(d, (width,) * 2, (d,), (d,), quadratic_offset=False)) == soc
+
+
+def test_parameter_count_of_the_partial_network_by_hand() -> None:
+    # U 160, A and C 300; 76 outputs from a skip of 8, a code of 32 and a head of 32
+    model = SOCICNN(10, (16,), (10,), (10, 10), context_features=8)
+    assert parameters(model) == 460 + 76 * 9 + 32 * 9 + 76 * 33 == 3940
+
+
+def test_default_branches_have_n_rows() -> None:
+    net = SOCICNN(7).freeze()
+    assert [q.A.shape for q in net.quadratics] == [n.C.shape for n in net.norms] == [(7, 7)]
+    assert net.hidden_features == (64, 64)
+
+
+def test_the_same_generator_gives_the_same_network() -> None:
+    one, two, other = (SOCICNN(3, context_features=2, generator=generator(seed)) for seed in (5, 5, 6))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert not torch.equal(one.U[0], other.U[0])
+
+
+def test_formula_is_the_one_written_out() -> None:
+    model = SOCICNN(3, (4, 2), (2,), (3,), generator=generator(0), dtype=torch.float64)
+    x = torch.tensor([0.3, -1.0, 0.7], dtype=torch.float64)
+    part = dict(model.vectors(None))
+    z = torch.relu(model.U[0] @ x + part["b1"])
+    z = torch.relu(model.hidden_weights[0]() @ z + model.U[1] @ x + part["b2"])
+    expected = part["w"] @ z + part["v"] @ x + part["c"]
+    expected += part["beta"][0] * (model.quadratics[0].full @ x + part["e1"]).square().sum()
+    expected += part["gamma"][0] * (model.norms[0].full @ x + part["d1"]).norm()
+    torch.testing.assert_close(model(x), expected)
+
+
+class TestStart:
+    """Every parameter starts as the documentation says."""
+
+    n, p = 200, 40
+
+    def deviation(self, values: torch.Tensor, expected: float) -> None:
+        values = values.detach().double()
+        assert values.numel() >= 100
+        spread = 5 / math.sqrt(2 * values.numel())
+        assert abs(values.std() / expected - 1) < spread
+        assert abs(values.mean()) < 5 * expected / math.sqrt(values.numel())
+
+    @pytest.mark.parametrize("joint", [False, True])
+    def test_parameters(self, joint: bool) -> None:
+        context = {"context_features": self.p, "context": "joint"} if joint else {}
+        model = SOCICNN(self.n, (60, 50), (30, "diagonal"), (20,), generator=generator(0), **context)
+        fan = self.n + (self.p if joint else 0)
+        law = Principled()
+        shares = law.input_variances((60, 50), ("relu", "relu"))
+        part = {name: vector.detach() for name, vector in model.vectors(None).items()}
+        self.deviation(model.U[0], fan**-0.5)
+        self.deviation(model.U[1], (shares[0] / fan) ** 0.5)
+        self.deviation(part["v"], (shares[1] / fan) ** 0.5)
+        self.deviation(model.quadratics[0].full, fan**-0.5)
+        self.deviation(model.norms[0].full, fan**-0.5)
+        assert torch.equal(model.quadratics[1].diagonal, torch.ones(self.n))
+        assert not part["b1"].any()
+        torch.testing.assert_close(part["b2"], torch.full((50,), law.bias(60, "relu")))
+        assert part["c"].item() == pytest.approx(law.bias(50, "relu"))
+        assert not any(part[name].any() for name in ("e1", "e2", "d1"))
+        torch.testing.assert_close(part["beta"], torch.tensor([1 / 30, 1 / self.n]))
+        torch.testing.assert_close(part["gamma"], torch.tensor([20**-0.5]))
+        self.logarithms(model.hidden_weights[0](), 60)
+        if joint:
+            Theta = dict(zip(model.vectors.reached, model.vectors.Theta.split(model.vectors.sizes), strict=True))
+            self.deviation(Theta["b1"], fan**-0.5)
+            self.deviation(Theta["b2"], (shares[0] / fan) ** 0.5)
+            self.deviation(torch.cat([Theta["e1"], Theta["e2"], Theta["d1"]]), fan**-0.5)
+
+    def logarithms(self, W: torch.Tensor, fan_in: int) -> None:
+        law = Principled()
+        mean, variance = law.mean(fan_in, "relu"), law.variance(fan_in, "relu")
+        second = math.log(mean**2 + variance)
+        location, scale = 2 * math.log(mean) - second / 2, math.sqrt(second - 2 * math.log(mean))
+        logs = W.detach().double().log()
+        assert abs(logs.mean() - location) < 5 * scale / math.sqrt(logs.numel())
+        assert abs(logs.std() / scale - 1) < 5 / math.sqrt(2 * logs.numel())
+
+    @pytest.mark.parametrize("positivity", ["projected", "softplus"])
+    def test_what_a_context_network_emits(self, positivity: str) -> None:
+        settings = {"generator": generator(0), "dtype": torch.float64}
+        model = SOCICNN(self.n, (60, 50), (30,), (20,), context_features=self.p, positivity=positivity, **settings)
+        part = {name: vector.detach() for name, vector in model.vectors(torch.zeros(self.p).double()).items()}
+        law = Principled()
+        assert not part["b1"].any()
+        torch.testing.assert_close(part["b2"], torch.full((50,), law.bias(60, "relu")).double())
+        assert part["beta"].item() == pytest.approx(1 / 30)
+        assert part["gamma"].item() == pytest.approx(20**-0.5)
+        assert (part["w"] > 0).all()
+        network = model.vectors
+        self.deviation(network.skip.weight, 0.5 * self.p**-0.5)
+        self.deviation(network.code.weight, self.p**-0.5)
+        self.deviation(network.head.weight, 0.01)
+        assert not network.code.bias.any()
+        assert not network.head.bias.any()
+
+
+def test_units_that_die_without_passthrough_are_reported() -> None:
+    with pytest.warns(DyingUnits, match="layer 3 starts with"):
+        ICNN(20, (128, 128, 128, 128), passthrough=False, generator=generator(0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ICNN(20, (128, 128, 128, 128), generator=generator(0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        ((0,), {}, "in_features must be an integer >= 1; received 0"),
+        ((3, (4, 0)), {}, "hidden_features must be integers >= 1"),
+        ((3, (4,), (0,)), {}, "each entry of quadratic must be rows >= 1"),
+        ((3, (4,), 3), {}, r"quadratic lists the branches, one entry each; received 3: write \(3,\)"),
+        ((3, (4,), (), ("lower",)), {}, "each entry of norm must be"),
+        ((3, (4,), (("diagonal", 0),)), {}, "each entry of quadratic must be"),
+        ((3,), {"context_features": -1}, "context_features must be an integer >= 0"),
+        ((3,), {"context": "both"}, "context must be one of joint, partial; received 'both'"),
+        ((3,), {"activation": "tanh"}, "unknown activation 'tanh'; there are: relu, softplus"),
+        ((3, ()), {"activation": "tanh"}, "unknown activation 'tanh'"),
+        ((3,), {"activation": ("relu",)}, r"one name or one a layer \(2\); received 1"),
+        ((3,), {"positivity": "hope"}, "unknown recipe 'hope'; there are: .*projected, .*softplus"),
+        ((3,), {"positivity": 3}, "positivity must be a recipe or its short name; received int"),
+        ((3,), {"initialiser": "hope"}, "unknown initialiser 'hope'; there are: folded, principled"),
+        ((3,), {"dtype": torch.int64}, "dtype must be a floating type"),
+        (
+            (3,),
+            {"context_features": 2, "context": "joint", "quadratic_offset": False},
+            "a joint context enters the quadratics through their offsets",
+        ),
+    ],
+)
+def test_refusals_name_the_argument(arguments, settings, message) -> None:
+    with pytest.raises(ModelError, match=message):
+        SOCICNN(*arguments, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"x_scale": 0.0}, "x_scale must be finite and positive; received"),
+        ({"x_mean": [0.0, np.nan, 0.0]}, "x_mean must be finite"),
+        ({"x_mean": [0.0, 1.0]}, r"x_mean must broadcast to shape \(3,\); received shape \(2,\)"),
+        ({"context_mean": 1.0}, "context_mean was given, but the network takes no context"),
+        ({"y_scale": -1.0}, "y_scale must be finite and positive"),
+    ],
+)
+def test_units_that_cannot_be_are_refused(settings, message) -> None:
+    with pytest.raises(ModelError, match=message):
+        SOCICNN(3).standardise(**settings)
+
+
+def test_norm_at_zero_has_zero_slope_not_nan() -> None:
+    model = SOCICNN(3, (), (), (3,), generator=generator(0), dtype=torch.float64)
+    x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(model(x), x)
+    torch.testing.assert_close(slope, dict(model.vectors(None))["v"])

@@ -1,0 +1,150 @@
+"""Files: what is kept, and every way in which a file can be wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+import socicnn
+from socicnn import ICNN, SOCICNN
+from socicnn.errors import ModelError
+from socicnn.files import FileError
+from socicnn.nn import load_metadata
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    socicnn.save(SOCICNN(3, (4,), context_features=2), tmp_path / "model.safetensors", metadata={"total": 0.3})
+    return tmp_path / "model.safetensors"
+
+
+def rewritten(path: Path, **changes: str | None) -> Path:
+    """The same tensors under a changed header."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        header = file.metadata() | changes
+    header = {key: value for key, value in header.items() if value is not None}
+    path.write_bytes(safetensors.torch.save(safetensors.torch.load_file(path), metadata=header))
+    return path
+
+
+def config_of(path: Path) -> dict:
+    with safetensors.safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["config"])
+
+
+def test_metadata_comes_back(path: Path, tmp_path: Path) -> None:
+    assert load_metadata(path) == {"total": 0.3}
+    socicnn.save(ICNN(2), tmp_path / "plain.safetensors")
+    assert load_metadata(tmp_path / "plain.safetensors") == {}
+
+
+def test_the_file_is_safetensors_and_json_only(path: Path) -> None:
+    config = config_of(path)
+    assert config["in_features"] == 3
+    assert config["positivity"] == {"name": "projected", "floor": 0.0}
+    assert "vectors.skip.weight" in safetensors.torch.load_file(path)
+
+
+def test_what_cannot_be_saved_leaves_the_old_file(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(ModelError, match="received Linear"):
+        socicnn.save(torch.nn.Linear(2, 2), path)
+    with pytest.raises(ModelError, match="metadata must hold finite JSON values"):
+        socicnn.save(ICNN(2), path, metadata={"lower": float("nan")})
+    with pytest.raises(ModelError, match="metadata must hold finite JSON values"):
+        socicnn.save(ICNN(2), path, metadata={"set": object()})
+    with pytest.raises(FileError, match="does not exist"):
+        socicnn.save(ICNN(2), path.parent / "nowhere" / "model.safetensors")
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("read", [socicnn.load, load_metadata])
+class TestBrokenFiles:
+    def refuses(self, read, path: Path, message: str) -> None:
+        with pytest.raises(FileError, match=message) as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+        assert str(path) in str(caught.value)
+
+    def test_no_file(self, read, tmp_path: Path) -> None:
+        self.refuses(read, tmp_path / "none.safetensors", "cannot read .*No such file")
+
+    def test_a_folder(self, read, tmp_path: Path) -> None:
+        self.refuses(read, tmp_path, "cannot read .*directory")
+
+    @pytest.mark.parametrize("keep", [0, 5, 100, 0.5, 0.999])
+    def test_truncated(self, read, path: Path, keep: float) -> None:
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(keep if keep >= 1 or keep == 0 else keep * len(whole))])
+        self.refuses(read, path, "no whole safetensors file")
+
+    def test_noise(self, read, path: Path) -> None:
+        path.write_bytes(b"\xff" * 4096)
+        self.refuses(read, path, "no whole safetensors file")
+
+    def test_a_pickle(self, read, path: Path) -> None:
+        torch.save({"weights": torch.zeros(3)}, path)
+        self.refuses(read, path, "no whole safetensors file")
+
+    def test_somebody_elses_tensors(self, read, path: Path) -> None:
+        path.write_bytes(safetensors.torch.save({"weight": torch.zeros(3)}))
+        self.refuses(read, path, "was not written by socicnn.save")
+
+    @pytest.mark.parametrize("version", ["2", "soon", None])
+    def test_newer_version(self, read, path: Path, version: str | None) -> None:
+        self.refuses(read, rewritten(path, version=version), "format version .*reads up to 1; update socicnn")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "Transformer"}, "holds a network 'Transformer' that this version of socicnn does not know"),
+        ({"network": "__import__"}, "does not know"),
+        ({"network": None}, "its header lacks network"),
+        ({"config": "{"}, "damaged"),
+        ({"config": "[]"}, "damaged"),
+        ({"config": "null"}, "damaged"),
+    ],
+)
+def test_damaged_headers(path: Path, changes, message) -> None:
+    with pytest.raises(FileError, match=message):
+        socicnn.load(rewritten(path, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"in_features": 4},
+        {"in_features": "3"},
+        {"hidden_features": [4, 4]},
+        {"hidden_features": None},
+        {"context": "both"},
+        {"activation": ["relu", "relu"]},
+        {"positivity": {"name": "os.system"}},
+        {"positivity": "projected"},
+        {"positivity": {"name": "projected", "ceiling": 1}},
+        {"unknown": 1},
+        {"initialiser": {}},
+    ],
+)
+def test_configurations_that_do_not_fit(path: Path, changes) -> None:
+    config = config_of(path) | changes
+    with pytest.raises(FileError, match="is damaged"):
+        socicnn.load(rewritten(path, config=json.dumps(config)))
+
+
+def test_damaged_metadata_is_named(path: Path) -> None:
+    with pytest.raises(FileError, match="its metadata cannot be read"):
+        load_metadata(rewritten(path, metadata="[1]"))
+
+
+def test_a_reader_sees_the_old_network_or_the_new_one(path: Path) -> None:
+    old = socicnn.load(path)
+    with path.open("rb") as stream:  # a reader that is half way through when the file is replaced
+        socicnn.save(ICNN(2), path)
+        reread = safetensors.torch.load(stream.read())
+    assert torch.equal(reread["U.0"], old.U[0])
+    assert isinstance(socicnn.load(path), ICNN)

@@ -1,0 +1,119 @@
+"""Networks that many tests share, each with points (and contexts) that fit it, and what a witness must satisfy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from socicnn.compile import Compiled
+from socicnn.conic.program import ValueProgram
+from socicnn.nn import ICNN, SOCICNN, Network
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A way to make a network; `make(recipe settings...)` passes keywords on to its constructor."""
+
+    name: str
+    make: Callable[..., Network]
+    exports: bool = True
+
+    def model(self, seed: int = 0, dtype: torch.dtype = torch.float64, **settings) -> Network:
+        """A network at its random start, its zero biases and offsets moved off zero and its units standardised."""
+        draw = generator(seed)
+        model = self.make(generator=draw, dtype=dtype, **settings)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.split(".")[-1][0] in "bed" and name.startswith("vectors.free"):
+                    parameter.add_(0.3 * torch.randn(parameter.shape, generator=draw, dtype=torch.float64).to(dtype))
+        return model
+
+    def points(self, model: Network, count: int, seed: int = 1, scale: float = 1.0) -> Tensor:
+        x = torch.randn(count, *model.input_shape, generator=generator(seed), dtype=torch.float64)
+        return (scale * x).to(model.dtype)
+
+    def contexts(self, model: Network, count: int, seed: int = 2) -> Tensor | None:
+        if model.context_shape is None:
+            return None
+        return torch.randn(count, *model.context_shape, generator=generator(seed), dtype=torch.float64).to(model.dtype)
+
+
+def _case(name: str, kind: type[Network], *arguments, exports: bool = True, **settings) -> Case:
+    return Case(name, lambda **more: kind(*arguments, **{**settings, **more}), exports)
+
+
+DENSE = [
+    _case("icnn", ICNN, 3, (7, 5)),
+    _case("soc", SOCICNN, 4, (6, 5, 4), (3, 4), (4, 2)),
+    _case("affine", ICNN, 3, ()),
+    _case("no-hidden-layer", SOCICNN, 3, (), (2,), (2,)),
+    _case("one-unit", SOCICNN, 1, (1,), (1,), (1,)),
+    _case("one-unit-deep", SOCICNN, 2, (1, 1, 1), (), (1,)),
+    _case("no-passthrough", SOCICNN, 3, (8, 6), (2,), (2,), passthrough=False, initialiser="folded"),
+    _case("quadratic-only", SOCICNN, 3, (4,), (3,), (), quadratic_offset=False),
+    _case("norm-only", SOCICNN, 3, (4,), (), (3, 1)),
+    _case("structured", SOCICNN, 4, (5,), ("diagonal", ("diagonal", 2), 3), ("diagonal", ("diagonal", 1))),
+    _case("joint", SOCICNN, 3, (6, 5), (3, "diagonal"), (3,), context_features=2, context="joint"),
+    _case(
+        "joint-no-passthrough",
+        SOCICNN,
+        3,
+        (6, 5),
+        context_features=2,
+        context="joint",
+        passthrough=False,
+        initialiser="folded",
+    ),
+    _case("partial", SOCICNN, 3, (6, 5), (3, ("diagonal", 1)), (3, 2), context_features=2),
+    _case("partial-no-hidden-layer", SOCICNN, 2, (), (2,), (), context_features=3, quadratic_offset=False),
+    _case("partial-icnn-softplus-weights", ICNN, 3, (5, 5), context_features=1, positivity="softplus"),
+    _case("softplus-units", SOCICNN, 3, (6, 5), (2,), (2,), activation="softplus", exports=False),
+    _case("last-layer-softplus", ICNN, 3, (6, 5), context_features=2, activation=("relu", "softplus"), exports=False),
+]
+
+CASES = {case.name: case for case in DENSE}
+
+
+def witness_errors(compiled: Compiled, x: np.ndarray, forward: np.ndarray) -> dict[str, float]:
+    """Worst scaled error of the witness: in the cone, stationary, and of the forward value on both sides.
+
+    Written out anew, row by row and point by point, so that it shares nothing with what made the witness.
+    """
+    worst = dict.fromkeys(("primal", "dual", "stationarity", "primal value", "dual value"), 0.0)
+    witness = compiled.witness(x)
+    for i, point in enumerate(x):
+        program = compiled.program if compiled.program.contexts is None else compiled.program[i]
+        program = program.rescaled(witness.k[i])
+        v, y = witness.v[i], witness.y[i]
+        right = program.b + program.B @ point
+        s = right - program.A @ v
+        size = 1 + abs(program.A) @ np.abs(v) + abs(program.B) @ np.abs(point) + np.abs(program.b)
+        column = 1 + abs(program.A.T) @ np.abs(y) + np.abs(program.q)
+        worst["primal"] = max(worst["primal"], _outside(s, program, size))
+        worst["dual"] = max(worst["dual"], _outside(y, program, 1 + np.abs(y)))
+        worst["stationarity"] = max(
+            worst["stationarity"], float(np.max(abs(program.A.T @ y + program.q) / column, initial=0))
+        )
+        affine = program.d @ point + program.r
+        total = 1 + np.abs(program.q) @ np.abs(v) + np.abs(right) @ np.abs(y) + abs(affine) + abs(forward[i])
+        worst["primal value"] = max(worst["primal value"], abs(program.q @ v + affine - forward[i]) / total)
+        worst["dual value"] = max(worst["dual value"], abs(-right @ y + affine - forward[i]) / total)
+    return worst
+
+
+def _outside(s: np.ndarray, program: ValueProgram, size: np.ndarray) -> float:
+    cones = program.cones
+    at = cones.zero + cones.nonnegative
+    errors = list(np.abs(s[: cones.zero]) / size[: cones.zero]) + list(-s[cones.zero : at] / size[cones.zero : at])
+    for k in cones.second_order:
+        errors.append((np.linalg.norm(s[at + 1 : at + k]) - s[at]) / size[at : at + k].max())
+        at += k
+    return float(max([0.0, *errors]))
