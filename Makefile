@@ -28,12 +28,17 @@ demo: setup
 test: setup
 	$(PYTEST) tests
 
-# every extra in the same environment, and no test may be skipped
-test-extras: $(VENV)/.extras
+# every extra in the same environment (lpcf, which clashes, in one of its own), and no test may be skipped
+test-extras: $(VENV)/.extras $(VENV)-pcf/.ready
 	$(PYTEST) tests -m extra --no-skips
 
 $(VENV)/.extras: $(VENV)/.ready
-	$(PIP) install --quiet -c constraints.txt -e '.[all]'
+	$(PIP) install --quiet -c constraints.txt -e '.[test-extras]'
+	touch $@
+
+$(VENV)-pcf/.ready: constraints-pcf.txt
+	$(PYTHON) -m venv $(VENV)-pcf
+	$(VENV)-pcf/bin/python -m pip --disable-pip-version-check install --quiet -r constraints-pcf.txt
 	touch $@
 
 lint: setup
@@ -47,4 +52,4 @@ doctest: setup
 	$(ONE) $(VENV)/bin/python -m pytest -q -p no:cacheprovider --doctest-modules socicnn verify decision
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-pcf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
