@@ -18,7 +18,7 @@ def plot(
     task: Any,
     models: dict[str, Any],
     contexts: torch.Tensor,
-    optima: tuple[Any, Any],
+    optimum: tuple[Any, Any],
     regrets: dict[str, Any],
 ) -> None:
     """Draw regret over the test contexts, and predicted against true cost along one segment through the optimum.
@@ -28,7 +28,7 @@ def plot(
         task: the task.
         models: trained surrogates by name.
         contexts: test contexts, `(count, p)`.
-        optima: true minimisers and values.
+        optimum: true minimisers and values.
         regrets: regret of every context by "surrogate, method".
     """
     import matplotlib
@@ -48,9 +48,9 @@ def plot(
     left.legend(loc="upper left", frameon=False, fontsize=9)
     left.grid(alpha=0.25)
 
-    context, best = contexts[0], torch.as_tensor(np.asarray(optima[0])[0], dtype=torch.float64)
+    context, best = contexts[0], torch.as_tensor(np.asarray(optimum[0])[0], dtype=torch.float64)
     start = task.feasible_set.sample(1, generator=torch.Generator().manual_seed(5))[0]
-    steps = torch.linspace(-0.0, 1.0, 101, dtype=torch.float64)[:, None]
+    steps = torch.linspace(0.0, 1.0, 101, dtype=torch.float64)[:, None]
     segment = start + steps * (best - start)
     true = task.cost(segment, context.expand(len(segment), -1))
     right.plot(steps[:, 0], true - true[-1], color="black", linewidth=2.2, label="true cost F")
