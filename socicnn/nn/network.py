@@ -316,7 +316,7 @@ class Network(nn.Module, ABC):
             raise ModelError(self._context_message(context))
         if context is None or self.context_shape is None:
             return None
-        theta = torch.as_tensor(as_float64(context))
+        theta = torch.tensor(as_float64(context))
         lead = theta.ndim - len(self.context_shape)
         if lead not in (0, 1) or tuple(theta.shape[lead:]) != self.context_shape:
             wanted = ", ".join(map(str, self.context_shape))

@@ -26,6 +26,8 @@ def test_a_sloppy_second_answer_is_noticed() -> None:
     with pytest.raises(SolverError, match="differ by"):
         task.optimum(theta, solver="scs", cross_check="clarabel", **sloppy)
     with pytest.raises(SolverError, match="differ by"):  # no cross-check: the Frank-Wolfe gap raises the doubt
+        task.optimum(theta, solver="scs", **sloppy)
+    with pytest.raises(SolverError, match="clarabel did not solve the optimum of simplex_socp: user_limit"):
         task.optimum(theta, max_iter=1)
 
 

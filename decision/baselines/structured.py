@@ -1,0 +1,242 @@
+"""Structured convex models: a few convex atoms of x whose vectors are linear in the context.
+
+f(x, theta) = q'x + c + 1/2 sum_i d_i (x_i - m_i)^2 + sum_k beta_k'atom_k(A_k x - s_k)
+
+q, c, d, m, s_k and beta_k are affine in theta, d and beta_k after a softplus; the matrices A_k are plain parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from decision.atoms import Atom, Norm
+from decision.parametric import SETTINGS, Coefficients, ParametricProgram
+from decision.sets import FeasibleSet
+from socicnn.arrays import Array, as_float64
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Output, Quadratic
+from socicnn.frozen import Norm as FrozenNorm
+from socicnn.nn.context import SKIP, Source, Vector, raw_of
+from socicnn.nn.network import Means, Network
+from socicnn.positivity.base import Recipe
+from socicnn.positivity.initial import normal
+
+
+@final
+class LinearHeads(Source):
+    """Vectors affine in theta, the non-negative ones through a read-out: bias + weight theta.
+
+    At the start a vector is its own initial value at theta = 0, and the weight is N(0, 1/(4 p)).
+
+    Args:
+        vectors: what to emit.
+        context_features: length p of theta.
+        readout: recipe whose `emit` makes outputs non-negative.
+        generator: source of the initial values; torch's own where None.
+    """
+
+    def __init__(
+        self, vectors: Sequence[Vector], context_features: int, readout: Recipe, generator: torch.Generator | None
+    ) -> None:
+        super().__init__()
+        self.given = [(vector.name, tuple(vector.initial.shape), vector.positive) for vector in vectors]
+        self.readout = readout
+        starts = [raw_of(readout, vector.initial) if vector.positive else vector.initial for vector in vectors]
+        bias = torch.cat([start.double().reshape(-1) for start in starts])
+        self.bias = nn.Parameter(bias)
+        self.weight = nn.Parameter(
+            SKIP / math.sqrt(context_features) * normal((len(bias), context_features), generator)
+        )
+
+    def forward(self, context: Tensor | None) -> dict[str, Tensor]:
+        """Return the vectors at the context."""
+        assert context is not None
+        sizes = [math.prod(shape) for _, shape, _ in self.given]
+        parts = nn.functional.linear(context, self.weight, self.bias).split(sizes, dim=-1)
+        return {
+            name: (self.readout.emit(part) if positive else part).reshape((*part.shape[:-1], *shape))
+            for (name, shape, positive), part in zip(self.given, parts, strict=True)
+        }
+
+    @torch.no_grad()
+    def frozen(self, context: Tensor | None) -> dict[str, Array]:
+        """Emit in the model's own type, then lift exactly."""
+        return {name: as_float64(vector.double()) for name, vector in self(context).items()}
+
+
+class Structured(Network, ABC):
+    """What the structured models share.
+
+    Start: A_k ~ N(0, 1/n), q, c, m, s_k = 0, d_i = 1/n and beta_k = 1/rows (1/sqrt(rows) for a norm) at theta = 0;
+    what depends on theta as `LinearHeads` says.
+
+    Args:
+        in_features: length n of x.
+        context_features: length p of theta.
+        atoms: the atoms, each with `rows` rows.
+        rows: rows of each A_k.
+        diagonal: whether there is the term 1/2 sum_i d_i (x_i - m_i)^2.
+        means: how to make it.
+    """
+
+    def __init__(
+        self, in_features: int, context_features: int, atoms: Sequence[Atom], rows: int, diagonal: bool, means: Means
+    ) -> None:
+        for name, size in (("in_features", in_features), ("context_features", context_features), ("rows", rows)):
+            if not isinstance(size, int) or size < 1:
+                raise ModelError(f"{name} must be an integer >= 1; received {size!r}")
+        n = in_features
+        super().__init__((n,), (context_features,), "partial", means)
+        self.in_features, self.context_features, self.rows = n, context_features, rows
+        self.atoms, self.diagonal = tuple(atoms), diagonal
+        self.A = nn.ParameterList(normal((rows, n), means.generator) / math.sqrt(n) for _ in self.atoms)
+        zeros = lambda size: torch.zeros(size, dtype=torch.float64)  # noqa: E731 (local shorthand)
+        vectors = [Vector("q", zeros(n)), Vector("c", zeros(()))]
+        if diagonal:
+            vectors += [Vector("m", zeros(n)), Vector("d", zeros(n) + 1 / n, positive=True)]
+        for k, atom in enumerate(self.atoms, start=1):
+            beta = zeros(rows) + 1 / rows if atom.elementwise else zeros(1) + rows**-0.5
+            vectors += [Vector(f"s{k}", zeros(rows)), Vector(f"beta{k}", beta, positive=True)]
+        self.vectors = LinearHeads(vectors, context_features, self.readout, means.generator)
+        self.to(device=means.device or torch.get_default_device(), dtype=means.dtype or torch.get_default_dtype())
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the arguments that describe the architecture."""
+        return {"in_features": self.in_features, "context_features": self.context_features, "rows": self.rows}
+
+    def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
+        """Return the formula's value, all matrices in one product."""
+        value = (x * vectors["q"]).sum(dim=-1) + vectors["c"]
+        if self.diagonal:
+            value = value + 0.5 * (vectors["d"] * (x - vectors["m"]).square()).sum(dim=-1)
+        images = nn.functional.linear(x, torch.cat(list(self.A))).split(self.rows, dim=-1)
+        for k, (atom, image) in enumerate(zip(self.atoms, images, strict=True), start=1):
+            value = value + (vectors[f"beta{k}"] * atom(image - vectors[f"s{k}"])).sum(dim=-1)
+        return value
+
+    def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
+        """Return the same as arrays: one quadratic of one row a coordinate, and the norms.
+
+        Raises:
+            ModelError: an atom has no second-order-cone form.
+        """
+        other = [atom.name for atom in self.atoms if not isinstance(atom, Norm)]
+        if other:
+            raise ModelError(
+                f"{type(self).__name__} has {other[0]} atoms, which are not second-order-cone representable or not "
+                "exported as such; decide with `model.minimize(feasible_set, context)`, which goes through CVXPY"
+            )
+        n, A = self.in_features, [as_float64(matrix.double()) for matrix in self.A]
+        eye = sparse.csr_array(sparse.eye_array(n))
+        return FrozenNet(
+            layers=[],
+            output=Output(torch.zeros(0).numpy(), vectors["q"], vectors["c"]),
+            quadratics=[
+                Quadratic(0.5 * vectors["d"][..., i], eye[[i]], -vectors["m"][..., [i]])
+                for i in range(n if self.diagonal else 0)
+            ],
+            norms=[
+                FrozenNorm(vectors[f"beta{k}"][..., 0], matrix, -vectors[f"s{k}"])
+                for k, matrix in enumerate(A, start=1)
+            ],
+        )
+
+    def minimize(
+        self,
+        feasible_set: FeasibleSet,
+        context: Any,
+        *,
+        solver: str = "clarabel",
+        progress: bool = False,
+        **settings: Any,
+    ) -> Tensor:
+        """Return argmin_{x in X} f(x, theta) for each context, through CVXPY: one program, compiled once (DPP).
+
+        Args:
+            feasible_set: the set X.
+            context: shape `(contexts, p)`.
+            solver: "clarabel", "ecos" or "scs", at a tight tolerance.
+            progress: whether to show a progress bar.
+            settings: go to the solver as they are.
+
+        Returns:
+            Members x of shape `(contexts, n)`, float64.
+
+        Raises:
+            ModelError: the set or the contexts do not fit, or the solver is unknown.
+            SolverError: the solver gave no x.
+        """
+        if feasible_set.n != self.in_features:
+            raise ModelError(f"the set has {feasible_set.n} coordinates, the model {self.in_features} inputs")
+        found, matrices = self.coefficients(context)
+        blocks = list(zip(self.atoms, matrices, strict=True))
+        r = None if found.r is not None else as_float64(torch.zeros(self.in_features))
+        program = ParametricProgram(f"a {type(self).__name__}", feasible_set, blocks, r)
+        tight, plain = SETTINGS.get(solver, ({}, {}))
+        with tqdm(total=len(found.g), desc=f"decide with {solver}", disable=not progress) as bar:
+            x = program.solve(found, solver, ({**tight, **settings}, {**plain, **settings}), bar.update)
+        return feasible_set.project(torch.tensor(x))
+
+    def expression(self, x: Any, context: Any) -> Any:
+        """Return f(x, theta) at one context as a CVXPY expression.
+
+        Args:
+            x: affine CVXPY expression of shape `(n,)`.
+            context: shape `(p,)`.
+        """
+        import cvxpy as cp
+
+        found, matrices = self.coefficients(as_float64(context)[None])
+        value = found.g[0] @ x + self._constant(context)
+        if found.r is not None:
+            value = value + 0.5 * cp.sum_squares(cp.multiply(found.r[0], x))
+        for atom, A, s, beta in zip(self.atoms, matrices, found.s, found.beta, strict=True):
+            atoms = atom.expression(A @ x - s[0])
+            value = value + (beta[0] @ atoms if atom.elementwise else float(beta[0, 0]) * atoms)
+        return value
+
+    def coefficients(self, context: Any) -> tuple[Coefficients, list[Array]]:
+        """Return the numbers of the parametrised program and the matrices A_k, standardisation folded in.
+
+        With x' = (x - mu) / sigma the quadratic becomes 1/2 sum_i d_i (x_i - mu_i - sigma_i m_i)^2 / sigma_i^2 and the
+        rows A diag(1/sigma) x - (s + A diag(1/sigma) mu); all weights are multiplied by the scale of y.
+
+        Args:
+            context: shape `(contexts, p)`.
+        """
+        theta = self._single_or_stack(context)
+        if theta is None or theta.ndim != 2:
+            raise ModelError(f"context must have shape (contexts, {self.context_features}); received one context")
+        vectors = self.vectors.frozen(theta)
+        mu, sigma, scale = (
+            as_float64(self.standardisation.get_buffer(name).double()) for name in ("x_mean", "x_scale", "y_scale")
+        )
+        matrices = [as_float64(A.double()) / sigma for A in self.A]
+        g, r = scale * vectors["q"] / sigma, None
+        if self.diagonal:
+            curvature = scale * vectors["d"] / sigma**2
+            g, r = g - curvature * (mu + sigma * vectors["m"]), curvature**0.5
+        s = tuple(vectors[f"s{k}"] + A @ mu for k, A in enumerate(matrices, start=1))
+        beta = tuple(scale * vectors[f"beta{k}"] for k in range(1, len(matrices) + 1))
+        return Coefficients(g, s, beta, r), matrices
+
+    def _constant(self, context: Any) -> float:
+        """Return what `coefficients` leaves out: f(x) less the other terms, at standardised x = 0."""
+        units = self.standardisation
+        theta = self._single_or_stack(context)
+        vectors = self.vectors.frozen(theta)
+        mu, sigma, y_mean, scale = (
+            as_float64(units.get_buffer(name).double()) for name in ("x_mean", "x_scale", "y_mean", "y_scale")
+        )
+        value = y_mean + scale * (vectors["c"] - vectors["q"] @ (mu / sigma))
+        if self.diagonal:
+            value = value + 0.5 * scale * (vectors["d"] * (mu / sigma + vectors["m"]) ** 2).sum()
+        return float(value)

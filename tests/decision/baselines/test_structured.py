@@ -1,0 +1,144 @@
+import cvxpy as cp
+import numpy as np
+import pytest
+import torch
+
+import verify
+from decision.baselines import Structured, StructuredDCP, StructuredPCF
+from decision.sets import Box, Budget, FeasibleSet, Simplex
+from socicnn.compile import value_program
+from socicnn.errors import ModelError, SolverError
+from tests.contracts.networks import NetworkContract, units
+from tests.support.cases import Case, generator
+
+KINDS = [StructuredPCF, StructuredDCP]
+
+
+def case(kind: type[Structured], n: int, p: int, rows: int, exports: bool) -> Case:
+    return Case(kind.__name__, lambda **more: kind(n, p, rows=rows, **more), exports)
+
+
+class TestPCF(NetworkContract):
+    case = case(StructuredPCF, 3, 2, 4, True)
+
+
+class TestPCFOfOneFeature(NetworkContract):
+    case = case(StructuredPCF, 1, 1, 1, True)
+
+
+class TestDCP(NetworkContract):
+    case = case(StructuredDCP, 3, 2, 4, False)
+
+
+@pytest.mark.parametrize("n", [10, 20, 50])
+def test_parameter_counts(n: int) -> None:
+    counts = [sum(parameter.numel() for parameter in kind(n).parameters()) for kind in KINDS]
+    assert counts == [51 * n + 243, 57 * n + 675]
+
+
+def model_of(kind: type[Structured], n: int = 5) -> Structured:
+    model = kind(n, 3, generator=generator(1), dtype=torch.float64)
+    units(model)
+    return model
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_value_is_the_formula(kind: type[Structured]) -> None:
+    n, p = 4, 3
+    model = kind(n, p, generator=generator(0), dtype=torch.float64)
+    x, theta = torch.randn(2, n, dtype=torch.float64)[0].numpy(), torch.randn(p, dtype=torch.float64).numpy()
+    heads = model.vectors.weight.detach().numpy() @ theta + model.vectors.bias.detach().numpy()
+    softplus = lambda r: np.log(1 + np.exp(r))  # noqa: E731
+    take = iter(np.split(heads, np.cumsum([int(np.prod(shape)) for _, shape, _ in model.vectors.given])[:-1]))
+    value = next(take) @ x + next(take)[0]
+    if kind is StructuredPCF:
+        m, d = next(take), softplus(next(take))
+        value += 0.5 * sum(d[i] * (x[i] - m[i]) ** 2 for i in range(n))
+    for k in range(2 if kind is StructuredPCF else 4):
+        u = model.A[k].detach().numpy() @ x - next(take)
+        beta = softplus(next(take))
+        if len(beta) == 1:
+            value += beta[0] * np.sqrt(sum(u**2))
+        else:
+            value += sum(beta * (softplus(u) if k == 0 else u**2))
+    assert model(torch.tensor(x), torch.tensor(theta)).item() == pytest.approx(value, rel=1e-13)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_start(kind: type[Structured]) -> None:
+    """At context zero every vector is its own start; the heads' weights are N(0, 1/(4 p)), the matrices N(0, 1/n)."""
+    n, p = 40, 8
+    model = kind(n, p, generator=generator(0), dtype=torch.float64)
+    vectors = model.vectors(torch.zeros(p, dtype=torch.float64))
+    starts = {"q": 0.0, "c": 0.0, "m": 0.0, "d": 1 / n}
+    for name, vector in vectors.items():
+        start = starts.get(name, 0.0 if name.startswith("s") else 12**-0.5 if vector.numel() == 1 else 1 / 12)
+        torch.testing.assert_close(vector, torch.full_like(vector, start))
+    assert model.vectors.weight.detach().std() * (4 * p) ** 0.5 == pytest.approx(1, abs=0.1)
+    for A in model.A:
+        assert A.detach().std() * n**0.5 == pytest.approx(1, abs=0.1)
+    same = kind(n, p, generator=generator(0), dtype=torch.float64)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), same.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_expression_is_the_value_and_convex(kind: type[Structured]) -> None:
+    model = model_of(kind)
+    theta = torch.randn(6, 3, generator=generator(2), dtype=torch.float64)
+    points = 2 * torch.randn(6, 5, generator=generator(3), dtype=torch.float64)
+    x = cp.Variable(5)
+    for point, context in zip(points, theta, strict=True):
+        expression = model.expression(x, context)
+        assert expression.is_convex()
+        assert not expression.is_concave()
+        x.value = point.numpy()
+        assert float(expression.value) == pytest.approx(model(point, context).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("feasible_set", [Simplex(5), Box(5, -1.0, 2.0), Budget(5, 1.5)], ids=lambda X: X.name)
+def test_minimize_is_optimal(kind: type[Structured], feasible_set: FeasibleSet) -> None:
+    model = model_of(kind)
+    theta = torch.randn(8, 3, generator=generator(2), dtype=torch.float64)
+    x = model.minimize(feasible_set, theta)
+    assert feasible_set.contains(x, 1e-12).all()
+    point = x.clone().requires_grad_()
+    value = model(point, theta)
+    (g,) = torch.autograd.grad(value.sum(), point)
+    gap = (g * (x - feasible_set.minimize_linear(g))).sum(dim=-1)
+    assert (gap <= 1e-4 * (1 + value.abs())).all()
+    x_problem = cp.Variable(5)
+    for i in range(2):
+        problem = cp.Problem(cp.Minimize(model.expression(x_problem, theta[i])), feasible_set.constraints(x_problem))
+        assert problem.solve(solver="CLARABEL") == pytest.approx(value[i].item(), abs=1e-6)
+
+
+def test_pcf_is_verified_and_its_exact_program_agrees() -> None:
+    model = model_of(StructuredPCF)
+    theta = torch.randn(4, 3, generator=generator(2), dtype=torch.float64)
+    X = Budget(5, 1.5)
+    x = model.minimize(X, theta)
+    report = verify.equivalence(model, x, theta)
+    assert report.ok, str(report)
+    for i in range(4):
+        solution = value_program(model, theta[i]).free(X.rows()).solve()
+        assert solution.value == pytest.approx(model(x[i], theta[i]).item(), abs=1e-6)
+
+
+def test_dcp_refuses_to_freeze_and_says_what_to_do() -> None:
+    with pytest.raises(ModelError, match="minimize"):
+        StructuredDCP(2).freeze(torch.zeros(8))
+
+
+def test_unusable_arguments_are_refused() -> None:
+    model = StructuredPCF(3)
+    with pytest.raises(ModelError, match="4 coordinates, the model 3"):
+        model.minimize(Simplex(4), torch.zeros(1, 8))
+    with pytest.raises(ModelError, match="received one context"):
+        model.minimize(Simplex(3), torch.zeros(8))
+    with pytest.raises(ModelError, match="choose one of clarabel"):
+        model.minimize(Simplex(3), torch.zeros(1, 8), solver="gurobi")
+    with pytest.raises(ModelError, match="rows must be an integer"):
+        StructuredPCF(3, rows=0)
+    with pytest.raises(SolverError, match="did not solve a StructuredPCF"):
+        model.minimize(Simplex(3), torch.zeros(1, 8), max_iter=1)
