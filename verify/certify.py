@@ -30,7 +30,8 @@ class Certificate:
     Witnesses are not kept: they are recomputed when asked for.
 
     Args:
-        compiled: the network and its program, as compiled.
+        net: the frozen network; with stacked contexts, context i belongs to point i.
+        compiled: what was compiled from it, the source of the witnesses.
         program: the exported program that was checked.
         x: points, shape `(N, n)`.
         forward: the network's value by its reference forward pass, shape `(N,)`.
@@ -46,6 +47,7 @@ class Certificate:
         seconds: time of the reference forward pass, and of witness and check.
     """
 
+    net: FrozenNet
     compiled: Compiled
     program: ValueProgram
     x: Array
@@ -60,11 +62,6 @@ class Certificate:
     tolerance: float
     chunk: int
     seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def net(self) -> FrozenNet:
-        """The frozen network."""
-        return self.compiled.net
 
     @property
     def ok(self) -> bool:
@@ -161,13 +158,13 @@ def certify_instance(
     checks: dict[str, Check] = {}
     seconds = {"forward": 0.0, "certificate": 0.0}
     for rows in _slices(N, chunk, progress):
-        part = compiled.part(rows)
+        part, own_net = compiled.part(rows), instance.part(rows)
         x = points[rows]
         start = time.perf_counter()
-        forward[rows] = part.net(x)
+        forward[rows] = own_net(x)  # of the network as it was given, not as it was compiled
         middle = time.perf_counter()
         own = part.witness(x) if witness is None else Witness(witness.v[rows], witness.y[rows], witness.k[rows])
-        checked = _checked(checker, part.net, own, x, forward[rows], rows, net.contexts is not None)
+        checked = _checked(checker, own_net, own, x, forward[rows], rows, net.contexts is not None)
         seconds["forward"] += middle - start
         seconds["certificate"] += time.perf_counter() - middle
         value[rows], dual[rows], passed[rows] = checked.value, checked.dual, checked.ok
@@ -175,10 +172,24 @@ def certify_instance(
             residuals.setdefault(name, np.zeros(N))[rows] = residual
         _keep_worst(checks, checked, rows.start)
         if lo is not None and hi is not None:
-            bracket = (prover or Prover(part.net))(x)
+            bracket = (prover or Prover(own_net))(x)
             lo[rows], hi[rows] = bracket.lo, bracket.hi
     return Certificate(
-        compiled, program, points, forward, value, dual, residuals, checks, passed, lo, hi, tolerance, chunk, seconds
+        net=net,
+        compiled=compiled,
+        program=program,
+        x=points,
+        forward=forward,
+        value=value,
+        dual=dual,
+        residuals=residuals,
+        checks=checks,
+        passed=passed,
+        lo=lo,
+        hi=hi,
+        tolerance=tolerance,
+        chunk=chunk,
+        seconds=seconds,
     )
 
 

@@ -172,9 +172,7 @@ def _model_forward(model: Any, instance: Instance) -> tuple[Array, float] | None
 def _of_model(values: Array, roundoff: float, instance: Instance, certificate: Certificate) -> Check:
     """Compare with the model's own forward pass, within the rounding of its floating type."""
     net = instance.net
-    scale = np.concatenate(
-        [Prover(certificate.compiled.part(rows).net).scale(instance.x[rows]) for rows in _blocks(certificate)]
-    )
+    scale = np.concatenate([Prover(instance.part(rows)).scale(instance.x[rows]) for rows in _blocks(certificate)])
     branches = [quad.A.shape[0] for quad in net.quadratics] + [norm.C.shape[0] for norm in net.norms]
     # a term passes through one sum a layer and one a branch; the 64 are for standardisation and contexts
     terms = 64 + net.in_features * (len(net.layers) + 1) + sum(net.hidden_features) + max(branches, default=0)

@@ -56,7 +56,7 @@ class Instance:
                     raise ModelError(
                         f"context has leading shape {lead}, x {count}: give one context, or one a point"
                     ) from None
-                context = context.reshape(-1, *event)
+                context = np.array(context.reshape(-1, *event))
             theta = context
             net = frozen(model_or_net, context)
         assert net.input_shape is not None
@@ -71,6 +71,10 @@ class Instance:
             else:
                 raise ModelError(f"{net.contexts} contexts need as many points, or one; received {len(points)}")
         return cls(net, points, theta)
+
+    def part(self, rows: slice) -> FrozenNet:
+        """Return the network of some of the points: its stacked contexts cut to theirs, if it has any."""
+        return self.net if self.net.contexts is None else self.net[rows]
 
 
 def _batch(model: Any, x: Any) -> tuple[int, ...]:

@@ -126,8 +126,8 @@ def differences(program: ValueProgram, net: FrozenNet) -> list[str]:
         *_matrix_difference("B", program.B, expected.B, rows, inputs),
         *_vector_difference("b", program.b, expected.b, rows),
         *_vector_difference("q", program.q, expected.q, columns),
-        *_vector_difference("d", program.d, net.output.v, inputs),
-        *_vector_difference("r", program.r[..., None], np.asarray(net.output.c)[..., None], ["the constant"]),
+        *_vector_difference("d", program.d, expected.d, inputs),
+        *_vector_difference("r", program.r[..., None], expected.r[..., None], ["the constant"]),
     ]
 
 
@@ -145,6 +145,8 @@ class _Expected:
         batch = () if net.contexts is None else (net.contexts,)
         m, variables = program.A.shape
         self.b, self.q = np.zeros((*batch, m)), np.zeros((*batch, variables))
+        self.d = np.broadcast_to(net.output.v, (*batch, net.in_features))
+        self.r = np.broadcast_to(net.output.c, batch)
         inequalities, cones = 0, []
         x, below = Block("x", "input", 0, net.in_features), None
         for k, layer in enumerate(net.layers, start=1):

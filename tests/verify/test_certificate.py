@@ -326,6 +326,6 @@ def test_equality_rows_are_checked() -> None:
     x, v, y, forward = np.array([[-3.0]]), np.array([[-3.0, 3.0]]), np.array([[2.0, 2.0, 2.0]]), np.array([6.0])
     assert Checker(program)(x, v, y, forward).ok.all()
     assert Checker(program)(x, v, y, forward).slope[0, 0] == -2.0
-    off = Checker(program)(x, v + [[1e-3, 0]], y, forward)
+    off = Checker(program)(x, v + np.array([[1e-3, 0.0]]), y, forward)
     assert off.residuals["equality_primal"][0] == pytest.approx(1e-3)
     assert not off.ok.any()
