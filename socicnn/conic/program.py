@@ -47,6 +47,10 @@ class Block:
         return replace(self, start=self.start + by, stop=self.stop + by)
 
 
+def _names(blocks: tuple[Block, ...]) -> list[str]:
+    return [name for block in blocks for name in block.names()]
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Linear and conic constraints on x alone: G x + s = h, s in K.
@@ -89,6 +93,16 @@ class ConicProgram:
     cones: Cones
     columns: tuple[Block, ...] = ()
     rows: tuple[Block, ...] = ()
+
+    @property
+    def row_names(self) -> list[str]:
+        """One readable name a row."""
+        return _names(self.rows)
+
+    @property
+    def column_names(self) -> list[str]:
+        """One readable name a variable."""
+        return _names(self.columns)
 
     def solve(self, solver: str | Solver = "clarabel", **settings: Any) -> Solution:
         """Solve once with the solver of that name (or a `Solver`); settings go to the solver as they are.
@@ -183,12 +197,12 @@ class ValueProgram:
     @property
     def row_names(self) -> list[str]:
         """One readable name a row."""
-        return [name for block in self.rows for name in block.names()]
+        return _names(self.rows)
 
     @property
     def column_names(self) -> list[str]:
         """One readable name a variable."""
-        return [name for block in self.columns for name in block.names()]
+        return _names(self.columns)
 
     def _single(self, use: str) -> None:
         if self.contexts is not None:

@@ -1,1 +1,49 @@
-"""Files that other tools read, one format a module."""
+"""Programs as files of other tools; one format a module, found by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TypeAlias
+
+from socicnn.conic.program import ConicProgram, ValueProgram
+from socicnn.errors import ProgramError
+
+Program: TypeAlias = ValueProgram | ConicProgram
+Path_: TypeAlias = str | os.PathLike[str]
+
+# each module has `write(program, path)`; it is imported when it is used
+FORMATS = {name: f"socicnn.conic.export.{name}" for name in ("npz", "cbf", "mps")}
+
+
+def export(program: Program, path: Path_, format: str | None = None) -> None:
+    """Write a program to a file, whole or not at all.
+
+    Args:
+        program: a value program, or an instance of it: `program.at(x)`, `program.free(rows)`. A value program itself is
+            kept as it is in `npz`, with x on the right-hand side; in `cbf` and `mps` x is among the variables, free.
+        path: file to write; an older file of that name is replaced.
+        format: `npz` (the arrays), `cbf` (conic programs), `mps` (linear programs); by the suffix of `path` where None.
+
+    Raises:
+        ProgramError: the format is unknown, or cannot hold this program (MPS and cones).
+        FileError: the file cannot be written.
+        MissingExtra: `mps` needs highspy.
+
+    >>> from tempfile import mkdtemp
+    >>> from socicnn.compile import value_program
+    >>> from socicnn.conic.export.cbf import read_cbf
+    >>> from socicnn.frozen import FrozenNet, Layer, Output
+    >>> program = value_program(FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0])))
+    >>> path = Path(mkdtemp()) / "cost.cbf"
+    >>> export(program.at([3.0]), path)
+    >>> round(read_cbf(path).solve().value, 6)
+    9.0
+    """
+    name = Path(path).suffix[1:] if format is None else format
+    if name not in FORMATS:
+        raise ProgramError(f"unknown format {name!r}; there are {', '.join(FORMATS)}")
+    write: Callable[[Program, Path_], None] = import_module(FORMATS[name]).write
+    write(program, path)
