@@ -9,9 +9,9 @@ from scipy import sparse
 
 from socicnn.compile import value_program
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import ValueProgram
+from socicnn.conic.program import ConicProgram, ValueProgram
 from socicnn.conic.solvers import SOLVERS, Clarabel, Solver, make
-from socicnn.conic.solvers.base import Engine
+from socicnn.conic.solvers.base import Answer, Engine
 from socicnn.errors import ModelError, ProgramError, SolverError
 from socicnn.frozen import FrozenNet, Output, Quadratic
 from tests.contracts.solvers import SolverContract
@@ -170,3 +170,51 @@ def test_solvers_agree_on_random_networks() -> None:
         for point in x:
             first, second = (program.solve(point).value for program in programs)
             assert abs(first - second) <= 1e-6 * (1 + abs(first))
+
+
+class _Boaster(Solver):
+    """A solver that reports an optimum whatever it found."""
+
+    name, label, package = "boaster", "Boaster", "numpy"
+
+    def __init__(self, v: list[float], y: list[float]) -> None:
+        super().__init__()
+        self.answer = Answer("optimal", "solved the program", np.array(v), np.array(y), 0.0)
+
+    def engine(self, program: ConicProgram) -> Engine:
+        answer = self.answer
+
+        class _Engine(Engine):
+            def run(self, b: np.ndarray, c: np.ndarray) -> Answer:
+                return answer
+
+        return _Engine()
+
+
+@pytest.mark.parametrize(
+    ("v", "y", "residual"),
+    [
+        ([1.0, 3.2], [1.0, 2.0, 0.0, 0.0], "primal"),  # above the bound 3
+        ([1.0, 3.0], [1.0, 2.0, 0.0, -0.1], "dual"),  # not in the dual cone
+        ([1.0, 3.0], [1.0, 2.2, 0.0, 0.0], "dual"),  # A'y + c is not 0
+        ([0.0, 0.0], [1.0, 2.0, 0.0, 0.0], "value"),  # feasible, but not the least
+    ],
+)
+def test_a_solver_is_not_believed_against_its_own_residuals(v: list[float], y: list[float], residual: str) -> None:
+    program = KNOWN["box_corner"].program
+    assert program.solve(_Boaster([1.0, 3.0], [1.0, 2.0, 0.0, 0.0])).ok
+    solution = program.solve(_Boaster(v, y))
+    assert not solution.ok
+    assert f"Boaster reports a solution, but its {residual} residual is" in solution.status
+
+
+@pytest.mark.parametrize("name", ["clarabel", "ecos", "scs"])
+def test_an_answer_does_not_depend_on_the_points_before(name: str) -> None:
+    program = value_program(random_net(9))
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=4)
+    first = program.prepare(name).solve(x)
+    prepared = program.prepare(name)
+    for scale in (1e-3, 1e3, 30.0):
+        prepared.solve(scale * rng.normal(size=4))
+    assert prepared.solve(x).value == first.value
