@@ -15,7 +15,7 @@ from socicnn.conic.solvers.base import Answer, Engine
 from socicnn.errors import ModelError, ProgramError, SolverError
 from socicnn.frozen import FrozenNet, Output, Quadratic
 from tests.contracts.solvers import SolverContract
-from tests.support.conic_cases import KNOWN
+from tests.support.conic_cases import KNOWN, conic
 from tests.support.frozen_nets import random_net
 
 
@@ -194,15 +194,15 @@ class _Boaster(Solver):
 @pytest.mark.parametrize(
     ("v", "y", "residual"),
     [
-        ([1.0, 3.2], [1.0, 2.0, 0.0, 0.0], "primal"),  # above the bound 3
-        ([1.0, 3.0], [1.0, 2.0, 0.0, -0.1], "dual"),  # not in the dual cone
-        ([1.0, 3.0], [1.0, 2.2, 0.0, 0.0], "dual"),  # A'y + c is not 0
-        ([0.0, 0.0], [1.0, 2.0, 0.0, 0.0], "value"),  # feasible, but not the least
+        ([0.0, 5.0], [1.0, 0.0], "primal"),  # z above its bound
+        ([0.0, 0.0], [0.5, 0.0], "dual"),  # A'y + c is not 0
+        ([0.0, 1.0], [1.0, -0.5], "dual"),  # y not in the dual cone
+        ([1.0, 0.0], [1.0, 0.0], "value"),  # feasible, but not the least
     ],
 )
 def test_a_solver_is_not_believed_against_its_own_residuals(v: list[float], y: list[float], residual: str) -> None:
-    program = KNOWN["box_corner"].program
-    assert program.solve(_Boaster([1.0, 3.0], [1.0, 2.0, 0.0, 0.0])).ok
+    program = conic([[-1.0, 0.0], [0.0, 1.0]], [0, 1], [1, 0], Cones(0, 2))  # min x, x >= 0, z <= 1
+    assert program.solve(_Boaster([0.0, -3.0], [1.0, 0.0])).ok
     solution = program.solve(_Boaster(v, y))
     assert not solution.ok
     assert f"Boaster reports a solution, but its {residual} residual is" in solution.status
