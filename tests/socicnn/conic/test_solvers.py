@@ -196,7 +196,7 @@ class _Boaster(Solver):
     [
         ([0.0, 5.0], [1.0, 0.0], "primal"),  # z above its bound
         ([0.0, 0.0], [0.5, 0.0], "dual"),  # A'y + c is not 0
-        ([0.0, 1.0], [1.0, -0.5], "dual"),  # y not in the dual cone
+        ([0.0, 1.0], [1.0, -0.5], "value"),  # y not in the dual cone
         ([1.0, 0.0], [1.0, 0.0], "value"),  # feasible, but not the least
     ],
 )
