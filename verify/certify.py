@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -14,6 +14,7 @@ from socicnn.compile import Compiled, Freezable, Witness, compile_net
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+from verify.balls import BallProver
 from verify.certificate import Checked, Checker
 from verify.instance import Instance
 from verify.proof import Prover
@@ -82,7 +83,7 @@ def certify(
     x: Any,
     context: Any = None,
     *,
-    proof: bool = False,
+    proof: bool | str = False,
     tolerance: float | None = None,
     program: ValueProgram | None = None,
     witness: Witness | None = None,
@@ -95,7 +96,8 @@ def certify(
         model_or_net: a network, or a FrozenNet.
         x: points of shape `(*batch, n)` or `(*batch, *input_shape)`, torch or NumPy.
         context: one context, or one a point.
-        proof: also bracket the value in real arithmetic.
+        proof: also bracket the value in real arithmetic: True or "float64" by the rounding of every operation,
+            "balls" by ball arithmetic (extra `[proof]`), narrower and slower. A given witness is not used for it.
         tolerance: relative tolerance of the checks; 1e-12 where None.
         program: an exported program to check in place of the one that is compiled from the network.
         witness: primal and dual points to check in place of the closed form.
@@ -128,7 +130,7 @@ def certify_instance(
     instance: Instance,
     compiled: Compiled,
     *,
-    proof: bool = False,
+    proof: bool | str = False,
     tolerance: float = 1e-12,
     program: ValueProgram | None = None,
     witness: Witness | None = None,
@@ -150,10 +152,11 @@ def certify_instance(
     N = len(points)
     chunk = chunk or max(1, min(4096, CHUNK // max(1, sum(program.A.shape) + program.in_features)))
     checker = Checker(program, tolerance)
-    prover = Prover(net) if proof and net.contexts is None else None
+    prove = _prover(proof)
+    prover = prove(net) if prove is not None and net.contexts is None else None
     forward, value, dual = np.empty(N), np.empty(N), np.empty(N)
     passed = np.zeros(N, dtype=bool)
-    lo, hi = (np.empty(N), np.empty(N)) if proof else (None, None)
+    lo, hi = (None, None) if prove is None else (np.empty(N), np.empty(N))
     residuals: dict[str, Array] = {}
     checks: dict[str, Check] = {}
     seconds = {"forward": 0.0, "certificate": 0.0}
@@ -171,8 +174,8 @@ def certify_instance(
         for name, residual in checked.residuals.items():
             residuals.setdefault(name, np.zeros(N))[rows] = residual
         _keep_worst(checks, checked, rows.start)
-        if lo is not None and hi is not None:
-            bracket = (prover or Prover(own_net))(x)
+        if prove is not None and lo is not None and hi is not None:
+            bracket = (prover or prove(own_net))(x)
             lo[rows], hi[rows] = bracket.lo, bracket.hi
     return Certificate(
         net=net,
@@ -191,6 +194,20 @@ def certify_instance(
         chunk=chunk,
         seconds=seconds,
     )
+
+
+def _prover(proof: bool | str) -> Callable[[FrozenNet], Prover | BallProver] | None:
+    """Return what makes the prover of that name, or None."""
+    provers: dict[bool | str, type[Prover] | type[BallProver]] = {
+        True: Prover,
+        "float64": Prover,
+        "balls": BallProver,
+    }
+    if proof is False:
+        return None
+    if proof not in provers:
+        raise ModelError(f"unknown proof {proof!r}; there are True, 'float64' and 'balls'")
+    return provers[proof]
 
 
 def _checked(

@@ -30,7 +30,7 @@ def equivalence(
     *,
     solvers: Sequence[str | Solver] = ("clarabel",),
     tolerance: float | None = None,
-    proof: bool = False,
+    proof: bool | str = False,
     program: ValueProgram | None = None,
     witness: Witness | None = None,
     max_solver_points: int = 25,
@@ -48,7 +48,7 @@ def equivalence(
         context: one context, or one a point.
         solvers: names of solvers, or `Solver` objects; none for no solver.
         tolerance: relative tolerance of the certificate, times 1 + data scale; 1e-12 where None.
-        proof: also bracket the value in real arithmetic.
+        proof: also bracket the value in real arithmetic; "balls" by ball arithmetic, as in `verify.certify`.
         program: an exported program to verify in place of the one that is compiled from the network.
         witness: primal and dual points to verify in place of the closed form.
         max_solver_points: points that a solver sees at most, spread over the batch.

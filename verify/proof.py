@@ -15,6 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from socicnn.arrays import Array
+from socicnn.compile import Compiled
 from socicnn.frozen import FrozenNet
 
 EPS = 2.0**-53
@@ -49,6 +50,32 @@ class Guess:
     lambdas: Sequence[Array | None] = ()
     omegas: Sequence[Array | None] = ()
     us: Sequence[Array | None] = ()
+
+
+def dual_guess(compiled: Compiled, y: Array) -> Guess:
+    """Return what a dual vector says about the multipliers; it need not be feasible.
+
+    Args:
+        compiled: the network and its program; y belongs to its rows, in the plain or a balanced lift.
+        y: dual points, shape `(N, m)`, for instance a solver's.
+    """
+    rows = {block.name: slice(block.start, block.stop) for block in compiled.program.rows}
+    net = compiled.net
+    lambdas = [y[:, rows[f"relu{k}"]] for k in range(1, len(net.layers) + 1)]
+    kept = [np.any(quad.beta) for quad in net.quadratics]
+    omegas: list[Array | None] = []
+    for index, quad in enumerate(net.quadratics):
+        part = y[:, rows[f"quadratic{sum(kept[: index + 1])}"]][:, 2:] if kept[index] else None
+        omegas.append(None if part is None else _divided(-part, quad.beta))
+    kept = [np.any(norm.gamma) for norm in net.norms]
+    us: list[Array | None] = []
+    for index, norm in enumerate(net.norms):
+        group = norm.group or norm.C.shape[0]
+        part = y[:, rows[f"norm{sum(kept[: index + 1])}"]] if kept[index] else None
+        if part is not None:
+            part = part.reshape(len(y), -1, group + 1)[:, :, 1:].reshape(len(y), -1)
+        us.append(None if part is None else _divided(-part, norm.gamma))
+    return Guess(lambdas, omegas, us)
 
 
 @dataclass
@@ -218,6 +245,13 @@ def _given(guesses: Sequence[Array | None], index: int) -> Array | None:
     if index >= len(guesses) or (guess := guesses[index]) is None:
         return None
     return np.nan_to_num(np.asarray(guess, dtype=np.float64).T, nan=0.0, posinf=1e300, neginf=-1e300)
+
+
+def _divided(values: Array, weight: Any) -> Array:
+    """Return values / weight, 0 where the weight is 0."""
+    weight = np.broadcast_to(np.atleast_1d(weight)[:, None], values.shape)
+    with np.errstate(all="ignore"):
+        return np.where(weight > 0, values / weight, 0.0)
 
 
 def _groups(values: Array, group: int) -> Array:
