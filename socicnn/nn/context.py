@@ -79,8 +79,7 @@ class Plain(Source):
         if self.Theta is not None and context is not None:
             moves = nn.functional.linear(context, self.Theta).split(self.sizes, dim=-1)
             for name, move in zip(self.reached, moves, strict=True):
-                vector = found[name]
-                found[name] = vector + (move if vector.ndim else move.squeeze(-1))
+                found[name] = found[name] + shaped(move, found[name].shape)
         return found
 
     @torch.no_grad()
@@ -90,7 +89,7 @@ class Plain(Source):
         if self.Theta is not None and context is not None:
             moves = context.double() @ self.Theta.double().T
             for name, move in zip(self.reached, moves.split(self.sizes, dim=-1), strict=True):
-                found[name] = found[name] + as_float64(move if found[name].ndim else move.squeeze(-1))
+                found[name] = found[name] + as_float64(shaped(move, found[name].shape))
         return found
 
 
@@ -140,15 +139,17 @@ class ContextNetwork(Source):
         free = raw.shape[-1] - self.positives
         emitted = torch.cat([raw[..., :free], self.readout.emit(raw[..., free:])], dim=-1)
         parts = emitted.split(self.sizes, dim=-1)
-        return {
-            name: part if len(shape) == 1 else part.reshape((*part.shape[:-1], *shape))
-            for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
-        }
+        return {name: shaped(part, shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)}
 
     @torch.no_grad()
     def frozen(self, context: Tensor | None) -> dict[str, Array]:
         """Emit in the model's own type, then lift exactly."""
         return {name: as_float64(vector.double()) for name, vector in self(context).items()}
+
+
+def shaped(flat: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return `flat`, shape `(*lead, size)`, with its last axis split into `shape`."""
+    return flat if len(shape) == 1 else flat.reshape((*flat.shape[:-1], *shape))
 
 
 def raw_of(readout: Recipe, values: Tensor) -> Tensor:

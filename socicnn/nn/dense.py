@@ -100,7 +100,7 @@ class Dense(Network, ABC):
             if branches:
                 starts = torch.tensor([branch.rows**power for branch in branches], dtype=torch.float64)
                 vectors.append(Vector(name, starts, positive=True))
-        self.finish(vectors)
+        self.finish(self.source(vectors))
 
     @property
     def quadratics(self) -> list[BranchMap]:

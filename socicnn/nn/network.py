@@ -56,13 +56,19 @@ class Network(nn.Module, ABC):
         context_shape: shape of one context theta, or None.
         context: `joint` or `partial`, how the context enters.
         means: how to make it.
+        shared_axes: axes of x (and of a context of the same rank) over which standardisation is one number.
     """
 
     vectors: Source
     shared: Shared | None
 
     def __init__(
-        self, input_shape: tuple[int, ...], context_shape: tuple[int, ...] | None, context: str, means: Means
+        self,
+        input_shape: tuple[int, ...],
+        context_shape: tuple[int, ...] | None,
+        context: str,
+        means: Means,
+        shared_axes: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         if context not in CONTEXTS:
@@ -73,7 +79,11 @@ class Network(nn.Module, ABC):
         self.positivity = make_recipe(means.positivity)
         self.readout = self.positivity if means.readout is None else make_recipe(means.readout)
         self.initialiser = make_initialiser(means.initialiser)
-        self.standardisation = Standardisation(input_shape, context_shape)
+        units = lambda shape: tuple(1 if axis in shared_axes else size for axis, size in enumerate(shape))  # noqa: E731 (local shorthand)
+        same_rank = context_shape is not None and len(context_shape) == len(input_shape)
+        self.standardisation = Standardisation(
+            units(input_shape), units(context_shape) if context_shape is not None and same_rank else context_shape
+        )
         points = torch.Size(input_shape).numel() + torch.Size(context_shape or (0,)).numel()
         self.shared = self.positivity.shared(points)
         self._means = means
@@ -102,13 +112,16 @@ class Network(nn.Module, ABC):
         """Return a non-negative weight held by the network's recipe."""
         return self.positivity.weight(initial, self.shared)
 
-    def finish(self, vectors: list[Vector]) -> None:
-        """Make the source of the vectors, then bring every tensor to its type and device: a constructor's last act."""
+    def source(self, vectors: list[Vector]) -> Source:
+        """Return the source of the vectors for no context, or for one that is a vector theta."""
         if self.context_shape is None or self.context == "joint":
-            self.vectors = Plain(vectors, self.positivity, self.shared)
-        else:
-            features = torch.Size(self.context_shape).numel()
-            self.vectors = ContextNetwork(vectors, features, self.readout, self._means.generator)
+            return Plain(vectors, self.positivity, self.shared)
+        (features,) = self.context_shape
+        return ContextNetwork(vectors, features, self.readout, self._means.generator)
+
+    def finish(self, source: Source) -> None:
+        """Take the source of the vectors, then bring every tensor to its type and device: a constructor's last act."""
+        self.vectors = source
         dtype = self._means.dtype or torch.get_default_dtype()
         if not dtype.is_floating_point:
             raise ModelError(f"dtype must be a floating type; received {dtype}")

@@ -20,8 +20,8 @@ class Standardisation(nn.Module):
     """Means and scales as buffers, 0 and 1 until set.
 
     Args:
-        input_shape: shape of x.
-        context_shape: shape of the context, None where there is none.
+        x_shape: shape that broadcasts to x: of x itself, or with ones where one number serves a whole axis.
+        context_shape: the same for the context, None where there is none.
     """
 
     x_mean: Tensor
@@ -29,9 +29,9 @@ class Standardisation(nn.Module):
     y_mean: Tensor
     y_scale: Tensor
 
-    def __init__(self, input_shape: tuple[int, ...], context_shape: tuple[int, ...] | None) -> None:
+    def __init__(self, x_shape: tuple[int, ...], context_shape: tuple[int, ...] | None) -> None:
         super().__init__()
-        shapes = {"x": input_shape, "y": ()} | ({} if context_shape is None else {"context": context_shape})
+        shapes = {"x": x_shape, "y": ()} | ({} if context_shape is None else {"context": context_shape})
         for name, shape in shapes.items():
             self.register_buffer(f"{name}_mean", torch.zeros(shape))
             self.register_buffer(f"{name}_scale", torch.ones(shape))
@@ -77,7 +77,11 @@ class Standardisation(nn.Module):
 
     def fold(self, net: FrozenNet) -> FrozenNet:
         """Return the network in the user's own units, folded in float64: U <- U / s, b <- b - U m / s."""
-        m, s = (as_float64(part.double()).reshape(-1) for part in (self.x_mean, self.x_scale))
+        assert net.input_shape is not None
+        m, s = (
+            np.broadcast_to(as_float64(part.double()), net.input_shape).reshape(-1)
+            for part in (self.x_mean, self.x_scale)
+        )
         y_mean, y_scale = float(self.y_mean), float(self.y_scale)
         if not m.any() and (s == 1).all() and (y_mean, y_scale) == (0.0, 1.0):
             return net
