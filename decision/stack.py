@@ -1,0 +1,230 @@
+"""A stack of frozen networks as torch tensors: what the batched optimisers compute with, one row a context.
+
+a_k = W_k z_{k-1} + U_k x + b_k,   z_k = relu(a_k)
+f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from socicnn.arrays import Matrix
+from socicnn.frozen import FrozenNet
+
+
+@final
+class Map:
+    """A matrix M that acts on rows: `apply` gives points M', `adjoint` gives points M; dense or sparse.
+
+    Args:
+        matrix: shape `(rows, columns)`.
+        device: where to compute.
+    """
+
+    def __init__(self, matrix: Matrix, device: torch.device | str | None = None) -> None:
+        self._matrix, self._device = matrix, device
+        if isinstance(matrix, np.ndarray):
+            self._dense: Tensor | None = torch.as_tensor(matrix, dtype=torch.float64, device=device)
+        else:
+            self._dense = None
+            self._sparse = _csr(matrix, device)
+            self._transposed = _csr(sparse.csr_array(matrix.T), device)
+        self._gram: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return (int(self._matrix.shape[0]), int(self._matrix.shape[1]))
+
+    @property
+    def dense(self) -> Tensor:
+        """The matrix as a dense tensor."""
+        if self._dense is None:
+            self._dense = self._sparse.to_dense()
+        return self._dense
+
+    @property
+    def gram(self) -> Tensor:
+        """M'M, shape `(columns, columns)`, computed once."""
+        if self._gram is None:
+            self._gram = self.dense.T @ self.dense
+        return self._gram
+
+    def absolute(self) -> Map:
+        """Return |M|."""
+        return Map(abs(self._matrix), self._device)
+
+    def apply(self, points: Tensor) -> Tensor:
+        """Return M x for each row x of shape `(columns,)`."""
+        if isinstance(self._matrix, np.ndarray):
+            return points @ self.dense.T
+        return (self._sparse @ points.T).T
+
+    def adjoint(self, points: Tensor) -> Tensor:
+        """Return M'y for each row y of shape `(rows,)`."""
+        if isinstance(self._matrix, np.ndarray):
+            return points @ self.dense
+        return (self._transposed @ points.T).T
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """W `(h, h_previous)` or None, U `(h, n)` or None, b `(contexts, h)`."""
+
+    W: Map | None
+    U: Map | None
+    b: Tensor
+
+    def preactivation(self, x: Tensor, z: Tensor | None) -> Tensor:
+        """Return a = W z + U x + b."""
+        a = self.b
+        if self.U is not None:
+            a = a + self.U.apply(x)
+        if self.W is not None and z is not None:
+            a = a + self.W.apply(z)
+        return a
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A quadratic or norm branch: weight `(contexts,)`, matrix `(rows, n)`, offset `(contexts, rows)`, rows a group."""
+
+    weight: Tensor
+    matrix: Map
+    offset: Tensor
+    group: int
+
+    def image(self, x: Tensor) -> Tensor:
+        """Return p = matrix x + offset."""
+        return self.matrix.apply(x) + self.offset
+
+    def grouped(self, p: Tensor) -> Tensor:
+        """Return p split into its groups, shape `(contexts, groups, group)`."""
+        return p.reshape(len(p), -1, self.group)
+
+
+@dataclass(frozen=True, eq=False)
+class Dual:
+    """A dual point of each context: a global minorant of f.
+
+    Args:
+        lam: multiplier lambda_k of each layer, shape `(contexts, h_k)`; 0 <= lambda_k <= W_{k+1}'lambda_{k+1} (or w).
+        u: unit-ball vector of each norm branch, shape `(contexts, rows)`, ||u|| <= 1 in each group.
+        x: where the quadratics are linearised, shape `(contexts, n)`.
+    """
+
+    lam: tuple[Tensor, ...]
+    u: tuple[Tensor, ...]
+    x: Tensor
+
+    def take(self, rows: Tensor) -> Dual:
+        """Return the dual points of some contexts."""
+        return Dual(tuple(one[rows] for one in self.lam), tuple(one[rows] for one in self.u), self.x[rows])
+
+    def put(self, rows: Tensor, other: Dual) -> None:
+        """Overwrite the dual points of some contexts."""
+        for mine, theirs in zip((*self.lam, *self.u, self.x), (*other.lam, *other.u, other.x), strict=True):
+            mine[rows] = theirs
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """The networks of a batch of contexts in float64; matrices are shared, every vector has one row a context."""
+
+    layers: tuple[Layer, ...]
+    w: Tensor
+    v: Tensor
+    c: Tensor
+    quadratics: tuple[Branch, ...]
+    norms: tuple[Branch, ...]
+
+    @classmethod
+    def of(cls, net: FrozenNet, device: torch.device | str | None = None) -> Stack:
+        """Return a frozen network as tensors; one without stacked contexts is a stack of one."""
+        contexts = net.contexts or 1
+
+        def rows(values: Any, *tail: int) -> Tensor:
+            array = np.array(np.broadcast_to(values, (contexts, *tail)), dtype=np.float64)
+            return torch.as_tensor(array, device=device)
+
+        def branch(weight: Any, matrix: Matrix, offset: Any, group: int | None) -> Branch:
+            count = int(matrix.shape[0])
+            offset = 0.0 if offset is None else offset
+            return Branch(rows(weight), Map(matrix, device), rows(offset, count), group or count)
+
+        def mapped(matrix: Matrix | None) -> Map | None:
+            return None if matrix is None else Map(matrix, device)
+
+        output, n = net.output, net.in_features
+        return cls(
+            tuple(Layer(mapped(one.W), mapped(one.U), rows(one.b, one.b.shape[-1])) for one in net.layers),
+            rows(output.w, output.w.shape[-1]),
+            rows(output.v, n),
+            rows(output.c),
+            tuple(branch(one.beta, one.A, one.e, None) for one in net.quadratics if np.any(one.beta)),
+            tuple(branch(one.gamma, one.C, one.d, one.group) for one in net.norms if np.any(one.gamma)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.v)
+
+    @property
+    def in_features(self) -> int:
+        """Length n of x."""
+        return self.v.shape[1]
+
+    def take(self, rows: Tensor | slice) -> Stack:
+        """Return the networks of some contexts."""
+        branches = [
+            tuple(replace(one, weight=one.weight[rows], offset=one.offset[rows]) for one in group)
+            for group in (self.quadratics, self.norms)
+        ]
+        layers = tuple(replace(one, b=one.b[rows]) for one in self.layers)
+        return Stack(layers, self.w[rows], self.v[rows], self.c[rows], branches[0], branches[1])
+
+    def preactivations(self, x: Tensor) -> list[Tensor]:
+        """Return a_1, ..., a_L at x of shape `(contexts, n)`."""
+        found: list[Tensor] = []
+        for layer in self.layers:
+            found.append(layer.preactivation(x, found[-1].relu() if found else None))
+        return found
+
+    def value(self, x: Tensor, preactivations: list[Tensor] | None = None) -> Tensor:
+        """Return f(x), one value a context."""
+        a = self.preactivations(x) if preactivations is None else preactivations
+        value = (x * self.v).sum(dim=-1) + self.c
+        if a:
+            value = value + (a[-1].relu() * self.w).sum(dim=-1)
+        for one in self.quadratics:
+            value = value + one.weight * one.image(x).square().sum(dim=-1)
+        for one in self.norms:
+            lengths = torch.linalg.vector_norm(one.grouped(one.image(x)), dim=-1)
+            value = value + one.weight * lengths.sum(dim=-1)
+        return value
+
+    def zero_dual(self, x: Tensor) -> Dual:
+        """Return the dual point lambda = 0, u = 0."""
+        return Dual(
+            tuple(torch.zeros_like(layer.b) for layer in self.layers),
+            tuple(torch.zeros_like(one.offset) for one in self.norms),
+            x.clone(),
+        )
+
+
+def _csr(matrix: Any, device: torch.device | str | None) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that its sparse rows are in beta; the tests here cover their use
+        return torch.sparse_csr_tensor(
+            torch.as_tensor(matrix.indptr, dtype=torch.int64),
+            torch.as_tensor(matrix.indices, dtype=torch.int64),
+            torch.as_tensor(matrix.data, dtype=torch.float64),
+            size=matrix.shape,
+            device=device,
+        )
