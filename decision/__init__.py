@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from decision import baselines as baselines
+    from decision import metrics as metrics
     from decision import sets as sets
     from decision import tasks as tasks
     from decision.deciding import Decision as Decision
@@ -23,9 +25,9 @@ _HOMES = {
     "evaluate": "decision.metrics",
     "fit": "decision.fitting",
 }
-_MODULES = ("sets", "tasks")
+_MODULES = ("baselines", "metrics", "sets", "tasks")
 
-__all__ = ["Box", "Budget", "Decision", "Simplex", "decide", "evaluate", "fit", "sets", "tasks"]
+__all__ = ["Box", "Budget", "Decision", "Simplex", "baselines", "decide", "evaluate", "fit", "metrics", "sets", "tasks"]
 
 
 def __getattr__(name: str) -> Any:

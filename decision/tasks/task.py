@@ -117,7 +117,7 @@ class Task:
                 `(contexts, candidates, n)` goes with context `(contexts, p)`. Then the batches broadcast as usual.
 
         Returns:
-            Costs of the broadcast batch shape, float64.
+            Costs of the broadcast batch shape, float64, on the CPU.
         """
         for label, values, size in (("x", x, self.in_features), ("context", context, self.context_features)):
             if values.ndim == 0 or values.shape[-1] != size:

@@ -7,6 +7,8 @@ import cvxpy as cp
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from decision.sets import FeasibleSet, make
@@ -45,6 +47,40 @@ class SetContract(ABC):
                 scale = X.n * (1 + z.abs().max().item())
                 assert X.violation(z).max() <= eps * scale, X
                 assert (X.project(z) - z).abs().max() <= eps * scale, X
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+    @given(st.data())
+    def test_projection_of_any_floats(self, data: st.DataObject) -> None:
+        """Ties, signed zeros, subnormals and the largest floats among them."""
+        X = data.draw(st.sampled_from([X for X in self.cases() if X.n <= 10]))
+        floats = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.0, 0.5, 1.0, -1.0])
+        x = torch.tensor(data.draw(st.lists(floats, min_size=X.n, max_size=X.n)), dtype=torch.float64)
+        z = X.project(x)
+        assert X.contains(z, 1e-13 * X.n * (1 + z.abs().max().item()))
+        assert (X.project(z) - z).abs().max() <= 1e-13 * X.n
+        order = x.argsort()  # the projections keep the order of coordinates with equal bounds
+        if X.name != "box":
+            assert (z[order].diff() >= 0).all()
+
+    def test_narrow_floats(self, generator: torch.Generator) -> None:
+        for X in self.cases():
+            x = torch.randn(20, X.n, generator=generator, dtype=torch.float64)
+            for dtype in (torch.float16, torch.bfloat16):
+                z = X.project(x.to(dtype))
+                assert z.dtype == dtype
+                step = torch.finfo(dtype).eps * (1 + X.n) * (1 + z.abs().max())
+                assert (z.double() - X.project(x)).abs().max() <= 2 * step, X
+                assert X.minimize_linear(x.to(dtype)).dtype == dtype
+
+    def test_nothing_stays_behind_on_the_cpu(self) -> None:
+        """On the meta device, which no CPU tensor may meet: shapes and types alone, but of every operation."""
+        devices = ["meta", *(["cuda"] if torch.cuda.is_available() else [])]
+        for X in self.cases():
+            for device in devices:
+                x = torch.zeros(3, X.n, device=device)
+                for found in (X.project(x), X.minimize_linear(x), X.violation(x), X.contains(x)):
+                    assert found.device.type == device
+                assert X.center(device=device).device.type == device
 
     def test_projection_satisfies_the_variational_inequality(self, generator: torch.Generator) -> None:
         """(x - z)'(s - z) <= 0 for every member s: the largest is at the vertex that the oracle returns."""
