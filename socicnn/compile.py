@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array, BoolArray, transform
+from socicnn.arrays import Array, BoolArray, IntArray, transform
 from socicnn.conic.builder import Builder
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
@@ -123,7 +123,7 @@ class Compiled:
     quadratics: tuple[Quadratic, ...]
     norms: tuple[Norm, ...]
 
-    def part(self, contexts: slice) -> Compiled:
+    def part(self, contexts: slice | IntArray) -> Compiled:
         """Return the same with some of the stacked contexts; itself where there is one context only."""
         if self.net.contexts is None:
             return self

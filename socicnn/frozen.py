@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from socicnn.arrays import Array, Matrix, as_float64, as_matrix, as_points, entries, transform
+from socicnn.arrays import Array, IntArray, Matrix, as_float64, as_matrix, as_points, entries, transform
 from socicnn.errors import ModelError
 
 
@@ -196,7 +196,7 @@ class FrozenNet:
         """Widths h_1 .. h_L."""
         return tuple(layer.b.shape[-1] for layer in self.layers)
 
-    def __getitem__(self, index: int | slice) -> FrozenNet:
+    def __getitem__(self, index: int | slice | IntArray) -> FrozenNet:
         """Return the network of context `index`, or with the contexts of a slice."""
         if self.contexts is None:
             raise ModelError("this network has one context; index it only when several contexts were frozen")
@@ -293,7 +293,7 @@ class _Checker:
 _VECTORS = {"b": 1, "w": 1, "v": 1, "e": 1, "d": 1, "c": 0, "beta": 0, "gamma": 0}
 
 
-def picked(part: Any, index: int | slice) -> Any:
+def picked(part: Any, index: int | slice | IntArray) -> Any:
     """Return the part with context `index` of each stacked vector."""
     values = {f.name: getattr(part, f.name) for f in fields(part) if f.name in _VECTORS}
     return replace(part, **{k: value[index] for k, value in values.items() if np.ndim(value) > _VECTORS[k]})

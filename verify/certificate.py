@@ -49,6 +49,7 @@ class Checked:
         dual: dual objective -(b + B x)'y + d'x + r, shape `(N,)`.
         forward: the value computed by another road, shape `(N,)`.
         slope: d - B'y, the subgradient that y proves, shape `(N, n)`.
+        offset: r - b'y, so that f(z) >= slope'z + offset for every z, shape `(N,)`.
         residuals: name of a metric -> its worst residual at each point, shape `(N,)`.
         tolerances: name -> the tolerance at the place of that residual, or a smaller one that already sufficed; a
             metric without tolerance is reported and not judged.
@@ -59,6 +60,7 @@ class Checked:
     dual: Array
     forward: Array
     slope: Array
+    offset: Array
     residuals: dict[str, Array]
     tolerances: dict[str, Array]
     ok: NDArray[np.bool_]
@@ -219,7 +221,7 @@ class Checker:
         tolerances["gap"] = tolerances["forward"] = np.where(np.isfinite(least), least, 0.0)
         tolerances = {name: values for name, values in tolerances.items() if name not in INFORMATIVE}
         ok = np.logical_and.reduce([residuals[name] <= tolerances[name] for name in tolerances])
-        return Checked(value, dual, forward, terms.slope.T, residuals, tolerances, ok)
+        return Checked(value, dual, forward, terms.slope.T, terms.offset, residuals, tolerances, ok)
 
     def _scaled(
         self, arrays: _Arrays, point: _Point, checked: Checked, where: NDArray[np.intp], forward_scale: Array
@@ -310,10 +312,11 @@ class _Terms(NamedTuple):
     primal: Array
     dual: Array
     slope: Array
+    offset: Array
 
 
 def _evaluate(arrays: _Arrays, point: _Point, sign: float) -> _Terms:
-    """Return A v - B x - b, A'y + q, both objectives and d - B'y at every point.
+    """Return A v - B x - b, A'y + q, both objectives, d - B'y and r - b'y at every point.
 
     With sign = 1 and absolute values throughout, the same sums are the data scales.
     """
@@ -334,9 +337,10 @@ def _evaluate(arrays: _Arrays, point: _Point, sign: float) -> _Terms:
         lack[heads], lack[heads + 1] = a * v[t] + shift, a * v[t] + sign * shift
         stationarity[t] = k * stationarity[t] + a * (y[heads] + y[heads + 1])
         dual = dual + np.einsum("ij,ij->j", k * offset, y[heads] + sign * y[heads + 1])
-    affine = _dot(d, x) + r
-    dual = sign * dual + np.einsum("ij,ij->j", slope, x) + affine
-    return _Terms(lack, stationarity, primal + affine, dual, slope + d)
+    offset = np.broadcast_to(sign * dual + r, x.shape[1:])
+    affine = _dot(d, x)
+    dual = offset + np.einsum("ij,ij->j", slope, x) + affine
+    return _Terms(lack, stationarity, primal + affine + r, dual, slope + d, offset)
 
 
 def _dot(weights: Array, values: Array) -> Array:

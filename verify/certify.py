@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,16 +10,17 @@ from typing import Any, final
 
 import numpy as np
 
-from socicnn.arrays import Array, BoolArray
+from socicnn.arrays import Array, BoolArray, IntArray
 from socicnn.compile import Compiled, Freezable, Witness, compile_net
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from verify.balls import BallProver
 from verify.certificate import Checked, Checker
+from verify.claim import Claim, write
 from verify.instance import Instance
 from verify.proof import Prover
-from verify.report import Check
+from verify.report import Check, worst
 
 CHUNK = 400_000  # numbers that a witness of one chunk holds: a few megabytes, so that passes stay in cache
 
@@ -76,6 +78,48 @@ class Certificate:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def witness(self, points: slice | IntArray | None = None) -> Witness:
+        """Recompute the closed-form witness.
+
+        Args:
+            points: which points; all where None.
+        """
+        rows = slice(None) if points is None else points
+        return self.compiled.part(rows).witness(self.x[rows])
+
+    def save(self, path: str | os.PathLike[str], points: slice | IntArray | None = None) -> None:
+        """Write the claim to a file that anybody can check: `python -m verify.check FILE`.
+
+        It holds the network's arrays, the program with the names of its rows and columns, the points, the claimed
+        values, both witnesses and a proven bracket, widened by its own width so that a machine that sums in another
+        order proves it too.
+
+        Args:
+            path: where to write, usually `.npz`.
+            points: which points; all where None.
+
+        Raises:
+            ModelError: the certificate does not hold, or the file would hold more than 2^28 numbers.
+        """
+        rows = np.arange(len(self)) if points is None else np.arange(len(self))[points]
+        if not self.passed[rows].all():
+            where = int(rows[~self.passed[rows]][0])
+            raise ModelError(f"the certificate does not hold at point {where}; only what holds can be claimed")
+        numbers = len(rows) * (sum(self.program.A.shape) + self.program.in_features)
+        if numbers > 2**28:
+            raise ModelError(
+                f"the witnesses of {len(rows)} points are {numbers} numbers; save fewer: save(path, points)"
+            )
+        stacked = self.net.contexts is not None
+        net, program = (self.net[rows], self.program[rows]) if stacked else (self.net, self.program)
+        x, own = self.x[rows], self.witness(rows)
+        chunks = [slice(start, start + self.chunk) for start in range(0, len(rows), self.chunk)]
+        brackets = [Prover(net[part] if stacked else net)(x[part]) for part in chunks]
+        lo, hi = np.concatenate([b.lo for b in brackets]), np.concatenate([b.hi for b in brackets])
+        with np.errstate(invalid="ignore"):
+            lo, hi = np.nan_to_num(lo - (hi - lo), nan=-np.inf), np.nan_to_num(hi + (hi - lo), nan=np.inf)
+        write(path, Claim(net, program, x, self.forward[rows], own.v, own.y, own.k, lo, hi))
 
 
 def certify(
@@ -173,7 +217,7 @@ def certify_instance(
         value[rows], dual[rows], passed[rows] = checked.value, checked.dual, checked.ok
         for name, residual in checked.residuals.items():
             residuals.setdefault(name, np.zeros(N))[rows] = residual
-        _keep_worst(checks, checked, rows.start)
+        worst(checks, checked.residuals, checked.tolerances, rows.start)
         if prove is not None and lo is not None and hi is not None:
             bracket = (prover or prove(own_net))(x)
             lo[rows], hi[rows] = bracket.lo, bracket.hi
@@ -225,30 +269,6 @@ def _checked(
         scale = Prover(net).scale(x)
         checked = checker(x, own.v, own.y, forward, own.k, contexts=contexts, forward_scale=scale)
     return checked
-
-
-def _keep_worst(checks: dict[str, Check], checked: Checked, first: int) -> None:
-    """Keep, of each metric, the residual that is largest measured by its tolerance."""
-    for name, residual in checked.residuals.items():
-        limit = checked.tolerances.get(name)
-        with np.errstate(all="ignore"):
-            size = residual if limit is None else np.where(residual <= 0, 0.0, residual / limit)
-        at = int(np.argmax(size))  # the first NaN where there is one
-        worst, allowed = float(residual[at]) + 0.0, None if limit is None else float(limit[at])
-        old = checks.get(name)
-        if old is not None and not _exceeds(worst, allowed, old):
-            continue
-        ok = None if allowed is None else bool(worst <= allowed)
-        checks[name] = Check(name, worst, allowed, first + at, ok)
-
-
-def _exceeds(worst: float, allowed: float | None, old: Check) -> bool:
-    """Tell whether a residual is larger than an earlier one, each measured by its tolerance; NaN is largest."""
-    if np.isnan(old.worst):
-        return False
-    if allowed is None or old.tolerance is None:
-        return not worst <= old.worst
-    return not worst * old.tolerance <= old.worst * allowed
 
 
 def _slices(count: int, chunk: int, progress: bool) -> Iterator[slice]:

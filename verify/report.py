@@ -34,6 +34,35 @@ class Check:
     detail: str = ""
 
 
+def worst(checks: dict[str, Check], residuals: dict[str, Array], tolerances: dict[str, Array], first: int) -> None:
+    """Keep in `checks`, of each metric, the residual that is largest measured by its tolerance.
+
+    Args:
+        checks: what was kept so far; changed in place.
+        residuals: name -> residual at each point.
+        tolerances: name -> its tolerance; a metric without one is not judged.
+        first: index of the first of these points.
+    """
+    for name, residual in residuals.items():
+        limit = tolerances.get(name)
+        with np.errstate(all="ignore"):
+            size = residual if limit is None else np.where(residual <= 0, 0.0, residual / limit)
+        at = int(np.argmax(size))  # the first NaN where there is one
+        value, allowed = float(residual[at]) + 0.0, None if limit is None else float(limit[at])
+        old = checks.get(name)
+        if old is None or _exceeds(value, allowed, old):
+            checks[name] = Check(name, value, allowed, first + at, None if allowed is None else value <= allowed)
+
+
+def _exceeds(value: float, allowed: float | None, old: Check) -> bool:
+    """Tell whether a residual is larger than an earlier one, each measured by its tolerance; NaN is largest."""
+    if np.isnan(old.worst):
+        return False
+    if allowed is None or old.tolerance is None:
+        return not value <= old.worst
+    return not value * old.tolerance <= old.worst * allowed
+
+
 @dataclass(frozen=True, eq=False)
 class SolverReport:
     """What one solver returned at the points that it was shown.

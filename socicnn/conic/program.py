@@ -189,7 +189,7 @@ class ValueProgram:
         """Number of stacked contexts, or None for a single program."""
         return None if self.b.ndim == 1 else len(self.b)
 
-    def __getitem__(self, index: int | slice) -> ValueProgram:
+    def __getitem__(self, index: int | slice | IntArray) -> ValueProgram:
         if self.contexts is None:
             raise ProgramError("this program has one context; index it only when several contexts were compiled")
         return replace(self, b=self.b[index], q=self.q[index], d=self.d[index], r=self.r[index])

@@ -1,0 +1,121 @@
+"""Check a claim that somebody else makes: `python -m verify.check FILE`, with NumPy and SciPy alone.
+
+The forward values are recomputed from the arrays of the network, everything else from the program and the witness:
+whether the program is monotone, whether its arrays are those of the network, the four families of optimality
+conditions at every point, the claimed values, and the claimed brackets. Nothing in the file is believed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+
+from socicnn.arrays import Array
+from socicnn.errors import SocicnnError
+from socicnn.files import FileError
+from verify.certificate import Checker
+from verify.claim import Claim, read
+from verify.proof import Prover
+from verify.report import Check, Report, worst
+from verify.structure import differences, monotone
+
+CHUNK = 256
+
+
+def check(path: str | os.PathLike[str]) -> Report:
+    """Return the verdict on the claim in a file.
+
+    Raises:
+        FileError: no such file, damaged, or of another format.
+        ModelError: the network in it is not convex, not finite or of mismatched shapes.
+        ProgramError: the shapes of the program in it disagree.
+    """
+    claim = read(path)
+    N = len(claim.x)
+    forward = np.empty(N)
+    bracket = {"lo": np.empty(N), "hi": np.empty(N)}
+    parts: list[tuple[int, dict[str, Array], dict[str, Array]]] = []
+    value, dual, passed = np.empty(N), np.empty(N), np.empty(N, dtype=bool)
+    try:
+        checker = Checker(claim.program)
+        stacked = claim.net.contexts is not None
+        for start in range(0, N, CHUNK):
+            rows = slice(start, min(start + CHUNK, N))
+            net = claim.net[rows] if stacked else claim.net
+            x = claim.x[rows]
+            proven = Prover(net)(x)
+            forward[rows], bracket["lo"][rows], bracket["hi"][rows] = net(x), proven.lo, proven.hi
+            found = checker(
+                x,
+                claim.v[rows],
+                claim.y[rows],
+                forward[rows],
+                claim.k[rows],
+                contexts=rows if stacked else None,
+                forward_scale=proven.scale,
+            )
+            found.residuals["claimed_value"] = np.abs(claim.forward[rows] - forward[rows])
+            found.tolerances["claimed_value"] = found.tolerances["forward"]
+            value[rows], dual[rows] = found.value, found.dual
+            passed[rows] = found.ok & (found.residuals["claimed_value"] <= found.tolerances["claimed_value"])
+            parts.append((start, found.residuals, found.tolerances))
+    except (ValueError, IndexError) as error:
+        raise FileError(f"{os.fspath(path)}: the parts of the claim do not fit together: {error}") from None
+    checks: dict[str, Check] = {}
+    for start, residuals, tolerances in parts:
+        worst(checks, residuals, tolerances, start)
+    wrong = {"structure": monotone(claim.program), "arrays": differences(claim.program, claim.net)}
+    judged = [Check(name, float(len(w)), 0.0, None, not w, "; ".join(w)) for name, w in wrong.items()]
+    return Report(
+        checks=(*judged, *checks.values(), _bracket(claim, bracket["lo"], bracket["hi"])),
+        forward=forward,
+        dual=dual,
+        gap=float(np.max(np.abs(value - dual), initial=0.0)),
+        gaps=value - dual,
+        passed=passed,
+        residuals={check.name: check.worst for check in checks.values()},
+        lo=claim.lo,
+        hi=claim.hi,
+        sizes={"variables": claim.v.shape[1], "rows": claim.y.shape[1], "cones": len(claim.program.cones.second_order)},
+    )
+
+
+def _bracket(claim: Claim, lo: Array, hi: Array) -> Check:
+    """Check that the claimed bracket contains the one that is proven here, and so the value."""
+    outside = np.maximum(claim.lo - lo, hi - claim.hi)
+    with np.errstate(all="ignore"):
+        at = int(np.argmax(outside)) if len(outside) else 0
+    excess = max(0.0, float(outside[at])) if len(outside) else 0.0
+    return Check("bracket", excess, 0.0, at, bool((outside <= 0).all()))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check the files named on the command line.
+
+    Returns:
+        0 where every claim holds, 1 where one does not, 2 where a file cannot be read.
+    """
+    paths = sys.argv[1:] if arguments is None else arguments
+    if not paths or any(path.startswith("-") for path in paths):
+        print("usage: python -m verify.check FILE ...", file=sys.stderr)
+        return 2
+    status = 0
+    for path in paths:
+        try:
+            report = check(path)
+        except FileError as error:
+            print(error, file=sys.stderr)
+            return 2
+        except SocicnnError as error:
+            print(f"FAILED: {path}: {error}")
+            status = 1
+            continue
+        print(f"{path}: {report}")
+        status = max(status, int(not report.ok))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
