@@ -16,12 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.arrays import Array, as_float64
+from socicnn.nn.geometry import ImageMap
 from socicnn.positivity.base import Recipe, Shared
 from socicnn.positivity.initial import normal
 
-CODE = 32  # width of the context network's hidden layer
+CODE = 32  # width of the context network's hidden layer, unless asked otherwise
+CODE_ACTIVATIONS = {"relu": torch.relu, "silu": nn.functional.silu}
 NEAR_ZERO = 0.01  # standard deviation of its last layer at the start
-SKIP = 0.5  # standard deviation that theta ~ N(0, I) gives each output at the start, through the skip
+SKIP = 0.1  # standard deviation that theta ~ N(0, I) gives each output at the start, through the skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +34,18 @@ class Vector:
         name: its name, for instance `b1`.
         initial: the values that it starts at.
         positive: whether it must stay >= 0.
-        theta: for a joint context, how theta enters at the start, shape `(size, p)`; None where it does not.
+        theta: for a joint context, how theta enters at the start, shape `(size, p)`, or the kernel of `field`;
+            None where it does not.
+        field: for a joint context that is an image, the map through which it enters.
+        grid: for a partial context that is an image, the size of the field that the vector becomes.
     """
 
     name: str
     initial: Tensor
     positive: bool = False
     theta: Tensor | None = None
+    field: ImageMap | None = None
+    grid: tuple[int, ...] | None = None
 
 
 class Source(nn.Module, ABC):
@@ -98,19 +105,37 @@ class ContextNetwork(Source):
     """Emits every vector from a context: a linear skip plus Linear(p, 32), SiLU, Linear(32, outputs).
 
     At the start the skip's bias gives each vector its own initial value (through the inverse of the positive
-    read-out), the skip's weight is N(0, 1/(4 p)), the first layer N(0, 1/p) and the last N(0, 0.01^2), biases zero.
+    read-out), the skip's weight is N(0, 0.1^2/p), the first layer N(0, 1/p) and the last N(0, 0.01^2), biases zero;
+    with ReLU the first layer's biases are N(0, 1), so that its kinks do not all pass through theta = 0.
 
     Args:
         vectors: what to emit.
         context_features: length p of the context.
         readout: recipe whose `emit` makes outputs non-negative.
         generator: source of the initial values.
+        hidden: width of the hidden layer; 0 leaves the skip alone, vectors affine in theta.
+        activation: `silu`, or `relu` for vectors with kinks in theta.
+
+    Raises:
+        ModelError: the width or the activation cannot be.
     """
 
     def __init__(
-        self, vectors: Sequence[Vector], context_features: int, readout: Recipe, generator: torch.Generator | None
+        self,
+        vectors: Sequence[Vector],
+        context_features: int,
+        readout: Recipe,
+        generator: torch.Generator | None,
+        hidden: int = CODE,
+        activation: str = "silu",
     ) -> None:
         super().__init__()
+        if isinstance(hidden, bool) or not isinstance(hidden, int) or hidden < 0:
+            raise ModelError(f"context_hidden must be an integer >= 0; received {hidden!r}")
+        if activation not in CODE_ACTIVATIONS:
+            names = ", ".join(sorted(CODE_ACTIVATIONS))
+            raise ModelError(f"unknown context_activation {activation!r}; there are: {names}")
+        self.activation = activation
         ordered = [v for v in vectors if not v.positive] + [v for v in vectors if v.positive]
         self.names = [v.name for v in ordered]
         self.shapes = [tuple(v.initial.shape) for v in ordered]
@@ -119,23 +144,29 @@ class ContextNetwork(Source):
         self.readout = readout
         p, outputs = context_features, sum(self.sizes)
         first = ordered[0].initial
-        self.skip, self.code, self.head = (
+        sizes = [(outputs, p), (hidden, p), (outputs, hidden)] if hidden else [(outputs, p)]
+        layers = [
             nn.utils.skip_init(nn.Linear, columns, rows, dtype=first.dtype, device=first.device)
-            for rows, columns in ((outputs, p), (CODE, p), (outputs, CODE))
-        )
+            for rows, columns in sizes
+        ]
+        self.skip = layers[0]
+        self.code, self.head = layers[1:] if hidden else (None, None)
         starts = [raw_of(readout, v.initial) if v.positive else v.initial for v in ordered]
         with torch.no_grad():
             self.skip.weight.copy_(SKIP / math.sqrt(p) * normal(self.skip.weight.shape, generator))
             self.skip.bias.copy_(torch.cat([start.reshape(-1) for start in starts]))
-            self.code.weight.copy_(normal(self.code.weight.shape, generator) / math.sqrt(p))
-            self.code.bias.zero_()
-            self.head.weight.copy_(NEAR_ZERO * normal(self.head.weight.shape, generator))
-            self.head.bias.zero_()
+            if self.code is not None and self.head is not None:
+                self.code.weight.copy_(normal(self.code.weight.shape, generator) / math.sqrt(p))
+                self.code.bias.copy_(normal((hidden,), generator) if activation == "relu" else torch.zeros(hidden))
+                self.head.weight.copy_(NEAR_ZERO * normal(self.head.weight.shape, generator))
+                self.head.bias.zero_()
 
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return the vectors emitted at the context."""
         assert context is not None
-        raw = self.skip(context) + self.head(nn.functional.silu(self.code(context)))
+        raw = self.skip(context)
+        if self.code is not None and self.head is not None:
+            raw = raw + self.head(CODE_ACTIVATIONS[self.activation](self.code(context)))
         free = raw.shape[-1] - self.positives
         emitted = torch.cat([raw[..., :free], self.readout.emit(raw[..., free:])], dim=-1)
         parts = emitted.split(self.sizes, dim=-1)

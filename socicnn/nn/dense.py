@@ -7,9 +7,8 @@ f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x 
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast, final
 
 import torch
@@ -19,13 +18,12 @@ from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn.branches import BranchMap, BranchSpec, branch_map, checked
-from socicnn.nn.context import Vector
+from socicnn.nn.context import CODE, ContextNetwork, Vector
 from socicnn.nn.network import Means, Network
 from socicnn.positivity.base import Recipe, Weight
-from socicnn.positivity.initial import DyingUnits, Initialiser, normal
+from socicnn.positivity.initial import Initialiser, normal
 
 ACTIVATIONS = {"relu": torch.relu, "softplus": nn.functional.softplus}
-LEAST_ACTIVE = 0.1  # share of active (unit, point) pairs in a layer below which its units count as dying
 
 
 class Dense(Network, ABC):
@@ -42,6 +40,8 @@ class Dense(Network, ABC):
         activation: str | Sequence[str],
         passthrough: bool,
         quadratic_offset: bool,
+        context_hidden: int,
+        context_activation: str,
         means: Means,
     ) -> None:
         n, p = in_features, context_features
@@ -56,6 +56,7 @@ class Dense(Network, ABC):
         self.activations = self._activations(activation)
         self.passthrough, self.quadratic_offset = passthrough, quadratic_offset
         self.quadratic, self.norm = quadratic, norm
+        self.context_hidden, self.context_activation = context_hidden, context_activation
         draw = means.generator
         joint = p if self.context == "joint" else 0
         fan_in = n + joint
@@ -100,7 +101,11 @@ class Dense(Network, ABC):
             if branches:
                 starts = torch.tensor([branch.rows**power for branch in branches], dtype=torch.float64)
                 vectors.append(Vector(name, starts, positive=True))
-        self.finish(self.source(vectors))
+        if p and not joint:
+            emitted = ContextNetwork(vectors, p, self.readout, draw, context_hidden, context_activation)
+            self.finish(emitted)
+        else:
+            self.finish(self.source(vectors))
 
     @property
     def quadratics(self) -> list[BranchMap]:
@@ -130,22 +135,15 @@ class Dense(Network, ABC):
 
     def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
         """Return the formula's value; everything linear in x is one matrix product."""
-        quadratics, norms, W = self.quadratics, self.norms, self.hidden_weights
+        quadratics, norms = self.quadratics, self.norms
         branches = quadratics + norms
         matrices = [*self.U, *(branch.full for branch in branches if branch.full is not None)]
         sizes = [len(matrix) for matrix in matrices]
         products = iter(nn.functional.linear(x, torch.cat(matrices)).split(sizes, dim=-1) if matrices else ())
         value = _dot(x, vectors["v"]) + vectors["c"]
-        z = None
-        for k, name in enumerate(self.activations):
-            a = vectors[f"b{k + 1}"]
-            if k == 0 or self.passthrough:
-                a = next(products) + a
-            if z is not None:
-                a = nn.functional.linear(z, W[k - 1]()) + a
-            z = ACTIVATIONS[name](a)
-        if z is not None:
-            value = value + _dot(z, vectors["w"])
+        z = self._layers(products, vectors)
+        if z:
+            value = value + _dot(z[-1], vectors["w"])
         for index, branch in enumerate(quadratics, start=1):
             p = branch.image(x, next(products) if branch.full is not None else x)
             if self.quadratic_offset:
@@ -155,6 +153,21 @@ class Dense(Network, ABC):
             u = branch.image(x, next(products) if branch.full is not None else x) + vectors[f"d{index}"]
             value = value + vectors["gamma"][..., index - 1] * torch.linalg.vector_norm(u, dim=-1)
         return value
+
+    def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
+        """Return z_1 .. z_L."""
+        return self._layers((nn.functional.linear(x, U) for U in self.U), vectors)
+
+    def _layers(self, products: Iterator[Tensor], vectors: dict[str, Tensor]) -> list[Tensor]:
+        W, z = self.hidden_weights, list[Tensor]()
+        for k, name in enumerate(self.activations):
+            a = vectors[f"b{k + 1}"]
+            if k == 0 or self.passthrough:
+                a = next(products) + a
+            if z:
+                a = nn.functional.linear(z[-1], W[k - 1]()) + a
+            z.append(ACTIVATIONS[name](a))
+        return z
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as arrays."""
@@ -184,28 +197,6 @@ class Dense(Network, ABC):
             ],
         )
 
-    def warn_if_units_die(self) -> None:
-        """Warn where a ReLU layer is active at less than a tenth of standard normal points (at context zero)."""
-        if self.passthrough or len(self.hidden_features) < 2:
-            return
-        with torch.no_grad():
-            point = torch.Generator().manual_seed(0)
-            x = normal((256, self.in_features), point).to(self.device, self.dtype)
-            context = None if self.context_shape is None else torch.zeros(self.context_shape).to(x)
-            vectors = self.vectors(context)
-            z = torch.relu(nn.functional.linear(x, self.U[0]) + vectors["b1"])
-            for k, name in enumerate(self.activations[1:], start=2):
-                z = ACTIVATIONS[name](nn.functional.linear(z, self.hidden_weights[k - 2]()) + vectors[f"b{k}"])
-                share = float((z > 0).double().mean())
-                if share < LEAST_ACTIVE:
-                    warnings.warn(
-                        f"layer {k} starts with {share:.0%} of its units active: without passthrough the signal dies "
-                        "out with depth; set passthrough=True, use fewer layers or another initialiser",
-                        DyingUnits,
-                        stacklevel=3,
-                    )
-                    return
-
     def _described(self) -> dict[str, Any]:
         return {
             "in_features": self.in_features,
@@ -214,6 +205,8 @@ class Dense(Network, ABC):
             "context": self.context,
             "activation": list(self.activations),
             "passthrough": self.passthrough,
+            "context_hidden": self.context_hidden,
+            "context_activation": self.context_activation,
         }
 
 
@@ -231,6 +224,8 @@ class ICNN(Dense):
         positivity: recipe that keeps W and w non-negative, or its short name.
         initialiser: law of the weights at the start, or its short name.
         readout: recipe whose `emit` reads a context network's outputs; that of `positivity` where None.
+        context_hidden: width of a partial context's network; 0 for vectors affine in theta.
+        context_activation: its activation, `silu` or `relu`.
         generator: source of the initial weights; torch's own where None.
         dtype: floating type; torch's default where None.
         device: where the tensors live.
@@ -252,15 +247,29 @@ class ICNN(Dense):
         positivity: Recipe | str = "projected",
         initialiser: Initialiser | str = "principled",
         readout: Recipe | str | None = None,
+        context_hidden: int = CODE,
+        context_activation: str = "silu",
         generator: torch.Generator | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         means = Means(positivity, readout, initialiser, generator, dtype, device)
         super().__init__(
-            in_features, hidden_features, (), (), context_features, context, activation, passthrough, True, means
+            in_features,
+            hidden_features,
+            (),
+            (),
+            context_features,
+            context,
+            activation,
+            passthrough,
+            True,
+            context_hidden,
+            context_activation,
+            means,
         )
-        self.warn_if_units_die()
+        if not passthrough:
+            self.warn_if_units_die()
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments that describe the architecture."""
@@ -292,6 +301,8 @@ class SOCICNN(Dense):
         positivity: recipe that keeps W, w, beta, gamma non-negative, or its short name.
         initialiser: law of the weights at the start, or its short name.
         readout: recipe whose `emit` reads a context network's outputs; that of `positivity` where None.
+        context_hidden: width of a partial context's network; 0 for vectors affine in theta.
+        context_activation: its activation, `silu` or `relu`.
         generator: source of the initial weights; torch's own where None.
         dtype: floating type; torch's default where None.
         device: where the tensors live.
@@ -321,6 +332,8 @@ class SOCICNN(Dense):
         positivity: Recipe | str = "projected",
         initialiser: Initialiser | str = "principled",
         readout: Recipe | str | None = None,
+        context_hidden: int = CODE,
+        context_activation: str = "silu",
         generator: torch.Generator | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
@@ -336,9 +349,12 @@ class SOCICNN(Dense):
             activation,
             passthrough,
             quadratic_offset,
+            context_hidden,
+            context_activation,
             means,
         )
-        self.warn_if_units_die()
+        if not passthrough:
+            self.warn_if_units_die()
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments that describe the architecture."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from socicnn.nn.standardise import Standardisation
 from socicnn.positivity import initialiser as make_initialiser
 from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity.base import Recipe, Shared, Weight
-from socicnn.positivity.initial import Initialiser
+from socicnn.positivity.initial import DyingUnits, Initialiser, normal
 from socicnn.positivity.projected import Projected
 
 CONTEXTS = ("joint", "partial")
+PROBES = 256  # standard normal points at which a fresh network's units are counted
+LEAST_ACTIVE = 0.1  # share of active (unit, point) pairs in a layer below which its units count as dying
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,7 @@ class Network(nn.Module, ABC):
             units(input_shape), units(context_shape) if context_shape is not None and same_rank else context_shape
         )
         points = torch.Size(input_shape).numel() + torch.Size(context_shape or (0,)).numel()
-        self.shared = self.positivity.shared(points)
+        self.shared = self.positivity.shared(points, means.generator)
         self._means = means
 
     # what a subclass gives
@@ -93,6 +96,10 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
         """Return the value at standardised x of shape `(*batch, *input_shape)`, in standardised units."""
+
+    @abstractmethod
+    def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
+        """Return z_1 .. z_L at standardised x."""
 
     @abstractmethod
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
@@ -126,6 +133,25 @@ class Network(nn.Module, ABC):
         if not dtype.is_floating_point:
             raise ModelError(f"dtype must be a floating type; received {dtype}")
         self.to(device=self._means.device or torch.get_default_device(), dtype=dtype)
+
+    def warn_if_units_die(self) -> None:
+        """Warn where a later layer is active at less than a tenth of standard normal points (at context zero)."""
+        if self.positivity.needs_data:
+            return  # no weights without data
+        draw = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            x = normal((PROBES, *self.input_shape), draw).to(self.device, self.dtype)
+            context = None if self.context_shape is None else torch.zeros((1, *self.context_shape)).to(x)
+            for k, z in enumerate(self.hidden(x, self.vectors(context))[1:], start=2):
+                share = float((z > 0).double().mean())
+                if share < LEAST_ACTIVE:
+                    warnings.warn(
+                        f"layer {k} starts with {share:.0%} of its units active: without passthrough the signal dies "
+                        "out with depth; set passthrough=True, use fewer layers or another initialiser",
+                        DyingUnits,
+                        stacklevel=3,
+                    )
+                    return
 
     # use
 
@@ -207,8 +233,19 @@ class Network(nn.Module, ABC):
         """Yield the name and the holder of each non-negative weight."""
         return ((name, module) for name, module in self.named_modules() if isinstance(module, Weight))
 
-    def condition(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Give recipes whose weights depend on data the batch they are emitted from; nothing to do for the others."""
+    @property
+    def needs_data(self) -> bool:
+        """Whether only `finalise(train_data)` gives a network that can be evaluated, exported or decided with."""
+        return self.positivity.needs_data
+
+    def condition(self, x: Tensor, context: Tensor | None = None, whole: bool = False) -> None:
+        """Give recipes whose weights depend on data the batch they are emitted from; nothing to do for the others.
+
+        Args:
+            x: points of shape `(*batch, *input_shape)`.
+            context: their contexts, as in `forward`.
+            whole: whether these are the whole training set, and not a batch.
+        """
         if self.shared is None:
             return
         self.check(x, context)
@@ -219,7 +256,7 @@ class Network(nn.Module, ABC):
             theta = self.standardisation.context(context)
             theta = theta.reshape(*theta.shape[: theta.ndim - len(self.context_shape)], -1)
             points = torch.cat([points, theta.expand(*batch, theta.shape[-1])], dim=-1)
-        self.shared.condition(points.reshape(-1, points.shape[-1]))
+        self.shared.condition(points.reshape(-1, points.shape[-1]), whole)
 
     def penalty(self) -> Tensor:
         """Return what the recipe adds to the loss; zero for most."""
@@ -246,9 +283,8 @@ class Network(nn.Module, ABC):
                     f"recipe '{self.positivity.name}' needs data to end: call `model.finalise(train_data)`"
                 )
             x, context = data if isinstance(data, tuple) else (data, None)
-            self.condition(
-                x.to(self.device, self.dtype), None if context is None else context.to(self.device, self.dtype)
-            )
+            theta = None if context is None else context.to(self.device, self.dtype)
+            self.condition(x.to(self.device, self.dtype), theta, whole=True)
         plain = type(self).from_config({**self.config(), "positivity": _described(Projected())})
         plain.to(device=self.device, dtype=self.dtype)
         finals = {name: weight.final() for name, weight in self.constrained()}

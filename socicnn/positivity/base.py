@@ -31,12 +31,17 @@ class Shared(nn.Module, ABC):
     """What all weights of one network share and what depends on data: the lift's encoder."""
 
     @abstractmethod
-    def condition(self, points: Tensor) -> None:
+    def condition(self, points: Tensor, whole: bool = False) -> None:
         """Take the batch that the weights are emitted from, until the next call.
 
         Args:
             points: standardised inputs, the context appended, shape `(count, in_features)`.
+            whole: whether these are the whole training set, all of which then counts, whatever part of a batch does.
         """
+
+    @abstractmethod
+    def release(self) -> None:
+        """Forget the batch: no weight can be read until the next `condition`."""
 
 
 class Recipe(ABC):
@@ -44,11 +49,12 @@ class Recipe(ABC):
 
     name: str
 
-    def shared(self, in_features: int) -> Shared | None:
+    def shared(self, in_features: int, generator: torch.Generator | None = None) -> Shared | None:
         """Return the part that all weights of one network share (the lift's encoder), built once; None for most.
 
         Args:
             in_features: length of the points that it is conditioned on: n, plus the length of the context.
+            generator: source of its initial values; torch's own where None.
         """
         return None
 

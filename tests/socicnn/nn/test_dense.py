@@ -152,7 +152,7 @@ class TestStart:
         assert part["gamma"].item() == pytest.approx(20**-0.5)
         assert (part["w"] > 0).all()
         network = model.vectors
-        self.deviation(network.skip.weight, 0.5 * self.p**-0.5)
+        self.deviation(network.skip.weight, 0.1 * self.p**-0.5)
         self.deviation(network.code.weight, self.p**-0.5)
         self.deviation(network.head.weight, 0.01)
         assert not network.code.bias.any()
