@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.arrays import Array, as_float64
+from socicnn.errors import ModelError
 from socicnn.nn.geometry import ImageMap
 from socicnn.positivity.base import Recipe, Shared
 from socicnn.positivity.initial import normal
@@ -150,7 +151,8 @@ class ContextNetwork(Source):
             for rows, columns in sizes
         ]
         self.skip = layers[0]
-        self.code, self.head = layers[1:] if hidden else (None, None)
+        self.code: nn.Linear | None = layers[1] if hidden else None
+        self.head: nn.Linear | None = layers[2] if hidden else None
         starts = [raw_of(readout, v.initial) if v.positive else v.initial for v in ordered]
         with torch.no_grad():
             self.skip.weight.copy_(SKIP / math.sqrt(p) * normal(self.skip.weight.shape, generator))

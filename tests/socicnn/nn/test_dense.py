@@ -158,6 +158,19 @@ class TestStart:
         assert not network.code.bias.any()
         assert not network.head.bias.any()
 
+    def test_what_a_relu_context_network_emits(self) -> None:
+        settings = {"context_hidden": 400, "context_activation": "relu", "generator": generator(0)}
+        model = SOCICNN(self.n, (6,), (3,), (2,), context_features=self.p, **settings)
+        self.deviation(model.vectors.code.bias, 1.0)
+        self.deviation(model.vectors.head.weight, 0.01)
+
+    def test_without_hidden_layer_a_context_enters_affinely(self) -> None:
+        model = SOCICNN(self.n, (6,), (3,), (2,), context_features=self.p, context_hidden=0, dtype=torch.float64)
+        assert sum(p.numel() for p in model.vectors.parameters()) == (self.p + 1) * model.vectors.skip.out_features
+        theta = torch.randn(2, self.p, dtype=torch.float64, generator=generator(1))
+        both = [model.vectors(one)["v"] for one in (theta[0], theta[1], theta.mean(dim=0))]
+        torch.testing.assert_close((both[0] + both[1]) / 2, both[2])
+
 
 def test_units_that_die_without_passthrough_are_reported() -> None:
     with pytest.warns(DyingUnits, match="layer 3 starts with"):
@@ -172,6 +185,8 @@ def test_units_that_die_without_passthrough_are_reported() -> None:
     [
         ((0,), {}, "in_features must be an integer >= 1; received 0"),
         ((3, (4, 0)), {}, "hidden_features must be integers >= 1"),
+        ((3,), {"context_features": 2, "context_hidden": -1}, "context_hidden must be an integer >= 0; received -1"),
+        ((3,), {"context_features": 2, "context_activation": "tanh"}, "unknown context_activation 'tanh'; there are"),
         ((3, (4,), (0,)), {}, "each entry of quadratic must be rows >= 1"),
         ((3, (4,), 3), {}, r"quadratic lists the branches, one entry each; received 3: write \(3,\)"),
         ((3, (4,), (), ("lower",)), {}, "each entry of norm must be"),
