@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any
 
 import torch
 from scipy import sparse
@@ -24,59 +24,16 @@ from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Output, Quadratic
 from socicnn.frozen import Norm as FrozenNorm
-from socicnn.nn.context import SKIP, Source, Vector, raw_of
+from socicnn.nn.context import ContextNetwork, Vector
 from socicnn.nn.network import Means, Network
-from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import normal
-
-
-@final
-class LinearHeads(Source):
-    """Vectors affine in theta, the non-negative ones through a read-out: bias + weight theta.
-
-    At the start a vector is its own initial value at theta = 0, and the weight is N(0, 1/(4 p)).
-
-    Args:
-        vectors: what to emit.
-        context_features: length p of theta.
-        readout: recipe whose `emit` makes outputs non-negative.
-        generator: source of the initial values; torch's own where None.
-    """
-
-    def __init__(
-        self, vectors: Sequence[Vector], context_features: int, readout: Recipe, generator: torch.Generator | None
-    ) -> None:
-        super().__init__()
-        self.given = [(vector.name, tuple(vector.initial.shape), vector.positive) for vector in vectors]
-        self.readout = readout
-        starts = [raw_of(readout, vector.initial) if vector.positive else vector.initial for vector in vectors]
-        bias = torch.cat([start.double().reshape(-1) for start in starts])
-        self.bias = nn.Parameter(bias)
-        self.weight = nn.Parameter(
-            SKIP / math.sqrt(context_features) * normal((len(bias), context_features), generator)
-        )
-
-    def forward(self, context: Tensor | None) -> dict[str, Tensor]:
-        """Return the vectors at the context."""
-        assert context is not None
-        sizes = [math.prod(shape) for _, shape, _ in self.given]
-        parts = nn.functional.linear(context, self.weight, self.bias).split(sizes, dim=-1)
-        return {
-            name: (self.readout.emit(part) if positive else part).reshape((*part.shape[:-1], *shape))
-            for (name, shape, positive), part in zip(self.given, parts, strict=True)
-        }
-
-    @torch.no_grad()
-    def frozen(self, context: Tensor | None) -> dict[str, Array]:
-        """Emit in the model's own type, then lift exactly."""
-        return {name: as_float64(vector.double()) for name, vector in self(context).items()}
 
 
 class Structured(Network, ABC):
     """What the structured models share.
 
-    Start: A_k ~ N(0, 1/n), q, c, m, s_k = 0, d_i = 1/n and beta_k = 1/rows (1/sqrt(rows) for a norm) at theta = 0;
-    what depends on theta as `LinearHeads` says.
+    Start: A_k ~ N(0, 1/n), q, c, m, s_k = 0, d_i = 1/n and beta_k = 1/rows (1/sqrt(rows) for a norm) at theta = 0; the
+    heads are the linear skip of `socicnn.nn.context`, and start as it does.
 
     Args:
         in_features: length n of x.
@@ -105,8 +62,7 @@ class Structured(Network, ABC):
         for k, atom in enumerate(self.atoms, start=1):
             beta = zeros(rows) + 1 / rows if atom.elementwise else zeros(1) + rows**-0.5
             vectors += [Vector(f"s{k}", zeros(rows)), Vector(f"beta{k}", beta, positive=True)]
-        self.vectors = LinearHeads(vectors, context_features, self.readout, means.generator)
-        self.to(device=means.device or torch.get_default_device(), dtype=means.dtype or torch.get_default_dtype())
+        self.finish(ContextNetwork(vectors, context_features, self.readout, means.generator, hidden=0))
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments that describe the architecture."""
@@ -121,6 +77,10 @@ class Structured(Network, ABC):
         for k, (atom, image) in enumerate(zip(self.atoms, images, strict=True), start=1):
             value = value + (vectors[f"beta{k}"] * atom(image - vectors[f"s{k}"])).sum(dim=-1)
         return value
+
+    def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
+        """Return nothing: there is no layer."""
+        return []
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as arrays: one quadratic of one row a coordinate, and the norms.

@@ -8,6 +8,7 @@ from decision.baselines import Structured, StructuredDCP, StructuredPCF
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from socicnn.compile import value_program
 from socicnn.errors import ModelError, SolverError
+from socicnn.nn.context import SKIP
 from tests.contracts.networks import NetworkContract, units
 from tests.support.cases import Case, generator
 
@@ -47,16 +48,17 @@ def test_value_is_the_formula(kind: type[Structured]) -> None:
     n, p = 4, 3
     model = kind(n, p, generator=generator(0), dtype=torch.float64)
     x, theta = torch.randn(2, n, dtype=torch.float64)[0].numpy(), torch.randn(p, dtype=torch.float64).numpy()
-    heads = model.vectors.weight.detach().numpy() @ theta + model.vectors.bias.detach().numpy()
+    skip = model.vectors.skip
+    heads = skip.weight.detach().numpy() @ theta + skip.bias.detach().numpy()
     softplus = lambda r: np.log(1 + np.exp(r))  # noqa: E731
-    take = iter(np.split(heads, np.cumsum([int(np.prod(shape)) for _, shape, _ in model.vectors.given])[:-1]))
-    value = next(take) @ x + next(take)[0]
+    raw = dict(zip(model.vectors.names, np.split(heads, np.cumsum(model.vectors.sizes)[:-1]), strict=True))
+    value = raw["q"] @ x + raw["c"][0]
     if kind is StructuredPCF:
-        m, d = next(take), softplus(next(take))
+        m, d = raw["m"], softplus(raw["d"])
         value += 0.5 * sum(d[i] * (x[i] - m[i]) ** 2 for i in range(n))
     for k in range(2 if kind is StructuredPCF else 4):
-        u = model.A[k].detach().numpy() @ x - next(take)
-        beta = softplus(next(take))
+        u = model.A[k].detach().numpy() @ x - raw[f"s{k + 1}"]
+        beta = softplus(raw[f"beta{k + 1}"])
         if len(beta) == 1:
             value += beta[0] * np.sqrt(sum(u**2))
         else:
@@ -66,7 +68,7 @@ def test_value_is_the_formula(kind: type[Structured]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_start(kind: type[Structured]) -> None:
-    """At context zero every vector is its own start; the heads' weights are N(0, 1/(4 p)), the matrices N(0, 1/n)."""
+    """At context zero every vector is its own start; the heads have the skip's law, the matrices N(0, 1/n)."""
     n, p = 40, 8
     model = kind(n, p, generator=generator(0), dtype=torch.float64)
     vectors = model.vectors(torch.zeros(p, dtype=torch.float64))
@@ -74,7 +76,7 @@ def test_start(kind: type[Structured]) -> None:
     for name, vector in vectors.items():
         start = starts.get(name, 0.0 if name.startswith("s") else 12**-0.5 if vector.numel() == 1 else 1 / 12)
         torch.testing.assert_close(vector, torch.full_like(vector, start))
-    assert model.vectors.weight.detach().std() * (4 * p) ** 0.5 == pytest.approx(1, abs=0.1)
+    assert model.vectors.skip.weight.detach().std() * p**0.5 / SKIP == pytest.approx(1, abs=0.1)
     for A in model.A:
         assert A.detach().std() * n**0.5 == pytest.approx(1, abs=0.1)
     same = kind(n, p, generator=generator(0), dtype=torch.float64)
