@@ -6,8 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from socicnn.nn.convolutional import ConvSOCICNN as ConvSOCICNN
     from socicnn.nn.dense import ICNN as ICNN
     from socicnn.nn.dense import SOCICNN as SOCICNN
+    from socicnn.nn.geometry import AveragePool as AveragePool
+    from socicnn.nn.geometry import Conv as Conv
     from socicnn.nn.network import Network as Network
     from socicnn.nn.storage import load as load
     from socicnn.nn.storage import load_metadata as load_metadata
@@ -16,12 +19,15 @@ if TYPE_CHECKING:
 
 # class name, as files store it -> module; one line a network
 NETWORKS: dict[str, str] = {
+    "ConvSOCICNN": "socicnn.nn.convolutional",
     "ICNN": "socicnn.nn.dense",
     "SOCICNN": "socicnn.nn.dense",
 }
 
 _HOMES = {
     **NETWORKS,
+    "AveragePool": "socicnn.nn.geometry",
+    "Conv": "socicnn.nn.geometry",
     "DyingUnits": "socicnn.positivity.initial",
     "Network": "socicnn.nn.network",
     "load": "socicnn.nn.storage",

@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn.branches import BranchMap, BranchSpec, branch_map, checked
 from socicnn.nn.context import CODE, ContextNetwork, Vector
 from socicnn.nn.network import Means, Network
 from socicnn.positivity.base import Recipe, Weight
 from socicnn.positivity.initial import Initialiser, normal
-
-ACTIVATIONS = {"relu": torch.relu, "softplus": nn.functional.softplus}
 
 
 class Dense(Network, ABC):
@@ -53,7 +52,7 @@ class Dense(Network, ABC):
         self.hidden_features = tuple(hidden_features)
         if any(not isinstance(h, int) or h < 1 for h in self.hidden_features):
             raise ModelError(f"hidden_features must be integers >= 1; received {hidden_features!r}")
-        self.activations = self._activations(activation)
+        self.activations = activation_names(activation, len(self.hidden_features))
         self.passthrough, self.quadratic_offset = passthrough, quadratic_offset
         self.quadratic, self.norm = quadratic, norm
         self.context_hidden, self.context_activation = context_hidden, context_activation
@@ -122,17 +121,6 @@ class Dense(Network, ABC):
         """Holders of W_2 .. W_L; call one to read the weight."""
         return cast("list[Weight]", list(self.W))
 
-    def _activations(self, given: str | Sequence[str]) -> tuple[str, ...]:
-        layers = len(self.hidden_features)
-        names = (given,) * layers if isinstance(given, str) else tuple(given)
-        unknown = [name for name in {given} if name not in ACTIVATIONS] if isinstance(given, str) else []
-        unknown += [name for name in names if name not in ACTIVATIONS]
-        if unknown:
-            raise ModelError(f"unknown activation {unknown[0]!r}; there are: {', '.join(sorted(ACTIVATIONS))}")
-        if len(names) != layers:
-            raise ModelError(f"activation must be one name or one a layer ({layers}); received {len(names)}")
-        return names
-
     def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
         """Return the formula's value; everything linear in x is one matrix product."""
         quadratics, norms = self.quadratics, self.norms
@@ -171,12 +159,7 @@ class Dense(Network, ABC):
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as arrays."""
-        smooth = [k for k, name in enumerate(self.activations, start=1) if name != "relu"]
-        if smooth:
-            raise ModelError(
-                f"layer {smooth[0]} has activation '{self.activations[smooth[0] - 1]}', which is not second-order-cone "
-                "representable, so that the network has no conic program; use activation='relu' to export it"
-            )
+        refuse_smooth(self.activations)
         U = iter(self.U)
         W = iter(self.hidden_weights)
         layers = []

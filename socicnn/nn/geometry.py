@@ -152,6 +152,7 @@ class Pooling(ImageMap):
     """The map of an `AveragePool`."""
 
     def __init__(self, spec: AveragePool, in_channels: int, size: tuple[int, ...]) -> None:
+        self.spec = spec
         self.in_channels = self.out_channels = in_channels
         self.size = size
         self.kernel = _each("kernel", spec.kernel, len(size), 1)

@@ -38,7 +38,7 @@ def fit(
     *,
     loss: Loss | str | Callable[[Tensor, Tensor], Tensor] = "mse",
     epochs: int = 200,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     learning_rate: float = 1e-2,
     weight_decay: float = 0.0,
     optimiser: str = "adam",
@@ -67,7 +67,7 @@ def fit(
             points, x `(points, n)`, y `(points,)`.
         loss: `mse`, `smooth_l1`, `within_context`, a `Loss`, or a function of standardised (prediction, target).
         epochs: passes over the data at most.
-        batch_size: contexts (or points) a step.
+        batch_size: contexts (or points) a step; 16 contexts, or 256 points, where None.
         learning_rate: step size at the start.
         weight_decay: as in the optimiser.
         optimiser: `adam`, `adamw` or `sgd`.
@@ -108,7 +108,7 @@ def fit(
         seed,
         settings={
             "epochs": _whole("epochs", epochs),
-            "batch_size": _whole("batch_size", batch_size),
+            "batch_size": None if batch_size is None else _whole("batch_size", batch_size),
             "learning_rate": _positive("learning_rate", learning_rate),
             "weight_decay": weight_decay,
             "optimiser": _known("optimiser", optimiser, OPTIMISERS),
@@ -156,6 +156,7 @@ class _Run:
             check: Any = model.check
             check(samples.x[:1], samples[:1].aligned())
         self.train, self.validation = self._split(samples, validation)
+        self.batch_size: int = settings["batch_size"] or (16 if samples.grouped else 256)
         self.mark = checkpoints.fingerprint(
             {
                 **settings,
@@ -231,8 +232,8 @@ class _Run:
         targets = self._target(shuffled)
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         model.train()
-        for first in range(0, len(order), settings["batch_size"]):
-            rows = slice(first, first + settings["batch_size"])
+        for first in range(0, len(order), self.batch_size):
+            rows = slice(first, first + self.batch_size)
             batch = shuffled[rows]
             self.optimiser.zero_grad(set_to_none=True)
             if condition is not None:

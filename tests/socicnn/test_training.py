@@ -83,7 +83,7 @@ def test_losses_by_their_formulas() -> None:
 def test_single_points_without_context() -> None:
     x = torch.rand(200, 3, generator=generator(0))
     model = network(context_features=0)
-    history = fit(model, (x, x.square().sum(dim=1)), epochs=30, **QUIET)
+    history = fit(model, (x, x.square().sum(dim=1)), epochs=30, batch_size=32, **QUIET)
     assert history.validation[-1] < 0.1 * history.validation[0]
 
 

@@ -1,0 +1,38 @@
+"""The activations of the layers, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from socicnn.errors import ModelError
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "softplus": nn.functional.softplus}
+
+
+def activation_names(given: str | Sequence[str], layers: int) -> tuple[str, ...]:
+    """Return one name a layer, from one name or one a layer.
+
+    Raises:
+        ModelError: an unknown name, or not as many as there are layers.
+    """
+    names = (given,) if isinstance(given, str) else tuple(given)
+    unknown = [name for name in names if name not in ACTIVATIONS]
+    if unknown:
+        raise ModelError(f"unknown activation {unknown[0]!r}; there are: {', '.join(sorted(ACTIVATIONS))}")
+    names = names * layers if isinstance(given, str) else names
+    if len(names) != layers:
+        raise ModelError(f"activation must be one name or one a layer ({layers}); received {len(names)}")
+    return names
+
+
+def refuse_smooth(names: Sequence[str]) -> None:
+    """Raise a ModelError where a layer is not second-order-cone representable."""
+    for k, name in enumerate(names, start=1):
+        if name != "relu":
+            raise ModelError(
+                f"layer {k} has activation '{name}', which is not second-order-cone representable, so that the "
+                "network has no conic program; use activation='relu' to export it"
+            )

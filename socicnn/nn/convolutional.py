@@ -1,0 +1,357 @@
+"""Convolutional SOC-ICNN over images of one spatial axis or more: the dense formula with convolutions for matrices.
+
+a_k = W_k * z_{k-1} + U_k * x + b_k,   z_k = relu(a_k),   W_k >= 0
+f(x) = w' mean(z_L) + mean(v x) + c + sum_m beta_m mean (A_m * x + e_m)^2 + sum_r gamma_r mean_g ||(C_r * x + d_r)_g||_2
+
+Means are over positions (and channels, for the quadratics); g runs over groups of channels and positions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from socicnn.arrays import Array, as_float64
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.nn import operators
+from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
+from socicnn.nn.context import Source, Vector
+from socicnn.nn.fields import FieldNetwork, JointField
+from socicnn.nn.geometry import (
+    AveragePool,
+    Chain,
+    Conv,
+    Convolution,
+    ImageMap,
+    Pooling,
+    Resizing,
+    described,
+    specified,
+)
+from socicnn.nn.network import Means, Network
+from socicnn.positivity.base import Recipe, Weight
+from socicnn.positivity.initial import Initialiser, normal
+
+
+@final
+class ConvSOCICNN(Network):
+    """Convolutional SOC-ICNN.
+
+    x reaches the layers after the first resized to their size (adaptive average pooling) and convolved with the layer's
+    kernel size at stride 1. The read-out averages over positions, so that one weight a channel serves images of any
+    size; without a context v has one entry a channel too.
+
+    Args:
+        input_shape: shape of x, (channels, *size), with one to three spatial axes.
+        hidden: the layers: a number of channels (kernel 3), a `Conv`, or an `AveragePool` that acts before the next
+            layer (or the read-out).
+        quadratic: a `Conv` (or number of channels) for each quadratic branch; one of 16 channels, kernel 5, where None.
+        norm: the same for the norm branches; `Conv.group` channels of a position make one norm (averaged over groups
+            and positions), the whole tensor where None. One of 16 channels in pairs, kernel 5, where None.
+        context_features: length p of a context that is a vector, 0 for none.
+        context_channels: channels of a context that is an image of x's size, 0 for none.
+        context: `joint` (theta as further channels of x everywhere: convex in both) or `partial` (theta sets biases,
+            offsets, read-out and branch weights, as fields over the positions where it is an image).
+        activation: `relu` or `softplus`, one name or one a layer; softplus networks have no conic program.
+        passthrough: whether x enters the layers after the first.
+        quadratic_offset: whether the quadratic branches have offsets.
+        positivity: recipe that keeps W, w, beta, gamma non-negative, or its short name.
+        initialiser: law of the weights at the start, or its short name; fan-ins are channels times taps.
+        readout: recipe whose `emit` reads a context network's outputs; that of `positivity` where None.
+        generator: source of the initial weights; torch's own where None.
+        dtype: floating type; torch's default where None.
+        device: where the tensors live.
+
+    Raises:
+        ModelError: an argument that cannot be; the message names it.
+
+    >>> model = ConvSOCICNN((1, 8, 8), hidden=(4, AveragePool(2), 4), quadratic=(Conv(3, 5),), norm=(Conv(4, group=2),))
+    >>> model(torch.zeros(5, 1, 8, 8)).shape
+    torch.Size([5])
+    >>> net = model.freeze()
+    >>> net.hidden_features, net.norms[0].group
+    ((256, 64), 2)
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        hidden: Sequence[int | Conv | AveragePool | dict[str, Any]] = (10, 10, 10),
+        quadratic: Sequence[int | Conv | dict[str, Any]] | None = None,
+        norm: Sequence[int | Conv | dict[str, Any]] | None = None,
+        *,
+        context_features: int = 0,
+        context_channels: int = 0,
+        context: str = "partial",
+        activation: str | Sequence[str] = "relu",
+        passthrough: bool = True,
+        quadratic_offset: bool = True,
+        positivity: Recipe | str = "projected",
+        initialiser: Initialiser | str = "principled",
+        readout: Recipe | str | None = None,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        means = Means(positivity, readout, initialiser, generator, dtype, device)
+        shape = tuple(input_shape)
+        if not 2 <= len(shape) <= 4 or any(not isinstance(size, int) or size < 1 for size in shape):
+            raise ModelError(f"input_shape must be (channels, *size) with one to three sizes; received {input_shape!r}")
+        channels, size = shape[0], shape[1:]
+        self_context = _context_shape(context_features, context_channels, size)
+        super().__init__(shape, self_context, context, means, tuple(range(1, len(shape))))
+        self.context_features, self.context_channels = context_features, context_channels
+        self.size, self.axes = size, len(size)
+        self.specs = tuple(_spec(entry, "hidden", pools=True) for entry in hidden)
+        self.quadratic = _branches(quadratic, "quadratic", Conv(16, 5))
+        self.norm = _branches(norm, "norm", Conv(16, 5, group=2))
+        self.passthrough, self.quadratic_offset = passthrough, quadratic_offset
+        self.U_maps, self.W_maps, self.tail = _stages(self.specs, channels, size)
+        self.activations = activation_names(activation, len(self.U_maps))
+        self.A_maps = [Convolution(spec, channels, size) for spec in self.quadratic]
+        self.C_maps = [Convolution(spec, channels, size) for spec in self.norm]
+        self._build(means.generator)
+        if not passthrough:
+            self.warn_if_units_die()
+
+    def _build(self, draw: torch.Generator | None) -> None:
+        channels, fields = self.input_shape[0], self.context_channels
+        joint = self.context == "joint"
+        beside = fields if joint else 0  # context channels beside those of x
+        more = self.context_features if joint else 0
+        scale = (channels + beside) / channels
+        vectors: list[Vector] = []
+
+        def add(name: str, start: float, map_: Chain | Convolution, deviation: float, reached: bool = True) -> None:
+            rows = map_.out_channels
+            theta, field = None, None
+            if beside and reached:
+                field = _with_channels(map_, beside)
+                theta = deviation * normal(_kernel_shape(field), draw)
+            elif more and reached:
+                theta = deviation * normal((rows, more), draw)
+            initial = torch.full((rows, *(1,) * self.axes), start, dtype=torch.float64)
+            vectors.append(Vector(name, initial, theta=theta, field=field, grid=map_.out_size))
+
+        kinds, law = self.activations, self.initialiser
+        W_fans = [map_.convolution.fan_in for map_ in self.W_maps]
+        last = self.U_maps[-1].out_channels if self.U_maps else 0
+        shares = law.input_variances([*W_fans, *([last] if last else [])], kinds)
+        self.U, self.W = nn.ParameterList(), nn.ModuleList()
+        for k, map_ in enumerate(self.U_maps):
+            inner = map_.convolution
+            deviation = math.sqrt((1.0 if k == 0 else shares[k - 1]) / (inner.fan_in * scale + more))
+            reached = k == 0 or self.passthrough
+            if reached:
+                self.U.append(nn.Parameter(deviation * normal(inner.kernel_shape, draw)))
+            bias = 0.0
+            if k:
+                below = self.W_maps[k - 1].convolution
+                self.W.append(self.weight(law.weight(below.kernel_shape, below.fan_in, kinds[k - 1], draw)))
+                bias = law.bias(below.fan_in, kinds[k - 1])
+            add(f"b{k + 1}", bias, map_, deviation, reached)
+        deviation = math.sqrt((shares[-1] if last else 1.0) / (channels + beside + more))
+        v = deviation * normal((channels, *(1,) * self.axes), draw)
+        vectors.append(Vector("v", v, grid=self.size))
+        c = torch.tensor(law.bias(last, kinds[-1]) if last else 0.0, dtype=torch.float64)
+        moved = deviation * normal((1, beside or more), draw) if beside or more else None
+        vectors.append(Vector("c", c, theta=moved))
+        self.A, self.C = nn.ParameterList(), nn.ParameterList()
+        for letter, kernels, maps in (("e", self.A, self.A_maps), ("d", self.C, self.C_maps)):
+            for index, inner in enumerate(maps, start=1):
+                deviation = 1 / math.sqrt(inner.fan_in * scale + more)
+                kernels.append(nn.Parameter(deviation * normal(inner.kernel_shape, draw)))
+                if letter == "d" or self.quadratic_offset:
+                    add(f"{letter}{index}", 0.0, inner, deviation)
+        if joint and (beside or more) and self.A_maps and not self.quadratic_offset:
+            raise ModelError("a joint context enters the quadratics through their offsets; leave quadratic_offset True")
+        if last:
+            vectors.append(Vector("w", law.weight((last,), last, kinds[-1], draw), positive=True))
+        if self.A_maps:
+            vectors.append(Vector("beta", torch.ones(len(self.A_maps), dtype=torch.float64), positive=True))
+        if self.C_maps:
+            starts = torch.tensor([1 / math.sqrt(_rows_of_norm(m)) for m in self.C_maps], dtype=torch.float64)
+            vectors.append(Vector("gamma", starts, positive=True))
+        source: Source
+        if not fields:
+            source = self.source(vectors)
+        elif joint:
+            source = JointField(vectors, self.axes, self.positivity, self.shared)
+        else:
+            source = FieldNetwork(vectors, fields, self.size, self.readout, draw)
+        self.finish(source)
+
+    def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
+        """Return the images z_1 .. z_L."""
+        z: list[Tensor] = []
+        kernels = iter(self.U)
+        weights = cast("list[Weight]", list(self.W))
+        for k, name in enumerate(self.activations):
+            a = vectors[f"b{k + 1}"]
+            if k == 0 or self.passthrough:
+                a = self.U_maps[k].apply(x, next(kernels)) + a
+            if z:
+                a = self.W_maps[k - 1].apply(z[-1], weights[k - 1]()) + a
+            z.append(ACTIVATIONS[name](a))
+        return z
+
+    def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
+        """Return the formula's value."""
+        axes = self.axes
+        value = (x * vectors["v"]).flatten(-axes).mean(dim=-1).sum(dim=-1) + vectors["c"]
+        z = self.hidden(x, vectors)
+        if z:
+            means = self.tail.apply(z[-1]).flatten(-axes).mean(dim=-1)
+            value = value + (means * vectors["w"]).sum(dim=-1)
+        for index, (map_, kernel) in enumerate(zip(self.A_maps, self.A, strict=True), start=1):
+            p = map_.apply(x, kernel)
+            if self.quadratic_offset:
+                p = p + vectors[f"e{index}"]
+            value = value + vectors["beta"][..., index - 1] * p.square().flatten(-axes - 1).mean(dim=-1)
+        for index, (map_, kernel) in enumerate(zip(self.C_maps, self.C, strict=True), start=1):
+            u = map_.apply(x, kernel) + vectors[f"d{index}"]
+            group = map_.spec.group
+            if group is None:
+                length = torch.linalg.vector_norm(u.flatten(-axes - 1), dim=-1)
+            else:
+                groups = u.flatten(-axes).unflatten(-2, (-1, group))
+                length = torch.linalg.vector_norm(groups, dim=-2).flatten(-2).mean(dim=-1)
+            value = value + vectors["gamma"][..., index - 1] * length
+        return value
+
+    def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
+        """Return the same as sparse arrays."""
+        refuse_smooth(self.activations)
+        U, W = iter(self.U), iter(cast("list[Weight]", list(self.W)))
+        layers = []
+        for k, map_ in enumerate(self.U_maps):
+            below = self.W_maps[k - 1].matrix(as_float64(next(W)().double())) if k else None
+            passed = map_.matrix(as_float64(next(U).double())) if k == 0 or self.passthrough else None
+            layers.append(Layer(below, passed, self._field(vectors[f"b{k + 1}"], map_)))
+        w = np.zeros(0)
+        if layers:
+            positions = int(np.prod(self.tail.out_size))
+            w = np.repeat(vectors["w"] / positions, positions, axis=-1) @ self.tail.matrix()
+        pixels = int(np.prod(self.size))
+        v = self._field(vectors["v"], Chain((), self.input_shape[0], self.size)) / pixels
+        quadratics, norms = [], []
+        for m, (inner, kernel) in enumerate(zip(self.A_maps, self.A, strict=True)):
+            e = self._field(vectors[f"e{m + 1}"], inner) if self.quadratic_offset else None
+            rows = inner.out_channels * int(np.prod(inner.out_size))
+            quadratics.append(Quadratic(vectors["beta"][..., m] / rows, inner.matrix(as_float64(kernel.double())), e))
+        for r, (inner, kernel) in enumerate(zip(self.C_maps, self.C, strict=True)):
+            matrix, d = inner.matrix(as_float64(kernel.double())), self._field(vectors[f"d{r + 1}"], inner)
+            gamma, group = vectors["gamma"][..., r], inner.spec.group
+            if group is not None:
+                positions = int(np.prod(inner.out_size))
+                order = operators.grouped_rows(inner.out_channels, positions, group)
+                matrix, d = matrix[order], d[..., order]
+                gamma = gamma / (inner.out_channels // group * positions)
+            norms.append(Norm(gamma, matrix, d, group))
+        return FrozenNet(layers, Output(w, v, vectors["c"]), quadratics, norms, self.input_shape)
+
+    def _field(self, vector: Array, map_: ImageMap) -> Array:
+        """Return a vector, one entry a channel or a whole field, as a flat field."""
+        lead = vector.shape[: vector.ndim - 1 - self.axes]
+        full = np.broadcast_to(vector, (*lead, map_.out_channels, *map_.out_size))
+        return full.reshape(*lead, -1)
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the arguments that describe the architecture."""
+        return {
+            "input_shape": list(self.input_shape),
+            "hidden": [described(spec) for spec in self.specs],
+            "quadratic": [described(spec) for spec in self.quadratic],
+            "norm": [described(spec) for spec in self.norm],
+            "context_features": self.context_features,
+            "context_channels": self.context_channels,
+            "context": self.context,
+            "activation": list(self.activations),
+            "passthrough": self.passthrough,
+            "quadratic_offset": self.quadratic_offset,
+        }
+
+
+def _context_shape(features: int, channels: int, size: tuple[int, ...]) -> tuple[int, ...] | None:
+    for name, value in (("context_features", features), ("context_channels", channels)):
+        if not isinstance(value, int) or value < 0:
+            raise ModelError(f"{name} must be an integer >= 0; received {value!r}")
+    if features and channels:
+        raise ModelError("give context_features (a vector) or context_channels (an image), not both")
+    return (features,) if features else (channels, *size) if channels else None
+
+
+def _spec(entry: Any, argument: str, pools: bool = False) -> Conv | AveragePool:
+    whole = isinstance(entry, int) and not isinstance(entry, bool)
+    return specified(Conv(entry) if whole else entry, argument, pools)
+
+
+def _branches(given: Sequence[Any] | None, argument: str, default: Conv) -> tuple[Conv, ...]:
+    if isinstance(given, int | Conv):
+        raise ModelError(f"{argument} lists the branches, one entry each; received {given!r}: write ({given!r},)")
+    specs = (default,) if given is None else tuple(cast(Conv, _spec(entry, argument)) for entry in given)
+    for spec in specs:
+        if spec.group is not None and (argument != "norm" or spec.group < 1 or spec.channels % spec.group):
+            what = f"divide its {spec.channels} channels" if argument == "norm" else "be left out: it is for norms"
+            raise ModelError(f"group of a {argument} branch must {what}; received {spec.group}")
+    return specs
+
+
+def _stages(
+    specs: Sequence[Conv | AveragePool], channels: int, size: tuple[int, ...]
+) -> tuple[list[Chain], list[Chain], Chain]:
+    """Return the maps of U_1 .. U_L, those of W_2 .. W_L, and the pools that are left for the read-out."""
+    U_maps: list[Chain] = []
+    W_maps: list[Chain] = []
+    pending: list[ImageMap] = []
+    start = at = (channels, size)
+    for spec in specs:
+        width, extent = at
+        if isinstance(spec, AveragePool):
+            pool = Pooling(spec, width, extent)
+            pending.append(pool)
+            at = (width, pool.out_size)
+            continue
+        if spec.group is not None:
+            raise ModelError("group of a hidden layer must be left out: it is for norms")
+        conv = Convolution(spec, width, extent)
+        chain = Chain([*pending, conv], *start)
+        if U_maps:
+            W_maps.append(chain)
+            passed = Convolution(Conv(spec.channels, spec.kernel), channels, conv.out_size)
+            chain = Chain([Resizing(channels, size, conv.out_size), passed], channels, size)
+        U_maps.append(chain)
+        pending, start = [], (conv.out_channels, conv.out_size)
+        at = start
+    if not U_maps and pending:
+        raise ModelError("hidden has pools but no layer; leave them out")
+    return U_maps, W_maps, Chain(pending, *start)
+
+
+def _with_channels(map_: Chain | Convolution, channels: int) -> Chain | Convolution:
+    """Return the same map for images of other channels (those of a context)."""
+    if isinstance(map_, Convolution):
+        return Convolution(map_.spec, channels, map_.size)
+    parts: list[ImageMap] = []
+    for part in map_.maps:
+        if isinstance(part, Convolution):
+            parts.append(Convolution(part.spec, channels, part.size))
+        elif isinstance(part, Resizing):
+            parts.append(Resizing(channels, part.size, part.out_size))
+        else:
+            parts.append(Pooling(cast(Pooling, part).spec, channels, part.size))
+    return Chain(parts, channels, map_.size)
+
+
+def _kernel_shape(map_: Chain | Convolution) -> tuple[int, ...]:
+    return (map_ if isinstance(map_, Convolution) else map_.convolution).kernel_shape
+
+
+def _rows_of_norm(map_: Convolution) -> int:
+    return map_.spec.group or map_.out_channels * int(np.prod(map_.out_size))
