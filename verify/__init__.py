@@ -6,7 +6,8 @@ would otherwise be the function or the module of the same name, depending on wha
 
 from socicnn.errors import VerificationError
 from verify.certificate import Checker
-from verify.certify import Certificate, certify
+from verify.certified import Certificate
+from verify.certify import certify
 from verify.equivalence import equivalence
 from verify.report import Report
 

@@ -2,124 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, final
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from socicnn.arrays import Array, BoolArray, IntArray
+from socicnn.arrays import Array
 from socicnn.compile import Compiled, Freezable, Witness, compile_net
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from verify.balls import BallProver
 from verify.certificate import Checked, Checker
-from verify.claim import Claim, write
+from verify.certified import Certificate, slices
 from verify.instance import Instance
 from verify.proof import Prover
 from verify.report import Check, worst
 
 CHUNK = 400_000  # numbers that a witness of one chunk holds: a few megabytes, so that passes stay in cache
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Certificate:
-    """A proof at each of N points that network = program there, by the four families of optimality conditions.
-
-    Witnesses are not kept: they are recomputed when asked for.
-
-    Args:
-        net: the frozen network; with stacked contexts, context i belongs to point i.
-        compiled: what was compiled from it, the source of the witnesses.
-        program: the exported program that was checked.
-        x: points, shape `(N, n)`.
-        forward: the network's value by its reference forward pass, shape `(N,)`.
-        value: primal objective, shape `(N,)`.
-        dual: dual objective, shape `(N,)`.
-        residuals: name of a metric -> worst residual at each point, shape `(N,)`.
-        checks: name -> its worst residual over the points, with its tolerance.
-        passed: whether the certificate holds, at each point.
-        lo: proven lower bounds, with `proof=True`; else None.
-        hi: proven upper bounds, with `proof=True`; else None.
-        tolerance: relative tolerance of the checks.
-        chunk: points worked on at a time.
-        seconds: time of the reference forward pass, and of witness and check.
-    """
-
-    net: FrozenNet
-    compiled: Compiled
-    program: ValueProgram
-    x: Array
-    forward: Array
-    value: Array
-    dual: Array
-    residuals: dict[str, Array]
-    checks: dict[str, Check]
-    passed: BoolArray
-    lo: Array | None
-    hi: Array | None
-    tolerance: float
-    chunk: int
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the certificate holds at every point."""
-        return bool(self.passed.all())
-
-    @property
-    def gap(self) -> Array:
-        """Primal minus dual objective, shape `(N,)`."""
-        return self.value - self.dual
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def witness(self, points: slice | IntArray | None = None) -> Witness:
-        """Recompute the closed-form witness.
-
-        Args:
-            points: which points; all where None.
-        """
-        rows = slice(None) if points is None else points
-        return self.compiled.part(rows).witness(self.x[rows])
-
-    def save(self, path: str | os.PathLike[str], points: slice | IntArray | None = None) -> None:
-        """Write the claim to a file that anybody can check: `python -m verify.check FILE`.
-
-        It holds the network's arrays, the program with the names of its rows and columns, the points, the claimed
-        values, both witnesses and a proven bracket, widened by its own width so that a machine that sums in another
-        order proves it too.
-
-        Args:
-            path: where to write, usually `.npz`.
-            points: which points; all where None.
-
-        Raises:
-            ModelError: the certificate does not hold, or the file would hold more than 2^28 numbers.
-        """
-        rows = np.arange(len(self)) if points is None else np.arange(len(self))[points]
-        if not self.passed[rows].all():
-            where = int(rows[~self.passed[rows]][0])
-            raise ModelError(f"the certificate does not hold at point {where}; only what holds can be claimed")
-        numbers = len(rows) * (sum(self.program.A.shape) + self.program.in_features)
-        if numbers > 2**28:
-            raise ModelError(
-                f"the witnesses of {len(rows)} points are {numbers} numbers; save fewer: save(path, points)"
-            )
-        stacked = self.net.contexts is not None
-        net, program = (self.net[rows], self.program[rows]) if stacked else (self.net, self.program)
-        x, own = self.x[rows], self.witness(rows)
-        chunks = [slice(start, start + self.chunk) for start in range(0, len(rows), self.chunk)]
-        brackets = [Prover(net[part] if stacked else net)(x[part]) for part in chunks]
-        lo, hi = np.concatenate([b.lo for b in brackets]), np.concatenate([b.hi for b in brackets])
-        with np.errstate(invalid="ignore"):
-            lo, hi = np.nan_to_num(lo - (hi - lo), nan=-np.inf), np.nan_to_num(hi + (hi - lo), nan=np.inf)
-        write(path, Claim(net, program, x, self.forward[rows], own.v, own.y, own.k, lo, hi))
 
 
 def certify(
@@ -204,7 +105,7 @@ def certify_instance(
     residuals: dict[str, Array] = {}
     checks: dict[str, Check] = {}
     seconds = {"forward": 0.0, "certificate": 0.0}
-    for rows in _slices(N, chunk, progress):
+    for rows in slices(N, chunk, progress):
         part, own_net = compiled.part(rows), instance.part(rows)
         x = points[rows]
         start = time.perf_counter()
@@ -269,19 +170,6 @@ def _checked(
         scale = Prover(net).scale(x)
         checked = checker(x, own.v, own.y, forward, own.k, contexts=contexts, forward_scale=scale)
     return checked
-
-
-def _slices(count: int, chunk: int, progress: bool) -> Iterator[slice]:
-    slices = [slice(start, min(start + chunk, count)) for start in range(0, count, chunk)]
-    if not progress:
-        yield from slices
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=count, unit="points", desc="certify") as bar:
-        for rows in slices:
-            yield rows
-            bar.update(rows.stop - rows.start)
 
 
 def fits(program: ValueProgram, own: ValueProgram, witness: Witness | None) -> bool:

@@ -16,7 +16,8 @@ from socicnn.conic.solvers.base import Solver
 from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet
 from verify.certificate import Checker
-from verify.certify import Certificate, certify_instance, fits
+from verify.certified import Certificate, slices
+from verify.certify import certify_instance, fits
 from verify.instance import Instance
 from verify.proof import Prover
 from verify.report import Check, Report, SolverReport
@@ -172,7 +173,8 @@ def _model_forward(model: Any, instance: Instance) -> tuple[Array, float] | None
 def _of_model(values: Array, roundoff: float, instance: Instance, certificate: Certificate) -> Check:
     """Compare with the model's own forward pass, within the rounding of its floating type."""
     net = instance.net
-    scale = np.concatenate([Prover(instance.part(rows)).scale(instance.x[rows]) for rows in _blocks(certificate)])
+    parts = slices(len(instance.x), certificate.chunk)
+    scale = np.concatenate([Prover(instance.part(rows)).scale(instance.x[rows]) for rows in parts])
     branches = [quad.A.shape[0] for quad in net.quadratics] + [norm.C.shape[0] for norm in net.norms]
     # a term passes through one sum a layer and one a branch; the 64 are for standardisation and contexts
     terms = 64 + net.in_features * (len(net.layers) + 1) + sum(net.hidden_features) + max(branches, default=0)
@@ -181,11 +183,6 @@ def _of_model(values: Array, roundoff: float, instance: Instance, certificate: C
     with np.errstate(all="ignore"):
         at = int(np.argmax(error / allowed))
     return Check("model_forward", float(error[at]), float(allowed[at]), at, bool((error <= allowed).all()))
-
-
-def _blocks(certificate: Certificate) -> list[slice]:
-    count, chunk = len(certificate), certificate.chunk
-    return [slice(start, min(start + chunk, count)) for start in range(0, count, chunk)]
 
 
 def _of_bracket(certificate: Certificate, lo: Array, hi: Array) -> Check:

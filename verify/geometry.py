@@ -1,0 +1,303 @@
+"""First and second order of a network at a point, from its arrays alone: no autograd, no solver.
+
+With a_k = W_k z_{k-1} + U_k x + b_k, the derivative in direction d is one forward pass of directions,
+
+    da_k = W_k dz_{k-1} + U_k d,     dz_k = da_k where a_k > 0,  max(da_k, 0) where a_k = 0,  0 where a_k < 0
+    f'(x; d) = w'dz_L + v'd + sum_m 2 beta_m p_m'A_m d + sum_r gamma_r (u_r'C_r d, or ||C_r d|| where C_r x + d_r = 0)
+
+and it is the support function of the subdifferential, sup of g'd over g in df(x), since f is convex. The maximiser is
+one backward pass with the units at a = 0 switched by the sign of da. A value counts as zero where rounding could have
+made it: |a| <= g(m) sum |terms|, with the margin g of `verify.proof`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from socicnn.arrays import Array, BoolArray
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet
+from verify.proof import EPS
+
+
+@final
+class Geometry:
+    """The pieces of a network that are active at each of N points.
+
+    Args:
+        net: the network.
+        x: points, shape `(N, n)`; with stacked contexts, row i belongs to context i.
+    """
+
+    def __init__(self, net: FrozenNet, x: Array) -> None:
+        self._net = net
+        points = np.ascontiguousarray(x.T)
+        size, n = np.abs(points), len(points)
+        self._count = points.shape[1]
+        self._n = n
+        self.positive: list[BoolArray] = []  # a > 0 and a = 0, of each layer, shape (h, N)
+        self.zero: list[BoolArray] = []
+        z = z_size = None
+        for layer in net.layers:
+            a, S, terms = _column(layer.b), np.abs(_column(layer.b)), n + 1
+            if layer.U is not None:
+                a, S = a + layer.U @ points, S + abs(layer.U) @ size
+            if layer.W is not None and z is not None and z_size is not None:
+                a, S, terms = a + layer.W @ z, S + layer.W @ z_size, terms + layer.W.shape[1]
+            zero = np.broadcast_to(np.abs(a) <= _margin(terms) * S, (len(a), self._count))
+            z = np.where(zero, 0.0, np.maximum(a, 0.0))
+            z_size = S * (1 + _margin(terms))  # sums of absolute values, propagated
+            self.positive.append(z > 0)
+            self.zero.append(zero)
+        self._images = [quad.A @ points + _column(quad.e) for quad in net.quadratics]
+        self._units: list[Array] = []  # u, zero where the norm is zero
+        self._lengths: list[Array] = []
+        self.flat: list[BoolArray] = []  # norms that are zero, shape (groups, N)
+        for norm in net.norms:
+            y = norm.C @ points + _column(norm.d)
+            S = abs(norm.C) @ size + np.abs(_column(norm.d))
+            group = norm.group or len(y)
+            length, scale = _lengths(y, group), _lengths(np.broadcast_to(S, y.shape), group)
+            flat = length <= _margin(n + 1) * scale
+            with np.errstate(all="ignore"):
+                unit = y / np.repeat(length, group, axis=0)
+            self._units.append(np.where(np.repeat(flat, group, axis=0), 0.0, unit))
+            self._lengths.append(length)
+            self.flat.append(flat)
+
+    @property
+    def kinks(self) -> Array:
+        """Number of units at a = 0 and of norms at zero, whether or not they reach the value, shape `(N,)`."""
+        return sum((part.sum(axis=0) for part in (*self.zero, *self.flat)), np.zeros(self._count, dtype=int))
+
+    def directional(self, d: Array) -> Array:
+        """Return f'(x; d), shape `(N, K)`.
+
+        Args:
+            d: directions, shape `(N, K, n)`.
+        """
+        return self._tangent(d)[0]
+
+    def support(self, d: Array) -> tuple[Array, Array]:
+        """Return the support function of the subdifferential, `(N, K)`, and a maximiser g, `(N, K, n)`."""
+        value, switched, tilted = self._tangent(d)
+        return value, self._pulled_back(switched, tilted, d.shape[1])
+
+    def gradients(self, switched: list[BoolArray]) -> Array:
+        """Return the subgradients of given patterns of the units at zero, shape `(N, K, n)`.
+
+        Args:
+            switched: of each layer, which units at a = 0 count as active, shape `(h, N, K)`.
+        """
+        K = switched[0].shape[2] if switched else 1
+        return self._pulled_back(switched, [np.zeros((len(unit), self._count, K)) for unit in self._units], K)
+
+    def _tangent(self, d: Array) -> tuple[Array, list[BoolArray], list[Array]]:
+        """Return f'(x; d), which units at zero it switches on, and u of the norms at zero."""
+        N, K, _ = d.shape
+        flat = np.ascontiguousarray(d.transpose(2, 0, 1)).reshape(self._n, N * K)
+        full = lambda matrix, values: (matrix @ values).reshape(-1, N, K)  # noqa: E731 (local shorthand)
+        output = self._net.output
+        total = np.einsum("in,ink->nk", np.broadcast_to(_column(output.v), (self._n, N)), flat.reshape(-1, N, K))
+        dz: Array | None = None
+        switched = []
+        for layer, positive, zero in zip(self._net.layers, self.positive, self.zero, strict=True):
+            da = np.zeros((layer.b.shape[-1], N, K))
+            if layer.U is not None:
+                da = da + full(layer.U, flat)
+            if layer.W is not None and dz is not None:
+                da = da + full(layer.W, dz.reshape(len(dz), N * K))
+            on = zero[:, :, None] & (da > 0)
+            dz = np.where(positive[:, :, None] | on, da, 0.0)
+            switched.append(on)
+        if dz is not None:
+            total = total + np.einsum("in,ink->nk", np.broadcast_to(_column(output.w), (len(dz), N)), dz)
+        for quad, p in zip(self._net.quadratics, self._images, strict=True):
+            total = total + 2 * _weight(quad.beta) * np.einsum("in,ink->nk", p, full(quad.A, flat))
+        tilted = []
+        for norm, unit, zero in zip(self._net.norms, self._units, self.flat, strict=True):
+            image = full(norm.C, flat)
+            group = norm.group or len(image)
+            length = _lengths(image, group)
+            with np.errstate(all="ignore"):
+                direction = np.where(np.repeat(length, group, axis=0) > 0, image / np.repeat(length, group, axis=0), 0)
+            spread = np.repeat(zero, group, axis=0)[:, :, None]
+            total = total + _weight(norm.gamma) * np.einsum("in,ink->nk", unit, image)
+            total = total + _weight(norm.gamma) * (zero[:, :, None] * length).sum(axis=0)
+            tilted.append(np.where(spread, direction, 0.0))
+        return total, switched, tilted
+
+    def _pulled_back(self, switched: list[BoolArray], tilted: list[Array], K: int) -> Array:
+        """Return the subgradient of a choice at every kink: one backward pass."""
+        N, net = self._count, self._net
+        slope = np.repeat(np.broadcast_to(_column(net.output.v), (self._n, N))[:, :, None], K, axis=2)
+        back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
+        bound = np.broadcast_to(_column(net.output.w)[:, :, None], (net.output.w.shape[-1], N, K))
+        for layer, positive, on in reversed(list(zip(net.layers, self.positive, switched, strict=True))):
+            multiplier = np.where(positive[:, :, None] | on, bound, 0.0)
+            if layer.U is not None:
+                slope = slope + back(layer.U, multiplier)
+            if layer.W is not None:
+                bound = back(layer.W, multiplier)
+        for quad, p in zip(net.quadratics, self._images, strict=True):
+            slope = slope + 2 * _weight(quad.beta) * (quad.A.T @ p)[:, :, None]
+        for norm, unit, tilt in zip(net.norms, self._units, tilted, strict=True):
+            slope = slope + _weight(norm.gamma) * back(norm.C, unit[:, :, None] + tilt)
+        return np.ascontiguousarray(slope.transpose(1, 2, 0))
+
+    def hessian_product(self, d: Array) -> Array:
+        """Return H d of the quadratic and norm branches on the active piece, `(N, K, n)`; ReLU units are linear there.
+
+        H = sum_m 2 beta_m A_m'A_m + sum_r gamma_r C_r'(I - u u')C_r / ||C_r x + d_r||; a norm at zero is left out.
+        """
+        N, K, _ = d.shape
+        flat = np.ascontiguousarray(d.transpose(2, 0, 1)).reshape(self._n, N * K)
+        total = np.zeros((self._n, N, K))
+        back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
+        for quad in self._net.quadratics:
+            total += 2 * _weight(quad.beta) * back(quad.A, quad.A @ flat)
+        for norm, unit, length, zero in zip(self._net.norms, self._units, self._lengths, self.flat, strict=True):
+            image = (norm.C @ flat).reshape(-1, N, K)
+            group = norm.group or len(image)
+            along = (unit[:, :, None] * image).reshape(-1, group, N, K).sum(axis=1)
+            across = image - unit[:, :, None] * np.repeat(along, group, axis=0)
+            with np.errstate(all="ignore"):
+                curvature = np.where(zero, 0.0, 1.0 / length)
+            total += _weight(norm.gamma) * back(norm.C, np.repeat(curvature, group, axis=0)[:, :, None] * across)
+        return np.ascontiguousarray(total.transpose(1, 2, 0))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Subdifferential:
+    """The set of subgradients at one point, implicit: known by its support function.
+
+    Args:
+        geometry: the pieces at that point (N = 1).
+        n: length of x.
+    """
+
+    geometry: Geometry
+    n: int
+
+    @property
+    def kinks(self) -> int:
+        """Number of units at a = 0 and of norms at zero; 0 where f is differentiable."""
+        return int(self.geometry.kinks[0])
+
+    def support(self, d: Array) -> Array:
+        """Return sup of g'd over the set.
+
+        Args:
+            d: directions, shape `(*batch, n)`.
+        """
+        d = np.asarray(d, dtype=np.float64)
+        return self.geometry.directional(d.reshape(1, -1, self.n)).reshape(d.shape[:-1])
+
+    def maximiser(self, d: Array) -> Array:
+        """Return a subgradient g that attains the support function, shape `(*batch, n)`."""
+        d = np.asarray(d, dtype=np.float64)
+        return self.geometry.support(d.reshape(1, -1, self.n))[1].reshape(d.shape)
+
+    def nearest(self, g: Array, tolerance: float = 1e-10) -> Array:
+        """Return the subgradient nearest to `g`, by Wolfe's method for the point of least norm.
+
+        It ends with a subgradient s such that no other is nearer by more than `tolerance * (1 + ||g||)`.
+
+        Args:
+            g: a vector, shape `(n,)`.
+            tolerance: relative accuracy.
+
+        Source: Wolfe, Finding the nearest point in a polytope (1976).
+        """
+        g = np.asarray(g, dtype=np.float64).reshape(self.n)
+        corral = [self.maximiser(np.ones(self.n)) - g]
+        weights = np.ones(1)
+        point = corral[0]
+        allowed = tolerance * (1.0 + float(np.linalg.norm(g)))
+        for _ in range(50 * (self.n + 1)):
+            candidate = self.maximiser(-point) - g
+            if float(point @ (point - candidate)) <= allowed * max(float(np.linalg.norm(point)), allowed):
+                break
+            corral.append(candidate)
+            weights = np.append(weights, 0.0)
+            while True:  # to the affine hull's nearest point, dropping what would get a negative weight
+                affine = _affine_weights(np.stack(corral))
+                if (affine > 1e-14).all():
+                    weights = affine
+                    break
+                falling = affine < weights - 1e-300
+                falling &= affine <= 1e-14
+                step = float(np.min(weights[falling] / (weights[falling] - affine[falling]), initial=1.0))
+                weights = np.maximum(weights + step * (affine - weights), 0.0)
+                kept = weights > 1e-14
+                if kept.all():
+                    kept[np.argmin(weights)] = False
+                corral = [entry for entry, keep in zip(corral, kept, strict=True) if keep]
+                weights = weights[kept] / weights[kept].sum()
+            point = weights @ np.stack(corral)
+        return point + g
+
+    def distance(self, g: Array) -> float:
+        """Return the distance of `g` from the set."""
+        return float(np.linalg.norm(self.nearest(g) - np.asarray(g)))
+
+    def contains(self, g: Array, tolerance: float = 1e-7) -> bool:
+        """Tell whether `g` is a subgradient: whether its distance is within `tolerance * (1 + ||g||)`."""
+        return self.distance(g) <= tolerance * (1.0 + float(np.linalg.norm(np.asarray(g))))
+
+    def generators(self, most: int = 10) -> Array:
+        """Return points whose convex hull is the set, shape `(count, n)`; only for a few units at a = 0.
+
+        Args:
+            most: kinks at most; 2^kinks patterns are tried.
+
+        Raises:
+            ModelError: more kinks, or a norm at zero, whose ball has no finite set of generators.
+        """
+        if any(part.any() for part in self.geometry.flat):
+            raise ModelError("a norm is zero at this point, so that the subdifferential is not a polytope; use support")
+        kinks = self.kinks
+        if kinks > most:
+            raise ModelError(f"{kinks} units are at a = 0, more than {most}; use support, or raise `most`")
+        patterns = (np.arange(2**kinks)[:, None] >> np.arange(kinks)) & 1
+        switched, used = [], 0
+        for zero in self.geometry.zero:
+            on = np.zeros((len(zero), 1, 2**kinks), dtype=bool)
+            where = np.flatnonzero(zero[:, 0])
+            on[where, 0] = patterns[:, used : used + len(where)].T
+            used += len(where)
+            switched.append(on)
+        return np.unique(self.geometry.gradients(switched)[0], axis=0)
+
+
+def _affine_weights(points: Array) -> Array:
+    """Return weights, summing to 1, of the point of least norm in the affine hull of the rows."""
+    count = len(points)
+    system = np.zeros((count + 1, count + 1))
+    system[:count, :count] = points @ points.T
+    system[count, :count] = system[:count, count] = 1.0
+    right = np.zeros(count + 1)
+    right[count] = 1.0
+    return np.asarray(np.linalg.lstsq(system, right, rcond=None)[0][:count])
+
+
+def _margin(terms: int) -> float:
+    return 1.01 * (terms + 4) * EPS
+
+
+def _column(vector: Any) -> Array:
+    return np.atleast_2d(vector).T
+
+
+def _weight(value: Any) -> Array:
+    """Return beta or gamma as one row a point, to multiply `(N, K)`."""
+    return np.atleast_1d(value)[:, None]
+
+
+def _lengths(values: Array, group: int) -> Array:
+    """Return the 2-norms of consecutive groups of rows."""
+    return np.asarray(np.linalg.norm(values.reshape(-1, group, *values.shape[1:]), axis=1))
