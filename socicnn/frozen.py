@@ -6,7 +6,10 @@ f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -234,6 +237,27 @@ class FrozenNet:
         for norm in self.norms:
             value = value + norm.gamma * np.linalg.norm(norm.image(x), axis=-1).sum(axis=-1)
         return value
+
+    @classmethod
+    def from_onnx(cls, path: str | os.PathLike[str], fixed: Mapping[str, Any] | None = None) -> FrozenNet:
+        """Read a feed-forward ONNX graph that is convex in its input (extra `onnx`).
+
+        It may use Gemm, MatMul, Add, Sub, Mul and Div by constants, Relu, Conv, ReduceSum, ReduceMean, ReduceL2,
+        squares (Pow 2, or Mul of a tensor with itself), and what moves entries about, with skip connections from x and
+        between layers. Weights are lifted to float64 exactly.
+
+        Args:
+            path: the file.
+            fixed: numbers for inputs of the graph other than x, for instance `{"context": theta}`.
+
+        Raises:
+            ModelError: the graph is not convex, or not second-order-cone representable; the message names the node.
+            FileError: the file is missing or broken.
+            MissingExtra: the package onnx is not installed.
+        """
+        read = import_module("socicnn.onnx_import").from_onnx
+        net: FrozenNet = read(path, fixed)
+        return net
 
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return itself: a frozen network is its own frozen form, and has its context already."""

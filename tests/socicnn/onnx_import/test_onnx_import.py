@@ -1,0 +1,373 @@
+"""Graphs that others wrote: read exactly where they are convex, refused by the name of the node where they are not."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from socicnn.compile import value_program
+from socicnn.errors import MissingExtra, ModelError
+from socicnn.files import FileError
+from socicnn.frozen import FrozenNet
+from tests.support.graphs import Graph, values
+
+pytestmark = pytest.mark.extra
+
+
+def close(net: FrozenNet, path: Path, points: Any, rtol: float = 2e-6) -> None:
+    """The frozen network equals onnxruntime to float32 rounding, and its program to the solver's."""
+    truth = values(path, points)
+    found = net(np.asarray(points, dtype=np.float32).reshape(len(points), -1))
+    scale = 1 + np.abs(truth).max()
+    np.testing.assert_allclose(found, truth, atol=rtol * scale, rtol=rtol)
+    assert np.ptp(truth) > 1e-3, "the case would not show anything"
+    x = np.asarray(points[0], dtype=np.float32).reshape(-1)
+    assert value_program(net).at(x).solve().value == pytest.approx(net(x)[0], rel=1e-6, abs=1e-6)
+
+
+def draw(seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    return lambda *shape: rng.normal(size=shape)
+
+
+def points(n: int, count: int = 8, batch: bool = True) -> Any:
+    x = 2 * np.random.default_rng(5).normal(size=(count, n))
+    return x[:, None, :] if batch else x
+
+
+def mlp(graph: Graph, passthrough: bool = True, opset_gemm: bool = True) -> tuple[str, Any]:
+    """Two layers of widths 6 and 5; returns the last layer."""
+    r = draw()
+    first = (
+        graph("Gemm", "x", r(6, 4), r(6), transB=1) if opset_gemm else graph("Add", graph("MatMul", "x", r(4, 6)), r(6))
+    )
+    z = graph("Relu", first, name="relu1")
+    a = graph("Gemm", z, abs(r(5, 6)), r(5), transB=1, name="hidden2")
+    if passthrough:
+        a = graph("Add", a, graph("MatMul", "x", r(4, 5)))
+    return graph("Relu", a, name="relu2"), r
+
+
+@pytest.mark.parametrize("passthrough", [True, False])
+@pytest.mark.parametrize("opset_gemm", [True, False])
+def test_icnn(passthrough: bool, opset_gemm: bool, tmp_path: Path) -> None:
+    graph = Graph(("batch", 4))
+    z, r = mlp(graph, passthrough, opset_gemm)
+    out = graph("Add", graph("MatMul", z, abs(r(5, 1))), graph("Gemm", "x", r(4, 1), r(1)))
+    path = graph.save(tmp_path / "icnn.onnx", out)
+    net = FrozenNet.from_onnx(path)
+    assert net.hidden_features == (6, 5)
+    close(net, path, points(4))
+
+
+def test_weights_are_exact(tmp_path: Path) -> None:
+    """float64 graph: the arrays come through bit for bit."""
+    r = draw()
+    U, b, W, w, v = r(3, 2), r(3), abs(r(2, 3)), abs(r(2)), r(2)
+    graph = Graph(("batch", 2), kind=np.float64)
+    z = graph("Relu", graph("Gemm", "x", U, b, transB=1))
+    z = graph("Relu", graph("MatMul", z, W.T))
+    out = graph("Add", graph("MatMul", z, w), graph("MatMul", "x", v))
+    net = FrozenNet.from_onnx(graph.save(tmp_path / "f64.onnx", out))
+    np.testing.assert_array_equal(net.layers[0].U, U)
+    np.testing.assert_array_equal(net.layers[0].b, b)
+    np.testing.assert_array_equal(net.layers[1].W, W)
+    np.testing.assert_array_equal(net.output.w, w)
+    np.testing.assert_array_equal(net.output.v, v)
+    assert net.output.c == 0
+
+
+@pytest.mark.parametrize("opset", [11, 13, 18, 20])
+@pytest.mark.parametrize("form", ["pow", "mul", "square_sum"])
+def test_branches(opset: int, form: str, tmp_path: Path) -> None:
+    """beta ||A x + e||^2 + gamma ||C x + d|| + weights on single squares, in old and new opsets."""
+    graph = Graph((1, 4), opset=opset)
+    r = draw(1)
+
+    def reduce(op: str, tensor: str, keep: int = 1) -> str:
+        as_input = opset >= 18 or (op == "ReduceSum" and opset >= 13)
+        if as_input:
+            return graph(op, tensor, graph.integers(-1), keepdims=keep)
+        return graph(op, tensor, axes=[1], keepdims=keep)
+
+    p = graph("Gemm", "x", r(4, 3), r(3), name="p")
+    if form == "square_sum":
+        q = reduce("ReduceSumSquare", p)
+    else:
+        q = reduce("ReduceSum", graph("Pow", p, 2.0) if form == "pow" else graph("Mul", p, p))
+    u = graph("Add", graph("MatMul", "x", r(4, 5)), r(5))
+    weighted = graph("MatMul", graph("Mul", u, u), abs(r(5, 1)))
+    s = reduce("ReduceL2", graph("Sub", graph("MatMul", "x", r(4, 2)), r(2)))
+    out = graph("Add", graph("Add", graph("Mul", q, 0.7), graph("Div", s, 2.0)), weighted)
+    path = graph.save(tmp_path / "branches.onnx", out)
+    net = FrozenNet.from_onnx(path)
+    assert net.hidden_features == ()
+    assert sorted(float(q.beta) for q in net.quadratics)[3] == pytest.approx(0.7)
+    assert [float(s.gamma) for s in net.norms] == [0.5]
+    close(net, path, points(4))
+
+
+def test_root_of_a_sum_of_squares_is_a_norm(tmp_path: Path) -> None:
+    graph = Graph((1, 4))
+    r = draw(2)
+    u = graph("MatMul", "x", r(4, 3))
+    sums = graph("Add", graph("ReduceSum", graph("Mul", u, u), graph.integers(1)), 0.25)
+    out = graph("Add", graph("Sqrt", sums), graph("Pow", graph("ReduceSumSquare", "x", graph.integers(1)), 0.5))
+    path = graph.save(tmp_path / "sqrt.onnx", out)
+    net = FrozenNet.from_onnx(path)
+    assert sorted(norm.C.shape[0] for norm in net.norms) == [4, 4]
+    close(net, path, points(4))
+
+
+def test_read_out_of_every_layer_and_skips_between_layers(tmp_path: Path) -> None:
+    """Residual connections: units needed higher up are carried there."""
+    graph = Graph((1, 4))
+    r = draw(3)
+    z1 = graph("Relu", graph("Gemm", "x", r(4, 6), r(6)))
+    z2 = graph("Relu", graph("Gemm", z1, abs(r(6, 6)), r(6)))
+    z3 = graph("Relu", graph("Add", graph("MatMul", z2, abs(r(6, 6))), z1))
+    z4 = graph("Relu", graph("Add", graph("Gemm", z3, abs(r(6, 3)), r(3)), graph("MatMul", "x", r(4, 3))))
+    parts = [graph("MatMul", z, abs(r(size, 1))) for z, size in ((z1, 6), (z2, 6), (z4, 3))]
+    path = graph.save(tmp_path / "skips.onnx", graph("Sum", *parts))
+    net = FrozenNet.from_onnx(path)
+    assert net.hidden_features == (6, 12, 18, 15)
+    close(net, path, points(4), 5e-6)
+
+
+def test_unread_units_are_left_out(tmp_path: Path) -> None:
+    graph = Graph((1, 4))
+    _, r = mlp(graph)
+    out = graph("MatMul", graph("Relu", graph("MatMul", "x", r(4, 2))), abs(r(2, 1)))
+    assert FrozenNet.from_onnx(graph.save(tmp_path / "unread.onnx", out)).hidden_features == (2,)
+
+
+def test_many_different_weights_become_one_branch(tmp_path: Path) -> None:
+    graph = Graph((1, 100))
+    r = draw(10)
+    squares = graph("MatMul", graph("Mul", "x", "x"), abs(r(100, 1)))
+    pairs = graph("Reshape", graph("Add", "x", r(100)), graph.integers(1, 50, 2))
+    lengths = graph("MatMul", graph("ReduceL2", pairs, graph.integers(2), keepdims=0), abs(r(50, 1)))
+    triples = graph("Reshape", graph("Pad", "x", graph.integers(0, 0, 0, 110)), graph.integers(1, 70, 3))
+    many = graph("MatMul", graph("ReduceL2", triples, graph.integers(2), keepdims=0), abs(r(70, 1)))
+    path = graph.save(tmp_path / "many.onnx", graph("Sum", squares, lengths, many))
+    net = FrozenNet.from_onnx(path)
+    assert len(net.quadratics) == 1
+    assert [len(net.norms), net.norms[-1].group] == [51, 3]
+    close(net, path, points(100), 5e-6)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"strides": [2, 1], "pads": [1, 0, 2, 1]},
+        {"dilations": [2, 2], "pads": [1, 1, 1, 1]},
+        {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
+        {"auto_pad": "SAME_LOWER"},
+        {"auto_pad": "VALID"},
+    ],
+)
+@pytest.mark.parametrize("group", [1, 2])
+def test_convolutions(settings: dict[str, Any], group: int, tmp_path: Path) -> None:
+    if group == 2 and settings:
+        settings = {**settings, "strides": [1, 2]}
+    graph = Graph(("batch", 2, 6, 5))
+    r = draw(4)
+    a = graph("Conv", "x", r(4, 2 // group, 3, 2), r(4), group=group, **settings)
+    z = graph("Relu", a)
+    z = graph("Relu", graph("Conv", z, abs(r(3, 4, 2, 1)), r(3)))
+    pooled = graph("ReduceMean", z, graph.integers(2, 3), keepdims=0)
+    flat = graph("Flatten", "x", axis=1)
+    out = graph("Add", graph("MatMul", pooled, abs(r(3, 1))), graph("ReduceSumSquare", flat, graph.integers(1)))
+    path = graph.save(tmp_path / "conv.onnx", out)
+    net = FrozenNet.from_onnx(path)
+    assert net.input_shape == (2, 6, 5)
+    close(net, path, np.random.default_rng(0).normal(size=(5, 1, 2, 6, 5)), 5e-6)
+
+
+def test_convolution_over_time(tmp_path: Path) -> None:
+    graph = Graph((1, 3, 9))
+    r = draw(4)
+    z = graph("Relu", graph("Conv", "x", r(2, 3, 3), r(2), strides=[2], pads=[1, 1]))
+    norm = graph("ReduceL2", "x", graph.integers(1), keepdims=0)  # one norm a step
+    out = graph("Add", graph("ReduceSum", z, keepdims=0), graph("ReduceSum", norm, keepdims=0))
+    path = graph.save(tmp_path / "conv1.onnx", out)
+    net = FrozenNet.from_onnx(path)
+    assert net.norms[0].group == 3
+    assert net.norms[0].C.shape == (27, 27)
+    close(net, path, np.random.default_rng(0).normal(size=(5, 1, 3, 9)), 5e-6)
+
+
+def test_what_moves_entries_about(tmp_path: Path) -> None:
+    graph = Graph((1, 2, 3, 4))
+    r = draw(6)
+    t = graph("Transpose", "x", perm=[0, 3, 1, 2])  # 1 4 2 3
+    t = graph("Reshape", t, graph.integers(0, 2, -1))  # 1 2 12
+    first, second = graph("Split", t, graph.integers(5, 7), axis=2, outputs=2)
+    padded = graph("Pad", first, graph.integers(0, 0, 1, 0, 0, 1))  # 1 2 7
+    both = graph("Concat", padded, second, graph("Identity", graph.weight(r(1, 1, 7))), axis=1)  # 1 5 7
+    cut = graph("Slice", both, graph.integers(1), graph.integers(6), graph.integers(2), graph.integers(2))  # 1 5 3
+    one = graph("Gather", cut, graph.weight(3, np.int64), axis=1)  # 1 3
+    wide = graph("Unsqueeze", graph("Squeeze", one, graph.integers(0)), graph.integers(0))
+    spread = graph("Expand", graph("Neg", wide), graph.integers(3, 3))
+    shape = graph("Shape", spread)
+    spread = graph("Reshape", graph("Add", spread, graph("Gather", cut, graph.weight(0, np.int64), axis=1)), shape)
+    z = graph("Relu", graph("MatMul", spread, r(3, 2)))
+    z = graph("Cast", graph("Dropout", graph("Tile", z, graph.integers(1, 2))), to=1)
+    out = graph("ReduceSum", graph("Relu", graph("Concat", graph("MatMul", abs(r(2, 3)), z), z, axis=0)), keepdims=0)
+    path = graph.save(tmp_path / "moves.onnx", out)
+    close(FrozenNet.from_onnx(path), path, np.random.default_rng(0).normal(size=(5, 1, 2, 3, 4)), 5e-6)
+
+
+def test_constants_are_computed_in_their_own_type(tmp_path: Path) -> None:
+    """Weights behind a softplus: the network really uses the float32 result."""
+    graph = Graph(("n", 4))
+    r = draw(7)
+    theta = r(4, 3)
+    weight = graph("Transpose", graph("Softplus", graph.weight(theta.T)), perm=[1, 0])
+    z = graph("Relu", graph("MatMul", "x", r(4, 4)))
+    path = graph.save(tmp_path / "soft.onnx", graph("ReduceSum", graph("Relu", graph("MatMul", z, weight)), keepdims=0))
+    net = FrozenNet.from_onnx(path)
+    W = net.layers[1].W
+    np.testing.assert_array_equal(W, np.asarray(W, dtype=np.float32))
+    np.testing.assert_allclose(W, np.log1p(np.exp(theta.T)), rtol=1e-6)
+    close(net, path, points(4))
+
+
+def test_input_without_a_batch(tmp_path: Path) -> None:
+    graph = Graph((4,))
+    r = draw(8)
+    z = graph("Relu", graph("Add", graph("MatMul", r(6, 4), "x"), r(6)))
+    out = graph("Sub", graph("MatMul", abs(r(6)), z), graph("MatMul", "x", r(4)))
+    path = graph.save(tmp_path / "vector.onnx", out)
+    close(FrozenNet.from_onnx(path), path, points(4, batch=False))
+
+
+def test_a_fixed_second_input(tmp_path: Path) -> None:
+    from tests.support.graphs import onnx
+
+    graph = Graph(("n", 4))
+    graph.inputs.append(onnx.helper.make_tensor_value_info("context", 1, ["n", 3]))
+    r = draw(9)
+    shift = graph("Tanh", graph("MatMul", "context", r(3, 6)))
+    z = graph("Relu", graph("Add", graph("MatMul", "x", r(4, 6)), shift))
+    w = graph("Exp", graph("MatMul", "context", r(3, 6)))
+    out = graph("ReduceSum", graph("Mul", z, w), graph.integers(1), keepdims=0)
+    path = graph.save(tmp_path / "context.onnx", out)
+    for theta in (np.zeros(3), r(3)):
+        net = FrozenNet.from_onnx(path, fixed={"context": theta})
+        found = values(path, points(4), context=theta[None])
+        np.testing.assert_allclose(net(points(4)[:, 0]), found, rtol=2e-5, atol=1e-5)
+    with pytest.raises(ModelError, match="inputs left are x, context: give the others a number"):
+        FrozenNet.from_onnx(path)
+    with pytest.raises(ModelError, match="no input 'theta' to fix; its inputs are x, context"):
+        FrozenNet.from_onnx(path, fixed={"theta": r(3)})
+    with pytest.raises(ModelError, match=r"the number for input 'context' must have shape \(1, 3\)"):
+        FrozenNet.from_onnx(path, fixed={"context": r(2)})
+    with pytest.raises(ModelError, match="inputs left are none"):
+        FrozenNet.from_onnx(path, fixed={"context": r(3), "x": r(4)})
+    with pytest.raises(ModelError, match="Tanh"):
+        FrozenNet.from_onnx(path, fixed={"x": r(4)})
+
+
+def read(graph: Graph, tmp_path: Path, *outputs: str) -> FrozenNet:
+    return FrozenNet.from_onnx(graph.save(tmp_path / "g.onnx", *outputs))
+
+
+def test_a_negative_hidden_weight_is_named(tmp_path: Path) -> None:
+    graph = Graph(("batch", 4))
+    z, r = mlp(graph)
+    W = abs(r(5, 3))
+    W[2, 1], W[0, 0] = -0.5, -0.25
+    a = graph("MatMul", z, W, name="fc3")
+    out = graph("ReduceSum", graph("Relu", a, name="act3"), keepdims=0)
+    with pytest.raises(
+        ModelError, match=r"Relu 'act3' \(layer 3\) takes MatMul 'fc3' with 2 negative .* \(least -5.0e-01\)"
+    ):
+        read(graph, tmp_path, out)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("read_out", r"output '.*' reads Relu 'relu2' with 5 negative hidden weights"),
+        ("square", r"output '.*' reads Mul 'sq' with 4 negative quadratic weights \(least -1.0e\+00\)"),
+        ("norm", r"output '.*' reads ReduceL2 'len' with 1 negative norm weights"),
+        ("subtracted", r"reads Relu 'relu2' with 5 negative"),
+        ("tanh", r"Tanh 'squash' is of a kind that has no second-order cone form"),
+        ("softplus", r"Softplus 'soft' is of a kind"),
+        ("product", r"Mul 'times' multiplies two different expressions of x"),
+        ("matrix_product", r"MatMul 'quad' multiplies two expressions of x"),
+        ("cube", r"Pow 'cube' has exponent \[3.*\]"),
+        ("power", r"Pow 'power' has an exponent that depends on x"),
+        ("quotient", r"Div 'ratio' has a divisor that depends on x"),
+        ("square_of_relu", r"Mul 'sq' squares what is not affine in x \(it depends on Relu 'relu2'\)"),
+        ("norm_of_relu", r"ReduceL2 'len' takes the norm of what is not affine in x"),
+        ("root", r"Sqrt 'root' takes the root of what is not a sum of squares"),
+        ("root_of_negative", r"Sqrt 'root' takes the root of what is not a sum of squares"),
+        ("inside", r"Relu 'outer' has Mul 'sq' inside"),
+        ("many", r"output '.*' has shape \(1, 5\); a convex function has one value a point"),
+        ("integers", r"Cast 'cast' turns a function of x into something else than floats"),
+        ("shapes", r"MatMul 'wrong' does not fit its inputs"),
+        ("number", r"output '.*' does not depend on x"),
+    ],
+)
+def test_what_is_not_convex_is_refused_by_name(kind: str, said: str, tmp_path: Path) -> None:
+    graph = Graph(("batch", 4))
+    z, r = mlp(graph)
+    total = lambda t: graph("ReduceSum", t, keepdims=0)  # noqa: E731 (shorthand)
+    cases = {
+        "read_out": lambda: graph("MatMul", z, -abs(r(5, 1))),
+        "square": lambda: graph("Neg", total(graph("Mul", "x", "x", name="sq"))),
+        "norm": lambda: graph("Mul", graph("ReduceL2", "x", keepdims=0, name="len"), -2.0),
+        "subtracted": lambda: graph("Sub", total("x"), total(z)),
+        "tanh": lambda: total(graph("Tanh", z, name="squash")),
+        "softplus": lambda: total(graph("Softplus", "x", name="soft")),
+        "product": lambda: total(graph("Mul", "x", graph("Add", "x", 1.0), name="times")),
+        "matrix_product": lambda: graph("MatMul", "x", graph("Transpose", "x", perm=[1, 0]), name="quad"),
+        "cube": lambda: total(graph("Pow", "x", 3.0, name="cube")),
+        "power": lambda: total(graph("Pow", 2.0, "x", name="power")),
+        "quotient": lambda: total(graph("Div", 1.0, "x", name="ratio")),
+        "square_of_relu": lambda: total(graph("Mul", z, z, name="sq")),
+        "norm_of_relu": lambda: graph("ReduceL2", z, keepdims=0, name="len"),
+        "root": lambda: total(graph("Sqrt", graph("Relu", "x"), name="root")),
+        "root_of_negative": lambda: graph("Sqrt", graph("Sub", total(graph("Mul", "x", "x")), 1.0), name="root"),
+        "inside": lambda: total(graph("Relu", graph("Mul", "x", "x", name="sq"), name="outer")),
+        "many": lambda: z,
+        "integers": lambda: graph("Cast", graph("Cast", total(z), to=7, name="cast"), to=1),
+        "shapes": lambda: total(graph("MatMul", z, r(4, 2), name="wrong")),
+        "number": lambda: graph("ReduceSum", graph.weight(r(3)), keepdims=0),
+    }
+    with pytest.raises(ModelError, match=said):
+        read(graph, tmp_path, cases[kind]())
+
+
+def test_inputs_and_outputs_that_cannot_be(tmp_path: Path) -> None:
+    graph = Graph((8, 4))
+    with pytest.raises(ModelError, match="input 'x' has a fixed batch of 8"):
+        read(graph, tmp_path, graph("ReduceSum", "x", keepdims=0))
+    graph = Graph(("batch", "features"))
+    with pytest.raises(ModelError, match="all its sizes but the batch must be fixed"):
+        read(graph, tmp_path, graph("ReduceSum", "x", keepdims=0))
+    graph = Graph((1, 4))
+    with pytest.raises(ModelError, match="one output; it has 2"):
+        read(graph, tmp_path, graph("ReduceSum", "x", keepdims=0), graph("Relu", "x"))
+
+
+def test_broken_and_missing_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FileError, match="does not exist"):
+        FrozenNet.from_onnx(tmp_path / "nowhere.onnx")
+    for name, content in {"text": b"hello world", "bytes": bytes(range(256)), "empty": b""}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(FileError, match="is not a whole ONNX file"):
+            FrozenNet.from_onnx(tmp_path / name)
+    graph = Graph((1, 4))
+    path = graph.save(tmp_path / "whole.onnx", graph("ReduceSum", graph("Relu", "x"), keepdims=0))
+    half = tmp_path / "half.onnx"
+    half.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(FileError, match="is not a whole ONNX file"):
+        FrozenNet.from_onnx(half)
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    with pytest.raises(MissingExtra, match=r'pip install "socicnn\[onnx\]"'):
+        FrozenNet.from_onnx(path)

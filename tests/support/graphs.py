@@ -1,0 +1,53 @@
+"""ONNX graphs written node by node, and their values by onnxruntime."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'socicnn[onnx]'")
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
+
+class Graph:
+    """A graph that grows: `graph("Relu", "a")` adds a node and returns the name of its output."""
+
+    def __init__(self, shape: tuple[Any, ...], opset: int = 18, kind: type = np.float32) -> None:
+        self.kind, self.opset = kind, opset
+        self.element = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+        self.inputs = [onnx.helper.make_tensor_value_info("x", self.element, list(shape))]
+
+    def weight(self, values: Any, kind: Any = None) -> str:
+        name = f"w{len(self.weights)}"
+        self.weights.append(onnx.numpy_helper.from_array(np.asarray(values, dtype=kind or self.kind), name))
+        return name
+
+    def integers(self, *values: int) -> str:
+        return self.weight(values, np.int64)
+
+    def __call__(self, op: str, *inputs: Any, name: str = "", outputs: int = 1, **settings: Any) -> Any:
+        named = [self.weight(item) if isinstance(item, np.ndarray | float) else item for item in inputs]
+        made = [f"t{len(self.nodes)}_{i}" for i in range(outputs)]
+        self.nodes.append(onnx.helper.make_node(op, named, made, name=name, **settings))
+        return made[0] if outputs == 1 else made
+
+    def save(self, path: Path, *outputs: str) -> Path:
+        results = [onnx.helper.make_tensor_value_info(name, self.element, None) for name in outputs]
+        graph = onnx.helper.make_graph(self.nodes, "graph", self.inputs, results, self.weights)
+        opsets = [onnx.helper.make_opsetid("", self.opset)]
+        onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), str(path))
+        return path
+
+
+def values(path: Path, x: Any, **others: Any) -> Any:
+    """Return the first output at each point of x, one run a point."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    kind = np.float64 if session.get_inputs()[0].type == "tensor(double)" else np.float32
+    feeds = {name: np.asarray(value, dtype=kind) for name, value in others.items()}
+    return np.array([session.run(None, {"x": point.astype(kind), **feeds})[0].reshape(()) for point in x])
