@@ -202,6 +202,10 @@ class Network(nn.Module, ABC):
                 f"the weights of the '{self.positivity.name}' recipe depend on data, so that the network is not convex "
                 "in x yet; call `model.finalise(train_data)` and freeze what it returns"
             )
+        for name, tensor in self.state_dict().items():
+            bad = int((~torch.isfinite(tensor)).sum())
+            if bad:
+                raise ModelError(f"{name} has {bad} non-finite entries; train again from the last finite weights")
         theta = self._single_or_stack(context)
         with torch.no_grad():
             return self.standardisation.fold(self.assemble(self.vectors.frozen(theta)))

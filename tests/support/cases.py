@@ -11,7 +11,7 @@ from torch import Tensor
 
 from socicnn.compile import Compiled
 from socicnn.conic.program import ValueProgram
-from socicnn.nn import ICNN, SOCICNN, Network
+from socicnn.nn import ICNN, SOCICNN, AveragePool, Conv, ConvSOCICNN, Network
 
 
 def generator(seed: int) -> torch.Generator:
@@ -32,7 +32,7 @@ class Case:
         model = self.make(generator=draw, dtype=dtype, **settings)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                if name.split(".")[-1][0] in "bed" and name.startswith("vectors.free"):
+                if name.split(".")[-1][0] in "bed" and ".free." in name:
                     parameter.add_(0.3 * torch.randn(parameter.shape, generator=draw, dtype=torch.float64).to(dtype))
         return model
 
@@ -79,7 +79,55 @@ DENSE = [
     _case("last-layer-softplus", ICNN, 3, (6, 5), context_features=2, activation=("relu", "softplus"), exports=False),
 ]
 
-CASES = {case.name: case for case in DENSE}
+PAIRS = Conv(4, 3, group=2)
+
+CONVOLUTIONAL = [
+    _case("conv-2d", ConvSOCICNN, (2, 5, 4), (3, 2), (Conv(3, 3),), (PAIRS,)),
+    _case("conv-1d", ConvSOCICNN, (2, 7), (3, Conv(2, 5)), (Conv(3, 3), 2), (PAIRS, Conv(3, 5))),
+    _case("conv-one-pixel", ConvSOCICNN, (1, 1), (1,), (1,), (Conv(1, 1, group=1),)),
+    _case("conv-no-hidden-layer", ConvSOCICNN, (1, 4, 4), (), (2,), (PAIRS,), quadratic_offset=False),
+    _case(
+        "conv-strides-and-pools",
+        ConvSOCICNN,
+        (1, 8, 6),
+        (AveragePool(2, 1), Conv(3, 3, stride=2), Conv(2, 2, padding=0), AveragePool(2, 1, 1)),
+        (Conv(2, 3, stride=2),),
+        (Conv(2, 3, dilation=2, group=1),),
+    ),
+    _case(
+        "conv-transposed",
+        ConvSOCICNN,
+        (1, 4, 3),
+        (Conv(2, 3, stride=2), Conv(2, 4, stride=2, transposed=True), AveragePool(3, 2, 1)),
+        (Conv(1, 3, stride=2, transposed=True),),
+        (),
+    ),
+    _case("conv-no-passthrough", ConvSOCICNN, (2, 5), (4, 3), (), (PAIRS,), passthrough=False, initialiser="folded"),
+    _case("conv-joint-vector", ConvSOCICNN, (1, 4, 4), (3, 2), (2,), (PAIRS,), context_features=3, context="joint"),
+    _case("conv-partial-vector", ConvSOCICNN, (1, 4, 4), (3, 2), (2,), (PAIRS,), context_features=3),
+    _case(
+        "conv-joint-image",
+        ConvSOCICNN,
+        (1, 6, 4),
+        (3, AveragePool(2), Conv(2, 3)),
+        (Conv(2, 3, stride=2),),
+        (PAIRS,),
+        context_channels=2,
+        context="joint",
+    ),
+    _case(
+        "conv-partial-image",
+        ConvSOCICNN,
+        (1, 6, 4),
+        (3, AveragePool(2), Conv(2, 3)),
+        (Conv(2, 3, stride=2),),
+        (PAIRS,),
+        context_channels=2,
+    ),
+    _case("conv-softplus-units", ConvSOCICNN, (1, 4), (3, 2), activation="softplus", exports=False),
+]
+
+CASES = {case.name: case for case in [*DENSE, *CONVOLUTIONAL]}
 
 
 def witness_errors(compiled: Compiled, x: np.ndarray, forward: np.ndarray) -> dict[str, float]:

@@ -1,0 +1,79 @@
+"""Networks as ONNX graphs: the same values in onnxruntime, and the same frozen network when read back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from socicnn import ICNN, SOCICNN
+from socicnn.errors import MissingExtra, ModelError
+from socicnn.files import FileError
+from socicnn.frozen import FrozenNet
+from socicnn.nn.onnx_export import to_onnx
+
+pytestmark = pytest.mark.extra
+
+
+def session(path: Path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def draw(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(3))
+
+
+def networks() -> dict[str, torch.nn.Module]:
+    make = torch.Generator().manual_seed(1)
+    plain = SOCICNN(4, (6, 5), (3, "diagonal"), (2,), generator=make, positivity="softplus")
+    plain.standardise(x_mean=[1.0, 2, 3, 4], x_scale=[1.0, 2, 1, 2], y_mean=5.0, y_scale=3.0)
+    return {
+        "plain": plain,
+        "partial": SOCICNN(4, (6, 5), (3,), (2, 4), context_features=3, generator=make),
+        "smooth": ICNN(4, (6, 5), activation="softplus", context_features=2, context="joint", generator=make),
+    }
+
+
+@pytest.mark.parametrize("name", ["plain", "partial", "smooth"])
+def test_values_agree_and_the_graph_is_read_back(name: str, tmp_path: Path) -> None:
+    model = networks()[name].train()
+    path = tmp_path / "model.onnx"
+    to_onnx(model, path)
+    assert model.training
+    run = session(path)
+    for count in (1, 2, 7):  # any batch
+        inputs = {"x": 3 * draw(count, 4)}
+        if model.context_shape:
+            inputs["context"] = draw(count, *model.context_shape)
+        with torch.no_grad():
+            truth = model(*inputs.values()).numpy()
+        (found,) = run.run(["value"], {key: value.numpy() for key, value in inputs.items()})
+        assert found.shape == (count,)
+        np.testing.assert_allclose(found, truth, rtol=5e-6, atol=5e-6 * (1 + np.abs(truth).max()))
+    x = 3 * draw(20, 4).double().numpy()
+    if name == "smooth":
+        with pytest.raises(ModelError, match="Softplus '.*' is of a kind that has no second-order cone form"):
+            FrozenNet.from_onnx(path, fixed={"context": np.zeros(2)})
+        return
+    theta = None if name == "plain" else draw(3).double().numpy()
+    back = FrozenNet.from_onnx(path, fixed=None if theta is None else {"context": theta})
+    frozen = model.freeze() if theta is None else model.freeze(theta)
+    assert back.hidden_features == frozen.hidden_features
+    assert len(back.norms) == len(frozen.norms)
+    np.testing.assert_allclose(back(x), frozen(x), rtol=1e-5, atol=1e-5)
+
+
+def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = networks()["plain"]
+    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    with pytest.raises(MissingExtra, match=r'onnxscript; run: pip install "socicnn\[onnx\]"'):
+        to_onnx(model, tmp_path / "model.onnx")
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.onnx, "export", lambda *args, **settings: None)
+    with pytest.raises(FileError, match="gave no graph"):
+        to_onnx(model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
