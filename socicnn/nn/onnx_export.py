@@ -37,8 +37,8 @@ def to_onnx(model: Network, path: str | os.PathLike[str]) -> None:
             raise MissingExtra(f'writing ONNX needs the package {package}; run: pip install "socicnn[onnx]"') from error
     if model.positivity.needs_data:
         raise ModelError(
-            f"the weights of the '{model.positivity.name}' recipe depend on data; call `model.finalise(train_data)` and "
-            "export what it returns"
+            f"the weights of the '{model.positivity.name}' recipe depend on data; call `model.finalise(train_data)` "
+            "and export what it returns"
         )
     shapes = {"x": model.input_shape}
     if model.context_shape is not None:
@@ -60,7 +60,7 @@ def to_onnx(model: Network, path: str | os.PathLike[str]) -> None:
                 verbose=False,
                 input_names=list(shapes),
                 output_names=["value"],
-                dynamic_shapes=dict.fromkeys(shapes, {0: batch}),
+                dynamic_shapes={name: {0: batch} for name in shapes},
             )
     except torch.onnx.OnnxExporterError as error:
         raise ModelError(f"torch could not write the network as an ONNX graph: {error}") from error

@@ -15,8 +15,13 @@ from socicnn.nn.onnx_export import to_onnx
 pytestmark = pytest.mark.extra
 
 
+for package in ("onnx", "onnxscript", "onnxruntime"):
+    pytest.importorskip(package, reason=f"{package} is not installed")
+
+
 def session(path: Path):
-    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -56,7 +61,7 @@ def test_values_agree_and_the_graph_is_read_back(name: str, tmp_path: Path) -> N
         np.testing.assert_allclose(found, truth, rtol=5e-6, atol=5e-6 * (1 + np.abs(truth).max()))
     x = 3 * draw(20, 4).double().numpy()
     if name == "smooth":
-        with pytest.raises(ModelError, match="Softplus '.*' is of a kind that has no second-order cone form"):
+        with pytest.raises(ModelError, match=r"Softplus '.*' is of a kind that has no second-order cone form"):
             FrozenNet.from_onnx(path, fixed={"context": np.zeros(2)})
         return
     theta = None if name == "plain" else draw(3).double().numpy()
@@ -75,5 +80,8 @@ def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.undo()
     monkeypatch.setattr(torch.onnx, "export", lambda *args, **settings: None)
     with pytest.raises(FileError, match="gave no graph"):
+        to_onnx(model, tmp_path / "model.onnx")
+    monkeypatch.setattr(type(model.positivity), "needs_data", property(lambda recipe: True))
+    with pytest.raises(ModelError, match=r"depend on data; call `model.finalise\(train_data\)`"):
         to_onnx(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
