@@ -82,6 +82,7 @@ TORCH_FREE = [
     "verify.certificate",
     "verify.check",
     "decision",
+    "socicnn.cli",  # so that --help and --version answer at once
 ]
 
 

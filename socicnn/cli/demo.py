@@ -5,13 +5,15 @@ from __future__ import annotations
 import json as jsonlib
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import torch
 import typer
 
 from socicnn.files import FileError, replacing
+
+if TYPE_CHECKING:
+    import torch
 
 TASK, FEATURES, TASK_SEED = "simplex_socp", 10, 2026
 TRAIN_CONTEXTS, CANDIDATES, TEST_CONTEXTS, VERIFIED_POINTS = 1000, 64, 200, 100
@@ -23,6 +25,8 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of initialisation and batches.")] = 0,
 ) -> None:
     """Train two surrogates on a parametric task, prove them equal to their programs, and decide with a certificate."""
+    import torch
+
     import decision
     from decision import metrics, tasks
     from socicnn.cli.demo_plot import plot
@@ -84,6 +88,8 @@ def demo(
 
 def _surrogates(context_features: int, seed: int) -> dict[str, tuple[Any, str]]:
     """Return the two surrogates, each with the loss it is trained by."""
+    import torch
+
     from socicnn.nn import ICNN, SOCICNN
 
     def generator() -> torch.Generator:
@@ -106,6 +112,8 @@ def _surrogates(context_features: int, seed: int) -> dict[str, tuple[Any, str]]:
 
 def _verify(model: Any, task: Any, contexts: torch.Tensor) -> Any:
     """Prove network = program at points of the feasible set, one context each, with Clarabel beside the proof."""
+    import torch
+
     from verify import equivalence
 
     x = task.feasible_set.sample(VERIFIED_POINTS, generator=torch.Generator().manual_seed(4))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 
 from socicnn.cli.tables import read_samples
@@ -32,6 +31,8 @@ def fit(
     checkpoint: Annotated[Path | None, typer.Option(help="Save progress here, and resume from it.")] = None,
 ) -> None:
     """Learn a convex function of x (for every theta) from a table and write it to one file."""
+    import torch
+
     from socicnn.cli.decide import feasible_set
     from socicnn.nn import SOCICNN, save
     from socicnn.training import fit as train
