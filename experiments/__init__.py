@@ -1,0 +1,1 @@
+"""The experiments: one module each, run as `python -m experiments.NAME --preset tiny|paper`."""
