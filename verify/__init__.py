@@ -9,6 +9,16 @@ from verify.certificate import Checker
 from verify.certified import Certificate
 from verify.certify import certify
 from verify.equivalence import equivalence
+from verify.falsify import Falsification, falsify
 from verify.report import Report
 
-__all__ = ["Certificate", "Checker", "Report", "VerificationError", "certify", "equivalence"]
+__all__ = [
+    "Certificate",
+    "Checker",
+    "Falsification",
+    "Report",
+    "VerificationError",
+    "certify",
+    "equivalence",
+    "falsify",
+]

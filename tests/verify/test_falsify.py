@@ -1,0 +1,142 @@
+"""The search for counterexamples: it finds planted ones, and none where there is none."""
+
+import numpy as np
+import pytest
+import torch
+
+import verify
+from decision.sets import Simplex
+from socicnn.errors import ModelError
+from socicnn.nn import SOCICNN
+from tests.support.frozen_nets import NETS, random_net
+
+
+def planted(seed: int, size: float, n: int = 6) -> SOCICNN:
+    """Return a 32 x 3 network with one hidden weight turned so far that midpoints are violated by `size` (1 + |f|).
+
+    Where the unit below switches on and those above are active, f bends down by delta along the unit's normal and up
+    by the curvature of the quadratics: the midpoint violation of half length h is delta h / 2 - c h^2.
+    """
+    model = SOCICNN(n, (32, 32, 32), (n,), (n,), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    rng = np.random.default_rng(seed)
+    net = model.freeze()
+    holder = next(
+        weight for name, weight in model.named_parameters() if name.startswith("W.") and name.endswith("theta")
+    )
+    start = holder.detach().clone()
+    for _ in range(1000):  # a point of the box on the hyperplane of some unit of the first layer
+        unit = int(rng.integers(32))
+        U, b = net.layers[0].U[unit], net.layers[0].b[unit]
+        x = rng.uniform(-2, 2, size=n)
+        x -= (U @ x + b) * U / (U @ U)
+        if np.abs(x).max() < 1.8:
+            break
+    d = torch.tensor(U / np.linalg.norm(U))
+    h = torch.logspace(-6, 0, 400, dtype=torch.float64)[:, None]
+    point = torch.tensor(x)
+
+    def violation(amount: float) -> float:
+        with torch.no_grad():
+            holder.copy_(start)
+            holder[:, unit] -= amount
+            f = model(point)
+            chords = (model(point + h * d) + model(point - h * d)) / 2
+            return float(((f - chords) / (1 + f.abs())).max())
+
+    low, high = 0.0, 1e3
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if violation(middle) < size else (low, middle)
+    assert size * 0.5 < violation(high) < size * 2
+    return model
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_planted_violation_is_found(seed: int) -> None:
+    model = planted(seed, 1e-6)
+    found = verify.falsify(model, (-2.0, 2.0), evaluations=500_000)
+    assert found.found
+    assert found.kind == "midpoint"
+    assert found.violation >= 1e-6 / 2
+    assert found.evaluations <= 500_000
+    first, last = torch.tensor(found.points)
+    f = lambda point: model(point).detach()  # noqa: E731 (local shorthand)
+    gap = f((first + last) / 2) - (f(first) + f(last)) / 2
+    assert float(gap) / (1 + abs(float(f(first)))) == pytest.approx(found.violation, rel=0.2)
+    assert "violation found" in str(found)
+    assert "negative" in found.detail
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_honest_networks_yield_none(seed: int) -> None:
+    model = SOCICNN(6, (32, 32, 32), (6,), (6,), generator=torch.Generator().manual_seed(seed))
+    found = verify.falsify(model, (-2.0, 2.0), evaluations=100_000)
+    assert not found.found, str(found)
+    assert found.violation < 1e-12
+
+
+@pytest.mark.parametrize("name", ["soc", "relu", "one_input", "affine"])
+def test_frozen_networks_yield_none(name: str) -> None:
+    net = random_net(2, **NETS[name])
+    found = verify.falsify(net, (-3.0, 3.0), evaluations=30_000)
+    assert not found.found, str(found)
+
+
+def test_a_concave_function_is_found_everywhere() -> None:
+    found = verify.falsify(lambda x: -(x**2).sum(axis=1), (np.zeros(3), np.ones(3)), evaluations=10_000)
+    assert found.found
+    assert found.violation > 0.1
+
+
+def test_a_wrong_slope_is_found() -> None:
+    """Convex values with a gradient that is not theirs: the cut is violated and nothing else."""
+
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return (x**2).sum(-1)
+
+        @staticmethod
+        def backward(ctx, upstream):
+            (x,) = ctx.saved_tensors
+            return 4 * x * upstream[..., None]
+
+    class Wrong(torch.nn.Module):
+        def forward(self, x):
+            return Doubled.apply(x)
+
+    found = verify.falsify(Wrong(), (-np.ones(2), np.ones(2)), evaluations=20_000)
+    assert found.found
+    assert found.kind == "cut"
+
+
+def test_a_program_of_another_network_is_found() -> None:
+    class Wrong(SOCICNN):
+        def freeze(self, context=None):
+            net = super().freeze(context)
+            net.layers[0].b[0] += 0.01
+            return net
+
+    found = verify.falsify(Wrong(3, (8, 8)), (-1.0, 1.0), evaluations=10_000)
+    assert found.found
+    assert found.kind == "value"
+    assert found.points.shape == (1, 3)
+
+
+def test_contexts_and_feasible_sets() -> None:
+    model = SOCICNN(4, (8,), (4,), (4,), context_features=2)
+    found = verify.falsify(model, Simplex(4), torch.randn(2), evaluations=20_000)
+    assert not found.found
+    assert found.points.sum(axis=1) == pytest.approx(1.0)
+
+
+def test_bounds_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ModelError, match="bounds"):
+        verify.falsify(random_net(1), (1.0, -1.0))
+    with pytest.raises(ModelError, match="bounds"):
+        verify.falsify(lambda x: x.sum(axis=1), (0.0, 1.0))
+    with pytest.raises(ModelError, match="one value a point"):
+        verify.falsify(lambda x: x, (np.zeros(2), np.ones(2)))
+    with pytest.raises(ModelError, match="evaluations"):
+        verify.falsify(random_net(1), (-1.0, 1.0), evaluations=10)
