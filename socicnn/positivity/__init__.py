@@ -12,20 +12,35 @@ from typing import TYPE_CHECKING, Any
 from socicnn.errors import ModelError
 
 if TYPE_CHECKING:
+    from socicnn.positivity.admm import ADMM as ADMM
     from socicnn.positivity.base import Recipe as Recipe
     from socicnn.positivity.base import Shared as Shared
     from socicnn.positivity.base import Weight as Weight
+    from socicnn.positivity.controls import Biased as Biased
+    from socicnn.positivity.controls import Noisy as Noisy
+    from socicnn.positivity.hypernetwork import HyperNetwork as HyperNetwork
     from socicnn.positivity.initial import Folded as Folded
     from socicnn.positivity.initial import Initialiser as Initialiser
     from socicnn.positivity.initial import Principled as Principled
     from socicnn.positivity.initial import ZeroMeanClipped as ZeroMeanClipped
+    from socicnn.positivity.lift import Lift as Lift
     from socicnn.positivity.projected import Projected as Projected
+    from socicnn.positivity.readouts import Exp as Exp
+    from socicnn.positivity.readouts import ReLUReadout as ReLUReadout
+    from socicnn.positivity.readouts import Square as Square
     from socicnn.positivity.softplus import Softplus as Softplus
 
 # short name -> (class, module); one line a recipe
 RECIPES: dict[str, tuple[str, str]] = {
+    "admm": ("ADMM", "socicnn.positivity.admm"),
+    "biased": ("Biased", "socicnn.positivity.controls"),
+    "exp": ("Exp", "socicnn.positivity.readouts"),
+    "lift": ("Lift", "socicnn.positivity.lift"),
+    "noisy": ("Noisy", "socicnn.positivity.controls"),
     "projected": ("Projected", "socicnn.positivity.projected"),
+    "relu": ("ReLUReadout", "socicnn.positivity.readouts"),
     "softplus": ("Softplus", "socicnn.positivity.softplus"),
+    "square": ("Square", "socicnn.positivity.readouts"),
 }
 
 INITIALISERS: dict[str, tuple[str, str]] = {
@@ -36,6 +51,7 @@ INITIALISERS: dict[str, tuple[str, str]] = {
 
 # further public names of this package and their modules
 _OTHERS = {
+    "HyperNetwork": "socicnn.positivity.hypernetwork",
     "Recipe": "socicnn.positivity.base",
     "Shared": "socicnn.positivity.base",
     "Weight": "socicnn.positivity.base",

@@ -39,10 +39,6 @@ class Shared(nn.Module, ABC):
             whole: whether these are the whole training set, all of which then counts, whatever part of a batch does.
         """
 
-    @abstractmethod
-    def release(self) -> None:
-        """Forget the batch: no weight can be read until the next `condition`."""
-
 
 class Recipe(ABC):
     """A way to keep weights non-negative. A recipe is a value: it holds settings, never a network's state."""
