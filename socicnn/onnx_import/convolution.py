@@ -1,4 +1,4 @@
-"""A convolution node as one sparse matrix."""
+"""Convolutions, their transposes and average pooling as one sparse matrix each."""
 
 from __future__ import annotations
 
@@ -54,6 +54,50 @@ def convolution(
         coordinates = (values[kept], (rows[kept], columns[kept]))
         parts.append(sparse.csr_array(coordinates, shape=(len(kernels) * positions, index.size)))
     return sparse.csr_array(sparse.vstack(parts, format="csr")), (1, weight.shape[0], *space)
+
+
+def transposed(
+    shape: tuple[int, ...], weight: Array, settings: dict[str, Any], refused: Callable[[str], ModelError]
+) -> tuple[sparse.csr_array, tuple[int, ...]]:
+    """Return the same for a transposed convolution: the transpose of the convolution back from its output.
+
+    Args:
+        shape: input shape `(1, channels, *space)`.
+        weight: kernels, shape `(channels, out_channels / group, *kernel)`.
+        settings: the node's attributes, `output_padding` among them.
+        refused: makes the error for what cannot be.
+    """
+    rank = len(shape) - 2
+    if settings.get("auto_pad", "NOTSET") != "NOTSET" or settings.get("output_shape"):
+        raise refused("sets its padding by the size of its output, which is not read; give pads and output_padding")
+    pads = settings.get("pads") or [0] * (2 * rank)
+    more = settings.get("output_padding") or [0] * rank
+    strides = settings.get("strides") or [1] * rank
+    dilations = settings.get("dilations") or [1] * rank
+    space = tuple(
+        (size - 1) * strides[a] + (weight.shape[2 + a] - 1) * dilations[a] + 1 + more[a] - pads[a] - pads[rank + a]
+        for a, size in enumerate(shape[2:])
+    )
+    out = (1, weight.shape[1] * int(settings.get("group", 1)), *space)
+    matrix, back = convolution(out, weight, settings, refused)
+    if back != shape:
+        raise refused(f"has kernels of shape {weight.shape} that do not fit an input of shape {shape}")
+    return sparse.csr_array(matrix.T), out
+
+
+def average_pool(
+    shape: tuple[int, ...], settings: dict[str, Any], refused: Callable[[str], ModelError]
+) -> tuple[sparse.csr_array, tuple[int, ...]]:
+    """Return the same for average pooling; padded zeros count only where the node says so."""
+    if settings.get("ceil_mode", 0):
+        raise refused("has ceil_mode 1, which is not read; pad the input instead")
+    kernel = tuple(settings["kernel_shape"])
+    ones = np.ones((shape[1], 1, *kernel))
+    matrix, out = convolution(shape, ones, {**settings, "group": shape[1]}, refused)
+    counts = np.diff(matrix.indptr)
+    if settings.get("count_include_pad", 0):
+        counts = np.full(len(counts), int(np.prod(kernel)))
+    return sparse.csr_array(sparse.diags_array(1.0 / np.maximum(counts, 1)) @ matrix), out
 
 
 def _padding(

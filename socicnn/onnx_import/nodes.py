@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
 
-from socicnn.onnx_import.convolution import convolution
+from socicnn.onnx_import.convolution import average_pool, convolution, transposed
 from socicnn.onnx_import.moves import concat, moved, pad
 from socicnn.onnx_import.node import Node, Tensor, plus, squared
 from socicnn.onnx_import.reductions import reduce_l2, reduce_mean, reduce_sum, reduce_sum_square, sqrt
@@ -113,15 +113,35 @@ def _product(node: Node, first: Tensor, second: Tensor, alpha: float = 1.0) -> V
     return value.mapped(matrix, weight.shape[:-1] + trailing, node.words)
 
 
-def _conv(node: Node) -> list[Tensor]:
+def _conv(node: Node, kind: Callable[..., Any] = convolution) -> list[Tensor]:
     value = node.first()
     weight = node.constant(1, "a kernel").astype(np.float64)
-    matrix, shape = convolution(value.shape, weight, node.settings, node.refused)
+    matrix, shape = kind(value.shape, weight, node.settings, node.refused)
     result = value.mapped(matrix, shape, node.words)
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         bias = node.constant(2, "a bias").astype(np.float64)
         result = result.plus(bias.reshape(-1, *(1,) * (len(shape) - 2)))
     return [result]
+
+
+def _average_pool(node: Node) -> list[Tensor]:
+    value = node.first()
+    return [value.mapped(*average_pool(value.shape, node.settings, node.refused))]
+
+
+def _global_average_pool(node: Node) -> list[Tensor]:
+    value = node.first()
+    whole = {"kernel_shape": value.shape[2:]}
+    return [value.mapped(*average_pool(value.shape, whole, node.refused))]
+
+
+def _where(node: Node) -> list[Tensor]:
+    """Choose by a constant mask."""
+    mask = node.constant(0, "a condition").astype(bool)
+    parts: list[Tensor] = []
+    for part, chosen in zip(node.inputs[1:], (mask, ~mask), strict=True):
+        parts.append(part.times(chosen.astype(float)) if isinstance(part, Value) else np.where(chosen, part, 0.0))
+    return [plus(*parts)]
 
 
 def _same(node: Node) -> list[Tensor]:
@@ -135,7 +155,10 @@ def _cast(node: Node) -> list[Tensor]:
 
 
 _FLOATS = (1, 11)  # float32 and float64 in ONNX
-_MOVES = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Expand", "Split", "Tile")
+_MOVES = (
+    "DepthToSpace", "Expand", "Flatten", "Gather", "GatherND", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze",
+    "Tile", "Transpose", "Unsqueeze",
+)  # fmt: skip
 
 HANDLERS: dict[str, Handler] = {
     "Add": _add,
@@ -150,12 +173,16 @@ HANDLERS: dict[str, Handler] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Conv": _conv,
+    "ConvTranspose": lambda node: _conv(node, transposed),
+    "AveragePool": _average_pool,
+    "GlobalAveragePool": _global_average_pool,
     "ReduceSum": reduce_sum,
     "ReduceMean": reduce_mean,
     "ReduceSumSquare": reduce_sum_square,
     "ReduceL2": reduce_l2,
     "Concat": concat,
     "Pad": pad,
+    "Where": _where,
     "Identity": _same,
     "Dropout": _same,
     "Cast": _cast,

@@ -10,6 +10,8 @@ from socicnn import ICNN, SOCICNN
 from socicnn.errors import MissingExtra, ModelError
 from socicnn.files import FileError
 from socicnn.frozen import FrozenNet
+from socicnn.nn.convolutional import ConvSOCICNN
+from socicnn.nn.geometry import AveragePool, Conv
 from socicnn.nn.onnx_export import to_onnx
 
 pytestmark = pytest.mark.extra
@@ -39,11 +41,19 @@ def networks() -> dict[str, torch.nn.Module]:
     return {
         "plain": plain,
         "partial": SOCICNN(4, (6, 5), (3,), (2, 4), context_features=3, generator=make),
+        "images": ConvSOCICNN(
+            (2, 6, 5),
+            (3, AveragePool(2, 1), Conv(2, stride=2), Conv(3, stride=2, transposed=True)),
+            (Conv(2),),
+            (Conv(4, group=2),),
+            context_channels=1,
+            generator=make,
+        ),
         "smooth": ICNN(4, (6, 5), activation="softplus", context_features=2, context="joint", generator=make),
     }
 
 
-@pytest.mark.parametrize("name", ["plain", "partial", "smooth"])
+@pytest.mark.parametrize("name", ["plain", "partial", "images", "smooth"])
 def test_values_agree_and_the_graph_is_read_back(name: str, tmp_path: Path) -> None:
     model = networks()[name].train()
     path = tmp_path / "model.onnx"
@@ -51,7 +61,7 @@ def test_values_agree_and_the_graph_is_read_back(name: str, tmp_path: Path) -> N
     assert model.training
     run = session(path)
     for count in (1, 2, 7):  # any batch
-        inputs = {"x": 3 * draw(count, 4)}
+        inputs = {"x": 3 * draw(count, *model.input_shape)}
         if model.context_shape:
             inputs["context"] = draw(count, *model.context_shape)
         with torch.no_grad():
@@ -59,15 +69,16 @@ def test_values_agree_and_the_graph_is_read_back(name: str, tmp_path: Path) -> N
         (found,) = run.run(["value"], {key: value.numpy() for key, value in inputs.items()})
         assert found.shape == (count,)
         np.testing.assert_allclose(found, truth, rtol=5e-6, atol=5e-6 * (1 + np.abs(truth).max()))
-    x = 3 * draw(20, 4).double().numpy()
+    x = 3 * draw(20, *model.input_shape).double().numpy()
     if name == "smooth":
         with pytest.raises(ModelError, match=r"Softplus '.*' is of a kind that has no second-order cone form"):
             FrozenNet.from_onnx(path, fixed={"context": np.zeros(2)})
         return
-    theta = None if name == "plain" else draw(3).double().numpy()
+    theta = None if model.context_shape is None else draw(*model.context_shape).double().numpy()
     back = FrozenNet.from_onnx(path, fixed=None if theta is None else {"context": theta})
     frozen = model.freeze() if theta is None else model.freeze(theta)
     assert back.hidden_features == frozen.hidden_features
+    assert back.input_shape == frozen.input_shape
     assert len(back.norms) == len(frozen.norms)
     np.testing.assert_allclose(back(x), frozen(x), rtol=1e-5, atol=1e-5)
 

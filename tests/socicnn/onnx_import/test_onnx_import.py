@@ -186,6 +186,36 @@ def test_convolutions(settings: dict[str, Any], group: int, tmp_path: Path) -> N
     close(net, path, np.random.default_rng(0).normal(size=(5, 1, 2, 6, 5)), 5e-6)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"strides": [2, 1]},
+        {"strides": [2, 2], "pads": [1, 0, 0, 1], "output_padding": [1, 0]},
+        {"dilations": [2, 1]},
+    ],
+)
+@pytest.mark.parametrize("group", [1, 2])
+def test_transposed_convolutions(settings: dict[str, Any], group: int, tmp_path: Path) -> None:
+    graph = Graph((1, 2, 4, 3))
+    r = draw(4)
+    z = graph("Relu", graph("ConvTranspose", "x", r(2, 4 // group, 3, 2), r(4), group=group, **settings))
+    out = graph("ReduceMean", z, keepdims=0)
+    path = graph.save(tmp_path / "transposed.onnx", out)
+    close(FrozenNet.from_onnx(path), path, np.random.default_rng(0).normal(size=(5, 1, 2, 4, 3)))
+
+
+@pytest.mark.parametrize("settings", [{"strides": [2, 2]}, {"pads": [1, 1, 0, 1]}, {"auto_pad": "SAME_UPPER"}])
+@pytest.mark.parametrize("counted", [0, 1])
+def test_average_pooling(settings: dict[str, Any], counted: int, tmp_path: Path) -> None:
+    graph = Graph((1, 2, 6, 5))
+    pooled = graph("AveragePool", "x", kernel_shape=[3, 2], count_include_pad=counted, **settings)
+    whole = graph("GlobalAveragePool", graph("Relu", pooled))
+    out = graph("ReduceSum", graph("Add", whole, graph("GlobalAveragePool", pooled)), keepdims=0)
+    path = graph.save(tmp_path / "pool.onnx", out)
+    close(FrozenNet.from_onnx(path), path, np.random.default_rng(0).normal(size=(5, 1, 2, 6, 5)))
+
+
 def test_convolution_over_time(tmp_path: Path) -> None:
     graph = Graph((1, 3, 9))
     r = draw(4)
@@ -218,6 +248,15 @@ def test_what_moves_entries_about(tmp_path: Path) -> None:
     out = graph("ReduceSum", graph("Relu", graph("Concat", graph("MatMul", abs(r(2, 3)), z), z, axis=0)), keepdims=0)
     path = graph.save(tmp_path / "moves.onnx", out)
     close(FrozenNet.from_onnx(path), path, np.random.default_rng(0).normal(size=(5, 1, 2, 3, 4)), 5e-6)
+
+
+def test_a_constant_mask_chooses(tmp_path: Path) -> None:
+    graph = Graph(("n", 4))
+    mask = graph.weight([True, False, True, False], np.bool_)
+    z = graph("Relu", graph("Where", mask, "x", graph("Neg", "x")))
+    out = graph("ReduceSum", graph("Where", mask, z, graph.weight([-np.inf, 1, np.inf, 2])), keepdims=0)
+    path = graph.save(tmp_path / "where.onnx", out)
+    close(FrozenNet.from_onnx(path), path, points(4))
 
 
 def test_constants_are_computed_in_their_own_type(tmp_path: Path) -> None:
