@@ -1,0 +1,140 @@
+"""Surrogates of a true cost, by name: five shapes, each joint or partial in the context, and lifts of two of them.
+
+| name | backbone | branches |
+|---|---|---|
+| relu | ReLU | none |
+| softplus | ReLU, softplus in the last layer | none |
+| quad | ReLU | one quadratic |
+| norm | ReLU | norms |
+| soc | ReLU | one quadratic, norms |
+
+`-joint` networks are convex in (x, theta) together and have the sizes of the benchmark; `-partial` networks are convex
+in x for each theta and small. `lift-relu-joint`, ... hold their non-negative weights by the lift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from socicnn.errors import ModelError
+from socicnn.nn import ICNN, SOCICNN
+from socicnn.nn.branches import BranchSpec
+from socicnn.nn.dense import Dense
+from socicnn.positivity import RECIPES
+
+WIDE = 50  # from this n on the joint networks have twice the width
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The architecture of a surrogate, and how it is made.
+
+    Args:
+        hidden_features: widths h_1 .. h_L.
+        quadratic: quadratic branches, as `SOCICNN` takes them.
+        norm: norm branches, as `SOCICNN` takes them.
+        options: further arguments of the network.
+    """
+
+    hidden_features: tuple[int, ...]
+    quadratic: tuple[BranchSpec, ...]
+    norm: tuple[BranchSpec, ...]
+    options: dict[str, Any]
+
+
+def joint(kind: str, n: int) -> Shape:
+    """Return the benchmark's shape: two hidden layers, branches of n rows with offsets."""
+    plain = kind in ("relu", "softplus")
+    width = (144 if plain else 128) * (2 if n >= WIDE else 1)
+    options = {"activation": ("relu", "softplus")} if kind == "softplus" else {}
+    return Shape(
+        (width, width),
+        (n,) if kind in ("quad", "soc") else (),
+        (n, n) if kind in ("norm", "soc") else (),
+        {"context": "joint", **options},
+    )
+
+
+def partial(kind: str, n: int) -> Shape:
+    """Return a small shape: few hidden units, a diagonal quadratic, one wide norm and narrow ones.
+
+    A norm of three rows whose offset does not vanish is a smooth one-dimensional kink, which is what atoms such as
+    Huber's or the logistic function look like; relu units leave decisions at their corners.
+    """
+    hidden = {"soc": 8, "norm": 8}.get(kind, 64)
+    options = {"activation": "softplus"} if kind == "softplus" else {}
+    branches = kind in ("quad", "norm", "soc")
+    return Shape(
+        (hidden,),
+        ("diagonal",) if kind in ("quad", "soc") else (),
+        (min(n, 20), *(3,) * (n // 2)) if kind in ("norm", "soc") else (),
+        {
+            "context": "partial",
+            "context_hidden": 128 if n < WIDE else 256,
+            "context_activation": "relu",
+            **({"quadratic_offset": False} if branches else {}),
+            **options,
+        },
+    )
+
+
+KINDS = ("relu", "softplus", "quad", "norm", "soc")
+_SHAPES: dict[str, Callable[[str, int], Shape]] = {"joint": joint, "partial": partial}
+_LIFTED = ("relu", "soc")
+
+
+def names() -> list[str]:
+    """Return the names that `make` knows, those of the lift where its recipe is there."""
+    plain = [f"{kind}-{context}" for context in _SHAPES for kind in KINDS]
+    lifted = [f"lift-{kind}-{context}" for context in _SHAPES for kind in _LIFTED]
+    return plain + (lifted if "lift" in RECIPES else [])
+
+
+def make(
+    name: str,
+    in_features: int,
+    context_features: int = 8,
+    *,
+    generator: torch.Generator | None = None,
+    **options: Any,
+) -> Dense:
+    """Return a fresh surrogate.
+
+    Args:
+        name: one of `names()`.
+        in_features: length n of x.
+        context_features: length p of theta.
+        generator: source of the initial weights; torch's own where None.
+        options: arguments of the network that replace those of its shape: hidden_features, norm, positivity, dtype ...
+
+    Raises:
+        ModelError: the name is unknown, or an option does not belong to the network.
+
+    >>> sum(parameter.numel() for parameter in make("soc-joint", 10).parameters())
+    21968
+    """
+    if name not in names():
+        raise ModelError(f"unknown surrogate {name!r}; choose one of {', '.join(names())}")
+    *lift, kind, context = name.split("-")
+    shape = _SHAPES[context](kind, in_features)
+    settings: dict[str, Any] = {
+        "hidden_features": shape.hidden_features,
+        "context_features": context_features,
+        "generator": generator,
+        **shape.options,
+        **({"positivity": "lift"} if lift else {}),
+    }
+    if kind in ("relu", "softplus"):
+        network: Any = ICNN
+    else:
+        network = SOCICNN
+        settings |= {"quadratic": shape.quadratic, "norm": shape.norm}
+    try:
+        made: Dense = network(in_features, **{**settings, **options})
+    except TypeError as error:
+        raise ModelError(f"{name} cannot be made with {sorted(options)}: {error}") from None
+    return made
