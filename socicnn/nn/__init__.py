@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from socicnn.nn.convolutional import ConvSOCICNN as ConvSOCICNN
-    from socicnn.nn.dense import ICNN as ICNN
-    from socicnn.nn.dense import SOCICNN as SOCICNN
+    from socicnn.nn.feedforward import ICNN as ICNN
+    from socicnn.nn.feedforward import SOCICNN as SOCICNN
     from socicnn.nn.geometry import AveragePool as AveragePool
     from socicnn.nn.geometry import Conv as Conv
     from socicnn.nn.network import Network as Network
+    from socicnn.nn.recurrent import RecurrentSOCICNN as RecurrentSOCICNN
     from socicnn.nn.storage import load as load
     from socicnn.nn.storage import load_metadata as load_metadata
     from socicnn.nn.storage import save as save
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 # class name, as files store it -> module; one line a network
 NETWORKS: dict[str, str] = {
     "ConvSOCICNN": "socicnn.nn.convolutional",
-    "ICNN": "socicnn.nn.dense",
-    "SOCICNN": "socicnn.nn.dense",
+    "ICNN": "socicnn.nn.feedforward",
+    "RecurrentSOCICNN": "socicnn.nn.recurrent",
+    "SOCICNN": "socicnn.nn.feedforward",
 }
 
 _HOMES = {

@@ -23,18 +23,9 @@ from socicnn.nn import operators
 from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn.context import Source, Vector
 from socicnn.nn.fields import FieldNetwork, JointField
-from socicnn.nn.geometry import (
-    AveragePool,
-    Chain,
-    Conv,
-    Convolution,
-    ImageMap,
-    Pooling,
-    Resizing,
-    described,
-    specified,
-)
+from socicnn.nn.geometry import AveragePool, Chain, Conv, Convolution, ImageMap, described
 from socicnn.nn.network import Means, Network
+from socicnn.nn.stages import branch_specs, context_shape, kernel_shape, layer_spec, rows_of_norm, stages, with_channels
 from socicnn.positivity.base import Recipe, Weight
 from socicnn.positivity.initial import Initialiser, normal
 
@@ -104,15 +95,15 @@ class ConvSOCICNN(Network):
         if not 2 <= len(shape) <= 4 or any(not isinstance(size, int) or size < 1 for size in shape):
             raise ModelError(f"input_shape must be (channels, *size) with one to three sizes; received {input_shape!r}")
         channels, size = shape[0], shape[1:]
-        self_context = _context_shape(context_features, context_channels, size)
-        super().__init__(shape, self_context, context, means, tuple(range(1, len(shape))))
+        theta_shape = context_shape(context_features, context_channels, size)
+        super().__init__(shape, theta_shape, context, means, tuple(range(1, len(shape))))
         self.context_features, self.context_channels = context_features, context_channels
         self.size, self.axes = size, len(size)
-        self.specs = tuple(_spec(entry, "hidden", pools=True) for entry in hidden)
-        self.quadratic = _branches(quadratic, "quadratic", Conv(16, 5))
-        self.norm = _branches(norm, "norm", Conv(16, 5, group=2))
+        self.specs = tuple(layer_spec(entry, "hidden", pools=True) for entry in hidden)
+        self.quadratic = branch_specs(quadratic, "quadratic", Conv(16, 5))
+        self.norm = branch_specs(norm, "norm", Conv(16, 5, group=2))
         self.passthrough, self.quadratic_offset = passthrough, quadratic_offset
-        self.U_maps, self.W_maps, self.tail = _stages(self.specs, channels, size)
+        self.U_maps, self.W_maps, self.tail = stages(self.specs, channels, size)
         self.activations = activation_names(activation, len(self.U_maps))
         self.A_maps = [Convolution(spec, channels, size) for spec in self.quadratic]
         self.C_maps = [Convolution(spec, channels, size) for spec in self.norm]
@@ -132,8 +123,8 @@ class ConvSOCICNN(Network):
             rows = map_.out_channels
             theta, field = None, None
             if beside and reached:
-                field = _with_channels(map_, beside)
-                theta = deviation * normal(_kernel_shape(field), draw)
+                field = with_channels(map_, beside)
+                theta = deviation * normal(kernel_shape(field), draw)
             elif more and reached:
                 theta = deviation * normal((rows, more), draw)
             initial = torch.full((rows, *(1,) * self.axes), start, dtype=torch.float64)
@@ -176,7 +167,7 @@ class ConvSOCICNN(Network):
         if self.A_maps:
             vectors.append(Vector("beta", torch.ones(len(self.A_maps), dtype=torch.float64), positive=True))
         if self.C_maps:
-            starts = torch.tensor([1 / math.sqrt(_rows_of_norm(m)) for m in self.C_maps], dtype=torch.float64)
+            starts = torch.tensor([1 / math.sqrt(rows_of_norm(m)) for m in self.C_maps], dtype=torch.float64)
             vectors.append(Vector("gamma", starts, positive=True))
         source: Source
         if not fields:
@@ -276,82 +267,3 @@ class ConvSOCICNN(Network):
             "passthrough": self.passthrough,
             "quadratic_offset": self.quadratic_offset,
         }
-
-
-def _context_shape(features: int, channels: int, size: tuple[int, ...]) -> tuple[int, ...] | None:
-    for name, value in (("context_features", features), ("context_channels", channels)):
-        if not isinstance(value, int) or value < 0:
-            raise ModelError(f"{name} must be an integer >= 0; received {value!r}")
-    if features and channels:
-        raise ModelError("give context_features (a vector) or context_channels (an image), not both")
-    return (features,) if features else (channels, *size) if channels else None
-
-
-def _spec(entry: Any, argument: str, pools: bool = False) -> Conv | AveragePool:
-    whole = isinstance(entry, int) and not isinstance(entry, bool)
-    return specified(Conv(entry) if whole else entry, argument, pools)
-
-
-def _branches(given: Sequence[Any] | None, argument: str, default: Conv) -> tuple[Conv, ...]:
-    if isinstance(given, int | Conv):
-        raise ModelError(f"{argument} lists the branches, one entry each; received {given!r}: write ({given!r},)")
-    specs = (default,) if given is None else tuple(cast(Conv, _spec(entry, argument)) for entry in given)
-    for spec in specs:
-        if spec.group is not None and (argument != "norm" or spec.group < 1 or spec.channels % spec.group):
-            what = f"divide its {spec.channels} channels" if argument == "norm" else "be left out: it is for norms"
-            raise ModelError(f"group of a {argument} branch must {what}; received {spec.group}")
-    return specs
-
-
-def _stages(
-    specs: Sequence[Conv | AveragePool], channels: int, size: tuple[int, ...]
-) -> tuple[list[Chain], list[Chain], Chain]:
-    """Return the maps of U_1 .. U_L, those of W_2 .. W_L, and the pools that are left for the read-out."""
-    U_maps: list[Chain] = []
-    W_maps: list[Chain] = []
-    pending: list[ImageMap] = []
-    start = at = (channels, size)
-    for spec in specs:
-        width, extent = at
-        if isinstance(spec, AveragePool):
-            pool = Pooling(spec, width, extent)
-            pending.append(pool)
-            at = (width, pool.out_size)
-            continue
-        if spec.group is not None:
-            raise ModelError("group of a hidden layer must be left out: it is for norms")
-        conv = Convolution(spec, width, extent)
-        chain = Chain([*pending, conv], *start)
-        if U_maps:
-            W_maps.append(chain)
-            passed = Convolution(Conv(spec.channels, spec.kernel), channels, conv.out_size)
-            chain = Chain([Resizing(channels, size, conv.out_size), passed], channels, size)
-        U_maps.append(chain)
-        pending, start = [], (conv.out_channels, conv.out_size)
-        at = start
-    if not U_maps and pending:
-        raise ModelError("hidden has pools but no layer; leave them out")
-    return U_maps, W_maps, Chain(pending, *start)
-
-
-def _with_channels(map_: Chain | Convolution, channels: int) -> Chain | Convolution:
-    """Return the same map for images of other channels (those of a context)."""
-    if isinstance(map_, Convolution):
-        return Convolution(map_.spec, channels, map_.size)
-    parts: list[ImageMap] = []
-    for part in map_.maps:
-        if isinstance(part, Convolution):
-            parts.append(Convolution(part.spec, channels, part.size))
-        elif isinstance(part, Resizing):
-            parts.append(Resizing(channels, part.size, part.out_size))
-        else:
-            parts.append(Pooling(cast(Pooling, part).spec, channels, part.size))
-    return Chain(parts, channels, map_.size)
-
-
-def _kernel_shape(map_: Chain | Convolution) -> tuple[int, ...]:
-    return (map_ if isinstance(map_, Convolution) else map_.convolution).kernel_shape
-
-
-def _rows_of_norm(map_: Convolution) -> int:
-    return map_.spec.group or map_.out_channels * int(np.prod(map_.out_size))

@@ -11,9 +11,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from socicnn.arrays import Array, as_float64
+from socicnn.arrays import Array
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+from socicnn.nn.checks import check_call, one_or_many
+from socicnn.nn.configuration import Blank, described, named
 from socicnn.nn.context import ContextNetwork, Plain, Source, Vector
 from socicnn.nn.standardise import Standardisation
 from socicnn.positivity import initialiser as make_initialiser
@@ -206,8 +208,10 @@ class Network(nn.Module, ABC):
             bad = int((~torch.isfinite(tensor)).sum())
             if bad:
                 raise ModelError(f"{name} has {bad} non-finite entries; train again from the last finite weights")
-        theta = self._single_or_stack(context)
+        theta = one_or_many(context, self.context_shape)
         with torch.no_grad():
+            if theta is not None:
+                theta = self.standardisation.context(theta.to(self.device, self.dtype))
             return self.standardisation.fold(self.assemble(self.vectors.frozen(theta)))
 
     def standardise(
@@ -289,7 +293,7 @@ class Network(nn.Module, ABC):
             x, context = data if isinstance(data, tuple) else (data, None)
             theta = None if context is None else context.to(self.device, self.dtype)
             self.condition(x.to(self.device, self.dtype), theta, whole=True)
-        plain = type(self).from_config({**self.config(), "positivity": _described(Projected())})
+        plain = type(self).from_config({**self.config(), "positivity": described(Projected())})
         plain.to(device=self.device, dtype=self.dtype)
         finals = {name: weight.final() for name, weight in self.constrained()}
         own = self.state_dict()
@@ -300,15 +304,19 @@ class Network(nn.Module, ABC):
         plain.load_state_dict(state)
         return plain
 
+    def check(self, x: Tensor, context: Tensor | None = None) -> None:
+        """Raise a ModelError where x or the context cannot be given to the network."""
+        check_call(x, context, self.input_shape, self.context_shape, self.dtype)
+
     # storing
 
     def config(self) -> dict[str, Any]:
         """Return what makes the same network again, apart from its tensors, as JSON values."""
         return {
             **self.architecture(),
-            "positivity": _described(self.positivity),
-            "readout": _described(self.readout),
-            "initialiser": _described(self.initialiser),
+            "positivity": described(self.positivity),
+            "readout": described(self.readout),
+            "initialiser": described(self.initialiser),
         }
 
     @classmethod
@@ -320,88 +328,13 @@ class Network(nn.Module, ABC):
         """
         try:
             own = dict(config)
-            law = make_initialiser(**_named(own.pop("initialiser")))
-            positivity = make_recipe(**_named(own.pop("positivity")))
-            readout = make_recipe(**_named(own.pop("readout")))
+            law = make_initialiser(**named(own.pop("initialiser")))
+            positivity = make_recipe(**named(own.pop("positivity")))
+            readout = make_recipe(**named(own.pop("readout")))
             make: Any = cls  # the constructors differ by architecture
             draw = torch.Generator()  # its own, so that torch's generator stays as it is
-            network: Self = make(**own, positivity=positivity, readout=readout, initialiser=_Blank(), generator=draw)
+            network: Self = make(**own, positivity=positivity, readout=readout, initialiser=Blank(), generator=draw)
         except (KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
             raise ModelError(f"the configuration does not describe a {cls.__name__}: {error!r}") from None
         network.initialiser = law
         return network
-
-    # checks
-
-    def check(self, x: Tensor, context: Tensor | None = None) -> None:
-        """Raise a ModelError where x or the context cannot be given to the network."""
-        event, shape = self.input_shape, x.shape
-        lead = len(shape) - len(event)
-        if lead < 0 or shape[lead:] != event:
-            wanted = ", ".join(map(str, event))
-            raise ModelError(f"x must have shape (*batch, {wanted}); received {tuple(shape)}")
-        if x.dtype != self.dtype:
-            raise ModelError(f"x has type {x.dtype}, the network {self.dtype}; convert one of them")
-        if (context is None) != (self.context_shape is None):
-            raise ModelError(self._context_message(context))
-        if context is None or self.context_shape is None:
-            return
-        at = context.ndim - len(self.context_shape)
-        if at < 0 or context.shape[at:] != self.context_shape:
-            wanted = ", ".join(map(str, self.context_shape))
-            raise ModelError(f"context must have shape (*lead, {wanted}); received {tuple(context.shape)}")
-        fits = all(a == b or a == 1 or b == 1 for a, b in zip(shape[:lead], context.shape[:at], strict=False))
-        if at and lead and (at != lead or not fits):
-            raise ModelError(
-                f"context has leading shape {tuple(context.shape[:at])}, x {tuple(shape[:lead])}: they must broadcast "
-                "axis by axis; give candidates an axis with context.unsqueeze(1)"
-            )
-
-    def _context_message(self, context: Any) -> str:
-        if context is None:
-            assert self.context_shape is not None
-            wanted = ", ".join(map(str, self.context_shape))
-            return f"context is missing: the network needs one of shape (*lead, {wanted})"
-        return "context was given, but the network takes none (context_features is 0); leave it out"
-
-    def _single_or_stack(self, context: Any) -> Tensor | None:
-        if (context is None) != (self.context_shape is None):
-            raise ModelError(self._context_message(context))
-        if context is None or self.context_shape is None:
-            return None
-        theta = torch.tensor(as_float64(context))
-        lead = theta.ndim - len(self.context_shape)
-        if lead not in (0, 1) or tuple(theta.shape[lead:]) != self.context_shape:
-            wanted = ", ".join(map(str, self.context_shape))
-            raise ModelError(
-                f"context must have shape ({wanted}) or (contexts, {wanted}); received {tuple(theta.shape)}"
-            )
-        if not torch.isfinite(theta).all():
-            raise ModelError(
-                f"context has {int((~torch.isfinite(theta)).sum())} non-finite entries; remove or replace them"
-            )
-        with torch.no_grad():
-            return self.standardisation.context(theta.to(self.device, self.dtype))
-
-
-class _Blank(Initialiser):
-    """Constant weights for a network whose tensors are about to be loaded."""
-
-    name = "blank"
-
-    def weight(self, shape: Any, fan_in: int, activation: str, generator: torch.Generator | None) -> Tensor:
-        return torch.full(tuple(shape), 0.5, dtype=torch.float64)
-
-    def bias(self, fan_in: int, activation: str) -> float:
-        return 0.0
-
-    def input_variances(self, fans: Any, activations: Any) -> list[float]:
-        return [0.0] * len(fans)
-
-
-def _described(strategy: Recipe | Initialiser) -> dict[str, Any]:
-    return {"name": strategy.name, **strategy.config()}
-
-
-def _named(description: dict[str, Any]) -> dict[str, Any]:
-    return {"given": description["name"], **{k: v for k, v in description.items() if k != "name"}}

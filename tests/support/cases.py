@@ -11,7 +11,7 @@ from torch import Tensor
 
 from socicnn.compile import Compiled
 from socicnn.conic.program import ValueProgram
-from socicnn.nn import ICNN, SOCICNN, AveragePool, Conv, ConvSOCICNN, Network
+from socicnn.nn import ICNN, SOCICNN, AveragePool, Conv, ConvSOCICNN, Network, RecurrentSOCICNN
 
 
 def generator(seed: int) -> torch.Generator:
@@ -127,7 +127,32 @@ CONVOLUTIONAL = [
     _case("conv-softplus-units", ConvSOCICNN, (1, 4), (3, 2), activation="softplus", exports=False),
 ]
 
-CASES = {case.name: case for case in [*DENSE, *CONVOLUTIONAL]}
+MIXED = (Conv(2, 3), 2, "diagonal"), (Conv(4, 3, group=2), ("diagonal", 1), Conv(2, 2))
+
+RECURRENT = [
+    _case("recurrent", RecurrentSOCICNN, (5, 2), 4, *MIXED),
+    _case("recurrent-varying", RecurrentSOCICNN, (5, 2), 4, *MIXED, shared=False),
+    _case("recurrent-one-step", RecurrentSOCICNN, (1, 2), 3, (2,), ()),
+    _case("recurrent-two-steps-varying", RecurrentSOCICNN, (2, 1), 1, (), (1,), shared=False),
+    _case("recurrent-joint-vector", RecurrentSOCICNN, (4, 2), 3, *MIXED, context_features=2, context="joint"),
+    _case(
+        "recurrent-joint-vector-varying",
+        RecurrentSOCICNN,
+        (4, 2),
+        3,
+        *MIXED,
+        context_features=2,
+        context="joint",
+        shared=False,
+    ),
+    _case("recurrent-partial-vector", RecurrentSOCICNN, (4, 2), 3, *MIXED, context_features=2, quadratic_offset=False),
+    _case("recurrent-partial-vector-varying", RecurrentSOCICNN, (4, 2), 3, *MIXED, context_features=2, shared=False),
+    _case("recurrent-joint-sequence", RecurrentSOCICNN, (4, 2), 3, *MIXED, context_channels=3, context="joint"),
+    _case("recurrent-partial-sequence", RecurrentSOCICNN, (4, 2), 3, *MIXED, context_channels=3),
+    _case("recurrent-softplus-units", RecurrentSOCICNN, (3, 1), 2, activation="softplus", exports=False),
+]
+
+CASES = {case.name: case for case in [*DENSE, *CONVOLUTIONAL, *RECURRENT]}
 
 
 def witness_errors(compiled: Compiled, x: np.ndarray, forward: np.ndarray) -> dict[str, float]:
