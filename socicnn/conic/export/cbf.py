@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ class _Reader:
             raise ValueError(f"it has no section {missing[0]}")
 
     def _content(self, text: str) -> Iterator[str]:
-        for line in text.splitlines():
+        for line in text.replace("\t", " ").splitlines():
             if line.startswith("#"):
                 self._comment(line[1:].split())
             elif line.strip():
@@ -223,13 +224,17 @@ def _known(name: str, names: tuple[str, ...]) -> str:
 def _numbers(lines: Iterator[str], places: int) -> tuple[IntArray, Array]:
     """Read a count, then as many lines of `places` indices and one number."""
     count = int(next(lines))
-    rows = [next(lines).split() for _ in range(count)]
-    if any(len(row) != places + 1 for row in rows):
-        raise ValueError(f"a line of coordinates does not have {places + 1} numbers")
-    index = np.array([[int(word) for word in row[:-1]] for row in rows], dtype=np.int64).reshape(count, places)
+    rows = list(islice(lines, count))
+    if len(rows) < count:
+        raise ValueError("it ends too soon")
+    words = " ".join(rows).split()  # one pass over all words: files have millions of lines
+    width = places + 1
+    if len(words) != count * width or any(row.count(" ") < places for row in rows):
+        raise ValueError(f"a line of coordinates does not have {width} numbers")
+    index = np.array([list(map(int, words[place::width])) for place in range(places)], dtype=np.int64).T
     if (index < 0).any():
         raise ValueError("a coordinate is negative")
-    return index, np.array([float(row[-1]) for row in rows])
+    return index.reshape(count, places), np.array(list(map(float, words[places::width])))
 
 
 def _ordered(domains: Iterable[tuple[str, int]]) -> tuple[IntArray, Cones, IntArray, Any]:

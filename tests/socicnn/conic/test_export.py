@@ -172,6 +172,8 @@ def test_a_foreign_file(tmp_path: Path) -> None:
     solution = program.solve()
     assert solution.ok
     assert solution.value == pytest.approx(-7, abs=1e-6)
+    path.write_text(FOREIGN.replace("0 0 -1.0", "0\t0   -1.0").replace("\n", "\r\n"))
+    assert read_cbf(path).solve().value == solution.value
     tighter = tmp_path / "tighter.cbf"  # x3 = 2, so x2 = 0: no x1 is large enough, while x2 = 0.5, x3 = 1.5 needs 2.25
     tighter.write_text(FOREIGN.replace("L= 1\nF 2", "L= 2\nF 1").replace("2 5 9.0", "2 3 1.0").replace(
         "3\n0 3.0", "4\n2 -1.5\n0 3.0"))  # fmt: skip
