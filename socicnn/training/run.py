@@ -1,0 +1,241 @@
+"""One training run: its state, its epochs, and what a checkpoint keeps of it."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from socicnn.errors import ModelError
+from socicnn.training import checkpoint as checkpoints
+from socicnn.training.data import Samples, as_samples
+from socicnn.training.history import History
+from socicnn.training.losses import Loss
+
+OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
+
+# share of the learning rate at a fraction t of the run
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda t: 1.0,
+    "cosine": lambda t: 0.5 * (1 + math.cos(math.pi * t)),
+}
+
+
+class Run:
+    """One run and its state; what `state()` returns is all that a resumed run needs."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Any,
+        loss: Loss,
+        validation: Any,
+        seed: int | torch.Generator,
+        settings: dict[str, Any],
+    ) -> None:
+        self.model, self.loss, self.settings = model, loss, settings
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if not parameters:
+            raise ModelError("the model has no parameters to train")
+        self.dtype, self.device = parameters[0].dtype, parameters[0].device
+        self.generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        start = self.generator.get_state()
+        samples = as_samples(data, self.dtype, self.device)
+        if hasattr(model, "check"):
+            check: Any = model.check
+            check(samples.x[:1], samples[:1].aligned())
+        self.train, self.validation = self._split(samples, validation)
+        self.batch_size: int = settings["batch_size"] or (16 if samples.grouped else 256)
+        self.mark = checkpoints.fingerprint(
+            {
+                **settings,
+                "loss": loss.name,
+                "loss_settings": repr(loss),
+                "generator": start.tolist(),
+                "weights": checkpoints.weights_hash(model),
+            },
+            self.train,
+            self.validation,
+        )
+        self.y_mean, self.y_scale = self.train.y.mean(), loss.scale(self.train.y)
+        if not self.y_scale > 0:
+            self.y_scale = torch.ones_like(self.y_scale)
+        if settings["standardise"] and hasattr(model, "standardise"):
+            self._standardise()
+        kind = OPTIMISERS[settings["optimiser"]]
+        self.optimiser = kind(
+            parameters, lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
+        )
+        self.parameters = parameters
+        self.history = History()
+        self.best: dict[str, Any] = checkpoints.copied(model.state_dict())
+        self.best_loss = math.inf
+        self.steps = 0
+        self.begun = time.perf_counter()
+        self.saved = -math.inf
+        self.interval = 0.0
+
+    def _split(self, samples: Samples, validation: Any) -> tuple[Samples, Samples | None]:
+        if not isinstance(validation, int | float):
+            return samples, as_samples(validation, self.dtype, self.device)
+        if not 0 <= validation < 1:
+            raise ModelError(f"validation must be a share in [0, 1) or data; received {validation}")
+        held = round(validation * len(samples))
+        if not held:
+            return samples, None
+        order = torch.randperm(len(samples), generator=self.generator).to(self.device)
+        return samples[order[held:]], samples[order[:held]]
+
+    def _standardise(self) -> None:
+        given = {"x": self.train.x, "context": self.train.context}
+        means: dict[str, Tensor] = {"y_mean": self.y_mean, "y_scale": self.y_scale}
+        for name, values in given.items():
+            if values is not None:
+                means[f"{name}_mean"], means[f"{name}_scale"] = _statistics(self.model, name, values)
+        standardise: Any = self.model.standardise
+        standardise(**means)
+
+    def _hook(self, name: str) -> Any:
+        return getattr(self.model, name, None)
+
+    def _predict(self, batch: Samples, model: nn.Module | None = None) -> Tensor:
+        context, model = batch.aligned(), model or self.model
+        value = model(batch.x) if context is None else model(batch.x, context)
+        return (value - self.y_mean) / self.y_scale
+
+    def _target(self, batch: Samples) -> Tensor:
+        return (batch.y - self.y_mean) / self.y_scale
+
+    @property
+    def done(self) -> bool:
+        """Whether the last epoch is behind."""
+        return self.history.stopped_early or self.history.epochs >= self.settings["epochs"]
+
+    def epoch(self, on_step: Callable[[int, nn.Module], None] | None) -> None:
+        """Run one pass over the training data, then validate."""
+        started = time.perf_counter()
+        settings, model = self.settings, self.model
+        condition, penalty, after_step = (self._hook(name) for name in ("condition", "penalty", "after_step"))
+        share = SCHEDULES[settings["schedule"]](self.history.epochs / settings["epochs"])
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings["learning_rate"] * share
+        order = torch.randperm(len(self.train), generator=self.generator).to(self.device)
+        shuffled = self.train[order]
+        targets = self._target(shuffled)
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        model.train()
+        for first in range(0, len(order), self.batch_size):
+            rows = slice(first, first + self.batch_size)
+            batch = shuffled[rows]
+            self.optimiser.zero_grad(set_to_none=True)
+            if condition is not None:
+                condition(batch.x, batch.aligned())
+            loss = self.loss(self._predict(batch), targets[rows])
+            objective = loss if penalty is None else loss + penalty()
+            objective.backward()
+            if settings["clip"] is not None:
+                nn.utils.clip_grad_norm_(self.parameters, settings["clip"])
+            self.optimiser.step()
+            if after_step is not None:
+                after_step()
+            total += loss.detach() * len(batch)
+            self.steps += 1
+            if on_step is not None:
+                on_step(self.steps, model)
+        model.eval()
+        self.history.train.append(float(total) / len(order))
+        watched = self.history.train[-1]
+        if self.validation is not None:
+            watched = self._validate(self.validation)
+            self.history.validation.append(watched)
+        self.history.seconds += time.perf_counter() - started
+        if not math.isfinite(self.history.train[-1]) or not math.isfinite(watched):
+            self.model.load_state_dict(self.best)
+            raise ModelError(
+                f"the loss is no longer finite in epoch {self.history.epochs}; lower learning_rate "
+                f"(now {settings['learning_rate']:g}) or set clip; the best weights so far are back in place"
+            )
+        if self.validation is None or watched < self.best_loss:
+            self.best_loss, self.history.best_epoch = watched, self.history.epochs
+            self.best = checkpoints.copied(model.state_dict())
+        patience = settings["patience"]
+        if patience is not None and self.validation is not None:
+            self.history.stopped_early = self.history.epochs - self.history.best_epoch >= patience
+
+    @torch.no_grad()
+    def _validate(self, samples: Samples) -> float:
+        model: Any = self.model
+        if getattr(model, "needs_data", False):  # its weights depend on the batch; judge those it would end with
+            context = self.train.aligned()
+            model = model.finalise(self.train.x if context is None else (self.train.x, context))
+        total, size = 0.0, 256
+        for first in range(0, len(samples), size):
+            batch = samples[slice(first, first + size)]
+            total += float(self.loss(self._predict(batch, model), self._target(batch))) * len(batch)
+        return total / len(samples)
+
+    def postfix(self) -> str:
+        """Return the losses for the progress bar."""
+        parts = [f"loss {self.history.train[-1]:.3g}"]
+        if self.history.validation:
+            parts.append(f"validation {self.history.validation[-1]:.3g} (best {self.best_loss:.3g})")
+        return ", ".join(parts)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        return {
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "best_loss": self.best_loss,
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "history": asdict(self.history),
+            "steps": self.steps,
+        }
+
+    def open(self, path: str | os.PathLike[str] | None, interval: float) -> None:
+        """Go on from the checkpoint, if there is one."""
+        self.interval = interval
+        state = None if path is None else checkpoints.read(path, self.mark, self.device)
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"].cpu())
+        self.best, self.best_loss, self.steps = state["best"], state["best_loss"], state["steps"]
+        self.history = History(**state["history"])
+        self.history.resumed = self.history.epochs
+
+    def keep(self, path: str | os.PathLike[str] | None) -> None:
+        """Write a checkpoint if it is time, and always after the last epoch."""
+        now = time.perf_counter()
+        if path is not None and (self.done or now - self.saved >= self.interval):
+            checkpoints.write(path, self.mark, self.state())
+            self.saved = now
+
+    def close(self) -> None:
+        """Put the best weights in place."""
+        self.model.load_state_dict(self.best)
+        self.model.eval()
+
+
+def _statistics(model: nn.Module, name: str, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation over all axes but those that the network standardises one by one."""
+    buffer: Tensor = model.get_buffer(f"standardisation.{name}_mean")
+    lead = values.ndim - buffer.ndim
+    axes = [*range(lead), *(lead + axis for axis, size in enumerate(buffer.shape) if size == 1)]
+    wide = values.double()
+    scale = wide.std(dim=axes, unbiased=False, keepdim=True)
+    scale = torch.where(scale > 1e-12 * (1 + wide.abs().amax(dim=axes, keepdim=True)), scale, 1.0)
+    mean = wide.mean(dim=axes, keepdim=True)
+    return mean.reshape(buffer.shape), scale.reshape(buffer.shape)
