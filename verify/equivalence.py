@@ -19,6 +19,7 @@ from verify.certificate import Checker
 from verify.certified import Certificate, slices
 from verify.certify import certify_instance, fits
 from verify.instance import Instance
+from verify.program_proof import ProgramProver
 from verify.proof import Prover
 from verify.report import Check, Report, SolverReport
 from verify.structure import differences, monotone
@@ -49,7 +50,8 @@ def equivalence(
         context: one context, or one a point.
         solvers: names of solvers, or `Solver` objects; none for no solver.
         tolerance: relative tolerance of the certificate, times 1 + data scale; 1e-12 where None.
-        proof: also bracket the value in real arithmetic; "balls" by ball arithmetic, as in `verify.certify`.
+        proof: also bracket the value in real arithmetic, of the network and of the program, and compare the brackets;
+            "balls" by ball arithmetic, as in `verify.certify`.
         program: an exported program to verify in place of the one that is compiled from the network.
         witness: primal and dual points to verify in place of the closed form.
         max_solver_points: points that a solver sees at most, spread over the batch.
@@ -94,6 +96,7 @@ def equivalence(
         checks.append(_of_model(*own, instance, certificate))
     if certificate.lo is not None and certificate.hi is not None:
         checks.append(_of_bracket(certificate, certificate.lo, certificate.hi))
+        checks.append(_of_program_bracket(found, certificate, certificate.lo, certificate.hi))
     reports = {}
     sample = _sample(len(certificate), max_solver_points)
     start = time.perf_counter()
@@ -195,6 +198,18 @@ def _of_bracket(certificate: Certificate, lo: Array, hi: Array) -> Check:
     ok = finite and bool((outside <= limit).all())
     detail = "" if finite else "the arithmetic overflowed, so that nothing was proven"
     return Check("bracket", max(0.0, float(outside[at])), float(limit[at]), at, ok, detail)
+
+
+def _of_program_bracket(program: ValueProgram, certificate: Certificate, lo: Array, hi: Array) -> Check:
+    """Check that the value of the program, bracketed from its arrays alone, can be that of the network."""
+    whole = ProgramProver(program) if program.contexts is None else None
+    apart = np.empty(len(certificate))
+    for rows in slices(len(certificate), certificate.chunk):
+        own = (whole or ProgramProver(program[rows]))(certificate.x[rows])
+        with np.errstate(all="ignore"):
+            apart[rows] = np.maximum(own.lo - hi[rows], lo[rows] - own.hi)
+    at = int(np.argmax(apart))
+    return Check("program_bracket", max(0.0, float(apart[at])), 0.0, at, bool((apart <= 0).all()))
 
 
 def _sample(count: int, most: int) -> IntArray:

@@ -281,6 +281,19 @@ def test_a_program_of_another_shape_fails() -> None:
     assert report.forward == pytest.approx(random_net(1)(np.ones((2, 4))))
 
 
+def test_brackets_tell_apart_what_the_tolerance_cannot() -> None:
+    """A cost that is off by less than the tolerance: only the proof sees it."""
+    net = FrozenNet([], Output([], [1.0, 2.0], 3.0))
+    program = value_program(net)
+    mutant = with_entry(program, "r", (), 3.0 + 1e-13)
+    x = np.ones((3, 2))
+    plain = verify.equivalence(net, x, program=mutant, solvers=())
+    assert plain.passed.all()
+    report = verify.equivalence(net, x, program=mutant, solvers=(), proof=True)
+    failed = {check.name for check in report.checks if check.ok is False}
+    assert failed == {"arrays", "program_bracket"}
+
+
 def test_tolerance_is_the_callers() -> None:
     x = np.random.default_rng(0).normal(size=(50, 4))
     assert not verify.equivalence(random_net(1), x, solvers=(), tolerance=1e-19).ok

@@ -1,0 +1,370 @@
+"""Mutate programs, witnesses and compilers, and count what the verifier rejects and accepts.
+
+A mutant of a program matters at a point where its proven bracket excludes the network's (no feasible point and no
+bound counted as values +inf and -inf); one of a witness where it breaks feasibility or duality by far more than
+rounding. There it must be rejected. Points that the brackets leave undecided, and mutants that matter at no point
+tried, are counted and not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from socicnn.arrays import Array, BoolArray
+from socicnn.compile import Compiled, Witness, compile_net
+from socicnn.conic.program import ValueProgram
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet
+from verify.certificate import Checker
+from verify.program_proof import ProgramProver
+from verify.proof import Bracket, Prover
+
+BROKEN = 1e-9  # relative residual from which a witness is broken, a thousand times the tolerance of the core
+
+
+@dataclass(frozen=True, eq=False)
+class Mutant:
+    """Something changed.
+
+    Args:
+        what: `program`, `witness` or `compiler`.
+        kind: how it was changed, for instance `sign`.
+        array: what was changed, for instance `A`.
+        place: where, in words.
+        program: the program to check.
+        witness: the witness to check it with; None for the honest one.
+        net: the network of a wrong compiler, whose bracket is that of its program; else None.
+    """
+
+    what: str
+    kind: str
+    array: str
+    place: str
+    program: ValueProgram
+    witness: Witness | None = None
+    net: FrozenNet | None = None
+
+
+@dataclass
+class Row:
+    """Counts of one kind of mutant.
+
+    Args:
+        mutants: how many.
+        points: at how many points all of them together were tried.
+        matter: points at which they matter.
+        rejected: of those, rejected by the core.
+        by_bracket: of those, rejected by the brackets alone: the difference is below the tolerance of the core.
+        accepted: of those, accepted; 0 where the verifier is sound.
+        undecided: points that the brackets leave undecided.
+        harmless: mutants that matter at no point tried and were undecided at none.
+    """
+
+    mutants: int = 0
+    points: int = 0
+    matter: int = 0
+    rejected: int = 0
+    by_bracket: int = 0
+    accepted: int = 0
+    undecided: int = 0
+    harmless: int = 0
+
+
+class Table:
+    """Rows of counts, by what was mutated, how and in which array; prints itself."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str, str], Row] = {}
+        self.honest_points = 0
+        self.honest_rejected = 0
+        self.accepted: list[str] = []
+        self.harmless: list[str] = []
+        self.undecided: list[str] = []
+
+    @property
+    def mutants(self) -> int:
+        """Number of mutants tried."""
+        return sum(row.mutants for row in self.rows.values())
+
+    def __str__(self) -> str:
+        names = [entry.name for entry in fields(Row)]
+        lines = [("mutated", "how", "array", *(name.replace("_", " ") for name in names))]
+        for key, row in sorted(self.rows.items()):
+            lines.append((*key, *(str(getattr(row, name)) for name in names)))
+        totals = [str(sum(getattr(row, name) for row in self.rows.values())) for name in names]
+        lines.append(("all", "", "", *totals))
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        text = [
+            "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+            for line in lines
+        ]
+        text.insert(1, "  ".join("-" * width for width in widths))
+        text.append(f"honest: rejected at {self.honest_rejected} of {self.honest_points} points")
+        for title, places in (("accepted", self.accepted), ("matters nowhere", self.harmless)):
+            text += [f"{title}: {place}" for place in places[:20]]
+            text += [f"{title}: and {len(places) - 20} more"] if len(places) > 20 else []
+        text.append(
+            f"undecided at some point: {len(self.undecided)} mutants"
+            + "".join(f"\n  {place}" for place in self.undecided[:20])
+        )
+        return "\n".join(text)
+
+    def add(self, net: FrozenNet, x: Array, mutants: Iterator[Mutant]) -> None:
+        """Try mutants of one network at its points, the honest program first."""
+        compiled = compile_net(net)
+        honest = compiled.witness(x)
+        forward, truth = net(x), Prover(net)(x)
+        ok = Checker(compiled.program)(x, honest.v, honest.y, forward, honest.k, forward_scale=truth.scale).ok
+        self.honest_points += len(x)
+        self.honest_rejected += int((~(ok & ~_apart(ProgramProver(compiled.program)(x), truth))).sum())
+        for mutant in mutants:
+            self._judge(mutant, x, honest, forward, truth)
+
+    def _judge(self, mutant: Mutant, x: Array, honest: Witness, forward: Array, truth: Bracket) -> None:
+        own = honest if mutant.witness is None else mutant.witness
+        ok = Checker(mutant.program)(x, own.v, own.y, forward, own.k, forward_scale=truth.scale).ok
+        if mutant.what == "witness":
+            matters = broken(mutant.program, x, own)
+            undecided, apart = np.zeros(len(x), dtype=bool), np.zeros(len(x), dtype=bool)
+        else:
+            bracket = (ProgramProver(mutant.program) if mutant.net is None else Prover(mutant.net))(x)
+            matters = apart = _apart(bracket, truth)
+            undecided = ~apart & ~(np.isfinite(bracket.lo) & np.isfinite(bracket.hi))
+        row = self.rows.setdefault((mutant.what, mutant.kind, mutant.array), Row())
+        accepted = matters & ok & ~apart
+        row.mutants += 1
+        row.points += len(x)
+        row.matter += int(matters.sum())
+        row.rejected += int((matters & ~ok).sum())
+        row.by_bracket += int((matters & ok & apart).sum())
+        row.accepted += int(accepted.sum())
+        row.undecided += int(undecided.sum())
+        place = f"{mutant.what} {mutant.kind} {mutant.place}"
+        if accepted.any():
+            self.accepted.append(f"{place} at {int(accepted.sum())} points")
+        if undecided.any():
+            self.undecided.append(f"{place} at {int(undecided.sum())} points")
+        elif not matters.any():
+            row.harmless += 1
+            self.harmless.append(place)
+
+
+def _apart(first: Bracket, second: Bracket) -> BoolArray:
+    return np.asarray((first.lo > second.hi) | (first.hi < second.lo))
+
+
+def broken(program: ValueProgram, x: Array, witness: Witness) -> BoolArray:
+    """Tell where a witness breaks feasibility, duality or the gap, by dense sums in extended precision."""
+    wide = np.longdouble
+    failed = np.zeros(len(x), dtype=bool)
+    for i, point in enumerate(x):
+        instance = program if program.contexts is None else program[i]
+        instance = instance.rescaled(witness.k[i]) if len(program.lifts) else instance
+        A, v, y = instance.A.toarray().astype(wide), witness.v[i].astype(wide), witness.y[i].astype(wide)
+        right = instance.b.astype(wide) + instance.B.toarray().astype(wide) @ point.astype(wide)
+        s, scale = right - A @ v, 1 + np.abs(right) + np.abs(A) @ np.abs(v)
+        dual, dual_scale = A.T @ y + instance.q, 1 + np.abs(instance.q) + np.abs(A.T) @ np.abs(y)
+        gap = instance.q @ v + right @ y
+        worst = [np.abs(gap) / (1 + np.abs(instance.q) @ np.abs(v) + np.abs(right) @ np.abs(y))]
+        worst.append(np.max(np.abs(dual) / dual_scale, initial=0))
+        cones, start = instance.cones, instance.cones.zero + instance.cones.nonnegative
+        worst.append(np.max(np.abs(s[: cones.zero]) / scale[: cones.zero], initial=0))
+        linear = slice(cones.zero, start)
+        worst.append(np.max(-s[linear] / scale[linear], initial=0))
+        worst.append(np.max(-y[linear] / (1 + np.abs(y[linear])), initial=0))
+        for size in cones.second_order:
+            rows = slice(start, start + size)
+            lack = np.linalg.norm(s[rows][1:].astype(float)) - s[start]
+            worst.append(lack / np.linalg.norm(scale[rows].astype(float)))
+            worst.append((np.linalg.norm(y[rows][1:].astype(float)) - y[start]) / (1 + np.abs(y[start])))
+            start += size
+        failed[i] = not max(float(w) for w in worst) <= BROKEN or not all(np.isfinite(float(w)) for w in worst)
+    return failed
+
+
+def program_mutants(compiled: Compiled, rng: np.random.Generator, entries: int = 2) -> Iterator[Mutant]:
+    """Yield mutants of the exported arrays, block by block.
+
+    Args:
+        compiled: a network and its program.
+        rng: chooses the entries.
+        entries: how many single entries of each block are nudged, and how many signs turned.
+    """
+    program = compiled.program
+    for name in ("A", "B", "b", "q", "d", "r"):
+        array = getattr(program, name)
+        rounded: Any = array.astype(np.float32).astype(np.float64)
+        if (rounded != array).sum():
+            yield Mutant("program", "float32 rounding", name, name, replace(program, **{name: rounded}))
+        for label, where in _blocks(program, name):
+            flat = _flat(array)
+            for at in rng.choice(where, size=min(entries, len(where)), replace=False):
+                nudge = 1e-3 * (1 + abs(flat[at])) * rng.choice([-1, 1])
+                for kind, value in (("entry", flat[at] + nudge), ("sign", -flat[at])):
+                    if value != flat[at]:
+                        yield Mutant("program", kind, name, f"{name} {label}", _with(program, name, at, value))
+            if name == "b" and np.any(flat[where]) and not label.startswith(("quadratic", "norm")):
+                yield Mutant("program", "dropped bias", name, f"b {label}", _with(program, name, where, 0.0))
+        yield from _swapped(program, name, rng)
+    yield from _radii(program)
+    yield from _transposed(program)
+
+
+def _flat(array: Any) -> Array:
+    return np.asarray(array.data if sparse.issparse(array) else array).reshape(-1)
+
+
+def _with(program: ValueProgram, name: str, at: Any, value: Any) -> ValueProgram:
+    """Return the program with some stored entries of an array replaced."""
+    array = getattr(program, name).copy()
+    if sparse.issparse(array):
+        array.data[at] = value
+    else:
+        array = np.array(array)
+        array.reshape(-1)[at] = value
+    return replace(program, **{name: array})
+
+
+def _blocks(program: ValueProgram, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield each named block of an array, with the positions of its stored entries; of every context alike."""
+    array = getattr(program, name)
+    if name in ("d", "r"):
+        yield name, np.arange(array.size)
+        return
+    blocks = program.columns if name == "q" else program.rows
+    if name in ("A", "B"):
+        row = sparse.coo_array(array).row
+    else:
+        row = np.broadcast_to(np.arange(array.shape[-1]), array.shape).reshape(-1)
+    for block in blocks:
+        where = np.flatnonzero((row >= block.start) & (row < block.stop))
+        if len(where):
+            yield block.name, where
+
+
+def _swapped(program: ValueProgram, name: str, rng: np.random.Generator) -> Iterator[Mutant]:
+    """Swap two rows of one block in one array, and two columns of B."""
+    array = getattr(program, name)
+    if name in ("A", "B", "b", "q"):
+        for block in program.columns if name == "q" else program.rows:
+            if block.stop - block.start > 1:
+                i, j = rng.choice(np.arange(block.start, block.stop), size=2, replace=False)
+                yield Mutant("program", "row swap", name, f"{name} {block.name}", _permuted(program, name, i, j, 0))
+    if name in ("B", "d") and array.shape[-1] > 1:
+        i, j = rng.choice(array.shape[-1], size=2, replace=False)
+        yield Mutant("program", "swapped x", name, f"{name} {i}, {j}", _permuted(program, name, i, j, 1))
+
+
+def _permuted(program: ValueProgram, name: str, i: int, j: int, axis: int) -> ValueProgram:
+    array = getattr(program, name)
+    if not sparse.issparse(array):
+        swapped: Any = np.array(array)
+        swapped[..., [i, j]] = swapped[..., [j, i]]
+        return replace(program, **{name: swapped})
+    order = np.arange(array.shape[axis])
+    order[[i, j]] = order[[j, i]]
+    moved: Any = type(array)(array[order] if axis == 0 else array[:, order])
+    return replace(program, **{name: moved})
+
+
+def _radii(program: ValueProgram) -> Iterator[Mutant]:
+    """Scale the head of each kind of cone by 1.01: a cone of another radius."""
+    row = sparse.coo_array(program.A).row
+    for block in program.rows:
+        if block.kind in ("quadratic", "norm"):
+            where = np.flatnonzero(row == block.start)
+            wider = _with(program, "A", where, 1.01 * program.A.data[where])
+            yield Mutant("program", "radius 1.01", "A", f"A {block.name}", wider)
+
+
+def _transposed(program: ValueProgram) -> Iterator[Mutant]:
+    """Transpose each square block of A between two layers, and of B."""
+    A, B = sparse.lil_array(program.A), sparse.lil_array(program.B)
+    for block in program.rows:
+        rows = slice(block.start, block.stop)
+        size = block.stop - block.start
+        for column in program.columns:
+            part = A[rows, column.start : column.stop]
+            if column.stop - column.start == size > 1 and (part != part.T).nnz:
+                other = A.copy()
+                other[rows, column.start : column.stop] = part.T
+                mutant = replace(program, A=type(program.A)(other))
+                yield Mutant("program", "transposed", "A", f"A {block.name} {column.name}", mutant)
+        skip = {"quadratic": 2, "norm": 1}.get(block.kind, 0)
+        part = B[block.start + skip : block.stop]
+        if size - skip == B.shape[1] > 1 and (part != part.T).nnz:
+            other = B.copy()
+            other[block.start + skip : block.stop] = part.T
+            yield Mutant("program", "transposed", "B", f"B {block.name}", replace(program, B=type(program.B)(other)))
+
+
+def witness_mutants(compiled: Compiled, x: Array, rng: np.random.Generator, entries: int = 2) -> Iterator[Mutant]:
+    """Yield mutants of each part of the witness: nudged, turned, not a number, and the scales doubled."""
+    program, honest = compiled.program, compiled.witness(x)
+    for name, blocks in (("v", program.columns), ("y", program.rows)):
+        array = getattr(honest, name)
+        for block in blocks:
+            span = np.arange(block.start, block.stop)
+            for at in rng.choice(span, size=min(entries, len(span)), replace=False):
+                nudge = 1e-3 * (1 + np.abs(array[:, at])) * rng.choice([-1, 1])
+                for kind, value in (("entry", array[:, at] + nudge), ("sign", -array[:, at]), ("nan", np.nan)):
+                    changed = array.copy()
+                    changed[:, at] = value
+                    place = f"{name} {block.name}[{at - block.start}]"
+                    yield Mutant("witness", kind, name, place, program, replace(honest, **{name: changed}))
+    if honest.k.shape[1]:
+        yield Mutant("witness", "doubled", "k", "k", program, replace(honest, k=2 * honest.k))
+
+
+def compiler_mutants(net: FrozenNet, x: Array) -> Iterator[Mutant]:
+    """Yield wrong compilers: each builds the consistent program and witness of another network."""
+    for place, name, kind, other in _wrong_nets(net):
+        try:
+            checked = other()
+        except ModelError:  # refused before it is a program
+            continue
+        compiled = compile_net(checked)
+        if compiled.program.A.shape == compile_net(net).program.A.shape:
+            yield Mutant("compiler", kind, name, place, compiled.program, compiled.witness(x), checked)
+
+
+def _wrong_nets(net: FrozenNet) -> Iterator[tuple[str, str, str, Any]]:
+    for group in ("layers", "quadratics", "norms"):
+        parts = getattr(net, group)
+        for index, part in enumerate(parts):
+            for entry in fields(part):
+                value = getattr(part, entry.name)
+                if value is None or entry.name == "group":
+                    continue
+
+                def build(changed: Any, index: int = index, name: str = entry.name, group: str = group) -> Any:
+                    others: Any = list(getattr(net, group))
+                    others[index] = replace(others[index], **{name: changed})
+                    return lambda: replace(net, **{group: others})
+
+                for kind, changed in _changes(value):
+                    yield f"{entry.name} of {group}[{index}]", entry.name, kind, build(changed)
+    for entry in fields(net.output):
+        for kind, changed in _changes(getattr(net.output, entry.name)):
+            output = replace(net.output, **{entry.name: changed})
+            yield f"{entry.name} of output", entry.name, kind, lambda output=output: replace(net, output=output)
+
+
+def _changes(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a wrong compiler might make of an array."""
+    flat = _flat(value)
+    if not np.any(flat):
+        return
+    yield "dropped", 0 * value
+    yield "sign", -value
+    yield "scaled 1.01", 1.01 * value
+    yield "float32 rounding", value.astype(np.float32).astype(np.float64)
+    if value.ndim and value.shape[0] > 1:
+        yield "rows turned round", value[::-1].copy()
+    if value.ndim == 2 and value.shape[0] == value.shape[1] and (value != value.T).sum():
+        yield "transposed", value.T.copy()
