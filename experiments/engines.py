@@ -24,6 +24,16 @@ class Parallel(Protocol):
         """Yield `function(*entry)` for each entry of `arguments`; raises Crash where a worker died."""
 
 
+def check_engine(name: str, jobs: int, address: str | None = None) -> None:
+    """Raise an EngineError where an engine is unknown or its settings do not go together."""
+    if name not in ENGINES:
+        raise EngineError(f"unknown engine '{name}'; there are: {', '.join(sorted(ENGINES))}")
+    if not isinstance(jobs, int) or jobs < 1:
+        raise EngineError(f"jobs must be an integer >= 1; received {jobs!r}")
+    if address is not None and name != "dask":
+        raise EngineError(f"address names a Dask scheduler, but the engine is '{name}'; set engine='dask'")
+
+
 @contextmanager
 def engine_of(name: str, jobs: int, address: str | None = None) -> Iterator[Parallel]:
     """Give an engine by name, for as long as the block lasts.
@@ -39,12 +49,7 @@ def engine_of(name: str, jobs: int, address: str | None = None) -> Iterator[Para
         EngineError: an unknown name, or settings that do not go together.
         MissingExtra: the engine's package is not installed.
     """
-    if name not in ENGINES:
-        raise EngineError(f"unknown engine '{name}'; there are: {', '.join(sorted(ENGINES))}")
-    if not isinstance(jobs, int) or jobs < 1:
-        raise EngineError(f"jobs must be an integer >= 1; received {jobs!r}")
-    if address is not None and name != "dask":
-        raise EngineError(f"address names a Dask scheduler, but the engine is '{name}'; set engine='dask'")
+    check_engine(name, jobs, address)
     with ENGINES[name](jobs, address) as parallel:
         yield parallel
 

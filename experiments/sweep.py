@@ -31,7 +31,7 @@ from typing import Any, final
 
 from tqdm import tqdm
 
-from experiments.engines import Crash, engine_of
+from experiments.engines import Crash, check_engine, engine_of
 from experiments.tables import Row, TableError, Value, as_value, parsed, read_table, write_table, written
 from socicnn.errors import SocicnnError
 from socicnn.files import replacing
@@ -85,7 +85,7 @@ class Cell:
     def label(self) -> str:
         """A name for a file."""
         text = json.dumps({column: written(value) for column, value in self.key.items()}, sort_keys=True)
-        readable = re.sub(r"[^A-Za-z0-9._+]+", "_", "-".join(written(value) for value in self.key.values()))
+        readable = re.sub(r"[^A-Za-z0-9._+-]+", "_", "-".join(written(value) for value in self.key.values()))
         return f"{readable[:80]}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
@@ -148,8 +148,10 @@ def run(
 
     Raises:
         SweepError: keys that do not differ or have different columns, or a choice that no cell fits.
+        EngineError: an engine that does not exist, or settings of it that do not go together.
         MissingExtra: the engine's package is not installed.
     """
+    check_engine(engine, jobs, address)
     _check(cells)
     chosen = _chosen(cells, only or {})
     store = _Store(Path(out), cells)
