@@ -128,6 +128,16 @@ class Dual:
         """Return the dual points of some contexts."""
         return Dual(tuple(one[rows] for one in self.lam), tuple(one[rows] for one in self.u), self.x[rows])
 
+    def where(self, keep: Tensor, other: Dual) -> Dual:
+        """Return these dual points where `keep` is true, the others elsewhere."""
+
+        def pick(mine: Tensor, theirs: Tensor) -> Tensor:
+            return torch.where(keep[:, None], mine, theirs)
+
+        return Dual(
+            tuple(map(pick, self.lam, other.lam)), tuple(map(pick, self.u, other.u)), pick(self.x, other.x)
+        )
+
     def put(self, rows: Tensor, other: Dual) -> None:
         """Overwrite the dual points of some contexts."""
         for mine, theirs in zip((*self.lam, *self.u, self.x), (*other.lam, *other.u, other.x), strict=True):

@@ -1,0 +1,88 @@
+"""What an optimiser has found so far: the best point and the best bound of each context, and when to stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from decision.stack import Dual, Stack
+
+
+@dataclass(frozen=True)
+class Goal:
+    """When an optimiser may stop.
+
+    Args:
+        gap: relative gap (f(x) - lower) / (1 + |f(x)|) to reach.
+        max_iterations: iterations of one context at most; None for the optimiser's own limit.
+        deadline: time of `time.perf_counter()` at which to stop.
+    """
+
+    gap: float
+    max_iterations: int | None = None
+    deadline: float = math.inf
+
+    @property
+    def late(self) -> bool:
+        """Whether the deadline has passed."""
+        return time.perf_counter() > self.deadline
+
+
+@dataclass(eq=False)
+class Answers:
+    """The best point and the best bound of each context so far; optimisers change it in place.
+
+    Args:
+        x: feasible points, shape `(contexts, n)`.
+        value: f(x), shape `(contexts,)`.
+        lower: lower bound of f over X, in plain float64, shape `(contexts,)`.
+        dual: the dual point that gives the bound.
+        iterations: shape `(contexts,)`.
+        notes: what a caller should know, one sentence each.
+    """
+
+    x: Tensor
+    value: Tensor
+    lower: Tensor
+    dual: Dual
+    iterations: Tensor
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, stack: Stack, x: Tensor) -> Answers:
+        """Return the answers before any work: points, their values and no bound."""
+        lower = x.new_full((len(stack),), -math.inf)
+        none = torch.zeros(len(stack), dtype=torch.int64, device=x.device)
+        return cls(x.clone(), stack.value(x), lower, stack.zero_dual(x), none)
+
+    def relative_gap(self) -> Tensor:
+        """Return (f(x) - lower) / (1 + |f(x)|)."""
+        return (self.value - self.lower) / (1.0 + self.value.abs())
+
+    def take(self, rows: Tensor) -> Answers:
+        """Return a copy for some contexts."""
+        return Answers(
+            self.x[rows], self.value[rows], self.lower[rows], self.dual.take(rows), self.iterations[rows], self.notes
+        )
+
+    def put(self, rows: Tensor, other: Answers) -> None:
+        """Overwrite the answers of some contexts."""
+        self.x[rows], self.value[rows], self.lower[rows] = other.x, other.value, other.lower
+        self.dual.put(rows, other.dual)
+        self.iterations[rows] = other.iterations
+
+    def offer_point(self, x: Tensor, value: Tensor) -> None:
+        """Keep the points that are better."""
+        better = value < self.value
+        self.x = torch.where(better[:, None], x, self.x)
+        self.value = torch.where(better, value, self.value)
+
+    def offer_bound(self, lower: Tensor, dual: Dual) -> None:
+        """Keep the bounds that are better."""
+        better = lower > self.lower
+        self.lower = torch.where(better, lower, self.lower)
+        self.dual = self.dual.where(~better, dual)

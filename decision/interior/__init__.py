@@ -1,0 +1,6 @@
+"""A batched primal-dual interior-point method for stacks of networks over polyhedra."""
+
+from decision.interior.method import follow as follow
+from decision.interior.polyhedron import Polyhedron as Polyhedron
+
+__all__ = ["Polyhedron", "follow"]
