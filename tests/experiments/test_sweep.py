@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -88,13 +89,15 @@ class TestInterruption:
         program = self.start(tmp_path, jobs)
         deadline = time.monotonic() + 60
         try:  # until the first task's seeds 0 and 1 are written and a cell waits at the gate
-            while len(list(tmp_path.glob("table.cells/box-*.json"))) < 2 or "box-2" not in calls(tmp_path):
+            while len(list(tmp_path.glob("table.cells/box-[01]-*.json"))) < 2 or "box-2" not in calls(tmp_path):
                 assert time.monotonic() < deadline
                 assert program.poll() is None
                 time.sleep(0.005)
+            program.kill()  # this process alone: its workers find out by themselves
+            assert program.wait() == -signal.SIGKILL
         finally:
-            os.killpg(program.pid, signal.SIGKILL)
-        assert program.wait() == -signal.SIGKILL
+            with suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
         assert not (tmp_path / "table.csv").exists()
         (tmp_path / "gate").touch()
         outcome = go(tmp_path, jobs=jobs)
