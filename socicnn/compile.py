@@ -13,9 +13,9 @@ from scipy import sparse
 
 from socicnn.arrays import Array, BoolArray, IntArray, transform
 from socicnn.conic.builder import Builder
-from socicnn.conic.program import ValueProgram
+from socicnn.conic.program import Block, ValueProgram
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Norm, Quadratic, picked
+from socicnn.frozen import FrozenNet, Norm, Quadratic, Squares, picked
 
 if TYPE_CHECKING:
     import cvxpy
@@ -142,27 +142,36 @@ class Compiled:
         primal: list[Array] = []
         z: Array | None = None
         active: list[BoolArray] = []
+        k = self.program.scales(x)
+        widths = [len(layer.squares.rho) for layer in self.net.layers if layer.squares is not None]
+        *inside, branches = np.split(k, np.cumsum(widths, dtype=np.int64), axis=1)
+        images: list[tuple[Array, Array] | None] = []  # p and k of the quadratics inside each layer
         for layer in self.net.layers:
             a = layer.preactivation(x, z)
             z = np.maximum(a, 0.0)
             primal.append(z)
             active.append(a > 0)
+            pair = None if layer.squares is None else (layer.squares.image(x), inside.pop(0))
+            images.append(pair)
+            if pair is not None:
+                primal.append((pair[0] ** 2).sum(axis=-1) / pair[1])
         dual: list[Array] = []
+        cones: list[Array] = []
         bound = np.broadcast_to(
             self.net.output.w, (count, self.net.output.w.shape[-1])
         )  # w, then W_{k+1}' lambda_{k+1}
-        for layer, on in zip(reversed(self.net.layers), reversed(active), strict=True):
+        for layer, on, pair in zip(reversed(self.net.layers), reversed(active), reversed(images), strict=True):
             multiplier = np.where(on, bound, 0.0)
             dual[:0] = [multiplier, bound - multiplier]
+            if layer.squares is not None and pair is not None:  # beta is rho lambda
+                cones.insert(0, _rotated(layer.squares.rho * multiplier, *pair))
             if layer.W is not None:
                 bound = transform(layer.W.T if isinstance(layer.W, np.ndarray) else layer.W.T.tocsr(), multiplier)
-        k = self.program.scales(x)
+        dual += cones
         for m, quad in enumerate(self.quadratics):
-            p = quad.image(x)
-            scale, beta = k[:, m : m + 1], np.broadcast_to(quad.beta, (count,))[:, None]
-            square = (p**2).sum(axis=-1, keepdims=True) / scale
-            primal.append(square)
-            dual += [beta * (scale + square), beta * (scale - square), -2.0 * beta * p]
+            p, scale = quad.image(x)[:, None], branches[:, m : m + 1]
+            primal.append((p**2).sum(axis=-1) / scale)
+            dual.append(_rotated(np.broadcast_to(quad.beta, (count,))[:, None], p, scale))
         for norm in self.norms:
             groups = norm.image(x)
             length = np.linalg.norm(groups, axis=-1, keepdims=True)
@@ -175,13 +184,23 @@ class Compiled:
         return Witness(join(primal), join(dual), k)
 
 
+def _rotated(beta: Array, p: Array, k: Array) -> Array:
+    """Return the multipliers of the cones of beta_i ||p_i||^2, p of shape `(count, units, rows)`, at scales k_i."""
+    square = (p**2).sum(axis=-1) / k
+    head = np.stack([beta * (k + square), beta * (k - square)], axis=-1)
+    return np.concatenate([head, -2.0 * beta[..., None] * p], axis=-1).reshape(len(p), -1)
+
+
 def compile_net(net: FrozenNet) -> Compiled:
     """Assemble the program of a network; a branch with beta = 0 or gamma = 0 is left out.
 
-    Rows, in order: relu_k and nonnegative_k of each layer, the cones of the quadratics, the cones of the norms.
+    Rows, in order: relu_k and nonnegative_k of each layer, the cones of the quadratics inside layers, those of the
+    quadratic branches, those of the norms. A quadratic inside a layer has its own t with no cost; the row of its unit
+    is -z_i + (W z)_i + rho_i t_i + s = -b_i - U_i x.
     """
     build = Builder(net.in_features, net.contexts)
     previous = None
+    inside: list[tuple[str, Block, Squares]] = []
     for k, layer in enumerate(net.layers, start=1):
         h = layer.b.shape[-1]
         z = build.columns(f"z{k}", "activation", h)
@@ -189,6 +208,10 @@ def compile_net(net: FrozenNet) -> Compiled:
         entries = [(z, -identity)]
         if layer.W is not None and previous is not None:
             entries.append((previous, sparse.csr_array(layer.W)))
+        if layer.squares is not None:
+            t = build.columns(f"t_layer{k}", "square", h)
+            entries.append((t, sparse.diags_array(layer.squares.rho, format="csr")))
+            inside.append((f"layer{k}", t, layer.squares))
         U = None if layer.U is None else -sparse.csr_array(layer.U)
         build.nonnegative(f"relu{k}", "relu", entries, U, -layer.b)  # z_k - W_k z_{k-1} >= U_k x + b_k
         build.nonnegative(f"nonnegative{k}", "nonnegative", [(z, -identity)], None, np.zeros(h))
@@ -198,6 +221,8 @@ def compile_net(net: FrozenNet) -> Compiled:
     build.affine(net.output.v, net.output.c)
     quadratics = tuple(branch for branch in net.quadratics if np.any(branch.beta))
     norms = tuple(branch for branch in net.norms if np.any(branch.gamma))
+    for name, t, squares in inside:
+        build.squares(name, t, sparse.csr_array(squares.F), squares.g)
     for m, quad in enumerate(quadratics, start=1):
         build.quadratic(f"quadratic{m}", quad.beta, sparse.csr_array(quad.A), quad.e)
     for r, norm in enumerate(norms, start=1):

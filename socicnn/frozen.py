@@ -1,6 +1,6 @@
 """Frozen networks: a SOC-ICNN as plain float64 arrays, whatever trained it.
 
-a_k = W_k z_{k-1} + U_k x + b_k,   z_k = relu(a_k),   W_k >= 0
+a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k),   W_k, rho_k >= 0
 f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
 """
 
@@ -8,94 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from socicnn.arrays import Array, IntArray, Matrix, as_float64, as_matrix, as_points, entries, transform
+from socicnn.arrays import Array, IntArray, Matrix, as_float64, as_matrix, as_points, entries
 from socicnn.errors import ModelError
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One ReLU layer z = relu(W z_previous + U x + b).
-
-    Args:
-        W: hidden weight, entrywise >= 0, shape `(h, h_previous)`, dense or SciPy sparse; None in the first layer.
-        U: input weight, shape `(h, n)`, dense or sparse; None where there is no passthrough.
-        b: bias, shape `(h,)`, or `(contexts, h)`.
-    """
-
-    W: Matrix | None
-    U: Matrix | None
-    b: Array
-
-    def preactivation(self, x: Array, z: Array | None) -> Array:
-        """Return a = W z + U x + b at points x of shape `(count, n)`, z the layer before (None for the first)."""
-        a = np.broadcast_to(self.b, (len(x), self.b.shape[-1]))
-        if self.U is not None:
-            a = a + transform(self.U, x)
-        if self.W is not None and z is not None:
-            a = a + transform(self.W, z)
-        return a
-
-
-@dataclass(frozen=True, eq=False)
-class Output:
-    """The affine read-out w'z_L + v'x + c.
-
-    Args:
-        w: entrywise >= 0, shape `(h_L,)`, empty where there is no hidden layer, or `(contexts, h_L)`.
-        v: shape `(n,)` or `(contexts, n)`.
-        c: a number, or shape `(contexts,)`.
-    """
-
-    w: Array
-    v: Array
-    c: Array | float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Quadratic:
-    """The branch beta ||A x + e||^2.
-
-    Args:
-        beta: >= 0, a number or shape `(contexts,)`.
-        A: shape `(rows, n)`, dense or sparse.
-        e: shape `(rows,)` or `(contexts, rows)`; zero where None.
-    """
-
-    beta: Array | float
-    A: Matrix
-    e: Array | None = None
-
-    def image(self, x: Array) -> Array:
-        """Return p = A x + e at points x of shape `(count, n)`."""
-        return transform(self.A, x) + (0.0 if self.e is None else self.e)
-
-
-@dataclass(frozen=True, eq=False)
-class Norm:
-    """The branch gamma ||C x + d||_2, or gamma times the sum of the norms of consecutive groups of rows.
-
-    Args:
-        gamma: >= 0, a number or shape `(contexts,)`.
-        C: shape `(rows, n)`, dense or sparse.
-        d: shape `(rows,)` or `(contexts, rows)`; zero where None.
-        group: rows of each group (one second-order cone a group); all rows together where None.
-    """
-
-    gamma: Array | float
-    C: Matrix
-    d: Array | None = None
-    group: int | None = None
-
-    def image(self, x: Array) -> Array:
-        """Return C x + d at points x of shape `(count, n)`, split into its groups: `(count, groups, group)`."""
-        u = transform(self.C, x) + (0.0 if self.d is None else self.d)
-        return u.reshape(len(u), -1, self.group or u.shape[-1])
+from socicnn.parts import Layer as Layer
+from socicnn.parts import Norm as Norm
+from socicnn.parts import Output as Output
+from socicnn.parts import Quadratic as Quadratic
+from socicnn.parts import Squares as Squares
+from socicnn.parts import picked as picked
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +73,21 @@ class FrozenNet:
                 W = clean.matrix(f"hidden weight W of layer {k}", layer.W, (h, width), sign=True)
             if layer.U is not None:
                 U = clean.matrix(f"input weight U of layer {k}", layer.U, (h, n))
-            layers.append(Layer(W, U, b))
+            squares = None
+            if layer.squares is not None:
+                rho = clean.vector(
+                    f"weight rho of the quadratics in layer {k}", np.array(layer.squares.rho), h, sign=True
+                )
+                F = clean.matrix(f"matrix F of the quadratics in layer {k}", layer.squares.F, (None, n))
+                if rho.ndim != 1 or F.shape[0] % h:
+                    raise ModelError(
+                        f"the quadratics in layer {k} need one rho a unit, the same in every context, and equally many "
+                        f"rows of F for each of {h} units; received rho of shape {rho.shape}, F of {F.shape[0]} rows"
+                    )
+                g = np.zeros(F.shape[0]) if layer.squares.g is None else layer.squares.g
+                g = clean.vector(f"offset g of the quadratics in layer {k}", g, F.shape[0])
+                squares = Squares(rho, F, g) if rho.any() else None  # without weight they are left out
+            layers.append(Layer(W, U, b, squares))
             width = h
         w = clean.vector("output weight w", self.output.w, width or 0, sign=True)
         c = clean.vector("output offset c", self.output.c, ())
@@ -312,12 +252,3 @@ class _Checker:
                 f"{name} has {negative} negative entries (least {array.min():.1e}); "
                 "call `model.finalise()` before exporting"
             )
-
-
-_VECTORS = {"b": 1, "w": 1, "v": 1, "e": 1, "d": 1, "c": 0, "beta": 0, "gamma": 0}
-
-
-def picked(part: Any, index: int | slice | IntArray) -> Any:
-    """Return the part with context `index` of each stacked vector."""
-    values = {f.name: getattr(part, f.name) for f in fields(part) if f.name in _VECTORS}
-    return replace(part, **{k: value[index] for k, value in values.items() if np.ndim(value) > _VECTORS[k]})

@@ -68,16 +68,28 @@ class Builder:
 
     def quadratic(self, name: str, beta: Any, A: Any, e: Array | None) -> None:
         """Add the cost beta t with t >= ||A x + e||^2, as ((t + 1)/2, (t - 1)/2, A x + e) in SOC."""
-        rows = A.shape[0]
         t = self.columns(f"t_{name}", "square", 1)
         self.cost(t, np.asarray(beta)[..., None])
-        half = sparse.csr_array(([-0.5, -0.5], ([0, 1], [0, 0])), shape=(rows + 2, 1))
-        offset = np.zeros((*self._batch, rows + 2))
-        offset[..., 0], offset[..., 1], offset[..., 2:] = 0.5, -0.5, 0.0 if e is None else e
-        B = sparse.vstack([sparse.csr_array((2, self._n)), A], format="csr")
-        block = self._add_rows(name, "quadratic", rows + 2, [(t, half)], B, offset)
-        self._lifts.append((t.start, block.start, rows + 2))
-        self._cones.append(rows + 2)
+        self.squares(name, t, A, e)
+
+    def squares(self, name: str, t: Block, A: Any, e: Array | None) -> None:
+        """Add t_i >= ||A_i x + e_i||^2 for each t_i of a block, A_i being equal runs of the rows of A."""
+        count = t.stop - t.start
+        rows = A.shape[0] // count
+        size = count * (rows + 2)
+        heads = np.arange(count) * (rows + 2)
+        body = np.delete(np.arange(size), np.concatenate([heads, heads + 1]))
+        each = np.tile(np.arange(count), 2)
+        half = sparse.csr_array((np.full(2 * count, -0.5), (np.concatenate([heads, heads + 1]), each)), (size, count))
+        coo = A.tocoo()
+        B = sparse.csr_array((coo.data, (body[coo.row], coo.col)), shape=(size, self._n))
+        offset = np.zeros((*self._batch, size))
+        offset[..., heads], offset[..., heads + 1] = 0.5, -0.5
+        if e is not None:
+            offset[..., body] = e
+        block = self._add_rows(name, "quadratic", size, [(t, half)], B, offset)
+        self._lifts += [(t.start + i, block.start + int(head), rows + 2) for i, head in enumerate(heads)]
+        self._cones += [rows + 2] * count
 
     def norm(self, name: str, gamma: Any, C: Any, d: Array | None, group: int) -> None:
         """Add the cost gamma sum_g s_g with s_g >= ||C_g x + d_g||, groups of `group` consecutive rows."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from socicnn.arrays import Array, Matrix, as_float64, transform
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 
 
 @final
@@ -92,10 +92,13 @@ class Standardisation(nn.Module):
         def moved(offset: Array, matrix: Matrix) -> Array:
             return offset - transform(matrix, m / s)
 
-        layers = [
-            layer if layer.U is None else Layer(layer.W, scaled(layer.U), moved(layer.b, layer.U))
-            for layer in net.layers
-        ]
+        layers = []
+        for layer in net.layers:
+            inside = layer.squares
+            if inside is not None and inside.g is not None:
+                inside = Squares(inside.rho, scaled(inside.F), moved(inside.g, inside.F))
+            U, b = (None, layer.b) if layer.U is None else (scaled(layer.U), moved(layer.b, layer.U))
+            layers.append(Layer(layer.W, U, b, inside))
         quadratics = [Quadratic(y_scale * q.beta, scaled(q.A), moved(np.asarray(q.e), q.A)) for q in net.quadratics]
         norms = [Norm(y_scale * r.gamma, scaled(r.C), moved(np.asarray(r.d), r.C), r.group) for r in net.norms]
         out = net.output
