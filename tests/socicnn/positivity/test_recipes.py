@@ -117,7 +117,7 @@ class ADMMContract(RecipeContract):
         name, weight = next(model.constrained())
         with torch.no_grad():
             weight.theta.view(-1)[0] = -0.25
-        with pytest.raises(ModelError, match="negative entries .*finalise"):
+        with pytest.raises(ModelError, match=r"negative entries .*finalise"):
             model.freeze()
         final = dict(model.finalise().constrained())[name]().view(-1)
         assert final[0] == 0

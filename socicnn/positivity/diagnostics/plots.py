@@ -1,0 +1,68 @@
+"""The diagnostics as figures: each function draws one and writes it to a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from socicnn.arrays import Array
+from socicnn.files import replacing
+from socicnn.positivity.diagnostics.escape import Escape
+from socicnn.positivity.diagnostics.landscape import Slice
+from socicnn.positivity.diagnostics.shoulder import ShoulderStatistics
+
+
+def draw_slice(found: Slice, path: str | os.PathLike[str], trajectories: Mapping[str, Array] | None = None) -> None:
+    """Draw the loss on a plane, the centre as a star, and trajectories of shape `(points, 2)` by label."""
+    figure = Figure(figsize=(5.5, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    least = np.nanmin(found.loss) if np.isfinite(found.loss).any() else np.nan
+    height = np.ma.masked_invalid(np.log10(found.loss - least + 1e-3))
+    image = axes.contourf(found.alphas, found.betas, height.T, levels=30)
+    figure.colorbar(image, ax=axes, label="log10(loss - least + 0.001)")
+    for label, points in (trajectories or {}).items():
+        axes.plot(points[:, 0], points[:, 1], marker="o", markersize=3, linewidth=1, label=label)
+    axes.plot([0], [0], marker="*", markersize=14, color="gold", markeredgecolor="black", linestyle="none")
+    axes.set(xlabel="alpha", ylabel="beta", xlim=_ends(found.alphas), ylim=_ends(found.betas))
+    if trajectories:
+        axes.legend(loc="upper right")
+    _write(figure, path)
+
+
+def draw_shoulder(found: Mapping[str, ShoulderStatistics], path: str | os.PathLike[str]) -> None:
+    """Draw occupancy and leave rate over the steps, one line a label, the dwell fraction beside the label."""
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for label, statistics in found.items():
+        left.plot(statistics.steps, statistics.occupancy, label=f"{label} (dwell {statistics.dwell:.2f})")
+        right.plot(statistics.steps, statistics.leave, label=label)
+    left.set(xlabel="step", ylabel="share in the shoulder")
+    right.set(xlabel="step", ylabel="leave rate between snapshots")
+    left.legend()
+    _write(figure, path)
+
+
+def draw_escape(found: Escape, path: str | os.PathLike[str]) -> None:
+    """Draw escape rate and mean first-passage time over the noise, with the diffusive envelope."""
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.semilogx(found.sigma_jac, found.rate, marker="o")
+    left.set(xlabel="sigma_Jac", ylabel="escape rate")
+    right.loglog(found.sigma_jac, found.mean_time, marker="o", label="escaped replicates")
+    right.loglog(found.sigma_jac, found.envelope, linestyle="--", color="gray", label="(w_s - w_0)^2 / sigma_Jac^2")
+    right.set(xlabel="sigma_Jac", ylabel="mean first-passage time")
+    right.legend()
+    _write(figure, path)
+
+
+def _ends(grid: Array) -> tuple[float, float]:
+    return float(grid.min()), float(grid.max())
+
+
+def _write(figure: Any, path: str | os.PathLike[str]) -> None:
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=150)
