@@ -1,0 +1,222 @@
+"""Every ratio of the verifier, side by side in one run.
+
+python -m benchmarks.verify [--points 10000] [--solver-points 200] [--large-points 30] [--million]
+
+Times are the least of several rounds in which every contender takes its turn; one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import clarabel
+import numpy as np
+import torch
+from scipy import sparse
+
+import verify
+from socicnn import SOCICNN
+from socicnn.arrays import Array
+from socicnn.compile import compile_net, value_program
+from socicnn.conic.program import ValueProgram
+from verify.proof import Prover, dual_guess
+
+SMALL: dict[str, Any] = {"in_features": 10, "hidden_features": (32,) * 3, "quadratic": (8, 8), "norm": (8, 8)}
+LARGE: dict[str, Any] = {"in_features": 100, "hidden_features": (256,) * 6, "quadratic": (24, 24), "norm": (24, 24)}
+
+
+def network(settings: dict[str, Any], seed: int = 0) -> SOCICNN:
+    """Return a float64 network whose biases are not zero."""
+    draw = torch.Generator().manual_seed(seed)
+    model = SOCICNN(**settings, dtype=torch.float64, generator=draw)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith("vectors.free") and name.split(".")[-1][0] in "bed":
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=draw, dtype=torch.float64))
+    return model
+
+
+def rounds(contenders: dict[str, Callable[[], Any]], count: int) -> dict[str, float]:
+    """Return the least time of each contender, in seconds, over rounds in which each takes its turn."""
+    least = dict.fromkeys(contenders, float("inf"))
+    for _ in range(count):
+        for name, run in contenders.items():
+            started = time.perf_counter()
+            run()
+            least[name] = min(least[name], time.perf_counter() - started)
+    return least
+
+
+def raw_clarabel(program: ValueProgram, x: Array) -> Callable[[], Array]:
+    """Return a prepared loop over the points: one set-up, then b alone moves; nothing of this project in it."""
+    options = clarabel.DefaultSettings()
+    options.verbose = False
+    options.presolve_enable = False
+    cones = [clarabel.NonnegativeConeT(program.cones.nonnegative)]
+    cones += [clarabel.SecondOrderConeT(size) for size in program.cones.second_order]
+    variables = program.A.shape[1]
+    A, nothing = sparse.csc_matrix(program.A), sparse.csc_matrix((variables, variables))
+    right = program.b + x @ program.B.T
+    constant = x @ program.d + program.r
+    solver = clarabel.DefaultSolver(nothing, program.q, A, right[0], cones, options)
+
+    def loop() -> Array:
+        values = np.empty(len(x))
+        for i, b in enumerate(right):
+            solver.update(b=b)
+            values[i] = solver.solve().obj_val + constant[i]
+        return values
+
+    return loop
+
+
+def against_solver(settings: dict[str, Any], points: int, solver_points: int, count: int) -> dict[str, float]:
+    """Compare a certificate a point with the solver and with the torch forward pass."""
+    model = network(settings)
+    net = model.freeze()
+    x = np.random.default_rng(1).normal(size=(points, net.in_features))
+    tensor = torch.tensor(x)
+    solve = raw_clarabel(value_program(net), x[:solver_points])
+
+    def forward() -> torch.Tensor:
+        with torch.no_grad():
+            return model(tensor)
+
+    def certify() -> verify.Certificate:
+        return verify.certify(net, x)
+
+    times = rounds(
+        {"forward": forward, "certificate": certify, "proof": lambda: Prover(net)(x), "solver": solve}, count
+    )
+    certificate = certify()
+    scale = 1 + np.abs(certificate.forward) + Prover(net).scale(x)
+    error = np.abs(solve() - certificate.forward[:solver_points]).max()
+    assert certificate.ok
+    judged = [name for name, check in certificate.checks.items() if check.ok is not None]
+    worst = max(float((certificate.residuals[name] / scale).max()) for name in judged)
+    each = {name: value / (solver_points if name == "solver" else points) for name, value in times.items()}
+    return {
+        "forward, microseconds a point": 1e6 * each["forward"],
+        "certificate, microseconds a point": 1e6 * each["certificate"],
+        "proven bracket, microseconds a point": 1e6 * each["proof"],
+        "raw Clarabel, microseconds a point": 1e6 * each["solver"],
+        "Clarabel / certificate": each["solver"] / each["certificate"],
+        "certificate / forward": each["certificate"] / each["forward"],
+        "worst residual or gap / (1 + |f| + scale)": worst,
+        "worst |Clarabel - forward|": float(error),
+    }
+
+
+def memory(points: int) -> dict[str, float]:
+    """Certify many points in a process of its own and return its largest memory in GB."""
+    code = (
+        "import resource, time, numpy as np\n"
+        "from benchmarks.verify import SMALL, network\n"
+        "import verify\n"
+        f"x = np.random.default_rng(0).normal(size=({points}, 10))\n"
+        "net = network(SMALL).freeze()\n"
+        "started = time.perf_counter()\n"
+        "certificate = verify.certify(net, x)\n"
+        "assert certificate.ok\n"
+        "print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    seconds, kilobytes = done.stdout.split()
+    return {f"{points} points, seconds": float(seconds), f"{points} points, GB at most": float(kilobytes) / 2**20}
+
+
+def brackets(points: int) -> dict[str, float]:
+    """Return how wide the brackets are, by either road, and what a solver's dual is worth."""
+    net = network(SMALL).freeze()
+    x = np.random.default_rng(2).normal(size=(points, 10))
+    wide = Prover(net)(x)
+    started = time.perf_counter()
+    narrow = verify.certify(net, x[:100], proof="balls")
+    balls = (time.perf_counter() - started) / 100
+    width = wide.hi - wide.lo
+    assert narrow.lo is not None
+    assert narrow.hi is not None
+    compiled = compile_net(net)
+    prepared = compiled.program.prepare("clarabel")
+    exceeded = lost = 0.0
+    for i in range(40):
+        solution = prepared.solve(x[i])
+        instance = compiled.program.at(x[i])
+        claimed = -float(solution.y @ instance.b) + instance.offset
+        exceeded += claimed > narrow.hi[i]
+        repaired = Prover(net)(x[i : i + 1], dual_guess(compiled, solution.y[None])).lo[0]
+        assert repaired <= narrow.hi[i]
+        lost = max(lost, narrow.lo[i] - repaired)
+    return {
+        "float64 bracket, median width / |f|": float(np.median(width / np.abs(wide.lo))),
+        "float64 bracket, largest width / (1 + S)": float((width / (1 + wide.scale)).max()),
+        "ball bracket, largest width / (1 + S)": float(((narrow.hi - narrow.lo) / (1 + wide.scale[:100])).max()),
+        "ball bracket, microseconds a point": 1e6 * balls,
+        "points of 40 where Clarabel's dual objective is above the value": exceeded,
+        "its dual repaired: largest distance below the value": lost,
+    }
+
+
+def files(points: int) -> dict[str, float]:
+    """Return the size of a certificate file and the time to check it."""
+    from verify.check import check
+
+    net = network(SMALL).freeze()
+    certificate = verify.certify(net, np.random.default_rng(3).normal(size=(points, 10)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "claim.npz"
+        certificate.save(path)
+        started = time.perf_counter()
+        report = check(path)
+        seconds = time.perf_counter() - started
+        assert report.ok
+        return {f"file of {points} points, MB": path.stat().st_size / 1e6, "seconds to check it": seconds}
+
+
+def falsification() -> dict[str, float]:
+    """Return the time of a search that finds nothing."""
+    model = network(SMALL)
+    started = time.perf_counter()
+    found = verify.falsify(model, (-2.0, 2.0))
+    assert not found.found
+    return {"evaluations of a search": found.evaluations, "seconds": time.perf_counter() - started}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--points", type=int, default=10_000)
+    parser.add_argument("--solver-points", type=int, default=200)
+    parser.add_argument("--large-points", type=int, default=200)
+    parser.add_argument("--large-solver-points", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--million", action="store_true", help="certify 1,000,000 points, about 10 seconds")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    parts: dict[str, Callable[[], dict[str, float]]] = {
+        "n = 10, 32 x 3, 2 + 2 branches of 8 rows": lambda: against_solver(
+            SMALL, given.points, given.solver_points, given.rounds
+        ),
+        "n = 100, 256 x 6, 2 + 2 branches of 24 rows": lambda: against_solver(
+            LARGE, given.large_points, given.large_solver_points, 2
+        ),
+        "memory": lambda: memory(1_000_000 if given.million else 100_000),
+        "brackets": lambda: brackets(1000),
+        "files": lambda: files(100),
+        "falsification": falsification,
+    }
+    for title, part in parts.items():
+        print(f"\n{title}")
+        for name, value in part().items():
+            print(f"  {name:<66} {value:>12.4g}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
