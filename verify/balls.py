@@ -40,6 +40,7 @@ class BallProver:
             ) from error
         self._flint, self._bits, self._net = flint, bits, net
         self._layers = [(self._map(layer.W), self._map(layer.U)) for layer in net.layers]
+        self._inside = [self._map(layer.squares.F) if layer.squares is not None else None for layer in net.layers]
         self._branches = [self._map(quad.A) for quad in net.quadratics] + [self._map(norm.C) for norm in net.norms]
         self._prover = Prover(net)
 
@@ -70,8 +71,13 @@ class BallProver:
         x, zero = [arb(float(entry)) for entry in point], arb(0)
         total = _dot(_balls(arb, net.output.v), x, arb(float(net.output.c)))
         z: list[Any] = []
-        for layer, (W, U) in zip(net.layers, self._layers, strict=True):
+        for layer, (W, U), F in zip(net.layers, self._layers, self._inside, strict=True):
             a = _balls(arb, layer.b)
+            if layer.squares is not None and F is not None:
+                k, g = layer.squares.rows, _balls(arb, layer.squares.g)
+                p = [one + other for one, other in zip(F(x), g, strict=True)]
+                squares = [sum((entry * entry for entry in p[i : i + k]), zero) for i in range(0, len(p), k)]
+                a = [one + w * t for one, w, t in zip(a, _balls(arb, layer.squares.rho), squares, strict=True)]
             if U is not None:
                 a = [one + other for one, other in zip(a, U(x), strict=True)]
             if W is not None:

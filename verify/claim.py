@@ -21,7 +21,7 @@ from socicnn.conic.cones import Cones
 from socicnn.conic.program import Block, Lifts, ValueProgram
 from socicnn.errors import ModelError, ProgramError
 from socicnn.files import FileError, replacing
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 
 FORMAT = "socicnn claim 1"
 _VECTORS = ("x", "forward", "v", "y", "k", "lo", "hi")
@@ -140,7 +140,9 @@ def _digest(arrays: Arrays) -> str:
 def _put_all(arrays: Arrays, prefix: str, part: Any) -> None:
     for entry in fields(part):
         value = getattr(part, entry.name)
-        if value is not None:
+        if isinstance(value, Squares):
+            _put_all(arrays, f"{prefix}.{entry.name}", value)
+        elif value is not None:
             _put(arrays, f"{prefix}.{entry.name}", value)
 
 
@@ -164,7 +166,10 @@ def _get(arrays: Arrays, name: str) -> Any:
 
 
 def _part(arrays: Arrays, kind: type, prefix: str) -> Any:
-    return kind(**{entry.name: _get(arrays, f"{prefix}.{entry.name}") for entry in fields(kind)})
+    values = {entry.name: _get(arrays, f"{prefix}.{entry.name}") for entry in fields(kind)}
+    if f"{prefix}.squares.rho" in arrays:
+        values["squares"] = _part(arrays, Squares, f"{prefix}.squares")
+    return kind(**values)
 
 
 def _net(arrays: Arrays) -> FrozenNet:

@@ -1,6 +1,7 @@
 """First and second order of a network at a point, from its arrays alone: no autograd, no solver.
 
-With a_k = W_k z_{k-1} + U_k x + b_k, the derivative in direction d is one forward pass of directions,
+With a_k = W_k z_{k-1} + U_k x + b_k, the derivative in direction d is one forward pass of directions (quadratics
+inside a layer, rho ||p||^2 with p = F x + g unit by unit, add 2 rho p'F d to da),
 
     da_k = W_k dz_{k-1} + U_k d,     dz_k = da_k where a_k > 0,  max(da_k, 0) where a_k = 0,  0 where a_k < 0
     f'(x; d) = w'dz_L + v'd + sum_m 2 beta_m p_m'A_m d + sum_r gamma_r (u_r'C_r d, or ||C_r d|| where C_r x + d_r = 0)
@@ -19,7 +20,7 @@ import numpy as np
 
 from socicnn.arrays import Array, BoolArray
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet
+from socicnn.frozen import FrozenNet, Squares
 from verify.proof import EPS
 
 
@@ -40,9 +41,17 @@ class Geometry:
         self._n = n
         self.positive: list[BoolArray] = []  # a > 0 and a = 0, of each layer, shape (h, N)
         self.zero: list[BoolArray] = []
+        self._inside: list[tuple[Squares, Array] | None] = []  # rho, F and p of each layer, p of shape (h k, N)
         z = z_size = None
         for layer in net.layers:
             a, S, terms = _column(layer.b), np.abs(_column(layer.b)), n + 1
+            inside = layer.squares
+            self._inside.append(None)
+            if inside is not None:
+                p, p_size = inside.F @ points + _column(inside.g), abs(inside.F) @ size + np.abs(_column(inside.g))
+                a = a + inside.rho[:, None] * _summed(p**2, inside.rows)
+                S, terms = S + inside.rho[:, None] * _summed(p_size**2, inside.rows), terms + 2 * n + inside.rows + 4
+                self._inside[-1] = (inside, p)
             if layer.U is not None:
                 a, S = a + layer.U @ points, S + abs(layer.U) @ size
             if layer.W is not None and z is not None and z_size is not None:
@@ -104,8 +113,12 @@ class Geometry:
         total = np.einsum("in,ink->nk", np.broadcast_to(_column(output.v), (self._n, N)), flat.reshape(-1, N, K))
         dz: Array | None = None
         switched = []
-        for layer, positive, zero in zip(self._net.layers, self.positive, self.zero, strict=True):
+        for layer, positive, zero, inside in zip(self._net.layers, self.positive, self.zero, self._inside, strict=True):
             da = np.zeros((layer.b.shape[-1], N, K))
+            if inside is not None:
+                squares, p = inside
+                along = _summed(p[:, :, None] * full(squares.F, flat), squares.rows)
+                da = da + 2 * squares.rho[:, None, None] * along
             if layer.U is not None:
                 da = da + full(layer.U, flat)
             if layer.W is not None and dz is not None:
@@ -136,8 +149,13 @@ class Geometry:
         slope = np.repeat(np.broadcast_to(_column(net.output.v), (self._n, N))[:, :, None], K, axis=2)
         back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
         bound = np.broadcast_to(_column(net.output.w)[:, :, None], (net.output.w.shape[-1], N, K))
-        for layer, positive, on in reversed(list(zip(net.layers, self.positive, switched, strict=True))):
+        parts = zip(net.layers, self.positive, switched, self._inside, strict=True)
+        for layer, positive, on, inside in reversed(list(parts)):
             multiplier = np.where(positive[:, :, None] | on, bound, 0.0)
+            if inside is not None:
+                squares, p = inside
+                weight = np.repeat(2 * squares.rho[:, None, None] * multiplier, squares.rows, axis=0)
+                slope = slope + back(squares.F, weight * p[:, :, None])
             if layer.U is not None:
                 slope = slope + back(layer.U, multiplier)
             if layer.W is not None:
@@ -149,7 +167,9 @@ class Geometry:
         return np.ascontiguousarray(slope.transpose(1, 2, 0))
 
     def hessian_product(self, d: Array) -> Array:
-        """Return H d of the quadratic and norm branches on the active piece, `(N, K, n)`; ReLU units are linear there.
+        """Return H d of the quadratics and norms on the active piece, `(N, K, n)`; ReLU units are linear there.
+
+        Quadratics inside layers count with the weight 2 rho lambda of their unit, and
 
         H = sum_m 2 beta_m A_m'A_m + sum_r gamma_r C_r'(I - u u')C_r / ||C_r x + d_r||; a norm at zero is left out.
         """
@@ -157,6 +177,15 @@ class Geometry:
         flat = np.ascontiguousarray(d.transpose(2, 0, 1)).reshape(self._n, N * K)
         total = np.zeros((self._n, N, K))
         back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
+        bound = np.broadcast_to(_column(self._net.output.w), (self._net.output.w.shape[-1], N))
+        for layer, positive, inside in reversed(list(zip(self._net.layers, self.positive, self._inside, strict=True))):
+            multiplier = np.where(positive, bound, 0.0)
+            if inside is not None:
+                squares = inside[0]
+                weight = np.repeat(2 * squares.rho[:, None] * multiplier, squares.rows, axis=0)
+                total += back(squares.F, weight[:, :, None] * (squares.F @ flat).reshape(-1, N, K))
+            if layer.W is not None:
+                bound = layer.W.T @ multiplier
         for quad in self._net.quadratics:
             total += 2 * _weight(quad.beta) * back(quad.A, quad.A @ flat)
         for norm, unit, length, zero in zip(self._net.norms, self._units, self._lengths, self.flat, strict=True):
@@ -301,3 +330,8 @@ def _weight(value: Any) -> Array:
 def _lengths(values: Array, group: int) -> Array:
     """Return the 2-norms of consecutive groups of rows."""
     return np.asarray(np.linalg.norm(values.reshape(-1, group, *values.shape[1:]), axis=1))
+
+
+def _summed(values: Array, rows: int) -> Array:
+    """Return the sums over each unit's run of rows, the first axis."""
+    return values.reshape(-1, rows, *values.shape[1:]).sum(axis=1)

@@ -19,7 +19,7 @@ from socicnn.arrays import Array, BoolArray
 from socicnn.compile import Compiled, Witness, compile_net
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet
+from socicnn.frozen import FrozenNet, Squares
 from verify.certificate import Checker
 from verify.program_proof import ProgramProver
 from verify.proof import Bracket, Prover
@@ -341,6 +341,9 @@ def _wrong_nets(net: FrozenNet) -> Iterator[tuple[str, str, str, Any]]:
                 value = getattr(part, entry.name)
                 if value is None or entry.name == "group":
                     continue
+                if isinstance(value, Squares):
+                    yield from _wrong_squares(net, index, value)
+                    continue
 
                 def build(changed: Any, index: int = index, name: str = entry.name, group: str = group) -> Any:
                     others: Any = list(getattr(net, group))
@@ -353,6 +356,18 @@ def _wrong_nets(net: FrozenNet) -> Iterator[tuple[str, str, str, Any]]:
         for kind, changed in _changes(getattr(net.output, entry.name)):
             output = replace(net.output, **{entry.name: changed})
             yield f"{entry.name} of output", entry.name, kind, lambda output=output: replace(net, output=output)
+
+
+def _wrong_squares(net: FrozenNet, index: int, squares: Squares) -> Iterator[tuple[str, str, str, Any]]:
+    for entry in fields(squares):
+        for kind, changed in _changes(getattr(squares, entry.name)):
+
+            def build(changed: Any = changed, name: str = entry.name) -> FrozenNet:
+                layers = list(net.layers)
+                layers[index] = replace(layers[index], squares=replace(squares, **{name: changed}))
+                return replace(net, layers=layers)
+
+            yield f"{entry.name} of the squares of layers[{index}]", entry.name, kind, build
 
 
 def _changes(value: Any) -> Iterator[tuple[str, Any]]:

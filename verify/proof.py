@@ -16,7 +16,7 @@ import numpy as np
 
 from socicnn.arrays import Array
 from socicnn.compile import Compiled
-from socicnn.frozen import FrozenNet
+from socicnn.frozen import FrozenNet, Squares
 
 EPS = 2.0**-53
 TINY = 2.0**-1000  # past every underflow
@@ -86,6 +86,7 @@ class _Forward:
     scale: Array
     active: list[Any]
     images: list[tuple[Array, Array, Array]]  # y, S_y and del of each branch
+    inner: list[Array | None]  # lower ends of the quadratics inside each layer
 
 
 @final
@@ -106,6 +107,7 @@ class Prover:
     def __init__(self, net: FrozenNet) -> None:
         self._layers = [(layer.W, layer.U, _column(layer.b)) for layer in net.layers]
         self._size = [(_absolute(layer.W), _absolute(layer.U)) for layer in net.layers]
+        self._inside = [_Inside(layer.squares) if layer.squares is not None else None for layer in net.layers]
         self._w, self._v, self._c = _column(net.output.w), _column(net.output.v), np.atleast_1d(net.output.c)
         self._n = net.output.v.shape[-1]
         squares = [(np.atleast_1d(quad.beta), quad.A, _column(quad.e), quad.A.shape[0]) for quad in net.quadratics]
@@ -116,6 +118,7 @@ class Prover:
         self._terms = sum(matrix.shape[0] // group for _, matrix, _, group in self._branches)  # M + R, groups apart
         self._nonnegative = all(_least(W) >= 0 for W, _, _ in self._layers) and _least(self._w) >= 0
         self._convex = all(_least(weight) >= 0 for weight, _, _, _ in self._branches)
+        self._convex &= all(_least(inside.rho) >= 0 for inside in self._inside if inside is not None)
 
     def __call__(self, x: Array, guess: Guess | None = None) -> Bracket:
         """Bracket the value at each point.
@@ -139,9 +142,16 @@ class Prover:
     def _upper(self, x: Array) -> _Forward:
         size = np.abs(x)
         z: Array | None = None
-        active = []
-        for (W, U, b), (aW, aU) in zip(self._layers, self._size, strict=True):
+        active: list[Any] = []
+        inner: list[Array | None] = []
+        for (W, U, b), (aW, aU), inside in zip(self._layers, self._size, self._inside, strict=True):
             p, S, terms = b, np.abs(b), self._n + 1
+            if inside is not None:
+                low, high = inside.enclose(x, size, self._n)
+                p, S, terms = p + inside.rho * high, S + inside.rho * high, terms + 1
+                inner.append(low)
+            else:
+                inner.append(None)
             if U is not None:
                 p, S = p + U @ x, S + aU @ size
             if W is not None and z is not None:
@@ -166,7 +176,7 @@ class Prover:
             total, scale = total + term, scale + np.abs(term)
         width = len(self._w)
         hi = total + (_g(width + self._n + 1 + self._terms) * scale + TINY)
-        return _Forward(np.broadcast_to(hi, x.shape[1:]), scale, active, images)
+        return _Forward(np.broadcast_to(hi, x.shape[1:]), scale, active, images, inner)
 
     def _lower(self, x: Array, forward: _Forward, guess: Guess) -> Array:
         size = np.abs(x)
@@ -182,6 +192,10 @@ class Prover:
             image, sizes = b, np.abs(b)
             if U is not None:
                 image, sizes = image + U @ x, sizes + aU @ size
+            inside, low = self._inside[index], forward.inner[index]
+            if inside is not None and low is not None:
+                image, sizes = image + inside.rho * low, sizes + inside.rho * low
+                count += 1
             total = total + _dot_each(multiplier, image)
             scale = scale + _dot_each(multiplier, sizes)
             small = small + multiplier.sum(axis=0)
@@ -217,6 +231,22 @@ class Prover:
                 count += len(y) + 4
         lo = total - (_g(count) * scale + TINY * small)
         return np.where(feasible & np.isfinite(lo), lo, -np.inf)
+
+
+class _Inside:
+    """The quadratics inside a layer, units first."""
+
+    def __init__(self, squares: Squares) -> None:
+        self.rho, self.rows = squares.rho[:, None], squares.rows
+        self._F, self._size, self._g = squares.F, _absolute(squares.F), _column(squares.g)
+
+    def enclose(self, x: Array, size: Array, n: int) -> tuple[Array, Array]:
+        """Return both ends of ||F_i x + g_i||^2, shape `(h, N)`, as for a quadratic branch."""
+        y = self._F @ x + self._g
+        margin = _g(n + 1) * (self._size @ size + np.abs(self._g)) + TINY
+        low = _groups(np.maximum(np.abs(y) - margin, 0.0) ** 2, self.rows) * (1 - _g(self.rows + 2)) - TINY
+        high = _groups((np.abs(y) + margin) ** 2, self.rows) * (1 + _g(self.rows + 2)) + TINY
+        return np.maximum(low, 0.0), high
 
 
 def _g(terms: int) -> float:

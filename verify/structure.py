@@ -147,7 +147,7 @@ class _Expected:
         self.b, self.q = np.zeros((*batch, m)), np.zeros((*batch, variables))
         self.d = np.broadcast_to(net.output.v, (*batch, net.in_features))
         self.r = np.broadcast_to(net.output.c, batch)
-        inequalities, cones = 0, []
+        inequalities, cones, inner = 0, [], []
         x, below = Block("x", "input", 0, net.in_features), None
         for k, layer in enumerate(net.layers, start=1):
             h = layer.b.shape[-1]
@@ -157,12 +157,26 @@ class _Expected:
             self._put("A", floor, z, -identity)
             if layer.W is not None and below is not None:
                 self._put("A", relu, below, layer.W)
+            if layer.squares is not None:
+                inside = layer.squares
+                t, cone = self._column(f"t_layer{k}", h), self._row(f"layer{k}", h * (inside.rows + 2))
+                self._put("A", relu, t, sparse.diags_array(inside.rho))
+                inner.append((t, cone, inside))
             if layer.U is not None:
                 self._put("B", relu, x, -layer.U)
             self.b[..., relu.start : relu.stop] = -layer.b
             inequalities, below = inequalities + 2 * h, z
         if below is not None:
             self.q[..., below.start : below.stop] = net.output.w
+        for t, cone, inside in inner:
+            heads = np.arange(cone.start, cone.stop, inside.rows + 2)
+            body = np.setdiff1d(np.arange(cone.start, cone.stop), np.concatenate([heads, heads + 1]))
+            for rows in (heads, heads + 1):
+                self._entries["A"].append((rows, np.arange(t.start, t.stop), np.full(len(heads), -0.5)))
+            F = sparse.coo_array(inside.F)
+            self._entries["B"].append((body[F.row], F.col, F.data))
+            self.b[..., heads], self.b[..., heads + 1], self.b[..., body] = 0.5, -0.5, inside.g
+            cones += [(int(head), inside.rows + 2) for head in heads]
         for m_, quad in enumerate((branch for branch in net.quadratics if np.any(branch.beta)), start=1):
             size = quad.A.shape[0]
             t, cone = self._column(f"t_quadratic{m_}", 1), self._row(f"quadratic{m_}", size + 2)

@@ -35,6 +35,10 @@ class Dyadic:
     def __mul__(self, other: "Dyadic") -> "Dyadic":
         return Dyadic(self.integers * other.integers, self.exponent + other.exponent)
 
+    def sums(self, rows: int) -> "Dyadic":
+        """The sums of consecutive runs of `rows` entries."""
+        return Dyadic(self.integers.reshape(-1, rows).sum(axis=1), self.exponent)
+
     def relu(self) -> "Dyadic":
         return Dyadic(self.integers * (self.integers > 0), self.exponent)
 
@@ -63,6 +67,9 @@ def exact_value(net: FrozenNet, x: np.ndarray) -> tuple[Fraction, Fraction]:
             a = a + Dyadic.of(layer.U) @ point
         if layer.W is not None:
             a = a + Dyadic.of(layer.W) @ z
+        if layer.squares is not None:
+            p = Dyadic.of(layer.squares.F) @ point + Dyadic.of(layer.squares.g)
+            a = a + Dyadic.of(layer.squares.rho) * (p * p).sums(layer.squares.rows)
         z = a.relu()
     if z is not None:
         total = total + Dyadic.of(net.output.w) @ z
