@@ -1,9 +1,60 @@
 """Densities given by convex functions: log-concave energies, their log Z, targets and training, one or many seeds.
 
-    targets.target("gumbel")                      a Target: `sample(count, generator)`, `log_density(x)`, `lower`, `upper`
-    Energy(network, strong_convexity=0.02)        E(x) = f(x) + 0.5 sc ||x||^2, with the hooks of its network
-    Quadrature(lower, upper, points)              nodes and weights; `log_partition(values)`, `error(values)`
-    total_variation(energy, target), negative_log_likelihood(energy, quadrature, x)
-    fit(energy, target, seed=..., steps=3000, batch=256, learning_rate=1e-3, clip=1.0)
-    fit_stacked(energies, target, seeds=..., ...)  the same for many energies of one architecture at once
+    target("gumbel")                          a Target: `sample(count, generator)`, `log_density(x)`, `lower`, `upper`
+    Energy(network, strong_convexity=0.02)    E(x) = f(x) + sc/2 ||x||^2, with the hooks of its network; `Energy.dense`
+    quadrature(lower, upper)                  a Quadrature: `log_partition(energies)`, `error(energies)` at its `nodes`
+    bracket(energy, lower, upper)             lo <= log Z <= hi in one dimension, whole line
+    total_variation(energy, target), negative_log_likelihood(energy, rule, x)
+    fit(energy, data, seed=0, steps=3000, batch=256, learning_rate=1e-3, clip=1.0)
+    fit_stacked(energies, data, seeds=None, ...)    the same for many energies of one architecture at once
+
+Each name is imported when it is first used.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from socicnn.density.bracket import bracket as bracket
+    from socicnn.density.energy import Energy as Energy
+    from socicnn.density.energy import grid as grid
+    from socicnn.density.energy import negative_log_likelihood as negative_log_likelihood
+    from socicnn.density.energy import total_variation as total_variation
+    from socicnn.density.fitting import Trace as Trace
+    from socicnn.density.fitting import fit as fit
+    from socicnn.density.quadrature import Quadrature as Quadrature
+    from socicnn.density.quadrature import quadrature as quadrature
+    from socicnn.density.stacking import fit_stacked as fit_stacked
+    from socicnn.density.targets import TARGETS as TARGETS
+    from socicnn.density.targets import Target as Target
+    from socicnn.density.targets import target as target
+
+_HOMES = {
+    "Energy": "energy",
+    "Quadrature": "quadrature",
+    "TARGETS": "targets",
+    "Target": "targets",
+    "Trace": "fitting",
+    "bracket": "bracket",
+    "fit": "fitting",
+    "fit_stacked": "stacking",
+    "grid": "energy",
+    "negative_log_likelihood": "energy",
+    "quadrature": "quadrature",
+    "target": "targets",
+    "total_variation": "energy",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"socicnn.density.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'socicnn.density' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,159 @@
+"""Log-concave densities p(x) = exp(-E(x)) / Z whose energy is a convex network, and how they are judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Self, final
+
+import torch
+from torch import Tensor, nn
+
+from socicnn.density.quadrature import Quadrature
+from socicnn.density.targets import Target
+from socicnn.errors import ModelError
+from socicnn.nn import ICNN
+from socicnn.nn.network import Network
+from socicnn.positivity.base import Recipe
+from socicnn.positivity.initial import Initialiser
+
+CELLS = {1: (8000,), 2: (420, 240)}  # cells an axis of the grid on which total variation is computed
+
+
+@final
+class Energy(nn.Module):
+    """E(x) = f(x) + sc/2 ||x||^2 with a convex f, so that p = exp(-E) / Z is log-concave and Z finite.
+
+    Its hooks are those of the network, so that every recipe of `socicnn.positivity` trains it.
+
+    Args:
+        network: f, a network of `socicnn.nn` without a context.
+        strong_convexity: sc >= 0; with 0, Z may be infinite over the whole space.
+
+    Raises:
+        ModelError: the network takes a context, or sc is negative.
+
+    >>> from socicnn import ICNN
+    >>> energy = Energy(ICNN(2, (16, 16), activation="softplus"))
+    >>> energy(torch.zeros(5, 2)).shape
+    torch.Size([5])
+    """
+
+    def __init__(self, network: Network, strong_convexity: float = 0.02) -> None:
+        super().__init__()
+        if network.context_shape is not None:
+            raise ModelError("an energy takes a network without a context; set context_features to 0")
+        if not 0 <= strong_convexity < math.inf:
+            raise ModelError(f"strong_convexity must be a number >= 0; received {strong_convexity}")
+        self.network = network
+        self.strong_convexity = strong_convexity
+
+    @classmethod
+    def dense(
+        cls,
+        in_features: int,
+        hidden_features: Sequence[int] = (128, 128, 128),
+        *,
+        strong_convexity: float = 0.02,
+        activation: str = "softplus",
+        positivity: Recipe | str = "projected",
+        initialiser: Initialiser | str = "principled",
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Return the energy of an `ICNN` with input skips; the arguments are the network's."""
+        network = ICNN(
+            in_features,
+            hidden_features,
+            activation=activation,
+            positivity=positivity,
+            initialiser=initialiser,
+            generator=generator,
+            dtype=dtype,
+        )
+        return cls(network, strong_convexity)
+
+    @property
+    def features(self) -> int:
+        """Dimension of x."""
+        return torch.Size(self.network.input_shape).numel()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return E(x), shape `(*batch,)`."""
+        value: Tensor = self.network(x)
+        axes = tuple(range(-len(self.network.input_shape), 0))
+        return value + 0.5 * self.strong_convexity * x.square().sum(dim=axes)
+
+    def objective(self, x: Tensor, quadrature: Quadrature) -> Tensor:
+        """Return the forward Kullback-Leibler divergence up to a constant: mean E(x) + log Z."""
+        values = self(torch.cat([x, quadrature.nodes]))
+        return values[: len(x)].mean() + quadrature.log_partition(values[len(x) :])
+
+    # hooks
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether only `finalise(train_data)` gives an energy that can be evaluated."""
+        return self.network.needs_data
+
+    def condition(self, x: Tensor, whole: bool = False) -> None:
+        """Give recipes whose weights depend on data the batch they are emitted from."""
+        self.network.condition(x, whole=whole)
+
+    def penalty(self) -> Tensor:
+        """Return what the recipe adds to the loss."""
+        return self.network.penalty()
+
+    def after_step(self) -> None:
+        """Let the recipe act after an optimiser step."""
+        self.network.after_step()
+
+    def finalise(self, data: Tensor | None = None) -> Self:
+        """Return the energy with plain, exactly non-negative weights.
+
+        Args:
+            data: the training points, for recipes whose weights depend on data.
+        """
+        return type(self)(self.network.finalise(data), self.strong_convexity)
+
+
+@torch.no_grad()
+def negative_log_likelihood(energy: Energy, quadrature: Quadrature, x: Tensor) -> float:
+    """Return mean E(x) + log Z over held-out points, in nats."""
+    return float(energy.objective(x, quadrature))
+
+
+@torch.no_grad()
+def total_variation(energy: Any, target: Target, cells: Sequence[int] | None = None) -> float:
+    """Return 1/2 int |p - q| of an energy's law q and a target p, by the midpoint rule on the target's window.
+
+    q is normalised on the window. A jump of the target is integrated exactly where it lies between two cells.
+
+    Args:
+        energy: E, from x of shape `(count, n)` to values.
+        target: p.
+        cells: number of cells of each axis; 8,000 in one dimension, 420 x 240 in two where None.
+
+    Raises:
+        ModelError: the target has more than two dimensions, or cells that do not fit.
+    """
+    x, _ = grid(target, cells)
+    dtype = next((parameter.dtype for parameter in energy.parameters()), torch.float64)
+    values = torch.cat([energy(part.to(dtype)) for part in x.split(8192)]).double()
+    q = torch.softmax(-values, dim=0)  # the mass of each cell
+    p = target.log_density(x).exp()
+    return 0.5 * float((p / p.sum() - q).abs().sum())
+
+
+def grid(target: Target, cells: Sequence[int] | None = None) -> tuple[Tensor, float]:
+    """Return the midpoints of equal cells on a target's window, shape `(count, n)` in float64, and a cell's volume."""
+    n = target.features
+    counts = CELLS.get(n) if cells is None else tuple(cells)
+    if counts is None or len(counts) != n or any(not isinstance(count, int) or count < 1 for count in counts):
+        raise ModelError(f"a grid needs {n} integers >= 1 as cells, of one or two dimensions; received {cells!r}")
+    axes, volume = [], 1.0
+    for a, b, count in zip(target.lower, target.upper, counts, strict=True):
+        step = (b - a) / count
+        axes.append(a + step * (torch.arange(count, dtype=torch.float64) + 0.5))
+        volume *= step
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, n), volume

@@ -1,0 +1,194 @@
+"""Fit an energy by maximum likelihood; `socicnn.density.stacking` fits many at once."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from socicnn.density.energy import Energy
+from socicnn.density.quadrature import Quadrature, quadrature
+from socicnn.density.targets import Target
+from socicnn.errors import ModelError
+
+CHUNK = 64  # steps whose batches are drawn at once
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """How a fit went.
+
+    Args:
+        steps: the steps at which the objective was noted.
+        objective: mean E + log Z of the batch there, penalty not included, shape `(seeds, len(steps))`; not finite
+            where a run went astray.
+        seconds: time that it took, of all seeds together.
+    """
+
+    steps: list[int]
+    objective: Tensor
+    seconds: float
+
+
+def fit(
+    energy: Energy,
+    data: Target | Tensor,
+    *,
+    seed: int | torch.Generator = 0,
+    steps: int = 3000,
+    batch: int = 256,
+    learning_rate: float = 1e-3,
+    clip: float | None = 1.0,
+    rule: Quadrature | None = None,
+    note_every: int = 50,
+    on_step: Callable[[int, Energy], None] | None = None,
+    progress: bool = False,
+) -> Trace:
+    """Minimise mean E(x) + log Z over mini-batches with Adam, in place; `energy.finalise` ends it.
+
+    Args:
+        energy: the model, trained in place.
+        data: a target, from which fresh points are drawn, or training points of shape `(count, n)`, from which batches
+            are drawn with replacement.
+        seed: seed, or generator, of the batches.
+        steps: number of steps.
+        batch: points a step.
+        learning_rate: step size of Adam.
+        clip: largest norm of the whole gradient; None for no limit.
+        rule: the rule for log Z; that of the target's window where None.
+        note_every: steps between two notes of the objective.
+        on_step: called as `on_step(step, energy)` after every step.
+        progress: whether to show a progress bar.
+
+    Raises:
+        ModelError: settings or data that cannot be used.
+
+    >>> from socicnn.density import target
+    >>> energy = Energy.dense(1, (16,), generator=torch.Generator().manual_seed(0))
+    >>> trace = fit(energy, target("gumbel"), steps=20, note_every=10)
+    >>> trace.steps, bool(trace.objective[0, -1] < trace.objective[0, 0])
+    ([10, 20], True)
+    """
+    run = settings(energy, data, steps, batch, learning_rate, clip, rule, note_every)
+    batches = Batches(data, run, seed)
+    parameters = [parameter for parameter in energy.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+    energy.train()
+    noted: list[Tensor] = []
+    started = time.perf_counter()
+    for step in tqdm(range(1, steps + 1), desc="fit", unit="step", disable=not progress):
+        x = batches.next()
+        optimiser.zero_grad(set_to_none=True)
+        energy.condition(x)
+        objective = energy.objective(x, run.rule)
+        (objective + energy.penalty()).backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(parameters, clip)
+        optimiser.step()
+        energy.after_step()
+        if step % note_every == 0 or step == steps:
+            noted.append(objective.detach())
+        if on_step is not None:
+            on_step(step, energy)
+    energy.eval()
+    return Trace(run.noted, torch.stack(noted)[None].double(), time.perf_counter() - started)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """The settings of a run, checked.
+
+    Args:
+        features: dimension of the points.
+        dtype: floating type of the model.
+        device: where it lives.
+        batch: points a step.
+        rule: the rule for log Z.
+        noted: steps at which the objective is noted.
+    """
+
+    features: int
+    dtype: torch.dtype
+    device: torch.device
+    batch: int
+    rule: Quadrature
+    noted: list[int]
+
+
+def settings(
+    energy: Energy,
+    data: Target | Tensor,
+    steps: int,
+    batch: int,
+    learning_rate: float,
+    clip: float | None,
+    rule: Quadrature | None,
+    note_every: int,
+) -> Settings:
+    """Return the settings of a run, or raise a ModelError that names the one that cannot be used."""
+    for name, value in (("steps", steps), ("batch", batch), ("note_every", note_every)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ModelError(f"{name} must be an integer >= 1; received {value!r}")
+    for name, number in (("learning_rate", learning_rate), ("clip", clip)):
+        if number is not None and not 0 < number < math.inf:
+            raise ModelError(f"{name} must be a finite number > 0; received {number!r}")
+    dtype, device = energy.network.dtype, energy.network.device
+    if rule is None:
+        if not isinstance(data, Target):
+            raise ModelError("points have no window of their own: give `rule=quadrature(lower, upper)`")
+        rule = quadrature(data.lower, data.upper, dtype=dtype, device=device)
+    if rule.nodes.shape[1] != energy.features or rule.nodes.dtype != dtype:
+        raise ModelError(
+            f"the rule has nodes of dimension {rule.nodes.shape[1]} and type {rule.nodes.dtype}, the model "
+            f"{energy.features} and {dtype}"
+        )
+    noted = [step for step in range(1, steps + 1) if step % note_every == 0 or step == steps]
+    return Settings(energy.features, dtype, device, batch, rule, noted)
+
+
+@final
+class Batches:
+    """The batches of one run, drawn some steps ahead.
+
+    Args:
+        data: a target, or points of shape `(count, n)`.
+        run: the run's settings.
+        seed: seed, or generator, on the CPU.
+
+    Raises:
+        ModelError: points, or a target, of another dimension than the model.
+    """
+
+    def __init__(self, data: Target | Tensor, run: Settings, seed: int | torch.Generator) -> None:
+        if isinstance(data, Target):
+            if data.features != run.features:
+                raise ModelError(f"target '{data.name}' has {data.features} dimensions, the model {run.features}")
+        elif data.ndim != 2 or data.shape[1] != run.features or not len(data):
+            raise ModelError(
+                f"points must have shape (count, {run.features}), count >= 1; received {tuple(data.shape)}"
+            )
+        self.data = data if isinstance(data, Target) else data.to(device=run.device, dtype=run.dtype)
+        self.run = run
+        self.generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        self.ahead: list[Tensor] = []
+
+    def next(self) -> Tensor:
+        """Return the next batch, shape `(batch, n)`."""
+        if not self.ahead:
+            shape = (CHUNK, self.run.batch)
+            if isinstance(self.data, Target):
+                drawn = self.data.sample(CHUNK * self.run.batch, self.generator, self.run.dtype, self.run.device)
+                self.ahead = list(drawn.reshape(*shape, self.run.features))
+            else:
+                rows = torch.randint(len(self.data), shape, generator=self.generator)
+                self.ahead = list(self.data[rows.to(self.run.device)])
+            self.ahead.reverse()
+        return self.ahead.pop()
