@@ -56,7 +56,7 @@ class _Projected(Weight):
 
     @torch.no_grad()
     def after_step(self) -> None:
-        self.theta.clamp_(min=self.floor)
+        self.theta.copy_(self.theta.clamp(min=self.floor))  # clamp_ itself cannot be stacked over networks
 
     @torch.no_grad()
     def final(self) -> Tensor:
