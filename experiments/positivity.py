@@ -1,0 +1,1 @@
+"""Compare the ways to keep weights non-negative, on log-concave energies (in progress)."""
