@@ -153,7 +153,7 @@ def test_brackets_of_programs_with_negative_weights_are_those_of_the_program() -
         W = net.layers[1].W.copy()
         W[rng.integers(3), rng.integers(4)] *= -1
         raw = SimpleNamespace(
-            layers=[net.layers[0], SimpleNamespace(W=W, U=net.layers[1].U, b=net.layers[1].b)],
+            layers=[net.layers[0], SimpleNamespace(W=W, U=net.layers[1].U, b=net.layers[1].b, squares=None)],
             output=net.output,
             quadratics=(),
             norms=(),
