@@ -17,15 +17,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from socicnn.density.bracket import bracket as bracket
+    from socicnn.density.bounds import bracket as bracket
     from socicnn.density.energy import Energy as Energy
     from socicnn.density.energy import grid as grid
     from socicnn.density.energy import negative_log_likelihood as negative_log_likelihood
     from socicnn.density.energy import total_variation as total_variation
     from socicnn.density.fitting import Trace as Trace
     from socicnn.density.fitting import fit as fit
-    from socicnn.density.quadrature import Quadrature as Quadrature
-    from socicnn.density.quadrature import quadrature as quadrature
+    from socicnn.density.integration import Quadrature as Quadrature
+    from socicnn.density.integration import quadrature as quadrature
     from socicnn.density.stacking import fit_stacked as fit_stacked
     from socicnn.density.targets import TARGETS as TARGETS
     from socicnn.density.targets import Target as Target
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Energy": "energy",
-    "Quadrature": "quadrature",
+    "Quadrature": "integration",
     "TARGETS": "targets",
     "Target": "targets",
     "Trace": "fitting",
-    "bracket": "bracket",
+    "bracket": "bounds",
     "fit": "fitting",
     "fit_stacked": "stacking",
     "grid": "energy",
     "negative_log_likelihood": "energy",
-    "quadrature": "quadrature",
+    "quadrature": "integration",
     "target": "targets",
     "total_variation": "energy",
 }

@@ -9,7 +9,7 @@ from typing import Any, Self, final
 import torch
 from torch import Tensor, nn
 
-from socicnn.density.quadrature import Quadrature
+from socicnn.density.integration import Quadrature
 from socicnn.density.targets import Target
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from socicnn.density.energy import Energy
-from socicnn.density.quadrature import Quadrature, quadrature
+from socicnn.density.integration import Quadrature, quadrature
 from socicnn.density.targets import Target
 from socicnn.errors import ModelError
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from socicnn.density.energy import Energy
 from socicnn.density.fitting import Batches, Trace, settings
-from socicnn.density.quadrature import Quadrature
+from socicnn.density.integration import Quadrature
 from socicnn.density.targets import Target
 from socicnn.errors import ModelError
 
