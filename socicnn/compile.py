@@ -149,12 +149,12 @@ class Compiled:
         for layer in self.net.layers:
             a = layer.preactivation(x, z)
             z = np.maximum(a, 0.0)
-            primal.append(z)
-            active.append(a > 0)
             pair = None if layer.squares is None else (layer.squares.image(x), inside.pop(0))
-            images.append(pair)
             if pair is not None:
                 primal.append((pair[0] ** 2).sum(axis=-1) / pair[1])
+            primal.append(z)
+            active.append(a > 0)
+            images.append(pair)
         dual: list[Array] = []
         cones: list[Array] = []
         bound = np.broadcast_to(
@@ -203,15 +203,16 @@ def compile_net(net: FrozenNet) -> Compiled:
     inside: list[tuple[str, Block, Squares]] = []
     for k, layer in enumerate(net.layers, start=1):
         h = layer.b.shape[-1]
-        z = build.columns(f"z{k}", "activation", h)
-        identity = sparse.eye_array(h, format="csr")
-        entries = [(z, -identity)]
+        entries: list[tuple[Block, sparse.csr_array]] = []
         if layer.W is not None and previous is not None:
             entries.append((previous, sparse.csr_array(layer.W)))
-        if layer.squares is not None:
+        if layer.squares is not None:  # before z, so that every variable depends on earlier ones only
             t = build.columns(f"t_layer{k}", "square", h)
             entries.append((t, sparse.diags_array(layer.squares.rho, format="csr")))
             inside.append((f"layer{k}", t, layer.squares))
+        z = build.columns(f"z{k}", "activation", h)
+        identity = sparse.eye_array(h, format="csr")
+        entries.append((z, -identity))
         U = None if layer.U is None else -sparse.csr_array(layer.U)
         build.nonnegative(f"relu{k}", "relu", entries, U, -layer.b)  # z_k - W_k z_{k-1} >= U_k x + b_k
         build.nonnegative(f"nonnegative{k}", "nonnegative", [(z, -identity)], None, np.zeros(h))
