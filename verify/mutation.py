@@ -8,8 +8,9 @@ tried, are counted and not judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -254,10 +255,16 @@ def _swapped(program: ValueProgram, name: str, rng: np.random.Generator) -> Iter
         for block in program.columns if name == "q" else program.rows:
             if block.stop - block.start > 1:
                 i, j = rng.choice(np.arange(block.start, block.stop), size=2, replace=False)
-                yield Mutant("program", "row swap", name, f"{name} {block.name}", _permuted(program, name, i, j, 0))
+                swapped = _permuted(program, name, i, j, 0)
+                if _different(getattr(swapped, name), array):
+                    yield Mutant("program", "row swap", name, f"{name} {block.name}", swapped)
     if name in ("B", "d") and array.shape[-1] > 1:
         i, j = rng.choice(array.shape[-1], size=2, replace=False)
         yield Mutant("program", "swapped x", name, f"{name} {i}, {j}", _permuted(program, name, i, j, 1))
+
+
+def _different(first: Any, second: Any) -> bool:
+    return bool((first != second).sum())
 
 
 def _permuted(program: ValueProgram, name: str, i: int, j: int, axis: int) -> ValueProgram:
@@ -321,15 +328,23 @@ def witness_mutants(compiled: Compiled, x: Array, rng: np.random.Generator, entr
         yield Mutant("witness", "doubled", "k", "k", program, replace(honest, k=2 * honest.k))
 
 
-def compiler_mutants(net: FrozenNet, x: Array) -> Iterator[Mutant]:
-    """Yield wrong compilers: each builds the consistent program and witness of another network."""
-    for place, name, kind, other in _wrong_nets(net):
+def compiler_mutants(net: FrozenNet, x: Array, others: Iterable[tuple[str, str, FrozenNet]] = ()) -> Iterator[Mutant]:
+    """Yield wrong compilers: each builds the consistent program and witness of another network.
+
+    Args:
+        net: the network.
+        x: points, shape `(N, n)`.
+        others: further networks that a wrong compiler might have built: kind, array, network.
+    """
+    shape = compile_net(net).program.A.shape
+    made = chain(_wrong_nets(net), ((name, name, kind, lambda other=other: other) for kind, name, other in others))
+    for place, name, kind, other in made:
         try:
             checked = other()
         except ModelError:  # refused before it is a program
             continue
         compiled = compile_net(checked)
-        if compiled.program.A.shape == compile_net(net).program.A.shape:
+        if compiled.program.A.shape == shape:
             yield Mutant("compiler", kind, name, place, compiled.program, compiled.witness(x), checked)
 
 
