@@ -164,6 +164,17 @@ class NetworkContract:
         assert torch.equal(value(copy.deepcopy(model), x, context), before)
         assert torch.equal(value(model.float().double().to("cpu"), x, context).isfinite(), before.isfinite())
 
+    def test_makes_no_tensor_on_another_device(self, model: Network, x: Tensor, context: Tensor | None) -> None:
+        """The meta device stands for an accelerator: an operation that mixes devices fails there too."""
+        moved = model.to("meta")
+        arguments = (x.to("meta"),) if context is None else (x.to("meta"), context.to("meta"))
+        moved.condition(*arguments)
+        loss = moved(*arguments).sum() + moved.penalty()
+        loss.backward()
+        moved.after_step()
+        assert loss.device.type == "meta"
+        assert {p.grad.device.type for p in moved.parameters() if p.grad is not None} == {"meta"}
+
     def test_standardisation_is_the_change_of_units(self, model: Network, x: Tensor, context: Tensor | None) -> None:
         plain = value(model, x, context)
         units(model)
