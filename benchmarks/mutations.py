@@ -20,7 +20,8 @@ from socicnn.compile import compile_net
 from socicnn.frozen import FrozenNet
 from socicnn.nn import ConvSOCICNN, RecurrentSOCICNN
 from socicnn.nn.convolutional import AveragePool, Conv
-from verify.mutation import Mutant, Table, compiler_mutants, program_mutants, witness_mutants
+from verify.mutants import Mutant, compiler_mutants, program_mutants, witness_mutants
+from verify.mutation import Table
 
 PAIRS = Conv(4, 3, group=2)
 ARCHITECTURES: dict[str, Callable[..., Any]] = {

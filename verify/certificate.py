@@ -15,16 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from verify.terms import Array, Arrays, Point, evaluate, lifts_exact
+
 if TYPE_CHECKING:
     from socicnn.conic.program import ValueProgram
-
-Array: TypeAlias = NDArray[np.float64]
 
 # names of the metrics of one family of rows: primal violation, dual violation, complementarity, slack
 _LINEAR = {
@@ -105,7 +105,7 @@ class Checker:
         self._zero = program.cones.zero
         self._runs = _runs(program)
         t, heads = (np.asarray(index, dtype=np.int64) for index in (program.lifts.columns, program.lifts.heads))
-        self._lifts_exact = _lifts_exact(rows, b, t, heads)
+        self._lifts_exact = lifts_exact(rows, b, t, heads)
         if not self._lifts_exact:  # nothing passes; the metrics are those of the program as it stands
             t = heads = t[:0]
         a, offset = np.asarray(rows[heads, t]).reshape(-1, 1), b[heads]
@@ -116,7 +116,7 @@ class Checker:
             rows.eliminate_zeros()
             b = b * keep[:, None]
         self._lifts = len(program.lifts)
-        self._arrays = _Arrays(rows, sparse.csr_array(rows.T), b, q, d, r, a, offset, t, heads)
+        self._arrays = Arrays(rows, sparse.csr_array(rows.T), b, q, d, r, a, offset, t, heads)
 
     def __call__(
         self,
@@ -154,7 +154,7 @@ class Checker:
         arrays = arrays.context(slice(None) if contexts is None else contexts)
         if any(array.shape[-1] not in (1, N) for array in (arrays.b, arrays.q, arrays.d, arrays.r)):
             raise ValueError(f"{arrays.r.shape[-1]} contexts need as many points; received {N}")
-        point = _Point(*(np.ascontiguousarray(array.T) for array in (x, v, y, k[:, : len(arrays.t)])))
+        point = Point(*(np.ascontiguousarray(array.T) for array in (x, v, y, k[:, : len(arrays.t)])))
         with np.errstate(all="ignore"):  # overflow and NaN end as a failed check
             checked = self._quick(arrays, point, forward)
             if not (self._finite and self._lifts_exact):
@@ -204,9 +204,9 @@ class Checker:
                 yield dual, own
                 yield complementarity, s * own
 
-    def _quick(self, arrays: _Arrays, point: _Point, forward: Array) -> Checked:
+    def _quick(self, arrays: Arrays, point: Point, forward: Array) -> Checked:
         """Compare every residual with the least its tolerance can be: no sums of absolute values, few passes."""
-        terms = _evaluate(arrays, point, -1.0)
+        terms = evaluate(arrays, point, -1.0)
         residuals: dict[str, Array] = {}
         for name, matrix in self._residuals(terms.lack, point.y):
             worst = matrix.max(axis=0)  # NaN stays NaN
@@ -224,11 +224,11 @@ class Checker:
         return Checked(value, dual, forward, terms.slope.T, terms.offset, residuals, tolerances, ok)
 
     def _scaled(
-        self, arrays: _Arrays, point: _Point, checked: Checked, where: NDArray[np.intp], forward_scale: Array
+        self, arrays: Arrays, point: Point, checked: Checked, where: NDArray[np.intp], forward_scale: Array
     ) -> None:
         """Judge some points again with the tolerances in full, and enter the verdict into `checked`."""
-        terms = _evaluate(arrays, point, -1.0)
-        sizes = _evaluate(arrays.absolute(), point.absolute(), 1.0)
+        terms = evaluate(arrays, point, -1.0)
+        sizes = evaluate(arrays.absolute(), point.absolute(), 1.0)
         found: dict[str, tuple[Array, Array]] = {}
         pairs = zip(
             (*self._residuals(terms.lack, point.y), ("stationarity", np.abs(terms.stationarity))),
@@ -263,115 +263,9 @@ class Checker:
         checked.ok[where] = ok
 
 
-class _Arrays(NamedTuple):
-    """A program's arrays, features first: one column a context, or one for all."""
-
-    rows: sparse.csr_array
-    columns: sparse.csr_array
-    b: Array
-    q: Array
-    d: Array
-    r: Array
-    a: Array
-    offset: Array
-    t: NDArray[np.int64]
-    heads: NDArray[np.int64]
-
-    def context(self, part: slice | NDArray[np.intp]) -> _Arrays:
-        """Return the arrays of some contexts; those that all share stay."""
-        pick = lambda array: array if array.shape[-1] == 1 else array[..., part]  # noqa: E731 (local shorthand)
-        return self._replace(b=pick(self.b), q=pick(self.q), d=pick(self.d), r=pick(self.r), offset=pick(self.offset))
-
-    def absolute(self) -> _Arrays:
-        rows, columns, b, q, d, r, a, offset, t, heads = self
-        return _Arrays(
-            abs(rows), abs(columns), np.abs(b), np.abs(q), np.abs(d), np.abs(r), np.abs(a), np.abs(offset), t, heads
-        )
-
-
-class _Point(NamedTuple):
-    """Points and witnesses, features first: one column a point."""
-
-    x: Array
-    v: Array
-    y: Array
-    k: Array
-
-    def take(self, where: NDArray[np.intp]) -> _Point:
-        return _Point(*(array[:, where] for array in self))
-
-    def absolute(self) -> _Point:
-        return _Point(*(np.abs(array) for array in self))
-
-
-class _Terms(NamedTuple):
-    """What a witness amounts to."""
-
-    lack: Array
-    stationarity: Array
-    primal: Array
-    dual: Array
-    slope: Array
-    offset: Array
-
-
-def _evaluate(arrays: _Arrays, point: _Point, sign: float) -> _Terms:
-    """Return A v - B x - b, A'y + q, both objectives, d - B'y and r - b'y at every point.
-
-    With sign = 1 and absolute values throughout, the same sums are the data scales.
-    """
-    _, _, b, q, d, r, a, offset, t, heads = arrays
-    x, v, y, k = point
-    stacked = np.concatenate([v, x])
-    if len(t):
-        stacked[t] *= k  # t = k t'
-    lack = arrays.rows @ stacked
-    lack += sign * b
-    both = arrays.columns @ y
-    stationarity, slope = both[: len(v)], both[len(v) :]
-    stationarity += q
-    primal = _dot(q, stacked[: len(v)])
-    dual = _dot(b, y)
-    if len(t):
-        shift = sign * k * offset
-        lack[heads], lack[heads + 1] = a * v[t] + shift, a * v[t] + sign * shift
-        stationarity[t] = k * stationarity[t] + a * (y[heads] + y[heads + 1])
-        dual = dual + np.einsum("ij,ij->j", k * offset, y[heads] + sign * y[heads + 1])
-    offset = np.broadcast_to(sign * dual + r, x.shape[1:])
-    affine = _dot(d, x)
-    dual = offset + np.einsum("ij,ij->j", slope, x) + affine
-    return _Terms(lack, stationarity, primal + affine + r, dual, slope + d, offset)
-
-
-def _dot(weights: Array, values: Array) -> Array:
-    """Return the sum over rows of weights * values, the weights one column for all points or one a point."""
-    if weights.shape[1] == 1:
-        return weights[:, 0] @ values
-    return np.einsum("ij,ij->j", weights, values)
-
-
 def _length(values: Array) -> Array:
     """Return the 2-norm over the middle axis."""
     return np.sqrt(np.einsum("ckn,ckn->cn", values, values))
-
-
-def _lifts_exact(rows: sparse.csr_array, b: Array, t: NDArray[np.int64], heads: NDArray[np.int64]) -> bool:
-    """Tell whether each declared lift is what makes t = k t' exact: rows (a t, a t) and offsets (h, -h), nothing else.
-
-    Then s_0 + s_1 and s_0 - s_1 scale by 1/k and k, which maps the second-order cone onto itself.
-    """
-    if not len(t):
-        return True
-    m, columns = rows.shape
-    if len(set(t.tolist())) < len(t) or not (
-        (t >= 0).all() and (t < columns).all() and (heads >= 0).all() and (heads + 1 < m).all()
-    ):
-        return False
-    both = np.concatenate([heads, heads + 1])
-    part = rows[both]
-    alone = bool((np.diff(part.indptr) == 1).all()) and bool((part.indices == np.tile(t, 2)).all())
-    equal = alone and bool((part.data[: len(t)] == part.data[len(t) :]).all())
-    return equal and bool((b[heads] == -b[heads + 1]).all())
 
 
 def _runs(program: ValueProgram) -> list[_Run]:

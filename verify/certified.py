@@ -16,9 +16,10 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from verify.certificate import Checker
 from verify.claim import Claim, write
-from verify.geometry import Geometry, Subdifferential
+from verify.geometry import Geometry
 from verify.proof import Prover
 from verify.report import Check
+from verify.subdifferential import Subdifferential
 
 
 @final

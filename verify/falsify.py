@@ -6,37 +6,20 @@ that bend the wrong way at any scale, gradient ascent on the pair of end points 
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, final
+from typing import Any, final
 
 import numpy as np
 
-from socicnn.arrays import Array, as_float64
+from socicnn.arrays import Array
 from socicnn.compile import Freezable
 from socicnn.errors import ModelError, SocicnnError
-from socicnn.frozen import FrozenNet
-from verify.geometry import Geometry
+from verify.oracles import Counted, Points, Region, oracle_of, region_of
 
 LINE = 4096  # points on a line, so that kinks are told apart from the curvature around them
 KEPT = 48  # pairs that gradient ascent works on
 STEPS = 150
 SLOPES = 16  # points of a line whose cuts are tested against the whole line
-
-Oracle: TypeAlias = Callable[[Array, bool], tuple[Array, Array | None]]  # points, slopes wanted -> values, slopes
-
-
-class Region(Protocol):
-    """A convex set that can be sampled and projected on, for instance a feasible set of `decision`."""
-
-    def sample(self, count: int) -> Any:
-        """Draw points of shape `(count, n)`."""
-        ...
-
-    def project(self, x: Any) -> Any:
-        """Return the nearest point of each row."""
-        ...
 
 
 @final
@@ -108,8 +91,8 @@ def falsify(
     if evaluations < LINE:
         raise ModelError(f"evaluations must be at least {LINE}, one line; received {evaluations}")
     rng = np.random.default_rng(seed)
-    region, n = _region(model, region, rng)
-    oracle = _Counted(_oracle(model, context, n))
+    region, n = region_of(model, region, rng)
+    oracle = Counted(oracle_of(model, context, n))
     search = _Search(oracle, region, rng)
     refining = min(3 * KEPT * STEPS, evaluations // 3)
     while oracle.used + LINE <= evaluations - refining or not oracle.used:
@@ -127,7 +110,7 @@ def falsify(
 class _Search:
     """The pairs found so far, and the two ways to find more."""
 
-    def __init__(self, oracle: _Counted, region: _Points, rng: np.random.Generator) -> None:
+    def __init__(self, oracle: Counted, region: Points, rng: np.random.Generator) -> None:
         self._oracle, self._region, self._rng = oracle, region, rng
         self._pairs: list[tuple[float, Array, Array]] = []
         self._cut: tuple[float, str, Array] = (-np.inf, "cut", np.zeros((2, 0)))
@@ -189,115 +172,7 @@ class _Search:
         return midpoint if violation >= self._cut[0] or violation > 1e-12 else self._cut
 
 
-class _Counted:
-    """An oracle that counts its evaluations and refuses values that are none."""
-
-    def __init__(self, oracle: Oracle) -> None:
-        self._oracle = oracle
-        self.used = 0
-
-    def __call__(self, points: Array, slopes: bool) -> tuple[Array, Array | None]:
-        self.used += len(points)
-        values, found = self._oracle(points, slopes)
-        if values.shape != (len(points),):
-            raise ModelError(f"the model must give one value a point, shape ({len(points)},); received {values.shape}")
-        return values, found
-
-
-def _oracle(model: Any, context: Any, n: int) -> Oracle:
-    """Return values and slopes of whatever was given."""
-    if isinstance(model, FrozenNet):
-        return lambda points, slopes: (model(points), _slopes(model, points) if slopes else None)
-    if hasattr(model, "parameters"):
-        return _torch_oracle(model, context)
-
-    def differences(points: Array, slopes: bool) -> tuple[Array, Array | None]:
-        values = np.asarray(model(points), dtype=np.float64)
-        if not slopes:
-            return values, None
-        step = 1e-7 * (1.0 + np.abs(points).max())
-        around = [model(points + side * step * unit) for unit in np.eye(n) for side in (1, -1)]
-        return values, np.stack([(a - b) / (2 * step) for a, b in zip(around[::2], around[1::2], strict=True)], axis=1)
-
-    return differences
-
-
-def _slopes(net: FrozenNet, points: Array) -> Array:
-    geometry = Geometry(net, points)
-    return geometry.gradients([zero[:, :, None] & False for zero in geometry.zero])[:, 0]
-
-
-def _torch_oracle(model: Any, context: Any) -> Oracle:
-    import torch
-
-    twin = copy.deepcopy(model).double().cpu()
-    shape = getattr(model, "input_shape", None)
-    theta = None if context is None else torch.as_tensor(as_float64(context))
-
-    def evaluate(points: Array, slopes: bool) -> tuple[Array, Array | None]:
-        x = torch.tensor(points).requires_grad_(slopes)
-        with torch.set_grad_enabled(slopes):
-            folded = x if shape is None else x.reshape(-1, *shape)
-            values = twin(folded) if theta is None else twin(folded, theta)
-            if not slopes:
-                return values.numpy(), None
-            (gradient,) = torch.autograd.grad(values.sum(), x)
-        return values.detach().numpy(), gradient.numpy()
-
-    return evaluate
-
-
-class _Points(Protocol):
-    def sample(self, count: int) -> Array: ...
-
-    def project(self, x: Array) -> Array: ...
-
-
-class _Box:
-    def __init__(self, lower: Array, upper: Array, rng: np.random.Generator) -> None:
-        self._lower, self._upper, self._rng = lower, upper, rng
-
-    def sample(self, count: int) -> Array:
-        return self._rng.uniform(self._lower, self._upper, size=(count, len(self._lower)))
-
-    def project(self, x: Array) -> Array:
-        return np.clip(x, self._lower, self._upper)
-
-
-class _TorchSet:
-    """A feasible set of torch points, spoken to in arrays."""
-
-    def __init__(self, region: Any, seed: int) -> None:
-        import torch
-
-        self._region, self._generator = region, torch.Generator().manual_seed(seed)
-
-    def sample(self, count: int) -> Array:
-        return as_float64(self._region.sample(count, self._generator))
-
-    def project(self, x: Array) -> Array:
-        import torch
-
-        return as_float64(self._region.project(torch.tensor(x)))
-
-
-def _region(model: Any, region: Any, rng: np.random.Generator) -> tuple[_Points, int]:
-    """Return the region in arrays, and the length of x."""
-    if not isinstance(region, tuple):
-        points = _TorchSet(region, int(rng.integers(2**31)))
-        return points, points.sample(1).shape[1]
-    lower, upper = (as_float64(bound) for bound in region)
-    shape = getattr(model, "input_shape", None)
-    if lower.ndim == upper.ndim == 0 and shape is None:
-        raise ModelError("numbers as bounds need a model that knows its inputs; give bounds of shape (n,)")
-    wanted = np.broadcast_shapes(lower.shape, upper.shape) or (int(np.prod(shape or (1,))),)
-    lower, upper = np.broadcast_to(lower, wanted).reshape(-1), np.broadcast_to(upper, wanted).reshape(-1)
-    if not (np.isfinite(lower).all() and np.isfinite(upper).all() and (lower < upper).all()):
-        raise ModelError("bounds must be finite, each lower one below its upper one")
-    return _Box(lower, upper, rng), len(lower)
-
-
-def _value(model: Freezable, region: _Points, context: Any) -> tuple[tuple[float, Array] | None, str]:
+def _value(model: Freezable, region: Points, context: Any) -> tuple[tuple[float, Array] | None, str]:
     """Return the worst difference between the model and its program, relative to 1 + |f|, and where; or why not."""
     from verify.equivalence import equivalence
 

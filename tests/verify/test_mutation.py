@@ -9,7 +9,8 @@ from socicnn.frozen import FrozenNet
 from tests.support.cases import CASES
 from tests.support.frozen_nets import random_net
 from verify.certificate import Checker
-from verify.mutation import Table, compiler_mutants, program_mutants, witness_mutants
+from verify.mutants import compiler_mutants, program_mutants, witness_mutants
+from verify.mutation import Table
 
 POINTS = 200
 
