@@ -12,7 +12,8 @@ from tests.socicnn.test_squares import CASES, N, net
 from tests.support.exact import exact_value
 from verify.balls import BallProver
 from verify.check import check
-from verify.mutation import Table, compiler_mutants, program_mutants, witness_mutants
+from verify.mutants import compiler_mutants, program_mutants, witness_mutants
+from verify.mutation import Table
 from verify.proof import Guess, Prover
 from verify.structure import differences, monotone
 
