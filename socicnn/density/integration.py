@@ -43,7 +43,7 @@ NODES = np.array([*(-x for x in _HALF), 0.0, *reversed(_HALF)])
 FINE = np.array([*_KRONROD, _KRONROD_MIDDLE, *reversed(_KRONROD)])
 COARSE = np.zeros(15)
 COARSE[1::2] = [*_GAUSS, _GAUSS_MIDDLE, *reversed(_GAUSS)]
-PANELS = {1: (32,), 2: (5, 3)}  # panels an axis, unless asked otherwise: 480 and 3,375 nodes
+PANELS = {1: (12,), 2: (3, 2)}  # panels an axis, unless asked otherwise: 180 and 1,350 nodes
 
 
 @final
@@ -86,7 +86,7 @@ def quadrature(
     Args:
         lower: least coordinates.
         upper: largest coordinates.
-        panels: number of panels of each axis, 15 nodes each; 32 in one dimension and 5 x 3 in two where None.
+        panels: number of panels of each axis, 15 nodes each; 12 in one dimension and 3 x 2 in two where None.
         dtype: floating type; torch's default where None.
         device: where the tensors live.
 

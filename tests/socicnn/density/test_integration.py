@@ -1,0 +1,130 @@
+"""log Z by quadrature and by brackets, against closed forms."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from socicnn.density import Energy, bracket, quadrature
+from socicnn.density.integration import COARSE, FINE, NODES
+from socicnn.errors import ModelError
+
+# E, its log Z over the line, a window that leaves out less than 1e-12 of exp(-E)
+ENERGIES: dict[str, tuple[Callable[[Tensor], Tensor], float, float, float]] = {
+    "normal": (lambda x: 0.5 * x.square(), 0.5 * math.log(2 * math.pi), -8.0, 8.0),
+    "narrow": (lambda x: 50 * (x - 1).square(), 0.5 * math.log(2 * math.pi / 100), -0.2, 2.2),
+    "laplace": (lambda x: x.abs(), math.log(2), -30.0, 30.0),
+    "asymmetric": (lambda x: torch.maximum(-5 * x, 0.7 * x), math.log(1 / 5 + 1 / 0.7), -6.0, 41.0),
+    "quartic": (lambda x: x**4, math.log(2 * math.gamma(1.25)), -3.0, 3.0),
+    "logistic": (lambda x: x + 2 * torch.nn.functional.softplus(-x), 0.0, -32.0, 32.0),
+    "gumbel": (lambda x: x + torch.exp(-x), 0.0, -4.0, 30.0),
+    "shifted": (lambda x: 0.5 * x.square() + 3e4, 0.5 * math.log(2 * math.pi) - 3e4, -8.0, 8.0),
+}
+
+
+class TestRule:
+    def test_degrees(self) -> None:
+        for degree in range(23):
+            exact = (1 + (-1) ** degree) / (degree + 1)
+            assert FINE @ NODES**degree == pytest.approx(exact, abs=1e-14)
+            if degree <= 13:
+                assert COARSE @ NODES**degree == pytest.approx(exact, abs=1e-14)
+        assert abs(FINE @ NODES**24 - 2 / 25) > 1e-12
+        assert abs(COARSE @ NODES**14 - 2 / 15) > 1e-8
+
+    @pytest.mark.parametrize("name", ENERGIES)
+    @pytest.mark.parametrize("panels", [2, 5, 13, 40])
+    def test_error_estimate_covers_the_error(self, name: str, panels: int) -> None:
+        energy, exact, lower, upper = ENERGIES[name]
+        rule = quadrature([lower], [upper], [panels], dtype=torch.float64)
+        values = energy(rule.nodes[:, 0])
+        found = float(rule.log_partition(values))
+        assert abs(found - exact) <= float(rule.error(values)) + 1e-11
+        if panels == 40:
+            assert abs(found - exact) < (1e-2 if name in ("laplace", "asymmetric") else 1e-11)
+
+    def test_two_dimensions(self) -> None:
+        M = torch.tensor([[2.0, 0.6], [0.6, 0.5]], dtype=torch.float64)
+        rule = quadrature([-9.0, -12.0], [9.0, 12.0], [6, 6], dtype=torch.float64)
+        values = 0.5 * torch.einsum("ij,jk,ik->i", rule.nodes, M, rule.nodes)
+        exact = math.log(2 * math.pi) - 0.5 * float(torch.logdet(M))
+        assert abs(float(rule.log_partition(values)) - exact) < 1e-9
+        assert float(rule.error(values)) < 1e-3
+        assert rule.nodes.shape == ((6 * 15) ** 2, 2)
+
+    def test_is_differentiable(self) -> None:
+        a = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+        rule = quadrature([-8.0], [8.0], dtype=torch.float64)
+        (slope,) = torch.autograd.grad(rule.log_partition(0.5 * a * rule.nodes[:, 0].square()), a)
+        assert float(slope) == pytest.approx(-1 / 6, abs=1e-9)
+
+    def test_batches_of_energies(self) -> None:
+        rule = quadrature([0.0], [1.0], [1])
+        assert rule.log_partition(torch.zeros(4, 3, 15)).shape == (4, 3)
+        assert torch.allclose(rule.log_partition(torch.zeros(15)), torch.zeros(()), atol=1e-6)
+
+    def test_what_cannot_be_is_refused(self) -> None:
+        with pytest.raises(ModelError, match="one or two dimensions; received 3"):
+            quadrature([0.0] * 3, [1.0] * 3)
+        with pytest.raises(ModelError, match="finite lower < upper"):
+            quadrature([0.0], [0.0])
+        with pytest.raises(ModelError, match="finite lower < upper"):
+            quadrature([-math.inf], [0.0])
+        with pytest.raises(ModelError, match="panels"):
+            quadrature([0.0], [1.0], [0])
+
+
+class TestBracket:
+    @pytest.mark.parametrize("name", ENERGIES)
+    @pytest.mark.parametrize("points", [20, 300, 5000])
+    def test_holds_the_value(self, name: str, points: int) -> None:
+        energy, exact, lower, upper = ENERGIES[name]
+        lo, hi = bracket(lambda x: energy(x[:, 0]), lower, upper, points)
+        slack = 1e-12 * max(1.0, abs(exact))
+        assert lo - slack <= exact <= hi + slack
+        if points == 5000:
+            assert hi - lo < 5e-4
+
+    def test_tails_are_counted(self) -> None:
+        lo, hi = bracket(lambda x: x[:, 0].abs(), -1.0, 1.0, 2001)
+        assert lo == pytest.approx(math.log(2 - 2 / math.e), abs=1e-6)
+        assert hi == pytest.approx(math.log(2), abs=1e-6)
+
+    def test_an_energy_that_does_not_rise_has_no_upper_bound(self) -> None:
+        lo, hi = bracket(lambda x: 2 * x[:, 0], 0.0, 1.0)
+        assert hi == math.inf
+        assert lo == pytest.approx(math.log((1 - math.exp(-2)) / 2), abs=1e-9)
+
+    def test_two_points_are_enough(self) -> None:
+        lo, hi = bracket(lambda x: x[:, 0].abs(), -1.0, 1.0, 2)
+        assert lo == pytest.approx(math.log(2 / math.e))
+        assert hi == pytest.approx(math.log(2), abs=1e-12)
+
+    def test_networks(self) -> None:
+        for activation in ("softplus", "relu"):
+            draw = torch.Generator().manual_seed(4)
+            energy = Energy.dense(1, (12, 12), activation=activation, generator=draw, dtype=torch.float64)
+            lo, hi = bracket(energy, -40.0, 40.0, 20_001)
+            rule = quadrature([-40.0], [40.0], [400], dtype=torch.float64)
+            with torch.no_grad():
+                found = float(rule.log_partition(energy(rule.nodes)))
+            assert lo <= found + 1e-6
+            assert found <= hi + 1e-6
+            assert hi - lo < 1e-3
+
+    def test_what_is_not_convex_is_refused(self) -> None:
+        with pytest.raises(ModelError, match="not convex"):
+            bracket(lambda x: -x[:, 0].square(), -1.0, 1.0)
+        with pytest.raises(ModelError, match="lower < upper"):
+            bracket(lambda x: x[:, 0].square(), 1.0, -1.0)
+        with pytest.raises(ModelError, match="points >= 2"):
+            bracket(lambda x: x[:, 0].square(), -1.0, 1.0, 1)
+
+
+def test_numpy_agrees_on_the_gauss_rule() -> None:
+    nodes, weights = np.polynomial.legendre.leggauss(7)
+    np.testing.assert_allclose(NODES[1::2], nodes, atol=1e-15)
+    np.testing.assert_allclose(COARSE[1::2], weights, atol=1e-15)
