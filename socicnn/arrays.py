@@ -23,7 +23,7 @@ def as_float64(values: Any) -> Array:
     dtype('float64')
     """
     if hasattr(values, "detach"):  # a torch tensor, recognised without importing torch
-        return np.array(values.detach().cpu().resolve_neg().numpy(), dtype=np.float64)
+        return np.array(values.detach().cpu().resolve_neg().double().numpy())  # bfloat16 is none of NumPy's types
     return np.asarray(values, dtype=np.float64)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -160,7 +161,7 @@ def _model_forward(model: Any, instance: Instance) -> tuple[Array, float] | None
     shape = instance.net.input_shape
     assert shape is not None
     values = []
-    with torch.no_grad():
+    with torch.no_grad(), _without_tf32(torch):
         for start in range(0, len(instance.x), 4096):
             rows = slice(start, start + 4096)
             x = torch.as_tensor(np.array(instance.x[rows])).reshape(-1, *shape).to(device, dtype)
@@ -171,6 +172,20 @@ def _model_forward(model: Any, instance: Instance) -> tuple[Array, float] | None
                 theta = instance.context[rows] if stacked else instance.context
                 values.append(model(x, torch.as_tensor(np.array(theta)).to(device, dtype)))
     return torch.cat(values).double().cpu().numpy(), float(torch.finfo(dtype).eps) / 2
+
+
+@contextmanager
+def _without_tf32(torch: Any) -> Iterator[None]:
+    """Keep float32 products on a GPU in float32, whatever the process has chosen: TF32 rounds them to eleven bits."""
+    places = [torch.backends.cuda.matmul, torch.backends.cudnn]
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = False
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.allow_tf32 = value
 
 
 def _of_model(values: Array, roundoff: float, instance: Instance, certificate: Certificate) -> Check:
