@@ -10,6 +10,7 @@ from verify.certified import Certificate
 from verify.certify import certify
 from verify.equivalence import equivalence
 from verify.falsify import Falsification, falsify
+from verify.proof import lower_bound
 from verify.report import Report
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "certify",
     "equivalence",
     "falsify",
+    "lower_bound",
 ]

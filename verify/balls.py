@@ -7,10 +7,12 @@ Source: Johansson, Arb: efficient arbitrary-precision midpoint-radius interval a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
+from scipy import sparse
 
 from socicnn.arrays import Array, Matrix
 from socicnn.errors import MissingExtra
@@ -39,10 +41,13 @@ class BallProver:
                 'run: pip install "socicnn[proof]"'
             ) from error
         self._flint, self._bits, self._net = flint, bits, net
-        self._layers = [(self._map(layer.W), self._map(layer.U)) for layer in net.layers]
-        self._inside = [self._map(layer.squares.F) if layer.squares is not None else None for layer in net.layers]
-        self._branches = [self._map(quad.A) for quad in net.quadratics] + [self._map(norm.C) for norm in net.norms]
         self._prover = Prover(net)
+        # one matrix a layer, on x and the layer before; one for everything that is affine in x alone
+        self._layers = [self._map(_beside(layer.U, layer.W)) for layer in net.layers]
+        inside = [layer.squares for layer in net.layers if layer.squares is not None]
+        branches = [quad.A for quad in net.quadratics] + [norm.C for norm in net.norms]
+        self._images = self._map(_below([squares.F for squares in inside] + branches))
+        self._vectors = None if net.contexts is not None else self._read(net)
 
     def __call__(self, x: Array) -> Bracket:
         """Bracket the value at each point.
@@ -56,7 +61,8 @@ class BallProver:
         self._flint.ctx.prec = self._bits
         try:
             for i, point in enumerate(x):
-                value = self._value(self._net if self._net.contexts is None else self._net[i], point)
+                net = self._net if self._net.contexts is None else self._net[i]
+                value = self._value(net, self._vectors or self._read(net), point)
                 if value.is_finite():  # the ends are rounded to nearest, then moved outwards by one unit
                     lo[i] = np.nextafter(float(value.lower()), -np.inf)
                     hi[i] = np.nextafter(float(value.upper()), np.inf)
@@ -65,56 +71,109 @@ class BallProver:
         proven = np.isfinite(lo) & np.isfinite(hi)
         return Bracket(np.where(proven, lo, -np.inf), np.where(proven, hi, np.inf), scale)
 
-    def _value(self, net: FrozenNet, point: Array) -> Any:
+    def _read(self, net: FrozenNet) -> _Vectors:
+        """Return the vectors of a network as balls."""
+        inside = [layer.squares for layer in net.layers if layer.squares is not None]
+        offsets = [squares.g for squares in inside] + [q.e for q in net.quadratics] + [norm.d for norm in net.norms]
+        return _Vectors(
+            biases=[self._balls(layer.b) for layer in net.layers],
+            rhos=[self._balls(squares.rho) for squares in inside],
+            offsets=self._balls(np.concatenate([np.zeros(0), *(part for part in offsets if part is not None)])),
+            weights=self._balls([*(quad.beta for quad in net.quadratics), *(norm.gamma for norm in net.norms)]),
+            w=self._balls(net.output.w),
+            v=self._balls(net.output.v),
+            c=self._flint.arb(float(net.output.c)),
+        )
+
+    def _value(self, net: FrozenNet, vectors: _Vectors, point: Array) -> Any:
         """Return the ball of f at one point."""
-        arb = self._flint.arb
-        x, zero = [arb(float(entry)) for entry in point], arb(0)
-        total = _dot(_balls(arb, net.output.v), x, arb(float(net.output.c)))
-        z: list[Any] = []
-        for layer, (W, U), F in zip(net.layers, self._layers, self._inside, strict=True):
-            a = _balls(arb, layer.b)
-            if layer.squares is not None and F is not None:
-                k, g = layer.squares.rows, _balls(arb, layer.squares.g)
-                p = [one + other for one, other in zip(F(x), g, strict=True)]
-                squares = [sum((entry * entry for entry in p[i : i + k]), zero) for i in range(0, len(p), k)]
-                a = [one + w * t for one, w, t in zip(a, _balls(arb, layer.squares.rho), squares, strict=True)]
-            if U is not None:
-                a = [one + other for one, other in zip(a, U(x), strict=True)]
-            if W is not None:
-                a = [one + other for one, other in zip(a, W(z), strict=True)]
-            z = [entry.max(zero) for entry in a]
-        total = _dot(_balls(arb, net.output.w), z, total)
-        offsets = [quad.e for quad in net.quadratics] + [norm.d for norm in net.norms]
-        images = [
-            [one + other for one, other in zip(matrix(x), _balls(arb, offset), strict=True)]
-            for matrix, offset in zip(self._branches, offsets, strict=True)
-            if matrix is not None and offset is not None
+        x, zero = self._balls(point), self._flint.arb(0)
+        images = _sums(self._images(x), vectors.offsets)
+        at = 0
+
+        def squares(rows: int, group: int) -> list[Any]:
+            """Take the next rows of the images, and sum the squares of each group of them."""
+            nonlocal at
+            first, at = at, at + rows
+            ends = range(first, at, group)
+            return [sum((entry * entry for entry in images[i : i + group]), zero) for i in ends]
+
+        rhos = iter(vectors.rhos)
+        inner = [
+            None if layer.squares is None else squares(len(layer.b) * layer.squares.rows, layer.squares.rows)
+            for layer in net.layers
         ]
-        for quad, p in zip(net.quadratics, images, strict=False):
-            total += arb(float(quad.beta)) * sum((entry * entry for entry in p), zero)
-        for norm, p in zip(net.norms, images[len(net.quadratics) :], strict=True):
-            size = norm.group or len(p)
-            squares = [sum((entry * entry for entry in p[i : i + size]), zero) for i in range(0, len(p), size)]
-            total += arb(float(norm.gamma)) * sum((square.nonnegative_part().sqrt() for square in squares), zero)
+        total = _dot(vectors.v, x, vectors.c)
+        z: list[Any] = []
+        for layer, bias, t in zip(self._layers, vectors.biases, inner, strict=True):
+            a = _sums(layer(x + z), bias)
+            if t is not None:
+                a = [one + weight * square for one, weight, square in zip(a, next(rhos), t, strict=True)]
+            z = [entry.max(zero) for entry in a]
+        total = _dot(vectors.w, z, total)
+        for quad, weight in zip(net.quadratics, vectors.weights, strict=False):
+            total += weight * squares(len(quad.e), len(quad.e))[0]  # type: ignore[arg-type]  # set when it was frozen
+        for norm, weight in zip(net.norms, vectors.weights[len(net.quadratics) :], strict=True):
+            rows = norm.C.shape[0]
+            total += weight * sum((t.nonnegative_part().sqrt() for t in squares(rows, norm.group or rows)), zero)
         return total
 
     def _map(self, matrix: Matrix | None) -> Any:
-        """Return a function from a list of balls to the list of its image, or None."""
+        """Return a function from a list of balls, the last of which the columns belong to, to the list of its image."""
         if matrix is None:
-            return None
-        arb = self._flint.arb
+            return lambda z: []
+        columns = matrix.shape[1]
         if isinstance(matrix, np.ndarray):
-            dense = self._flint.arb_mat([[arb(float(entry)) for entry in row] for row in matrix])
-            return lambda z: (dense * self._flint.arb_mat([[entry] for entry in z])).entries()
-        data = _balls(arb, matrix.data)
-        columns, ends = matrix.indices.tolist(), matrix.indptr.tolist()
-        return lambda z: [
-            sum((data[e] * z[columns[e]] for e in range(first, last)), arb(0)) for first, last in pairwise(ends)
-        ]
+            arb_mat = self._flint.arb_mat
+            dense = arb_mat([self._balls(row) for row in matrix])
+            return lambda z: (dense * arb_mat([[entry] for entry in z[len(z) - columns :]])).entries()
+        zero, data = self._flint.arb(0), self._balls(matrix.data)
+        index, ends = matrix.indices.tolist(), matrix.indptr.tolist()
+
+        def image(z: list[Any]) -> list[Any]:
+            z = z[len(z) - columns :]
+            return [sum((data[e] * z[index[e]] for e in range(first, last)), zero) for first, last in pairwise(ends)]
+
+        return image
+
+    def _balls(self, values: Any) -> list[Any]:
+        arb = self._flint.arb
+        return [arb(float(value)) for value in values]
 
 
-def _balls(arb: Any, values: Any) -> list[Any]:
-    return [arb(float(value)) for value in values]
+@dataclass
+class _Vectors:
+    """The vectors of a network at one context, as balls."""
+
+    biases: list[list[Any]]
+    rhos: list[list[Any]]
+    offsets: list[Any]
+    weights: list[Any]
+    w: list[Any]
+    v: list[Any]
+    c: Any
+
+
+def _beside(first: Matrix | None, second: Matrix | None) -> Matrix | None:
+    """Return two matrices side by side, sparse where one is."""
+    if first is None or second is None:
+        return second if first is None else first
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return np.hstack([first, second])
+    return sparse.csr_array(sparse.hstack([sparse.csr_array(first), sparse.csr_array(second)]))
+
+
+def _below(parts: list[Matrix]) -> Matrix | None:
+    """Return matrices one below the other, sparse where one is."""
+    if not parts:
+        return None
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.vstack(parts)
+    return sparse.csr_array(sparse.vstack([sparse.csr_array(part) for part in parts]))
+
+
+def _sums(image: list[Any], offset: list[Any]) -> list[Any]:
+    return [one + other for one, other in zip(image, offset, strict=True)] if image else offset
 
 
 def _dot(weights: list[Any], values: list[Any], start: Any) -> Any:

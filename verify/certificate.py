@@ -105,7 +105,7 @@ class Checker:
         self._zero = program.cones.zero
         self._runs = _runs(program)
         t, heads = (np.asarray(index, dtype=np.int64) for index in (program.lifts.columns, program.lifts.heads))
-        self._lifts_exact = lifts_exact(rows, b, t, heads)
+        self._lifts_exact = bool(np.isin(heads, program.cones.heads).all()) and lifts_exact(rows, b, t, heads)
         if not self._lifts_exact:  # nothing passes; the metrics are those of the program as it stands
             t = heads = t[:0]
         a, offset = np.asarray(rows[heads, t]).reshape(-1, 1), b[heads]
@@ -157,12 +157,17 @@ class Checker:
         point = Point(*(np.ascontiguousarray(array.T) for array in (x, v, y, k[:, : len(arrays.t)])))
         with np.errstate(all="ignore"):  # overflow and NaN end as a failed check
             checked = self._quick(arrays, point, forward)
+            scaled = (np.isfinite(k) & (k > 0)).all(axis=1)  # only then does t = k t' map the cone onto itself
+            if not scaled.all():
+                checked.residuals["lift_scale"] = np.where(scaled, 0.0, np.inf)
+                checked.tolerances["lift_scale"] = np.zeros(N)
+                checked.ok[~scaled] = False
             if not (self._finite and self._lifts_exact):
                 name = "lift_rows" if self._finite else "finite_program"
                 checked.residuals[name], checked.tolerances[name] = np.full(N, np.inf), np.zeros(N)
                 checked.ok[:] = False
             elif not checked.ok.all():
-                doubtful = np.flatnonzero(~checked.ok)
+                doubtful = np.flatnonzero(~checked.ok & scaled)
                 scale = np.zeros(len(doubtful)) if forward_scale is None else forward_scale[doubtful]
                 self._scaled(arrays.context(doubtful), point.take(doubtful), checked, doubtful, scale)
         return checked

@@ -14,9 +14,11 @@ from typing import Any, final
 
 import numpy as np
 
-from socicnn.arrays import Array
-from socicnn.compile import Compiled
+from socicnn.arrays import Array, as_points
+from socicnn.compile import Compiled, Freezable, compile_net
+from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Squares
+from verify.instance import Instance
 
 EPS = 2.0**-53
 TINY = 2.0**-1000  # past every underflow
@@ -76,6 +78,37 @@ def dual_guess(compiled: Compiled, y: Array) -> Guess:
             part = part.reshape(len(y), -1, group + 1)[:, :, 1:].reshape(len(y), -1)
         us.append(None if part is None else _divided(-part, norm.gamma))
     return Guess(lambdas, omegas, us)
+
+
+def lower_bound(model_or_net: Freezable, x: Any, y: Any, context: Any = None) -> Array:
+    """Return a proven lower bound on f(x) from any dual vector, a solver's included.
+
+    The guess is repaired into a dual point that is feasible in real arithmetic: from the top layer down
+    lambda_k := min(max(lambda_k, 0), W_{k+1}' lambda_{k+1}), then u := u / max(1, ||u||); omega stays.
+
+    Args:
+        model_or_net: a network, or a FrozenNet.
+        x: points of shape `(*batch, n)` or `(*batch, *input_shape)`.
+        y: dual vectors, one multiplier a row of the network's program, shape `(*batch, m)`.
+        context: one context, or one a point.
+
+    Returns:
+        Bounds of shape `(N,)`; -inf where the arithmetic overflowed.
+
+    Raises:
+        ModelError: shapes that do not fit, or a network that cannot be exported.
+
+    >>> from socicnn.frozen import FrozenNet, Layer, Output
+    >>> net = FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [0.0]))
+    >>> bool(lower_bound(net, [1.5], [7.0, -3.0])[0] <= 3.0)
+    True
+    """
+    instance = Instance.of(model_or_net, x, context)
+    compiled = compile_net(instance.net)
+    y = as_points(y, (compiled.program.A.shape[0],), "y")
+    if len(y) != len(instance.x):
+        raise ModelError(f"{len(instance.x)} points need as many dual vectors; received {len(y)}")
+    return Prover(instance.net)(instance.x, dual_guess(compiled, y)).lo
 
 
 @dataclass

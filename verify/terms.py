@@ -113,8 +113,10 @@ def lifts_exact(rows: sparse.csr_array, b: Array, t: Indices, heads: Indices) ->
     if not len(t):
         return True
     m, columns = rows.shape
-    if len(set(t.tolist())) < len(t) or not (
-        (t >= 0).all() and (t < columns).all() and (heads >= 0).all() and (heads + 1 < m).all()
+    if (
+        len(set(t.tolist())) < len(t)
+        or len(set(heads.tolist())) < len(t)
+        or not ((t >= 0).all() and (t < columns).all() and (heads >= 0).all() and (heads + 1 < m).all())
     ):
         return False
     both = np.concatenate([heads, heads + 1])

@@ -273,6 +273,43 @@ def test_a_lift_that_is_not_exact_fails(column: str) -> None:
     assert not check(compiled, x, program=mutant).ok.any()
 
 
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.inf])
+def test_a_scale_that_is_not_positive_fails(scale: float) -> None:
+    """Only for k > 0 does t = k t' map the second-order cone onto itself."""
+    compiled = compile_net(random_net(9))
+    x = np.random.default_rng(2).normal(size=(3, 4))
+    witness = compiled.witness(x)
+    k = witness.k.copy()
+    k[1] = scale
+    checked = Checker(compiled.program)(x, witness.v, witness.y, compiled.net(x), k)
+    assert checked.ok.tolist() == [True, False, True]
+    assert checked.residuals["lift_scale"][1] == np.inf
+
+
+def test_a_lift_must_be_the_head_of_a_cone() -> None:
+    """Two equal rows past the head would rescale alike, but the cone would not be mapped onto itself."""
+    from scipy import sparse
+
+    from socicnn.conic.cones import Cones
+    from socicnn.conic.program import Lifts, ValueProgram
+
+    program = ValueProgram(
+        A=sparse.csc_array(np.array([[-1.0, 0.0], [0.0, -0.5], [0.0, -0.5]])),
+        B=sparse.csr_array((3, 1)),
+        b=np.array([0.0, 0.5, -0.5]),
+        q=np.array([1.0, 0.0]),
+        d=np.zeros(1),
+        r=np.zeros(()),
+        cones=Cones(0, 0, (3,)),
+        lifts=Lifts(np.array([1]), np.array([1]), np.array([2])),
+    )
+    v, y = np.array([[2**0.5 / 2, 0.0]]), np.array([[1.0, -(0.5**0.5), 0.5**0.5]])
+    plain = replace(program, lifts=Lifts())
+    assert Checker(plain)(np.zeros((1, 1)), v, y, v[:, 0]).ok.all()
+    for k in (0.25, 1.0, 4.0):
+        assert not Checker(program)(np.zeros((1, 1)), v, y, v[:, 0], np.array([[k]])).ok.any()
+
+
 def test_stacked_contexts_are_checked_row_by_row() -> None:
     rng = np.random.default_rng(0)
     count, n, h = 7, 3, 4

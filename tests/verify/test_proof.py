@@ -16,7 +16,7 @@ from tests.support.frozen_nets import NETS, random_net
 from verify import proof
 from verify.balls import BallProver
 from verify.certify import certify
-from verify.proof import Guess, Prover, dual_guess
+from verify.proof import Guess, Prover, dual_guess, lower_bound
 
 KINDS = ("random", "cancelled", "kinks")
 
@@ -134,12 +134,19 @@ def test_a_solvers_dual_is_repaired(solver: str) -> None:
     for point in np.random.default_rng(1).normal(size=(10, 4)):
         instance = compiled.program.at(point)
         solution = instance.solve(solver)
-        lo = Prover(net)(point[None], dual_guess(compiled, solution.y[None])).lo[0]
+        lo = lower_bound(net, point, solution.y)[0]
         exact = exact_value(net, point)
         assert Fraction(lo) <= exact[0]
         assert float(exact[0]) - lo < 1e-2
         exceeded += -(solution.y @ instance.b) + instance.offset > exact[1]
     assert solver == "scs" or exceeded < 10
+
+
+def test_a_dual_vector_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ModelError, match="y must have shape"):
+        lower_bound(random_net(6), np.zeros(4), np.zeros(3))
+    with pytest.raises(ModelError, match="2 points need as many dual vectors"):
+        lower_bound(random_net(6), np.zeros((2, 4)), np.zeros(compile_net(random_net(6)).program.A.shape[0]))
 
 
 def test_brackets_of_programs_with_negative_weights_are_those_of_the_program() -> None:
