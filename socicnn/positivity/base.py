@@ -18,6 +18,10 @@ class Weight(nn.Module, ABC):
     def after_step(self) -> None:
         """Act after an optimiser step, without gradients: project, update multipliers."""
 
+    def floors(self) -> dict[str, float]:
+        """Return the least value of each own parameter that `after_step` projects, by name; none for most."""
+        return {}
+
     def penalty(self) -> Tensor | None:
         """Return a term to add to the loss, or None."""
         return None

@@ -58,6 +58,9 @@ class _Projected(Weight):
     def after_step(self) -> None:
         self.theta.copy_(self.theta.clamp(min=self.floor))  # clamp_ itself cannot be stacked over networks
 
+    def floors(self) -> dict[str, float]:
+        return {"theta": self.floor}
+
     @torch.no_grad()
     def final(self) -> Tensor:
         return self.theta.clamp(min=self.floor)

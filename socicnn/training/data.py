@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from socicnn.arrays import as_float64
 from socicnn.errors import ModelError
@@ -36,6 +36,11 @@ class Samples:
 
     def __getitem__(self, index: Any) -> Samples:
         return Samples(self.x[index], self.y[index], None if self.context is None else self.context[index])
+
+    def like(self, model: nn.Module) -> Samples:
+        """Return the same in the type of a model's parameters."""
+        kind = next(model.parameters()).dtype
+        return Samples(self.x.to(kind), self.y.to(kind), None if self.context is None else self.context.to(kind))
 
     def aligned(self) -> Tensor | None:
         """Return the context with an axis for the candidates, ready for `model(x, context)`."""

@@ -31,6 +31,7 @@ def fit(
     clip: float | None = None,
     validation: float | Any = 0.1,
     patience: int | None = None,
+    polish: int = 0,
     standardise: bool = True,
     seed: int | torch.Generator = 0,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -60,6 +61,8 @@ def fit(
         clip: largest norm of the whole gradient; None for no limit.
         validation: share of the contexts held out, or data to validate on; 0 for none (the last weights are kept).
         patience: epochs without a better validation loss before stopping; None to run all epochs.
+        polish: iterations of L-BFGS on all data at once, in float64, after the last epoch; for small networks that are
+            to be fitted to the last digit.
         standardise: whether to set the network's standardisation from the training data first (a constant feature
             keeps scale 1; the scale of y is such that predicting the mean has a loss of about one).
         seed: seed, or generator, of the split and of the batches; initial weights are the network's own matter.
@@ -95,11 +98,12 @@ def fit(
             "epochs": _whole("epochs", epochs),
             "batch_size": None if batch_size is None else _whole("batch_size", batch_size),
             "learning_rate": _positive("learning_rate", learning_rate),
-            "weight_decay": weight_decay,
+            "weight_decay": _least("weight_decay", weight_decay, 0.0),
             "optimiser": _known("optimiser", optimiser, OPTIMISERS),
             "schedule": _known("schedule", schedule, SCHEDULES),
             "clip": None if clip is None else _positive("clip", clip),
             "patience": None if patience is None else _whole("patience", patience),
+            "polish": int(_least("polish", polish, 0)),
             "standardise": standardise,
         },
     )
@@ -114,6 +118,15 @@ def fit(
             if on_epoch is not None:
                 on_epoch(run.history)
     run.close()
+    if polish and not run.polished:
+        with tqdm(total=polish, desc=f"{description}, polish", unit="iteration", disable=not progress) as bar:
+
+            def tick(value: float) -> None:
+                bar.update()
+                bar.set_postfix_str(f"loss {value:.3g}")
+
+            run.polish(polish, tick)
+        run.keep(checkpoint)
     return run.history
 
 
@@ -126,6 +139,12 @@ def _whole(name: str, value: int) -> int:
 def _positive(name: str, value: float) -> float:
     if not 0 < value < math.inf:
         raise ModelError(f"{name} must be a finite number > 0; received {value!r}")
+    return value
+
+
+def _least(name: str, value: float, least: float) -> float:
+    if not least <= value < math.inf:
+        raise ModelError(f"{name} must be a finite number >= {least:g}; received {value!r}")
     return value
 
 

@@ -16,6 +16,7 @@ class History:
         seconds: time spent training, over all parts of an interrupted run.
         resumed: epochs that were read from a checkpoint.
         stopped_early: whether patience ended the run.
+        polish: losses seen during the finish by L-BFGS, every tenth iteration.
     """
 
     train: list[float] = field(default_factory=list)
@@ -24,6 +25,7 @@ class History:
     seconds: float = 0.0
     resumed: int = 0
     stopped_early: bool = False
+    polish: list[float] = field(default_factory=list)
 
     @property
     def epochs(self) -> int:
@@ -35,4 +37,7 @@ class History:
         kept = f"{self.epochs} epochs in {self.seconds:.1f} s, weights of epoch {self.best_epoch} kept"
         losses = self.validation or self.train
         what = "validation" if self.validation else "training"
-        return f"{kept}, {what} loss {losses[self.best_epoch - 1]:.3g}" if losses else kept
+        if not losses:
+            return kept
+        after = f", {min(self.polish):.3g} at best after polishing" if self.polish else ""
+        return f"{kept}, {what} loss {losses[self.best_epoch - 1]:.3g}{after}"

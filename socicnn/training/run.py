@@ -17,6 +17,7 @@ from socicnn.training import checkpoint as checkpoints
 from socicnn.training.data import Samples, as_samples
 from socicnn.training.history import History
 from socicnn.training.losses import Loss
+from socicnn.training.polish import polish
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -173,11 +174,12 @@ class Run:
             self.history.stopped_early = self.history.epochs - self.history.best_epoch >= patience
 
     @torch.no_grad()
-    def _validate(self, samples: Samples) -> float:
-        model: Any = self.model
+    def _validate(self, samples: Samples, model: Any = None) -> float:
+        model = model or self.model
         if getattr(model, "needs_data", False):  # its weights depend on the batch; judge those it would end with
-            context = self.train.aligned()
-            model = model.finalise(self.train.x if context is None else (self.train.x, context))
+            train = self.train.like(model)
+            context = train.aligned()
+            model = model.finalise(train.x if context is None else (train.x, context))
         total, size = 0.0, 256
         for first in range(0, len(samples), size):
             batch = samples[slice(first, first + size)]
@@ -222,6 +224,25 @@ class Run:
         if path is not None and (self.done or now - self.saved >= self.interval):
             checkpoints.write(path, self.mark, self.state())
             self.saved = now
+
+    @property
+    def polished(self) -> bool:
+        """Whether the finish by L-BFGS is behind."""
+        return bool(self.history.polish)
+
+    def polish(self, iterations: int, tick: Callable[[float], None]) -> None:
+        """Finish by L-BFGS from the weights in place, and keep what it found."""
+        started = time.perf_counter()
+
+        def objective(model: Any, samples: Samples) -> Tensor:
+            value = self.loss(self._predict(samples, model), self._target(samples))
+            return value + model.penalty() if hasattr(model, "penalty") else value
+
+        held = self.validation
+        judge = None if held is None else lambda model: self._validate(held.like(model), model)
+        self.history.polish = polish(self.model, objective, self.train, judge, iterations, tick)
+        self.best = checkpoints.copied(self.model.state_dict())
+        self.history.seconds += time.perf_counter() - started
 
     def close(self) -> None:
         """Put the best weights in place."""

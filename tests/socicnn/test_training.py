@@ -206,6 +206,50 @@ def test_without_validation_the_last_weights_are_kept() -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights(model), seen[-1], strict=True))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("held", [0, 0.25])
+def test_polish_goes_on_to_the_last_digit(dtype: torch.dtype, held: float) -> None:
+    """A SOC-ICNN without hidden layer holds the target exactly; Adam stops short of it."""
+    x = torch.randn(200, 3, generator=generator(0), dtype=torch.float64)
+    y = x.square().sum(dim=1) + x[:, 0]
+    models = [SOCICNN(3, (), (3,), (), generator=generator(1), dtype=dtype) for _ in range(2)]
+    keywords = {"epochs": 20, "validation": held, **QUIET}
+    plain, polished = (fit(m, (x, y), polish=p, **keywords) for m, p in zip(models, (0, 150), strict=True))
+    assert plain.train == polished.train
+    errors = [((m(x.to(dtype)) - y) / y.std()).detach().square().mean().item() for m in models]
+    assert errors[1] < (1e-10 if dtype == torch.float32 else 1e-16) < 1e-3 < errors[0]
+    assert "after polishing" in str(polished)
+    models[1].finalise().freeze()
+
+
+def test_polish_keeps_projected_weights_non_negative_and_never_harms() -> None:
+    model, data, held = network(), contexts(), contexts(seed=1)
+    history = fit(model, data, loss="within_context", epochs=10, polish=40, validation=held, **QUIET)
+    assert min(history.polish) < min(history.validation)
+    model.freeze(torch.zeros(2))
+    bound = [weight() for _, weight in model.constrained()]
+    assert all((weight >= 0).all() for weight in bound)
+
+
+def test_a_polished_run_resumes_and_is_read_back(tmp_path: Path) -> None:
+    keywords = {"epochs": 4, "polish": 12, "checkpoint_seconds": 0.0, **QUIET}
+    whole, resumed, again = network(), network(), network()
+    fit(whole, contexts(), **keywords)
+
+    def stop(step: int, model: nn.Module) -> None:
+        if step == 7:
+            raise Killed
+
+    path = tmp_path / "run.pt"
+    with pytest.raises(Killed):
+        fit(network(), contexts(), checkpoint=path, on_step=stop, **keywords)
+    fit(resumed, contexts(), checkpoint=path, **keywords)
+    assert same(whole, resumed)
+    history = fit(again, contexts(), checkpoint=path, **keywords)
+    assert same(whole, again)
+    assert history.resumed == 4
+
+
 def test_hooks_of_any_module_are_used() -> None:
     class Custom(nn.Module):
         def __init__(self) -> None:
@@ -277,6 +321,8 @@ X, Y, THETA = torch.rand(10, 4, 3), torch.rand(10, 4), torch.rand(10, 2)
         ((X, THETA, Y), {"batch_size": 2.5}, "batch_size must be an integer"),
         ((X, THETA, Y), {"validation": 1.0}, r"validation must be a share in \[0, 1\) or data"),
         ((X, THETA, Y), {"learning_rate": -1.0}, "learning_rate must be a finite number > 0; received -1.0"),
+        ((X, THETA, Y), {"weight_decay": -1e-6}, "weight_decay must be a finite number >= 0; received -1e-06"),
+        ((X, THETA, Y), {"polish": -1}, "polish must be a finite number >= 0; received -1"),
         ((X, THETA, Y), {"patience": 0}, "patience must be an integer >= 1"),
     ],
 )
