@@ -45,11 +45,11 @@ def demo(
     rows: list[dict[str, Any]] = []
     regrets: dict[str, Any] = {}
     models: dict[str, Any] = {}
-    for name, (model, loss) in _surrogates(task.context_features, seed).items():
+    for name, (model, training) in _surrogates(task.context_features, seed).items():
         started = time.perf_counter()
-        decision.fit(model, data, loss=loss, seed=seed, description=name)
+        decision.fit(model, data, **training, seed=seed, description=name)
         train_s = time.perf_counter() - started
-        model = model.finalise()
+        model = model.finalise().double()
         save(model, out / f"{name}.safetensors")
         models[name] = model
         report = _verify(model, task, contexts)
@@ -86,8 +86,8 @@ def demo(
         raise typer.Exit(1)
 
 
-def _surrogates(context_features: int, seed: int) -> dict[str, tuple[Any, str]]:
-    """Return the two surrogates, each with the loss it is trained by."""
+def _surrogates(context_features: int, seed: int) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Return the two surrogates, each with how it is trained."""
     import torch
 
     from socicnn.nn import ICNN, SOCICNN
@@ -107,7 +107,10 @@ def _surrogates(context_features: int, seed: int) -> dict[str, tuple[Any, str]]:
     joint = ICNN(
         FEATURES, hidden_features=(144, 144), context_features=context_features, context="joint", generator=generator()
     )
-    return {"soc-partial": (partial.double(), "within_context"), "relu-joint": (joint.double(), "mse")}
+    return {
+        "soc-partial": (partial.double(), {"loss": "within_context", "epochs": 120}),
+        "relu-joint": (joint, {"loss": "mse", "epochs": 60}),  # float32, as such networks are mostly trained
+    }
 
 
 def _verify(model: Any, task: Any, contexts: torch.Tensor) -> Any:

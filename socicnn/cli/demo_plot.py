@@ -36,7 +36,7 @@ def plot(
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
     for label, values in regrets.items():
         name, method = label.split(", ")
         ordered = np.sort(np.maximum(np.asarray(values, dtype=float), 1e-9))
@@ -45,7 +45,7 @@ def plot(
         left.plot(ordered, share, style, color=COLOURS[name], label=f"{name}, {method.replace('_', ' ')}")
     left.set(xscale="log", xlabel="regret F(x) − F(x*)", ylabel="share of test contexts", ylim=(0, 1.02))
     left.set_title("Regret of the decisions")
-    left.legend(loc="upper left", frameon=False, fontsize=9)
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=9)
     left.grid(alpha=0.25)
 
     context, best = contexts[0], torch.as_tensor(np.asarray(optimum[0])[0], dtype=torch.float64)
@@ -60,7 +60,7 @@ def plot(
         right.plot(steps[:, 0], value - value[-1], color=COLOURS[name], label=name)
     right.set(xlabel="position on the segment: a random point (0) to the optimum x* (1)", ylabel="cost − cost at x*")
     right.set_title("One test context: predicted and true cost")
-    right.legend(frameon=False, fontsize=9)
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, fontsize=9)
     right.grid(alpha=0.25)
     with replacing(path) as draft:
         figure.savefig(draft, dpi=150, format="png")

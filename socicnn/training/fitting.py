@@ -108,7 +108,7 @@ def fit(
         },
     )
     run.open(checkpoint, checkpoint_seconds)
-    bar = tqdm(total=epochs, initial=run.history.epochs, desc=description, unit="epoch", disable=not progress)
+    bar = tqdm(total=epochs, initial=run.history.epochs, desc=description, unit="epoch", disable=None if progress else True)
     with bar:
         while not run.done:
             run.epoch(on_step)
@@ -119,7 +119,7 @@ def fit(
                 on_epoch(run.history)
     run.close()
     if polish and not run.polished:
-        with tqdm(total=polish, desc=f"{description}, polish", unit="iteration", disable=not progress) as bar:
+        with tqdm(total=polish, desc=f"{description}, polish", unit="iteration", disable=None if progress else True) as bar:
 
             def tick(value: float) -> None:
                 bar.update()
