@@ -5,8 +5,10 @@
     quadrature(lower, upper)                  a Quadrature: `log_partition(energies)`, `error(energies)` at its `nodes`
     bracket(energy, lower, upper)             lo <= log Z <= hi in one dimension, whole line
     total_variation(energy, target), negative_log_likelihood(energy, rule, x)
-    fit(energy, data, seed=0, steps=3000, batch=256, learning_rate=1e-3, clip=1.0)
-    fit_stacked(energies, data, seeds=None, ...)    the same for many energies of one architecture at once
+    PotentialFlow(network)                    p from the gradient of a convex network; `log_density`, `sample`
+    cloud("eight_gaussians")                  laws in the plane to fit flows to
+    fit(model, data, seed=0, steps=3000, batch=256, learning_rate=1e-3, clip=1.0)
+    fit_stacked(models, data, seeds=None, ...)    the same for many models of one architecture at once
 
 Each name is imported when it is first used.
 """
@@ -17,27 +19,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from socicnn.density.base import Density as Density
     from socicnn.density.bounds import bracket as bracket
+    from socicnn.density.clouds import CLOUDS as CLOUDS
+    from socicnn.density.clouds import cloud as cloud
     from socicnn.density.energy import Energy as Energy
     from socicnn.density.energy import grid as grid
     from socicnn.density.energy import negative_log_likelihood as negative_log_likelihood
     from socicnn.density.energy import total_variation as total_variation
     from socicnn.density.fitting import Trace as Trace
     from socicnn.density.fitting import fit as fit
+    from socicnn.density.flow import PotentialFlow as PotentialFlow
     from socicnn.density.integration import Quadrature as Quadrature
     from socicnn.density.integration import quadrature as quadrature
     from socicnn.density.stacking import fit_stacked as fit_stacked
     from socicnn.density.targets import TARGETS as TARGETS
+    from socicnn.density.targets import Law as Law
     from socicnn.density.targets import Target as Target
     from socicnn.density.targets import target as target
 
 _HOMES = {
+    "CLOUDS": "clouds",
+    "Density": "base",
     "Energy": "energy",
+    "Law": "targets",
+    "PotentialFlow": "flow",
     "Quadrature": "integration",
     "TARGETS": "targets",
     "Target": "targets",
     "Trace": "fitting",
     "bracket": "bounds",
+    "cloud": "clouds",
     "fit": "fitting",
     "fit_stacked": "stacking",
     "grid": "energy",

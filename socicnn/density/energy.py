@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Self, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from socicnn.density.base import Density
 from socicnn.density.integration import Quadrature
 from socicnn.density.targets import Target
 from socicnn.errors import ModelError
@@ -21,10 +22,8 @@ CELLS = {1: (8000,), 2: (420, 240)}  # cells an axis of the grid on which total 
 
 
 @final
-class Energy(nn.Module):
+class Energy(Density):
     """E(x) = f(x) + sc/2 ||x||^2 with a convex f, so that p = exp(-E) / Z is log-concave and Z finite.
-
-    Its hooks are those of the network, so that every recipe of `socicnn.positivity` trains it.
 
     Args:
         network: f, a network of `socicnn.nn` without a context.
@@ -40,12 +39,9 @@ class Energy(nn.Module):
     """
 
     def __init__(self, network: Network, strong_convexity: float = 0.02) -> None:
-        super().__init__()
-        if network.context_shape is not None:
-            raise ModelError("an energy takes a network without a context; set context_features to 0")
+        super().__init__(network)
         if not 0 <= strong_convexity < math.inf:
             raise ModelError(f"strong_convexity must be a number >= 0; received {strong_convexity}")
-        self.network = network
         self.strong_convexity = strong_convexity
 
     @classmethod
@@ -73,40 +69,31 @@ class Energy(nn.Module):
         )
         return cls(network, strong_convexity)
 
-    @property
-    def features(self) -> int:
-        """Dimension of x."""
-        return torch.Size(self.network.input_shape).numel()
-
     def forward(self, x: Tensor) -> Tensor:
         """Return E(x), shape `(*batch,)`."""
         value: Tensor = self.network(x)
         axes = tuple(range(-len(self.network.input_shape), 0))
         return value + 0.5 * self.strong_convexity * x.square().sum(dim=axes)
 
-    def objective(self, x: Tensor, quadrature: Quadrature) -> Tensor:
-        """Return the forward Kullback-Leibler divergence up to a constant: mean E(x) + log Z."""
-        values = self(torch.cat([x, quadrature.nodes]))
-        return values[: len(x)].mean() + quadrature.log_partition(values[len(x) :])
+    def objective(self, x: Tensor, rule: Quadrature | None) -> Tensor:
+        """Return mean E(x) + log Z: the forward Kullback-Leibler divergence up to a constant.
 
-    # hooks
+        Raises:
+            ModelError: there is no rule for log Z.
+        """
+        if rule is None:
+            raise ModelError("the log Z of an energy is an integral: give `rule=quadrature(lower, upper)`")
+        values = self(torch.cat([x, rule.nodes]))
+        return values[: len(x)].mean() + rule.log_partition(values[len(x) :])
 
     @property
-    def needs_data(self) -> bool:
-        """Whether only `finalise(train_data)` gives an energy that can be evaluated."""
-        return self.network.needs_data
+    def normalised(self) -> bool:
+        """False: Z is an integral."""
+        return False
 
-    def condition(self, x: Tensor, whole: bool = False) -> None:
-        """Give recipes whose weights depend on data the batch they are emitted from."""
-        self.network.condition(x, whole=whole)
-
-    def penalty(self) -> Tensor:
-        """Return what the recipe adds to the loss."""
-        return self.network.penalty()
-
-    def after_step(self) -> None:
-        """Let the recipe act after an optimiser step."""
-        self.network.after_step()
+    def config(self) -> dict[str, object]:
+        """Return sc."""
+        return {"strong_convexity": self.strong_convexity}
 
     def finalise(self, data: Tensor | None = None) -> Self:
         """Return the energy with plain, exactly non-negative weights.
@@ -118,9 +105,15 @@ class Energy(nn.Module):
 
 
 @torch.no_grad()
-def negative_log_likelihood(energy: Energy, quadrature: Quadrature, x: Tensor) -> float:
-    """Return mean E(x) + log Z over held-out points, in nats."""
-    return float(energy.objective(x, quadrature))
+def negative_log_likelihood(density: Density, rule: Quadrature | None, x: Tensor) -> float:
+    """Return the mean of -log p over held-out points, in nats; for an energy, mean E(x) + log Z.
+
+    Args:
+        density: a finalised energy or flow.
+        rule: the rule for log Z; None for a density that needs none.
+        x: points of shape `(count, n)`.
+    """
+    return float(density.objective(x, rule).detach())
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Fit an energy by maximum likelihood; `socicnn.density.stacking` fits many at once."""
+"""Fit a density by maximum likelihood; `socicnn.density.stacking` fits many at once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from socicnn.density.energy import Energy
+from socicnn.density.base import Density
 from socicnn.density.integration import Quadrature, quadrature
-from socicnn.density.targets import Target
+from socicnn.density.targets import Law, Target
 from socicnn.errors import ModelError
 
 CHUNK = 64  # steps whose batches are drawn at once
@@ -27,8 +27,8 @@ class Trace:
 
     Args:
         steps: the steps at which the objective was noted.
-        objective: mean E + log Z of the batch there, penalty not included, shape `(seeds, len(steps))`; not finite
-            where a run went astray.
+        objective: the mean of -log p over the batch there, penalty not included, shape `(seeds, len(steps))`; not
+            finite where a run went astray.
         seconds: time that it took, of all seeds together.
     """
 
@@ -38,8 +38,8 @@ class Trace:
 
 
 def fit(
-    energy: Energy,
-    data: Target | Tensor,
+    model: Density,
+    data: Law | Tensor,
     *,
     seed: int | torch.Generator = 0,
     steps: int = 3000,
@@ -48,23 +48,23 @@ def fit(
     clip: float | None = 1.0,
     rule: Quadrature | None = None,
     note_every: int = 50,
-    on_step: Callable[[int, Energy], None] | None = None,
+    on_step: Callable[[int, Density], None] | None = None,
     progress: bool = False,
 ) -> Trace:
-    """Minimise mean E(x) + log Z over mini-batches with Adam, in place; `energy.finalise` ends it.
+    """Minimise the mean of -log p over mini-batches with Adam, in place; `model.finalise` ends it.
 
     Args:
-        energy: the model, trained in place.
-        data: a target, from which fresh points are drawn, or training points of shape `(count, n)`, from which batches
+        model: an energy or a flow, trained in place.
+        data: a law, from which fresh points are drawn, or training points of shape `(count, n)`, from which batches
             are drawn with replacement.
         seed: seed, or generator, of the batches.
         steps: number of steps.
         batch: points a step.
         learning_rate: step size of Adam.
         clip: largest norm of the whole gradient; None for no limit.
-        rule: the rule for log Z; that of the target's window where None.
+        rule: the rule for log Z; that of the target's window where None, or none where the model needs none.
         note_every: steps between two notes of the objective.
-        on_step: called as `on_step(step, energy)` after every step.
+        on_step: called as `on_step(step, model)` after every step.
         progress: whether to show a progress bar.
 
     Raises:
@@ -76,28 +76,28 @@ def fit(
     >>> trace.steps, bool(trace.objective[0, -1] < trace.objective[0, 0])
     ([10, 20], True)
     """
-    run = settings(energy, data, steps, batch, learning_rate, clip, rule, note_every)
+    run = settings(model, data, steps, batch, learning_rate, clip, rule, note_every)
     batches = Batches(data, run, seed)
-    parameters = [parameter for parameter in energy.parameters() if parameter.requires_grad]
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
-    energy.train()
+    model.train()
     noted: list[Tensor] = []
     started = time.perf_counter()
     for step in tqdm(range(1, steps + 1), desc="fit", unit="step", disable=not progress):
         x = batches.next()
         optimiser.zero_grad(set_to_none=True)
-        energy.condition(x)
-        objective = energy.objective(x, run.rule)
-        (objective + energy.penalty()).backward()
+        model.condition(x)
+        objective = model.objective(x, run.rule)
+        (objective + model.penalty()).backward()
         if clip is not None:
             nn.utils.clip_grad_norm_(parameters, clip)
         optimiser.step()
-        energy.after_step()
+        model.after_step()
         if step % note_every == 0 or step == steps:
             noted.append(objective.detach())
         if on_step is not None:
-            on_step(step, energy)
-    energy.eval()
+            on_step(step, model)
+    model.eval()
     return Trace(run.noted, torch.stack(noted)[None].double(), time.perf_counter() - started)
 
 
@@ -111,7 +111,7 @@ class Settings:
         dtype: floating type of the model.
         device: where it lives.
         batch: points a step.
-        rule: the rule for log Z.
+        rule: the rule for log Z, or None.
         noted: steps at which the objective is noted.
     """
 
@@ -119,13 +119,13 @@ class Settings:
     dtype: torch.dtype
     device: torch.device
     batch: int
-    rule: Quadrature
+    rule: Quadrature | None
     noted: list[int]
 
 
 def settings(
-    energy: Energy,
-    data: Target | Tensor,
+    model: Density,
+    data: Law | Tensor,
     steps: int,
     batch: int,
     learning_rate: float,
@@ -140,18 +140,18 @@ def settings(
     for name, number in (("learning_rate", learning_rate), ("clip", clip)):
         if number is not None and not 0 < number < math.inf:
             raise ModelError(f"{name} must be a finite number > 0; received {number!r}")
-    dtype, device = energy.network.dtype, energy.network.device
-    if rule is None:
+    dtype, device = model.network.dtype, model.network.device
+    if rule is None and not model.normalised:
         if not isinstance(data, Target):
             raise ModelError("points have no window of their own: give `rule=quadrature(lower, upper)`")
         rule = quadrature(data.lower, data.upper, dtype=dtype, device=device)
-    if rule.nodes.shape[1] != energy.features or rule.nodes.dtype != dtype:
+    if rule is not None and (rule.nodes.shape[1] != model.features or rule.nodes.dtype != dtype):
         raise ModelError(
             f"the rule has nodes of dimension {rule.nodes.shape[1]} and type {rule.nodes.dtype}, the model "
-            f"{energy.features} and {dtype}"
+            f"{model.features} and {dtype}"
         )
     noted = [step for step in range(1, steps + 1) if step % note_every == 0 or step == steps]
-    return Settings(energy.features, dtype, device, batch, rule, noted)
+    return Settings(model.features, dtype, device, batch, rule, noted)
 
 
 @final
@@ -159,23 +159,23 @@ class Batches:
     """The batches of one run, drawn some steps ahead.
 
     Args:
-        data: a target, or points of shape `(count, n)`.
+        data: a law, or points of shape `(count, n)`.
         run: the run's settings.
         seed: seed, or generator, on the CPU.
 
     Raises:
-        ModelError: points, or a target, of another dimension than the model.
+        ModelError: points, or a law, of another dimension than the model.
     """
 
-    def __init__(self, data: Target | Tensor, run: Settings, seed: int | torch.Generator) -> None:
-        if isinstance(data, Target):
+    def __init__(self, data: Law | Tensor, run: Settings, seed: int | torch.Generator) -> None:
+        if isinstance(data, Law):
             if data.features != run.features:
-                raise ModelError(f"target '{data.name}' has {data.features} dimensions, the model {run.features}")
+                raise ModelError(f"law '{data.name}' has {data.features} dimensions, the model {run.features}")
         elif data.ndim != 2 or data.shape[1] != run.features or not len(data):
             raise ModelError(
                 f"points must have shape (count, {run.features}), count >= 1; received {tuple(data.shape)}"
             )
-        self.data = data if isinstance(data, Target) else data.to(device=run.device, dtype=run.dtype)
+        self.data = data if isinstance(data, Law) else data.to(device=run.device, dtype=run.dtype)
         self.run = run
         self.generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
         self.ahead: list[Tensor] = []
@@ -184,7 +184,7 @@ class Batches:
         """Return the next batch, shape `(batch, n)`."""
         if not self.ahead:
             shape = (CHUNK, self.run.batch)
-            if isinstance(self.data, Target):
+            if isinstance(self.data, Law):
                 drawn = self.data.sample(CHUNK * self.run.batch, self.generator, self.run.dtype, self.run.device)
                 self.ahead = list(drawn.reshape(*shape, self.run.features))
             else:

@@ -1,4 +1,4 @@
-"""Fit many energies of one architecture at once: the seeds of one arm of an experiment are small networks."""
+"""Fit many densities of one architecture at once: the seeds of one arm of an experiment are small networks."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 from tqdm import tqdm
 
-from socicnn.density.energy import Energy
+from socicnn.density.base import Density
 from socicnn.density.fitting import Batches, Trace, settings
 from socicnn.density.integration import Quadrature
-from socicnn.density.targets import Target
+from socicnn.density.targets import Law
 from socicnn.errors import ModelError
 
 
 def fit_stacked(
-    energies: Sequence[Energy],
-    data: Target | Tensor | Sequence[Tensor],
+    models: Sequence[Density],
+    data: Law | Tensor | Sequence[Tensor],
     *,
     seeds: Sequence[int | torch.Generator] | None = None,
     steps: int = 3000,
@@ -32,20 +32,20 @@ def fit_stacked(
     note_every: int = 50,
     progress: bool = False,
 ) -> Trace:
-    """Fit many energies of one architecture and recipe at once: what `fit` does to each with its seed, to rounding.
+    """Fit many densities of one architecture and recipe at once: what `fit` does to each with its seed, to rounding.
 
     Their parameters are stacked and every step is one batched computation; each has batches, a gradient norm and a
     recipe's state of its own, so that one that goes astray leaves the others as they are.
 
     Args:
-        energies: the models, trained in place.
+        models: the models, trained in place.
         data: as in `fit`; or the training points of each model, a sequence of tensors of equal shape.
         seeds: seeds, or generators, of the batches of each model; 0, 1, ... where None.
         steps: number of steps.
         batch: points a step and model.
         learning_rate: step size of Adam.
         clip: largest norm of each model's gradient; None for no limit.
-        rule: the rule for log Z; that of the target's window where None.
+        rule: as in `fit`.
         note_every: steps between two notes of the objectives.
         progress: whether to show a progress bar.
 
@@ -53,25 +53,25 @@ def fit_stacked(
         ModelError: models that differ in more than their values, a recipe whose state is not kept in tensors, or
             settings and data that cannot be used.
     """
-    energies = list(energies)
-    _alike(energies)
-    seeds = list(range(len(energies))) if seeds is None else list(seeds)
-    sources = [data] * len(energies) if isinstance(data, Target | Tensor) else list(data)
-    if len(seeds) != len(energies) or len(sources) != len(energies):
+    models = list(models)
+    _alike(models)
+    seeds = list(range(len(models))) if seeds is None else list(seeds)
+    sources = [data] * len(models) if isinstance(data, Law | Tensor) else list(data)
+    if len(seeds) != len(models) or len(sources) != len(models):
         raise ModelError(
-            f"{len(energies)} models need as many seeds and as many sets of points; "
+            f"{len(models)} models need as many seeds and as many sets of points; "
             f"received {len(seeds)} and {len(sources)}"
         )
-    run = settings(energies[0], sources[0], steps, batch, learning_rate, clip, rule, note_every)
+    run = settings(models[0], sources[0], steps, batch, learning_rate, clip, rule, note_every)
     batches = [Batches(source, run, seed) for source, seed in zip(sources, seeds, strict=True)]
-    for energy in energies:
-        energy.train()
-    state, buffers = stack_module_state(energies)
+    for model in models:
+        model.train()
+    state, buffers = stack_module_state(models)
     parameters = list(state.values())
     optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
-    model = copy.deepcopy(energies[0])
-    objectives = torch.func.vmap(_call(_Objective(model, run.rule)), randomness="different")
-    after_step = torch.func.vmap(_call(_AfterStep(model)))
+    template = copy.deepcopy(models[0])
+    objectives = torch.func.vmap(_call(_Objective(template, run.rule)), randomness="different")
+    after_step = torch.func.vmap(_call(_AfterStep(template)))
     noted: list[Tensor] = []
     started = time.perf_counter()
     for step in tqdm(range(1, steps + 1), desc="fit", unit="step", disable=not progress):
@@ -88,10 +88,10 @@ def fit_stacked(
             noted.append(objective.detach())
     seconds = time.perf_counter() - started
     with torch.no_grad():
-        for index, energy in enumerate(energies):
-            for name, tensor in [*energy.named_parameters(), *energy.named_buffers()]:
+        for index, model in enumerate(models):
+            for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
                 tensor.copy_({**state, **buffers}[name][index])
-            energy.eval()
+            model.eval()
     return Trace(run.noted, torch.stack(noted, dim=1).double(), seconds)
 
 
@@ -99,32 +99,32 @@ def fit_stacked(
 class _Objective(nn.Module):
     """The objective and the penalty of one model at its batch, as a module that `functional_call` can run."""
 
-    def __init__(self, energy: Energy, rule: Quadrature) -> None:
+    def __init__(self, model: Density, rule: Quadrature | None) -> None:
         super().__init__()
-        self.energy, self.rule = energy, rule
+        self.model, self.rule = model, rule
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        self.energy.condition(x)
-        objective = self.energy.objective(x, self.rule)
-        return objective, self.energy.penalty()
+        self.model.condition(x)
+        objective = self.model.objective(x, self.rule)
+        return objective, self.model.penalty()
 
 
 @final
 class _AfterStep(nn.Module):
     """The recipe's act after a step; it changes the tensors in place."""
 
-    def __init__(self, energy: Energy) -> None:
+    def __init__(self, model: Density) -> None:
         super().__init__()
-        self.energy = energy
+        self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        self.energy.after_step()
+        self.model.after_step()
         return x.new_zeros(())
 
 
 def _call(module: nn.Module) -> Callable[[dict[str, Tensor], dict[str, Tensor], Tensor], Any]:
     def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Any:
-        named = {f"energy.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
+        named = {f"model.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
         return functional_call(module, named, (x,))
 
     return call
@@ -142,13 +142,11 @@ def _clip_each(parameters: Sequence[Tensor], clip: float) -> None:
         gradient.mul_(factor.reshape(-1, *[1] * (gradient.ndim - 1)))
 
 
-def _alike(energies: Sequence[Energy]) -> None:
-    if not energies:
+def _alike(models: Sequence[Density]) -> None:
+    if not models:
         raise ModelError("there are no models to fit")
-    first = energies[0]
-    for energy in energies[1:]:
-        same = energy.network.config() == first.network.config() and type(energy.network) is type(first.network)
-        if not same or energy.strong_convexity != first.strong_convexity or energy.network.dtype != first.network.dtype:
-            raise ModelError(
-                "stacked models must share architecture, recipe, type and strong convexity; fit them apart"
-            )
+    first = models[0]
+    for model in models[1:]:
+        kinds = [(type(one), type(one.network), one.config(), one.network.config()) for one in (first, model)]
+        if kinds[0] != kinds[1] or model.network.dtype != first.network.dtype:
+            raise ModelError("stacked models must share architecture, recipe, type and settings; fit them apart")

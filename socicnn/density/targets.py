@@ -14,21 +14,19 @@ from torch import Tensor
 from socicnn.errors import ModelError
 
 
-class Target(ABC):
-    """A law on R^n with a log-concave density.
-
-    The window `[lower, upper]` holds all but 1e-6 of its mass and a margin around its support, so that a model has to
-    learn where the support ends.
-    """
+class Law(ABC):
+    """A law on R^n that can be drawn from."""
 
     name: str
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
 
     @property
+    @abstractmethod
     def features(self) -> int:
         """Dimension n."""
-        return len(self.lower)
+
+    @abstractmethod
+    def draw(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """Draw points in float64, shape `(count, n)`."""
 
     def sample(
         self,
@@ -40,6 +38,22 @@ class Target(ABC):
         """Draw points, shape `(count, n)`: in float64 on the CPU, then brought to `dtype` and `device`."""
         return self.draw(count, generator).to(device=device, dtype=dtype or torch.get_default_dtype())
 
+
+class Target(Law, ABC):
+    """A law with a known log-concave density.
+
+    The window `[lower, upper]` holds all but 1e-6 of its mass and a margin around its support, so that a model has to
+    learn where the support ends.
+    """
+
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+
+    @property
+    def features(self) -> int:
+        """Dimension n."""
+        return len(self.lower)
+
     def log_density(self, x: Tensor) -> Tensor:
         """Return log p(x) for x of shape `(*batch, n)`; -inf outside the support.
 
@@ -49,10 +63,6 @@ class Target(ABC):
         if not x.ndim or x.shape[-1] != self.features:
             raise ModelError(f"x must have shape (*batch, {self.features}); received {tuple(x.shape)}")
         return self.evaluate(x)
-
-    @abstractmethod
-    def draw(self, count: int, generator: torch.Generator | None) -> Tensor:
-        """Draw points in float64, shape `(count, n)`."""
 
     @abstractmethod
     def evaluate(self, x: Tensor) -> Tensor:
