@@ -13,6 +13,8 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from verify.geometry import Geometry
 
+BATCH = 2**20  # numbers that the points of one evaluation hold at most
+
 Oracle: TypeAlias = Callable[[Array, bool], tuple[Array, Array | None]]  # points, slopes wanted -> values, slopes
 
 
@@ -36,12 +38,16 @@ class Counted:
         self.used = 0
 
     def __call__(self, points: Array, slopes: bool) -> tuple[Array, Array | None]:
-        """Return the values, and the slopes where wanted."""
+        """Return the values, and the slopes where wanted; a few points at a time where x is long."""
         self.used += len(points)
-        values, found = self._oracle(points, slopes)
-        if values.shape != (len(points),):
-            raise ModelError(f"the model must give one value a point, shape ({len(points)},); received {values.shape}")
-        return values, found
+        size = max(1, BATCH // points.shape[1])
+        parts = [self._oracle(points[start : start + size], slopes) for start in range(0, len(points), size)]
+        for part, (values, _) in enumerate(parts):
+            count = min(size, len(points) - part * size)
+            if values.shape != (count,):
+                raise ModelError(f"the model must give one value a point, shape ({count},); received {values.shape}")
+        gradients = [gradient for _, gradient in parts if gradient is not None]
+        return np.concatenate([values for values, _ in parts]), np.concatenate(gradients) if gradients else None
 
 
 def oracle_of(model: Any, context: Any, n: int) -> Oracle:
