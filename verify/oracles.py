@@ -46,6 +46,11 @@ class Counted:
             count = min(size, len(points) - part * size)
             if values.shape != (count,):
                 raise ModelError(f"the model must give one value a point, shape ({count},); received {values.shape}")
+            if not np.isfinite(values).all():
+                where = points[part * size + int(np.flatnonzero(~np.isfinite(values))[0])]
+                raise ModelError(
+                    f"the model gives a value that is not finite, at {np.array2string(where, threshold=8)}"
+                )
         gradients = [gradient for _, gradient in parts if gradient is not None]
         return np.concatenate([values for values, _ in parts]), np.concatenate(gradients) if gradients else None
 
