@@ -35,6 +35,7 @@ def demo(
     if json is not None and not json.parent.is_dir():
         raise FileError(f"cannot write {json}: the folder {json.parent} does not exist; make it first")
     out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # networks of this size gain nothing from more, and lose on a busy machine
     typer.echo(f"Task {TASK}, n = {FEATURES}: {TRAIN_CONTEXTS} training contexts x {CANDIDATES} labelled candidates.")
     task = tasks.make(TASK, features=FEATURES, seed=TASK_SEED)
     data = task.sample(contexts=TRAIN_CONTEXTS, candidates=CANDIDATES, seed=1)
