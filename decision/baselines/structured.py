@@ -172,7 +172,7 @@ class Structured(Network, ABC):
         Args:
             context: shape `(contexts, p)`.
         """
-        theta = self._single_or_stack(context)
+        theta = self.standard_context(context)
         if theta is None or theta.ndim != 2:
             raise ModelError(f"context must have shape (contexts, {self.context_features}); received one context")
         vectors = self.vectors.frozen(theta)
@@ -191,7 +191,7 @@ class Structured(Network, ABC):
     def _constant(self, context: Any) -> float:
         """Return what `coefficients` leaves out: f(x) less the other terms, at standardised x = 0."""
         units = self.standardisation
-        theta = self._single_or_stack(context)
+        theta = self.standard_context(context)
         vectors = self.vectors.frozen(theta)
         mu, sigma, y_mean, scale = (
             as_float64(units.get_buffer(name).double()) for name in ("x_mean", "x_scale", "y_mean", "y_scale")

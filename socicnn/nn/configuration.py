@@ -1,8 +1,9 @@
-"""Recipes and initialisers as JSON values and back, and the law of a network whose tensors are about to be loaded."""
+"""How a network is made: its recipe, law, type and place, as values and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 import torch
@@ -12,9 +13,30 @@ from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
 
+@dataclass(frozen=True, eq=False)
+class Means:
+    """How a network is made, apart from its architecture.
+
+    Args:
+        positivity: recipe of its non-negative weights.
+        readout: recipe whose `emit` reads what a context network emits; that of `positivity` where None.
+        initialiser: law of its weights.
+        generator: source of the initial values; torch's own where None.
+        dtype: floating type; torch's default where None.
+        device: where its tensors live; torch's default where None.
+    """
+
+    positivity: Recipe | str = "projected"
+    readout: Recipe | str | None = None
+    initialiser: Initialiser | str = "principled"
+    generator: torch.Generator | None = None
+    dtype: torch.dtype | None = None
+    device: torch.device | str | None = None
+
+
 @final
 class Blank(Initialiser):
-    """Constant weights that mean nothing."""
+    """Constant weights that mean nothing, for a network whose tensors are about to be loaded."""
 
     name = "blank"
 

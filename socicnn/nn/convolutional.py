@@ -22,6 +22,7 @@ from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn import operators
 from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn.context import Source, Vector
+from socicnn.nn.dying import warn_if_units_die
 from socicnn.nn.fields import FieldNetwork, JointField
 from socicnn.nn.geometry import AveragePool, Chain, Conv, Convolution, ImageMap, described
 from socicnn.nn.network import Means, Network
@@ -109,7 +110,7 @@ class ConvSOCICNN(Network):
         self.C_maps = [Convolution(spec, channels, size) for spec in self.norm]
         self._build(means.generator)
         if not passthrough:
-            self.warn_if_units_die()
+            warn_if_units_die(self)
 
     def _build(self, draw: torch.Generator | None) -> None:
         channels, fields = self.input_shape[0], self.context_channels

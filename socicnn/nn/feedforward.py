@@ -10,6 +10,7 @@ import torch
 from socicnn.nn.branches import BranchSpec, checked
 from socicnn.nn.context import CODE
 from socicnn.nn.dense import Dense
+from socicnn.nn.dying import warn_if_units_die
 from socicnn.nn.network import Means
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
@@ -74,7 +75,7 @@ class ICNN(Dense):
             means,
         )
         if not passthrough:
-            self.warn_if_units_die()
+            warn_if_units_die(self)
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments that describe the architecture."""
@@ -159,7 +160,7 @@ class SOCICNN(Dense):
             means,
         )
         if not passthrough:
-            self.warn_if_units_die()
+            warn_if_units_die(self)
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments that describe the architecture."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -16,38 +14,15 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from socicnn.nn.checks import check_call, one_or_many
 from socicnn.nn.configuration import Blank, described, named
+from socicnn.nn.configuration import Means as Means
 from socicnn.nn.context import ContextNetwork, Plain, Source, Vector
 from socicnn.nn.standardise import Standardisation
 from socicnn.positivity import initialiser as make_initialiser
 from socicnn.positivity import recipe as make_recipe
-from socicnn.positivity.base import Recipe, Shared, Weight
-from socicnn.positivity.initial import DyingUnits, Initialiser, normal
+from socicnn.positivity.base import Shared, Weight
 from socicnn.positivity.projected import Projected
 
 CONTEXTS = ("joint", "partial")
-PROBES = 256  # standard normal points at which a fresh network's units are counted
-LEAST_ACTIVE = 0.1  # share of active (unit, point) pairs in a layer below which its units count as dying
-
-
-@dataclass(frozen=True, eq=False)
-class Means:
-    """How a network is made, apart from its architecture.
-
-    Args:
-        positivity: recipe of its non-negative weights.
-        readout: recipe whose `emit` reads what a context network emits; that of `positivity` where None.
-        initialiser: law of its weights.
-        generator: source of the initial values; torch's own where None.
-        dtype: floating type; torch's default where None.
-        device: where its tensors live; torch's default where None.
-    """
-
-    positivity: Recipe | str = "projected"
-    readout: Recipe | str | None = None
-    initialiser: Initialiser | str = "principled"
-    generator: torch.Generator | None = None
-    dtype: torch.dtype | None = None
-    device: torch.device | str | None = None
 
 
 class Network(nn.Module, ABC):
@@ -136,25 +111,6 @@ class Network(nn.Module, ABC):
             raise ModelError(f"dtype must be a floating type; received {dtype}")
         self.to(device=self._means.device or torch.get_default_device(), dtype=dtype)
 
-    def warn_if_units_die(self) -> None:
-        """Warn where a later layer is active at less than a tenth of standard normal points (at context zero)."""
-        if self.positivity.needs_data:
-            return  # no weights without data
-        draw = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            x = normal((PROBES, *self.input_shape), draw).to(self.device, self.dtype)
-            context = None if self.context_shape is None else torch.zeros((1, *self.context_shape)).to(x)
-            for k, z in enumerate(self.hidden(x, self.vectors(context))[1:], start=2):
-                share = float((z > 0).double().mean())
-                if share < LEAST_ACTIVE:
-                    warnings.warn(
-                        f"layer {k} starts with {share:.0%} of its units active: without passthrough the signal dies "
-                        "out with depth; set passthrough=True, use fewer layers or another initialiser",
-                        DyingUnits,
-                        stacklevel=3,
-                    )
-                    return
-
     # use
 
     @property
@@ -208,11 +164,19 @@ class Network(nn.Module, ABC):
             bad = int((~torch.isfinite(tensor)).sum())
             if bad:
                 raise ModelError(f"{name} has {bad} non-finite entries; train again from the last finite weights")
-        theta = one_or_many(context, self.context_shape)
+        theta = self.standard_context(context)
         with torch.no_grad():
-            if theta is not None:
-                theta = self.standardisation.context(theta.to(self.device, self.dtype))
             return self.standardisation.fold(self.assemble(self.vectors.frozen(theta)))
+
+    @torch.no_grad()
+    def standard_context(self, context: Any) -> Tensor | None:
+        """Return one context, or a stack of them, standardised and in the network's own type.
+
+        Raises:
+            ModelError: it is missing or superfluous, of another shape, or not finite.
+        """
+        theta = one_or_many(context, self.context_shape)
+        return None if theta is None else self.standardisation.context(theta.to(self.device, self.dtype))
 
     def standardise(
         self,
