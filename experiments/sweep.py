@@ -157,7 +157,11 @@ def run(
     store = _Store(Path(out), cells)
     todo = [index for index in chosen if index not in store.finished]
     bar = tqdm(
-        total=len(chosen), initial=len(chosen) - len(todo), unit="cell", desc=Path(out).stem, disable=not progress
+        total=len(chosen),
+        initial=len(chosen) - len(todo),
+        unit="cell",
+        desc=Path(out).stem,
+        disable=None if progress else True,
     )
     try:
         with bar:

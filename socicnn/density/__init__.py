@@ -3,6 +3,7 @@
     target("gumbel")                          a Target: `sample(count, generator)`, `log_density(x)`, `lower`, `upper`
     Energy(network, strong_convexity=0.02)    E(x) = f(x) + sc/2 ||x||^2, with the hooks of its network; `Energy.dense`
     quadrature(lower, upper)                  a Quadrature: `log_partition(energies)`, `error(energies)` at its `nodes`
+    importance(points, count)                 the same in any dimension; `effective_sample_size(energies)`
     bracket(energy, lower, upper)             lo <= log Z <= hi in one dimension, whole line
     total_variation(energy, target), negative_log_likelihood(energy, rule, x)
     PotentialFlow(network)                    p from the gradient of a convex network; `log_density`, `sample`
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from socicnn.density.flow import PotentialFlow as PotentialFlow
     from socicnn.density.integration import Quadrature as Quadrature
     from socicnn.density.integration import quadrature as quadrature
+    from socicnn.density.sampling import Importance as Importance
+    from socicnn.density.sampling import importance as importance
     from socicnn.density.stacking import fit_stacked as fit_stacked
     from socicnn.density.targets import TARGETS as TARGETS
     from socicnn.density.targets import Law as Law
@@ -42,6 +45,7 @@ _HOMES = {
     "CLOUDS": "clouds",
     "Density": "base",
     "Energy": "energy",
+    "Importance": "sampling",
     "Law": "targets",
     "PotentialFlow": "flow",
     "Quadrature": "integration",
@@ -54,6 +58,7 @@ _HOMES = {
     "fit_stacked": "stacking",
     "grid": "energy",
     "negative_log_likelihood": "energy",
+    "importance": "sampling",
     "quadrature": "integration",
     "target": "targets",
     "total_variation": "energy",

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from socicnn.density.integration import Quadrature
+from socicnn.density.rule import Weighted
 from socicnn.errors import ModelError
 from socicnn.nn.network import Network
 
@@ -30,7 +30,7 @@ class Density(nn.Module, ABC):
         self.network = network
 
     @abstractmethod
-    def objective(self, x: Tensor, rule: Quadrature | None) -> Tensor:
+    def objective(self, x: Tensor, rule: Weighted | None) -> Tensor:
         """Return the mean of -log p(x) over points of shape `(count, n)`, log Z by the rule where there is one."""
 
     @property

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from socicnn.density.base import Density
-from socicnn.density.integration import Quadrature
+from socicnn.density.rule import Weighted
 from socicnn.density.targets import Target
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN
@@ -75,14 +75,16 @@ class Energy(Density):
         axes = tuple(range(-len(self.network.input_shape), 0))
         return value + 0.5 * self.strong_convexity * x.square().sum(dim=axes)
 
-    def objective(self, x: Tensor, rule: Quadrature | None) -> Tensor:
+    def objective(self, x: Tensor, rule: Weighted | None) -> Tensor:
         """Return mean E(x) + log Z: the forward Kullback-Leibler divergence up to a constant.
 
         Raises:
             ModelError: there is no rule for log Z.
         """
         if rule is None:
-            raise ModelError("the log Z of an energy is an integral: give `rule=quadrature(lower, upper)`")
+            raise ModelError(
+                "the log Z of an energy is an integral: give `rule=quadrature(lower, upper)` or `rule=importance(data)`"
+            )
         values = self(torch.cat([x, rule.nodes]))
         return values[: len(x)].mean() + rule.log_partition(values[len(x) :])
 
@@ -105,7 +107,7 @@ class Energy(Density):
 
 
 @torch.no_grad()
-def negative_log_likelihood(density: Density, rule: Quadrature | None, x: Tensor) -> float:
+def negative_log_likelihood(density: Density, rule: Weighted | None, x: Tensor) -> float:
     """Return the mean of -log p over held-out points, in nats; for an energy, mean E(x) + log Z.
 
     Args:

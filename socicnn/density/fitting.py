@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from socicnn.density.base import Density
-from socicnn.density.integration import Quadrature, quadrature
+from socicnn.density.integration import quadrature
+from socicnn.density.rule import Rule
 from socicnn.density.targets import Law, Target
 from socicnn.errors import ModelError
 
@@ -46,7 +47,7 @@ def fit(
     batch: int = 256,
     learning_rate: float = 1e-3,
     clip: float | None = 1.0,
-    rule: Quadrature | None = None,
+    rule: Rule | None = None,
     note_every: int = 50,
     on_step: Callable[[int, Density], None] | None = None,
     progress: bool = False,
@@ -62,7 +63,8 @@ def fit(
         batch: points a step.
         learning_rate: step size of Adam.
         clip: largest norm of the whole gradient; None for no limit.
-        rule: the rule for log Z; that of the target's window where None, or none where the model needs none.
+        rule: the rule for log Z, drawn anew at each step where it is random; the quadrature on the target's window
+            where None, or none where the model needs none.
         note_every: steps between two notes of the objective.
         on_step: called as `on_step(step, model)` after every step.
         progress: whether to show a progress bar.
@@ -70,7 +72,7 @@ def fit(
     Raises:
         ModelError: settings or data that cannot be used.
 
-    >>> from socicnn.density import target
+    >>> from socicnn.density import Energy, target
     >>> energy = Energy.dense(1, (16,), generator=torch.Generator().manual_seed(0))
     >>> trace = fit(energy, target("gumbel"), steps=20, note_every=10)
     >>> trace.steps, bool(trace.objective[0, -1] < trace.objective[0, 0])
@@ -83,11 +85,11 @@ def fit(
     model.train()
     noted: list[Tensor] = []
     started = time.perf_counter()
-    for step in tqdm(range(1, steps + 1), desc="fit", unit="step", disable=not progress):
+    for step in tqdm(range(1, steps + 1), desc="fit", unit="step", disable=None if progress else True):
         x = batches.next()
         optimiser.zero_grad(set_to_none=True)
         model.condition(x)
-        objective = model.objective(x, run.rule)
+        objective = model.objective(x, batches.rule())
         (objective + model.penalty()).backward()
         if clip is not None:
             nn.utils.clip_grad_norm_(parameters, clip)
@@ -119,7 +121,7 @@ class Settings:
     dtype: torch.dtype
     device: torch.device
     batch: int
-    rule: Quadrature | None
+    rule: Rule | None
     noted: list[int]
 
 
@@ -130,7 +132,7 @@ def settings(
     batch: int,
     learning_rate: float,
     clip: float | None,
-    rule: Quadrature | None,
+    rule: Rule | None,
     note_every: int,
 ) -> Settings:
     """Return the settings of a run, or raise a ModelError that names the one that cannot be used."""
@@ -143,7 +145,9 @@ def settings(
     dtype, device = model.network.dtype, model.network.device
     if rule is None and not model.normalised:
         if not isinstance(data, Target):
-            raise ModelError("points have no window of their own: give `rule=quadrature(lower, upper)`")
+            raise ModelError(
+                "points have no window of their own: give `rule=quadrature(lower, upper)`, or `rule=importance(points)`"
+            )
         rule = quadrature(data.lower, data.upper, dtype=dtype, device=device)
     if rule is not None and (rule.nodes.shape[1] != model.features or rule.nodes.dtype != dtype):
         raise ModelError(
@@ -192,3 +196,7 @@ class Batches:
                 self.ahead = list(self.data[rows.to(self.run.device)])
             self.ahead.reverse()
         return self.ahead.pop()
+
+    def rule(self) -> Rule | None:
+        """Return the rule for the next step."""
+        return None if self.run.rule is None else self.run.rule.draw(self.generator)

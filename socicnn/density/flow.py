@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.density.base import Density
-from socicnn.density.integration import Quadrature
+from socicnn.density.rule import Weighted
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN
 from socicnn.nn.network import Network
@@ -144,7 +144,7 @@ class PotentialFlow(Density):
         z = torch.randn((count, self.features), generator=generator, dtype=torch.float64, device="cpu")
         return self.inverse(z.to(self.w0.device)).to(self.w0.dtype)
 
-    def objective(self, x: Tensor, rule: Quadrature | None = None) -> Tensor:
+    def objective(self, x: Tensor, rule: Weighted | None = None) -> Tensor:
         """Return the mean of -log p(x); there is nothing to integrate."""
         return -self.log_density(x).mean()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Self, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from socicnn.density.rule import Rule
 from socicnn.errors import ModelError
 
 # the 15-point Kronrod rule on [-1, 1] and the 7-point Gauss rule inside it (Piessens et al., QUADPACK, 1983)
@@ -48,7 +49,7 @@ PANELS = {1: (12,), 2: (3, 2)}  # panels an axis, unless asked otherwise: 180 an
 
 @final
 @dataclass(frozen=True, eq=False)
-class Quadrature:
+class Quadrature(Rule):
     """Nodes and weights on a box: integral of f ~ sum_i exp(log_weight_i) f(node_i).
 
     Each axis is cut into panels of 15 Kronrod nodes, exact for polynomials of degree 22 on each panel; every second
@@ -64,13 +65,13 @@ class Quadrature:
     log_weights: Tensor
     coarse: Tensor
 
-    def log_partition(self, energies: Tensor) -> Tensor:
-        """Return log of the integral of exp(-E), from E at the nodes, shape `(*batch, count)`."""
-        return torch.logsumexp(self.log_weights - energies, dim=-1)
-
     def error(self, energies: Tensor) -> Tensor:
         """Return |log Z - log Z_Gauss|: how far off the coarser rule is, an estimate that errs on the large side."""
         return (self.log_partition(energies) - torch.logsumexp(self.coarse - energies, dim=-1)).abs()
+
+    def draw(self, generator: torch.Generator | None = None) -> Self:
+        """Return the rule itself: nothing is random."""
+        return self
 
 
 def quadrature(
@@ -100,7 +101,9 @@ def quadrature(
     """
     n = len(lower)
     if n not in PANELS:
-        raise ModelError(f"quadrature covers one or two dimensions; received {n}: estimate log Z by sampling instead")
+        raise ModelError(
+            f"quadrature covers one or two dimensions; received {n}: estimate log Z with `importance` instead"
+        )
     if len(upper) != n or not all(-math.inf < a < b < math.inf for a, b in zip(lower, upper, strict=False)):
         raise ModelError(f"the box needs finite lower < upper; received {tuple(lower)} and {tuple(upper)}")
     counts = PANELS[n] if panels is None else tuple(panels)

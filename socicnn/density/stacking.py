@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from socicnn.density.base import Density
 from socicnn.density.fitting import Batches, Trace, settings
-from socicnn.density.integration import Quadrature
+from socicnn.density.rule import Nodes, Rule
 from socicnn.density.targets import Law
 from socicnn.errors import ModelError
 
@@ -28,7 +28,7 @@ def fit_stacked(
     batch: int = 256,
     learning_rate: float = 1e-3,
     clip: float | None = 1.0,
-    rule: Quadrature | None = None,
+    rule: Rule | None = None,
     note_every: int = 50,
     progress: bool = False,
 ) -> Trace:
@@ -70,14 +70,16 @@ def fit_stacked(
     parameters = list(state.values())
     optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
     template = copy.deepcopy(models[0])
-    objectives = torch.func.vmap(_call(_Objective(template, run.rule)), randomness="different")
+    objective_of = _call(_Objective(template))
     after_step = torch.func.vmap(_call(_AfterStep(template)))
     noted: list[Tensor] = []
     started = time.perf_counter()
-    for step in tqdm(range(1, steps + 1), desc="fit", unit="step", disable=not progress):
+    for step in tqdm(range(1, steps + 1), desc="fit", unit="step", disable=None if progress else True):
         x = torch.stack([source.next() for source in batches])
         optimiser.zero_grad(set_to_none=True)
-        objective, penalty = objectives(state, buffers, x)
+        nodes, stacked = _nodes([source.rule() for source in batches])
+        objectives = torch.func.vmap(objective_of, in_dims=(0, 0, 0, stacked), randomness="different")
+        objective, penalty = objectives(state, buffers, x, nodes)
         (objective + penalty).sum().backward()
         if clip is not None:
             _clip_each(parameters, clip)
@@ -99,13 +101,13 @@ def fit_stacked(
 class _Objective(nn.Module):
     """The objective and the penalty of one model at its batch, as a module that `functional_call` can run."""
 
-    def __init__(self, model: Density, rule: Quadrature | None) -> None:
+    def __init__(self, model: Density) -> None:
         super().__init__()
-        self.model, self.rule = model, rule
+        self.model = model
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, nodes: Nodes | None) -> tuple[Tensor, Tensor]:
         self.model.condition(x)
-        objective = self.model.objective(x, self.rule)
+        objective = self.model.objective(x, nodes)
         return objective, self.model.penalty()
 
 
@@ -122,12 +124,23 @@ class _AfterStep(nn.Module):
         return x.new_zeros(())
 
 
-def _call(module: nn.Module) -> Callable[[dict[str, Tensor], dict[str, Tensor], Tensor], Any]:
-    def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Any:
+def _call(module: nn.Module) -> Callable[..., Any]:
+    def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *arguments: Any) -> Any:
         named = {f"model.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
-        return functional_call(module, named, (x,))
+        return functional_call(module, named, arguments)
 
     return call
+
+
+def _nodes(rules: Sequence[Rule | None]) -> tuple[Nodes | None, int | None]:
+    """Return the nodes of all models, and the axis that tells them apart: None where there is at most one rule."""
+    first = rules[0]
+    if first is None:
+        return None, None
+    if all(rule is first for rule in rules):
+        return Nodes(first.nodes, first.log_weights), None
+    given = [rule for rule in rules if rule is not None]
+    return Nodes(torch.stack([r.nodes for r in given]), torch.stack([r.log_weights for r in given])), 0
 
 
 @torch.no_grad()
