@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,39 +11,9 @@ from torch import Tensor
 from decision.tasks.data import Data
 from socicnn import training
 from socicnn.nn.network import Network
-from socicnn.positivity import INITIALISERS
-from socicnn.positivity.initial import Initialiser
+from socicnn.positivity.initial import XavierSoftplus as XavierSoftplus
 from socicnn.training.history import History
 from socicnn.training.losses import Loss
-
-
-@final
-@dataclass(frozen=True)
-class XavierSoftplus(Initialiser):
-    """W = softplus(raw), raw ~ U(-a, a), a = sqrt(6 / (fan_in + fan_out)): weights of about 0.7, whatever the width.
-
-    U_k ~ N(0, 1/n), zero biases. It is the start of the benchmark's authors, kept for reproduction.
-    """
-
-    name = "xavier_softplus"
-
-    def weight(self, shape: Sequence[int], fan_in: int, activation: str, generator: torch.Generator | None) -> Tensor:
-        """Draw the softplus of a Xavier-uniform tensor; a vector has one output."""
-        fan_out = shape[0] if len(shape) > 1 else 1
-        bound = math.sqrt(6 / (fan_in + fan_out))
-        raw = bound * (2 * torch.rand(tuple(shape), generator=generator, dtype=torch.float64) - 1)
-        return torch.nn.functional.softplus(raw)
-
-    def bias(self, fan_in: int, activation: str) -> float:
-        """Return zero."""
-        return 0.0
-
-    def input_variances(self, fans: Sequence[int], activations: Sequence[str]) -> list[float]:
-        """Return one for every layer."""
-        return [1.0] * len(fans)
-
-
-INITIALISERS["xavier_softplus"] = ("XavierSoftplus", __name__)
 
 # arguments of a network that make it start as the authors' do
 SEED_START: dict[str, Any] = {"positivity": "softplus", "initialiser": XavierSoftplus()}

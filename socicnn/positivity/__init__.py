@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from socicnn.positivity.initial import Folded as Folded
     from socicnn.positivity.initial import Initialiser as Initialiser
     from socicnn.positivity.initial import Principled as Principled
+    from socicnn.positivity.initial import XavierSoftplus as XavierSoftplus
     from socicnn.positivity.initial import ZeroMeanClipped as ZeroMeanClipped
     from socicnn.positivity.lift import Lift as Lift
     from socicnn.positivity.projected import Projected as Projected
@@ -46,6 +47,7 @@ RECIPES: dict[str, tuple[str, str]] = {
 INITIALISERS: dict[str, tuple[str, str]] = {
     "principled": ("Principled", "socicnn.positivity.initial"),
     "folded": ("Folded", "socicnn.positivity.initial"),
+    "xavier_softplus": ("XavierSoftplus", "socicnn.positivity.initial"),
     "zero_mean_clipped": ("ZeroMeanClipped", "socicnn.positivity.initial"),
 }
 

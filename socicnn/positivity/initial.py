@@ -213,6 +213,32 @@ class ZeroMeanClipped(Initialiser):
         return [1.0] * len(fans)
 
 
+@final
+@dataclass(frozen=True)
+class XavierSoftplus(Initialiser):
+    """W = softplus(raw), raw ~ U(-a, a), a = sqrt(6 / (fan_in + fan_out)): weights of about 0.7, whatever the width.
+
+    U_k ~ N(0, 1/n), zero biases. It is the start of the benchmark's authors, kept for reproduction.
+    """
+
+    name = "xavier_softplus"
+
+    def weight(self, shape: Sequence[int], fan_in: int, activation: str, generator: torch.Generator | None) -> Tensor:
+        """Draw the softplus of a Xavier-uniform tensor; a vector has one output."""
+        fan_out = shape[0] if len(shape) > 1 else 1
+        bound = math.sqrt(6 / (fan_in + fan_out))
+        raw = bound * (2 * torch.rand(tuple(shape), generator=generator, dtype=torch.float64) - 1)
+        return torch.nn.functional.softplus(raw)
+
+    def bias(self, fan_in: int, activation: str) -> float:
+        """Return zero."""
+        return 0.0
+
+    def input_variances(self, fans: Sequence[int], activations: Sequence[str]) -> list[float]:
+        """Return one for every layer."""
+        return [1.0] * len(fans)
+
+
 def normal(shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
     """Draw standard normals in float64 on the CPU, whatever the network's own type and device."""
     return torch.randn(tuple(shape), generator=generator, dtype=torch.float64, device="cpu")
