@@ -32,7 +32,7 @@ def test_public_names_exist() -> None:
         (lambda: recipe("projected", floor=-1.0), "floor must be a number >= 0; received -1.0"),
         (lambda: recipe(Projected(), floor=1.0), r"settings \['floor'\] belong to a short name"),
         (lambda: recipe(Projected), "positivity must be a recipe or its short name; received ABCMeta"),
-        (lambda: initialiser("hope"), "unknown initialiser 'hope'; there are: folded, principled, xavier_softplus, zero"),
+        (lambda: initialiser("hope"), "unknown initialiser .hope.; there are: folded, principled, xavier_softplus"),
         (lambda: initialiser(3), "initialiser must be an Initialiser or its short name; received int"),
     ],
 )
