@@ -32,9 +32,10 @@ def follow(stack: Stack, feasible_set: FeasibleSet, polyhedron: Polyhedron, answ
     """
     x = polyhedron.center.expand(len(stack), -1)
     a = stack.preactivations(x)
-    scale = [one.abs().mean().clamp(min=1e-12) for one in a]
+    sizes = torch.stack([one.abs().mean() for one in a]) if a else x.new_ones(1)
+    sizes = torch.where(sizes.amax() > 0, sizes, 1.0)
+    scale = list(sizes.clamp(min=0.1 * float(sizes.amax())).unbind())
     selector = Selector(stack, scale)
-    useful = stack.w > 0
     wanted = [one > -MARGIN * one.abs().mean(dim=1, keepdim=True) for one in a]
     small = all(one.shape[1] <= WHOLE for one in a)
     left = torch.arange(len(stack), device=x.device)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from decision.interior.newton import Iterate
+from decision.interior.iterate import Iterate
 from decision.interior.units import Kept
 from decision.stack import Stack
 
@@ -15,8 +17,7 @@ def plain_gradient(stack: Stack, x: Tensor) -> Tensor:
     gradient, bound = stack.v, stack.w
     for layer, a in zip(reversed(stack.layers), reversed(stack.preactivations(x)), strict=True):
         lam = bound * (a > 0)
-        if layer.U is not None:
-            gradient = gradient + layer.U.adjoint(lam)
+        gradient = gradient + layer.pull(lam, x)
         if layer.W is not None:
             bound = layer.W.adjoint(lam)
     for one in stack.quadratics:
@@ -46,7 +47,7 @@ def on_path(
             z.append(near)
             p.append(far)
         share = [near / (near + far) for near, far in zip(z, p, strict=True)]
-        q = _boxes(kept, lambda k, box, share=share: share[k] * box, mu, scale)  # type: ignore[misc]
+        q = _boxes(kept, _product(share), mu, scale)
     lam = [q[k] * z[k] / (z[k] + p[k]) for k in layers]
     kap = [q[k] * p[k] / (z[k] + p[k]) for k in layers]
     return z, p, lam, kap
@@ -71,10 +72,10 @@ def entered(kept: Kept, at: Iterate, counts: list[Tensor], mu: Tensor, scale: li
         total = z[k] + p[k]
         lam[k] = torch.where(fresh[k], q[k] * z[k] / total, lam[k])
         kap[k] = torch.where(fresh[k], q[k] * p[k] / total, kap[k])
-    return Iterate(at.x, at.s, at.y, z, p, lam, kap)
+    return Iterate(at.x, at.s, at.y, z, p, lam, kap, at.u, at.turn)
 
 
-def _boxes(kept: Kept, multiplier: object, mu: Tensor, scale: list[Tensor]) -> list[Tensor]:
+def _boxes(kept: Kept, multiplier: Callable[[int, Tensor], Tensor], mu: Tensor, scale: list[Tensor]) -> list[Tensor]:
     """Return q of each layer, top layer down, lambda_k being `multiplier(k, q_k)`."""
     found: list[Tensor] = []
     above: Tensor | None = None
@@ -83,6 +84,10 @@ def _boxes(kept: Kept, multiplier: object, mu: Tensor, scale: list[Tensor]) -> l
         found.insert(0, box)
         above = multiplier(k, box)
     return found
+
+
+def _product(share: list[Tensor]) -> Callable[[int, Tensor], Tensor]:
+    return lambda k, box: share[k] * box
 
 
 def _split(a: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,12 +7,12 @@ units left out are off.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from decision.stack import Stack
+from decision.stack import Layer, Stack
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +26,8 @@ class Kept:
         b: shape `(contexts, r_k)`.
         w: read-out weights, shape `(contexts, r_k)` of each layer, zero before the last.
         extra: what a pad's read-out weight is instead, zero for the others, shape `(contexts, r_k)`.
+        inside: rho, F and g of the quadratics inside each layer, shapes `(contexts, r_k)`, `(contexts, r_k, rows, n)`
+            and `(contexts, r_k, rows)`; None where there are none.
     """
 
     index: tuple[Tensor, ...]
@@ -34,6 +36,7 @@ class Kept:
     b: tuple[Tensor, ...]
     w: tuple[Tensor, ...]
     extra: tuple[Tensor, ...]
+    inside: tuple[tuple[Tensor, Tensor, Tensor] | None, ...]
 
     def take(self, rows: Tensor) -> Kept:
         """Return the kept units of some contexts."""
@@ -44,7 +47,33 @@ class Kept:
             tuple(one[rows] for one in self.b),
             tuple(one[rows] for one in self.w),
             tuple(one[rows] for one in self.extra),
+            tuple(None if one is None else (one[0][rows], one[1][rows], one[2][rows]) for one in self.inside),
         )
+
+    def at(self, x: Tensor) -> Kept:
+        """Return the kept units with their inner quadratics replaced by tangents at x: an affine layer again."""
+        if all(one is None for one in self.inside):
+            return self
+        U, b = list(self.U), list(self.b)
+        for k, one in enumerate(self.inside):
+            if one is not None:
+                rho, F, g = one
+                p = torch.einsum("crin,cn->cri", F, x) + g
+                slope = 2.0 * torch.einsum("cri,crin->crn", rho[..., None] * p, F)
+                U[k] = U[k] + slope
+                b[k] = b[k] + rho * p.square().sum(dim=-1) - (slope @ x[..., None])[..., 0]
+        return replace(self, U=tuple(U), b=tuple(b))
+
+    def curvature(self, lam: list[Tensor]) -> Tensor | float:
+        """Return the Hessian of the Lagrangian sum_i lambda_i rho_i ||F_i x + g_i||^2; 0 without such quadratics."""
+        total: Tensor | float = 0.0
+        for one, multiplier in zip(self.inside, lam, strict=True):
+            if one is not None:
+                rho, F, _ = one
+                rows = F.reshape(len(F), -1, F.shape[-1])
+                weight = (2.0 * rho * multiplier).repeat_interleave(F.shape[2], dim=1)
+                total = total + rows.mT @ (weight[..., None] * rows)
+        return total
 
     def preactivation(self, k: int, x: Tensor, z: Tensor | None) -> Tensor:
         """Return a of layer k."""
@@ -84,8 +113,17 @@ class Selector:
         weights = stack.w.mean() if stack.w.numel() else stack.w.new_zeros(())
         self._price = weights.clamp(min=1e-12)
         n = stack.in_features
-        self._U, self._W = [], []
+        self._U: list[Tensor] = []
+        self._W: list[Tensor | None] = []
+        self._inside: list[tuple[Tensor, Tensor] | None] = []
         for layer in stack.layers:
+            inside = layer.squares
+            if inside is None:
+                self._inside.append(None)
+            else:
+                F = inside.F.dense.reshape(len(inside.rho), -1, n)
+                pad = torch.nn.functional.pad
+                self._inside.append((pad(inside.rho, (0, 1)), pad(F, (0, 0, 0, 0, 0, 1))))
             h = layer.b.shape[1]
             U = layer.b.new_zeros(h, n) if layer.U is None else layer.U.dense
             self._U.append(torch.cat([U, U.new_zeros(1, n)]))
@@ -96,7 +134,7 @@ class Selector:
 
     def gather(self, index: list[Tensor], stack: Stack) -> Kept:
         """Return the kept units; `stack` holds the vectors of the contexts that `index` has rows for."""
-        U, W, b, w, extra = [], [], [], [], []
+        U, W, b, w, extra, quadratics = [], [], [], [], [], []
         last = len(index) - 1
         for k, (units, layer) in enumerate(zip(index, stack.layers, strict=True)):
             pad = units == layer.b.shape[1]
@@ -108,7 +146,18 @@ class Selector:
             weight = stack.w.gather(1, inside) if k == last else torch.zeros_like(b[k])
             w.append(torch.where(pad, 0.0, weight))
             extra.append(torch.where(pad, self._price, 0.0))
-        return Kept(tuple(index), tuple(U), tuple(W), tuple(b), tuple(w), tuple(extra))
+            quadratics.append(self._gathered(k, units, layer))
+        return Kept(tuple(index), tuple(U), tuple(W), tuple(b), tuple(w), tuple(extra), tuple(quadratics))
+
+    def _gathered(self, k: int, units: Tensor, layer: Layer) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return rho, F and g of the quadratics inside layer k."""
+        shared = self._inside[k]
+        if shared is None or layer.squares is None:
+            return None
+        rho, F = shared
+        g = layer.squares.g.reshape(len(units), len(rho) - 1, -1)
+        rows = torch.arange(len(units), device=units.device)[:, None]
+        return rho[units], F[units], torch.nn.functional.pad(g, (0, 0, 0, 1))[rows, units]
 
     @staticmethod
     def mask(units: Tensor, h: int) -> Tensor:

@@ -1,0 +1,187 @@
+"""The ways to minimise a surrogate over a set, by name: an algorithm is a value that `decide` is given."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+
+from decision.answers import Answers, Goal
+from decision.exact import solve_exactly, solver_of
+from decision.interior import Polyhedron, follow
+from decision.projected_gradient import descend
+from decision.sets.base import FeasibleSet
+from decision.stack import Stack
+from socicnn.conic.solvers import Solver
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet
+
+LARGEST = 600  # inputs up to which a Newton matrix a context is worth its n^3
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Minimise each of a stack of networks over a set.
+
+    Args:
+        net: the networks, perhaps stacked.
+        stack: the same as tensors.
+        feasible_set: the set X.
+        progress: whether to show a progress bar.
+    """
+
+    net: FrozenNet
+    stack: Stack
+    feasible_set: FeasibleSet
+    progress: bool = False
+
+    def polyhedron(self) -> Polyhedron | None:
+        """Return the set as inequalities with an interior, or None where that cannot be or is too large."""
+        if self.stack.in_features > LARGEST:
+            return None
+        return Polyhedron.of(self.feasible_set, self.stack.v.device)
+
+    def take(self, rows: torch.Tensor) -> Problem:
+        """Return the problem of some contexts."""
+        net = self.net if self.net.contexts is None else self.net[rows.cpu().numpy()]
+        return replace(self, net=net, stack=self.stack.take(rows))
+
+
+class Method(ABC):
+    """A way to minimise; a value, without state."""
+
+    name: str
+
+    @abstractmethod
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Improve `answers`, in place, until each context has its gap or the method gives up."""
+
+
+@final
+@dataclass(frozen=True)
+class ProjectedGradient(Method):
+    """Accelerated projected gradient; what is left after `first` iterations goes to the interior point method.
+
+    Args:
+        first: iterations before the interior-point method takes over, where it can; None for never.
+    """
+
+    first: int | None = 25
+    name = "projected_gradient"
+
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Descend, then finish."""
+        stack, feasible_set = problem.stack, problem.feasible_set
+        polyhedron = None if self.first is None else problem.polyhedron()
+        if polyhedron is None or self.first is None:
+            descend(stack, feasible_set, answers, goal)
+            return
+        total = math.inf if goal.max_iterations is None else goal.max_iterations
+        descend(stack, feasible_set, answers, replace(goal, max_iterations=int(min(self.first, total))))
+        left = (answers.relative_gap() > goal.gap).nonzero()[:, 0]
+        if len(left) and total > self.first and not goal.late:
+            rest = None if goal.max_iterations is None else goal.max_iterations - self.first
+            mine = answers.take(left)
+            follow(stack.take(left), feasible_set, polyhedron, mine, replace(goal, max_iterations=rest))
+            answers.put(left, mine)
+
+
+@final
+@dataclass(frozen=True)
+class InteriorPoint(Method):
+    """The batched interior-point method, on the units that matter; for sets with linear rows and an interior."""
+
+    name = "interior_point"
+
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Follow the central path."""
+        polyhedron = problem.polyhedron()
+        if polyhedron is None:
+            raise ModelError(
+                f"interior_point needs a set with linear rows and an interior, and at most {LARGEST} inputs; received "
+                f"{problem.feasible_set!r} and {problem.stack.in_features} inputs: use method='projected_gradient'"
+            )
+        follow(problem.stack, problem.feasible_set, polyhedron, answers, goal)
+
+
+@final
+@dataclass(frozen=True)
+class Exact(Method):
+    """The exact conic program of each context through a solver.
+
+    Args:
+        solver: its name, or a `Solver` with its settings.
+        settings: the solver's own settings, by its own names.
+    """
+
+    solver: str | Solver = "clarabel"
+    settings: tuple[tuple[str, Any], ...] = ()
+    name = "exact"
+
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Solve context after context."""
+        solver = self.made()
+        solve_exactly(problem.net, problem.stack, problem.feasible_set, answers, goal, solver, problem.progress)
+
+    def made(self) -> Solver:
+        """Return the solver with its settings."""
+        return solver_of(self.solver, dict(self.settings))
+
+
+@final
+@dataclass(frozen=True)
+class Auto(Method):
+    """The fastest way by a measured rule, and another one for what it leaves uncertified.
+
+    Args:
+        exact: the exact way, with its solver.
+    """
+
+    exact: Exact = Exact()
+    name = "auto"
+
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Choose, then mend."""
+        for method in self.order(problem):
+            left = (answers.relative_gap() > goal.gap).nonzero()[:, 0]
+            if not len(left) or goal.late:
+                return
+            mine = answers.take(left)
+            method.improve(problem.take(left), mine, goal)
+            answers.put(left, mine)
+
+    def order(self, problem: Problem) -> list[Method]:
+        """Return the methods to try in turn."""
+        if problem.polyhedron() is None:
+            return [ProjectedGradient(first=None), self.exact]
+        quick: list[Method] = [InteriorPoint(), self.exact]
+        return quick[::-1] if exact_is_faster(problem) else quick
+
+
+def exact_is_faster(problem: Problem) -> bool:
+    """Return whether the exact program is likely to be faster than the interior-point method."""
+    stack = problem.stack
+    n, units = stack.in_features, sum(layer.b.shape[1] for layer in stack.layers)
+    return len(stack) * (units + n) ** 2 < 2000
+
+
+METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (Auto, Exact, InteriorPoint, ProjectedGradient)}
+
+
+def make(method: str | Method, solver: str | Solver = "clarabel", settings: dict[str, Any] | None = None) -> Method:
+    """Return the method of that name; a `Method` is returned as it is.
+
+    Raises:
+        ModelError: the name is unknown; the message lists what there is.
+    """
+    if isinstance(method, Method):
+        return method
+    if not isinstance(method, str) or method not in METHODS:
+        raise ModelError(f"unknown method {method!r}; there are: {', '.join(sorted(METHODS))}")
+    exact = Exact(solver, tuple((settings or {}).items()))
+    if method == "exact":
+        return exact
+    return Auto(exact) if method == "auto" else METHODS[method]()
