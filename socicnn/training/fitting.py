@@ -69,7 +69,7 @@ def fit(
         checkpoint: file to keep progress in; if it exists the run goes on from there, with the same result as a run
             that was never interrupted.
         checkpoint_seconds: least time between two checkpoints.
-        progress: whether to show a progress bar.
+        progress: whether to show a progress bar, where there is a terminal to show it on.
         description: its label.
         on_step: called as `on_step(step, model)` after every step.
         on_epoch: called with the history after every epoch.
@@ -108,7 +108,9 @@ def fit(
         },
     )
     run.open(checkpoint, checkpoint_seconds)
-    bar = tqdm(total=epochs, initial=run.history.epochs, desc=description, unit="epoch", disable=None if progress else True)
+    bar = tqdm(
+        total=epochs, initial=run.history.epochs, desc=description, unit="epoch", disable=None if progress else True
+    )
     with bar:
         while not run.done:
             run.epoch(on_step)
@@ -119,7 +121,9 @@ def fit(
                 on_epoch(run.history)
     run.close()
     if polish and not run.polished:
-        with tqdm(total=polish, desc=f"{description}, polish", unit="iteration", disable=None if progress else True) as bar:
+        with tqdm(
+            total=polish, desc=f"{description}, polish", unit="iteration", disable=None if progress else True
+        ) as bar:
 
             def tick(value: float) -> None:
                 bar.update()

@@ -1,5 +1,6 @@
 """Training: it learns, repeats, resumes bit for bit, and says what is wrong."""
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -354,13 +355,25 @@ def test_a_loss_that_explodes_is_named_and_the_best_weights_come_back() -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights(model), kept[0], strict=True))
 
 
-def test_progress_is_shown_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    fit(network(), contexts(), epochs=2, description="surrogate")
-    shown = capsys.readouterr().err
-    assert "surrogate" in shown
-    assert "validation" in shown
-    fit(network(), contexts(), epochs=2, **QUIET)
-    assert capsys.readouterr().err == ""
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {}
+    for name, stream, progress in (
+        ("asked", Terminal(), True),
+        ("not asked", Terminal(), False),
+        ("to a file", io.StringIO(), True),
+    ):
+        monkeypatch.setattr("sys.stderr", stream)
+        fit(network(), contexts(), epochs=2, polish=1, progress=progress, description="surrogate")
+        shown[name] = stream.getvalue()
+    assert "surrogate: 100%" in shown["asked"]
+    assert "validation" in shown["asked"]
+    assert "surrogate, polish" in shown["asked"]
+    assert shown["not asked"] == shown["to a file"] == ""
 
 
 def test_history_speaks_in_a_sentence() -> None:
