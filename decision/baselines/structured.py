@@ -141,7 +141,7 @@ class Structured(Network, ABC):
         r = None if found.r is not None else as_float64(torch.zeros(self.in_features))
         program = ParametricProgram(f"a {type(self).__name__}", feasible_set, blocks, r)
         tight, plain = SETTINGS.get(solver, ({}, {}))
-        with tqdm(total=len(found.g), desc=f"decide with {solver}", disable=None if progress else True) as bar:
+        with tqdm(total=len(found.g), desc=f"decide with {solver}", disable=not progress) as bar:
             x = program.solve(found, solver, ({**tight, **settings}, {**plain, **settings}), bar.update)
         return feasible_set.project(torch.tensor(x))
 

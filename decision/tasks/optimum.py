@@ -49,7 +49,7 @@ class Optimiser:
         for name in {solver, cross_check} - {None}:
             require(str(name))
         tight, plain = SETTINGS[solver]
-        with tqdm(total=len(theta), desc=f"optimum of {task.name}", disable=None if progress else True) as bar:
+        with tqdm(total=len(theta), desc=f"optimum of {task.name}", disable=not progress) as bar:
             x, F = self._run(theta, solver, ({**tight, **settings}, {**plain, **settings}), bar.update)
         if cross_check is not None:
             self._compare(F, solver, self._run(theta, cross_check, SETTINGS[cross_check])[1], tolerance)
