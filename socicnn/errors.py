@@ -22,4 +22,4 @@ class MissingExtra(SocicnnError, ImportError):
 
 
 class VerificationError(SocicnnError):
-    """A network and its program that were not shown to agree; the message says which check failed, where, by how much."""
+    """A network and a program that were not shown to agree; the message says which check failed, where, by how much."""

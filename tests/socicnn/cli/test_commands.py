@@ -111,9 +111,15 @@ def test_a_wrong_network_gives_status_1(run, model: Path, context: Path, tmp_pat
         (["verify", "absent.safetensors", "--points", "good.csv"], "no file absent.safetensors"),
         (["verify", "foreign.safetensors", "--points", "good.csv"], "foreign.safetensors"),
         (["verify", "cost.safetensors", "--points", "good.csv"], "needs contexts of 2 entries"),
-        (["verify", "cost.safetensors", "--points", "good.csv", "--context", "contexts.npy"], "3 contexts for 4 points"),
+        (
+            ["verify", "cost.safetensors", "--points", "good.csv", "--context", "contexts.npy"],
+            "3 contexts for 4 points",
+        ),
         (["decide", "cost.safetensors", "--set", "budget", "--context", "contexts.npy"], "give it with --total"),
-        (["decide", "cost.safetensors", "--set", "simplex", "--total", "1", "--context", "contexts.npy"], "--total does"),
+        (
+            ["decide", "cost.safetensors", "--set", "simplex", "--total", "1", "--context", "contexts.npy"],
+            "--total does",
+        ),
         (["decide", "cost.safetensors", "--set", "hull", "--context", "contexts.npy"], "hull"),
         (["decide", "cost.safetensors", "--set", "budget", "--total", "9", "--context", "contexts.npy"], "9"),
         (["decide", "cost.safetensors", "--set", "simplex", "--context", "contexts.npy", "--method", "m"], "'m'"),
