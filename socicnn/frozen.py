@@ -199,6 +199,21 @@ class FrozenNet:
         net: FrozenNet = read(path, fixed)
         return net
 
+    @classmethod
+    def from_ott(cls, params: Mapping[str, Any], readout: str | None = None) -> FrozenNet:
+        """Read the parameters of ott-jax's ICNN with relu activation; JAX itself is not needed.
+
+        Args:
+            params: its flax parameters, any nested mapping of arrays.
+            readout: `rectifier_fn` of a network with `pos_weights=True`, `relu` or `softplus`; None for one whose
+                hidden kernels are non-negative as they are.
+
+        Raises:
+            ModelError: an entry is missing, of another shape, or a hidden weight is negative.
+        """
+        net: FrozenNet = import_module("socicnn.ott_import").from_ott(params, readout)
+        return net
+
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return itself: a frozen network is its own frozen form, and has its context already."""
         if context is not None:
