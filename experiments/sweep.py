@@ -16,111 +16,22 @@ all this from a command line.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from importlib import import_module
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 from tqdm import tqdm
 
+from experiments.cells import Cell as Cell
+from experiments.cells import Job, shown
+from experiments.cells import SweepError as SweepError
 from experiments.engines import Crash, check_engine, engine_of
-from experiments.tables import Row, TableError, Value, as_value, parsed, read_table, write_table, written
-from socicnn.errors import SocicnnError
-from socicnn.files import replacing
-
-MARK = "fingerprint"  # the table's last column: which settings a row comes from
-Job = Callable[..., Iterable[Mapping[str, Any]]]
-
-
-class SweepError(SocicnnError, ValueError):
-    """Cells, or a choice among them, that cannot be run as they are."""
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """One job of a sweep.
-
-    Args:
-        key: what tells it from the others, {column: value}.
-        job: a top-level function; `job(**key, **settings)` returns the rows.
-        settings: its other arguments, JSON values; where they change, the cell is run anew. Put a `version` among them
-            that goes up when the function itself changes.
-        alone: whether it runs after all others with nothing beside it, because it measures time.
-    """
-
-    key: Mapping[str, Value]
-    job: Job
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    alone: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key", {column: as_value(value, column) for column, value in self.key.items()})
-
-    @cached_property
-    def function(self) -> Job:
-        """The job under a name that a worker can import: `python -m` calls its module `__main__`."""
-        spec = getattr(sys.modules["__main__"], "__spec__", None) if self.job.__module__ == "__main__" else None
-        return getattr(import_module(spec.name), self.job.__qualname__) if spec else self.job
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Twelve digits that change with the function's name and with the settings."""
-        name = f"{self.function.__module__}.{self.function.__qualname__}"
-        try:
-            text = json.dumps([name, dict(self.settings)], sort_keys=True)
-        except TypeError as error:
-            raise SweepError(f"the settings of cell {shown(self.key)} must be JSON values: {error}") from None
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    @property
-    def label(self) -> str:
-        """A name for a file."""
-        text = json.dumps({column: written(value) for column, value in self.key.items()}, sort_keys=True)
-        readable = re.sub(r"[^A-Za-z0-9._+-]+", "_", "-".join(written(value) for value in self.key.values()))
-        return f"{readable[:80]}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a table holds now.
-
-    Args:
-        path: the table.
-        rows: its rows.
-        finished: keys of the cells in it.
-        failed: keys and messages of the cells that failed last time.
-        missing: keys of the cells that are not in it, failed ones included.
-        stale: how many rows were left out because their settings have changed.
-    """
-
-    path: Path
-    rows: list[Row]
-    finished: list[Mapping[str, Value]]
-    failed: list[tuple[Mapping[str, Value], str]]
-    missing: list[Mapping[str, Value]]
-    stale: int
-
-    def __str__(self) -> str:
-        total = len(self.finished) + len(self.missing)
-        lines = [f"{self.path}: {len(self.finished)} of {total} cells, {len(self.rows)} rows"]
-        if self.stale:
-            lines.append(f"{self.stale} rows of other settings are left out")
-        lines += [f"failed: {shown(key)}: {message}" for key, message in self.failed]
-        missing = [key for key in self.missing if key not in [failed for failed, _ in self.failed]]
-        lines += [f"missing: {shown(key)}" for key in missing[:10]]
-        if len(missing) > 10:
-            lines.append(f"missing: {len(missing) - 10} more")
-        return "\n".join(lines)
+from experiments.store import MARK, Result, Store
+from experiments.store import Outcome as Outcome
+from experiments.tables import Row, TableError, Value, as_value, parsed, written
 
 
 def run(
@@ -154,7 +65,7 @@ def run(
     check_engine(engine, jobs, address)
     _check(cells)
     chosen = _chosen(cells, only or {})
-    store = _Store(Path(out), cells)
+    store = Store(Path(out), cells)
     todo = [index for index in chosen if index not in store.finished]
     bar = tqdm(
         total=len(chosen),
@@ -178,25 +89,10 @@ def run(
 def status(cells: Sequence[Cell], out: str | Path) -> Outcome:
     """Say what the table and the finished cells beside it hold, and write nothing."""
     _check(cells)
-    return _Store(Path(out), cells).outcome()
+    return Store(Path(out), cells).outcome()
 
 
-def shown(key: Mapping[str, Value]) -> str:
-    """Return a key in words."""
-    return " ".join(f"{column}={written(value)}" for column, value in key.items())
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What a cell came to: rows, or the error and where it happened."""
-
-    rows: list[Row] | None
-    seconds: float
-    error: str = ""
-    trace: str = ""
-
-
-def _attempt(index: int, job: Job, key: dict[str, Value], settings: dict[str, Any]) -> tuple[int, _Result]:
+def _attempt(index: int, job: Job, key: dict[str, Value], settings: dict[str, Any]) -> tuple[int, Result]:
     """Run a cell, here or in a worker, with one thread."""
     torch: Any = sys.modules.get("torch")  # there by now if the job's module needs it
     threads = torch.get_num_threads() if torch else 0
@@ -207,11 +103,11 @@ def _attempt(index: int, job: Job, key: dict[str, Value], settings: dict[str, An
         rows = [_merged(key, row) for row in job(**key, **settings)]
     except Exception as error:  # whatever a cell raises is recorded, and the others go on
         message = " ".join(f"{type(error).__name__}: {error}".split())
-        return index, _Result(None, time.perf_counter() - started, message, traceback.format_exc())
+        return index, Result(None, time.perf_counter() - started, message, traceback.format_exc())
     finally:
         if torch:
             torch.set_num_threads(threads)
-    return index, _Result(rows, time.perf_counter() - started)
+    return index, Result(rows, time.perf_counter() - started)
 
 
 def _merged(key: Mapping[str, Value], row: Mapping[str, Any]) -> Row:
@@ -226,7 +122,7 @@ def _merged(key: Mapping[str, Value], row: Mapping[str, Any]) -> Row:
 
 def _results(
     cells: Sequence[Cell], todo: Sequence[int], jobs: int, engine: str, address: str | None
-) -> Iterator[tuple[int, _Result]]:
+) -> Iterator[tuple[int, Result]]:
     """Yield what each cell comes to, as it comes."""
     if not todo:
         return
@@ -251,89 +147,7 @@ def _results(
                     try:
                         yield from parallel(_attempt, [calls[index]])
                     except Crash as crash:
-                        yield index, _Result(None, 0.0, " ".join(f"the worker died: {crash}".split()))
-
-
-class _Store:
-    """The files of one table: finished cells, failures, the table itself."""
-
-    def __init__(self, out: Path, cells: Sequence[Cell]) -> None:
-        self.out, self.cells = out, cells
-        self.folder = out.with_suffix(".cells")
-        self.failures = out.with_suffix(".failures.csv")
-        self.finished: dict[int, list[Row]] = {}
-        self.failed: dict[int, str] = {}
-        self.stale = 0
-        self._read_table()
-        for index, cell in enumerate(cells):
-            self._read(index, cell)
-
-    def _read_table(self) -> None:
-        if not self.out.is_file():
-            return
-        columns = list(self.cells[0].key)
-        places = {tuple(cell.key.values()): index for index, cell in enumerate(self.cells)}
-        for row in read_table(self.out):
-            mark = row.pop(MARK, None)
-            index = places.get(tuple(row.get(column) for column in columns))
-            if index is None or mark != self.cells[index].fingerprint:
-                self.stale += 1
-                continue
-            key = self.cells[index].key
-            rest = {column: value for column, value in row.items() if column not in key}
-            self.finished.setdefault(index, []).append({**key, **rest})
-
-    def _read(self, index: int, cell: Cell) -> None:
-        path = self.folder / f"{cell.label}.json"
-        if path.is_file():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["fingerprint"] == cell.fingerprint and kept["rows"] is not None:
-                self.finished[index] = kept["rows"]
-            elif kept["fingerprint"] == cell.fingerprint and index not in self.finished:
-                self.failed[index] = kept["error"]
-
-    def keep(self, index: int, result: _Result) -> None:
-        """Write a cell's file in one step."""
-        cell = self.cells[index]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        content = {"key": dict(cell.key), "fingerprint": cell.fingerprint, "settings": dict(cell.settings)}
-        with replacing(self.folder / f"{cell.label}.json") as draft:
-            draft.write_text(json.dumps({**content, **vars(result)}), encoding="utf-8")
-        self.failed.pop(index, None)
-        if result.rows is None:
-            self.failed[index] = result.error
-        else:
-            self.finished[index] = result.rows
-
-    def outcome(self) -> Outcome:
-        """Return what there is."""
-        rows = [row for index in sorted(self.finished) for row in self.finished[index]]
-        return Outcome(
-            self.out,
-            rows,
-            finished=[self.cells[index].key for index in sorted(self.finished)],
-            failed=[(self.cells[index].key, self.failed[index]) for index in sorted(self.failed)],
-            missing=[cell.key for index, cell in enumerate(self.cells) if index not in self.finished],
-            stale=self.stale,
-        )
-
-    def assemble(self) -> Outcome:
-        """Write the table and the list of failures."""
-        outcome = self.outcome()
-        marked = [
-            {**row, MARK: self.cells[index].fingerprint}
-            for index in sorted(self.finished)
-            for row in self.finished[index]
-        ]
-        columns = dict.fromkeys(column for row in outcome.rows for column in row)
-        write_table(
-            self.out, marked, first=[*self.cells[0].key, *(c for c in columns if c not in self.cells[0].key), MARK]
-        )
-        if outcome.failed:
-            write_table(self.failures, [{**key, "error": message} for key, message in outcome.failed])
-        else:
-            self.failures.unlink(missing_ok=True)
-        return outcome
+                        yield index, Result(None, 0.0, " ".join(f"the worker died: {crash}".split()))
 
 
 def _check(cells: Sequence[Cell]) -> None:
