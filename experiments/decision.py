@@ -1,0 +1,215 @@
+"""Experiment 3: surrogates trained on costs decide, and the true cost judges their decisions.
+
+python -m experiments.decision --preset tiny|paper [--stage tune fit time table] [--jobs N] [--only task=...,... n=... ]
+
+Four stages, each resumable. `tune` tries the six configurations of every model on validation contexts; `fit` trains
+each model with the best of them, decides for the test contexts by every method and keeps the model; `time` measures
+training and decisions with nothing beside; `table` joins what there is into one tidy table, renders it and plots it.
+A row of the table is a task, n, model, loss, method and seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from decision import tasks
+from experiments.decision_jobs import Sizes, fit_and_decide, measure, try_configuration
+from experiments.decision_models import JOINT, NAMES, TRIES, as_seed, configurations
+from experiments.decision_plots import plots
+from experiments.decision_tables import joined, rendered
+from experiments.options import Options, options
+from experiments.sweep import Cell
+from experiments.tables import Row, Value, read_table, write_table, written
+
+STAGES = ("tune", "fit", "time", "table")
+VERSION = 1  # goes up when a job changes
+# the authors' own training: of their models, and of one of ours to tell shape from training
+AS_SEED = (*JOINT, "structured-pcf", "structured-dcp", "soc-partial")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What an experiment covers.
+
+    Args:
+        tasks: names of the tasks.
+        features: numbers n of inputs.
+        seeds: how many seeds of initialisation, split and batches.
+        models: models trained with the within-context loss.
+        as_seed: models trained as the benchmark's authors do.
+        sizes: of the data.
+    """
+
+    tasks: tuple[str, ...]
+    features: tuple[int, ...]
+    seeds: int
+    models: tuple[str, ...]
+    as_seed: tuple[str, ...]
+    sizes: Sizes
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return (model, loss)."""
+        return [(name, "seed") for name in self.as_seed] + [(name, "within_context") for name in self.models]
+
+
+PRESETS = {
+    "tiny": Preset(
+        ("simplex_socp", "box_logsumexp"),
+        (3,),
+        2,
+        ("relu-partial", "soc-partial", "structured-dcp"),
+        ("relu-joint",),
+        Sizes(contexts=40, candidates=6, tests=5, tuning=4, share=0.02, tuning_share=0.01, exact=2),
+    ),
+    "paper": Preset(tuple(tasks.names()), (10, 20, 50), 3, NAMES, AS_SEED, Sizes()),
+}
+
+
+def tuning_cells(preset: Preset) -> list[Cell]:
+    """Return one cell a configuration."""
+    settings = {"sizes": asdict(preset.sizes), "version": VERSION}
+    return [
+        Cell(
+            {"task": task, "n": n, "model": model, "loss": loss, "configuration": number},
+            try_configuration,
+            {**settings, "given": given},
+        )
+        for n in preset.features
+        for task in preset.tasks
+        for model, loss in preset.pairs()
+        if loss != "seed"
+        for number, given in enumerate(configurations(model, n))
+    ]
+
+
+Key = tuple[Value, ...]
+
+
+def chosen(rows: Sequence[Row]) -> dict[Key, int]:
+    """Return the configuration of least validation cost for each (task, n, model, loss) that has been tried in full."""
+    tried: dict[Key, list[Row]] = {}
+    for row in rows:
+        tried.setdefault((row["task"], row["n"], row["model"], row["loss"]), []).append(row)
+
+    def cost(row: Row) -> float:
+        return float(row["validation_cost"])  # type: ignore[arg-type]  # a number by construction
+
+    return {
+        key: int(min(found, key=cost)["configuration"])  # type: ignore[arg-type]
+        for key, found in tried.items()
+        if len(found) == TRIES
+    }
+
+
+def fitting_cells(preset: Preset, choices: dict[Key, int], models: Path) -> list[Cell]:
+    """Return one cell a task, n, model, loss and seed."""
+    cells = []
+    for n in preset.features:
+        for task in preset.tasks:
+            for model, loss in preset.pairs():
+                number = 0 if loss == "seed" else choices.get((task, n, model, loss))
+                given = None
+                if number is not None:
+                    given = as_seed(model) if loss == "seed" else configurations(model, n)[number]
+                settings = {
+                    "configuration": number,
+                    "given": given,
+                    "tried": 0 if loss == "seed" else TRIES,
+                    "sizes": asdict(preset.sizes),
+                    "version": VERSION,
+                }
+                cells += [
+                    Cell(
+                        {"task": task, "n": n, "model": model, "loss": loss, "seed": seed},
+                        fit_and_decide,
+                        {**settings, "models": str(models)},
+                    )
+                    for seed in range(preset.seeds)
+                ]
+    return cells
+
+
+def timing_cells(preset: Preset, runs: Sequence[Row], choices: dict[Key, int], models: Path) -> list[Cell]:
+    """Return one cell for each model that was trained with seed 0."""
+    epochs = {
+        (row["task"], row["n"], row["model"], row["loss"]): row["epochs"]
+        for row in runs
+        if row["seed"] == 0 and row["method"] == "certified"
+    }
+    cells = []
+    for n in preset.features:
+        for task in preset.tasks:
+            for model, loss in preset.pairs():
+                key = (task, n, model, loss)
+                if key not in epochs or (loss != "seed" and key not in choices):
+                    continue
+                given = as_seed(model) if loss == "seed" else configurations(model, n)[choices[key]]
+                settings = {"epochs": epochs[key], "given": given, "sizes": asdict(preset.sizes), "repeat": 3}
+                cells.append(
+                    Cell(
+                        {"task": task, "n": n, "model": model, "loss": loss},
+                        measure,
+                        {**settings, "models": str(models), "version": VERSION},
+                        alone=True,
+                    )
+                )
+    return cells
+
+
+def files(out: Path) -> dict[str, Path]:
+    """Return where each stage keeps its table, and the trained models."""
+    return {
+        "tune": out.with_suffix(".tuning.csv"),
+        "fit": out.with_suffix(".runs.csv"),
+        "time": out.with_suffix(".timings.csv"),
+        # relative, because it is among the settings that rows are known by
+        "models": Path(os.path.relpath(out.with_suffix(".models"))),
+    }
+
+
+def run_stage(given: Options, cells: Sequence[Cell], out: Path) -> list[Row]:
+    """Run the cells of one stage that `--only` chooses, those columns alone that the stage has; return its table."""
+    columns = set(cells[0].key) if cells else set()
+    only = {column: values for column, values in given.only.items() if column in columns}
+    fitting = [c for c in cells if all(written(c.key[column]) in values for column, values in only.items())]
+    if not fitting:
+        return read_table(out) if out.is_file() else []
+    return replace(given, out=out, only=only).run(cells).rows
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    def extend(parser: argparse.ArgumentParser) -> Any:
+        parser.add_argument("--stage", nargs="+", choices=STAGES, default=list(STAGES), help="which stages to run")
+
+    given = options("decision", "Train surrogates, decide with them, and judge the decisions.", argv, extend=extend)
+    preset, places, stages = PRESETS[given.preset], files(given.out), given.others.stage
+    found: dict[str, list[Row]] = {name: _rows(places[name]) for name in ("tune", "fit", "time")}
+    if "tune" in stages:
+        found["tune"] = run_stage(given, tuning_cells(preset), places["tune"])
+    choices = chosen(found["tune"])
+    if "fit" in stages:
+        found["fit"] = run_stage(given, fitting_cells(preset, choices, places["models"]), places["fit"])
+    if "time" in stages:
+        found["time"] = run_stage(given, timing_cells(preset, found["fit"], choices, places["models"]), places["time"])
+    if "table" in stages and found["fit"] and not given.status:
+        rows = joined(found["fit"], found["time"])
+        write_table(given.out, rows)
+        text = rendered(rows, [cell.key for cell in fitting_cells(preset, choices, places["models"])])
+        given.out.with_suffix(".md").write_text(text, encoding="utf-8")
+        print(text)
+        for picture in plots(rows, given.out.parent, preset, places["models"]):
+            print(f"plot: {picture}")
+
+
+def _rows(path: Path) -> list[Row]:
+    rows = read_table(path) if path.is_file() else []
+    return [{column: value for column, value in row.items() if column != "fingerprint"} for row in rows]
+
+
+if __name__ == "__main__":
+    main()
