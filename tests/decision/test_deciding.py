@@ -1,0 +1,159 @@
+"""Every decision is feasible, its value is the network's, and its gap is a true bound: whatever the method and the set."""
+
+from fractions import Fraction
+
+import cvxpy as cp
+import numpy as np
+import pytest
+import torch
+
+from decision import Box, Budget, Simplex, decide
+from socicnn import SOCICNN
+from socicnn.errors import ModelError, ProgramError, SolverError
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from tests.support.exact import exact_value
+
+METHODS = ("auto", "interior_point", "projected_gradient", "exact")
+SETS = {
+    "simplex": Simplex(4),
+    "box": Box(4, -0.5, 1.5),
+    "budget": Budget(4, 1.3),
+    "inequality": Budget(4, 1.3, equality=False),
+}
+
+
+def random_net(seed: int, contexts: int | None = 3, widths: tuple[int, ...] = (7, 5)) -> FrozenNet:
+    """Return a network with kinks everywhere: relu layers, a norm whose zero is in the set, a thin quadratic."""
+    rng = np.random.default_rng(seed)
+    lead = () if contexts is None else (contexts,)
+    layers, below = [], None
+    for width in widths:
+        W = None if below is None else rng.uniform(0, 1, size=(width, below)) / below
+        layers.append(Layer(W, rng.normal(size=(width, 4)), rng.normal(size=(*lead, width))))
+        below = width
+    C = rng.normal(size=(4, 4))
+    return FrozenNet(
+        layers,
+        Output(rng.uniform(0, 1, size=(*lead, below or 0)), rng.normal(size=(*lead, 4)), rng.normal(size=lead)),
+        [Quadratic(rng.uniform(0.1, 1, size=lead), rng.normal(size=(2, 4)), rng.normal(size=(*lead, 2)))],
+        [Norm(rng.uniform(0.5, 2, size=lead), C, -C @ np.full(4, 0.25))],
+    )
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("shape", SETS)
+@pytest.mark.parametrize("method", METHODS)
+def test_feasible_of_its_value_and_within_its_gap(method: str, shape: str, seed: int) -> None:
+    net, region = random_net(seed), SETS[shape]
+    answer = decide(net, region, method=method, gap=1e-5)
+    assert answer.x.shape == (3, 4)
+    assert region.violation(answer.x).max() <= 1e-9
+    np.testing.assert_allclose(answer.value.numpy(), net(answer.x.numpy()), rtol=1e-12, atol=1e-12)
+    assert (answer.gap >= 0).all()
+    if method in ("auto", "exact"):
+        assert answer.certified.all(), answer.status
+    else:  # context 1 of seed 0 ends on the norm's kink in the simplex, where these two alone may stop short
+        assert answer.certified.sum() >= 2, answer.status
+    # the bound holds at points of the set, and at the optimum that another solver found
+    lower = answer.value - answer.gap
+    points = region.sample(500, generator=torch.Generator().manual_seed(seed))
+    for i in range(3):
+        assert (torch.as_tensor(net[i](points.numpy())) >= lower[i]).all()
+        best = decide(net[i], region, method="exact", solver="ecos")
+        assert float(best.value[0]) >= float(lower[i])
+        assert float(answer.value[i] - best.value[0]) <= float(answer.gap[i]) + 1e-12
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_bound_is_below_the_exact_value_of_the_optimum(method: str) -> None:
+    """x = (3/4, 1/4) minimises |x|^2 + x_2 over the simplex, with value 7/8."""
+    net = FrozenNet([], Output([], [0.0, 1.0]), [Quadratic(1.0, np.eye(2))])
+    answer = decide(net, Simplex(2), method=method, gap=1e-9)
+    assert Fraction(float(answer.value[0])) - Fraction(float(answer.gap[0])) <= Fraction(7, 8)
+    assert float(answer.value[0]) == pytest.approx(7 / 8, abs=1e-7)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_scales(method: str, scale: float) -> None:
+    """The rounding of huge terms is inside the gap: checked against rational arithmetic at the answer."""
+    net = random_net(1, None)
+    scaled = FrozenNet(
+        net.layers,
+        Output(net.output.w * scale, net.output.v * scale, net.output.c),
+        [Quadratic(branch.beta * scale, branch.A, branch.e) for branch in net.quadratics],
+        [Norm(branch.gamma * scale, branch.C, branch.d) for branch in net.norms],
+    )
+    answer = decide(scaled, Simplex(4), method=method, gap=1e-4)
+    assert answer.certified.all(), answer.status
+    low, _ = exact_value(scaled, answer.x[0].numpy())
+    assert Fraction(float(answer.value[0])) - Fraction(float(answer.gap[0])) <= low
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_small_shapes(method: str) -> None:
+    linear = FrozenNet([], Output([], [3.0, -1.0, 2.0], 5.0))
+    answer = decide(linear, Simplex(3), method=method)
+    assert answer.value.item() == pytest.approx(4.0, abs=5e-6)  # a relative gap of 1e-6 was asked for
+    one = FrozenNet([Layer(None, [[1.0]], [-0.5])], Output([2.0], [-1.0]))
+    assert decide(one, Box(1), method=method).x.item() == pytest.approx(0.5, abs=1e-5)
+    zero = FrozenNet([], Output([], [1.0, 0.0]), [Quadratic(0.0, np.eye(2))], [Norm(0.0, np.eye(2))])
+    assert decide(zero, Simplex(2), method=method).value.item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_contexts_one_several_and_none() -> None:
+    model = SOCICNN(4, (6,), context_features=2, generator=torch.Generator().manual_seed(0)).double()
+    contexts = torch.randn(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    many = decide(model, Simplex(4), contexts)
+    single = decide(model, Simplex(4), contexts[3])
+    assert many.x.shape == (5, 4)
+    assert single.value.reshape(-1)[0] == pytest.approx(float(many.value[3]), abs=1e-5)
+    torch.testing.assert_close(many.context, contexts)
+    with pytest.raises(ModelError, match="context"):
+        decide(model, Simplex(4))
+
+
+def test_constraints_of_the_users_own_take_the_place_of_a_set() -> None:
+    net = random_net(2)
+    z = cp.Variable(4)
+    own = decide(net, [cp.sum(z) == 1, z >= 0], method="exact")
+    same = decide(net, Simplex(4), method="exact")
+    np.testing.assert_allclose(own.value.numpy(), same.value.numpy(), atol=1e-5)
+    ball = decide(net, [cp.norm(z) <= 1, z[0] == 0.25], method="exact")
+    assert np.abs(ball.x[:, 0].numpy() - 0.25).max() < 1e-6
+    assert np.linalg.norm(ball.x.numpy(), axis=1).max() < 1 + 1e-6
+
+
+def test_effort_is_bounded_and_the_answer_is_feasible_all_the_same() -> None:
+    net = random_net(0)
+    hurried = decide(net, Simplex(4), method="projected_gradient", max_iterations=2, gap=1e-12)
+    patient = decide(net, Simplex(4), method="projected_gradient", gap=1e-5)
+    assert not hurried.certified.all()
+    assert SETS["simplex"].violation(hurried.x).max() <= 1e-9
+    assert (hurried.value - hurried.gap <= patient.value).all()
+    assert "gap" in hurried.status
+    late = decide(net, Simplex(4), method="exact", time_limit=1e-9)
+    assert (late.value - late.gap <= patient.value).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda net: decide(net, Simplex(4), method="magic"), ModelError, "'magic'.*auto"),
+        (lambda net: decide(net, Simplex(5)), (ModelError, ProgramError), "5"),
+        (lambda net: decide(net, "simplex"), ProgramError, r"decision\.sets"),
+        (lambda net: decide(net, [cp.Variable(4) >= 0, cp.Variable(4) <= 1]), ProgramError, "variable"),
+        (lambda net: decide(net, [cp.Variable(3) >= 0]), ProgramError, "4"),
+        (lambda net: decide(3, Simplex(4)), ModelError, "int"),
+    ],
+)
+def test_requests_that_cannot_be_met_are_one_sentence(call, error, message: str) -> None:
+    with pytest.raises(error, match=message) as raised:
+        call(random_net(0, None))
+    assert "\n" not in str(raised.value)
+
+
+def test_an_empty_feasible_region_is_said() -> None:
+    z = cp.Variable(4)
+    with pytest.raises((ProgramError, SolverError), match="(?i)infeasib|empty|cannot"):
+        decide(random_net(0, None), [z >= 1, z <= 0])
