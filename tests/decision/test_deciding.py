@@ -155,5 +155,5 @@ def test_requests_that_cannot_be_met_are_one_sentence(call, error, message: str)
 
 def test_an_empty_feasible_region_is_said() -> None:
     z = cp.Variable(4)
-    with pytest.raises((ProgramError, SolverError), match="(?i)infeasib|empty|cannot"):
+    with pytest.raises((ProgramError, SolverError), match=r"(?i)infeasib|empty|cannot"):
         decide(random_net(0, None), [z >= 1, z <= 0])
