@@ -1,4 +1,4 @@
-"""Every decision is feasible, its value is the network's, and its gap is a true bound: whatever the method and the set."""
+"""Every decision is feasible, its value the network's, and its gap a true bound, whatever the method and the set."""
 
 from fractions import Fraction
 
