@@ -17,6 +17,7 @@ import torch
 import verify
 from socicnn import ICNN, SOCICNN
 from socicnn.compile import compile_net
+from socicnn.frozen import FrozenNet, Layer, Output, Squares
 from socicnn.nn import ConvSOCICNN, RecurrentSOCICNN
 
 
@@ -28,6 +29,7 @@ def architectures() -> dict[str, Callable[[torch.Generator], Any]]:
         "dense SOC, n = 100, 256 x 6": lambda g: SOCICNN(
             100, (256,) * 6, quadratic=(24, 24), norm=(24, 24), generator=g
         ),
+        "quadratics inside layers, n = 10, 32 x 32": squares_inside,
         "1-d convolutional, 4 x 40": lambda g: ConvSOCICNN((4, 40), (10, 10), generator=g),
         "2-d convolutional, 16 x 16, 3 layers of 10": lambda g: ConvSOCICNN((1, 16, 16), (10, 10, 10), generator=g),
         "2-d convolutional, 64 x 64, 3 layers of 10": lambda g: ConvSOCICNN((1, 64, 64), (10, 10, 10), generator=g),
@@ -35,9 +37,21 @@ def architectures() -> dict[str, Callable[[torch.Generator], Any]]:
     }
 
 
+def squares_inside(draw: torch.Generator) -> FrozenNet:
+    """Return two layers of 32 units on n = 10, each unit with a quadratic of two rows."""
+    normal = lambda *shape: torch.randn(*shape, generator=draw, dtype=torch.float64).numpy() / 3.0  # noqa: E731
+    inside = [Squares(rho=np.full(32, 0.5), F=normal(64, 10)) for _ in range(2)]
+    layers = [
+        Layer(None, normal(32, 10), normal(32), inside[0]),
+        Layer(np.abs(normal(32, 32)) / 32, normal(32, 10), normal(32), inside[1]),
+    ]
+    return FrozenNet(layers, Output(np.abs(normal(32)), normal(10)))
+
+
 def measure(make: Callable[[torch.Generator], Any], solver_points: int, limit: float) -> dict[str, Any]:
     """Return sizes and times of one architecture; times are medians a point."""
-    net = make(torch.Generator().manual_seed(0)).double().freeze()
+    model = make(torch.Generator().manual_seed(0))
+    net = model if isinstance(model, FrozenNet) else model.double().freeze()
     started = time.perf_counter()
     program = compile_net(net).program
     compile_s = time.perf_counter() - started
