@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
 
+from decision import scouting
 from decision.answers import Answers, Goal
 from decision.exact import solve_exactly, solver_of
-from decision.interior import Polyhedron, follow
+from decision.interior import Polyhedron, follow, is_small
 from decision.projected_gradient import descend
 from decision.sets.base import FeasibleSet
 from decision.stack import Stack
@@ -63,48 +63,51 @@ class Method(ABC):
 @final
 @dataclass(frozen=True)
 class ProjectedGradient(Method):
-    """Accelerated projected gradient; what is left after `first` iterations goes to the interior point method.
+    """Accelerated projected gradient on the rounded network, finished by the interior-point method.
+
+    The first `decision.scouting.ITERATIONS` find the way in float32; the interior-point method starts where they end,
+    with the units that still move. Where it cannot run, projected gradient goes on alone.
 
     Args:
-        first: iterations before the interior-point method takes over, where it can; None for never.
+        finish: whether the interior-point method takes over.
     """
 
-    first: int | None = 25
+    finish: bool = True
     name = "projected_gradient"
 
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Descend, then finish."""
         stack, feasible_set = problem.stack, problem.feasible_set
-        polyhedron = None if self.first is None else problem.polyhedron()
-        if polyhedron is None or self.first is None:
+        polyhedron = problem.polyhedron() if self.finish else None
+        few = goal.max_iterations is not None and goal.max_iterations <= sum(scouting.ITERATIONS)
+        if polyhedron is None or few:
             descend(stack, feasible_set, answers, goal)
             return
-        total = math.inf if goal.max_iterations is None else goal.max_iterations
-        descend(stack, feasible_set, answers, replace(goal, max_iterations=int(min(self.first, total))))
-        left = (answers.relative_gap() > goal.gap).nonzero()[:, 0]
-        if len(left) and total > self.first and not goal.late:
-            rest = None if goal.max_iterations is None else goal.max_iterations - self.first
-            mine = answers.take(left)
-            follow(stack.take(left), feasible_set, polyhedron, mine, replace(goal, max_iterations=rest))
-            answers.put(left, mine)
+        before = scouting.scout(stack, feasible_set, answers, goal)
+        follow(stack, feasible_set, polyhedron, answers, goal, before)
 
 
 @final
 @dataclass(frozen=True)
 class InteriorPoint(Method):
-    """The batched interior-point method, on the units that matter; for sets with linear rows and an interior."""
+    """The batched interior-point method, for sets with linear rows and an interior.
+
+    Networks with wide layers are scouted first, as by `projected_gradient`; others start at the set's centre.
+    """
 
     name = "interior_point"
 
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Follow the central path."""
+        stack, feasible_set = problem.stack, problem.feasible_set
         polyhedron = problem.polyhedron()
         if polyhedron is None:
             raise ModelError(
                 f"interior_point needs a set with linear rows and an interior, and at most {LARGEST} inputs; received "
-                f"{problem.feasible_set!r} and {problem.stack.in_features} inputs: use method='projected_gradient'"
+                f"{feasible_set!r} and {stack.in_features} inputs: use method='projected_gradient'"
             )
-        follow(problem.stack, problem.feasible_set, polyhedron, answers, goal)
+        before = None if is_small(stack) else scouting.scout(stack, feasible_set, answers, goal)
+        follow(stack, feasible_set, polyhedron, answers, goal, before)
 
 
 @final
@@ -156,7 +159,7 @@ class Auto(Method):
     def order(self, problem: Problem) -> list[Method]:
         """Return the methods to try in turn."""
         if problem.polyhedron() is None:
-            return [ProjectedGradient(first=None), self.exact]
+            return [ProjectedGradient(), self.exact]
         quick: list[Method] = [InteriorPoint(), self.exact]
         return quick[::-1] if exact_is_faster(problem) else quick
 

@@ -106,11 +106,12 @@ class _Run:
 
     def _backtrack(self, gradient: Tensor, value: Tensor) -> Tensor:
         """Return the projected step, halved until the quadratic model is above the rounded function."""
+        noise = 50.0 * torch.finfo(value.dtype).eps * value.abs()
         for _ in range(30):
             y = self.feasible_set.project(self.x - self.step[:, None] * gradient)
             move = y - self.x
             model = value + (gradient * move).sum(dim=-1) + 0.5 * move.square().sum(dim=-1) / self.step
-            high = rounded(self.stack, y, self.delta).value > model + 1e-13 * value.abs()
+            high = rounded(self.stack, y, self.delta).value > model + noise
             if not bool(high.any()):
                 break
             self.step = torch.where(high, 0.5 * self.step, self.step)

@@ -22,14 +22,16 @@ class Rounded:
     Args:
         x: points, shape `(contexts, n)`.
         value: the rounded value, at least f(x), shape `(contexts,)`.
-        slopes: t of each layer, shape `(contexts, h_k)`.
+        z: activations of each layer, shape `(contexts, h_k)`.
+        roots: sqrt(a^2 + 4 delta^2) of each layer; the slopes are z / roots.
         images: p of each branch, quadratics first.
         u: dual of each norm branch.
     """
 
     x: Tensor
     value: Tensor
-    slopes: list[Tensor]
+    z: list[Tensor]
+    roots: list[Tensor]
     images: list[Tensor]
     u: list[Tensor]
 
@@ -43,17 +45,16 @@ def rounded(stack: Stack, x: Tensor, delta: Tensor) -> Rounded:
         delta: width of the rounding, > 0, shape `(contexts,)`.
     """
     wide = 4.0 * delta[:, None] ** 2
-    slopes: list[Tensor] = []
-    z: Tensor | None = None
+    activations: list[Tensor] = []
+    roots: list[Tensor] = []
     value = (x * stack.v).sum(dim=-1) + stack.c
     for layer in stack.layers:
-        a = layer.preactivation(x, z)
-        root = (a.square() + wide).sqrt()
-        # where a < 0 the sum a + root would cancel
-        z = torch.where(a > 0, 0.5 * (a + root), 0.5 * wide / (root - a))
-        slopes.append(z / root)
-    if z is not None:
-        value = value + (z * stack.w).sum(dim=-1)
+        a = layer.preactivation(x, activations[-1] if activations else None)
+        root = a.square().add_(wide).sqrt_()
+        activations.append((a + root).mul_(0.5))  # never negative: the root is at least |a|, in floats too
+        roots.append(root)
+    if activations:
+        value = value + torch.linalg.vecdot(activations[-1], stack.w)
     images, u = [], []
     for one in stack.quadratics:
         p = one.image(x)
@@ -65,7 +66,7 @@ def rounded(stack: Stack, x: Tensor, delta: Tensor) -> Rounded:
         value = value + one.weight * length.sum(dim=-1)
         images.append(p)
         u.append(p / length.repeat_interleave(one.group, dim=1))
-    return Rounded(x, value, slopes, images, u)
+    return Rounded(x, value, activations, roots, images, u)
 
 
 def tangent(stack: Stack, at: Rounded) -> tuple[Tensor, Tensor, Dual]:
@@ -73,8 +74,8 @@ def tangent(stack: Stack, at: Rounded) -> tuple[Tensor, Tensor, Dual]:
     gradient, minorant = stack.v, (at.x * stack.v).sum(dim=-1) + stack.c
     lam: list[Tensor] = []
     box = stack.w
-    for layer, slope in zip(reversed(stack.layers), reversed(at.slopes), strict=True):
-        one = box * slope
+    for layer, z, root in zip(reversed(stack.layers), reversed(at.z), reversed(at.roots), strict=True):
+        one = box * z / root
         lam.insert(0, one)
         gradient = gradient + layer.pull(one, at.x)
         minorant = minorant + (one * layer.preactivation(at.x, None)).sum(dim=-1)

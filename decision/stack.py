@@ -26,16 +26,19 @@ class Map:
     Args:
         matrix: shape `(rows, columns)`.
         device: where to compute.
+        dtype: in which float type.
     """
 
-    def __init__(self, matrix: Matrix, device: torch.device | str | None = None) -> None:
-        self._matrix, self._device = matrix, device
+    def __init__(
+        self, matrix: Matrix, device: torch.device | str | None = None, dtype: torch.dtype = torch.float64
+    ) -> None:
+        self._matrix, self._device, self._dtype = matrix, device, dtype
         if isinstance(matrix, np.ndarray):
-            self._dense: Tensor | None = torch.as_tensor(matrix, dtype=torch.float64, device=device)
+            self._dense: Tensor | None = torch.as_tensor(matrix, dtype=dtype, device=device)
         else:
             self._dense = None
-            self._sparse = _csr(matrix, device)
-            self._transposed = _csr(sparse.csr_array(matrix.T), device)
+            self._sparse = _csr(matrix, device, dtype)
+            self._transposed = _csr(sparse.csr_array(matrix.T), device, dtype)
         self._gram: Tensor | None = None
 
     @property
@@ -59,13 +62,23 @@ class Map:
 
     def absolute(self) -> Map:
         """Return |M|."""
-        return Map(abs(self._matrix), self._device)
+        return Map(abs(self._matrix), self._device, self._dtype)
+
+    def to(self, dtype: torch.dtype) -> Map:
+        """Return M in another float type."""
+        return Map(self._matrix, self._device, dtype)
 
     def apply(self, points: Tensor) -> Tensor:
         """Return M x for each row x of shape `(columns,)`."""
         if isinstance(self._matrix, np.ndarray):
             return points @ self.dense.T
         return (self._sparse @ points.T).T
+
+    def add(self, base: Tensor, points: Tensor) -> Tensor:
+        """Return base + M x for each row x; base has a row for each."""
+        if isinstance(self._matrix, np.ndarray):
+            return torch.addmm(base, points, self.dense.T)
+        return base + self.apply(points)
 
     def adjoint(self, points: Tensor) -> Tensor:
         """Return M'y for each row y of shape `(rows,)`."""
@@ -85,7 +98,7 @@ class Branch:
 
     def image(self, x: Tensor) -> Tensor:
         """Return p = matrix x + offset."""
-        return self.matrix.apply(x) + self.offset
+        return self.matrix.add(self.offset, x)
 
     def grouped(self, p: Tensor) -> Tensor:
         """Return p split into its groups, shape `(contexts, groups, group)`."""
@@ -128,9 +141,9 @@ class Layer:
         """Return a at x, z being the layer before (None for the first)."""
         a = self.b
         if self.U is not None:
-            a = a + self.U.apply(x)
+            a = self.U.add(a, x)
         if self.W is not None and z is not None:
-            a = a + self.W.apply(z)
+            a = self.W.add(a, z)
         if self.squares is not None:
             a = a + self.squares.rho * self.squares.image(x).square().sum(dim=-1)
         return a
@@ -246,6 +259,28 @@ class Stack:
             tuple(one.take(rows) for one in self.norms),
         )
 
+    def to(self, dtype: torch.dtype) -> Stack:
+        """Return the networks in another float type."""
+
+        def branch(one: Branch) -> Branch:
+            return Branch(one.weight.to(dtype), one.matrix.to(dtype), one.offset.to(dtype), one.group)
+
+        def layer(one: Layer) -> Layer:
+            W, U = (None if matrix is None else matrix.to(dtype) for matrix in (one.W, one.U))
+            inside = one.squares
+            if inside is not None:
+                inside = Squares(inside.rho.to(dtype), inside.F.to(dtype), inside.g.to(dtype))
+            return Layer(W, U, one.b.to(dtype), inside)
+
+        return Stack(
+            tuple(layer(one) for one in self.layers),
+            self.w.to(dtype),
+            self.v.to(dtype),
+            self.c.to(dtype),
+            tuple(branch(one) for one in self.quadratics),
+            tuple(branch(one) for one in self.norms),
+        )
+
     def preactivations(self, x: Tensor) -> list[Tensor]:
         """Return a_1, ..., a_L at x of shape `(contexts, n)`."""
         found: list[Tensor] = []
@@ -280,13 +315,13 @@ class Stack:
         )
 
 
-def _csr(matrix: Any, device: torch.device | str | None) -> Tensor:
+def _csr(matrix: Any, device: torch.device | str | None, dtype: torch.dtype) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says that its sparse rows are in beta; the tests here cover their use
         return torch.sparse_csr_tensor(
             torch.as_tensor(matrix.indptr, dtype=torch.int64),
             torch.as_tensor(matrix.indices, dtype=torch.int64),
-            torch.as_tensor(matrix.data, dtype=torch.float64),
+            torch.as_tensor(matrix.data, dtype=dtype),
             size=matrix.shape,
             device=device,
         )

@@ -15,15 +15,15 @@ from decision.interior import norms
 from decision.interior.iterate import Iterate
 from decision.interior.newton import System
 from decision.interior.polyhedron import Polyhedron
-from decision.interior.start import entered, on_path, plain_gradient
-from decision.interior.units import Selector
+from decision.interior.start import entered, on_path
+from decision.interior.units import Choice, Gatherer
 from decision.sets.base import FeasibleSet
 from decision.stack import Dual, Stack
 
 STEP = 0.99  # share of the way to the boundary
 GROWTH = 16  # a step that asks for more new units than this, and than there are, sends its context back to the start
 AHEAD = 0.05  # share of the gap, a pair, that the products may fall to in one step
-REACH = 2.0  # a unit is taken in when it turns on within this many more steps like the last
+REACH = 0.5  # a unit is taken in when it turns within this many more steps like the last
 
 
 class Path:
@@ -33,9 +33,10 @@ class Path:
         stack: their networks.
         feasible_set: the set X.
         polyhedron: the same set as inequalities.
-        selector: gathers units.
-        wanted: units to start with, shape `(contexts, h_k)` of each layer.
-        whole: whether these are all units.
+        gatherer: gathers units.
+        choice: units to start with.
+        x: interior points to start from, shape `(contexts, n)`.
+        mu: products to start with, shape `(contexts,)`.
         scale: size of the pre-activations of each layer.
     """
 
@@ -44,35 +45,29 @@ class Path:
         stack: Stack,
         feasible_set: FeasibleSet,
         polyhedron: Polyhedron,
-        selector: Selector,
-        wanted: list[Tensor],
-        whole: bool,
+        gatherer: Gatherer,
+        choice: Choice,
+        x: Tensor,
+        mu: Tensor,
         scale: list[Tensor],
     ) -> None:
         self.stack, self.feasible_set, self.polyhedron = stack, feasible_set, polyhedron
-        self.selector, self.whole, self.scale = selector, whole, scale
-        count = len(stack)
-        x = polyhedron.center.repeat(count, 1)
-        none = torch.zeros(count, 0, dtype=torch.int64, device=x.device)
-        self.index, self.counts = selector.insert([none] * len(wanted), wanted, [none.sum(dim=1)] * len(wanted))
-        self.kept = selector.gather(self.index, stack)
-        self.seen = wanted
-        self.rows = torch.arange(count, device=x.device)
+        self.gatherer, self.choice, self.scale = gatherer, choice, scale
+        self.whole = all(bool((count == on.shape[1]).all()) for count, on in zip(choice.counts, choice.on, strict=True))
+        self.kept = gatherer.gather(choice, stack)
+        self.seen = choice.kept()
+        self.rows = torch.arange(len(stack), device=x.device)
         s = polyhedron.slack(x)
-        # the first mu: what the linearised objective can gain, shared out over the inequalities
-        gradient = plain_gradient(stack, x)
-        gain = (gradient * (x - feasible_set.minimize_linear(gradient))).sum(dim=-1)
-        mu = (gain / max(s.shape[1], 1)).clamp(min=1e-10)
         z, p, lam, kap = on_path(self.kept.at(x), x, mu, scale)
         u = [norms.start(one, x, mu) for one in stack.norms]
         self.at = Iterate(x, s, mu[:, None] / s, z, p, lam, kap, u, mu)
         self.a = stack.preactivations(x)
         # with curvature the stationarity residual shrinks with both steps, so that they are taken alike
         self.curved = bool(stack.norms or stack.quadratics or any(one.squares is not None for one in stack.layers))
-        self.short = torch.zeros(count, dtype=torch.int64, device=x.device)
+        self.short = torch.zeros(len(stack), dtype=torch.int64, device=x.device)
         self.least = self.at.products(stack.norms)
         self.gap = torch.zeros_like(self.least)
-        self.lost = torch.zeros(count, dtype=torch.bool, device=x.device)
+        self.lost = torch.zeros(len(stack), dtype=torch.bool, device=x.device)
 
     @property
     def mu(self) -> Tensor:
@@ -91,42 +86,43 @@ class Path:
         Returns:
             The places in this bucket of the contexts to begin again with more units.
         """
-        best = answers.take(rows)
-        again = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+        count = len(rows)
+        again = torch.zeros(count, dtype=torch.bool, device=rows.device)
         seen = [one.clone() for one in self.seen]
+        self.best = answers.take(rows)
+
+        def flush() -> None:
+            """Write what is known of the contexts at work."""
+            answers.put(rows[self.rows], self.best)
+            again[self.rows] = self.lost
+            for mine, new in zip(seen, self.seen, strict=True):
+                mine[self.rows] = new
+
         for iteration in range(limit):
-            self._offer(best)
-            done = (best.relative_gap()[self.rows] <= goal.gap) | self.lost
-            if iteration + 1 == limit or goal.late:
+            self._offer()
+            done = (self.best.relative_gap() <= goal.gap) | self.lost
+            if iteration + 1 == limit or goal.late or bool(done.all()):
                 break
             if int(done.sum()) * 4 > len(done):
-                again[self.rows[self.lost]] = True
-                for mine, new in zip(seen, self.seen, strict=True):
-                    mine[self.rows] = new
-                if bool(done.all()):
-                    break
+                flush()
                 live = (~done).nonzero()[:, 0]
                 done = done[live]
                 self._keep(live)
-            best.iterations[self.rows[~done]] += 1
+            self.best.iterations[~done] += 1
             self._step(done)
-        again[self.rows[self.lost]] = True
-        for mine, new in zip(seen, self.seen, strict=True):
-            mine[self.rows] = new
+        flush()
         self.seen = seen
-        answers.put(rows, best)
         return again.nonzero()[:, 0]
 
     def _keep(self, rows: Tensor) -> None:
         """Drop all contexts but these."""
         self.rows, self.stack = self.rows[rows], self.stack.take(rows)
-        self.at, self.kept = self.at.take(rows), self.kept.take(rows)
-        self.gap = self.gap[rows]
-        for name in ("index", "counts", "seen", "a"):
-            setattr(self, name, [one[rows] for one in getattr(self, name)])
+        self.at, self.kept, self.choice = self.at.take(rows), self.kept.take(rows), self.choice.take(rows)
+        self.best, self.gap = self.best.take(rows), self.gap[rows]
+        self.seen, self.a = [one[rows] for one in self.seen], [one[rows] for one in self.a]
         self.short, self.least, self.lost = self.short[rows], self.least[rows], self.lost[rows]
 
-    def _offer(self, best: Answers) -> None:
+    def _offer(self) -> None:
         """Offer this iterate and the bound of its multipliers."""
         at, stack = self.at, self.stack
         kept = self.kept.at(at.x)
@@ -144,17 +140,16 @@ class Path:
             gradient = gradient + branch.matrix.adjoint(branch.weight[:, None] * u)
             bound = bound + branch.weight * (u * branch.image(at.x)).sum(dim=-1)
         bound = bound - (gradient * (at.x - self.feasible_set.minimize_linear(gradient))).sum(dim=-1)
-        mine = best.take(self.rows)
         value = stack.value(at.x, self.a)
         self.gap = (value - bound).clamp(min=0.0)
-        mine.offer_point(at.x, value)
-        mine.offer_bound(bound, Dual(kept.full(tuple(lam), stack), units, stack.images(at.x)))
-        best.put(self.rows, mine)
+        self.best.offer_point(at.x, value)
+        if bool((bound > self.best.lower).any()):
+            self.best.offer_bound(bound, Dual(self.choice.full(lam, stack), units, stack.images(at.x)))
 
     def _smooth(self) -> tuple[Tensor, Tensor]:
-        """Return value and gradient of v'x + c and the quadratics."""
-        x, stack = self.at.x, self.stack
-        value, gradient = (x * stack.v).sum(dim=-1) + stack.c, stack.v
+        """Return value and gradient of v'x + c, with the units taken as on, and of the quadratics."""
+        x, stack, kept = self.at.x, self.stack, self.kept
+        value, gradient = (x * kept.v).sum(dim=-1) + kept.c, kept.v
         for one in stack.quadratics:
             p = one.image(x)
             value = value + one.weight * p.square().sum(dim=-1)
@@ -212,23 +207,25 @@ class Path:
     def _ahead(self, then: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Return the share of the step before the first unit left out turns on, and the units to take in."""
         wall, wanted = torch.ones_like(self.at.x[:, 0]), []
-        for units, now, later in zip(self.index, self.a, then, strict=True):
-            left_out = ~Selector.mask(units, now.shape[1])
-            # a is convex along the step, so it stays below the chord
-            share = torch.where(left_out & (later > 0), now / (now - later), 1.0).amin(dim=1).clamp(min=0.0)
+        for kept, on, now, later in zip(self.choice.kept(), self.choice.on, self.a, then, strict=True):
+            sign = torch.where(on, -1.0, 1.0)  # of the side to stay away from
+            before, after = sign * now, sign * later
+            # a is convex along the step: where a unit is off it stays below the chord
+            share = torch.where(~kept & (after > 0), before / (before - after), 1.0).amin(dim=1).clamp(min=0.0)
             wall = torch.minimum(wall, share)
-            wanted.append(left_out & (later + REACH * (later - now).clamp(min=0.0) > 0))
+            wanted.append(~kept & (after + REACH * (after - before).clamp(min=0.0) > 0))
         return wall, wanted
 
     def _grow(self, wanted: list[Tensor], done: Tensor) -> None:
         """Take in the wanted units; a context that wants many at once is lost, to begin again with them."""
-        sizes = sum(count.clamp(min=GROWTH) for count in self.counts)
+        sizes = sum(count.clamp(min=GROWTH) for count in self.choice.counts)
         self.lost |= ~done & (sum(one.sum(dim=1) for one in wanted) > sizes)
         self.seen = [old | new for old, new in zip(self.seen, wanted, strict=True)]
         wanted = [one & ~(self.lost | done)[:, None] for one in wanted]
         if not any(bool(one.any()) for one in wanted):
             return
-        old = self.counts
-        self.index, self.counts = self.selector.insert(self.index, wanted, old)
-        self.kept = self.selector.gather(self.index, self.stack)
+        old = self.choice.counts
+        self.choice = self.choice.grown(wanted)
+        rows = torch.stack([one.any(dim=1) for one in wanted]).any(dim=0).nonzero()[:, 0]
+        self.kept = self.gatherer.regathered(self.kept, self.choice, self.stack, rows)
         self.at = entered(self.kept.at(self.at.x), self.at, old, self.mu, self.scale)
