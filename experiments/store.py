@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import final
 
 from experiments.cells import Cell, shown
-from experiments.tables import Row, Value, read_table, write_table
+from experiments.tables import Row, Value, parsed, read_table, write_table
 from socicnn.files import replacing
 
 MARK = "fingerprint"  # the table's last column: which settings a row comes from
@@ -95,7 +95,7 @@ class Store:
         for row in read_table(self.out):
             mark = row.pop(MARK, None)
             index = places.get(tuple(row.get(column) for column in columns))
-            if index is None or mark != self.cells[index].fingerprint:
+            if index is None or mark != parsed(self.cells[index].fingerprint):  # a mark of digits reads as a number
                 self.stale += 1
                 continue
             key = self.cells[index].key

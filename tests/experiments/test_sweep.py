@@ -69,7 +69,12 @@ class TestTable:
         assert len(calls(folder)) == 8
         assert (folder / "table.csv").read_bytes() == before
 
-    def test_the_table_alone_is_enough_to_go_on(self, folder: Path) -> None:
+    @pytest.mark.parametrize("mark", [None, "570912345678", "012345678901", "12e456789012"])
+    def test_the_table_alone_is_enough_to_go_on(
+        self, folder: Path, mark: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if mark is not None:  # a fingerprint that a table reads as a number
+            monkeypatch.setattr(Cell, "fingerprint", property(lambda cell: mark))
         go(folder)
         before = (folder / "table.csv").read_bytes()
         for path in (folder / "table.cells").iterdir():
