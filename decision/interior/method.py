@@ -15,8 +15,9 @@ from decision.stack import Stack
 
 WHOLE = 48  # layers of at most this many units are kept whole: choosing costs more than it saves
 MARGIN = 0.06  # units within this share of the layer's mean |a| of their kink are kept from the start
-ATTEMPTS = 3
-ITERATIONS = 60
+CAUTION = (0.005, 0.05, 0.1)  # of each attempt
+ITERATIONS = 40  # of each attempt
+ROUGH = 1e-6  # relative gap below which another attempt is not worth while: rounding is near
 INWARDS = 0.05  # share of the way to the centre that a point is moved to start inside
 
 
@@ -35,8 +36,8 @@ def follow(
 ) -> None:
     """Improve `answers` until each context has its gap.
 
-    Contexts whose paths break down, mostly because many units turn where they had been taken as off or on, begin again
-    with all the units that they met, and at last with every unit there is.
+    Contexts whose paths break down, mostly because many units turn where they had been taken as off or on, begin again,
+    more cautiously and with all the units that they met; the third time with every unit there is.
 
     Args:
         stack: the networks.
@@ -61,8 +62,8 @@ def follow(
     scale = _scale(now, answers.x)
     gatherer = Gatherer(stack, scale)
     near, on = [one[left] for one in near], [one[left] for one in on]
-    for attempt in range(ATTEMPTS):
-        if attempt == ATTEMPTS - 1:
+    for attempt, caution in enumerate(CAUTION):
+        if attempt + 1 == len(CAUTION):
             near = [torch.ones_like(one) for one in near]
             on = [torch.zeros_like(one) for one in on]
         sizes = torch.stack([one.sum(dim=1) for one in near]).amax(dim=0) if near else torch.zeros_like(left)
@@ -74,12 +75,13 @@ def follow(
             part = stack.take(rows)
             x, mu = _start(part, feasible_set, polyhedron, answers, rows, warm=before is not None and attempt == 0)
             choice = Choice.of([one[some] for one in near], [one[some] for one in on])
-            path = Path(part, feasible_set, polyhedron, gatherer, choice, x, mu, scale)
+            path = Path(part, feasible_set, polyhedron, gatherer, choice, x, mu, scale, caution)
             lost.append(some[path.run(rows, answers, goal, limit)])
             for mine, seen in zip(near, path.seen, strict=True):
                 mine[some] = seen
         again = torch.cat(lost) if lost else left[:0]
-        if small or not len(again) or goal.late:
+        again = again[answers.relative_gap()[left[again]] > max(goal.gap, ROUGH)]
+        if not len(again) or goal.late or goal.max_iterations is not None:
             return
         left, near, on = left[again], [one[again] for one in near], [one[again] for one in on]
         on = [one & ~kept for one, kept in zip(on, near, strict=True)]

@@ -98,6 +98,13 @@ class System:
             self._ME = torch.cholesky_solve(E.T.expand(len(M), -1, -1), self._M)
             self._EME = _cholesky(E @ self._ME)
 
+    def miss(self) -> Tensor:
+        """Return how far the norms' duals are from where they belong, shape `(contexts,)`."""
+        worst = torch.zeros_like(self._at.turn)
+        for turn in self._turns:
+            worst = torch.maximum(worst, turn.miss())
+        return worst
+
     def direction(self, mu: Tensor, first: Iterate | None = None, share: Tensor | None = None) -> Iterate:
         """Return the step towards the point of the path at mu.
 
@@ -110,8 +117,8 @@ class System:
         self._share = None if share is None else share[:, None]
         lift = self._aim(mu, at.s, at.y, None if first is None else first.s * first.y)
         rhs = -(self._gradient + self._set.adjoint(at.y + lift))
-        for turn in self._turns:
-            turn.aim(mu)
+        for r, turn in enumerate(self._turns):
+            turn.aim(mu, None if first is None else (first.x, first.u[r]), share)
             rhs = rhs - turn.pull()
         dx, dz, dp, dlam, dkap = self._units(mu, first, rhs)
         ds = -self._set.images(dx)

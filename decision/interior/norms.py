@@ -74,10 +74,20 @@ class Turn:
         cross = turned.mT @ (0.5 * weight[..., None] * along)
         return total - cross - cross.mT
 
-    def aim(self, mu: Tensor) -> None:
-        """Set the target of the next step."""
-        change = _ratio(self._branch, mu) - _ratio(self._branch, self._mu)
-        self._rest = (self._p - self._rate * change * self._u) / self._sigma  # u + du at dx = 0
+    def aim(self, mu: Tensor, first: tuple[Tensor, Tensor] | None = None, share: Tensor | None = None) -> None:
+        """Set the target of the next step: mu, less the products of the increments of a first step (dx, du) to 0."""
+        m = _ratio(self._branch, self._mu)
+        rest = self._p - self._rate * (_ratio(self._branch, mu) - m) * self._u
+        if first is not None:
+            dx, du = first
+            dp = self._branch.grouped(self._branch.matrix.apply(dx))
+            dsigma = (self._q * dp).sum(dim=-1, keepdim=True) - self._rate * m
+            rest = rest - (1.0 if share is None else share[:, None, None]) * dsigma * du
+        self._rest = rest / self._sigma  # u + du at dx = 0
+
+    def miss(self) -> Tensor:
+        """Return how far u is from p / sigma in the worst group, shape `(contexts,)`."""
+        return torch.linalg.vector_norm(self._u - self._p / self._sigma, dim=-1).amax(dim=-1)
 
     def pull(self) -> Tensor:
         """Return gamma C'(u + du) at dx = 0, shape `(contexts, n)`."""

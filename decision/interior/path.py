@@ -22,7 +22,8 @@ from decision.stack import Dual, Stack
 
 STEP = 0.99  # share of the way to the boundary
 GROWTH = 16  # a step that asks for more new units than this, and than there are, sends its context back to the start
-AHEAD = 0.05  # share of the gap, a pair, that the products may fall to in one step
+MISS = 0.05  # distance of a norm's dual from where it belongs, above which the products fall slowly
+HOLD = 0.3  # share of the products that they then keep
 REACH = 0.5  # a unit is taken in when it turns within this many more steps like the last
 
 
@@ -38,6 +39,7 @@ class Path:
         x: interior points to start from, shape `(contexts, n)`.
         mu: products to start with, shape `(contexts,)`.
         scale: size of the pre-activations of each layer.
+        caution: share of the gap, a pair, below which the products do not fall in one step.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Path:
         x: Tensor,
         mu: Tensor,
         scale: list[Tensor],
+        caution: float,
     ) -> None:
+        self.caution = caution
         self.stack, self.feasible_set, self.polyhedron = stack, feasible_set, polyhedron
         self.gatherer, self.choice, self.scale = gatherer, choice, scale
         self.whole = all(bool((count == on.shape[1]).all()) for count, on in zip(choice.counts, choice.on, strict=True))
@@ -84,7 +88,7 @@ class Path:
             limit: iterations at most.
 
         Returns:
-            The places in this bucket of the contexts to begin again with more units.
+            The places in this bucket of the contexts to begin again.
         """
         count = len(rows)
         again = torch.zeros(count, dtype=torch.bool, device=rows.device)
@@ -94,7 +98,7 @@ class Path:
         def flush() -> None:
             """Write what is known of the contexts at work."""
             answers.put(rows[self.rows], self.best)
-            again[self.rows] = self.lost
+            again[self.rows] = self.best.relative_gap() > goal.gap
             for mine, new in zip(seen, self.seen, strict=True):
                 mine[self.rows] = new
 
@@ -180,7 +184,8 @@ class Path:
         before, after = at.products(stack.norms), at.moved(first, *reach).products(stack.norms)
         sigma = (after / before).clamp(0.0, 1.0) ** 3
         # the products may not run ahead of the gap, as they would where a norm is at its kink and u still wrong
-        target = torch.maximum(sigma * mu, AHEAD * self.gap / at.pairs)
+        target = torch.maximum(sigma * mu, self.caution * self.gap / at.pairs)
+        target = torch.maximum(target, torch.where(system.miss() > MISS, HOLD * mu, 0.0))
         # a first step that is cut short says little about the second-order terms of the next
         step = system.direction(target, first, reach[0] * reach[1])
         primal, dual = (STEP * length for length in at.lengths(step))
