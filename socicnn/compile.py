@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array, BoolArray, IntArray, transform
+from socicnn.arrays import Array, BoolArray, IntArray
 from socicnn.conic.builder import Builder
 from socicnn.conic.program import Block, ValueProgram
 from socicnn.errors import ModelError
@@ -166,7 +166,7 @@ class Compiled:
             if layer.squares is not None and pair is not None:  # beta is rho lambda
                 cones.insert(0, _rotated(layer.squares.rho * multiplier, *pair))
             if layer.W is not None:
-                bound = transform(layer.W.T if isinstance(layer.W, np.ndarray) else layer.W.T.tocsr(), multiplier)
+                bound = np.ascontiguousarray((layer.W.T @ multiplier.T).T)  # sparse W.T is a view by columns: no copy
         dual += cones
         for m, quad in enumerate(self.quadratics):
             p, scale = quad.image(x)[:, None], branches[:, m : m + 1]

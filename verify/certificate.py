@@ -97,7 +97,8 @@ class Checker:
 
     def __init__(self, program: ValueProgram, tolerance: float = 1e-12) -> None:
         self.tolerance = float(tolerance)
-        rows = sparse.csr_array(sparse.hstack([program.A, -program.B]))  # [A | -B](v, x) = b - s
+        parts = [sparse.csr_array(program.A), -sparse.csr_array(program.B)]
+        rows = sparse.csr_array(sparse.hstack(parts, format="csr"))  # [A | -B](v, x) = b - s
         # features first, one column a context
         b, q, d = (np.atleast_2d(vector).T for vector in (program.b, program.q, program.d))
         r = np.atleast_1d(program.r)
@@ -112,11 +113,11 @@ class Checker:
         if len(t):  # the two rows of a lift that hold t move with k, so they are kept apart
             keep = np.ones(rows.shape[0])
             keep[heads] = keep[heads + 1] = 0.0
-            rows = sparse.csr_array(sparse.diags_array(keep) @ rows)
+            rows.data *= np.repeat(keep, np.diff(rows.indptr))
             rows.eliminate_zeros()
             b = b * keep[:, None]
         self._lifts = len(program.lifts)
-        self._arrays = Arrays(rows, sparse.csr_array(rows.T), b, q, d, r, a, offset, t, heads)
+        self._arrays = Arrays(rows, rows.T, b, q, d, r, a, offset, t, heads)
 
     def __call__(
         self,

@@ -19,7 +19,7 @@ class Arrays(NamedTuple):
     """A program's arrays, features first: one column a context, or one for all."""
 
     rows: sparse.csr_array
-    columns: sparse.csr_array
+    columns: sparse.csc_array
     b: Array
     q: Array
     d: Array

@@ -25,7 +25,7 @@ class Builder:
         self._batch = () if contexts is None else (contexts,)
         self._columns: list[Block] = []
         self._rows: list[Block] = []
-        self._A: list[tuple[Any, Any, Any]] = []
+        self._A: list[list[tuple[int, sparse.csr_array]]] = []  # of each block of rows, its matrices by first column
         self._B: list[Any] = []
         self._b: list[Array] = []
         self._q: dict[int, Array] = {}
@@ -53,9 +53,7 @@ class Builder:
     def _add_rows(self, name: str, kind: str, size: int, entries: list[Any], B: Any, b: Any) -> Block:
         start = self._rows[-1].stop if self._rows else 0
         self._rows.append(Block(name, kind, start, start + size))
-        for block, matrix in entries:
-            coo = matrix.tocoo()
-            self._A.append((coo.row + start, coo.col + block.start, coo.data))
+        self._A.append([(block.start, sparse.csr_array(matrix)) for block, matrix in entries])
         self._B.append(sparse.csr_array((size, self._n)) if B is None else B)
         self._b.append(np.broadcast_to(b, (*self._batch, size)))
         return self._rows[-1]
@@ -81,8 +79,7 @@ class Builder:
         body = np.delete(np.arange(size), np.concatenate([heads, heads + 1]))
         each = np.tile(np.arange(count), 2)
         half = sparse.csr_array((np.full(2 * count, -0.5), (np.concatenate([heads, heads + 1]), each)), (size, count))
-        coo = A.tocoo()
-        B = sparse.csr_array((coo.data, (body[coo.row], coo.col)), shape=(size, self._n))
+        B = _spread(A, body, size)
         offset = np.zeros((*self._batch, size))
         offset[..., heads], offset[..., heads + 1] = 0.5, -0.5
         if e is not None:
@@ -100,8 +97,7 @@ class Builder:
         size = count * (group + 1)
         minus = sparse.csr_array((-np.ones(count), (heads, np.arange(count))), shape=(size, count))
         body = np.delete(np.arange(size), heads)
-        coo = C.tocoo()
-        B = sparse.csr_array((coo.data, (body[coo.row], coo.col)), shape=(size, self._n))
+        B = _spread(C, body, size)
         offset = np.zeros((*self._batch, size))
         if d is not None:
             offset[..., body] = d
@@ -115,15 +111,14 @@ class Builder:
         q = np.zeros((*self._batch, variables))
         for start, cost in self._q.items():
             q[..., start : start + cost.shape[-1]] = cost
-        join = lambda index, kind: np.concatenate([part[index] for part in self._A]).astype(kind)  # noqa: E731
         A = (
-            sparse.csc_array((join(2, float), (join(0, np.int64), join(1, np.int64))), shape=(m, variables))
+            sparse.vstack([_placed(parts, block, variables) for parts, block in zip(self._A, self._rows, strict=True)])
             if self._A
-            else sparse.csc_array((m, variables))
+            else sparse.csr_array((m, variables))
         )
         lifts = np.asarray(self._lifts, dtype=np.int64).reshape(-1, 3)
         return ValueProgram(
-            A=A,
+            A=sparse.csc_array(A),
             B=sparse.csr_array(sparse.vstack(self._B)) if self._B else sparse.csr_array((0, self._n)),
             b=np.concatenate(self._b, axis=-1) if self._b else np.zeros((*self._batch, 0)),
             q=q,
@@ -134,3 +129,24 @@ class Builder:
             rows=tuple(self._rows),
             lifts=Lifts(lifts[:, 0], lifts[:, 1], lifts[:, 2]),
         )
+
+
+def _placed(parts: list[tuple[int, sparse.csr_array]], block: Block, variables: int) -> sparse.csr_array:
+    """Return matrices side by side, each at its first column, with nothing between; sorted rows stay sorted."""
+    size, at = block.stop - block.start, 0
+    row: list[sparse.csr_array] = []
+    for start, matrix in sorted(parts, key=lambda part: part[0]):
+        row += [sparse.csr_array((size, start - at)), matrix] if start > at else [matrix]
+        at = start + matrix.shape[1]
+    if at < variables:
+        row.append(sparse.csr_array((size, variables - at)))
+    return sparse.csr_array(sparse.hstack(row, format="csr"))
+
+
+def _spread(matrix: sparse.csr_array, places: Any, size: int) -> sparse.csr_array:
+    """Return a matrix with `size` rows, those of `matrix` at increasing places."""
+    counts = np.zeros(size + 1, dtype=matrix.indptr.dtype)
+    counts[places + 1] = np.diff(matrix.indptr)
+    return sparse.csr_array(
+        (matrix.data, matrix.indices, np.cumsum(counts, dtype=counts.dtype)), (size, matrix.shape[1])
+    )

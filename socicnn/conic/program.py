@@ -7,6 +7,7 @@ dual:  max_y  -(b + B x)'y + d'x + r     s.t.   A'y + q = 0,   y in K*
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -219,10 +220,10 @@ class ValueProgram:
         """
         if not len(self.lifts):
             return np.ones((*x.shape[:-1], 0))
+        rows, B = self._images
         sizes = self.lifts.sizes - 2
-        starts = np.cumsum(sizes) - sizes  # where each p begins once the rows of all of them are picked
-        picked = np.repeat(self.lifts.heads + 2 - starts, sizes) + np.arange(int(sizes.sum()))
-        p = np.abs(transform(self.B[picked], x) + self.b[..., picked])
+        starts = np.cumsum(sizes) - sizes
+        p = np.abs(transform(B, x) + self.b[..., rows])
         largest = np.maximum.reduceat(p, starts, axis=-1)  # divided out before squaring: no overflow, no underflow
         divisor = np.repeat(largest, sizes, axis=-1)
         unit = np.divide(p, divisor, out=np.zeros_like(p), where=divisor > 0)
@@ -230,6 +231,14 @@ class ValueProgram:
         length = largest * np.sqrt(squares)
         exponent = np.round(np.log2(length, out=np.zeros_like(length), where=length > 0))
         return np.exp2(np.clip(exponent, -500, 500))
+
+    @cached_property
+    def _images(self) -> tuple[IntArray, sparse.csr_array]:
+        """The rows of every p, one quadratic after the other, and those rows of B."""
+        sizes = self.lifts.sizes - 2
+        starts = np.cumsum(sizes) - sizes  # where each p begins once the rows of all of them are picked
+        rows = np.repeat(self.lifts.heads + 2 - starts, sizes) + np.arange(int(sizes.sum()))
+        return rows, self.B[rows]
 
     def rescaled(self, k: Array) -> ValueProgram:
         """Return the program with t = k t' in every quadratic: the balanced lift ((t' + k)/2, (t' - k)/2, p) in SOC.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any, cast, final
 
 import numpy as np
@@ -228,11 +229,11 @@ class Chain(ImageMap):
 
     def matrix(self, kernel: Array | None = None) -> sparse.csr_array:
         """Return the product of their matrices."""
-        found = sparse.eye_array(self.in_channels * int(np.prod(self.size)), format="csr")
-        for part in self.maps:
-            if not (isinstance(part, Resizing) and part.size == part.out_size):
-                found = part.matrix(kernel) @ found
-        return sparse.csr_array(found)
+        moving = [part for part in self.maps if not (isinstance(part, Resizing) and part.size == part.out_size)]
+        if not moving:
+            return sparse.eye_array(self.in_channels * int(np.prod(self.size)), format="csr")
+        first, *others = moving
+        return sparse.csr_array(reduce(lambda found, part: part.matrix(kernel) @ found, others, first.matrix(kernel)))
 
 
 def _each(name: str, value: Size, axes: int, least: int) -> tuple[int, ...]:

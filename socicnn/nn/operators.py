@@ -49,15 +49,18 @@ def convolution(
         fits = (at >= 0) & (at < N)
         source = (source[:, None, :, None] * N + at[None, :, None, :]).reshape(-1, source.shape[1] * P)
         valid = (valid[:, None, :, None] & fits[None, :, None, :]).reshape(source.shape)
-    tap, position = np.nonzero(valid)
-    column = source[tap, position]
-    positions, pixels = int(np.prod(image, dtype=np.int64)), int(np.prod(size, dtype=np.int64))
-    data = kernel.reshape(outputs, inputs, -1)[:, :, tap]
-    rows = np.arange(outputs)[:, None, None] * positions + position
-    columns = np.arange(inputs)[:, None] * pixels + column
-    shape = (outputs * positions, inputs * pixels)
-    indices = (np.broadcast_to(rows, data.shape).ravel(), np.broadcast_to(columns, data.shape).ravel())
-    matrix = sparse.csr_array(sparse.coo_array((data.ravel(), indices), shape=shape))
+    positions, taps = valid.shape[::-1]
+    pixels = int(np.prod(size, dtype=np.int64))
+    # the rows of one output channel, (position, input channel, tap): their columns ascend as they are written
+    shape = (positions, inputs, taps)
+    kept = np.flatnonzero(np.broadcast_to(valid.T[:, None, :], shape))
+    columns = (source.T[:, None, :] + pixels * np.arange(inputs)[:, None]).reshape(-1)[kept]
+    data = kernel.reshape(outputs, -1)[:, kept % (inputs * taps)]
+    counts = np.tile(inputs * np.count_nonzero(valid, axis=0), outputs)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    matrix = sparse.csr_array(
+        (data.reshape(-1), np.tile(columns, outputs), indptr), shape=(outputs * positions, inputs * pixels)
+    )
     matrix.eliminate_zeros()
     return matrix
 
