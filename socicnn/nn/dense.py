@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any, cast
 
 import torch
@@ -137,9 +138,15 @@ class Dense(Network, ABC):
             if self.quadratic_offset:
                 p = p + vectors[f"e{index}"]
             value = value + vectors["beta"][..., index - 1] * p.square().sum(dim=-1)
-        for index, branch in enumerate(norms, start=1):
-            u = branch.image(x, next(products) if branch.full is not None else x) + vectors[f"d{index}"]
-            value = value + vectors["gamma"][..., index - 1] * torch.linalg.vector_norm(u, dim=-1)
+        first = 0
+        for run in _runs(norms):
+            # norms of equal length as one tensor: many narrow ones cost no more than a wide one
+            d = torch.cat([vectors[f"d{index + 1}"] for index in range(first, first + run)], dim=-1)
+            some = norms[first : first + run]
+            images = [branch.image(x, next(products) if branch.full is not None else x) for branch in some]
+            u = (torch.cat(images, dim=-1) + d).unflatten(-1, (run, -1))
+            value = value + _dot(torch.linalg.vector_norm(u, dim=-1), vectors["gamma"][..., first : first + run])
+            first += run
         return value
 
     def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
@@ -191,6 +198,11 @@ class Dense(Network, ABC):
             "context_hidden": self.context_hidden,
             "context_activation": self.context_activation,
         }
+
+
+def _runs(branches: Sequence[BranchMap]) -> list[int]:
+    """Return the lengths of the runs of branches with as many rows each."""
+    return [len(list(run)) for _, run in groupby(branch.rows for branch in branches)]
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
