@@ -182,9 +182,9 @@ class FrozenNet:
     def from_onnx(cls, path: str | os.PathLike[str], fixed: Mapping[str, Any] | None = None) -> FrozenNet:
         """Read a feed-forward ONNX graph that is convex in its input (extra `onnx`).
 
-        It may use Gemm, MatMul, Add, Sub, Mul and Div by constants, Relu, Conv, ReduceSum, ReduceMean, ReduceL2,
-        squares (Pow 2, or Mul of a tensor with itself), and what moves entries about, with skip connections from x and
-        between layers. Weights are lifted to float64 exactly.
+        It may use Gemm, MatMul, Einsum, Add, Sub, Mul and Div by constants, Relu, Conv, ReduceSum, ReduceMean,
+        ReduceL2, squares (Pow 2, or Mul of a tensor with itself; inside a Relu too), and what moves entries about, with
+        skip connections from x and between layers. Weights are lifted to float64 exactly.
 
         Args:
             path: the file.

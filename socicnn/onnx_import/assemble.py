@@ -9,7 +9,7 @@ from scipy import sparse
 
 from socicnn.arrays import Array, IntArray, Matrix
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 from socicnn.onnx_import.value import Atoms, Value, negative
 
 
@@ -108,7 +108,7 @@ def _layers(output: Value) -> tuple[list[Layer], Array]:
             for group in present
         ]
         W = [
-            _spread(source.atoms, below, width, source.size) if source else _carried(group, below, width)
+            _spread(_units(source), below, width, source.size) if source else _carried(group, below, width)
             for group, source in zip(present, sources, strict=True)
         ]
         n = output.x.shape[1]
@@ -119,13 +119,54 @@ def _layers(output: Value) -> tuple[list[Layer], Array]:
                 None if k == 1 else _compact(sparse.vstack(W, format="csr")),
                 _compact(sparse.vstack(U, format="csr")),
                 np.concatenate(b),
+                _squares(present, k),
             )
         )
         sizes = [group.size for group in present]
         below = dict(zip(present, (np.cumsum(sizes) - sizes).tolist(), strict=True))
         width = sum(sizes)
-    own = {group: M for group, M in output.atoms.items() if group.kind == "relu"}
-    return layers, _spread(own, below, width, 1).toarray().reshape(-1)
+    return layers, _spread(_units(output), below, width, 1).toarray().reshape(-1)
+
+
+def _units(value: Value) -> dict[Atoms, sparse.csr_array]:
+    return {group: M for group, M in value.atoms.items() if group.kind == "relu"}
+
+
+def _squares(present: list[Atoms], k: int) -> Squares | None:
+    """Return the quadratics inside layer k: of each unit the rows that it squares, and zeros up to a common number.
+
+    A unit that reads all its squares with one weight has that weight as rho; otherwise rho is 1 and F holds the roots.
+    """
+    weights: list[Array] = []
+    rows: list[Any] = []
+    shifts: list[Array] = []
+    units: list[IntArray] = []
+    start = 0
+    for group in present:
+        for squares, M in group.source.atoms.items() if group.level == k else ():
+            if squares.kind == "square":
+                coo = M.tocoo()
+                weights.append(coo.data)
+                units.append(start + coo.row.astype(np.int64))
+                rows.append(squares.source.x[coo.col])
+                shifts.append(squares.source.constant[coo.col])
+        start += group.size
+    if not weights:
+        return None
+    unit, weight = np.concatenate(units), np.concatenate(weights)
+    order = np.argsort(unit, kind="stable")
+    unit, weight = unit[order], weight[order]
+    counts = np.bincount(unit, minlength=start)
+    least, most = np.full(start, np.inf), np.zeros(start)
+    np.minimum.at(least, unit, weight)
+    np.maximum.at(most, unit, weight)
+    rho = np.where(counts == 0, 0.0, np.where(least == most, most, 1.0))
+    root = np.where(least[unit] == most[unit], 1.0, np.sqrt(weight))
+    common = int(counts.max())
+    place = unit * common + np.arange(len(unit)) - (np.cumsum(counts) - counts)[unit]
+    spread = sparse.csr_array((root, (place, np.arange(len(unit)))), shape=(start * common, len(unit)))
+    F = spread @ sparse.csr_array(sparse.vstack(rows, format="csr")[order])
+    return Squares(rho, _compact(F), spread @ np.concatenate(shifts)[order])
 
 
 def _spread(atoms: dict[Atoms, sparse.csr_array], below: dict[Atoms, int], width: int, size: int) -> sparse.csr_array:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from socicnn.onnx_import.contraction import einsum, stacked_product
 from socicnn.onnx_import.convolution import average_pool, convolution, transposed
 from socicnn.onnx_import.moves import concat, moved, pad
 from socicnn.onnx_import.node import Node, Tensor, plus, squared
@@ -60,17 +61,16 @@ def _pow(node: Node) -> list[Tensor]:
 
 def _relu(node: Node) -> list[Tensor]:
     value = node.first()
-    inside = sorted({group.node for group in value.atoms if group.kind != "relu"})
+    inside = sorted({group.node for group in value.atoms if group.kind == "norm"})
     if inside:
-        raise node.refused(
-            f"has {', '.join(inside)} inside; a FrozenNet has quadratics and norms in its read-out alone"
-        )
-    count, least = negative(value)
-    if count:
-        raise node.refused(
-            f"(layer {value.level + 1}) takes {value.origin or 'its input'} with {count} negative hidden weights "
-            f"(least {least:.1e}), so that the network is not convex; train it with non-negative hidden weights"
-        )
+        raise node.refused(f"has {', '.join(inside)} inside; a FrozenNet has norms in its read-out alone")
+    for kind, words in (("relu", "hidden"), ("square", "quadratic")):
+        count, least = negative(value, (kind,))
+        if count:
+            raise node.refused(
+                f"(layer {value.level + 1}) takes {value.origin or 'its input'} with {count} negative {words} weights "
+                f"(least {least:.1e}), so that the network is not convex; train it with non-negative {words} weights"
+            )
     return [value.made("relu", node.words)]
 
 
@@ -99,9 +99,9 @@ def _product(node: Node, first: Tensor, second: Tensor, alpha: float = 1.0) -> V
     value, weight = (first, second) if isinstance(first, Value) else (second, first)
     assert isinstance(value, Value)
     assert isinstance(weight, np.ndarray)
-    if weight.ndim > 2 or (weight.ndim == 2 and value is second and len(value.shape) > 2):
-        raise node.refused(f"multiplies by a weight of shape {weight.shape}; only a matrix or a vector is read")
     weight = alpha * weight.astype(np.float64)
+    if weight.ndim > 2 or (value is second and len(value.shape) > 2):
+        return stacked_product(node, *((value, weight) if value is first else (weight, value)))
     if value is first:
         leading, k = value.shape[:-1], value.shape[-1]
         one = sparse.csr_array(weight.reshape(k, -1).T)
@@ -172,6 +172,7 @@ HANDLERS: dict[str, Handler] = {
     "Relu": _relu,
     "MatMul": _matmul,
     "Gemm": _gemm,
+    "Einsum": einsum,
     "Conv": _conv,
     "ConvTranspose": lambda node: _conv(node, transposed),
     "AveragePool": _average_pool,

@@ -13,6 +13,7 @@ from socicnn.frozen import FrozenNet
 from socicnn.nn.convolutional import ConvSOCICNN
 from socicnn.nn.geometry import AveragePool, Conv
 from socicnn.nn.onnx_export import to_onnx
+from socicnn.nn.recurrent import RecurrentSOCICNN
 
 pytestmark = pytest.mark.extra
 
@@ -49,11 +50,20 @@ def networks() -> dict[str, torch.nn.Module]:
             context_channels=1,
             generator=make,
         ),
+        "sequences": RecurrentSOCICNN(
+            (5, 2), 4, (Conv(2), "diagonal"), (Conv(4, group=2), 3), context_features=2, context="joint", generator=make
+        ),
+        "sequences, a weight a step": RecurrentSOCICNN(
+            (5, 2), 4, (Conv(2), 2), (Conv(2), ("diagonal", 1)), shared=False, context_channels=3, generator=make
+        ),
+        "joint": SOCICNN(4, (6, 5), (3,), (2,), context_features=2, context="joint", generator=make),
         "smooth": ICNN(4, (6, 5), activation="softplus", context_features=2, context="joint", generator=make),
     }
 
 
-@pytest.mark.parametrize("name", ["plain", "partial", "images", "smooth"])
+@pytest.mark.parametrize(
+    "name", ["plain", "partial", "joint", "images", "sequences", "sequences, a weight a step", "smooth"]
+)
 def test_values_agree_and_the_graph_is_read_back(name: str, tmp_path: Path) -> None:
     model = networks()[name].train()
     path = tmp_path / "model.onnx"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import verify
 from socicnn.compile import value_program
 from socicnn.errors import MissingExtra, ModelError
 from socicnn.files import FileError
@@ -133,6 +134,71 @@ def test_read_out_of_every_layer_and_skips_between_layers(tmp_path: Path) -> Non
     net = FrozenNet.from_onnx(path)
     assert net.hidden_features == (6, 12, 18, 15)
     close(net, path, points(4), 5e-6)
+
+
+def test_quadratics_inside_units(tmp_path: Path) -> None:
+    """Low rank plus diagonal in every unit, as ott-jax has it; other units have none, or weights of their own."""
+    graph = Graph((1, 4))
+    r = draw(11)
+    h = 3
+    low = graph("Reshape", graph("Gemm", "x", r(4, h * 2), r(h * 2)), graph.integers(1, h, 2))
+    low = graph("ReduceSumSquare", low, graph.integers(2), keepdims=0)
+    first = graph("Relu", graph("Add", graph("Gemm", "x", r(4, h), r(h)), graph("Mul", low, 0.5)))
+    plain = graph("Relu", graph("Gemm", "x", r(4, 2), r(2)))
+    inside = graph("Add", low, graph("MatMul", graph("Pow", "x", 2.0), abs(r(4, h))))
+    second = graph("Relu", graph("Sum", graph("MatMul", first, abs(r(h, h))), inside, graph("MatMul", "x", r(4, h))))
+    out = graph("Sum", *(graph("MatMul", z, abs(r(size, 1))) for z, size in ((first, h), (plain, 2), (second, h))))
+    path = graph.save(tmp_path / "inside.onnx", out)
+    net = FrozenNet.from_onnx(path)
+    assert net.hidden_features == (h + 2, h + h + 2)
+    one, two = (layer.squares for layer in net.layers)
+    assert one is not None
+    assert two is not None
+    assert sorted(one.rho.tolist()) == [0.0, 0.0, 0.5, 0.5, 0.5]
+    assert (one.rows, two.rows) == (2, 2 + 4)
+    assert np.count_nonzero(two.rho) == h
+    close(net, path, points(4), 5e-6)
+    verify.equivalence(net, points(4)[:, 0], proof=True).raise_if_failed()
+
+
+EINSUMS = {
+    "bti,tji->btj": ((1, 3, 4), (3, 2, 4)),
+    "...ti,tji->...tj": ((1, 3, 4), (3, 2, 4)),
+    "...ij,kj->i...k": ((1, 3, 4), (2, 4)),
+    "bti,ti": ((1, 3, 4), (3, 4)),
+    "bti,b->it": ((1, 3, 4), (1,)),
+    "bii,ij->bij": ((1, 3, 3), (3, 2)),
+    "b t i -> b i": ((1, 3, 4), None),
+}
+
+
+@pytest.mark.parametrize("equation", EINSUMS)
+def test_einsum(equation: str, tmp_path: Path) -> None:
+    shape, other = EINSUMS[equation]
+    graph = Graph(shape)
+    r = draw(12)
+    product = graph("Einsum", "x", *([] if other is None else [r(*other)]), equation=equation)
+    out = graph("ReduceSum", graph("Relu", graph("Add", product, 0.25)), keepdims=0)
+    path = graph.save(tmp_path / "einsum.onnx", out)
+    close(FrozenNet.from_onnx(path), path, np.random.default_rng(0).normal(size=(5, *shape)))
+
+
+@pytest.mark.parametrize("weight", [(3, 4, 2), (1, 4, 2), (2, 1, 4, 2)])
+@pytest.mark.parametrize("first", [True, False])
+def test_products_of_stacks_of_matrices(weight: tuple[int, ...], first: bool, tmp_path: Path) -> None:
+    graph = Graph((1, 3, 2, 4) if first else (1, 3, 2, 5))
+    W = draw(13)(*weight)
+    product = graph("MatMul", "x", W) if first else graph("MatMul", W, "x")
+    path = graph.save(tmp_path / "stack.onnx", graph("ReduceSum", graph("Relu", product), keepdims=0))
+    net = FrozenNet.from_onnx(path)
+    close(net, path, np.random.default_rng(0).normal(size=(5, 1, *net.input_shape)))
+
+
+def test_a_vector_times_a_stack_of_matrices(tmp_path: Path) -> None:
+    graph = Graph((1, 3, 2, 5))
+    product = graph("MatMul", draw(14)(2), "x")
+    path = graph.save(tmp_path / "vector.onnx", graph("ReduceSum", graph("Relu", product), keepdims=0))
+    close(FrozenNet.from_onnx(path), path, np.random.default_rng(0).normal(size=(5, 1, 3, 2, 5)))
 
 
 def test_unread_units_are_left_out(tmp_path: Path) -> None:
@@ -345,7 +411,9 @@ def test_a_negative_hidden_weight_is_named(tmp_path: Path) -> None:
         ("norm_of_relu", r"ReduceL2 'len' takes the norm of what is not affine in x"),
         ("root", r"Sqrt 'root' takes the root of what is not a sum of squares"),
         ("root_of_negative", r"Sqrt 'root' takes the root of what is not a sum of squares"),
-        ("inside", r"Relu 'outer' has Mul 'sq' inside"),
+        ("inside", r"Relu 'outer' has ReduceL2 'len' inside; a FrozenNet has norms in its read-out alone"),
+        ("negative_inside", r"Relu 'outer' \(layer 1\) takes MatMul 'fc' with 3 negative quadratic weights"),
+        ("einsum", r"Einsum 'outer' multiplies several expressions of x"),
         ("many", r"output '.*' has shape \(1, 5\); a convex function has one value a point"),
         ("integers", r"Cast 'cast' turns a function of x into something else than floats"),
         ("shapes", r"MatMul 'wrong' does not fit its inputs"),
@@ -372,7 +440,15 @@ def test_what_is_not_convex_is_refused_by_name(kind: str, said: str, tmp_path: P
         "norm_of_relu": lambda: graph("ReduceL2", z, keepdims=0, name="len"),
         "root": lambda: total(graph("Sqrt", graph("Relu", "x"), name="root")),
         "root_of_negative": lambda: graph("Sqrt", graph("Sub", total(graph("Mul", "x", "x")), 1.0), name="root"),
-        "inside": lambda: total(graph("Relu", graph("Mul", "x", "x", name="sq"), name="outer")),
+        "inside": lambda: total(graph("Relu", graph("ReduceL2", "x", keepdims=0, name="len"), name="outer")),
+        "negative_inside": lambda: total(
+            graph(
+                "Relu",
+                graph("MatMul", graph("Mul", "x", "x"), np.array([[-1.0, 1], [0, 1], [-2, 1], [1, -1]]), name="fc"),
+                name="outer",
+            )
+        ),
+        "einsum": lambda: graph("Einsum", "x", "x", equation="bi,bi->", name="outer"),
         "many": lambda: z,
         "integers": lambda: graph("Cast", graph("Cast", total(z), to=7, name="cast"), to=1),
         "shapes": lambda: total(graph("MatMul", z, r(4, 2), name="wrong")),
