@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,8 +228,25 @@ def test_units_that_cannot_be_are_refused(settings, message) -> None:
         SOCICNN(3).standardise(**settings)
 
 
-def test_norm_at_zero_has_zero_slope_not_nan() -> None:
-    model = SOCICNN(3, (), (), (3,), generator=generator(0), dtype=torch.float64)
+def test_norms_of_equal_rows_are_computed_together_and_alike() -> None:
+    rows: tuple[Any, ...] = (2, 2, 2, "diagonal", 4, 4, "diagonal", "diagonal", 1)
+    model = SOCICNN(3, (4,), ("diagonal", 2), rows, context_features=2, generator=generator(0), dtype=torch.float64)
+    x = torch.randn(5, 7, 3, generator=generator(1), dtype=torch.float64)
+    theta = torch.randn(5, 1, 2, generator=generator(2), dtype=torch.float64)
+    part = model.vectors(theta)
+    expected = (part["v"] * x).sum(dim=-1) + part["c"]
+    expected = expected + (torch.relu(x @ model.U[0].T + part["b1"]) * part["w"]).sum(dim=-1)
+    for letter, branches, weight in (("e", model.quadratics, "beta"), ("d", model.norms, "gamma")):
+        for index, branch in enumerate(branches, start=1):
+            image = x * branch.diagonal if branch.full is None else x @ branch.full.T
+            length = (image + part[f"{letter}{index}"]).square().sum(dim=-1)
+            expected = expected + part[weight][..., index - 1] * (length if letter == "e" else length.sqrt())
+    torch.testing.assert_close(model(x, theta), expected)
+
+
+@pytest.mark.parametrize("rows", [(3,), (3, 3)])
+def test_norm_at_zero_has_zero_slope_not_nan(rows: tuple[int, ...]) -> None:
+    model = SOCICNN(3, (), (), rows, generator=generator(0), dtype=torch.float64)
     x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(model(x), x)
     torch.testing.assert_close(slope, dict(model.vectors(None))["v"])
