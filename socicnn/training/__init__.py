@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from socicnn.training.losses import Loss as Loss
     from socicnn.training.losses import SmoothL1 as SmoothL1
     from socicnn.training.losses import WithinContext as WithinContext
+    from socicnn.training.stacked import fit_stacked as fit_stacked
 
 _HOMES = {
     "History": "socicnn.training.history",
@@ -24,9 +25,10 @@ _HOMES = {
     "SmoothL1": "socicnn.training.losses",
     "WithinContext": "socicnn.training.losses",
     "fit": "socicnn.training.fitting",
+    "fit_stacked": "socicnn.training.stacked",
 }
 
-__all__ = ["LOSSES", "MSE", "History", "Loss", "Samples", "SmoothL1", "WithinContext", "fit"]
+__all__ = ["LOSSES", "MSE", "History", "Loss", "Samples", "SmoothL1", "WithinContext", "fit", "fit_stacked"]
 
 
 def __getattr__(name: str) -> Any:

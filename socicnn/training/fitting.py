@@ -94,18 +94,18 @@ def fit(
         make_loss(loss),
         validation,
         seed,
-        settings={
-            "epochs": _whole("epochs", epochs),
-            "batch_size": None if batch_size is None else _whole("batch_size", batch_size),
-            "learning_rate": _positive("learning_rate", learning_rate),
-            "weight_decay": _least("weight_decay", weight_decay, 0.0),
-            "optimiser": _known("optimiser", optimiser, OPTIMISERS),
-            "schedule": _known("schedule", schedule, SCHEDULES),
-            "clip": None if clip is None else _positive("clip", clip),
-            "patience": None if patience is None else _whole("patience", patience),
-            "polish": int(_least("polish", polish, 0)),
-            "standardise": standardise,
-        },
+        checked_settings(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            optimiser=optimiser,
+            schedule=schedule,
+            clip=clip,
+            patience=patience,
+            polish=polish,
+            standardise=standardise,
+        ),
     )
     run.open(checkpoint, checkpoint_seconds)
     bar = tqdm(
@@ -132,6 +132,38 @@ def fit(
             run.polish(polish, tick)
         run.keep(checkpoint)
     return run.history
+
+
+def checked_settings(
+    *,
+    epochs: int,
+    batch_size: int | None,
+    learning_rate: float,
+    weight_decay: float,
+    optimiser: str,
+    schedule: str,
+    clip: float | None,
+    patience: int | None,
+    polish: int,
+    standardise: bool,
+) -> dict[str, Any]:
+    """Return the settings of a run.
+
+    Raises:
+        ModelError: one of them cannot be; the message names it.
+    """
+    return {
+        "epochs": _whole("epochs", epochs),
+        "batch_size": None if batch_size is None else _whole("batch_size", batch_size),
+        "learning_rate": _positive("learning_rate", learning_rate),
+        "weight_decay": _least("weight_decay", weight_decay, 0.0),
+        "optimiser": _known("optimiser", optimiser, OPTIMISERS),
+        "schedule": _known("schedule", schedule, SCHEDULES),
+        "clip": None if clip is None else _positive("clip", clip),
+        "patience": None if patience is None else _whole("patience", patience),
+        "polish": int(_least("polish", polish, 0)),
+        "standardise": standardise,
+    }
 
 
 def _whole(name: str, value: int) -> int:

@@ -82,6 +82,7 @@ class Run:
         self.best: dict[str, Any] = checkpoints.copied(model.state_dict())
         self.best_loss = math.inf
         self.steps = 0
+        self.lost = False
         self.begun = time.perf_counter()
         self.saved = -math.inf
         self.interval = 0.0
@@ -127,15 +128,12 @@ class Run:
         started = time.perf_counter()
         settings, model = self.settings, self.model
         condition, penalty, after_step = (self._hook(name) for name in ("condition", "penalty", "after_step"))
-        share = SCHEDULES[settings["schedule"]](self.history.epochs / settings["epochs"])
         for group in self.optimiser.param_groups:
-            group["lr"] = settings["learning_rate"] * share
-        order = torch.randperm(len(self.train), generator=self.generator).to(self.device)
-        shuffled = self.train[order]
-        targets = self._target(shuffled)
+            group["lr"] = self.rate()
+        shuffled, targets = self.begin_epoch()
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         model.train()
-        for first in range(0, len(order), self.batch_size):
+        for first in range(0, len(targets), self.batch_size):
             rows = slice(first, first + self.batch_size)
             batch = shuffled[rows]
             self.optimiser.zero_grad(set_to_none=True)
@@ -153,15 +151,41 @@ class Run:
             self.steps += 1
             if on_step is not None:
                 on_step(self.steps, model)
+        self.judge(float(total) / len(targets), time.perf_counter() - started)
+
+    def rate(self) -> float:
+        """Return the learning rate of the next epoch."""
+        settings = self.settings
+        share = SCHEDULES[settings["schedule"]](self.history.epochs / settings["epochs"])
+        return float(settings["learning_rate"] * share)
+
+    def begin_epoch(self) -> tuple[Samples, Tensor]:
+        """Return the training data in a new order, and its targets."""
+        order = torch.randperm(len(self.train), generator=self.generator).to(self.device)
+        shuffled = self.train[order]
+        return shuffled, self._target(shuffled)
+
+    def judge(self, loss: float, seconds: float) -> None:
+        """End an epoch: validate, keep the weights if they are the best so far.
+
+        Args:
+            loss: mean training loss of the epoch.
+            seconds: that its steps took.
+
+        Raises:
+            ModelError: a loss is not finite; the best weights are put back.
+        """
+        started, settings, model = time.perf_counter(), self.settings, self.model
         model.eval()
-        self.history.train.append(float(total) / len(order))
+        self.history.train.append(loss)
         watched = self.history.train[-1]
         if self.validation is not None:
             watched = self._validate(self.validation)
             self.history.validation.append(watched)
-        self.history.seconds += time.perf_counter() - started
+        self.history.seconds += seconds + time.perf_counter() - started
         if not math.isfinite(self.history.train[-1]) or not math.isfinite(watched):
             self.model.load_state_dict(self.best)
+            self.lost = True
             raise ModelError(
                 f"the loss is no longer finite in epoch {self.history.epochs}; lower learning_rate "
                 f"(now {settings['learning_rate']:g}) or set clip; the best weights so far are back in place"

@@ -1,0 +1,297 @@
+"""Fit several networks of one architecture at once: seeds, or rates, of small networks that leave a processor idle."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state
+from tqdm import tqdm
+
+from socicnn.errors import ModelError
+from socicnn.positivity.base import Weight
+from socicnn.training.data import Samples
+from socicnn.training.fitting import checked_settings
+from socicnn.training.history import History
+from socicnn.training.losses import Loss, make_loss
+from socicnn.training.rules import RULES, Rule
+from socicnn.training.run import Run
+
+
+def fit_stacked(
+    models: Sequence[nn.Module],
+    data: Any,
+    *,
+    seeds: Sequence[int | torch.Generator] | None = None,
+    loss: Loss | str | Callable[[Tensor, Tensor], Tensor] = "mse",
+    epochs: int = 200,
+    batch_size: int | None = None,
+    learning_rate: float | Sequence[float] = 1e-2,
+    weight_decay: float | Sequence[float] = 0.0,
+    optimiser: str = "adam",
+    schedule: str = "cosine",
+    clip: float | None = None,
+    validation: float | Any = 0.1,
+    patience: int | None = None,
+    polish: int = 0,
+    standardise: bool = True,
+    progress: bool = True,
+    description: str = "fit",
+) -> list[History]:
+    """Train networks of one architecture in place: what `fit` does to each with its seed, to rounding.
+
+    Their parameters lie side by side in one matrix, a row a network, and a step is one batched computation. Each has a
+    split, batches, standardisation, optimiser state, recipe and best weights of its own; one that stops early leaves
+    the stack, and so does one whose loss is no longer finite, which leaves the others as they are.
+
+    It pays for small networks, whose steps are mostly overhead; wide ones are better trained in parallel processes
+    (`python -m benchmarks.training` measures both).
+
+    Args:
+        models: networks that differ in their values alone, recipe's state included.
+        data: as in `fit`, the same for all; or a list of data of equal shapes, one a model.
+        seeds: seeds, or generators, of the split and the batches of each model; 0, 1, ... where None.
+        loss: as in `fit`.
+        epochs: as in `fit`.
+        batch_size: as in `fit`.
+        learning_rate: as in `fit`; or one a model.
+        weight_decay: as in `fit`; or one a model.
+        optimiser: as in `fit`.
+        schedule: as in `fit`.
+        clip: as in `fit`; each model's gradient has a norm of its own.
+        validation: as in `fit`.
+        patience: as in `fit`.
+        polish: as in `fit`; the models are polished one after the other.
+        standardise: as in `fit`.
+        progress: as in `fit`.
+        description: as in `fit`.
+
+    Returns:
+        The history of each model; its seconds are an equal share of the time that the steps took.
+
+    Raises:
+        ModelError: models that differ in more than their values, settings or data that cannot be used, or a loss that
+            is no longer finite; all models then have their best weights.
+
+    >>> from socicnn import SOCICNN
+    >>> x = torch.rand(64, 2, generator=torch.Generator().manual_seed(0))
+    >>> models = [SOCICNN(2, (8,), generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    >>> histories = fit_stacked(models, (x, x.square().sum(dim=1)), epochs=5, progress=False)
+    >>> [history.epochs for history in histories]
+    [5, 5, 5]
+    """
+    models = list(models)
+    _alike(models)
+    count = len(models)
+    seeds = list(range(count)) if seeds is None else list(seeds)
+    sources = list(data) if isinstance(data, list) else [data] * count
+    rates, decays = _each("learning_rate", learning_rate, count), _each("weight_decay", weight_decay, count)
+    if len(seeds) != count or len(sources) != count:
+        raise ModelError(
+            f"{count} models need as many seeds and as many data; received {len(seeds)} and {len(sources)}"
+        )
+    shared: dict[str, Any] = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimiser": optimiser,
+        "schedule": schedule,
+        "clip": clip,
+        "patience": patience,
+        "polish": polish,
+        "standardise": standardise,
+    }
+    runs = []
+    for model, source, seed, rate, decay in zip(models, sources, seeds, rates, decays, strict=True):
+        settings = checked_settings(**shared, learning_rate=rate, weight_decay=decay)
+        runs.append(Run(model, source, make_loss(loss), validation, seed, settings))
+    shapes = {(run.train.x.shape, None if run.train.context is None else run.train.context.shape) for run in runs}
+    if len(shapes) != 1:
+        raise ModelError(
+            f"stacked models need training data of equal shapes; received x of {[tuple(x) for x, _ in shapes]}"
+        )
+    stack, lost = _Stack(runs), list[str]()
+    with tqdm(total=epochs, desc=description, unit="epoch", disable=None if progress else True) as bar:
+        while stack.runs:
+            started = time.perf_counter()
+            losses = stack.epoch()
+            stack.unstack()
+            seconds = (time.perf_counter() - started) / len(stack.runs)
+            for run, value in zip(stack.runs, losses, strict=True):
+                try:
+                    run.judge(value, seconds)
+                except ModelError as error:
+                    lost.append(f"model {runs.index(run)}: {error}")
+            stack.keep([run for run in stack.runs if not (run.done or run.lost)])
+            bar.update()
+            bar.set_postfix_str("; ".join(run.postfix() for run in runs[:1]))
+    for run in runs:
+        run.close()
+        if polish and not run.lost:
+            run.polish(polish, lambda value: None)
+    if lost:
+        raise ModelError("; ".join(lost))
+    return [run.history for run in runs]
+
+
+@final
+class _Stack:
+    """The runs that still train, their tensors side by side.
+
+    Args:
+        runs: the runs, all at the same epoch.
+    """
+
+    def __init__(self, runs: list[Run]) -> None:
+        self.runs = runs
+        self.template = copy.deepcopy(runs[0].model)
+        state, self.buffers = stack_module_state([run.model for run in runs])
+        self.names = [name for name, parameter in self.template.named_parameters() if parameter.requires_grad]
+        self.fixed = {name: tensor.detach() for name, tensor in state.items() if name not in self.names}
+        self.shapes = [state[name].shape[1:] for name in self.names]
+        self.sizes = [shape.numel() for shape in self.shapes]
+        flat = torch.cat([state[name].detach().reshape(len(runs), -1) for name in self.names], dim=1)
+        self.flat = flat.requires_grad_()
+        settings = runs[0].settings
+        self.rule: Rule = RULES[settings["optimiser"]](self.flat)
+        self.objective = torch.func.vmap(_call(_Objective(self.template, runs[0].loss)), randomness="different")
+        acts = hasattr(self.template, "after_step") and _acts(self.template)
+        self.after_step = torch.func.vmap(_call(_AfterStep(self.template))) if acts else None
+
+    def parts(self, flat: Tensor) -> dict[str, Tensor]:
+        """Return views of the matrix, one a parameter, the models first."""
+        pieces = flat.split(self.sizes, dim=1)
+        named = {
+            name: piece.unflatten(1, shape) if shape else piece[:, 0]
+            for name, piece, shape in zip(self.names, pieces, self.shapes, strict=True)
+        }
+        return {**named, **self.fixed}
+
+    def epoch(self) -> list[float]:
+        """Run one pass over the training data of every run; return its mean loss, one a run."""
+        runs, settings = self.runs, self.runs[0].settings
+        passes = [run.begin_epoch() for run in runs]
+        shuffled = _stacked([one for one, _ in passes])
+        targets = torch.stack([target for _, target in passes])
+        units = torch.stack([run.y_mean for run in runs]), torch.stack([run.y_scale for run in runs])
+        column: dict[str, Any] = {"dtype": self.flat.dtype, "device": self.flat.device}
+        rates = torch.tensor([[run.rate()] for run in runs], **column)
+        decays = torch.tensor([[run.settings["weight_decay"]] for run in runs], **column)
+        total = torch.zeros(len(runs), dtype=torch.float64, device=self.flat.device)
+        self.template.train()
+        for first in range(0, targets.shape[1], runs[0].batch_size):
+            rows = (slice(None), slice(first, first + runs[0].batch_size))
+            batch = shuffled[rows]
+            given = (batch.x, targets[rows], *units, *(() if batch.context is None else (batch.context,)))
+            loss, objective = self.objective(self.parts(self.flat), self.buffers, *given)
+            (gradient,) = torch.autograd.grad(objective.sum(), self.flat)
+            with torch.no_grad():
+                if settings["clip"] is not None:
+                    norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+                    gradient = gradient * (settings["clip"] / (norm + 1e-6)).clamp(max=1.0)
+                self.rule.step(self.flat, gradient, rates, decays)
+                if self.after_step is not None:
+                    self.after_step(self.parts(self.flat), self.buffers, units[0])
+                total += loss.detach() * batch.x.shape[1]
+        return [float(value) / targets.shape[1] for value in total]
+
+    @torch.no_grad()
+    def unstack(self) -> None:
+        """Write the tensors of each run into its model."""
+        tensors = {**self.parts(self.flat), **self.buffers}
+        for index, run in enumerate(self.runs):
+            for name, tensor in [*run.model.named_parameters(), *run.model.named_buffers()]:
+                tensor.copy_(tensors[name][index])
+
+    def keep(self, runs: list[Run]) -> None:
+        """Go on with some of the runs."""
+        if len(runs) == len(self.runs):
+            return
+        rows = torch.tensor([self.runs.index(run) for run in runs], dtype=torch.int64, device=self.flat.device)
+        self.runs = runs
+        self.flat = self.flat.detach()[rows].requires_grad_()
+        self.buffers = {name: tensor[rows] for name, tensor in self.buffers.items()}
+        self.fixed = {name: tensor[rows] for name, tensor in self.fixed.items()}
+        self.rule.keep(rows)
+
+
+@final
+class _Objective(nn.Module):
+    """Loss, and loss plus penalty, of one model at its batch, as a module that `functional_call` can run."""
+
+    def __init__(self, model: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(
+        self, x: Tensor, target: Tensor, mean: Tensor, scale: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        model: Any = self.model
+        theta = context.unsqueeze(1) if context is not None and target.ndim == 2 else context
+        if hasattr(model, "condition"):
+            model.condition(x, theta)
+        value = model(x) if theta is None else model(x, theta)
+        loss = self.loss((value - mean) / scale, target)
+        return loss, loss + model.penalty() if hasattr(model, "penalty") else loss
+
+
+@final
+class _AfterStep(nn.Module):
+    """The recipe's act after a step; it changes the tensors in place."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, like: Tensor) -> Tensor:
+        model: Any = self.model
+        model.after_step()
+        return torch.zeros_like(like)
+
+
+def _call(module: nn.Module) -> Callable[..., Any]:
+    def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *arguments: Any) -> Any:
+        named = {f"model.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
+        return functional_call(module, named, arguments)
+
+    return call
+
+
+def _acts(model: nn.Module) -> bool:
+    """Return whether `after_step` does anything: not where every recipe of a network leaves its weights alone."""
+    if not hasattr(model, "constrained"):
+        return True
+    constrained: Any = model.constrained
+    return any(type(weight).after_step is not Weight.after_step for _, weight in constrained())
+
+
+def _stacked(samples: list[Samples]) -> Samples:
+    contexts = [one.context for one in samples if one.context is not None]
+    return Samples(
+        torch.stack([one.x for one in samples]),
+        torch.stack([one.y for one in samples]),
+        torch.stack(contexts) if contexts else None,
+    )
+
+
+def _each(name: str, given: float | Sequence[float], count: int) -> list[float]:
+    values = [given] * count if isinstance(given, int | float) else list(given)
+    if len(values) != count:
+        raise ModelError(f"{name} must be one number, or one a model; received {len(values)} for {count} models")
+    return values
+
+
+def _alike(models: list[nn.Module]) -> None:
+    if not models:
+        raise ModelError("there are no models to fit")
+
+    def kind(model: Any) -> Any:
+        tensors = {name: (tensor.shape, tensor.dtype, tensor.device) for name, tensor in model.state_dict().items()}
+        return type(model), tensors, model.config() if hasattr(model, "config") else None
+
+    first = kind(models[0])
+    if any(kind(model) != first for model in models[1:]):
+        raise ModelError("stacked models must share architecture, recipe, type and settings; fit them apart")
