@@ -2,7 +2,7 @@
 
 python -m experiments.decision --preset tiny|paper [--stage tune fit time table] [--jobs N] [--only task=...,... n=... ]
 
-Four stages, each resumable. `tune` tries the six configurations of every model on validation contexts; `fit` trains
+Four stages, each resumable. `tune` tries the four configurations of every model on validation contexts; `fit` trains
 each model with the best of them, decides for the test contexts by every method and keeps the model; `time` measures
 training and decisions with nothing beside; `table` joins what there is into one tidy table, renders it and plots it.
 A row of the table is a task, n, model, loss, method and seed.

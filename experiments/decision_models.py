@@ -1,6 +1,6 @@
 """The models of experiment 3: how each is made and trained, and the configurations that are tried on validation data.
 
-Every model trained with the within-context loss has six configurations, chosen from on validation contexts; trained as
+Every model trained with the within-context loss has four configurations, chosen from on validation contexts; trained as
 the benchmark's authors do (loss `seed`), it has theirs.
 """
 
@@ -21,7 +21,7 @@ from socicnn.nn.network import Network
 from socicnn.training.history import History
 
 Configuration = dict[str, Any]  # {"shape": arguments of the network, "training": arguments of fit}
-TRIES = 6  # configurations of every model: the tuning budget
+TRIES = 4  # configurations of every model: the tuning budget
 KINDS = surrogates.KINDS
 JOINT = tuple(f"{kind}-joint" for kind in KINDS)
 PARTIAL = tuple(f"{kind}-partial" for kind in KINDS)
@@ -48,58 +48,59 @@ class Fitted:
 
 
 def configurations(name: str, n: int) -> list[Configuration]:
-    """Return the configurations of a model at n inputs, six of each."""
+    """Return the configurations of a model at n inputs, as many for each model."""
     if name in BASELINES:
-        found = [_configuration({}, 1.0, rate, decay, "adamw") for rate in (5e-3, 1e-2, 2e-2) for decay in (0.0, 0.01)]
+        rates = ((5e-3, 0.0), (1e-2, 0.0), (2e-2, 0.0), (1e-2, 0.01))
+        found = [_configuration({}, 1.0, rate, decay) for rate, decay in rates]
     elif name.endswith("joint"):
-        found = [
-            _configuration({}, 0.3 if n < surrogates.WIDE else 0.15, rate, decay, "adamw")
-            for rate in (2e-3, 5e-3, 1e-2)
-            for decay in (0.0, 0.1)
-        ]
+        share = 0.3 if n < surrogates.WIDE else 0.15
+        found = [_configuration({}, share, rate, decay) for rate in (2e-3, 1e-2) for decay in (0.0, 0.1)]
     else:
-        found = [
-            _configuration({**shape, **emitter}, 1.0, 5e-3, 0.1, "adamw")
-            for emitter in _emitters(n)
-            for shape in _SHAPES[name.removeprefix("lift-").removesuffix("-partial")](n, name.startswith("lift"))
-        ]
+        shapes = _SHAPES[name.removeprefix("lift-").removesuffix("-partial")](n, name.startswith("lift"))
+        found = [_configuration(shape, 1.0, 5e-3, 0.1) for shape in shapes]
     assert len(found) == TRIES
     return found
 
 
-def _configuration(shape: dict[str, Any], share: float, rate: float, decay: float, optimiser: str) -> Configuration:
+def _configuration(shape: dict[str, Any], share: float, rate: float, decay: float) -> Configuration:
     training = {
         "epochs": round(200 * share),
         "batch_size": 16,
         "learning_rate": rate,
         "weight_decay": decay,
-        "optimiser": optimiser,
+        "optimiser": "adamw",
     }
     return {"shape": shape, "training": training}
 
 
-def _emitters(n: int) -> list[dict[str, Any]]:
-    """Return two context networks: a narrow one, for costs nearly affine in theta, and a wide one, for kinks."""
-    return [{"context_hidden": 8}, {"context_hidden": 128 if n < surrogates.WIDE else 256}]
+def _wide(n: int) -> int:
+    """Return the width of a context network for costs with kinks in theta; a narrow one suits nearly affine costs."""
+    return 128 if n < surrogates.WIDE else 256
 
 
 def _conic(n: int, lifted: bool) -> list[dict[str, Any]]:
-    """Return three sets of norms: one wide, two wide, many narrow ones."""
-    wide = max(5, 2 * n // 5)
-    norms = [(wide,), (max(5, n // 3),) * 2, (4,) * max(12, n // 2 + 7)]
-    return [{"hidden_features": (16, 16) if lifted else (), "norm": norm} for norm in norms]
+    """Return four sets of norms: one wide, two wide, one beside many units, many narrow ones."""
+    hidden = (16, 16) if lifted else ()
+    return [
+        {"hidden_features": hidden, "norm": (max(5, 2 * n // 5),), "context_hidden": _wide(n)},
+        {"hidden_features": hidden, "norm": (max(5, n // 3),) * 2, "context_hidden": _wide(n)},
+        {"hidden_features": (*hidden, 96), "norm": (max(5, n // 3),), "context_hidden": 32},
+        {"hidden_features": hidden, "norm": (4,) * max(12, n // 2 + 7), "context_hidden": 8},
+    ]
 
 
 def _polyhedral(n: int, lifted: bool) -> list[dict[str, Any]]:
-    return [{"hidden_features": hidden} for hidden in ((32,), (96,), (32, 32))]
+    """Return four sets of units."""
+    return [
+        {"hidden_features": hidden, "context_hidden": code}
+        for hidden, code in (((96,), 8), ((32,), _wide(n)), ((96,), 32), ((32, 32), 32))
+    ]
 
 
 def _quadratic(n: int, lifted: bool) -> list[dict[str, Any]]:
-    return [
-        {"hidden_features": (32,)},
-        {"hidden_features": (96,)},
-        {"hidden_features": (64,), "quadratic": (("diagonal", max(4, n // 2)),)},
-    ]
+    """Return three sets of units beside a diagonal quadratic, and one with full rows below the diagonal."""
+    full = {"hidden_features": (64,), "quadratic": (("diagonal", max(4, n // 2)),), "context_hidden": 32}
+    return [*_polyhedral(n, lifted)[:3], full]
 
 
 _SHAPES: dict[str, Callable[[int, bool], list[dict[str, Any]]]] = {
