@@ -4,8 +4,8 @@ python -m experiments.decision --preset tiny|paper [--stage tune fit time table]
 
 Four stages, each resumable. `tune` tries the four configurations of every model on validation contexts; `fit` trains
 each model with the best of them, decides for the test contexts by every method and keeps the model; `time` measures
-training and decisions with nothing beside; `table` joins what there is into one tidy table, renders it and plots it.
-A row of the table is a task, n, model, loss, method and seed.
+training and decisions with nothing beside; `table` joins what there is, the rows of `experiments.peers` too, into one
+tidy table, renders it and plots it. A row of the table is a task, n, model, loss, method and seed.
 """
 
 from __future__ import annotations
@@ -167,17 +167,25 @@ def files(out: Path) -> dict[str, Path]:
         "tune": out.with_suffix(".tuning.csv"),
         "fit": out.with_suffix(".runs.csv"),
         "time": out.with_suffix(".timings.csv"),
+        "peers": out.with_name("peers.csv"),
         # relative, because it is among the settings that rows are known by
         "models": Path(os.path.relpath(out.with_suffix(".models"))),
     }
 
 
-def run_stage(given: Options, cells: Sequence[Cell], out: Path) -> list[Row]:
-    """Run the cells of one stage that `--only` chooses, those columns alone that the stage has; return its table."""
-    columns = set(cells[0].key) if cells else set()
-    only = {column: values for column, values in given.only.items() if column in columns}
-    fitting = [c for c in cells if all(written(c.key[column]) in values for column, values in only.items())]
-    if not fitting:
+def run_stage(given: Options, cells: Sequence[Cell], everything: Sequence[Cell], out: Path) -> list[Row]:
+    """Run the cells of one stage that `--only` chooses and return its table.
+
+    Columns and values that only other stages have say nothing here; `everything` is all of these stages' cells.
+    """
+    elsewhere = {(column, written(value)) for cell in everything for column, value in cell.key.items()}
+    here = {(column, written(value)) for cell in cells for column, value in cell.key.items()}
+    only = {
+        column: [value for value in values if (column, value) in here or (column, value) not in elsewhere]
+        for column, values in given.only.items()
+        if any(column == name for name, _ in here) or all(column != name for name, _ in elsewhere)
+    }
+    if not cells or not all(only.values()):
         return read_table(out) if out.is_file() else []
     return replace(given, out=out, only=only).run(cells).rows
 
@@ -189,15 +197,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = options("decision", "Train surrogates, decide with them, and judge the decisions.", argv, extend=extend)
     preset, places, stages = PRESETS[given.preset], files(given.out), given.others.stage
     found: dict[str, list[Row]] = {name: _rows(places[name]) for name in ("tune", "fit", "time")}
+    everything = [*tuning_cells(preset), *fitting_cells(preset, {}, places["models"])]
     if "tune" in stages:
-        found["tune"] = run_stage(given, tuning_cells(preset), places["tune"])
+        found["tune"] = run_stage(given, tuning_cells(preset), everything, places["tune"])
     choices = chosen(found["tune"])
     if "fit" in stages:
-        found["fit"] = run_stage(given, fitting_cells(preset, choices, places["models"]), places["fit"])
+        cells = fitting_cells(preset, choices, places["models"])
+        found["fit"] = run_stage(given, cells, everything, places["fit"])
     if "time" in stages:
-        found["time"] = run_stage(given, timing_cells(preset, found["fit"], choices, places["models"]), places["time"])
+        cells = timing_cells(preset, found["fit"], choices, places["models"])
+        found["time"] = run_stage(given, cells, everything, places["time"])
     if "table" in stages and found["fit"] and not given.status:
-        rows = joined(found["fit"], found["time"])
+        rows = joined([*found["fit"], *_rows(places["peers"])], found["time"])
         write_table(given.out, rows)
         text = rendered(rows, [cell.key for cell in fitting_cells(preset, choices, places["models"])])
         given.out.with_suffix(".md").write_text(text, encoding="utf-8")

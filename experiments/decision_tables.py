@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from experiments.cells import shown
 from experiments.tables import Row, Value, grouped, markdown, mean_and_deviation, summary
 
 COLUMNS = (
@@ -16,7 +15,7 @@ COLUMNS = (
 )
 SEED_JOINT = ("relu-joint", "softplus-joint", "quad-joint", "norm-joint", "soc-joint")
 STRUCTURED = ("structured-pcf", "structured-dcp")
-OTHERS = ("lpcf", "cvxpylayers")
+OTHERS = ("lpcf", "cvxpylayers")  # rows of `experiments.peers`
 OURS = ("-partial",)  # what the names of our surrogates end with
 BAR, AIM = (20, 50), (5, 20)  # regret of the authors' best network over ours: as they decide, and decided to the end
 
@@ -135,10 +134,17 @@ def full(rows: Sequence[Row]) -> str:
     texts = []
     for task in dict.fromkeys(row["task"] for row in rows):
         of_task = [row for row in rows if row["task"] == task]
-        table = summary(of_task, ("model", "loss", "method"), list(SHOWN), mean_and_deviation)
+        table = summary(of_task, ("model", "loss", "method"), list(SHOWN), _shown)
         named = [{SHOWN.get(column, column): value for column, value in row.items()} for row in table]
         texts.append(f"### {task}\n\n{markdown(named)}")
     return "\n\n".join(texts)
+
+
+def _shown(values: Sequence[float]) -> str:
+    """Return mean and deviation over seeds; one number where all agree, whole where it is."""
+    if len(set(values)) > 1:
+        return mean_and_deviation(values)
+    return f"{values[0]:,.0f}" if values[0] == int(values[0]) else f"{values[0]:.3g}"
 
 
 def missing(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
@@ -147,5 +153,23 @@ def missing(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
     lacking = [key for key in cells if tuple(key.values()) not in there]
     if not lacking:
         return ""
-    lines = "\n".join(f"- {shown(key)}" for key in lacking)
-    return f"## Missing\n\n{len(lacking)} of {len(cells)} cells have not been run:\n\n{lines}"
+    lines = [
+        f"- {model}, loss {loss}: seed {seed}, {_places([(key['task'], key['n']) for key in members])}"
+        for (model, loss, seed), members in grouped(lacking, ("model", "loss", "seed")).items()
+    ]
+    listed = "\n".join(lines)
+    return (
+        f"## Missing\n\n{len(lacking)} of {len(cells)} cells have not been run; the table grows over several runs of "
+        f"the command.\n\n{listed}"
+    )
+
+
+def _places(keys: Sequence[tuple[Value, Value]]) -> str:
+    """Return (task, n) in words, tasks of the same sizes together."""
+    sizes: dict[Value, list[Value]] = {}
+    for task, n in keys:
+        sizes.setdefault(task, []).append(n)
+    alike: dict[tuple[Value, ...], list[str]] = {}
+    for task, found in sizes.items():
+        alike.setdefault(tuple(found), []).append(str(task))
+    return "; ".join(f"{', '.join(names)} at n = {', '.join(map(str, ns))}" for ns, names in alike.items())

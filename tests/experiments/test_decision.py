@@ -1,0 +1,100 @@
+"""The decision benchmark at its tiny preset: every stage, in parts and at once, gives the same table."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from experiments import decision, decision_models
+from experiments.decision_tables import COLUMNS, missing, passes, rendered
+from experiments.tables import Row, read_table
+
+TIMES = {"train_s", "decide_ms_1", "decide_ms_200", "seconds"}
+ARGUMENTS = ["--preset", "tiny", "--only", "task=simplex_socp", "model=soc-partial,relu-joint"]
+
+
+def untimed(path: Path) -> list[Row]:
+    return [{column: value for column, value in row.items() if column not in TIMES} for row in read_table(path)]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "decision.csv"
+    decision.main([*ARGUMENTS, "--out", str(out)])
+    return out
+
+
+def test_every_stage_leaves_its_table_and_the_plots(table: Path) -> None:
+    rows = read_table(table)
+    assert {row["method"] for row in rows} == {"seed-steps", "certified", "exact"}
+    assert {(row["model"], row["loss"]) for row in rows} == {("relu-joint", "seed"), ("soc-partial", "within_context")}
+    assert set(COLUMNS) <= set(rows[0])
+    for row in rows:
+        assert float(row["regret_mean"]) >= -1e-6
+        assert float(row["infeasibility"]) <= 1e-9
+        assert row["method"] == "seed-steps" or float(row["certified_gap_max"]) <= 1e-5
+        assert float(row["train_s"]) > 0
+        assert float(row["decide_ms_200"]) > 0
+        # the split: regret = optimiser's part + surrogate's part
+        assert math.isclose(
+            float(row["regret_mean"]), float(row["regret_optimiser"]) + float(row["regret_surrogate"]), abs_tol=1e-9
+        )
+    labels = {row["model"]: row["labels"] for row in rows}
+    # 40 contexts of 6 candidates; and of the tuned model one label a validation context and configuration
+    assert labels == {"relu-joint": 240, "soc-partial": 240 + decision_models.TRIES * 4}
+    assert {path.name for path in table.parent.glob("*.png")} >= {"decision_time.png", "decision_parameters.png"}
+    assert "structured-dcp" in table.with_suffix(".md").read_text(encoding="utf-8")  # among the missing cells
+
+
+def test_a_run_in_parts_gives_the_same_table(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "decision.csv"
+    for stage in ("tune", "fit", "fit", "time", "table"):
+        part = ["seed=0"] if stage == "fit" and not out.with_suffix(".runs.csv").is_file() else []
+        decision.main([*ARGUMENTS, *part, "--stage", stage, "--out", str(out)])
+    assert untimed(out) == untimed(table)
+
+
+def test_a_model_that_was_not_tuned_is_recorded_as_failed(tmp_path: Path) -> None:
+    out = tmp_path / "decision.csv"
+    decision.main(["--preset", "tiny", "--only", "task=simplex_socp", "model=soc-partial", "seed=0", "--stage", "fit",
+                   "--out", str(out)])  # fmt: skip
+    failures = read_table(out.with_suffix(".runs.failures.csv"))
+    assert "--stage tune" in str(failures[0]["error"])
+
+
+def test_every_model_has_the_same_tuning_budget() -> None:
+    for n in (10, 20, 50):
+        for name in decision_models.NAMES:
+            given = decision_models.configurations(name, n)
+            assert len(given) == decision_models.TRIES
+            assert len({str(entry) for entry in given}) == decision_models.TRIES
+
+
+def test_bars_are_judged_and_missing_cells_named() -> None:
+    row: Row = {"seed / ours": 25.0, "converged / ours": 6.0, "structured-pcf / ours": 2.0}
+    row |= {"structured-dcp / ours": 1.5, "lpcf / ours": 3.0, "cvxpylayers / ours": 2.0}
+    assert passes(row) is True
+    assert passes({**row, "seed / ours": 19.0}) is False
+    assert passes({**row, "lpcf / ours": 0.9}) is False
+    assert passes({**row, "lpcf / ours": math.nan}) is None
+    cells = [{"task": "a", "n": n, "model": "m", "loss": "seed", "seed": 0} for n in (10, 20)]
+    text = missing([{**cells[0], "regret_mean": 0.1}], cells)
+    assert "1 of 2 cells" in text
+    assert "m, loss seed: seed 0, a at n = 20" in text
+    assert missing([], []) == ""
+
+
+def test_tables_show_the_ranking_before_and_after() -> None:
+    rows: list[Row] = [
+        {"task": "a", "n": 10, "model": model, "loss": "seed", "method": method, "seed": 0, "regret_mean": regret}
+        for model, pair in {"soc-joint": (0.2, 0.02), "structured-pcf": (0.1, 0.05)}.items()
+        for method, regret in zip(("seed-steps", "certified"), pair, strict=True)
+    ]
+    assert "0.2 → 0.02" in rendered(rows, [])
+
+
+def test_an_unknown_choice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="model=soc-partal; there are"):
+        decision.main(["--preset", "tiny", "--only", "model=soc-partal", "--out", str(tmp_path / "d.csv")])
+    with pytest.raises(SystemExit, match="no column 'colour'"):
+        decision.main(["--preset", "tiny", "--only", "colour=red", "--out", str(tmp_path / "d.csv")])
