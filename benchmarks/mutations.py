@@ -1,14 +1,20 @@
 """The long run of the mutation table: mutants of every architecture, decided by proven brackets.
 
-python -m benchmarks.mutations [--count 100000] [--points 200] [--seed 0]
+python -m benchmarks.mutations [--count 100000] [--points 200] [--seed 0] [--out mutations.md] [--state mutations.json]
+
+One network of each architecture a round, until there are enough mutants. With `--state` a run that was stopped goes
+on where it was; with `--out` the table is written as Markdown after every round.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator
-from itertools import chain, islice
+from dataclasses import fields
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,73 +22,176 @@ import torch
 from tqdm import tqdm
 
 from socicnn import ICNN, SOCICNN
+from socicnn.arrays import Array
 from socicnn.compile import compile_net
-from socicnn.frozen import FrozenNet
+from socicnn.files import replacing
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 from socicnn.nn import ConvSOCICNN, RecurrentSOCICNN
 from socicnn.nn.convolutional import AveragePool, Conv
+from socicnn.positivity import Lift
+from verify.kernels import wrong_kernels
 from verify.mutants import Mutant, compiler_mutants, program_mutants, witness_mutants
-from verify.mutation import Table
+from verify.mutation import Row, Table
 
 PAIRS = Conv(4, 3, group=2)
+LISTED = 12  # places listed in the Markdown table
+
+
+def squares_inside(draw: torch.Generator) -> FrozenNet:
+    """Return two layers with a quadratic of two rows in each unit, a quadratic and a norm branch."""
+    normal = lambda *shape: torch.randn(*shape, generator=draw, dtype=torch.float64).numpy()  # noqa: E731
+    inside = [Squares(np.abs(normal(h)), normal(2 * h, 3), normal(2 * h)) for h in (4, 3)]
+    layers = [
+        Layer(None, normal(4, 3), normal(4), inside[0]),
+        Layer(np.abs(normal(3, 4)) / 4, normal(3, 3), normal(3), inside[1]),
+    ]
+    branches = [Quadratic(np.abs(normal(1))[0], normal(2, 3), normal(2))], [Norm(0.7, normal(2, 3), normal(2))]
+    return FrozenNet(layers, Output(np.abs(normal(3)), normal(3), normal(1)[0]), *branches)
+
+
+def lifted(draw: torch.Generator, **settings: Any) -> Any:
+    """Return a network whose weights a lift emits, finalised: a plain one."""
+    model = SOCICNN(3, (6, 5), (3,), (3,), positivity=Lift(hidden=(8, 8)), generator=draw, **settings)
+    return model.finalise(torch.randn(64, 3, generator=draw, dtype=torch.float64))
+
+
+def _of(kind: Callable[..., Any], *arguments: Any, **settings: Any) -> Callable[..., Any]:
+    return lambda draw, **more: kind(*arguments, generator=draw, **settings, **more)
+
+
 ARCHITECTURES: dict[str, Callable[..., Any]] = {
-    "icnn": lambda **s: ICNN(3, (7, 5), **s),
-    "soc": lambda **s: SOCICNN(4, (6, 5, 4), (3, 4), (4, 2), **s),
-    "no hidden layer": lambda **s: SOCICNN(3, (), (2,), (2,), **s),
-    "one unit": lambda **s: SOCICNN(2, (1, 1), (1,), (1,), **s),
-    "no passthrough": lambda **s: SOCICNN(3, (8, 6), (2,), (2,), passthrough=False, initialiser="folded", **s),
-    "partial context": lambda **s: SOCICNN(3, (6, 5), (3,), (3, 2), context_features=2, **s),
-    "joint context": lambda **s: SOCICNN(3, (6, 5), (3,), (3,), context_features=2, context="joint", **s),
-    "2-d convolutions": lambda **s: ConvSOCICNN((2, 5, 4), (3, 2), (Conv(3, 3),), (PAIRS,), **s),
-    "1-d convolutions": lambda **s: ConvSOCICNN((2, 7), (3, Conv(2, 5)), (Conv(3, 3), 2), (PAIRS,), **s),
-    "strides, pools, transposed": lambda **s: ConvSOCICNN(
-        (1, 4, 3), (Conv(2, 3, stride=2), Conv(2, 4, stride=2, transposed=True), AveragePool(3, 2, 1)), (2,), (), **s
+    "dense ReLU": _of(ICNN, 3, (7, 5)),
+    "dense SOC": _of(SOCICNN, 4, (6, 5, 4), (3, 4), (4, 2)),
+    "no hidden layer": _of(SOCICNN, 3, (), (2,), (2,)),
+    "one unit a layer": _of(SOCICNN, 2, (1, 1), (1,), (1,)),
+    "no passthrough": _of(SOCICNN, 3, (8, 6), (2,), (2,), passthrough=False, initialiser="folded"),
+    "partial context": _of(SOCICNN, 3, (6, 5), (3,), (3, 2), context_features=2),
+    "joint context": _of(SOCICNN, 3, (6, 5), (3,), (3,), context_features=2, context="joint"),
+    "lift, finalised": lifted,
+    "quadratics inside layers": lambda draw, **_: squares_inside(draw),
+    "2-d convolutions": _of(ConvSOCICNN, (1, 4, 3), (2, 2), (Conv(2, 3),), (PAIRS,)),
+    "1-d convolutions": _of(ConvSOCICNN, (1, 7), (2, Conv(2, 5)), (Conv(2, 3), 2), (PAIRS,)),
+    "strides, pools, transposed": _of(
+        ConvSOCICNN,
+        (1, 4, 3),
+        (Conv(2, 3, stride=2), Conv(2, 4, stride=2, transposed=True), AveragePool(3, 2, 1)),
+        (2,),
+        (),
     ),
-    "recurrent": lambda **s: RecurrentSOCICNN((5, 2), 4, **s),
-    "recurrent, varying weights": lambda **s: RecurrentSOCICNN((4, 2), 3, shared=False, **s),
+    "recurrent": _of(RecurrentSOCICNN, (4, 2), 3, (3,), (PAIRS,)),
+    "recurrent, varying weights": _of(RecurrentSOCICNN, (3, 2), 3, shared=False),
 }
 
 
-def network(make: Callable[..., Any], seed: int) -> FrozenNet:
-    """Return a random network of an architecture, its biases off zero, at one context where it takes one."""
+def network(make: Callable[..., Any], seed: int) -> tuple[FrozenNet, list[tuple[str, str, FrozenNet]]]:
+    """Return a random network of an architecture, and those that a compiler makes of it that mistakes a kernel.
+
+    Its biases are off zero, and it has one context where it takes one.
+    """
     draw = torch.Generator().manual_seed(seed)
-    model = make(dtype=torch.float64, generator=draw)
+    model = make(draw, dtype=torch.float64)
+    if isinstance(model, FrozenNet):
+        return model, []
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.startswith("vectors.free") and name.split(".")[-1][0] in "bed":
                 parameter.add_(0.3 * torch.randn(parameter.shape, generator=draw, dtype=torch.float64))
     shape = model.context_shape
-    return model.freeze(None if shape is None else torch.randn(shape, generator=draw, dtype=torch.float64))
+    context = None if shape is None else torch.randn(shape, generator=draw, dtype=torch.float64)
+    return model.freeze(context), list(wrong_kernels(model, context))
 
 
-def mutants(net: FrozenNet, x: np.ndarray, rng: np.random.Generator) -> Iterator[Mutant]:
-    """Yield every kind of mutant of one network; witnesses are tried at a few points, where the slow judge looks."""
+def mutants(
+    net: FrozenNet, x: Array, rng: np.random.Generator, others: list[tuple[str, str, FrozenNet]]
+) -> Iterator[Mutant]:
+    """Yield every kind of mutant of one network: of each exported array, of each part of a witness, of the compiler."""
     compiled = compile_net(net)
-    yield from chain(program_mutants(compiled, rng, entries=3), compiler_mutants(net, x))
+    yield from chain(
+        program_mutants(compiled, rng, entries=3),
+        compiler_mutants(net, others),
+        witness_mutants(compiled, x, rng, entries=1),
+    )
+
+
+def markdown(table: Table, points: int) -> str:
+    """Return the table as Markdown: by architecture, by kind of mutant, and what was not decided."""
+    names = [entry.name for entry in fields(Row)]
+    kinds: dict[tuple[str, str], Row] = {}
+    arrays: dict[tuple[str, str], set[str]] = {}
+    for (what, how, array), row in table.rows.items():
+        kinds[what, how] = kinds.get((what, how), Row()) + row
+        arrays.setdefault((what, how), set()).add(array)
+
+    def lines(heads: list[str], rows: list[tuple[list[str], Row]]) -> list[str]:
+        titles = [*heads, *(name.replace("_", " ") for name in names)]
+        made = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(heads) + "---:|" * len(names)]
+        made += [
+            "| " + " | ".join([*labels, *(f"{getattr(row, name):,}" for name in names)]) + " |" for labels, row in rows
+        ]
+        return made
+
+    def listed(places: dict[str, int], unit: str) -> list[str]:
+        first = sorted(places.items(), key=lambda item: (-item[1], item[0]))[:LISTED]
+        left = len(places) - len(first)
+        return [f"- {place}: {count:,} {unit}" for place, count in first] + ([f"- {left} more places"] if left else [])
+
+    total = (["all"], table.total)
+    text = [
+        f"{table.mutants:,} mutants at {points} points each; honest programs rejected at {table.honest_rejected} of "
+        f"{table.honest_points:,} points.",
+        "",
+        *lines(["architecture"], [*(([name], row) for name, row in table.architectures.items()), total]),
+        "",
+        *lines(
+            ["mutated", "how", "arrays"],
+            [([*key, ", ".join(sorted(arrays[key]))], row) for key, row in sorted(kinds.items())],
+        ),
+        "",
+        "Undecided most often:",
+        "",
+        *listed(table.undecided, "points"),
+        "",
+        "Matter at no point tried, most often:",
+        "",
+        *listed(table.harmless, "mutants"),
+    ]
+    if table.accepted:
+        text += ["", "Accepted where they matter:", "", *(f"- {place}" for place in table.accepted)]
+    return "\n".join(text) + "\n"
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=100_000, help="mutants to try, about (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=100_000, help="mutants to try, at least (default: %(default)s)")
     parser.add_argument("--points", type=int, default=200, help="points each (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the first round (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="write the table as Markdown to this file")
+    parser.add_argument("--state", type=Path, help="keep the counts in this file, and go on from it where it is there")
     given = parser.parse_args(argv)
     torch.set_num_threads(1)
-    table = Table()
-    seed = given.seed
-    with tqdm(total=given.count, unit="mutants") as bar:
+    settings = {"points": given.points, "seed": given.seed, "architectures": list(ARCHITECTURES)}
+    table, done = Table(), 0  # done counts networks, in a fixed order
+    if given.state and given.state.is_file():
+        state = json.loads(given.state.read_text())
+        if state["settings"] != settings:
+            parser.error(f"{given.state} belongs to other settings: {state['settings']}")
+        table, done = Table.of_state(state["table"]), state["done"]
+    with tqdm(total=given.count, initial=table.mutants, unit="mutants") as bar:
         while table.mutants < given.count:
-            for make in ARCHITECTURES.values():
-                left = given.count - table.mutants
-                if left <= 0:
-                    break
-                rng = np.random.default_rng(seed)
-                net = network(make, seed)
-                x = rng.normal(size=(given.points, net.in_features))
-                table.add(net, x, islice(mutants(net, x, rng), left))
-                few = x[:10]
-                table.add(net, few, islice(witness_mutants(compile_net(net), few, rng, entries=1), 20))
-                bar.update(table.mutants - bar.n)
-            seed += 1
+            turn, place = divmod(done, len(ARCHITECTURES))
+            name, make = list(ARCHITECTURES.items())[place]
+            rng = np.random.default_rng((given.seed, done))
+            net, others = network(make, given.seed + turn)
+            x = rng.normal(size=(given.points, net.in_features))
+            table.add(net, x, mutants(net, x, rng, others), name)
+            done += 1
+            bar.update(table.mutants - bar.n)
+            if given.state:
+                with replacing(given.state) as draft:
+                    draft.write_text(json.dumps({"settings": settings, "done": done, "table": table.state()}))
+            if given.out and (place == len(ARCHITECTURES) - 1 or table.mutants >= given.count):
+                with replacing(given.out) as draft:
+                    draft.write_text(markdown(table, given.points))
     print(table)
     return int(bool(table.accepted or table.honest_rejected))
 

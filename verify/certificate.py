@@ -241,15 +241,15 @@ class Checker:
             (*self._scales(sizes.lack, np.abs(point.y)), ("stationarity", sizes.stationarity)),
             strict=True,
         )
+        columns = np.arange(len(where))
         for (name, matrix), (_, scale) in pairs:
             if not len(matrix):
                 continue
             allowed = self.tolerance * (1.0 + scale)
             allowed[~np.isfinite(allowed)] = 0.0
             ratio = np.where(matrix <= 0, 0.0, matrix / allowed)
-            worst = ratio.argmax(axis=0)[None]  # the first NaN where there is one
-            residual = np.maximum(np.take_along_axis(matrix, worst, axis=0)[0], 0.0)
-            limit = np.take_along_axis(allowed, worst, axis=0)[0]
+            at = ratio.argmax(axis=0), columns  # the first NaN where there is one
+            residual, limit = np.maximum(matrix[at], 0.0), allowed[at]
             if name in found:
                 old, old_limit = found[name]
                 keep = (old / old_limit > residual / limit) | np.isnan(old)

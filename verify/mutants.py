@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array
-from socicnn.compile import Compiled, Witness, compile_net
+from socicnn.compile import Compiled, Witness
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from socicnn.parts import Squares
+
+VECTORS = frozenset({"b", "w", "v", "c", "beta", "e", "gamma", "d"})  # what of a network may differ between contexts
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,18 +28,20 @@ class Mutant:
         kind: how it was changed, for instance `sign`.
         array: what was changed, for instance `A`.
         place: where, in words.
-        program: the program to check.
+        program: the program to check; None for what is compiled from `net`.
         witness: the witness to check it with; None for the honest one.
         net: the network of a wrong compiler, whose bracket is that of its program; else None.
+        vectors: whether A and B, or the matrices of the network, are the honest ones.
     """
 
     what: str
     kind: str
     array: str
     place: str
-    program: ValueProgram
+    program: ValueProgram | None
     witness: Witness | None = None
     net: FrozenNet | None = None
+    vectors: bool = False
 
 
 def program_mutants(compiled: Compiled, rng: np.random.Generator, entries: int = 2) -> Iterator[Mutant]:
@@ -54,19 +57,23 @@ def program_mutants(compiled: Compiled, rng: np.random.Generator, entries: int =
         array = getattr(program, name)
         rounded: Any = array.astype(np.float32).astype(np.float64)
         if (rounded != array).sum():
-            yield Mutant("program", "float32 rounding", name, name, replace(program, **{name: rounded}))
+            yield _of_program("float32 rounding", name, name, replace(program, **{name: rounded}))
         for label, where in _blocks(program, name):
             flat = _flat(array)
             for at in rng.choice(where, size=min(entries, len(where)), replace=False):
                 nudge = 1e-3 * (1 + abs(flat[at])) * rng.choice([-1, 1])
                 for kind, value in (("entry", flat[at] + nudge), ("sign", -flat[at])):
                     if value != flat[at]:
-                        yield Mutant("program", kind, name, f"{name} {label}", _with(program, name, at, value))
+                        yield _of_program(kind, name, f"{name} {label}", _with(program, name, at, value))
             if name == "b" and np.any(flat[where]) and not label.startswith(("quadratic", "norm")):
-                yield Mutant("program", "dropped bias", name, f"b {label}", _with(program, name, where, 0.0))
+                yield _of_program("dropped bias", name, f"b {label}", _with(program, name, where, 0.0))
         yield from _swapped(program, name, rng)
     yield from _radii(program)
     yield from _transposed(program)
+
+
+def _of_program(kind: str, name: str, place: str, changed: ValueProgram) -> Mutant:
+    return Mutant("program", kind, name, place, changed, vectors=name in ("b", "q", "d", "r"))
 
 
 def _flat(array: Any) -> Array:
@@ -110,10 +117,10 @@ def _swapped(program: ValueProgram, name: str, rng: np.random.Generator) -> Iter
                 i, j = rng.choice(np.arange(block.start, block.stop), size=2, replace=False)
                 swapped = _permuted(program, name, i, j, 0)
                 if _different(getattr(swapped, name), array):
-                    yield Mutant("program", "row swap", name, f"{name} {block.name}", swapped)
+                    yield _of_program("row swap", name, f"{name} {block.name}", swapped)
     if name in ("B", "d") and array.shape[-1] > 1:
         i, j = rng.choice(array.shape[-1], size=2, replace=False)
-        yield Mutant("program", "swapped x", name, f"{name} {i}, {j}", _permuted(program, name, i, j, 1))
+        yield _of_program("swapped x", name, f"{name} {i}, {j}", _permuted(program, name, i, j, 1))
 
 
 def _different(first: Any, second: Any) -> bool:
@@ -139,7 +146,7 @@ def _radii(program: ValueProgram) -> Iterator[Mutant]:
         if block.kind in ("quadratic", "norm"):
             where = np.flatnonzero(row == block.start)
             wider = _with(program, "A", where, 1.01 * program.A.data[where])
-            yield Mutant("program", "radius 1.01", "A", f"A {block.name}", wider)
+            yield _of_program("radius 1.01", "A", f"A {block.name}", wider)
 
 
 def _transposed(program: ValueProgram) -> Iterator[Mutant]:
@@ -154,13 +161,13 @@ def _transposed(program: ValueProgram) -> Iterator[Mutant]:
                 other = A.copy()
                 other[rows, column.start : column.stop] = part.T
                 mutant = replace(program, A=type(program.A)(other))
-                yield Mutant("program", "transposed", "A", f"A {block.name} {column.name}", mutant)
+                yield _of_program("transposed", "A", f"A {block.name} {column.name}", mutant)
         skip = {"quadratic": 2, "norm": 1}.get(block.kind, 0)
         part = B[block.start + skip : block.stop]
         if size - skip == B.shape[1] > 1 and (part != part.T).nnz:
             other = B.copy()
             other[block.start + skip : block.stop] = part.T
-            yield Mutant("program", "transposed", "B", f"B {block.name}", replace(program, B=type(program.B)(other)))
+            yield _of_program("transposed", "B", f"B {block.name}", replace(program, B=type(program.B)(other)))
 
 
 def witness_mutants(compiled: Compiled, x: Array, rng: np.random.Generator, entries: int = 2) -> Iterator[Mutant]:
@@ -176,29 +183,27 @@ def witness_mutants(compiled: Compiled, x: Array, rng: np.random.Generator, entr
                     changed = array.copy()
                     changed[:, at] = value
                     place = f"{name} {block.name}[{at - block.start}]"
-                    yield Mutant("witness", kind, name, place, program, replace(honest, **{name: changed}))
+                    changed_witness = replace(honest, **{name: changed})
+                    yield Mutant("witness", kind, name, place, program, changed_witness, vectors=True)
     if honest.k.shape[1]:
-        yield Mutant("witness", "doubled", "k", "k", program, replace(honest, k=2 * honest.k))
+        yield Mutant("witness", "doubled", "k", "k", program, replace(honest, k=2 * honest.k), vectors=True)
 
 
-def compiler_mutants(net: FrozenNet, x: Array, others: Iterable[tuple[str, str, FrozenNet]] = ()) -> Iterator[Mutant]:
+def compiler_mutants(net: FrozenNet, others: Iterable[tuple[str, str, FrozenNet]] = ()) -> Iterator[Mutant]:
     """Yield wrong compilers: each builds the consistent program and witness of another network.
 
     Args:
         net: the network.
-        x: points, shape `(N, n)`.
         others: further networks that a wrong compiler might have built: kind, array, network.
     """
-    shape = compile_net(net).program.A.shape
-    made = chain(_wrong_nets(net), ((name, name, kind, lambda other=other: other) for kind, name, other in others))
-    for place, name, kind, other in made:
+    for place, name, kind, other in _wrong_nets(net):
         try:
             checked = other()
         except ModelError:  # refused before it is a program
             continue
-        compiled = compile_net(checked)
-        if compiled.program.A.shape == shape:
-            yield Mutant("compiler", kind, name, place, compiled.program, compiled.witness(x), checked)
+        yield Mutant("compiler", kind, name, place, None, net=checked, vectors=name in VECTORS)
+    for kind, name, other in others:
+        yield Mutant("compiler", kind, name, name, None, net=other)
 
 
 def _wrong_nets(net: FrozenNet) -> Iterator[tuple[str, str, str, Any]]:

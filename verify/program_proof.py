@@ -30,16 +30,20 @@ class _Level:
     """Variables that depend on earlier ones only, with the inequalities that bound them from below.
 
     Args:
-        rows: the inequalities.
+        rows: the inequalities, those of one variable side by side.
         owner: the variable that each bounds.
         weight: alpha > 0 of -alpha v_owner.
         others: the remaining entries, P, of shape `(rows, variables)`.
+        sizes: their absolute values.
+        starts: where the inequalities of each variable begin.
     """
 
     rows: IntArray
     owner: IntArray
     weight: Array
     others: sparse.csr_array
+    sizes: sparse.csr_array
+    starts: IntArray
 
 
 @final
@@ -101,7 +105,10 @@ class ProgramProver:
         self._owned[last[bounding]] = True
         for depth in np.unique(level[last[bounding]]):
             rows = np.flatnonzero(bounding & (level[last] == depth))
-            self._levels.append(_Level(rows, last[rows], weight[rows], sparse.csr_array(P[rows])))
+            rows = rows[np.argsort(last[rows], kind="stable")]
+            owner, others = last[rows], sparse.csr_array(P[rows])
+            starts = np.flatnonzero(np.diff(owner, prepend=-1))
+            self._levels.append(_Level(rows, owner, weight[rows], others, abs(others), starts))
 
     def _read_cones(self) -> None:
         """Find the variable of each second-order cone; past its head, and a lift's second row, it holds x alone."""
@@ -162,20 +169,23 @@ class ProgramProver:
         fits, lacks = self._upper_bounds(right, margin, low, high)
         if self.monotone:
             impossible |= sound & lacks
-            lo = np.where((q >= 0).all(axis=0) & np.isfinite(lo), lo, -np.inf)
-        else:
-            lo = self._dual_end(x, right, b, q, low, high) + np.zeros(N)
+            lo = np.where(np.isfinite(lo), lo, -np.inf)
+        if not self.monotone or (q < 0).any():  # raising a variable may pay
+            active = high > 2.0**20 * TINY  # a unit that is off has an upper end of a few TINY
+            ends = [self._dual_end(x, right, b, q, low, on) for on in (active, np.ones_like(active))]
+            lo = np.where((q >= 0).all(axis=0) & self.monotone, lo, np.maximum(*ends))
         unbounded = ((q[self._top()] < 0).any(axis=0) | (q[down] > 0).any(axis=0)) & sound & fits & ~impossible
         lo = np.where(sound & ~unbounded, lo, -np.inf)
         hi = np.where(sound & fits & np.isfinite(hi), hi, np.inf)
         lo, hi = np.where(impossible, np.inf, lo), np.where(impossible, np.inf, hi)
         return Bracket(lo, np.where(unbounded, -np.inf, hi), size)
 
-    def _dual_end(self, x: Array, right: Array, b: Array, q: Array, low: Array, high: Array) -> Array:
-        """Return a lower end by weak duality where an inequality has a negative weight on another variable.
+    def _dual_end(self, x: Array, right: Array, b: Array, q: Array, low: Array, active: BoolArray) -> Array:
+        """Return a lower end by weak duality, where an inequality or the cost has a negative weight on a variable.
 
-        From the last variables back, lambda_j is at most q_j + sum_i P_ij lambda_i, rounded down; what is left goes to
-        the inequality v_j >= 0. Nothing is proven where that bound is negative, or the rows are of another form.
+        From the last variables back, lambda_j is q_j + sum_i P_ij lambda_i, rounded down, where it is `active`, else 0;
+        what is left goes to the inequality v_j >= 0. Any choice of `active` proves an end, and nothing is proven where
+        that sum is negative, or the rows are of another form.
         """
         program, N = self._program, x.shape[1]
         nothing = np.full(N, -np.inf)
@@ -202,7 +212,7 @@ class ProgramProver:
             least = bound[own] - (_g(int(counts.max()) + 1) * sizes[own] + TINY)
             held = (sizes[own] == np.abs(bound[own])) & (bound[own] >= 0)  # no negative term: zero is allowed
             feasible &= ((least >= 0) | held).all(axis=0)
-            multiplier = np.where(high[owner] > 0, np.maximum(least[np.searchsorted(own, owner)], 0.0), 0.0)
+            multiplier = np.where(active[owner], np.maximum(least[np.searchsorted(own, owner)], 0.0), 0.0)
             P = level.others[np.flatnonzero(~floor)]
             bound += P.T @ multiplier
             sizes += abs(P).T @ multiplier
@@ -222,17 +232,18 @@ class ProgramProver:
 
     def _inequalities(self, level: _Level, right: Array, margin: Array, low: Array, high: Array) -> None:
         """Raise the variables of one level to what their rows ask for: v >= (P v - b - B x) / alpha."""
-        P, size = level.others, abs(level.others)
-        unit = np.all(level.weight == 1.0)
-        for ends, side in ((high, 1.0), (low, -1.0)):
-            known = np.where(np.isfinite(ends), ends, 0.0)
-            p = P @ known - right[level.rows]
-            off = margin[level.rows] + _g(self._terms) * (size @ np.abs(known) + np.abs(right[level.rows])) + TINY
-            p = p + side * off
-            if not unit:
+        N, rows, own = right.shape[1], level.rows, level.owner[level.starts]
+        known = np.concatenate([high, low], axis=1)  # both ends at once
+        known[~np.isfinite(known)] = 0.0
+        images, sizes = level.others @ known, level.sizes @ np.abs(known)
+        size = np.abs(right[rows])
+        for ends, side, part in ((high, 1.0, slice(N)), (low, -1.0, slice(N, None))):
+            off = margin[rows] + _g(self._terms) * (sizes[:, part] + size) + TINY
+            p = images[:, part] - right[rows] + side * off
+            if not np.all(level.weight == 1.0):
                 p = p / level.weight[:, None]
                 p = p + side * (4 * EPS * np.abs(p) + TINY)
-            np.maximum.at(ends, level.owner, p)
+            ends[own] = np.maximum(ends[own], np.maximum.reduceat(p, level.starts, axis=0))
 
     def _cones(self, right: Array, margin: Array, low: Array, high: Array) -> tuple[BoolArray, BoolArray]:
         """Set the variables of the cones; return where that was possible, and where a cone has no point."""
@@ -256,10 +267,28 @@ class ProgramProver:
                 self._lengths(heads, columns, right, margin, sides)
             else:
                 sound &= self._squares(heads, columns, right, margin, sides)
-                # |s_0| = |s_1| whatever t is, so that no p but zero fits
-                flat = (self._t_weight == -self._t_second) & self._exact_offsets(heads)[:, 0]
-                impossible |= (flat[:, None] & (sides[0][1] > 0)).any(axis=0)
+                impossible |= self._no_lift(right, margin, sides[0][1])
         return sound, impossible
+
+    def _no_lift(self, right: Array, margin: Array, least: Array) -> BoolArray:
+        """Tell where no t has s_0 >= ||(s_1, p)||, s_0 = alpha t + h, s_1 = alpha' t + h', given ||p||^2 >= least.
+
+        It asks for s_0 - s_1 >= 0, s_0 + s_1 >= 0 and (s_0 - s_1)(s_0 + s_1) >= ||p||^2, and either factor may be the
+        same whatever t is; where neither is, the product is a quadratic in t that may have no root.
+        """
+        heads, a, a2 = self._lift, self._t_weight[:, None], self._t_second[:, None]
+        h, h2 = right[heads], right[heads + 1]
+        inputs = np.diff(self._B.indptr)
+        exact = ((inputs[heads] == 0) & (inputs[heads + 1] == 0))[:, None]  # h and h' were not rounded
+        off = margin[heads] + margin[heads + 1] + 2 * EPS * (np.abs(h) + np.abs(h2))
+        never = np.zeros(least.shape, dtype=bool)
+        for fixed, factor in ((a == a2, h - h2), (a == -a2, h + h2)):
+            never |= fixed & ((factor + off < 0) | (exact & (factor == 0) & (least > 0)))
+        bend, constant = a * a - a2 * a2, h * h - h2 * h2 - least
+        middle = a * h - a2 * h2
+        size = (np.abs(a * h) + np.abs(a2 * h2)) ** 2 + (a * a + a2 * a2) * (h * h + h2 * h2 + least)
+        never |= exact & (bend < 0) & (middle * middle - bend * constant < -LOOSE * size)
+        return np.asarray(never.any(axis=0))
 
     def _lengths(self, heads: IntArray, s: IntArray, right: Array, margin: Array, sides: _Sides) -> None:
         """Enclose s = (||u|| - h) / alpha of alpha s + h >= ||u||."""
