@@ -1,0 +1,171 @@
+"""Our decisions beside a solver in the loop: exact Clarabel, lpcf's export and cvxpylayers, equal tolerance, one run.
+
+python -m benchmarks.solvers_in_loop [--task simplex_socp] [--features 10 20 50] [--batches 1 64 200] [--repeat 5]
+
+Times are CPU milliseconds of a whole batch of contexts, one thread, medians after a first call, so that what runs
+beside does not count. `forward` is what one step of training evaluates: f(x, theta) at one candidate a context, or,
+for a layer, its decision. `+ backward` adds the gradient in all weights. `decision` is argmin_x f(x, theta). `gap` is
+the worst relative gap of the decisions at the largest batch, each against the certified bound of its own surrogate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import decision
+from decision import surrogates, tasks
+from decision.baselines import StructuredPCF
+from decision.baselines.cvxpylayer import DecisionLayer
+from decision.baselines.lpcf import LPCFSettings, fit_lpcf
+from decision.metrics import relative_gap
+from decision.tasks import Data, Task
+
+HEADER = ("n", "way", "parameters")
+COLUMNS = ("forward", "+ backward", "decision")
+Row = dict[str, str]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.solvers_in_loop", description=__doc__)
+    parser.add_argument("--task", choices=tasks.names(), default="simplex_socp")
+    parser.add_argument("--features", type=int, nargs="+", default=[10, 20, 50])
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 64, 200])
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--tolerance", type=float, default=1e-6, help="relative gap, and every tolerance of Clarabel")
+    parser.add_argument("--contexts", type=int, default=200, help="training contexts of the surrogates")
+    parser.add_argument("--epochs", type=int, default=10, help="of their training: times hardly depend on it")
+    given = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    header = False
+    for n in given.features:
+        for row in compared(n, given):
+            if not header:
+                print(f"| {' | '.join(row)} |\n|{'---|' * len(row)}")
+                header = True
+            print(f"| {' | '.join(row.values())} |", flush=True)
+
+
+def compared(n: int, given: argparse.Namespace) -> list[Row]:
+    """Return one row a way at n inputs."""
+    task = tasks.make(given.task, features=n, seed=2026)
+    data = task.sample(given.contexts, 16, seed=1)
+    theta = task.sample_contexts(max(given.batches), seed=3)
+    x = task.feasible_set.sample(len(theta), torch.Generator().manual_seed(0))
+    tight = {"tol_gap_abs": given.tolerance, "tol_gap_rel": given.tolerance, "tol_feas": given.tolerance}
+    networks, layer = trained(task, data, given.epochs)
+    ours = surrogate_ways(networks, x, theta, task, given.tolerance, tight)
+    by_layer = layer_ways(layer, theta, task, tight)
+    seconds = {name: [[0.0] * 3 for _ in given.batches] for name in (*ours, "cvxpylayers")}
+    for b, size in enumerate(given.batches):
+        ways = {(name, i): way for name, group in {**ours, "cvxpylayers": by_layer}.items() for i, way in group.items()}
+        for (name, i), value in medians(ways, size, given.repeat).items():
+            seconds[name][b][i] = value
+    answers = {name: group[2](len(theta)) for name, group in ours.items()}
+    gaps = {name: float(relative_gap(answer.gap, answer.value).max()) for name, answer in answers.items()}
+    gaps["cvxpylayers"] = distance(layer.model, by_layer[2](len(theta)), task, theta)
+    counts = {name: networks for name in ours} | {"cvxpylayers": layer.model}
+    peer = fit_lpcf(data, LPCFSettings(adam_epochs=5 * given.epochs, lbfgs_epochs=5 * given.epochs))
+    found = peer.export(
+        "measure",
+        feasible_set=task.feasible_set,
+        solver=tight,
+        settings={"batches": given.batches, "repeat": given.repeat},
+        x=x,
+        theta=theta,
+    )
+    decided, _ = peer.decide_exported(task.feasible_set, theta, solver=tight)
+    seconds["lpcf's export"], counts["lpcf's export"] = found["seconds"].tolist(), peer
+    with torch.no_grad():
+        value = peer(decided, theta)
+    bound = peer.decide(task.feasible_set, theta, gap=1e-8)
+    gaps["lpcf's export"] = float(relative_gap(value - bound.value + bound.gap, value).max())
+    return [row_of(n, name, counts[name], seconds[name], gaps[name], given.batches) for name in seconds]
+
+
+def trained(task: Task, data: Data, epochs: int) -> tuple[Any, DecisionLayer]:
+    """Return our surrogate and the layer of a structured PCF, both trained briefly on values."""
+    draw = torch.Generator().manual_seed(0)
+    networks = [surrogates.make("soc-partial", task.in_features, generator=draw)]
+    networks.append(StructuredPCF(task.in_features, task.context_features, generator=draw))
+    for network in networks:
+        decision.fit(network, data, epochs=epochs, batch_size=16, seed=0, progress=False)
+    ours, structured = (network.finalise((data.x[:, 0], data.context)).double() for network in networks)
+    return ours, DecisionLayer(structured, task.feasible_set)
+
+
+Ways = dict[int, Callable[[int], Any]]
+
+
+def surrogate_ways(
+    network: Any, x: Tensor, theta: Tensor, task: Task, tolerance: float, tight: dict[str, float]
+) -> dict[str, Ways]:
+    """Return forward, forward and backward, and decision of a batch size, by our optimiser and by Clarabel."""
+
+    def forward(size: int) -> Tensor:
+        with torch.no_grad():
+            return network(x[:size], theta[:size])
+
+    def backward(size: int) -> None:
+        network.zero_grad()
+        network(x[:size], theta[:size]).sum().backward()
+
+    region = task.feasible_set
+    by_us = lambda size: decision.decide(network, region, theta[:size], gap=tolerance)  # noqa: E731
+    exact = lambda size: decision.decide(network, region, theta[:size], "exact", settings=tight)  # noqa: E731
+    return {"decide": {0: forward, 1: backward, 2: by_us}, "exact Clarabel": {0: forward, 1: backward, 2: exact}}
+
+
+def layer_ways(layer: DecisionLayer, theta: Tensor, task: Task, tight: dict[str, float]) -> Ways:
+    """Return the same of a layer: forward is a decision that can be differentiated."""
+    layer.settings.update(tight)
+
+    def backward(size: int) -> None:
+        layer.zero_grad()
+        task.cost(layer(theta[:size]), theta[:size]).sum().backward()
+
+    def decided(size: int) -> Tensor:
+        with torch.no_grad():
+            return layer(theta[:size])
+
+    return {0: lambda size: layer(theta[:size]), 1: backward, 2: decided}
+
+
+def medians(ways: dict[Any, Callable[[int], Any]], size: int, repeat: int) -> dict[Any, float]:
+    """Return median CPU seconds of each way, taken in turns after a first call."""
+    times: dict[Any, list[float]] = {key: [] for key in ways}
+    for turn in range(repeat + 1):
+        for key, way in ways.items():
+            started = time.process_time()
+            way(size)
+            if turn:
+                times[key].append(time.process_time() - started)
+    return {key: statistics.median(found) for key, found in times.items()}
+
+
+def distance(model: Any, x: Tensor, task: Task, theta: Tensor) -> float:
+    """Return the worst relative gap of decisions, projected, against the certified bound of their surrogate."""
+    bound = decision.decide(model, task.feasible_set, theta, gap=1e-8)
+    with torch.no_grad():
+        value = model(task.feasible_set.project(x), theta)
+    return float(relative_gap(value - bound.value + bound.gap, value).max())
+
+
+def row_of(n: int, name: str, model: nn.Module, seconds: list[list[float]], gap: float, batches: Sequence[int]) -> Row:
+    """Return a row of the table, in milliseconds of a whole batch."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    row = dict(zip(HEADER, (str(n), name, str(parameters)), strict=True))
+    for i, column in enumerate(COLUMNS):
+        for b, size in enumerate(batches):
+            row[f"{column}, {size}"] = f"{1e3 * seconds[b][i]:.3g}"
+    return {**row, "gap": f"{gap:.0e}"}
+
+
+if __name__ == "__main__":
+    main()

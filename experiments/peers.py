@@ -1,0 +1,104 @@
+"""The peers of experiment 3: lpcf, and layers of cvxpylayers trained end to end, on the same tasks.
+
+python -m experiments.peers --preset tiny|paper [--jobs N] [--only n=10 model=lpcf ...]
+
+lpcf runs in an environment of its own (`make .venv-pcf/.ready`), cvxpylayers comes with `pip install 'socicnn[dcp]'`.
+Both are capped alike in every cell, as `CAPS` says, because each works with thousands of solves or on all points at
+once. Times are CPU seconds, so that cells may run beside other work. A row is a task, n, model, loss, method and seed;
+method `certified` decides by our optimiser, `exact` as the peer itself does, with Clarabel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from decision import tasks
+from experiments.decision_jobs import Sizes
+from experiments.options import options
+from experiments.peers_jobs import LAYER_CONFIGURATIONS, LPCF_CONFIGURATIONS, peer_layer, peer_lpcf
+from experiments.sweep import Cell
+
+VERSION = 1  # goes up when a job changes
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What the peers are run on.
+
+    Args:
+        tasks: names of the tasks.
+        features: numbers n of inputs.
+        seeds: how many seeds.
+        sizes: of the data.
+        lpcf: caps of lpcf.
+        layer: caps of cvxpylayers.
+    """
+
+    tasks: tuple[str, ...]
+    features: tuple[int, ...]
+    seeds: int
+    sizes: Sizes
+    lpcf: dict[str, Any]
+    layer: dict[str, Any]
+
+
+PRESETS = {
+    "tiny": Preset(
+        ("simplex_socp",),
+        (3,),
+        1,
+        Sizes(contexts=30, candidates=4, tests=4, tuning=3, exact=2),
+        {
+            "final": {"contexts": 30, "candidates": 4, "adam_epochs": 10, "lbfgs_epochs": 10},
+            "tuning": {"contexts": 10, "candidates": 4, "adam_epochs": 2, "lbfgs_epochs": 2},
+        },
+        {
+            "final": {"contexts": 10, "epochs": 2},
+            "tuning": {"contexts": 5, "epochs": 1},
+            "values": {"configuration": 2, "share": 0.01},
+        },
+    ),
+    "paper": Preset(
+        tuple(tasks.names()),
+        (10, 20, 50),
+        1,
+        Sizes(),
+        {
+            "final": {"contexts": 1000, "candidates": 8, "adam_epochs": 50, "lbfgs_epochs": 250},
+            "tuning": {"contexts": 250, "candidates": 8, "adam_epochs": 20, "lbfgs_epochs": 100},
+        },
+        {
+            "final": {"contexts": 400, "epochs": 6},
+            "tuning": {"contexts": 100, "epochs": 2},
+            "values": {"configuration": 2, "share": 0.2},
+        },
+    ),
+}
+
+
+def cells(preset: Preset) -> list[Cell]:
+    """Return one cell a task, n, model, loss and seed, the cheap ones first."""
+    shared = {"sizes": asdict(preset.sizes), "version": VERSION}
+    kinds: list[tuple[str, str, Any, dict[str, Any]]] = [
+        ("cvxpylayers", "end_to_end", peer_layer, {"configurations": LAYER_CONFIGURATIONS, **preset.layer}),
+        ("lpcf", "within_context", peer_lpcf, {"configurations": LPCF_CONFIGURATIONS, **preset.lpcf}),
+        ("lpcf", "lpcf", peer_lpcf, {"configurations": LPCF_CONFIGURATIONS, **preset.lpcf}),
+    ]
+    return [
+        Cell({"task": task, "n": n, "model": model, "loss": loss, "seed": seed}, job, {**shared, **settings})
+        for n in preset.features
+        for model, loss, job, settings in kinds
+        for task in preset.tasks
+        for seed in range(preset.seeds)
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    given = options("peers", "Fit the peers on the tasks, decide with them, and judge the decisions.", argv)
+    given.run(cells(PRESETS[given.preset]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""The jobs of the peers: fit lpcf, or train a layer of cvxpylayers, choose on validation contexts, decide, judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from decision.baselines import StructuredPCF
+from decision.baselines.cvxpylayer import DecisionLayer, EndToEnd, fit_end_to_end
+from decision.baselines.lpcf import LPCF, Fit, LPCFSettings, fit_each
+from decision.deciding import decide
+from decision.module_descent import decide_module
+from decision.region import Region
+from decision.tasks import Data
+from experiments import decision_models
+from experiments.decision_jobs import (
+    GAP,
+    TEST,
+    TRAIN,
+    Answer,
+    Instance,
+    Sizes,
+    Solved,
+    count,
+    errors,
+    metrics,
+    minimiser,
+)
+from experiments.tables import Row
+
+ROUGH = 1e-2  # relative gap of the decisions that configurations are judged by
+
+# lpcf: the shape of its networks, its condition on the minimiser, and the share of candidates near the boundary
+LPCF_CONFIGURATIONS: list[dict[str, Any]] = [
+    {"widths": [8], "widths_psi": [], "quadratic": 1},
+    {"widths": [8], "widths_psi": [8], "quadratic": 1},
+    {"widths": [6, 6], "widths_psi": [], "quadratic": None},
+    {"widths": [8], "widths_psi": [], "quadratic": 1, "activation": "logistic"},
+    {"widths": [8], "widths_psi": [], "quadratic": 1, "argmin_penalty": 1e-2},
+    {"widths": [8], "widths_psi": [], "quadratic": 1, "boundary": 0.5},
+]
+# cvxpylayers: where the layer starts, at random or trained on values, and the step size
+LAYER_CONFIGURATIONS: list[dict[str, Any]] = [
+    {"start": start, "learning_rate": rate}
+    for start, rates in (("values", (1e-3, 3e-3, 1e-2)), ("random", (5e-3, 2e-2, 5e-2)))
+    for rate in rates
+]
+
+
+def peer_lpcf(
+    *,
+    task: str,
+    n: int,
+    model: str,
+    loss: str,
+    seed: int,
+    configurations: list[dict[str, Any]],
+    sizes: dict[str, Any],
+    final: dict[str, int],
+    tuning: dict[str, int],
+    version: int,
+) -> list[Row]:
+    """Fit lpcf with every configuration on few contexts, with the best of them on more, and decide for the tests.
+
+    Args:
+        task: name of the task.
+        n: number of inputs.
+        model: name of the model, for the table.
+        loss: `lpcf`, its own, or `within_context`.
+        seed: of the initial weights.
+        configurations: what is tried.
+        sizes: of the benchmark's data.
+        final: {"contexts", "candidates", "adam_epochs", "lbfgs_epochs"} of the fit that counts.
+        tuning: the same of the fits that are compared; they take a part of the same labelled points.
+        version: of this function.
+    """
+    instance = Instance.of(task, n, Sizes(**sizes))
+    sources = {share: source(instance, share) for share in {given.get("boundary", 0.0) for given in configurations}}
+
+    def fits(chosen: Sequence[int], caps: dict[str, int]) -> list[LPCF]:
+        return fit_each([fit_of(configurations[number], sources, loss, seed, caps) for number in chosen])
+
+    tried = fits(range(len(configurations)), tuning)
+    theta = instance.tuning_contexts()
+    number = cheapest(instance, [decide_module(one, instance.task.feasible_set, theta, gap=ROUGH).x for one in tried])
+    (fitted,) = fits([number], final)
+    seen = {share: tuning["contexts"] * tuning["candidates"] for share in sources}
+    seen[configurations[number].get("boundary", 0.0)] = final["contexts"] * final["candidates"]
+    shared: Row = {
+        "configuration": number,
+        "parameters": count(fitted),  # type: ignore[arg-type]  # it has parameters, as a network has
+        "labels": sum(seen.values()) + len(configurations) * len(theta),
+        "epochs": final["adam_epochs"] + final["lbfgs_epochs"],
+        **errors(fitted, instance.validation()),  # type: ignore[arg-type]  # it is called as a network is
+        "train_s": fitted.seconds,
+    }
+    feasible_set, test = instance.task.feasible_set, instance.task.sample_contexts(instance.sizes.tests, seed=TEST)
+    ours, cpu = timed(lambda: fitted.decide(feasible_set, test, gap=GAP))
+    x, export_cpu = fitted.decide_exported(feasible_set, test)
+    with torch.no_grad():
+        value = fitted(x, test)
+    exact = Solved(x, value, gap_of(value, ours), export_cpu)
+    return judged(instance, test, {"certified": (ours, cpu, cpu), "exact": (exact, export_cpu, export_cpu)}, shared)
+
+
+def source(instance: Instance, boundary: float) -> Data:
+    """Return the training data, or data of the same contexts with a share of the candidates near the boundary."""
+    if not boundary:
+        return instance.train
+    sizes = instance.sizes
+    return instance.task.sample(sizes.contexts, sizes.candidates, seed=TRAIN, boundary=boundary)
+
+
+def fit_of(given: dict[str, Any], sources: dict[float, Data], loss: str, seed: int, caps: dict[str, int]) -> Fit:
+    """Return the fit of a configuration under caps."""
+    options = dict(given)
+    data = sources[options.pop("boundary", 0.0)]
+    contexts, candidates = caps["contexts"], caps["candidates"]
+    part = Data(data.x[:contexts, :candidates], data.context[:contexts], data.y[:contexts, :candidates])
+    options |= {name: tuple(options[name]) for name in ("widths", "widths_psi")}
+    epochs = {name: caps[name] for name in ("adam_epochs", "lbfgs_epochs")}
+    return Fit(part, LPCFSettings(loss=loss, **epochs, **options), seed)
+
+
+def peer_layer(
+    *,
+    task: str,
+    n: int,
+    model: str,
+    loss: str,
+    seed: int,
+    configurations: list[dict[str, Any]],
+    sizes: dict[str, Any],
+    final: dict[str, int],
+    tuning: dict[str, int],
+    values: dict[str, Any],
+    version: int,
+) -> list[Row]:
+    """Train a layer end to end with every configuration briefly, with the best of them longer, and decide.
+
+    Args:
+        task: name of the task.
+        n: number of inputs.
+        model: name of the model, for the table.
+        loss: name of the loss, for the table.
+        seed: of the initial weights.
+        configurations: what is tried.
+        sizes: of the benchmark's data.
+        final: {"contexts", "epochs"} of the training that counts.
+        tuning: the same of those that are compared.
+        values: {"configuration", "share"} of the training on values that some start from.
+        version: of this function.
+    """
+    instance = Instance.of(task, n, Sizes(**sizes))
+    before = decision_models.configurations("structured-pcf", n)[values["configuration"]]
+    began = time.process_time()
+    by_values = decision_models.train("structured-pcf", "within_context", instance.train, seed, before, values["share"])
+    values_s = time.process_time() - began
+
+    def trained(given: dict[str, Any], caps: dict[str, int]) -> tuple[DecisionLayer, int, float]:
+        start = StructuredPCF(n, instance.task.context_features, generator=torch.Generator().manual_seed(seed))
+        start = start.double()
+        if given["start"] == "values":
+            start.load_state_dict(by_values.model.state_dict())
+        layer = DecisionLayer(start, instance.task.feasible_set)
+        settings = EndToEnd(epochs=caps["epochs"], learning_rate=given["learning_rate"])
+        history = fit_end_to_end(
+            layer, instance.task.cost, instance.train.context[: caps["contexts"]], settings, seed=seed
+        )
+        return layer, history.labels, history.seconds
+
+    tried = [trained(given, tuning) for given in configurations]
+    theta, feasible_set = instance.tuning_contexts(), instance.task.feasible_set
+    number = cheapest(instance, [decide(layer.model, feasible_set, theta, gap=ROUGH).x for layer, _, _ in tried])
+    layer, labels, seconds = trained(configurations[number], final)
+    from_values = configurations[number]["start"] == "values"
+    shared: Row = {
+        "configuration": number,
+        "parameters": count(layer.model),
+        "labels": instance.train.labels + labels + sum(seen for _, seen, _ in tried) + len(configurations) * len(theta),
+        "epochs": final["epochs"],
+        **errors(layer.model, instance.validation()),
+        "train_s": seconds + (values_s if from_values else 0.0),
+    }
+    test = instance.task.sample_contexts(instance.sizes.tests, seed=TEST)
+    ours, cpu = timed(lambda: decide(layer.model, feasible_set, test, gap=GAP))
+    _, one_cpu = timed(lambda: decide(layer.model, feasible_set, test[:1], gap=GAP))
+    with torch.no_grad():
+        raw, layer_cpu = timed(lambda: layer(test))
+        _, layer_one = timed(lambda: layer(test[:1]))
+        x = feasible_set.project(raw)
+        value = layer.model(x, test)
+    exact = Solved(x, value, gap_of(value, ours), layer_cpu)
+    shared["layer_infeasibility"] = float(feasible_set.violation(raw).max())
+    size = len(test)
+    ways = {"certified": (ours, one_cpu * size, cpu), "exact": (exact, layer_one * size, layer_cpu)}
+    return judged(instance, test, ways, shared)
+
+
+def cheapest(instance: Instance, decisions: Sequence[Tensor]) -> int:
+    """Return which decisions for the validation contexts have the least true cost."""
+    theta = instance.tuning_contexts()
+    costs = [float(instance.task.cost(x, theta).mean()) for x in decisions]
+    return min(range(len(costs)), key=costs.__getitem__)
+
+
+def gap_of(value: Tensor, certified: Answer) -> Tensor:
+    """Return value less the certified lower bound of the same surrogate."""
+    return (value - (certified.value - certified.gap)).clamp(min=0.0)
+
+
+def judged(instance: Instance, test: Tensor, ways: dict[str, tuple[Answer, float, float]], shared: Row) -> list[Row]:
+    """Return one row a method: its answer, and CPU seconds for all contexts one by one and at once."""
+    optimum, region = instance.task.optimum(test), Region.of(instance.train)
+    best = minimiser([answer for answer, _, _ in ways.values()])
+    return [
+        {
+            "method": method,
+            **shared,
+            **metrics(answer, instance, test, optimum, region, best),
+            "decide_ms_1": 1e3 * one / len(test),
+            "decide_ms_200": 1e3 * many / len(test),
+        }
+        for method, (answer, one, many) in ways.items()
+    ]
+
+
+def timed(way: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what a call returns, and its CPU seconds: others may run beside it."""
+    started = time.process_time()
+    found = way()
+    return found, time.process_time() - started

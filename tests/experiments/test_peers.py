@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from decision.baselines.lpcf_process import interpreter
+from experiments import decision_models, peers
+from experiments.decision_jobs import Sizes
+from experiments.decision_tables import COLUMNS, OTHERS
+from experiments.peers_jobs import LAYER_CONFIGURATIONS, LPCF_CONFIGURATIONS, Instance, fit_of, source
+from experiments.tables import read_table
+from socicnn.errors import MissingExtra
+
+
+def test_every_peer_has_the_tuning_budget_of_every_method() -> None:
+    for configurations in (LPCF_CONFIGURATIONS, LAYER_CONFIGURATIONS):
+        assert len(configurations) == decision_models.TRIES
+        assert len({str(given) for given in configurations}) == decision_models.TRIES
+
+
+def test_caps_are_the_same_in_every_cell_of_a_kind() -> None:
+    cells = peers.cells(peers.PRESETS["paper"])
+    assert len(cells) == 6 * 3 * 3
+    assert {cell.key["model"] for cell in cells} == set(OTHERS)
+    assert len({cell.fingerprint for cell in cells}) == 2
+
+
+def test_a_configuration_is_fitted_on_the_points_it_names() -> None:
+    instance = Instance.of("box_socp", 3, Sizes(contexts=6, candidates=5, tests=2, tuning=2))
+    sources = {0.0: instance.train, 0.5: source(instance, 0.5)}
+    assert (sources[0.5].context == instance.train.context).all()
+    caps = {"contexts": 4, "candidates": 3, "adam_epochs": 7, "lbfgs_epochs": 9}
+    plain, near = (fit_of(LPCF_CONFIGURATIONS[number], sources, "lpcf", 2, caps) for number in (0, 5))
+    assert plain.data.x.shape == (4, 3, 3)
+    assert plain.data.labels == 12
+    assert (plain.data.y == instance.train.y[:4, :3]).all()
+    assert not ((plain.data.x == 0) | (plain.data.x == 1)).any()
+    assert ((near.data.x == 0) | (near.data.x == 1)).any()
+    assert (plain.settings.adam_epochs, plain.settings.lbfgs_epochs, plain.settings.loss, plain.seed) == (
+        7,
+        9,
+        "lpcf",
+        2,
+    )
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize("model", ["lpcf", "cvxpylayers"])
+def test_tiny_rows_have_the_columns_of_the_benchmark(model: str, tmp_path: Path) -> None:
+    if model == "lpcf":
+        try:
+            interpreter()
+        except MissingExtra as error:
+            pytest.skip(str(error))
+    else:
+        pytest.importorskip("diffcp")
+    loss = {"lpcf": "within_context", "cvxpylayers": "end_to_end"}[model]
+    out = tmp_path / "peers.csv"
+    peers.main(["--out", str(out), "--only", f"model={model}", f"loss={loss}"])
+    rows = read_table(out)
+    assert [row["method"] for row in rows] == ["certified", "exact"]
+    for row in rows:
+        assert set(COLUMNS) <= set(row)
+        assert all(row[column] is not None for column in COLUMNS)
+        assert row["infeasibility"] <= 1e-9
+        assert row["certified_gap_max"] <= 1e-4
+        assert row["regret_mean"] >= -1e-7
+    assert rows[0]["regret_mean"] == pytest.approx(rows[1]["regret_mean"], abs=1e-3)
