@@ -3,9 +3,11 @@
 python -m experiments.peers --preset tiny|paper [--jobs N] [--only n=10 model=lpcf ...]
 
 lpcf runs in an environment of its own (`make .venv-pcf/.ready`), cvxpylayers comes with `pip install 'socicnn[dcp]'`.
-Both are capped alike in every cell, as `CAPS` says, because each works with thousands of solves or on all points at
-once. Times are CPU seconds, so that cells may run beside other work. A row is a task, n, model, loss, method and seed;
-method `certified` decides by our optimiser, `exact` as the peer itself does, with Clarabel.
+Both are capped alike in every cell, as `PRESETS` says, because each works with thousands of solves or on all points at
+once. Times are CPU seconds, so that cells may run beside other work. A row is a task, n, model, loss, method and seed.
+Losses `lpcf` and `end_to_end` are the peers' own; `within_context` is ours in the place of lpcf's, and the start from
+which a layer is then trained end to end. Method `certified` decides by our optimiser, `exact` as the peer itself does,
+with Clarabel.
 """
 
 from __future__ import annotations
@@ -17,7 +19,13 @@ from typing import Any
 from decision import tasks
 from experiments.decision_jobs import Sizes
 from experiments.options import options
-from experiments.peers_jobs import LAYER_CONFIGURATIONS, LPCF_CONFIGURATIONS, peer_layer, peer_lpcf
+from experiments.peers_jobs import (
+    END_TO_END_CONFIGURATIONS,
+    LAYER_CONFIGURATIONS,
+    LPCF_CONFIGURATIONS,
+    peer_layer,
+    peer_lpcf,
+)
 from experiments.sweep import Cell
 
 VERSION = 1  # goes up when a job changes
@@ -82,8 +90,9 @@ def cells(preset: Preset) -> list[Cell]:
     """Return one cell a task, n, model, loss and seed, the cheap ones first."""
     shared = {"sizes": asdict(preset.sizes), "version": VERSION}
     kinds: list[tuple[str, str, Any, dict[str, Any]]] = [
-        ("cvxpylayers", "end_to_end", peer_layer, {"configurations": LAYER_CONFIGURATIONS, **preset.layer}),
+        ("cvxpylayers", "within_context", peer_layer, {"configurations": LAYER_CONFIGURATIONS, **preset.layer}),
         ("lpcf", "within_context", peer_lpcf, {"configurations": LPCF_CONFIGURATIONS, **preset.lpcf}),
+        ("cvxpylayers", "end_to_end", peer_layer, {"configurations": END_TO_END_CONFIGURATIONS, **preset.layer}),
         ("lpcf", "lpcf", peer_lpcf, {"configurations": LPCF_CONFIGURATIONS, **preset.lpcf}),
     ]
     return [

@@ -43,11 +43,15 @@ LPCF_CONFIGURATIONS: list[dict[str, Any]] = [
     {"widths": [8], "widths_psi": [], "quadratic": 1, "argmin_penalty": 1e-2},
     {"widths": [8], "widths_psi": [], "quadratic": 1, "boundary": 0.5},
 ]
-# cvxpylayers: where the layer starts, at random or trained on values, and the step size
+# cvxpylayers: where the layer starts, at random or trained on values with the within-context loss, and the step size
 LAYER_CONFIGURATIONS: list[dict[str, Any]] = [
     {"start": start, "learning_rate": rate}
     for start, rates in (("values", (1e-3, 3e-3, 1e-2)), ("random", (5e-3, 2e-2, 5e-2)))
     for rate in rates
+]
+# and as its authors do: nothing but end to end
+END_TO_END_CONFIGURATIONS: list[dict[str, Any]] = [
+    {"start": "random", "learning_rate": rate} for rate in (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2)
 ]
 
 
@@ -152,19 +156,23 @@ def peer_layer(
         sizes: of the benchmark's data.
         final: {"contexts", "epochs"} of the training that counts.
         tuning: the same of those that are compared.
-        values: {"configuration", "share"} of the training on values that some start from.
+        values: {"configuration", "share"} of the training on values that some start from, left out where none does.
         version: of this function.
     """
     instance = Instance.of(task, n, Sizes(**sizes))
-    before = decision_models.configurations("structured-pcf", n)[values["configuration"]]
-    began = time.process_time()
-    by_values = decision_models.train("structured-pcf", "within_context", instance.train, seed, before, values["share"])
-    values_s = time.process_time() - began
+    by_values, values_s = None, 0.0
+    if any(given["start"] == "values" for given in configurations):
+        before = decision_models.configurations("structured-pcf", n)[values["configuration"]]
+        by_values, values_s = timed(
+            lambda: decision_models.train(
+                "structured-pcf", "within_context", instance.train, seed, before, values["share"]
+            )
+        )
 
     def trained(given: dict[str, Any], caps: dict[str, int]) -> tuple[DecisionLayer, int, float]:
         start = StructuredPCF(n, instance.task.context_features, generator=torch.Generator().manual_seed(seed))
         start = start.double()
-        if given["start"] == "values":
+        if given["start"] == "values" and by_values is not None:
             start.load_state_dict(by_values.model.state_dict())
         layer = DecisionLayer(start, instance.task.feasible_set)
         settings = EndToEnd(epochs=caps["epochs"], learning_rate=given["learning_rate"])

@@ -6,22 +6,29 @@ from decision.baselines.lpcf_process import interpreter
 from experiments import decision_models, peers
 from experiments.decision_jobs import Sizes
 from experiments.decision_tables import COLUMNS, OTHERS
-from experiments.peers_jobs import LAYER_CONFIGURATIONS, LPCF_CONFIGURATIONS, Instance, fit_of, source
+from experiments.peers_jobs import (
+    END_TO_END_CONFIGURATIONS,
+    LAYER_CONFIGURATIONS,
+    LPCF_CONFIGURATIONS,
+    Instance,
+    fit_of,
+    source,
+)
 from experiments.tables import read_table
 from socicnn.errors import MissingExtra
 
 
 def test_every_peer_has_the_tuning_budget_of_every_method() -> None:
-    for configurations in (LPCF_CONFIGURATIONS, LAYER_CONFIGURATIONS):
+    for configurations in (LPCF_CONFIGURATIONS, LAYER_CONFIGURATIONS, END_TO_END_CONFIGURATIONS):
         assert len(configurations) == decision_models.TRIES
         assert len({str(given) for given in configurations}) == decision_models.TRIES
 
 
 def test_caps_are_the_same_in_every_cell_of_a_kind() -> None:
     cells = peers.cells(peers.PRESETS["paper"])
-    assert len(cells) == 6 * 3 * 3
+    assert len(cells) == 6 * 3 * 4
     assert {cell.key["model"] for cell in cells} == set(OTHERS)
-    assert len({cell.fingerprint for cell in cells}) == 2
+    assert len({cell.fingerprint for cell in cells}) == 3
 
 
 def test_a_configuration_is_fitted_on_the_points_it_names() -> None:
@@ -44,8 +51,8 @@ def test_a_configuration_is_fitted_on_the_points_it_names() -> None:
 
 
 @pytest.mark.extra
-@pytest.mark.parametrize("model", ["lpcf", "cvxpylayers"])
-def test_tiny_rows_have_the_columns_of_the_benchmark(model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "loss"), [("lpcf", "within_context"), ("cvxpylayers", "end_to_end")])
+def test_tiny_rows_have_the_columns_of_the_benchmark(model: str, loss: str, tmp_path: Path) -> None:
     if model == "lpcf":
         try:
             interpreter()
@@ -53,7 +60,6 @@ def test_tiny_rows_have_the_columns_of_the_benchmark(model: str, tmp_path: Path)
             pytest.skip(str(error))
     else:
         pytest.importorskip("diffcp")
-    loss = {"lpcf": "within_context", "cvxpylayers": "end_to_end"}[model]
     out = tmp_path / "peers.csv"
     peers.main(["--out", str(out), "--only", f"model={model}", f"loss={loss}"])
     rows = read_table(out)
