@@ -24,6 +24,8 @@ from socicnn.conic.solution import Solution
 from socicnn.conic.solvers import Prepared, Solver, make
 from socicnn.frozen import FrozenNet
 
+TYPICAL = 8  # points of the set by which the scales of the quadratics are chosen
+
 
 def solve_exactly(
     net: FrozenNet,
@@ -48,7 +50,9 @@ def solve_exactly(
         solver: the solver.
         progress: whether to show a progress bar.
     """
-    programs = FreePrograms(net, feasible_set.rows(), solver, center=feasible_set.center().cpu().numpy())
+    # always the same points: the same question gets the same answer
+    typical = feasible_set.sample(TYPICAL, torch.Generator().manual_seed(0)).numpy()
+    programs = FreePrograms(net, feasible_set.rows(), solver, typical)
     device = answers.x.device
     statuses: Counter[str] = Counter()
     with tqdm(total=len(stack), desc="decide exactly", unit="context", disable=not progress) as bar:
@@ -79,17 +83,19 @@ class FreePrograms:
         net: the networks, perhaps stacked.
         rows: the set, as constraints on x and perhaps on further variables after it.
         solver: the solver.
-        center: a typical point x, to choose the scale of the quadratics by; the origin where None.
+        typical: points x of the set, shape `(points, n)`, to choose the scale of each quadratic by: the largest that
+            suits one of them, as p may vanish at any single point; the origin where None.
     """
 
-    def __init__(self, net: FrozenNet, rows: Rows, solver: Solver, center: Array | None = None) -> None:
+    def __init__(self, net: FrozenNet, rows: Rows, solver: Solver, typical: Array | None = None) -> None:
         program = compile_net(net).program
         more = rows.G.shape[1] - net.in_features
         if more:
             B = sparse.csr_array(sparse.hstack([program.B, sparse.csr_array((program.B.shape[0], more))]))
             program = replace(program, B=B, d=np.pad(program.d, [(0, 0)] * (program.d.ndim - 1) + [(0, more)]))
-        point = np.zeros(rows.G.shape[1]) if center is None else center
-        scales = program.scales(np.broadcast_to(point, (net.contexts or 1, len(point))))
+        points = np.zeros((1, net.in_features)) if typical is None else typical
+        points = np.pad(points, [(0, 0), (0, more)])
+        scales = np.max([program.scales(np.broadcast_to(x, (net.contexts or 1, len(x)))) for x in points], axis=0)
         # plain lifts keep A the same for all contexts, and are accurate where ||p|| is near 1
         self._scales = None if np.all((scales >= 0.25) & (scales <= 4.0)) else scales
         self._program, self._rows, self._solver = program, rows, solver

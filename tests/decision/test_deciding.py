@@ -153,6 +153,21 @@ def test_requests_that_cannot_be_met_are_one_sentence(call, error, message: str)
     assert "\n" not in str(raised.value)
 
 
+def test_the_exact_program_is_scaled_by_the_whole_set() -> None:
+    """A quadratic next to zero at the set's centre is no reason to scale it as if it were so everywhere."""
+    rng = np.random.default_rng(0)
+    net = FrozenNet(
+        [],
+        Output([], 0.5 * rng.normal(size=(20, 6))),
+        [Quadratic(np.ones(20), np.eye(6), np.full((20, 6), -0.5 + 1e-4))],
+        [Norm(np.full(20, 0.3), rng.normal(size=(4, 6)), rng.normal(size=(20, 4)))],
+    )
+    answer = decide(net, Box(6), method="exact", gap=1e-7)
+    assert answer.certified.all()
+    assert "looser" not in answer.status
+    assert "failed" not in answer.status
+
+
 def test_an_empty_feasible_region_is_said() -> None:
     z = cp.Variable(4)
     with pytest.raises((ProgramError, SolverError), match=r"(?i)infeasib|empty|cannot"):
