@@ -18,10 +18,10 @@ from experiments.tables import read_table
 from socicnn.errors import MissingExtra
 
 
-def test_every_peer_has_the_tuning_budget_of_every_method() -> None:
+def test_every_peer_has_at_least_the_tuning_budget_of_our_models() -> None:
     for configurations in (LPCF_CONFIGURATIONS, LAYER_CONFIGURATIONS, END_TO_END_CONFIGURATIONS):
-        assert len(configurations) == decision_models.TRIES
-        assert len({str(given) for given in configurations}) == decision_models.TRIES
+        assert len(configurations) >= decision_models.TRIES
+        assert len({str(given) for given in configurations}) == len(configurations)
 
 
 def test_caps_are_the_same_in_every_cell_of_a_kind() -> None:
