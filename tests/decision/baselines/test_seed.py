@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from decision import surrogates, tasks
+from decision import decide, surrogates, tasks
 from decision.baselines.seed_steps import seed_steps
 from decision.baselines.seed_training import SEED_START, SeedTraining, XavierSoftplus, fit_as_seed
 from decision.sets import Box, Budget, Simplex
@@ -87,3 +87,17 @@ def test_small_steps_lose_the_decision_that_a_network_would_give() -> None:
     assert seed_steps(Bowl(), Simplex(2), theta, steps=3, restarts=1).x.tolist() == [[0.5, 0.5]]
     last = seed_steps(Bowl(), Box(2), theta, steps=2, restarts=1, rate=0.1)
     assert (last.x < 0.31).all()
+
+
+@pytest.mark.parametrize("task", ["simplex_socp", "box_logsumexp", "budget_huber"])
+@pytest.mark.parametrize("name", ["relu-joint", "quad-joint", "norm-joint", "soc-joint", "relu-partial", "soc-partial"])
+def test_our_decisions_are_never_worse_than_the_authors_steps(name: str, task: str) -> None:
+    made = tasks.make(task, features=8, seed=0)
+    options = {"hidden_features": (40, 40), **SEED_START} if name.endswith("joint") else {}
+    model = surrogates.make(name, 8, generator=generator(0), **options)
+    theta = made.sample_contexts(30, seed=1)
+    ours = decide(model, made.feasible_set, theta)
+    theirs = seed_steps(model, made.feasible_set, theta)
+    assert ours.certified.all(), ours.status
+    assert (ours.value <= theirs.value + 1e-6 * (1 + theirs.value.abs())).all()
+    assert (ours.value - ours.gap <= theirs.value).all()
