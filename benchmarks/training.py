@@ -3,7 +3,8 @@
 python -m benchmarks.training [--rounds 3] [--epochs 4] [--features 10 20 50] [--only soc-partial]
 
 Every way trains the same seeds for the same few epochs of the benchmark's data (900 training contexts of 64
-candidates); times are medians of rounds in which the ways take turns, starting the two processes left out.
+candidates); ratios are medians of rounds in which the ways take turns. Stacked against one by one compares processor
+time (both have one thread), two processes against one by one the time on the clock, without starting them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -33,6 +36,24 @@ ROWS = (
     ("relu-joint", "seed", None),
     ("soc-joint", "seed", None),
 )
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds: on the clock, and of the processor."""
+
+    clock: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> Times:
+        """Return the present times."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def passed(self) -> Times:
+        """Return what has passed since."""
+        now = Times.now()
+        return Times(now.clock - self.clock, now.processor - self.processor)
 
 
 def samples(n: int) -> Samples:
@@ -58,42 +79,42 @@ def models(name: str, n: int, given: Configuration) -> list[nn.Module]:
     return [make(name, n, 8, seed, shaped(given["shape"])) for seed in SEEDS]
 
 
-def one_by_one(made: list[nn.Module], data: Samples, options: dict[str, Any], seeds: tuple[int, ...] = SEEDS) -> float:
-    """Return the seconds that training one after the other takes."""
-    started = time.perf_counter()
+def one_by_one(made: list[nn.Module], data: Samples, options: dict[str, Any], seeds: tuple[int, ...] = SEEDS) -> Times:
+    """Train one after the other."""
+    started = Times.now()
     for model, seed in zip(made, seeds, strict=True):
         fit(model, data, seed=seed, progress=False, **options)
-    return time.perf_counter() - started
+    return started.passed()
 
 
-def stacked(made: list[nn.Module], data: Samples, options: dict[str, Any]) -> float:
-    """Return the seconds of stacked training."""
-    started = time.perf_counter()
+def stacked(made: list[nn.Module], data: Samples, options: dict[str, Any]) -> Times:
+    """Train them stacked."""
+    started = Times.now()
     fit_stacked(made, data, seeds=SEEDS, progress=False, **options)
-    return time.perf_counter() - started
+    return started.passed()
 
 
 _given: dict[str, Any] = {}
 
 
-def _share(job: tuple[str, str, int | None, int, int, int]) -> float:
+def _share(job: tuple[str, str, int | None, int, int, int]) -> None:
     """Train one seed in a process of the pool; data are made once a process, outside the time."""
     name, loss, number, n, epochs, seed = job
     if n not in _given:
         torch.set_num_threads(1)
         _given[n] = samples(n)
     if seed < 0:
-        return 0.0
+        return
     given, (data, options) = plan(name, loss, number, n, _given[n], epochs)
-    return one_by_one([models(name, n, given)[seed]], data, options, (seed,))
+    one_by_one([models(name, n, given)[seed]], data, options, (seed,))
 
 
-def two_processes(pool: ProcessPoolExecutor, row: tuple[str, str, int | None], n: int, epochs: int) -> float:
-    """Return the seconds that the pool takes, its processes and their data being there."""
+def two_processes(pool: ProcessPoolExecutor, row: tuple[str, str, int | None], n: int, epochs: int) -> Times:
+    """Train in the pool, its processes and their data being there."""
     list(pool.map(_share, [(*row, n, epochs, -1)] * 4))
-    started = time.perf_counter()
+    started = Times.now()
     list(pool.map(_share, [(*row, n, epochs, seed) for seed in SEEDS]))
-    return time.perf_counter() - started
+    return started.passed()
 
 
 def measure(row: tuple[str, str, int | None], n: int, data: Samples, rounds: int, epochs: int, pool: Any) -> str:
@@ -101,18 +122,19 @@ def measure(row: tuple[str, str, int | None], n: int, data: Samples, rounds: int
     name, loss, number = row
     given, (shaped_data, options) = plan(name, loss, number, n, data, epochs)
     size = sum(parameter.numel() for parameter in models(name, n, given)[0].parameters())
-    times: dict[str, list[float]] = {"apart": [], "stacked": [], "two": []}
+    apart, together, two = [], [], []
     for _ in range(rounds):
-        times["apart"].append(one_by_one(models(name, n, given), shaped_data, options))
-        times["stacked"].append(stacked(models(name, n, given), shaped_data, options))
-        times["two"].append(two_processes(pool, row, n, epochs))
-    apart = statistics.median(times["apart"])
+        apart.append(one_by_one(models(name, n, given), shaped_data, options))
+        together.append(stacked(models(name, n, given), shaped_data, options))
+        two.append(two_processes(pool, row, n, epochs))
+    seconds = statistics.median(one.processor for one in apart) / epochs
 
-    def ratio(way: str) -> float:
-        return statistics.median(a / b for a, b in zip(times["apart"], times[way], strict=True))
+    def ratio(way: list[Times], of: Callable[[Times], float]) -> float:
+        return statistics.median(of(a) / of(b) for a, b in zip(apart, way, strict=True))
 
+    stacked_ratio, two_ratio = ratio(together, lambda t: t.processor), ratio(two, lambda t: t.clock)
     label = name if number is None else f"{name}, configuration {number}"
-    return f"| {label} | {n} | {size:,} | {apart / epochs:.2f} | {ratio('stacked'):.2f} | {ratio('two'):.2f} |"
+    return f"| {label} | {n} | {size:,} | {seconds:.2f} | {stacked_ratio:.2f} | {two_ratio:.2f} |"
 
 
 def main() -> None:
@@ -131,7 +153,9 @@ def main() -> None:
             for row in rows:
                 lines.append(measure(row, n, data, given.rounds, given.epochs, pool))
                 bar.update()
-    print("| model | n | parameters | one by one, s an epoch of 3 seeds | stacked, times as fast | two processes |")
+    print(
+        "| model | n | parameters | one by one, s an epoch of 3 seeds | stacked, x as fast | two processes, x as fast |"
+    )
     print("|---|---|---|---|---|---|")
     print("\n".join(lines))
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from decision.atoms import Atom
 from decision.sets import FeasibleSet
+from decision.sets.samplers import Boundary, Sampler, Uniform, make_sampler
 from decision.tasks.data import Data
 from decision.tasks.maps import ContextMap
 from socicnn.arrays import as_float64
@@ -142,17 +143,34 @@ class Task:
         """Draw contexts theta ~ N(0, I), shape `(count, p)`, float64."""
         return torch.randn(count, self.context_features, dtype=torch.float64, generator=stream("contexts", seed))
 
-    def sample(self, contexts: int = 1000, candidates: int = 64, *, seed: int, boundary: float = 0.0) -> Data:
-        """Draw contexts, candidates of each, uniform on the set, and their costs.
+    def sample(
+        self,
+        contexts: int = 1000,
+        candidates: int = 64,
+        *,
+        seed: int,
+        boundary: float = 0.0,
+        sampler: Sampler | str = "uniform",
+    ) -> Data:
+        """Draw contexts, candidates of each, uniform on the set unless asked otherwise, and their costs.
 
         Args:
             contexts: number of contexts, those of `sample_contexts(contexts, seed=seed)`.
             candidates: candidates of each context.
             seed: seed of contexts and candidates, whose streams are independent of each other and of the task's own.
             boundary: share of the candidates drawn on the faces of the set; 0 is the benchmark's protocol.
+            sampler: law of the candidates, a `Sampler` or its short name: `uniform` (the benchmark's protocol),
+                `boundary`, or `vertices`, averages of few vertices; it takes the place of `boundary`.
+
+        Raises:
+            ModelError: the sampler is unknown, or given beside `boundary`.
         """
+        law = make_sampler(sampler)
+        if boundary and law != Uniform():
+            raise ModelError(f"give boundary or sampler, not both; received boundary={boundary} and {law}")
+        law = Boundary(boundary) if boundary else law
         context = self.sample_contexts(contexts, seed=seed)
-        x = self.feasible_set.sample(contexts * candidates, stream("candidates", seed), boundary=boundary)
+        x = law.draw(self.feasible_set, contexts * candidates, stream("candidates", seed))
         x = x.reshape(contexts, candidates, self.in_features)
         return Data(x, context, self.cost(x, context))
 

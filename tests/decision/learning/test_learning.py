@@ -1,0 +1,191 @@
+"""Learning for decisions: labels counted, gradients of the decision's cost, averages that are what they say."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import decision
+from decision import surrogates, tasks
+from decision.deciding import decide
+from decision.learning import Ensemble, WeightAverage, average, fit_active, fit_focused, with_decisions
+from decision.learning.focused import perturbed
+from decision.tasks import Data, Task
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Layer, Output, Squares
+from socicnn.nn.network import Network
+from tests.support.cases import generator
+
+QUIET: dict[str, Any] = {"progress": False}
+
+
+def setting(name: str = "box_socp", contexts: int = 60) -> tuple[Task, Data]:
+    task = tasks.make(name, features=4, seed=0)
+    return task, task.sample(contexts, 8, seed=1)
+
+
+def surrogate(seed: int = 0, **options: Any) -> Network:
+    return surrogates.make("soc-partial", 4, generator=generator(seed), context_hidden=8, **options)
+
+
+def regret(model: Any, task: Task) -> float:
+    theta = task.sample_contexts(50, seed=9)
+    return float((task.cost(decide(model, task.feasible_set, theta).x, theta) - task.optimum(theta)[1]).mean())
+
+
+class TestActive:
+    def test_labels_are_the_true_costs_of_decisions_and_points_near_them(self) -> None:
+        task, data = setting()
+        model = surrogate()
+        decision.fit(model, data, epochs=5, **QUIET)
+        more = with_decisions(model, task, data, near=3, spread=0.2, seed=5)
+        assert more.labels == data.labels + 4 * len(data)
+        assert torch.equal(more.x[:, :8], data.x)
+        assert torch.equal(more.y[:, :8], data.y)
+        x = decide(model, task.feasible_set, data.context, gap=1e-4).x
+        torch.testing.assert_close(more.x[:, 8], x)
+        assert bool(task.feasible_set.contains(more.x).all())
+        distance = (more.x[:, 9:] - x[:, None]).norm(dim=-1)
+        assert 0 < float(distance.min()) < float(distance.max()) <= 0.2 * task.feasible_set.diameter / 2 + 1e-9
+        torch.testing.assert_close(more.y[:, 8:], task.cost(more.x[:, 8:], data.context))
+
+    def test_it_decides_better_and_counts_its_labels(self) -> None:
+        task, data = setting()
+        model = surrogate()
+        decision.fit(model, data, epochs=40, **QUIET)
+        before = regret(model, task)
+        found = fit_active(model, task, data, rounds=2, near=3, epochs=40, first=False, **QUIET)
+        assert found.data.labels == data.labels + 2 * 4 * len(data)
+        assert [history.epochs for history in found.histories] == [10, 10]
+        assert len(found.costs) == 2
+        assert regret(model, task) < before
+
+    def test_the_first_fit_is_that_of_fit(self) -> None:
+        task, data = setting()
+        one, two = surrogate(), surrogate()
+        history = decision.fit(one, data, epochs=4, learning_rate=1e-2, seed=3, **QUIET)
+        found = fit_active(two, task, data, rounds=1, near=0, epochs=4, seed=3, **QUIET)
+        assert found.histories[0].train == history.train
+
+    def test_refusals(self) -> None:
+        task, data = setting()
+        with pytest.raises(ModelError, match="rounds must be at least 1"):
+            fit_active(surrogate(), task, data, rounds=0)
+        with pytest.raises(ModelError, match="near must be at least 0 and spread positive"):
+            with_decisions(surrogate(), task, data, near=-1)
+
+
+class TestFocused:
+    @pytest.mark.parametrize("name", ["box_socp", "simplex_logistic", "budget_huber"])
+    def test_the_gradient_is_that_of_the_decisions_true_cost(self, name: str) -> None:
+        task, data = setting(name)
+        model = surrogate(dtype=torch.float64, hidden_features=())
+        decision.fit(model, data, epochs=10, **QUIET)
+        theta, small = data.context[:20], 1e-3
+        x, moved = perturbed(model, task, theta, small, gap=1e-12)
+        values = (model(moved, theta) - model(x, theta)) / small
+        parameters = list(model.parameters())
+        direction = [torch.randn(p.shape, generator=generator(4), dtype=p.dtype) for p in parameters]
+        rows = [torch.autograd.grad(value, parameters, retain_graph=True) for value in values]
+        slopes = torch.stack([sum((g * d).sum() for g, d in zip(row, direction, strict=True)) for row in rows])
+
+        def costs(step: float) -> torch.Tensor:
+            with torch.no_grad():
+                for parameter, d in zip(parameters, direction, strict=True):
+                    parameter.add_(step * d)
+            found = task.cost(decide(model, task.feasible_set, theta, gap=1e-12).x, theta)
+            with torch.no_grad():
+                for parameter, d in zip(parameters, direction, strict=True):
+                    parameter.sub_(step * d)
+            return found
+
+        h = 1e-4
+        expected = (costs(h) - costs(-h)) / (2 * h)
+        near = (slopes - expected).abs() <= 0.05 * expected.abs() + 0.002
+        assert int(near.sum()) >= 16  # the others change their face within the step
+        assert int((expected.abs() > 0.02).sum()) >= 10
+
+    def test_it_decides_better_and_keeps_the_best(self) -> None:
+        task, data = setting()
+        model = surrogate()
+        decision.fit(model, data, epochs=15, **QUIET)
+        before = regret(model, task)
+        found = fit_focused(model, task, data, steps=20, contexts=32, learning_rate=5e-3, every=4, **QUIET)
+        assert found.costs[found.best] == min(found.costs) < found.costs[0]
+        assert found.labels == 6 * len(data) // 10 + 20 * 32 * (1 + 4)
+        assert regret(model, task) < before
+
+    def test_refusals(self) -> None:
+        task, data = setting()
+        with pytest.raises(ModelError, match="perturbation positive"):
+            fit_focused(surrogate(), task, data, perturbation=0.0)
+        with pytest.raises(ModelError, match="finalise"):
+            fit_focused(surrogate(positivity="lift", hidden_features=(5, 5)), task, data)
+
+
+class TestWeightAverage:
+    def test_plain_and_exponential_averages_by_their_formulas(self) -> None:
+        _, data = setting()
+        seen: list[torch.Tensor] = []
+        plain, late, exponential = WeightAverage(), WeightAverage(start=6), WeightAverage(decay=0.6)
+
+        def note(step: int, model: torch.nn.Module) -> None:
+            seen.append(torch.nn.utils.parameters_to_vector(model.parameters()).detach().double().clone())
+            for one in (plain, late, exponential):
+                one(step, model)
+
+        model = surrogate()
+        decision.fit(model, data, epochs=3, on_step=note, **QUIET)
+        expected = seen[0]
+        for count, weights in enumerate(seen[1:], start=2):
+            share = max(1 / count, 0.4)
+            expected = (1 - share) * expected + share * weights
+        means = (torch.stack(seen).mean(dim=0), torch.stack(seen[6:]).mean(dim=0), expected)
+        for one, mean in zip((plain, late, exponential), means, strict=True):
+            one.put(model)
+            found = torch.nn.utils.parameters_to_vector(model.parameters()).detach().double()
+            torch.testing.assert_close(found, mean, rtol=1e-5, atol=1e-6)
+
+    def test_refusals(self) -> None:
+        with pytest.raises(ModelError, match="decay must lie in"):
+            WeightAverage(decay=1.0)
+        with pytest.raises(ModelError, match="nothing to average"):
+            WeightAverage().put(surrogate())
+
+
+class TestEnsemble:
+    @pytest.mark.parametrize("options", [{}, {"hidden_features": (5, 4)}, {"passthrough": False}, {"norm": ()}])
+    def test_the_frozen_mean_is_the_mean(self, options: dict[str, Any]) -> None:
+        task, data = setting()
+        models = [surrogate(seed, dtype=torch.float64, **options) for seed in range(3)]
+        for model in models:
+            decision.fit(model, data, epochs=2, **QUIET)
+        both, theta, x = Ensemble(models), data.context[:7], data.x[:7, 0]
+        mean = torch.stack([model(x, theta) for model in models]).mean(dim=0)
+        torch.testing.assert_close(both(x, theta), mean)
+        np.testing.assert_allclose(both.freeze(theta)(x), mean.detach().numpy(), rtol=1e-10)
+        np.testing.assert_allclose(both.freeze(theta[0])(x[:1]), mean[:1].detach().numpy(), rtol=1e-10)
+        answer = decide(both, task.feasible_set, theta, gap=1e-6)
+        assert bool(answer.certified.all())
+        torch.testing.assert_close(answer.value, both(answer.x, theta).detach(), rtol=1e-9, atol=1e-9)
+        exact = decide(both, task.feasible_set, theta, method="exact")
+        torch.testing.assert_close(answer.value, exact.value, rtol=1e-5, atol=1e-5)
+
+    def test_contexts_and_none_go_together(self) -> None:
+        alone = FrozenNet([Layer(None, [[1.0, 0.0]], [0.5])], Output([1.0], [0.0, 1.0]))
+        many = FrozenNet([Layer(None, [[0.0, 1.0]], [[0.0], [1.0]])], Output([2.0], [1.0, 0.0]))
+        x = np.array([[0.3, -0.4], [0.1, 0.7]])
+        np.testing.assert_allclose(average([alone, many])(x), (alone(x) + many(x)) / 2)
+
+    def test_refusals(self) -> None:
+        flat, deep = FrozenNet([], Output([], [1.0])), FrozenNet([Layer(None, [[1.0]], [0.0])], Output([1.0], [1.0]))
+        square = FrozenNet([Layer(None, [[1.0]], [0.0], Squares([1.0], [[1.0]]))], Output([1.0], [1.0]))
+        with pytest.raises(ModelError, match=r"depths \[0, 1\]"):
+            average([flat, deep])
+        with pytest.raises(ModelError, match="quadratics inside"):
+            average([deep, square])
+        with pytest.raises(ModelError, match="no networks"):
+            average([])
+        with pytest.raises(ModelError, match="at least one network"):
+            Ensemble([])
