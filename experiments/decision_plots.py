@@ -95,6 +95,7 @@ def _finding(rows: Sequence[Row], path: Path) -> Path | None:
     ends = (min(seen), max(seen))
     panel.plot(ends, ends, color="0.6", linewidth=1, zorder=0)
     panel.set(xscale="log", yscale="log", xlabel="mean regret, 200 small steps", ylabel="mean regret, certified")
+    panel.set_title("The same networks: below the line, a better optimiser helps", fontsize="small")
     panel.legend(fontsize="small")
     panel.grid(alpha=0.3)
     return _save(figure, path)
