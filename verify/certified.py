@@ -23,7 +23,7 @@ from verify.subdifferential import Subdifferential
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Certificate:
     """A proof at each of N points that network = program there, by the four families of optimality conditions.
 
@@ -75,6 +75,15 @@ class Certificate:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        held, count = int(self.passed.sum()), len(self)
+        head = f"network = program holds at {'all' if held == count else held} of {count} points"
+        notes = [f"|gap| at most {np.abs(self.gap).max():.1e}", f"tolerance {self.tolerance:.0e} (1 + scale)"]
+        if self.lo is not None and self.hi is not None:
+            notes.append(f"proven hi - lo at most {(self.hi - self.lo).max():.1e}")
+        failed = [f"{check.name} fails at point {check.where}" for check in self.checks.values() if check.ok is False]
+        return f"<Certificate: {'; '.join([head, *notes, *failed])}>"
 
     def witness(self, points: slice | IntArray | None = None) -> Witness:
         """Recompute the closed-form witness.

@@ -68,16 +68,17 @@ def check(path: str | os.PathLike[str]) -> Report:
         worst(checks, residuals, tolerances, start)
     wrong = {"structure": monotone(claim.program), "arrays": differences(claim.program, claim.net)}
     judged = [Check(name, float(len(w)), 0.0, None, not w, "; ".join(w)) for name, w in wrong.items()]
+    claimed = _bracket(claim, bracket["lo"], bracket["hi"])
     return Report(
-        checks=(*judged, *checks.values(), _bracket(claim, bracket["lo"], bracket["hi"])),
+        checks=(*judged, *checks.values(), claimed),
         forward=forward,
         dual=dual,
         gap=float(np.max(np.abs(value - dual), initial=0.0)),
         gaps=value - dual,
         passed=passed,
         residuals={check.name: check.worst for check in checks.values()},
-        lo=claim.lo,
-        hi=claim.hi,
+        lo=claim.lo if claimed.ok else None,
+        hi=claim.hi if claimed.ok else None,
         sizes={"variables": claim.v.shape[1], "rows": claim.y.shape[1], "cones": len(claim.program.cones.second_order)},
     )
 

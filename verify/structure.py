@@ -242,7 +242,7 @@ def _matrix_difference(name: str, found: Any, expected: Any, rows: list[str], co
     i, j = int(difference.row[bad[0]]), int(difference.col[bad[0]])
     return [
         f"{name} differs from the network in {len(bad)} entries, the first at ({rows[i]}, {columns[j]}): "
-        f"{found[i, j]:.6g} where the network has {expected[i, j]:.6g}"
+        f"{_apart(found[i, j], expected[i, j])}"
     ]
 
 
@@ -256,5 +256,12 @@ def _vector_difference(name: str, found: Any, expected: Any, labels: list[str]) 
     where = f"{labels[at[-1]]}" + (f" of context {at[0]}" if len(at) > 1 else "")
     return [
         f"{name} differs from the network in {len(bad)} entries, the first at {where}: "
-        f"{found[at]:.6g} where the network has {expected[at]:.6g}"
+        f"{_apart(found[at], expected[at])}"
     ]
+
+
+def _apart(found: float, expected: float) -> str:
+    """Write two numbers with as few digits as tell them apart."""
+    texts = [(f"{found:.{digits}g}", f"{expected:.{digits}g}") for digits in (6, 10, 17)]
+    mine, theirs = next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
+    return f"{mine} where the network has {theirs}"

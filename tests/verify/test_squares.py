@@ -93,7 +93,7 @@ def test_no_mutant_is_accepted_where_it_matters() -> None:
     model, rng = net(10), np.random.default_rng(11)
     x = rng.normal(size=(40, N))
     table, compiled = Table(), compile_net(model)
-    for mutants in (program_mutants(compiled, rng), compiler_mutants(model, x), witness_mutants(compiled, x, rng)):
+    for mutants in (program_mutants(compiled, rng), compiler_mutants(model), witness_mutants(compiled, x, rng)):
         table.add(model, x, mutants)
     assert table.honest_rejected == 0
     assert table.accepted == []

@@ -123,3 +123,12 @@ def test_stacked_contexts_are_compared_one_by_one() -> None:
     assert "of context 3" in differences(mutant, stack)[0]
     mutant = with_entry(program, "q", (4, 7), -7.0)
     assert "negative costs" in monotone(mutant)[0]
+
+
+def test_numbers_that_hardly_differ_are_told_apart() -> None:
+    net = random_net(3)
+    program = compile_net(net).program
+    for size in (1e-3, 1e-8, 1e-14):
+        (text,) = differences(replace(program, d=program.d * (1 + size * (np.arange(4) == 0))), net)
+        found, expected = text.rsplit(": ", 1)[1].split(" where the network has ")
+        assert found != expected
