@@ -214,6 +214,24 @@ class FrozenNet:
         net: FrozenNet = import_module("socicnn.ott_import").from_ott(params, readout)
         return net
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to one safetensors file; an older file of that name is replaced in one step.
+
+        Raises:
+            FileError: the place cannot be written.
+        """
+        import_module("socicnn.frozen_file").save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> FrozenNet:
+        """Read a network that `save` wrote; loading runs no code.
+
+        Raises:
+            FileError: the file cannot be read, or is not a whole file of this kind and version.
+        """
+        net: FrozenNet = import_module("socicnn.frozen_file").load(path)
+        return net
+
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return itself: a frozen network is its own frozen form, and has its context already."""
         if context is not None:

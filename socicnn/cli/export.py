@@ -12,7 +12,9 @@ from socicnn.files import FileError
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A model file written by `socicnn fit` or `socicnn.save`.")],
+    model: Annotated[
+        Path, typer.Argument(help="A model file written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`.")
+    ],
     format: Annotated[str, typer.Option(help="npz (arrays), cbf (conic), mps (linear programs: ReLU networks).")],
     out: Annotated[Path | None, typer.Option(help="File to write; the model's name with the format's suffix.")] = None,
     context: Annotated[Path | None, typer.Option(help="The context of a model that takes one (one row).")] = None,
@@ -28,4 +30,8 @@ def export(
     program = value_program(network, None if theta is None else theta[0])
     target = out or model.with_suffix(f".{format}")
     write(program, target, format)
-    typer.echo(f"wrote {target}: {program.A.shape[1]} variables, {program.A.shape[0]} rows, {program.cones}")
+    cones = program.cones
+    typer.echo(
+        f"wrote {target}: {program.in_features} inputs, {program.A.shape[1]} further variables, {cones.nonnegative} "
+        f"inequalities, {len(cones.second_order)} second-order cones"
+    )

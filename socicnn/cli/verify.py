@@ -13,7 +13,9 @@ from socicnn.files import FileError, replacing
 
 
 def verify(
-    model: Annotated[Path, typer.Argument(help="A model file written by `socicnn fit` or `socicnn.save`.")],
+    model: Annotated[
+        Path, typer.Argument(help="A model file written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`.")
+    ],
     points: Annotated[Path, typer.Option(help="Points x: .npy, .npz (x) or .csv (x0, x1, ...).")],
     context: Annotated[
         Path | None, typer.Option(help="Contexts: one row for all points, or one row a point (theta0, theta1, ...).")

@@ -14,6 +14,7 @@ import torch
 
 from socicnn.errors import ModelError
 from socicnn.files import FileError, replacing
+from socicnn.frozen import FrozenNet
 from socicnn.nn import NETWORKS
 from socicnn.nn.network import Network
 
@@ -41,6 +42,8 @@ def save(model: Network, path: str | os.PathLike[str], metadata: dict[str, Any] 
     (3, {'set': 'simplex'})
     """
     name = type(model).__name__
+    if isinstance(model, FrozenNet):
+        raise ModelError("a FrozenNet is saved by itself: net.save(path), and read by FrozenNet.load(path)")
     if not isinstance(model, Network) or name not in NETWORKS:
         raise ModelError(f"only the networks {', '.join(sorted(NETWORKS))} can be saved; received {name}")
     try:
@@ -66,6 +69,8 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     tensors, header = _read(path)
     name = header["network"]
+    if name == FrozenNet.__name__:
+        raise FileError(f"{path} holds a frozen network; read it with FrozenNet.load(path)")
     if name not in NETWORKS:
         raise FileError(f"{path} holds a network '{name}' that this version of socicnn does not know; update socicnn")
     kind: type[Network] = getattr(import_module(NETWORKS[name]), name)

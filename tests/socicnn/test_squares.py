@@ -9,6 +9,7 @@ from scipy import sparse
 from socicnn.compile import compile_net, value_program
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
+from tests.contracts.frozen import FrozenContract
 from tests.support.cases import witness_errors
 
 N = 4
@@ -55,14 +56,6 @@ def test_forward_is_the_formula_written_out() -> None:
     assert model(x)[0] == pytest.approx(expected, rel=1e-14)
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_is_convex_along_segments(scale: float) -> None:
-    model = net(1)
-    a, b = scale * np.random.default_rng(5).normal(size=(2, 200, N))
-    ends = model(a) + model(b)
-    assert (model((a + b) / 2) - ends / 2).max() <= 1e-12 * np.abs(ends).max()
-
-
 CASES = {
     "two layers": {},
     "first layer only": {"rows": (2, 0)},
@@ -71,6 +64,13 @@ CASES = {
     "sparse": {"density": 0.4, "rows": (4, 4)},
     "stacked contexts": {"contexts": 12},
 }
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "stacked contexts"])
+class TestSquares(FrozenContract):
+    @pytest.fixture(autouse=True)
+    def _net(self, name: str) -> None:
+        self.net = net(11, **CASES[name])
 
 
 @pytest.mark.parametrize("name", CASES)

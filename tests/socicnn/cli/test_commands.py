@@ -12,6 +12,9 @@ import torch
 import socicnn
 from socicnn import SOCICNN
 from socicnn.cli import main
+from socicnn.conic.export.cbf import read_cbf
+from socicnn.frozen import FrozenNet, Layer, Output, Squares
+from socicnn.nn import Conv, ConvSOCICNN
 
 
 @pytest.fixture
@@ -85,6 +88,57 @@ def test_fit_verify_decide_export_in_a_row(run, tmp_path: Path, context: Path) -
     assert status == 2
     assert "error:" in err
     assert not model.with_suffix(".mps").exists()
+
+
+def test_export_of_images_says_what_it_wrote(run, tmp_path: Path) -> None:
+    """Contexts that are images are read as they are, or flattened; a thousand cones are a count and not a list."""
+    model = tmp_path / "images.safetensors"
+    draw = torch.Generator().manual_seed(0)
+    socicnn.save(
+        ConvSOCICNN((1, 4, 4), (2,), (Conv(2),), (Conv(4, group=2),), context_channels=2, generator=draw), model
+    )
+    x, theta = (np.random.default_rng(seed).normal(size=(2, channels, 4, 4)) for seed, channels in ((0, 1), (1, 2)))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "flat.npy", theta.reshape(2, -1))
+    np.save(tmp_path / "image.npy", theta[0])
+    status, out, err = run("export", model, "--format", "cbf", "--context", tmp_path / "image.npy")
+    assert status == 0, err
+    said = "16 inputs, 65 further variables, 64 inequalities, 33 second-order cones"
+    assert out.strip() == f"wrote {model.with_suffix('.cbf')}: {said}"
+    program = read_cbf(model.with_suffix(".cbf"))
+    assert program.A.shape[1] == 16 + 65
+    assert len(program.cones.second_order) == 33
+    words = ("verify", model, "--points", tmp_path / "x.npy", "--solver", "none", "--context")
+    assert run(*words, tmp_path / "flat.npy")[0] == 0
+    assert run(*words, tmp_path / "image.npy")[0] == 0
+    for missing in (("export", model, "--format", "cbf"), words[:-1]):
+        status, _, err = run(*missing)
+        assert status == 2
+        assert "needs contexts of shape (2, 4, 4); give them with --context FILE" in err
+    np.save(tmp_path / "wrong.npy", theta[:, :1])
+    status, _, err = run(*words, tmp_path / "wrong.npy")
+    assert status == 2
+    assert "contexts must have shape (2, 4, 4) a row; received shape (2, 1, 4, 4)" in err
+
+
+def test_a_frozen_network_is_exported_and_verified(run, tmp_path: Path) -> None:
+    """What was imported from elsewhere, quadratics inside its layers, is a model file like any other."""
+    rng = np.random.default_rng(0)
+    inside = Squares(np.full(4, 0.5), rng.normal(size=(8, 3)))
+    net = FrozenNet([Layer(None, rng.normal(size=(4, 3)), rng.normal(size=4), inside)], Output(np.ones(4), np.zeros(3)))
+    model = tmp_path / "imported.safetensors"
+    net.save(model)
+    np.save(tmp_path / "x.npy", rng.normal(size=(5, 3)))
+    status, out, err = run("export", model, "--format", "cbf")
+    assert status == 0, err
+    assert "3 inputs, 8 further variables, 8 inequalities, 4 second-order cones" in out
+    assert run("verify", model, "--points", tmp_path / "x.npy", "--solver", "none")[0] == 0
+    status, _, err = run("export", model, "--format", "mps")
+    assert status == 2
+    assert "this one has 4 second-order cones" in err
+    status, _, err = run("export", model, "--format", "cbf", "--context", tmp_path / "x.npy")
+    assert status == 2
+    assert "takes no context" in err
 
 
 def test_a_wrong_network_gives_status_1(run, model: Path, context: Path, tmp_path: Path, monkeypatch) -> None:
