@@ -9,7 +9,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state
+from torch.func import stack_module_state
 from tqdm import tqdm
 
 from socicnn.errors import ModelError
@@ -147,28 +147,18 @@ class _Stack:
 
     def __init__(self, runs: list[Run]) -> None:
         self.runs = runs
-        self.template = copy.deepcopy(runs[0].model)
-        state, self.buffers = stack_module_state([run.model for run in runs])
-        self.names = [name for name, parameter in self.template.named_parameters() if parameter.requires_grad]
-        self.fixed = {name: tensor.detach() for name, tensor in state.items() if name not in self.names}
-        self.shapes = [state[name].shape[1:] for name in self.names]
-        self.sizes = [shape.numel() for shape in self.shapes]
-        flat = torch.cat([state[name].detach().reshape(len(runs), -1) for name in self.names], dim=1)
+        template = copy.deepcopy(runs[0].model)
+        trained = {name: parameter for name, parameter in template.named_parameters() if parameter.requires_grad}
+        state, buffers = stack_module_state([run.model for run in runs])
+        self.shapes = {name: parameter.shape for name, parameter in trained.items()}
+        flat = torch.cat([state[name].detach().reshape(len(runs), -1) for name in trained], dim=1)
         self.flat = flat.requires_grad_()
-        settings = runs[0].settings
-        self.rule: Rule = RULES[settings["optimiser"]](self.flat)
-        self.objective = torch.func.vmap(_call(_Objective(self.template, runs[0].loss)), randomness="different")
-        acts = hasattr(self.template, "after_step") and _acts(self.template)
-        self.after_step = torch.func.vmap(_call(_AfterStep(self.template))) if acts else None
-
-    def parts(self, flat: Tensor) -> dict[str, Tensor]:
-        """Return views of the matrix, one a parameter, the models first."""
-        pieces = flat.split(self.sizes, dim=1)
-        named = {
-            name: piece.unflatten(1, shape) if shape else piece[:, 0]
-            for name, piece, shape in zip(self.names, pieces, self.shapes, strict=True)
-        }
-        return {**named, **self.fixed}
+        fixed = {name: tensor.detach() for name, tensor in state.items() if name not in trained}
+        self.others = {**buffers, **fixed}
+        self.rule: Rule = RULES[runs[0].settings["optimiser"]](self.flat)
+        self.one = _One(template, runs[0].loss, self.shapes, list(self.others))
+        self.objective = torch.func.vmap(self.one.objective, randomness="different")
+        self.after_step = torch.func.vmap(self.one.after_step) if _acts(template) else None
 
     def epoch(self) -> list[float]:
         """Run one pass over the training data of every run; return its mean loss, one a run."""
@@ -181,12 +171,12 @@ class _Stack:
         rates = torch.tensor([[run.rate()] for run in runs], **column)
         decays = torch.tensor([[run.settings["weight_decay"]] for run in runs], **column)
         total = torch.zeros(len(runs), dtype=torch.float64, device=self.flat.device)
-        self.template.train()
+        others = tuple(self.others.values())
         for first in range(0, targets.shape[1], runs[0].batch_size):
             rows = (slice(None), slice(first, first + runs[0].batch_size))
             batch = shuffled[rows]
             given = (batch.x, targets[rows], *units, *(() if batch.context is None else (batch.context,)))
-            loss, objective = self.objective(self.parts(self.flat), self.buffers, *given)
+            loss, objective = self.objective(self.flat, others, *given)
             (gradient,) = torch.autograd.grad(objective.sum(), self.flat)
             with torch.no_grad():
                 if settings["clip"] is not None:
@@ -194,17 +184,18 @@ class _Stack:
                     gradient = gradient * (settings["clip"] / (norm + 1e-6)).clamp(max=1.0)
                 self.rule.step(self.flat, gradient, rates, decays)
                 if self.after_step is not None:
-                    self.after_step(self.parts(self.flat), self.buffers, units[0])
+                    self.after_step(self.flat, others)
                 total += loss.detach() * batch.x.shape[1]
         return [float(value) / targets.shape[1] for value in total]
 
     @torch.no_grad()
     def unstack(self) -> None:
         """Write the tensors of each run into its model."""
-        tensors = {**self.parts(self.flat), **self.buffers}
+        pieces = self.flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
+        tensors = {**dict(zip(self.shapes, pieces, strict=True)), **self.others}
         for index, run in enumerate(self.runs):
             for name, tensor in [*run.model.named_parameters(), *run.model.named_buffers()]:
-                tensor.copy_(tensors[name][index])
+                tensor.copy_(tensors[name][index].reshape(tensor.shape))
 
     def keep(self, runs: list[Run]) -> None:
         """Go on with some of the runs."""
@@ -213,22 +204,54 @@ class _Stack:
         rows = torch.tensor([self.runs.index(run) for run in runs], dtype=torch.int64, device=self.flat.device)
         self.runs = runs
         self.flat = self.flat.detach()[rows].requires_grad_()
-        self.buffers = {name: tensor[rows] for name, tensor in self.buffers.items()}
-        self.fixed = {name: tensor[rows] for name, tensor in self.fixed.items()}
+        self.others = {name: tensor[rows] for name, tensor in self.others.items()}
         self.rule.keep(rows)
 
 
 @final
-class _Objective(nn.Module):
-    """Loss, and loss plus penalty, of one model at its batch, as a module that `functional_call` can run."""
+class _One:
+    """One network whose tensors are put in place before it is called: what is mapped over the stack.
 
-    def __init__(self, model: nn.Module, loss: Loss) -> None:
-        super().__init__()
-        self.model, self.loss = model, loss
+    `torch.func.functional_call` does the same from dictionaries, whose handling costs as much as a small network.
 
-    def forward(
-        self, x: Tensor, target: Tensor, mean: Tensor, scale: Tensor, context: Tensor | None = None
+    Args:
+        model: the network; it is no use by itself afterwards.
+        loss: of its predictions.
+        shapes: shape of each trained parameter, in the order in which they lie in a row of the matrix.
+        others: names of the fixed parameters and of the buffers.
+    """
+
+    def __init__(self, model: nn.Module, loss: Loss, shapes: dict[str, torch.Size], others: list[str]) -> None:
+        self.model, self.loss = model.train(), loss
+        self.shapes, self.sizes = list(shapes.values()), [shape.numel() for shape in shapes.values()]
+        places: dict[int, list[tuple[dict[str, Any], str]]] = {}  # several for a tensor that modules share
+        for module in model.modules():
+            for store in (module._parameters, module._buffers):
+                for key, tensor in store.items():
+                    places.setdefault(id(tensor), []).append((store, key))
+        named = dict([*model.named_parameters(), *model.named_buffers()])
+        self.trained = [places[id(named[name])] for name in shapes]
+        self.others = [places[id(named[name])] for name in others]
+
+    def put(self, row: Tensor, others: tuple[Tensor, ...]) -> None:
+        """Put views of a row, and the other tensors, in the network's place."""
+        views = [piece.view(shape) for piece, shape in zip(row.split(self.sizes), self.shapes, strict=True)]
+        for where, tensor in zip([*self.trained, *self.others], [*views, *others], strict=True):
+            for store, key in where:
+                store[key] = tensor
+
+    def objective(
+        self,
+        row: Tensor,
+        others: tuple[Tensor, ...],
+        x: Tensor,
+        target: Tensor,
+        mean: Tensor,
+        scale: Tensor,
+        context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
+        """Return the loss at a batch, and the loss plus the recipe's penalty."""
+        self.put(row, others)
         model: Any = self.model
         theta = context.unsqueeze(1) if context is not None and target.ndim == 2 else context
         if hasattr(model, "condition"):
@@ -237,33 +260,18 @@ class _Objective(nn.Module):
         loss = self.loss((value - mean) / scale, target)
         return loss, loss + model.penalty() if hasattr(model, "penalty") else loss
 
-
-@final
-class _AfterStep(nn.Module):
-    """The recipe's act after a step; it changes the tensors in place."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, like: Tensor) -> Tensor:
+    def after_step(self, row: Tensor, others: tuple[Tensor, ...]) -> Tensor:
+        """Let the recipe act after a step; it changes the tensors in place."""
+        self.put(row, others)
         model: Any = self.model
         model.after_step()
-        return torch.zeros_like(like)
-
-
-def _call(module: nn.Module) -> Callable[..., Any]:
-    def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *arguments: Any) -> Any:
-        named = {f"model.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
-        return functional_call(module, named, arguments)
-
-    return call
+        return torch.zeros_like(row[0])
 
 
 def _acts(model: nn.Module) -> bool:
-    """Return whether `after_step` does anything: not where every recipe of a network leaves its weights alone."""
+    """Return whether there is an `after_step` that acts: none does where every recipe leaves its weights alone."""
     if not hasattr(model, "constrained"):
-        return True
+        return hasattr(model, "after_step")
     constrained: Any = model.constrained
     return any(type(weight).after_step is not Weight.after_step for _, weight in constrained())
 
@@ -290,8 +298,11 @@ def _alike(models: list[nn.Module]) -> None:
 
     def kind(model: Any) -> Any:
         tensors = {name: (tensor.shape, tensor.dtype, tensor.device) for name, tensor in model.state_dict().items()}
-        return type(model), tensors, model.config() if hasattr(model, "config") else None
+        trains = [parameter.requires_grad for parameter in model.parameters()]
+        return type(model), trains, tensors, model.config() if hasattr(model, "config") else None
 
     first = kind(models[0])
     if any(kind(model) != first for model in models[1:]):
         raise ModelError("stacked models must share architecture, recipe, type and settings; fit them apart")
+    if len({parameter.dtype for parameter in models[0].parameters()}) > 1:
+        raise ModelError("the parameters of a stacked model must be of one type; convert it with `model.double()`, say")

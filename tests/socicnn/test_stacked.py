@@ -155,6 +155,13 @@ def test_what_cannot_be_stacked_is_refused() -> None:
         fit_stacked([*networks(1), *networks(1, positivity="softplus")], samples())
     with pytest.raises(ModelError, match="must share architecture"):
         fit_stacked([*networks(1), *networks(1, dtype=torch.float32)], samples())
+    frozen = networks(2)
+    frozen[1].U[0].requires_grad_(False)
+    with pytest.raises(ModelError, match="must share architecture"):
+        fit_stacked(frozen, samples())
+    mixed = [nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1).double()) for _ in range(2)]
+    with pytest.raises(ModelError, match="must be of one type"):
+        fit_stacked(mixed, samples())
     with pytest.raises(ModelError, match="3 models need as many seeds and as many data; received 1 and 3"):
         fit_stacked(networks(), samples(), seeds=[0])
     with pytest.raises(ModelError, match="received 3 and 2"):
