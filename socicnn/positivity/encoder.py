@@ -119,7 +119,7 @@ class Encoder(Shared):
         Raises:
             ModelError: there is no batch.
         """
-        key = (torch.is_grad_enabled(), *(parameter._version for parameter in self.parameters()))
+        key = (torch.is_grad_enabled(), *(tensor._version for tensor in self._tensors()))
         if self._code is None or key != self._key or id(reader) in self._readers:
             self._code, self._key, self._readers = self(), key, set()
         self._readers.add(id(reader))
@@ -136,14 +136,22 @@ class Encoder(Shared):
             )
         else:
             points = self._points
-        total = sum(self._encoded(part).sum(dim=0) for part in points.split(CHUNK))
-        assert isinstance(total, Tensor)
-        code = total / len(points)
+        if len(points) <= CHUNK:
+            code = self._encoded(points).mean(dim=0)
+        else:
+            code = torch.stack([self._encoded(part).sum(dim=0) for part in points.split(CHUNK)]).sum(dim=0)
+            code = code / len(points)
         if self.summary == "moments":
             return code
         if self.normalise:
-            code = (code - code.mean()) / (code.std(correction=0) + EPSILON)
+            deviation, mean = torch.std_mean(code, correction=0)
+            code = (code - mean) / (deviation + EPSILON)
         return code if self.P is None else nn.functional.linear(code, self.P, self.p)
+
+    def _tensors(self) -> list[Tensor]:
+        """Return all parameters, without the walk through submodules that `parameters()` takes at every reading."""
+        held = (*self._parameters.values(), *self.weights._parameters.values(), *self.biases._parameters.values())
+        return [tensor for tensor in held if tensor is not None]
 
     def _encoded(self, points: Tensor) -> Tensor:
         if self.summary == "moments":

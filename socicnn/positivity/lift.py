@@ -47,12 +47,12 @@ class Lift(Recipe):
     torch.Size([32])
     """
 
-    hidden: Sequence[int] = (64, 64, 96)
+    hidden: Sequence[int] = (32, 32)
     conditioning: str = "batch"
     points: int | None = None
     summary: str = "deepsets"
     normalise: bool = True
-    rank: int | None = 8
+    rank: int | None = 4
     slack: bool = True
     readout: Recipe | str | Mapping[str, Any] = "softplus"
     name = "lift"
@@ -163,8 +163,10 @@ class LiftedWeight(Weight):
     @property
     def raw(self) -> Tensor:
         """What psi reads: b + H code(X)."""
-        body = (self.encoder.read(self) @ self.head).reshape(self.shape)
-        return body if self.b is None else self.b + body
+        code = self.encoder.read(self)[None]
+        # one operation, whose gradient has the layout of the head
+        raw = code @ self.head if self.b is None else torch.addmm(self.b.reshape(1, -1), code, self.head)
+        return raw.reshape(self.shape)
 
     def forward(self) -> Tensor:
         """Return the weight.

@@ -29,7 +29,7 @@ def draw_slice(found: Slice, path: str | os.PathLike[str], trajectories: Mapping
     axes.plot([0], [0], marker="*", markersize=14, color="gold", markeredgecolor="black", linestyle="none")
     axes.set(xlabel="alpha", ylabel="beta", xlim=_ends(found.alphas), ylim=_ends(found.betas))
     if trajectories:
-        axes.legend(loc="upper right")
+        figure.legend(loc="outside lower center", ncols=len(trajectories))  # inside it would hide a path
     _write(figure, path)
 
 

@@ -84,11 +84,11 @@ def test_moments_are_read_as_they_are() -> None:
 
 
 def test_the_code_is_normalised_and_blind_to_the_order() -> None:
-    encoder = Lift(rank=None).shared(3, generator()).double()
+    encoder = Lift(hidden=(16, 48), rank=None).shared(3, generator()).double()
     x = normal(50, 3)
     encoder.condition(x)
     code = encoder()
-    assert code.shape == (96,)
+    assert code.shape == (48,)
     assert abs(code.mean().item()) < 1e-12
     assert abs(code.std(correction=0).item() - 1) < 1e-3
     encoder.condition(x.flip(0))
@@ -136,6 +136,11 @@ def test_finalise_is_the_pinned_emission_to_rounding(monkeypatch) -> None:
     monkeypatch.setattr(encoder_module, "CHUNK", 7)
     torch.testing.assert_close(model.finalise(x)(x), pinned, rtol=1e-12, atol=1e-12)
     assert not torch.equal(model.finalise(x[:20])(x), pinned)
+    # in training some points of a batch may stand for it; in the end all of the training set counts
+    few = network(points=25)
+    few.condition(x)
+    assert few.shared._points.shape == (25, 3)
+    torch.testing.assert_close(few.finalise(x)(x), pinned, rtol=1e-12, atol=1e-12)
 
 
 def test_a_constant_code_needs_no_data_and_ignores_it() -> None:

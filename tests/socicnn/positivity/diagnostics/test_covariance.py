@@ -27,8 +27,8 @@ def batches(count: int, seed: int = 3, size: int = 16) -> list[Tensor]:
 ARCHITECTURES = {
     "softplus(raw)": "softplus",
     "softplus(b + raw)": "biased",
-    "softplus(h(X))": Lift(hidden=(8, 8), slack=False),
-    "softplus(b + h(X))": Lift(hidden=(8, 8)),
+    "softplus(h(X))": Lift(hidden=(8, 8), rank=8, slack=False),
+    "softplus(b + h(X))": Lift(hidden=(8, 8), rank=8),
 }
 DELETIONS = [name for name in ARCHITECTURES if name != "softplus(b + h(X))"]
 
@@ -99,7 +99,7 @@ def test_the_full_lift_reads_a_finite_number() -> None:
 
 
 def test_the_probe_is_the_formula() -> None:
-    model, draws = trained(Lift(hidden=(8, 8))), batches(5)
+    model, draws = trained(Lift(hidden=(8, 8), rank=8)), batches(5)
     thetas, gradients = [], []
     for batch in draws:
         model.condition(batch)
@@ -117,14 +117,14 @@ def test_the_probe_is_the_formula() -> None:
 
 
 def test_a_constant_code_reads_zero() -> None:
-    model = trained(Lift(hidden=(8, 8), conditioning="constant"))
+    model = trained(Lift(hidden=(8, 8), rank=8, conditioning="constant"))
     assert probe(model, loss_of(model), batches(8)).norm == 0.0
 
 
 @pytest.fixture(scope="module")
 def moving() -> ICNN:
     """A lift whose heads are large, so that much depends on the batch."""
-    model = trained(Lift(hidden=(8, 8)))
+    model = trained(Lift(hidden=(8, 8), rank=8))
     with torch.no_grad():
         for _, weight in model.constrained():
             weight.head.mul_(3)
