@@ -34,8 +34,8 @@ def test_a_row_an_option_with_its_labels(table: Path) -> None:
         assert row["train_s"] > 0
         assert row["within_context_error"] > 0
     assert len({row["regret_mean"] for row in rows.values()}) > 6
-    # times include the first training although it was read
-    assert all(rows[option]["train_s"] > rows["uniform"]["train_s"] for option in ("active", "average", "polish"))
+    later = ("longer", "active", "average", "polish")  # their times include the first training, although it was read
+    assert all(rows[option]["train_s"] > rows["uniform"]["train_s"] for option in later)
 
 
 def test_first_trainings_are_kept_and_read(table: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_rendered_table(table: Path, capsys: pytest.CaptureFixture[str]) -> 
     main(["--preset", "tiny", "--out", str(table), "--render"])
     text = capsys.readouterr().out
     assert text.strip() == rendered(read_table(table))
-    assert "**box_socp, n = 3** (1 seed)" in text
+    assert "**box_socp, n = 3**" in text
     assert sum(line.startswith("| ") for line in text.splitlines()) == 1 + len(OPTIONS)
 
 
