@@ -19,7 +19,7 @@ import numpy as np
 
 from socicnn.arrays import Array, BoolArray
 from socicnn.frozen import FrozenNet, Squares
-from verify.proof import EPS
+from verify.proof import relative_margin
 
 
 @final
@@ -54,9 +54,9 @@ class Geometry:
                 a, S = a + layer.U @ points, S + abs(layer.U) @ size
             if layer.W is not None and z is not None and z_size is not None:
                 a, S, terms = a + layer.W @ z, S + layer.W @ z_size, terms + layer.W.shape[1]
-            zero = np.broadcast_to(np.abs(a) <= _margin(terms) * S, (len(a), self._count))
+            zero = np.broadcast_to(np.abs(a) <= relative_margin(terms) * S, (len(a), self._count))
             z = np.where(zero, 0.0, np.maximum(a, 0.0))
-            z_size = S * (1 + _margin(terms))  # sums of absolute values, propagated
+            z_size = S * (1 + relative_margin(terms))  # sums of absolute values, propagated
             self.positive.append(z > 0)
             self.zero.append(zero)
         self._images = [quad.A @ points + _column(quad.e) for quad in net.quadratics]
@@ -68,7 +68,7 @@ class Geometry:
             S = abs(norm.C) @ size + np.abs(_column(norm.d))
             group = norm.group or len(y)
             length, scale = _lengths(y, group), _lengths(np.broadcast_to(S, y.shape), group)
-            flat = length <= _margin(n + 1) * scale
+            flat = length <= relative_margin(n + 1) * scale
             with np.errstate(all="ignore"):
                 unit = y / np.repeat(length, group, axis=0)
             self._units.append(np.where(np.repeat(flat, group, axis=0), 0.0, unit))
@@ -195,10 +195,6 @@ class Geometry:
                 curvature = np.where(zero, 0.0, 1.0 / length)
             total += _weight(norm.gamma) * back(norm.C, np.repeat(curvature, group, axis=0)[:, :, None] * across)
         return np.ascontiguousarray(total.transpose(1, 2, 0))
-
-
-def _margin(terms: int) -> float:
-    return 1.01 * (terms + 4) * EPS
 
 
 def _column(vector: Any) -> Array:

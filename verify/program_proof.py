@@ -9,20 +9,15 @@ weight on another variable) the pass still gives a feasible point, so an upper e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array, BoolArray, IntArray
 from socicnn.conic.program import ValueProgram
-from verify.proof import EPS, TINY, Bracket
-
-LOOSE = 2.0**-40  # relative width with which a cone that is not in its usual form is enclosed
-
-
-# the ends to fill, the enclosed ||p||^2, and -1 for the lower, 1 for the upper ends
-_Sides: TypeAlias = list[tuple[Array, Array, float]]
+from verify.program_cones import Lengths, Squares
+from verify.proof import EPS, TINY, Bracket, relative_margin
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,14 +119,16 @@ class ProgramProver:
         if not self.readable:
             return
         single = lambda rows: (A.indices[A.indptr[rows]], -A.data[A.indptr[rows]])  # noqa: E731 (column, alpha)
-        self._plain, self._lift = heads[~lifted], heads[lifted]
-        self._plain_sizes, self._lift_sizes = sizes[~lifted], sizes[lifted]
-        self._s, self._s_weight = single(self._plain)
-        self._t, self._t_weight = single(self._lift)
-        second, self._t_second = single(self._lift + 1)
-        own = np.concatenate([self._s, self._t])
-        self.readable &= bool((second == self._t).all()) and len(np.unique(own)) == len(own)
-        self.readable &= not self._owned[own].any() and bool((self._s_weight != 0).all())
+        self._norms = Lengths(heads[~lifted], sizes[~lifted], *single(heads[~lifted]))
+        heads = heads[lifted]
+        (t, weight), (second, alpha2), inputs = single(heads), single(heads + 1), np.diff(self._B.indptr)
+        exact = (inputs[heads] == 0) & (inputs[heads + 1] == 0)
+        b = np.atleast_2d(program.b)
+        usual = exact & (b[:, heads] == 0.5).all(axis=0) & (b[:, heads + 1] == -0.5).all(axis=0)
+        self._lifted = Squares(heads, sizes[lifted], t, weight, alpha2, exact, usual)
+        own = np.concatenate([self._norms.s, t])
+        self.readable &= bool((second == t).all()) and len(np.unique(own)) == len(own)
+        self.readable &= not self._owned[own].any() and bool((self._norms.weight != 0).all())
         self._owned[own] = True
         self.readable &= bool(self._owned.all())
 
@@ -152,18 +149,19 @@ class ProgramProver:
         b, q, d = (np.broadcast_to(np.atleast_2d(vector).T, (vector.shape[-1], N)) for vector in _vectors(program))
         r = np.atleast_1d(program.r)
         right = b + self._B @ x  # b + B x, and how far rounding can be off
-        margin = _g(self._terms) * (np.abs(b) + self._absolute_B @ np.abs(x)) + TINY
+        margin = relative_margin(self._terms) * (np.abs(b) + self._absolute_B @ np.abs(x)) + TINY
         low, high = np.full((len(q), N), -np.inf), np.full((len(q), N), -np.inf)
-        sound, impossible = self._cones(right, margin, low, high)
+        self._norms.enclose(right, margin, low, high)
+        sound, impossible = self._lifted.enclose(right, margin, low, high)
         for level in self._levels:
             self._inequalities(level, right, margin, low, high)
-        down = self._s[self._s_weight < 0]  # s <= -||u||: nothing from below
+        down = self._norms.s[self._norms.weight < 0]  # s <= -||u||: nothing from below
         sound &= np.isfinite(high).all(axis=0) & (q[down] >= 0).all(axis=0)
         np.minimum(low, high, out=low)
         scale = np.abs(r) + np.einsum("in,in->n", np.abs(d), np.abs(x))
         affine = r + np.einsum("in,in->n", d, x)
         size = scale + np.einsum("in,in->n", np.abs(q), np.maximum(np.abs(low), np.abs(high)))
-        slack = _g(len(q) + len(d) + 2) * size + TINY
+        slack = relative_margin(len(q) + len(d) + 2) * size + TINY
         lo = affine + np.einsum("in,in->n", q, low) - slack
         hi = affine + np.einsum("in,in->n", q, high) + slack
         fits, lacks = self._upper_bounds(right, margin, low, high)
@@ -191,9 +189,10 @@ class ProgramProver:
         nothing = np.full(N, -np.inf)
         size = np.atleast_2d(np.abs(program.b)).max(axis=0)
         zero = (size == 0) & (np.diff(self._B.indptr) == 0)
-        if len(self._above) or (self._s_weight != 1.0).any() or not self._exact_offsets(self._lift).all():
+        norms, lifted = self._norms, self._lifted
+        if len(self._above) or (norms.weight != 1.0).any() or not lifted.usual.all():
             return nothing
-        if (self._t_weight != 0.5).any() or (self._t_second != 0.5).any():
+        if (lifted.weight != 0.5).any() or (lifted.second != 0.5).any():
             return nothing
         bound, sizes = q.copy(), np.abs(q)
         counts = np.zeros(len(q), dtype=np.int64)
@@ -209,7 +208,7 @@ class ProgramProver:
             if not np.isin(level.owner, level.owner[floor]).all():
                 return nothing
             own = np.unique(level.owner)
-            least = bound[own] - (_g(int(counts.max()) + 1) * sizes[own] + TINY)
+            least = bound[own] - (relative_margin(int(counts.max()) + 1) * sizes[own] + TINY)
             held = (sizes[own] == np.abs(bound[own])) & (bound[own] >= 0)  # no negative term: zero is allowed
             feasible &= ((least >= 0) | held).all(axis=0)
             multiplier = np.where(active[owner], np.maximum(least[np.searchsorted(own, owner)], 0.0), 0.0)
@@ -220,14 +219,14 @@ class ProgramProver:
             total -= (multiplier * right[rows]).sum(axis=0)
             scale += (multiplier * (np.abs(b[rows]) + self._absolute_B[rows] @ np.abs(x))).sum(axis=0)
             small += multiplier.sum(axis=0)
-        for columns in (self._s, self._t):
-            least = bound[columns] - (_g(int(counts.max(initial=0)) + 1) * sizes[columns] + TINY)
+        for columns in (norms.s, lifted.t):
+            least = bound[columns] - (relative_margin(int(counts.max(initial=0)) + 1) * sizes[columns] + TINY)
             held = (sizes[columns] == np.abs(bound[columns])) & (bound[columns] >= 0)
             feasible &= ((least >= 0) | held).all(axis=0)
             term = (np.maximum(least, 0.0) * np.maximum(low[columns], 0.0)).sum(axis=0)
             total, scale = total + term, scale + term
         terms = 2 * (len(x) + len(q)) + program.A.shape[0] + 4
-        lo = total - (_g(terms) * scale + TINY * small)
+        lo = total - (relative_margin(terms) * scale + TINY * small)
         return np.where(feasible & np.isfinite(lo), lo, -np.inf)
 
     def _inequalities(self, level: _Level, right: Array, margin: Array, low: Array, high: Array) -> None:
@@ -238,105 +237,12 @@ class ProgramProver:
         images, sizes = level.others @ known, level.sizes @ np.abs(known)
         size = np.abs(right[rows])
         for ends, side, part in ((high, 1.0, slice(N)), (low, -1.0, slice(N, None))):
-            off = margin[rows] + _g(self._terms) * (sizes[:, part] + size) + TINY
+            off = margin[rows] + relative_margin(self._terms) * (sizes[:, part] + size) + TINY
             p = images[:, part] - right[rows] + side * off
             if not np.all(level.weight == 1.0):
                 p = p / level.weight[:, None]
                 p = p + side * (4 * EPS * np.abs(p) + TINY)
             ends[own] = np.maximum(ends[own], np.maximum.reduceat(p, level.starts, axis=0))
-
-    def _cones(self, right: Array, margin: Array, low: Array, high: Array) -> tuple[BoolArray, BoolArray]:
-        """Set the variables of the cones; return where that was possible, and where a cone has no point."""
-        sound, impossible = np.ones(right.shape[1], dtype=bool), np.zeros(right.shape[1], dtype=bool)
-        groups = [(self._plain, self._plain_sizes, self._s, 1), (self._lift, self._lift_sizes, self._t, 2)]
-        for kind, (heads, sizes, columns, skip) in enumerate(groups):
-            if not len(heads):
-                continue
-            rows = np.concatenate([np.arange(h + skip, h + k) for h, k in zip(heads, sizes, strict=True)])
-            cuts = np.concatenate([[0], np.cumsum(sizes - skip)[:-1]])
-            most, empty = int(sizes.max()), sizes == skip
-            size = np.abs(right[rows])
-            sides: _Sides = []
-            for ends, side in ((low, -1.0), (high, 1.0)):
-                squares = np.maximum(size + side * margin[rows], 0.0) ** 2
-                total = np.zeros((len(heads), right.shape[1]))
-                if len(rows):
-                    total[~empty] = np.add.reduceat(squares, cuts[~empty], axis=0)
-                sides.append((ends, np.maximum(total * (1 + side * _g(most + 2)) + side * TINY, 0.0), side))
-            if kind == 0:
-                self._lengths(heads, columns, right, margin, sides)
-            else:
-                sound &= self._squares(heads, columns, right, margin, sides)
-                impossible |= self._no_lift(right, margin, sides[0][1])
-        return sound, impossible
-
-    def _no_lift(self, right: Array, margin: Array, least: Array) -> BoolArray:
-        """Tell where no t has s_0 >= ||(s_1, p)||, s_0 = alpha t + h, s_1 = alpha' t + h', given ||p||^2 >= least.
-
-        It asks for s_0 - s_1 >= 0, s_0 + s_1 >= 0 and (s_0 - s_1)(s_0 + s_1) >= ||p||^2, and either factor may be the
-        same whatever t is; where neither is, the product is a quadratic in t that may have no root.
-        """
-        heads, a, a2 = self._lift, self._t_weight[:, None], self._t_second[:, None]
-        h, h2 = right[heads], right[heads + 1]
-        inputs = np.diff(self._B.indptr)
-        exact = ((inputs[heads] == 0) & (inputs[heads + 1] == 0))[:, None]  # h and h' were not rounded
-        off = margin[heads] + margin[heads + 1] + 2 * EPS * (np.abs(h) + np.abs(h2))
-        never = np.zeros(least.shape, dtype=bool)
-        for fixed, factor in ((a == a2, h - h2), (a == -a2, h + h2)):
-            never |= fixed & ((factor + off < 0) | (exact & (factor == 0) & (least > 0)))
-        bend, constant = a * a - a2 * a2, h * h - h2 * h2 - least
-        middle = a * h - a2 * h2
-        size = (np.abs(a * h) + np.abs(a2 * h2)) ** 2 + (a * a + a2 * a2) * (h * h + h2 * h2 + least)
-        never |= exact & (bend < 0) & (middle * middle - bend * constant < -LOOSE * size)
-        return np.asarray(never.any(axis=0))
-
-    def _lengths(self, heads: IntArray, s: IntArray, right: Array, margin: Array, sides: _Sides) -> None:
-        """Enclose s = (||u|| - h) / alpha of alpha s + h >= ||u||."""
-        for ends, square, side in sides:
-            length = np.sqrt(square) * (1 + side * 4 * EPS)
-            if (self._s_weight < 0).any():
-                length = np.where(self._s_weight[:, None] < 0, 0.0, length)
-            p = (length - right[heads]) / self._s_weight[:, None]
-            off = 8 * EPS * (length + np.abs(right[heads])) + margin[heads]
-            exact = (self._s_weight[:, None] == 1.0) & (right[heads] == 0.0) & (margin[heads] <= TINY)
-            off = off / np.abs(self._s_weight)[:, None] + 8 * EPS * np.abs(p) + TINY
-            ends[s] = np.where(exact, length, p + side * off)
-
-    def _squares(self, heads: IntArray, t: IntArray, right: Array, margin: Array, sides: _Sides) -> BoolArray:
-        """Enclose the least t with alpha t + h >= ||(alpha' t + h', p)||; t = ||p||^2 in the usual form."""
-        a, a2 = self._t_weight[:, None], self._t_second[:, None]
-        h, h2 = right[heads], right[heads + 1]
-        usual = (a == 0.5) & (a2 == 0.5) & (h == 0.5) & (h2 == -0.5)
-        usual &= self._exact_offsets(heads)
-        sound = np.ones(right.shape[1], dtype=bool)
-        for ends, square, side in sides:
-            ends[t] = square
-            if usual.all():
-                continue
-            # a root of (a t + h)^2 = (a2 t + h2)^2 + ||p||^2, moved outwards, then checked
-            A, B, C = a * a - a2 * a2, a * h - a2 * h2, h * h - h2 * h2 - square
-            root = np.sqrt(np.maximum(B * B - A * C, 0.0))
-            guess = np.where(np.abs(A) > 1e-9, -C / (B + root), -C / (2 * B))
-            end = guess + side * (LOOSE * (np.abs(guess) + 1.0))
-            s0, s1 = a * end + h, a2 * end + h2
-            off = 8 * EPS * (np.abs(a * end) + np.abs(h)) + margin[heads]
-            off2 = 8 * EPS * (np.abs(a2 * end) + np.abs(h2)) + margin[heads + 1]
-            if side > 0:
-                tail = np.sqrt((np.abs(s1) + off2) ** 2 + square) * (1 + 8 * EPS)
-                good = s0 - off >= tail
-            else:
-                tail = np.sqrt(np.maximum(np.abs(s1) - off2, 0.0) ** 2 + square) * (1 - 8 * EPS)
-                good = s0 + off < tail
-            ends[t] = np.where(usual, ends[t], end)
-            sound &= (usual | good).all(axis=0)
-        return sound
-
-    def _exact_offsets(self, heads: IntArray) -> BoolArray:
-        """Tell of which lifts the offsets are +-1/2 without an input, so that nothing was rounded."""
-        b = np.atleast_2d(self._program.b)
-        inputs = np.diff(self._B.indptr)
-        exact = (b[:, heads] == 0.5).all(axis=0) & (b[:, heads + 1] == -0.5).all(axis=0)
-        return np.asarray(exact & (inputs[heads] == 0) & (inputs[heads + 1] == 0))[:, None]
 
     def _upper_bounds(self, right: Array, margin: Array, low: Array, high: Array) -> tuple[BoolArray, BoolArray]:
         """Tell where the inequalities that bound nothing from below hold, and where they cannot."""
@@ -347,21 +253,19 @@ class ProgramProver:
         P = sparse.csr_array(self._A[rows])
         size = abs(P)
         hold, fail = P @ high - right[rows], P @ low - right[rows]
-        off = [_g(self._terms) * (size @ np.abs(v) + np.abs(right[rows])) + margin[rows] + TINY for v in (high, low)]
+        off = [
+            relative_margin(self._terms) * (size @ np.abs(v) + np.abs(right[rows])) + margin[rows] + TINY
+            for v in (high, low)
+        ]
         return (hold + off[0] <= 0).all(axis=0), (fail - off[1] > 0).any(axis=0)
 
     def _top(self) -> IntArray:
         """Return the variables that can be raised without asking anything of another."""
         used = np.zeros(self._A.shape[1], dtype=bool)
         used[self._A.indices[self._A.data > 0]] = True
-        if len(self._lift):
-            used[self._t[self._t_weight < self._t_second]] = True
+        used[self._lifted.t[self._lifted.weight < self._lifted.second]] = True
         return np.flatnonzero(~used)
 
 
 def _vectors(program: ValueProgram) -> tuple[Any, Any, Any]:
     return program.b, program.q, program.d
-
-
-def _g(terms: int) -> float:
-    return 1.01 * (terms + 4) * EPS

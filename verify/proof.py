@@ -189,7 +189,7 @@ class Prover:
                 p, S = p + U @ x, S + aU @ size
             if W is not None and z is not None:
                 p, S, terms = p + W @ z, S + aW @ z, terms + W.shape[1]
-            z = np.maximum(p + (_g(terms) * S + TINY), 0.0)
+            z = np.maximum(p + (relative_margin(terms) * S + TINY), 0.0)
             z = np.broadcast_to(z, (len(z), x.shape[1]))
             active.append(z > 0)
         total = _dot(self._v, x) + self._c
@@ -201,14 +201,14 @@ class Prover:
             zip(self._branches, self._branch_sizes, strict=True)
         ):
             y, S = matrix @ x + offset, aM @ size + np.abs(offset)
-            margin = _g(self._n + 1) * S + TINY
+            margin = relative_margin(self._n + 1) * S + TINY
             images.append((y, S, margin))
-            square = _groups((np.abs(y) + margin) ** 2, group) * (1 + _g(group + 2)) + TINY
+            square = _groups((np.abs(y) + margin) ** 2, group) * (1 + relative_margin(group + 2)) + TINY
             value = square if index < self._quadratics else np.sqrt(square) * (1 + 4 * EPS)
             term = weight * value.sum(axis=0)
             total, scale = total + term, scale + np.abs(term)
         width = len(self._w)
-        hi = total + (_g(width + self._n + 1 + self._terms) * scale + TINY)
+        hi = total + (relative_margin(width + self._n + 1 + self._terms) * scale + TINY)
         return _Forward(np.broadcast_to(hi, x.shape[1:]), scale, active, images, inner)
 
     def _lower(self, x: Array, forward: _Forward, guess: Guess) -> Array:
@@ -235,7 +235,7 @@ class Prover:
             count += len(b)
             if W is not None:
                 raw = W.T @ multiplier
-                bound = raw - (_g(W.shape[0]) * (aW.T @ multiplier) + TINY)
+                bound = raw - (relative_margin(W.shape[0]) * (aW.T @ multiplier) + TINY)
                 if not self._nonnegative:  # a negative weight: 0 <= lambda <= W'lambda may be empty
                     feasible &= (bound >= 0).all(axis=0)
                 bound = np.maximum(bound, 0.0)
@@ -245,7 +245,9 @@ class Prover:
             quadratic = index < self._quadratics
             given = _given(guess.omegas, index) if quadratic else _given(guess.us, index - self._quadratics)
             if given is None:
-                least = _groups(np.maximum(np.abs(y) - margin, 0.0) ** 2, group) * (1 - _g(group + 2)) - TINY
+                least = (
+                    _groups(np.maximum(np.abs(y) - margin, 0.0) ** 2, group) * (1 - relative_margin(group + 2)) - TINY
+                )
                 least = np.maximum(least, 0.0)
                 value = least if quadratic else np.sqrt(least) * (1 - 4 * EPS)
                 term = weight * value.sum(axis=0)
@@ -257,12 +259,12 @@ class Prover:
                 count += len(y) + 4
             else:
                 length = np.sqrt(_groups(given**2, group) + TINY)
-                u = given * np.repeat((1 - _g(group + 8)) / np.maximum(1.0, length), group, axis=0)
+                u = given * np.repeat((1 - relative_margin(group + 8)) / np.maximum(1.0, length), group, axis=0)
                 total = total + weight * (u * y).sum(axis=0)
                 scale = scale + weight * (np.abs(u) * S).sum(axis=0)
                 small = small + weight
                 count += len(y) + 4
-        lo = total - (_g(count) * scale + TINY * small)
+        lo = total - (relative_margin(count) * scale + TINY * small)
         return np.where(feasible & np.isfinite(lo), lo, -np.inf)
 
 
@@ -276,13 +278,13 @@ class _Inside:
     def enclose(self, x: Array, size: Array, n: int) -> tuple[Array, Array]:
         """Return both ends of ||F_i x + g_i||^2, shape `(h, N)`, as for a quadratic branch."""
         y = self._F @ x + self._g
-        margin = _g(n + 1) * (self._size @ size + np.abs(self._g)) + TINY
-        low = _groups(np.maximum(np.abs(y) - margin, 0.0) ** 2, self.rows) * (1 - _g(self.rows + 2)) - TINY
-        high = _groups((np.abs(y) + margin) ** 2, self.rows) * (1 + _g(self.rows + 2)) + TINY
+        margin = relative_margin(n + 1) * (self._size @ size + np.abs(self._g)) + TINY
+        low = _groups(np.maximum(np.abs(y) - margin, 0.0) ** 2, self.rows) * (1 - relative_margin(self.rows + 2)) - TINY
+        high = _groups((np.abs(y) + margin) ** 2, self.rows) * (1 + relative_margin(self.rows + 2)) + TINY
         return np.maximum(low, 0.0), high
 
 
-def _g(terms: int) -> float:
+def relative_margin(terms: int) -> float:
     """Return the relative margin of a sum of that many products."""
     return 1.01 * (terms + 4) * EPS
 

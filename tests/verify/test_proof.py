@@ -74,7 +74,7 @@ def test_no_violation_in_10000_random_networks(part: int) -> None:
 
 def test_smaller_margins_break(monkeypatch: pytest.MonkeyPatch) -> None:
     """The margins are there for a reason: a fiftieth of them is violated again and again."""
-    monkeypatch.setattr(proof, "_g", lambda terms: 1.01 * (terms + 4) * proof.EPS / 50)
+    monkeypatch.setattr(proof, "relative_margin", lambda terms: 1.01 * (terms + 4) * proof.EPS / 50)
     broken = 0
     for seed in range(300):
         net, x = instance(seed)
