@@ -79,13 +79,13 @@ def _wide(n: int) -> int:
 
 
 def _conic(n: int, lifted: bool) -> list[dict[str, Any]]:
-    """Return four sets of norms: one wide, two wide, one beside many units, many narrow ones."""
+    """Return four sets of norms: one wide, two wide, one beside many units, one wide with a narrow context network."""
     hidden = (16, 16) if lifted else ()
     return [
         {"hidden_features": hidden, "norm": (max(5, 2 * n // 5),), "context_hidden": _wide(n)},
         {"hidden_features": hidden, "norm": (max(5, n // 3),) * 2, "context_hidden": _wide(n)},
         {"hidden_features": (*hidden, 96), "norm": (max(5, n // 3),), "context_hidden": 32},
-        {"hidden_features": hidden, "norm": (4,) * max(12, n // 2 + 7), "context_hidden": 8},
+        {"hidden_features": hidden, "norm": (max(5, 2 * n // 5),), "context_hidden": 8},
     ]
 
 
