@@ -22,6 +22,7 @@ COMPARED: dict[tuple[str, str, float], tuple[str, str]] = {
     ("softplus", SEED_START, 1e-3): ("softplus, the authors' start", "C3"),
     ("softplus", "principled", 1e-3): ("softplus, principled start", "C0"),
     ("projected", "principled", 1e-3): ("projected, principled start", "C2"),
+    ("softplus", "principled", 5e-3): ("softplus, principled start, five times the step", "C4"),
     ("lift", "principled", 1e-3): ("lift, principled start", "C1"),
 }
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from experiments.tables import Row, Value, grouped, markdown, median_and_quartiles
+from experiments.tables import Row, Value, grouped, markdown, median_and_quartiles, quartiles
 
 ARM = ("arm", "initialiser", "learning_rate")
 
@@ -19,7 +19,13 @@ def numbers(rows: Sequence[Mapping[str, Value]], column: str) -> list[float]:
     return [float(value) for row in rows if isinstance(value := row.get(column), int | float)]
 
 
-def matrix(rows: Sequence[Row], column: str) -> str:
+def in_nats(values: Sequence[float]) -> str:
+    """Return `median [lower, upper]` with four decimals: likelihoods differ little beside their size."""
+    low, middle, high = quartiles(values)
+    return f"{middle:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def matrix(rows: Sequence[Row], column: str, show: Callable[[Sequence[float]], str] = median_and_quartiles) -> str:
     """Return `median [lower quartile, upper quartile] (seeds)` of a column: one line an arm, one column a target."""
     targets = list(dict.fromkeys(str(row["target"]) for row in rows))
     table: list[Row] = []
@@ -27,7 +33,7 @@ def matrix(rows: Sequence[Row], column: str) -> str:
         line: Row = dict(zip(("arm", "initialiser", "step size"), (key[0], key[1], f"{key[2]:g}"), strict=True))
         for target in targets:
             values = numbers([row for row in members if row["target"] == target], column)
-            line[target] = f"{median_and_quartiles(values)} ({len(values)})" if values else "-"
+            line[target] = f"{show(values)} ({len(values)})" if values else "-"
         table.append(line)
     return markdown(table)
 
@@ -38,7 +44,7 @@ def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
         "# Positivity",
         "Median [lower quartile, upper quartile] over seeds, with their number in parentheses.",
         "## Total variation to the target\n\n" + matrix(rows, "tv"),
-        "## Negative log-likelihood of held-out points, nats\n\n" + matrix(rows, "nll"),
+        "## Negative log-likelihood of held-out points, nats\n\n" + matrix(rows, "nll", in_nats),
         "## Training time a seed, seconds\n\nSeeds of a block share one computation, and what else runs is not "
         "controlled: costs are compared by `python -m experiments.positivity_cost`.\n\n" + matrix(rows, "seconds"),
         missing(rows, cells),

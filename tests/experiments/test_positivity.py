@@ -87,6 +87,8 @@ def test_tables_and_plots_are_made_of_the_rows(table: Path, capsys: pytest.Captu
     assert text.startswith(rendered(rows, [cell.key for cell in cells("tiny", table)]))
     values = sorted(row["tv"] for row in rows if (row["arm"], row["target"]) == ("lift-independent", "gumbel"))
     assert f"| lift-independent | principled | 0.001 | {(values[1] + values[2]) / 2:.3g} [" in text
+    likelihoods = sorted(row["nll"] for row in rows if (row["arm"], row["target"]) == ("lift-independent", "gumbel"))
+    assert f"| {(likelihoods[1] + likelihoods[2]) / 2:.4f} [" in text
     assert not missing(rows, [cell.key for cell in cells("tiny", table)])
     for name in ("densities", "histograms", "arms"):
         picture = table.parent / f"positivity_{name}.png"
