@@ -2,7 +2,7 @@
 
 python -m experiments.decision --preset tiny|paper [--stage tune fit time table] [--jobs N] [--only task=...,... n=... ]
 
-Four stages, each resumable. `tune` tries the four configurations of every model on validation contexts; `fit` trains
+Four stages, each resumable. `tune` tries the five configurations of every model on validation contexts; `fit` trains
 each model with the best of them, decides for the test contexts by every method and keeps the model; `time` measures
 training and decisions with nothing beside; `table` joins what there is, the rows of `experiments.peers` too, into one
 tidy table, renders it and plots it. A row of the table is a task, n, model, loss, method and seed.
@@ -116,13 +116,7 @@ def fitting_cells(preset: Preset, choices: dict[Key, int], models: Path) -> list
                 given = None
                 if number is not None:
                     given = as_seed(model) if loss == "seed" else configurations(model, n)[number]
-                settings = {
-                    "configuration": number,
-                    "given": given,
-                    "tried": 0 if loss == "seed" else TRIES,
-                    "sizes": asdict(preset.sizes),
-                    "version": VERSION,
-                }
+                settings = {"given": given, "sizes": asdict(preset.sizes), "version": VERSION}
                 cells += [
                     Cell(
                         {"task": task, "n": n, "model": model, "loss": loss, "seed": seed},
@@ -208,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cells = timing_cells(preset, found["fit"], choices, places["models"])
         found["time"] = run_stage(given, cells, everything, places["time"])
     if "table" in stages and found["fit"] and not given.status:
-        rows = joined([*found["fit"], *_rows(places["peers"])], found["time"])
+        rows = joined([*found["fit"], *_rows(places["peers"])], found["time"], found["tune"])
         write_table(given.out, rows)
         text = rendered(rows, [cell.key for cell in fitting_cells(preset, choices, places["models"])])
         given.out.with_suffix(".md").write_text(text, encoding="utf-8")

@@ -160,9 +160,7 @@ def fit_and_decide(
     model: str,
     loss: str,
     seed: int,
-    configuration: int | None,
     given: Configuration | None,
-    tried: int,
     sizes: dict[str, Any],
     models: str,
     version: int,
@@ -176,9 +174,8 @@ def fit_and_decide(
     path.parent.mkdir(parents=True, exist_ok=True)
     save(fitted.model, path)
     shared: Row = {
-        "configuration": configuration,
         "parameters": count(fitted.model),
-        "labels": instance.train.labels + tried * instance.sizes.tuning,
+        "labels": instance.train.labels,
         "epochs": fitted.epochs,
         **errors(fitted.model, instance.validation()),
     }

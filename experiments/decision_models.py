@@ -1,6 +1,6 @@
 """The models of experiment 3: how each is made and trained, and the configurations that are tried on validation data.
 
-Every model trained with the within-context loss has four configurations, chosen from on validation contexts; trained as
+Every model trained with the within-context loss has five configurations, chosen from on validation contexts; trained as
 the benchmark's authors do (loss `seed`), it has theirs.
 """
 
@@ -21,7 +21,7 @@ from socicnn.nn.network import Network
 from socicnn.training.history import History
 
 Configuration = dict[str, Any]  # {"shape": arguments of the network, "training": arguments of fit}
-TRIES = 4  # configurations of every model: the tuning budget
+TRIES = 5  # configurations of every model: the tuning budget
 KINDS = surrogates.KINDS
 JOINT = tuple(f"{kind}-joint" for kind in KINDS)
 PARTIAL = tuple(f"{kind}-partial" for kind in KINDS)
@@ -50,14 +50,17 @@ class Fitted:
 def configurations(name: str, n: int) -> list[Configuration]:
     """Return the configurations of a model at n inputs, as many for each model."""
     if name in BASELINES:
-        rates = ((5e-3, 0.0), (1e-2, 0.0), (2e-2, 0.0), (1e-2, 0.01))
-        found = [_configuration({}, 1.0, rate, decay) for rate, decay in rates]
+        rates = ((5e-3, 0.0, 1.0), (1e-2, 0.0, 1.0), (2e-2, 0.0, 1.0), (1e-2, 0.01, 1.0), (1e-2, 0.0, 2.0))
+        found = [_configuration({}, share, rate, decay) for rate, decay, share in rates]
     elif name.endswith("joint"):
         share = 0.3 if n < surrogates.WIDE else 0.15
-        found = [_configuration({}, share, rate, decay) for rate in (2e-3, 1e-2) for decay in (0.0, 0.1)]
+        rates = ((2e-3, 0.0, share), (2e-3, 0.1, share), (1e-2, 0.0, share), (1e-2, 0.1, share), (5e-3, 0.0, 2 * share))
+        found = [_configuration({}, share, rate, decay) for rate, decay, share in rates]
     else:
         shapes = _SHAPES[name.removeprefix("lift-").removesuffix("-partial")](n, name.startswith("lift"))
-        found = [_configuration(shape, 1.0, 5e-3, 0.1) for shape in shapes]
+        # the last shape is the slowest to train, and gets twice the epochs
+        shares = [1.0] * (TRIES - 1) + [2.0]
+        found = [_configuration(shape, share, 5e-3, 0.1) for shape, share in zip(shapes, shares, strict=True)]
     assert len(found) == TRIES
     return found
 
@@ -79,28 +82,29 @@ def _wide(n: int) -> int:
 
 
 def _conic(n: int, lifted: bool) -> list[dict[str, Any]]:
-    """Return four sets of norms: one wide, two wide, one beside many units, one wide with a narrow context network."""
+    """Return five sets of norms: one wide, two wide, one beside many units, one with few codes, many narrow ones."""
     hidden = (16, 16) if lifted else ()
     return [
         {"hidden_features": hidden, "norm": (max(5, 2 * n // 5),), "context_hidden": _wide(n)},
         {"hidden_features": hidden, "norm": (max(5, n // 3),) * 2, "context_hidden": _wide(n)},
         {"hidden_features": (*hidden, 96), "norm": (max(5, n // 3),), "context_hidden": 32},
         {"hidden_features": hidden, "norm": (max(5, 2 * n // 5),), "context_hidden": 8},
+        {"hidden_features": hidden, "norm": (4,) * max(12, n // 2 + 7), "context_hidden": 8},
     ]
 
 
 def _polyhedral(n: int, lifted: bool) -> list[dict[str, Any]]:
-    """Return four sets of units."""
+    """Return five sets of units."""
     return [
         {"hidden_features": hidden, "context_hidden": code}
-        for hidden, code in (((96,), 8), ((32,), _wide(n)), ((96,), 32), ((32, 32), 32))
+        for hidden, code in (((96,), 8), ((32,), _wide(n)), ((96,), 32), ((32, 32), 32), ((192,), 16))
     ]
 
 
 def _quadratic(n: int, lifted: bool) -> list[dict[str, Any]]:
-    """Return three sets of units beside a diagonal quadratic, and one with full rows below the diagonal."""
+    """Return four sets of units beside a diagonal quadratic, and one with full rows below the diagonal."""
     full = {"hidden_features": (64,), "quadratic": (("diagonal", max(4, n // 2)),), "context_hidden": 32}
-    return [*_polyhedral(n, lifted)[:3], full]
+    return [*_polyhedral(n, lifted)[:3], full, _polyhedral(n, lifted)[-1]]
 
 
 _SHAPES: dict[str, Callable[[int, bool], list[dict[str, Any]]]] = {

@@ -20,8 +20,15 @@ OURS = ("-partial",)  # what the names of our surrogates end with
 BAR, AIM = (20, 50), (5, 20)  # regret of the authors' best network over ours: as they decide, and decided to the end
 
 
-def joined(runs: Sequence[Row], timings: Sequence[Row]) -> list[Row]:
-    """Return the tidy table: the runs, with the times of each model's first seed beside all its seeds."""
+def joined(runs: Sequence[Row], timings: Sequence[Row], tuning: Sequence[Row] = ()) -> list[Row]:
+    """Return the tidy table: the runs, with the times of each model's first seed beside all its seeds.
+
+    The labels that the choice of a configuration took, one a validation context and try, are added to the model's own.
+    """
+    spent: dict[tuple[Value, ...], int] = {}
+    for row in tuning:
+        place = tuple(row[column] for column in ("task", "n", "model", "loss"))
+        spent[place] = spent.get(place, 0) + int(number(row["labels"]))
     key = ("task", "n", "model", "loss", "method")
     times = {tuple(row.get(column) for column in key): row for row in timings}
     names = ("train_s", "decide_ms_1", "decide_ms_200")
@@ -29,6 +36,8 @@ def joined(runs: Sequence[Row], timings: Sequence[Row]) -> list[Row]:
     for row in runs:
         timed = times.get(tuple(row.get(column) for column in key), {})
         whole = {**row, **{name: timed[name] for name in names if name in timed}}
+        place = tuple(row.get(column) for column in ("task", "n", "model", "loss"))
+        whole["labels"] = int(number(row["labels"])) + spent.get(place, 0)
         found.append({column: whole.get(column) for column in (*COLUMNS, *(c for c in whole if c not in COLUMNS))})
     return found
 
