@@ -98,3 +98,11 @@ def test_an_unknown_choice_is_refused(tmp_path: Path) -> None:
         decision.main(["--preset", "tiny", "--only", "model=soc-partal", "--out", str(tmp_path / "d.csv")])
     with pytest.raises(SystemExit, match="no column 'colour'"):
         decision.main(["--preset", "tiny", "--only", "colour=red", "--out", str(tmp_path / "d.csv")])
+
+
+def test_times_can_be_taken_where_the_models_are_gone(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "decision.csv"
+    for suffix in (".tuning.csv", ".runs.csv"):
+        out.with_suffix(suffix).write_bytes(table.with_suffix(suffix).read_bytes())
+    decision.main([*ARGUMENTS, "--stage", "time", "--out", str(out)])
+    assert len(read_table(out.with_suffix(".timings.csv"))) == len(read_table(table.with_suffix(".timings.csv")))
