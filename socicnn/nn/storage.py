@@ -104,7 +104,8 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[s
         Path(path).open("rb").close()
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (the file is no mapping)
+            # copied: where a tensor begins in the file decides how its products round
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 (the file is no mapping)
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from None
     except safetensors.SafetensorError as error:
