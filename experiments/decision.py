@@ -100,7 +100,7 @@ def chosen(rows: Sequence[Row]) -> dict[Key, int]:
         return float(row["validation_cost"])  # type: ignore[arg-type]  # a number by construction
 
     return {
-        key: int(min(found, key=cost)["configuration"])  # type: ignore[arg-type]
+        key: int(min(found, key=cost)["configuration"])  # type: ignore[arg-type]  # a number by construction
         for key, found in tried.items()
         if len(found) == TRIES
     }
