@@ -1,11 +1,12 @@
 """Experiment 3: surrogates trained on costs decide, and the true cost judges their decisions.
 
-python -m experiments.decision --preset tiny|paper [--stage tune fit time table] [--jobs N] [--only task=...,... n=... ]
+python -m experiments.decision --preset tiny|paper [--stage tune final fit time table] [--jobs N] [--only n=... ...]
 
-Four stages, each resumable. `tune` tries the five configurations of every model on validation contexts; `fit` trains
-each model with the best of them, decides for the test contexts by every method and keeps the model; `time` measures
-training and decisions with nothing beside; `table` joins what there is, the rows of `experiments.peers` too, into one
-tidy table, renders it and plots it. A row of the table is a task, n, model, loss, method and seed.
+Five stages, each resumable. `tune` tries the five configurations of every model briefly and judges them by the true
+cost of their decisions on validation contexts; `final` trains the two best of them in full and judges them again; `fit`
+trains each model with the better one, decides for the test contexts by every method and keeps the model; `time`
+measures training and decisions with nothing beside; `table` joins what there is, the rows of `experiments.peers` too,
+into one tidy table, renders it and plots it. A row of the table is a task, n, model, loss, method and seed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from experiments.options import Options, options
 from experiments.sweep import Cell
 from experiments.tables import Row, Value, read_table, write_table, written
 
-STAGES = ("tune", "fit", "time", "table")
+STAGES = ("tune", "final", "fit", "time", "table")
+FINALISTS = 2  # configurations that are trained in full: which is best then, short training does not always say
 VERSION = 1  # goes up when a job changes
 # the authors' own training: of their models, and of one of ours to tell shape from training
 AS_SEED = (*JOINT, "structured-pcf", "structured-dcp", "soc-partial")
@@ -90,8 +92,8 @@ def tuning_cells(preset: Preset) -> list[Cell]:
 Key = tuple[Value, ...]
 
 
-def chosen(rows: Sequence[Row]) -> dict[Key, int]:
-    """Return the configuration of least validation cost for each (task, n, model, loss) that has been tried in full."""
+def best(rows: Sequence[Row], tries: int, keep: int) -> dict[Key, list[int]]:
+    """Return the configurations of least validation cost for each (task, n, model, loss) of which all were tried."""
     tried: dict[Key, list[Row]] = {}
     for row in rows:
         tried.setdefault((row["task"], row["n"], row["model"], row["loss"]), []).append(row)
@@ -100,10 +102,39 @@ def chosen(rows: Sequence[Row]) -> dict[Key, int]:
         return float(row["validation_cost"])  # type: ignore[arg-type]  # a number by construction
 
     return {
-        key: int(min(found, key=cost)["configuration"])  # type: ignore[arg-type]  # a number by construction
+        key: [int(row["configuration"]) for row in sorted(found, key=cost)[:keep]]  # type: ignore[arg-type]  # as above
         for key, found in tried.items()
-        if len(found) == TRIES
+        if len(found) == tries
     }
+
+
+def final_cells(preset: Preset, tuning: Sequence[Row], models: Path) -> list[Cell]:
+    """Return one cell for each of the configurations that are trained in full."""
+    settings = {"sizes": asdict(preset.sizes), "version": VERSION, "models": str(models)}
+    finalists = best(tuning, TRIES, FINALISTS)
+    return [
+        Cell(
+            {"task": task, "n": n, "model": model, "loss": loss, "configuration": number},
+            try_configuration,
+            {**settings, "given": configurations(model, n)[number]},
+        )
+        for n in preset.features
+        for task in preset.tasks
+        for model, loss in preset.pairs()
+        for number in finalists.get((task, n, model, loss), [])
+    ]
+
+
+def chosen(tuning: Sequence[Row], finals: Sequence[Row]) -> dict[Key, int]:
+    """Return the configuration for each (task, n, model, loss) whose finalists have been trained in full."""
+    finalists = best(tuning, TRIES, FINALISTS)
+    # where tuning was run anew, finals of other configurations may still be in the table
+    still = [
+        row
+        for row in finals
+        if row["configuration"] in finalists.get((row["task"], row["n"], row["model"], row["loss"]), [])
+    ]
+    return {key: numbers[0] for key, numbers in best(still, FINALISTS, 1).items()}
 
 
 def fitting_cells(preset: Preset, choices: dict[Key, int], models: Path) -> list[Cell]:
@@ -159,6 +190,7 @@ def files(out: Path) -> dict[str, Path]:
     """Return where each stage keeps its table, and the trained models."""
     return {
         "tune": out.with_suffix(".tuning.csv"),
+        "final": out.with_suffix(".finals.csv"),
         "fit": out.with_suffix(".runs.csv"),
         "time": out.with_suffix(".timings.csv"),
         "peers": out.with_name("peers.csv"),
@@ -190,11 +222,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     given = options("decision", "Train surrogates, decide with them, and judge the decisions.", argv, extend=extend)
     preset, places, stages = PRESETS[given.preset], files(given.out), given.others.stage
-    found: dict[str, list[Row]] = {name: _rows(places[name]) for name in ("tune", "fit", "time")}
+    found: dict[str, list[Row]] = {name: _rows(places[name]) for name in ("tune", "final", "fit", "time")}
     everything = [*tuning_cells(preset), *fitting_cells(preset, {}, places["models"])]
     if "tune" in stages:
         found["tune"] = run_stage(given, tuning_cells(preset), everything, places["tune"])
-    choices = chosen(found["tune"])
+    if "final" in stages:
+        cells = final_cells(preset, found["tune"], places["models"])
+        found["final"] = run_stage(given, cells, everything, places["final"])
+    choices = chosen(found["tune"], found["final"])
     if "fit" in stages:
         cells = fitting_cells(preset, choices, places["models"])
         found["fit"] = run_stage(given, cells, everything, places["fit"])
@@ -202,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cells = timing_cells(preset, found["fit"], choices, places["models"])
         found["time"] = run_stage(given, cells, everything, places["time"])
     if "table" in stages and found["fit"] and not given.status:
-        rows = joined([*found["fit"], *_rows(places["peers"])], found["time"], found["tune"])
+        rows = joined([*found["fit"], *_rows(places["peers"])], found["time"], [*found["tune"], *found["final"]])
         write_table(given.out, rows)
         text = rendered(rows, [cell.key for cell in fitting_cells(preset, choices, places["models"])])
         given.out.with_suffix(".md").write_text(text, encoding="utf-8")

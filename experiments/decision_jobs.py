@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from decision.tasks import Data, Task
 from experiments.decision_models import BASELINES, NO_PROGRAM, Configuration, train
 from experiments.tables import Row
 from socicnn.errors import ModelError
-from socicnn.nn import load, save
+from socicnn.nn import load, load_metadata, save
 from socicnn.nn.network import Network
 
 GAP = 1e-6  # relative gap to which decisions are certified
@@ -132,12 +134,22 @@ def try_configuration(
     given: Configuration,
     sizes: dict[str, Any],
     version: int,
+    models: str | None = None,
 ) -> list[Row]:
-    """Train briefly with one configuration and judge it by the true cost of its decisions on validation contexts."""
+    """Train with one configuration and judge it by the true cost of its decisions on validation contexts.
+
+    Without `models` the training is short, for `tuning_share` of the epochs; with it the model is trained in full and
+    kept there, so that `fit_and_decide` need not train it again.
+    """
     instance = Instance.of(task, n, Sizes(**sizes))
+    share = instance.sizes.tuning_share if models is None else instance.sizes.share
     started = time.process_time()
-    fitted = train(model, loss, instance.train, 0, given, instance.sizes.tuning_share)
+    fitted = train(model, loss, instance.train, 0, given, share)
     seconds = time.process_time() - started
+    if models is not None:
+        place = finalist_file(models, task, n, model, loss, given, sizes)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        save(fitted.model, place, {"epochs": fitted.epochs})
     theta = instance.tuning_contexts()
     answer = certified(model, fitted.model, instance, theta)
     cost = instance.task.cost(answer.x, theta)
@@ -169,17 +181,22 @@ def fit_and_decide(
     if given is None:
         raise ModelError(f"{model} has not been tuned for {task} at n = {n}; run `--stage tune` first")
     instance = Instance.of(task, n, Sizes(**sizes))
-    fitted = train(model, loss, instance.train, seed, given, instance.sizes.share)
-    path = model_file(models, task, n, model, loss, seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save(fitted.model, path)
+    place = model_file(models, task, n, model, loss, seed)
+    finalist = finalist_file(models, task, n, model, loss, given, sizes)
+    if seed == 0 and finalist.is_file():
+        trained, epochs = load(finalist), load_metadata(finalist)["epochs"]
+    else:
+        fitted = train(model, loss, instance.train, seed, given, instance.sizes.share)
+        trained, epochs = fitted.model, fitted.epochs
+    place.parent.mkdir(parents=True, exist_ok=True)
+    save(trained, place)
     shared: Row = {
-        "parameters": count(fitted.model),
+        "parameters": count(trained),
         "labels": instance.train.labels,
-        "epochs": fitted.epochs,
-        **errors(fitted.model, instance.validation()),
+        "epochs": epochs,
+        **errors(trained, instance.validation()),
     }
-    return [{"method": method, **shared, **row} for method, row in judged(model, fitted.model, instance).items()]
+    return [{"method": method, **shared, **row} for method, row in judged(model, trained, instance).items()]
 
 
 def judged(name: str, model: Network, instance: Instance) -> dict[str, Row]:
@@ -270,6 +287,14 @@ def count(model: Network) -> int:
 def model_file(models: str, task: str, n: int, model: str, loss: str, seed: int) -> Path:
     """Return where a trained model is kept."""
     return Path(models) / f"{task}-{n}-{model}-{loss}-{seed}.safetensors"
+
+
+def finalist_file(
+    models: str, task: str, n: int, model: str, loss: str, given: Configuration, sizes: dict[str, Any]
+) -> Path:
+    """Return where a model of seed 0 is kept that one configuration was trained to in full."""
+    digest = hashlib.sha256(json.dumps([given, sizes], sort_keys=True).encode()).hexdigest()[:10]
+    return Path(models) / "finalists" / f"{task}-{n}-{model}-{loss}-{digest}.safetensors"
 
 
 def measure(

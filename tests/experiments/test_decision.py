@@ -40,15 +40,16 @@ def test_every_stage_leaves_its_table_and_the_plots(table: Path) -> None:
             float(row["regret_mean"]), float(row["regret_optimiser"]) + float(row["regret_surrogate"]), abs_tol=1e-9
         )
     labels = {row["model"]: row["labels"] for row in rows}
-    # 40 contexts of 6 candidates; and of the tuned model one label a validation context and configuration
-    assert labels == {"relu-joint": 240, "soc-partial": 240 + decision_models.TRIES * 4}
+    # 40 contexts of 6 candidates; and of the tuned model one label a validation context and configuration tried
+    tries = decision_models.TRIES + decision.FINALISTS
+    assert labels == {"relu-joint": 240, "soc-partial": 240 + tries * 4}
     assert {path.name for path in table.parent.glob("*.png")} >= {"decision_time.png", "decision_parameters.png"}
     assert "structured-dcp" in table.with_suffix(".md").read_text(encoding="utf-8")  # among the missing cells
 
 
 def test_a_run_in_parts_gives_the_same_table(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "decision.csv"
-    for stage in ("tune", "fit", "fit", "time", "table"):
+    for stage in ("tune", "final", "fit", "fit", "time", "table"):
         part = ["seed=0"] if stage == "fit" and not out.with_suffix(".runs.csv").is_file() else []
         decision.main([*ARGUMENTS, *part, "--stage", stage, "--out", str(out)])
     assert untimed(out) == untimed(table)
@@ -102,7 +103,26 @@ def test_an_unknown_choice_is_refused(tmp_path: Path) -> None:
 
 def test_times_can_be_taken_where_the_models_are_gone(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "decision.csv"
-    for suffix in (".tuning.csv", ".runs.csv"):
+    for suffix in (".tuning.csv", ".finals.csv", ".runs.csv"):
         out.with_suffix(suffix).write_bytes(table.with_suffix(suffix).read_bytes())
     decision.main([*ARGUMENTS, "--stage", "time", "--out", str(out)])
     assert len(read_table(out.with_suffix(".timings.csv"))) == len(read_table(table.with_suffix(".timings.csv")))
+
+
+def test_the_better_finalist_in_full_training_is_chosen() -> None:
+    key: Row = {"task": "a", "n": 3, "model": "m", "loss": "within_context"}
+
+    def rows(costs: dict[int, float]) -> list[Row]:
+        return [{**key, "configuration": number, "validation_cost": cost} for number, cost in costs.items()]
+
+    tuning = rows({0: 3.0, 1: 1.0, 2: 2.0, 3: 5.0, 4: 4.0})
+    assert decision.chosen(tuning, rows({1: 0.9, 2: 0.8})) == {tuple(key.values()): 2}
+    # one finalist is still to be trained; one row is of an earlier tuning
+    assert decision.chosen(tuning, rows({1: 0.9})) == {}
+    assert decision.chosen(tuning, rows({1: 0.9, 4: 0.1})) == {}
+    assert decision.chosen(tuning[:4], rows({1: 0.9, 2: 0.8})) == {}
+
+
+def test_a_finalist_is_not_trained_again(table: Path) -> None:
+    kept = table.with_suffix(".models") / "finalists"
+    assert len(list(kept.iterdir())) == decision.FINALISTS
