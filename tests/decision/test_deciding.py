@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from decision import Box, Budget, Simplex, decide
+from decision.methods import Auto, Problem
+from decision.stack import Stack
 from socicnn import SOCICNN
 from socicnn.errors import ModelError, ProgramError, SolverError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
@@ -172,3 +174,12 @@ def test_an_empty_feasible_region_is_said() -> None:
     z = cp.Variable(4)
     with pytest.raises((ProgramError, SolverError), match=r"(?i)infeasib|empty|cannot"):
         decide(random_net(0, None), [z >= 1, z <= 0])
+
+
+@pytest.mark.parametrize(
+    ("widths", "contexts", "first"),
+    [((7, 5), 1, "exact"), ((7, 5), 200, "interior_point"), ((200, 200), 1, "interior_point")],
+)
+def test_auto_begins_with_the_faster_way(widths: tuple[int, ...], contexts: int, first: str) -> None:
+    net = random_net(0, contexts, widths)
+    assert Auto().order(Problem(net, Stack.of(net), Simplex(4)))[0].name == first

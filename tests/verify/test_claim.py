@@ -226,3 +226,15 @@ def test_a_certificate_prints_on_one_line(tmp_path: Path) -> None:
     assert " of 5 points" in wrong
     assert "fails at point" in wrong
     assert "\n" not in text + wrong
+
+
+def test_a_reader_who_leaves_early_sees_no_traceback(tmp_path: Path) -> None:
+    path = saved(tmp_path, rich_net())
+    command = [sys.executable, "-m", "verify.check", str(path)]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()
+        assert run.stderr.read() == ""
+        assert run.wait() == 2
