@@ -3,7 +3,7 @@
 python -m experiments.decision --preset tiny|paper [--stage tune final fit time table] [--jobs N] [--only n=... ...]
 
 Five stages, each resumable. `tune` tries the five configurations of every model briefly and judges them by the true
-cost of their decisions on validation contexts; `final` trains the two best of them in full and judges them again; `fit`
+cost of their decisions on validation contexts; `final` trains the three best in full and judges them again; `fit`
 trains each model with the better one, decides for the test contexts by every method and keeps the model; `time`
 measures training and decisions with nothing beside; `table` joins what there is, the rows of `experiments.peers` too,
 into one tidy table, renders it and plots it. A row of the table is a task, n, model, loss, method and seed.
@@ -28,7 +28,7 @@ from experiments.sweep import Cell
 from experiments.tables import Row, Value, read_table, write_table, written
 
 STAGES = ("tune", "final", "fit", "time", "table")
-FINALISTS = 2  # configurations that are trained in full: which is best then, short training does not always say
+FINALISTS = 3  # configurations that are trained in full: which is best then, short training does not always say
 VERSION = 1  # goes up when a job changes
 # the authors' own training: of their models, and of one of ours to tell shape from training
 AS_SEED = (*JOINT, "structured-pcf", "structured-dcp", "soc-partial")

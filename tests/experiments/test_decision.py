@@ -115,12 +115,12 @@ def test_the_better_finalist_in_full_training_is_chosen() -> None:
     def rows(costs: dict[int, float]) -> list[Row]:
         return [{**key, "configuration": number, "validation_cost": cost} for number, cost in costs.items()]
 
-    tuning = rows({0: 3.0, 1: 1.0, 2: 2.0, 3: 5.0, 4: 4.0})
-    assert decision.chosen(tuning, rows({1: 0.9, 2: 0.8})) == {tuple(key.values()): 2}
+    tuning = rows({0: 3.0, 1: 1.0, 2: 2.0, 3: 5.0, 4: 4.0})  # 1, 2 and 0 are trained in full
+    assert decision.chosen(tuning, rows({0: 0.7, 1: 0.9, 2: 0.6})) == {tuple(key.values()): 2}
     # one finalist is still to be trained; one row is of an earlier tuning
-    assert decision.chosen(tuning, rows({1: 0.9})) == {}
-    assert decision.chosen(tuning, rows({1: 0.9, 4: 0.1})) == {}
-    assert decision.chosen(tuning[:4], rows({1: 0.9, 2: 0.8})) == {}
+    assert decision.chosen(tuning, rows({0: 0.7, 1: 0.9})) == {}
+    assert decision.chosen(tuning, rows({0: 0.7, 1: 0.9, 4: 0.1})) == {}
+    assert decision.chosen(tuning[:4], rows({0: 0.7, 1: 0.9, 2: 0.6})) == {}
 
 
 def test_a_finalist_is_not_trained_again(table: Path) -> None:
