@@ -4,7 +4,7 @@ python -m experiments.decision --preset tiny|paper [--stage tune final fit time 
 
 Five stages, each resumable. `tune` tries the five configurations of every model briefly and judges them by the true
 cost of their decisions on validation contexts; `final` trains the three best in full and judges them again; `fit`
-trains each model with the better one, decides for the test contexts by every method and keeps the model; `time`
+trains each model with the best of them, decides for the test contexts by every method and keeps the model; `time`
 measures training and decisions with nothing beside; `table` joins what there is, the rows of `experiments.peers` too,
 into one tidy table, renders it and plots it. A row of the table is a task, n, model, loss, method and seed.
 """

@@ -34,7 +34,8 @@ from experiments.tables import Row
 
 ROUGH = 1e-2  # relative gap of the decisions that configurations are judged by
 
-# lpcf: the shape of its networks, its condition on the minimiser, and the share of candidates near the boundary
+# lpcf: the shape of its networks, its condition on the minimiser, the share of candidates near the boundary, and
+# further seeds of its random weights
 LPCF_CONFIGURATIONS: list[dict[str, Any]] = [
     {"widths": [8], "widths_psi": [], "quadratic": 1},
     {"widths": [8], "widths_psi": [8], "quadratic": 1},
@@ -42,6 +43,8 @@ LPCF_CONFIGURATIONS: list[dict[str, Any]] = [
     {"widths": [8], "widths_psi": [], "quadratic": 1, "activation": "logistic"},
     {"widths": [8], "widths_psi": [], "quadratic": 1, "argmin_penalty": 1e-2},
     {"widths": [8], "widths_psi": [], "quadratic": 1, "boundary": 0.5},
+    {"widths": [8], "widths_psi": [], "quadratic": 1, "seed": 1},
+    {"widths": [8], "widths_psi": [], "quadratic": 1, "seed": 2},
 ]
 # cvxpylayers: where the layer starts, at random or trained on values with the within-context loss, and the step size
 LAYER_CONFIGURATIONS: list[dict[str, Any]] = [
@@ -122,12 +125,12 @@ def source(instance: Instance, boundary: float) -> Data:
 def fit_of(given: dict[str, Any], sources: dict[float, Data], loss: str, seed: int, caps: dict[str, int]) -> Fit:
     """Return the fit of a configuration under caps."""
     options = dict(given)
-    data = sources[options.pop("boundary", 0.0)]
+    data, further = sources[options.pop("boundary", 0.0)], options.pop("seed", 0)
     contexts, candidates = caps["contexts"], caps["candidates"]
     part = Data(data.x[:contexts, :candidates], data.context[:contexts], data.y[:contexts, :candidates])
     options |= {name: tuple(options[name]) for name in ("widths", "widths_psi")}
     epochs = {name: caps[name] for name in ("adam_epochs", "lbfgs_epochs")}
-    return Fit(part, LPCFSettings(loss=loss, **epochs, **options), seed)
+    return Fit(part, LPCFSettings(loss=loss, **epochs, **options), seed + 1000 * further)
 
 
 def peer_layer(

@@ -36,7 +36,9 @@ def test_a_configuration_is_fitted_on_the_points_it_names() -> None:
     sources = {0.0: instance.train, 0.5: source(instance, 0.5)}
     assert (sources[0.5].context == instance.train.context).all()
     caps = {"contexts": 4, "candidates": 3, "adam_epochs": 7, "lbfgs_epochs": 9}
-    plain, near = (fit_of(LPCF_CONFIGURATIONS[number], sources, "lpcf", 2, caps) for number in (0, 5))
+    plain, near, other = (fit_of(LPCF_CONFIGURATIONS[number], sources, "lpcf", 2, caps) for number in (0, 5, 6))
+    assert other.settings == plain.settings
+    assert other.seed != plain.seed
     assert plain.data.x.shape == (4, 3, 3)
     assert plain.data.labels == 12
     assert (plain.data.y == instance.train.y[:4, :3]).all()
