@@ -64,6 +64,7 @@ def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
 def bars(rows: Sequence[Row]) -> list[Row]:
     """Return one row a task and n: the best of ours against the best of each kind of baseline, mean regret."""
     regrets = mean_regret(rows)
+    seeds = {key: len(members) for key, members in grouped(rows, ("task", "n", "model", "loss", "method")).items()}
     found: list[Row] = []
     for task, n in dict.fromkeys((row["task"], row["n"]) for row in rows):
 
@@ -77,8 +78,13 @@ def bars(rows: Sequence[Row]) -> list[Row]:
 
         ours, name = least(lambda m, loss, how: m.endswith(OURS) and loss == "within_context" and how == "certified")
         steps, _ = least(lambda m, loss, how: m in SEED_JOINT and loss == "seed" and how == "seed-steps")
-        converged, _ = least(lambda m, loss, how: m in SEED_JOINT and loss == "seed" and how == "certified")
-        row: Row = {"task": task, "n": n, "ours": ours, "model": name, "seed": steps, "seed / ours": steps / ours}
+        converged, other = least(lambda m, loss, how: m in SEED_JOINT and loss == "seed" and how == "certified")
+        counts = [
+            seeds.get((task, n, name, "within_context", "certified"), 0),
+            seeds.get((task, n, other, "seed", "certified"), 0),
+        ]
+        row: Row = {"task": task, "n": n, "seeds": " : ".join(map(str, counts)), "ours": ours, "model": name}
+        row |= {"seed": steps, "seed / ours": steps / ours}
         row |= {"converged": converged, "converged / ours": converged / ours}
         for baseline in (*STRUCTURED, *OTHERS):
             value, _ = least(lambda m, loss, how, b=baseline: m == b and how != "seed-steps")  # type: ignore[misc]  # a default that binds now
@@ -109,7 +115,8 @@ def bars_text(rows: Sequence[Row]) -> str:
     return (
         "## Against the baselines\n\nMean regret over the test contexts and seeds, certified decisions; `seed` is the "
         "best joint network as its authors train and decide, `converged` the best of the same networks decided to the "
-        f"end. Bars: seed / ours at least {BAR[0]}, converged / ours at least {AIM[0]}, every other ratio above 1.\n\n"
+        "end; `seeds` counts ours and those of the latter, the other baselines have one. "
+        f"Bars: seed / ours at least {BAR[0]}, converged / ours at least {AIM[0]}, every other ratio above 1.\n\n"
         + markdown(table)
     )
 
