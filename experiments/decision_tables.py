@@ -57,7 +57,7 @@ def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
     """Return all tables in Markdown."""
     sizes = dict.fromkeys(row["n"] for row in rows)
     whole = [f"## n = {n}\n\n{full([row for row in rows if row['n'] == n])}" for n in sizes]
-    parts = ["# Decisions", bars_text(rows), finding_text(rows), *whole, missing(rows, cells)]
+    parts = ["# Decisions", bars_text(rows), finding_text(rows), losses_text(rows), *whole, missing(rows, cells)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -131,10 +131,60 @@ def finding_text(rows: Sequence[Row]) -> str:
         for name in names:
             pair = [regrets.get((task, n, name, "seed", method), math.nan) for method in ("seed-steps", "certified")]
             row[name] = " → ".join("-" if math.isnan(value) else f"{value:.3g}" for value in pair)
+        least = []
+        for method in ("seed-steps", "certified"):
+            there = {
+                name: regrets[task, n, name, "seed", method]
+                for name in names
+                if (task, n, name, "seed", method) in regrets
+            }
+            least.append(min(there, key=there.__getitem__, default="-"))
+        row["best"] = " → ".join(least)
         table.append(row)
     return (
         "## The optimiser changes the ranking\n\nMean regret of networks trained as their authors do: as they decide "
         "(200 steps of projected Adam, 5 starts) → decided to a certified gap.\n\n" + markdown(table)
+    )
+
+
+def losses(rows: Sequence[Row]) -> list[Row]:
+    """Return one row a model: its regret trained by its own loss over that trained within contexts, decided alike.
+
+    Geometric means over the cells (task, n) that have both, seed by seed where seeds are shared.
+    """
+    regrets: dict[tuple[Value, ...], dict[Value, float]] = {}
+    for row in rows:
+        if row["method"] == "certified":
+            key = (row["task"], row["n"], row["model"], row["loss"])
+            regrets.setdefault(key, {})[row["seed"]] = number(row["regret_mean"])
+    found: list[Row] = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        ratios = []
+        for (task, n, name, loss), own in regrets.items():
+            ours = regrets.get((task, n, model, "within_context"), {})
+            shared = own.keys() & ours.keys()
+            if name == model and loss != "within_context" and shared:
+                ratios.append(sum(own[seed] for seed in shared) / sum(ours[seed] for seed in shared))
+        if ratios:
+            mean = math.exp(statistics.fmean(map(math.log, ratios)))
+            found.append(
+                {"model": model, "cells": len(ratios), "mean": mean, "least": min(ratios), "most": max(ratios)}
+            )
+    return found
+
+
+def losses_text(rows: Sequence[Row]) -> str:
+    """Return what the loss is worth to each model."""
+    table: list[Row] = [
+        {column: f"{value:.3g}" if isinstance(value, float) else value for column, value in row.items()}
+        for row in losses(rows)
+    ]
+    if not table:
+        return ""
+    return (
+        "## What the loss is worth\n\nRegret of a model trained by its authors' loss over its regret trained within "
+        "contexts, both decided to a certified gap: above 1 the loss within contexts is better. Geometric mean, least "
+        "and most over the cells that have both.\n\n" + markdown(table)
     )
 
 

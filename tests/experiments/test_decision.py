@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import decision, decision_models
-from experiments.decision_tables import COLUMNS, missing, passes, rendered
+from experiments.decision_tables import COLUMNS, losses, missing, passes, rendered
 from experiments.tables import Row, read_table
 
 TIMES = {"train_s", "decide_ms_1", "decide_ms_200", "seconds"}
@@ -91,7 +91,9 @@ def test_tables_show_the_ranking_before_and_after() -> None:
         for model, pair in {"soc-joint": (0.2, 0.02), "structured-pcf": (0.1, 0.05)}.items()
         for method, regret in zip(("seed-steps", "certified"), pair, strict=True)
     ]
-    assert "0.2 → 0.02" in rendered(rows, [])
+    text = rendered(rows, [])
+    assert "0.2 → 0.02" in text
+    assert "structured-pcf → soc-joint" in text
 
 
 def test_an_unknown_choice_is_refused(tmp_path: Path) -> None:
@@ -126,3 +128,16 @@ def test_the_better_finalist_in_full_training_is_chosen() -> None:
 def test_a_finalist_is_not_trained_again(table: Path) -> None:
     kept = table.with_suffix(".models") / "finalists"
     assert len(list(kept.iterdir())) == decision.FINALISTS
+
+
+def test_losses_are_compared_at_the_same_cells_and_seeds() -> None:
+    def row(task: str, loss: str, seed: int, regret: float, method: str = "certified") -> Row:
+        return {"task": task, "n": 3, "model": "m", "loss": loss, "method": method, "seed": seed, "regret_mean": regret}
+
+    rows = [row("a", "seed", 0, 0.8), row("a", "seed", 1, 9.0), row("a", "within_context", 0, 0.1)]
+    rows += [row("b", "seed", 0, 0.2), row("b", "within_context", 0, 0.1), row("c", "seed", 0, 0.5)]
+    rows += [row("a", "seed", 0, 5.0, "seed-steps")]
+    (found,) = losses(rows)
+    assert found["cells"] == 2
+    assert [found[name] for name in ("mean", "least", "most")] == pytest.approx([4.0, 2.0, 8.0])
+    assert "| m | 2 | 4 | 2 | 8 |" in rendered(rows, [])
