@@ -83,6 +83,8 @@ ARMS = (
     Arm("lift-deeper", "lift", deeper=1),
     Arm("softplus-deeper", "softplus", deeper=1),
     Arm("softplus-deeper", "softplus", initialiser=SEED_START, deeper=1),
+    Arm("softplus-deeper", "softplus", initialiser="folded", deeper=1),
+    Arm("projected-deeper", "projected", initialiser=SEED_START, deeper=1),
     Arm("lift-large", "lift", LARGE),
     Arm("lift-64-points", "lift", {"points": 64}),
     Arm("lift-independent", "lift", {"conditioning": "independent"}, stacked=False),
