@@ -320,10 +320,7 @@ def measure(
     # any seed's model will do; and a table may have come without its models: the same training gives them again
     files = [model_file(models, task, n, model, loss, seed) for seed in range(MOST_SEEDS)]
     kept = next((file for file in files if file.is_file()), None)
-    if kept is None:
-        trained = train(model, loss, instance.train, 0, given, instance.sizes.share).model
-    else:
-        trained = load(kept)
+    trained = train(model, loss, instance.train, 0, given, instance.sizes.share).model if kept is None else load(kept)
     theta = instance.task.sample_contexts(instance.sizes.tests, seed=TEST)
     feasible_set = instance.task.feasible_set
     ways: dict[str, Callable[[Tensor], Answer | None]] = {
