@@ -58,8 +58,8 @@ def configurations(name: str, n: int) -> list[Configuration]:
         found = [_configuration({}, share, rate, decay) for rate, decay, share in rates]
     else:
         shapes = _SHAPES[name.removeprefix("lift-").removesuffix("-partial")](n, name.startswith("lift"))
-        # the last shape is the slowest to train, and gets twice the epochs
-        shares = [1.0] * (TRIES - 1) + [2.0]
+        # the last shape is the slowest to train, and squares go on improving: both get twice the epochs
+        shares = [2.0 if "quadratic_offset" in shape else 1.0 for shape in shapes[:-1]] + [2.0]
         found = [_configuration(shape, share, 5e-3, 0.1) for shape, share in zip(shapes, shares, strict=True)]
     assert len(found) == TRIES
     return found
@@ -82,7 +82,7 @@ def _wide(n: int) -> int:
 
 
 def _conic(n: int, lifted: bool) -> list[dict[str, Any]]:
-    """Return five sets of norms: one wide, two wide, one beside many units, one with few codes, many narrow ones."""
+    """Return five sets of norms: one wide, two wide, one beside units, one with few codes, many narrow ones."""
     hidden = (16, 16) if lifted else ()
     return [
         {"hidden_features": hidden, "norm": (max(5, 2 * n // 5),), "context_hidden": _wide(n)},
@@ -91,6 +91,19 @@ def _conic(n: int, lifted: bool) -> list[dict[str, Any]]:
         {"hidden_features": hidden, "norm": (max(5, 2 * n // 5),), "context_hidden": 8},
         {"hidden_features": hidden, "norm": (4,) * max(12, n // 2 + 7), "context_hidden": 8},
     ]
+
+
+def _conic_and_quadratic(n: int, lifted: bool) -> list[dict[str, Any]]:
+    """Return the same, up to n = 50 with squares in the place of the units, and narrower norms with more codes.
+
+    A square is a quadratic of one row with an offset: its weight and its centre move with theta, as the curvature and
+    the centre of a smooth atom do.
+    """
+    found = _conic(n, lifted)
+    if n < surrogates.WIDE:
+        found[2] = {**found[0], "quadratic": ("diagonal", *(1,) * 16), "quadratic_offset": True}
+        found[4] |= {"norm": (3,) * (15 + n // 2), "context_hidden": 16}
+    return found
 
 
 def _polyhedral(n: int, lifted: bool) -> list[dict[str, Any]]:
@@ -112,7 +125,7 @@ _SHAPES: dict[str, Callable[[int, bool], list[dict[str, Any]]]] = {
     "softplus": _polyhedral,
     "quad": _quadratic,
     "norm": _conic,
-    "soc": _conic,
+    "soc": _conic_and_quadratic,
 }
 
 
