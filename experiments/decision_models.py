@@ -66,14 +66,17 @@ def configurations(name: str, n: int) -> list[Configuration]:
 
 
 def _configuration(shape: dict[str, Any], share: float, rate: float, decay: float) -> Configuration:
+    """Return a configuration; a shape may bring arguments of `fit` of its own."""
+    own = shape.get("training", {})
     training = {
         "epochs": round(200 * share),
         "batch_size": 16,
         "learning_rate": rate,
         "weight_decay": decay,
         "optimiser": "adamw",
+        **own,
     }
-    return {"shape": shape, "training": training}
+    return {"shape": {name: value for name, value in shape.items() if name != "training"}, "training": training}
 
 
 def _wide(n: int) -> int:
@@ -94,14 +97,16 @@ def _conic(n: int, lifted: bool) -> list[dict[str, Any]]:
 
 
 def _conic_and_quadratic(n: int, lifted: bool) -> list[dict[str, Any]]:
-    """Return the same, up to n = 50 with squares in the place of the units, and narrower norms with more codes.
+    """Return the same, below n = 50 with squares in the place of the units, and with other numbers of codes.
 
     A square is a quadratic of one row with an offset: its weight and its centre move with theta, as the curvature and
-    the centre of a smooth atom do.
+    the centre of a smooth atom do. Four codes beside the affine part suit costs whose arguments are affine in theta;
+    so few take larger steps.
     """
     found = _conic(n, lifted)
     if n < surrogates.WIDE:
         found[2] = {**found[0], "quadratic": ("diagonal", *(1,) * 16), "quadratic_offset": True}
+        found[3] |= {"context_hidden": 4, "training": {"learning_rate": 1e-2, "weight_decay": 0.0}}
         found[4] |= {"norm": (3,) * (15 + n // 2), "context_hidden": 16}
     return found
 
