@@ -58,8 +58,9 @@ def configurations(name: str, n: int) -> list[Configuration]:
         found = [_configuration({}, share, rate, decay) for rate, decay, share in rates]
     else:
         shapes = _SHAPES[name.removeprefix("lift-").removesuffix("-partial")](n, name.startswith("lift"))
-        # the last shape is the slowest to train, and squares go on improving: both get twice the epochs
-        shares = [2.0 if "quadratic_offset" in shape else 1.0 for shape in shapes[:-1]] + [2.0]
+        # the last shape is the slowest to train; squares and large steps go on improving: they get twice the epochs
+        slow = ("quadratic_offset", "training")
+        shares = [2.0 if any(name in shape for name in slow) else 1.0 for shape in shapes[:-1]] + [2.0]
         found = [_configuration(shape, share, 5e-3, 0.1) for shape, share in zip(shapes, shares, strict=True)]
     assert len(found) == TRIES
     return found
