@@ -105,13 +105,14 @@ def passes(row: Mapping[str, Value]) -> bool | None:
 def bars_text(rows: Sequence[Row]) -> str:
     """Return the comparison with every baseline."""
     table = bars(rows)
-    for row in table:
+    met = [passes(row) for row in table]  # before the ratios become text
+    for row, verdict in zip(table, met, strict=True):
         for column, value in row.items():
             if isinstance(value, float) and math.isnan(value):
                 row[column] = "-"
             elif column.endswith("/ ours"):
                 row[column] = f"{number(value):.3g}"
-        row["bars"] = {True: "met", False: "MISSED", None: "incomplete"}[passes(row)]
+        row["bars"] = {True: "met", False: "MISSED", None: "incomplete"}[verdict]
     return (
         "## Against the baselines\n\nMean regret over the test contexts and seeds, certified decisions; `seed` is the "
         "best joint network as its authors train and decide, `converged` the best of the same networks decided to the "

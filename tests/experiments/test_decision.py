@@ -141,3 +141,16 @@ def test_losses_are_compared_at_the_same_cells_and_seeds() -> None:
     assert found["cells"] == 2
     assert [found[name] for name in ("mean", "least", "most")] == pytest.approx([4.0, 2.0, 8.0])
     assert "| m | 2 | 4 | 2 | 8 |" in rendered(rows, [])
+
+
+def test_a_comparison_that_is_whole_is_judged() -> None:
+    def row(model: str, loss: str, method: str, regret: float) -> Row:
+        return {"task": "a", "n": 3, "model": model, "loss": loss, "method": method, "seed": 0, "regret_mean": regret}
+
+    ours = row("soc-partial", "within_context", "certified", 0.01)
+    others = [row("soc-joint", "seed", "seed-steps", 0.5), row("soc-joint", "seed", "certified", 0.1)]
+    names = ("structured-pcf", "structured-dcp", "lpcf", "cvxpylayers")
+    others += [row(name, "within_context", "certified", 0.02) for name in names]
+    assert "| met |" in rendered([ours, *others], [])
+    assert "| MISSED |" in rendered([{**ours, "regret_mean": 0.03}, *others], [])
+    assert "| incomplete |" in rendered([ours, *others[:-1]], [])
