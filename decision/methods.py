@@ -167,7 +167,7 @@ class Auto(Method):
 def exact_is_faster(problem: Problem) -> bool:
     """Return whether the exact program is likely to be faster than the interior-point method.
 
-    A model of the milliseconds on one core, from networks of 0 to 512 units, 0 to 32 norms and 10 to 50 inputs: the
+    A model of the milliseconds on one core, from networks of 0 to 576 units, 0 to 32 norms and 10 to 50 inputs: the
     exact programs take their time one by one and grow with their entries; the batched method takes as many iterations
     for one context as for many, more where units and norms bend the way.
     """

@@ -58,9 +58,8 @@ def configurations(name: str, n: int) -> list[Configuration]:
         found = [_configuration({}, share, rate, decay) for rate, decay, share in rates]
     else:
         shapes = _SHAPES[name.removeprefix("lift-").removesuffix("-partial")](n, name.startswith("lift"))
-        # the last shape is the slowest to train; squares and large steps go on improving: they get twice the epochs
-        slow = ("quadratic_offset", "training")
-        shares = [2.0 if any(name in shape for name in slow) else 1.0 for shape in shapes[:-1]] + [2.0]
+        # the last shape is the slowest to train, and gets twice the epochs
+        shares = [1.0] * (TRIES - 1) + [2.0]
         found = [_configuration(shape, share, 5e-3, 0.1) for shape, share in zip(shapes, shares, strict=True)]
     assert len(found) == TRIES
     return found
@@ -102,12 +101,13 @@ def _conic_and_quadratic(n: int, lifted: bool) -> list[dict[str, Any]]:
 
     A square is a quadratic of one row with an offset: its weight and its centre move with theta, as the curvature and
     the centre of a smooth atom do. Four codes beside the affine part suit costs whose arguments are affine in theta;
-    so few take larger steps.
+    so few take larger steps. Both go on improving for twice the usual epochs.
     """
     found = _conic(n, lifted)
     if n < surrogates.WIDE:
-        found[2] = {**found[0], "quadratic": ("diagonal", *(1,) * 16), "quadratic_offset": True}
-        found[3] |= {"context_hidden": 4, "training": {"learning_rate": 1e-2, "weight_decay": 0.0}}
+        squares = {"quadratic": ("diagonal", *(1,) * 16), "quadratic_offset": True}
+        found[2] = {**found[0], **squares, "training": {"epochs": 400}}
+        found[3] |= {"context_hidden": 4, "training": {"epochs": 400, "learning_rate": 1e-2, "weight_decay": 0.0}}
         found[4] |= {"norm": (3,) * (15 + n // 2), "context_hidden": 16}
     return found
 
