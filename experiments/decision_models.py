@@ -97,18 +97,17 @@ def _conic(n: int, lifted: bool) -> list[dict[str, Any]]:
 
 
 def _conic_and_quadratic(n: int, lifted: bool) -> list[dict[str, Any]]:
-    """Return the same, below n = 50 with squares in the place of the units, and with other numbers of codes.
+    """Return the same with squares in the place of the units, and with other numbers of codes.
 
     A square is a quadratic of one row with an offset: its weight and its centre move with theta, as the curvature and
     the centre of a smooth atom do. Four codes beside the affine part suit costs whose arguments are affine in theta;
     so few take larger steps. Both go on improving for twice the usual epochs.
     """
     found = _conic(n, lifted)
-    if n < surrogates.WIDE:
-        squares = {"quadratic": ("diagonal", *(1,) * 16), "quadratic_offset": True}
-        found[2] = {**found[0], **squares, "training": {"epochs": 400}}
-        found[3] |= {"context_hidden": 4, "training": {"epochs": 400, "learning_rate": 1e-2, "weight_decay": 0.0}}
-        found[4] |= {"norm": (3,) * (15 + n // 2), "context_hidden": 16}
+    squares = {"quadratic": ("diagonal", *(1,) * 16), "quadratic_offset": True}
+    found[2] = {**found[0], **squares, "training": {"epochs": 400}}
+    found[3] |= {"context_hidden": 4, "training": {"epochs": 400, "learning_rate": 1e-2, "weight_decay": 0.0}}
+    found[4] |= {"norm": (3,) * (15 + n // 2), "context_hidden": 16}
     return found
 
 

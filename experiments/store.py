@@ -137,7 +137,10 @@ class Store:
         )
 
     def assemble(self) -> Outcome:
-        """Write the table and the list of failures."""
+        """Write the table and the list of failures, with what other runs into the same table have finished since."""
+        for index, cell in enumerate(self.cells):
+            if index not in self.finished:
+                self._read(index, cell)
         outcome = self.outcome()
         marked = [
             {**row, MARK: self.cells[index].fingerprint}

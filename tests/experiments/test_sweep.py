@@ -13,6 +13,7 @@ import pytest
 
 from experiments.engines import EngineError
 from experiments.options import options
+from experiments.store import Result, Store
 from experiments.sweep import Cell, Outcome, SweepError, run, status
 from experiments.tables import TableError, read_table
 from socicnn.errors import MissingExtra
@@ -227,6 +228,17 @@ class TestChoice:
         go(folder)
         assert untimed(folder / "table.csv") == expected
         assert len(calls(folder)) == 8
+
+    def test_runs_beside_each_other_lose_no_rows(self, folder: Path, expected: list[dict[str, object]]) -> None:
+        table = folder / "table.csv"
+        early = Store(table, cells(folder))  # a run that began before another one, and ends after it
+        go(folder, only={"task": ["simplex"]})
+        (index, *_), result = range(len(early.cells)), Result([{"task": "box", "seed": 0, "part": "head"}], 0.0)
+        early.keep(index, result)
+        outcome = early.assemble()
+        assert len(outcome.finished) == 5
+        assert len(read_table(table)) == 9
+        assert untimed(table)[1:] == expected[8:]
 
     def test_numbers_are_chosen_by_value(self, folder: Path) -> None:
         table = [Cell({"rate": rate}, lambda rate: [{"value": rate}]) for rate in (1e-3, 5e-3)]
