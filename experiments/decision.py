@@ -1,11 +1,12 @@
 """Experiment 3: surrogates trained on costs decide, and the true cost judges their decisions.
 
-python -m experiments.decision --preset tiny|paper [--stage tune final fit time table] [--jobs N] [--only n=... ...]
+python -m experiments.decision --preset tiny|paper [--stage tune final fit fresh time table] [--jobs N] [--only n=...]
 
-Five stages, each resumable. `tune` tries the five configurations of every model briefly and judges them by the true
+Six stages, each resumable. `tune` tries the five configurations of every model briefly and judges them by the true
 cost of their decisions on validation contexts; `final` trains the three best in full and judges them again; `fit`
-trains each model with the best of them, decides for the test contexts by every method and keeps the model; `time`
-measures training and decisions with nothing beside; `table` joins what there is, the rows of `experiments.peers` too,
+trains each model with the best of them, decides for the test contexts by every method and keeps the model; `fresh`
+decides with the models trained within contexts for contexts that no choice has seen; `time` measures training and
+decisions with nothing beside; `table` joins what there is, the rows of `experiments.peers` too,
 into one tidy table, renders it and plots it. A row of the table is a task, n, model, loss, method and seed.
 """
 
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from decision import tasks
-from experiments.decision_jobs import Sizes, fit_and_decide, measure, try_configuration
+from experiments.decision_jobs import Sizes, fit_and_decide, judge_afresh, measure, try_configuration
 from experiments.decision_models import JOINT, NAMES, TRIES, as_seed, configurations
 from experiments.decision_plots import plots
 from experiments.decision_tables import joined, rendered
@@ -27,7 +28,7 @@ from experiments.options import Options, options
 from experiments.sweep import Cell
 from experiments.tables import Row, Value, read_table, write_table, written
 
-STAGES = ("tune", "final", "fit", "time", "table")
+STAGES = ("tune", "final", "fit", "fresh", "time", "table")
 FINALISTS = 3  # configurations that are trained in full: which is best then, short training does not always say
 VERSION = 1  # goes up when a job changes
 # the authors' own training: of their models, and of one of ours to tell shape from training
@@ -45,6 +46,7 @@ class Preset:
         models: models trained with the within-context loss.
         as_seed: models trained as the benchmark's authors do.
         sizes: of the data.
+        fresh: fresh contexts.
     """
 
     tasks: tuple[str, ...]
@@ -53,6 +55,7 @@ class Preset:
     models: tuple[str, ...]
     as_seed: tuple[str, ...]
     sizes: Sizes
+    fresh: int
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return (model, loss)."""
@@ -67,8 +70,9 @@ PRESETS = {
         ("relu-partial", "soc-partial", "structured-dcp"),
         ("relu-joint",),
         Sizes(contexts=40, candidates=6, tests=5, tuning=4, share=0.02, tuning_share=0.01, exact=2),
+        fresh=6,
     ),
-    "paper": Preset(tuple(tasks.names()), (10, 20, 50), 3, NAMES, AS_SEED, Sizes()),
+    "paper": Preset(tuple(tasks.names()), (10, 20, 50), 3, NAMES, AS_SEED, Sizes(), fresh=1000),
 }
 
 
@@ -159,6 +163,17 @@ def fitting_cells(preset: Preset, choices: dict[Key, int], models: Path) -> list
     return cells
 
 
+def fresh_cells(preset: Preset, runs: Sequence[Row], choices: dict[Key, int], models: Path) -> list[Cell]:
+    """Return one cell for each model trained within contexts that is in the table of runs."""
+    there = {(row["task"], row["n"], row["model"], row["loss"], row["seed"]) for row in runs}
+    settings = {"contexts": preset.fresh, "version": VERSION}
+    return [
+        replace(cell, job=judge_afresh, settings={**cell.settings, **settings})
+        for cell in fitting_cells(preset, choices, models)
+        if tuple(cell.key.values()) in there and cell.key["loss"] != "seed" and cell.settings["given"] is not None
+    ]
+
+
 def timing_cells(preset: Preset, runs: Sequence[Row], choices: dict[Key, int], models: Path) -> list[Cell]:
     """Return one cell for each model that was trained with seed 0."""
     epochs = {
@@ -192,6 +207,7 @@ def files(out: Path) -> dict[str, Path]:
         "tune": out.with_suffix(".tuning.csv"),
         "final": out.with_suffix(".finals.csv"),
         "fit": out.with_suffix(".runs.csv"),
+        "fresh": out.with_suffix(".fresh.csv"),
         "time": out.with_suffix(".timings.csv"),
         "peers": out.with_name("peers.csv"),
         # relative, because it is among the settings that rows are known by
@@ -222,7 +238,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     given = options("decision", "Train surrogates, decide with them, and judge the decisions.", argv, extend=extend)
     preset, places, stages = PRESETS[given.preset], files(given.out), given.others.stage
-    found: dict[str, list[Row]] = {name: _rows(places[name]) for name in ("tune", "final", "fit", "time")}
+    found: dict[str, list[Row]] = {name: _rows(places[name]) for name in STAGES if name != "table"}
     everything = [*tuning_cells(preset), *fitting_cells(preset, {}, places["models"])]
     if "tune" in stages:
         found["tune"] = run_stage(given, tuning_cells(preset), everything, places["tune"])
@@ -233,13 +249,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     if "fit" in stages:
         cells = fitting_cells(preset, choices, places["models"])
         found["fit"] = run_stage(given, cells, everything, places["fit"])
+    if "fresh" in stages:
+        cells = fresh_cells(preset, found["fit"], choices, places["models"])
+        found["fresh"] = run_stage(given, cells, everything, places["fresh"])
     if "time" in stages:
         cells = timing_cells(preset, found["fit"], choices, places["models"])
         found["time"] = run_stage(given, cells, everything, places["time"])
     if "table" in stages and found["fit"] and not given.status:
         rows = joined([*found["fit"], *_rows(places["peers"])], found["time"], [*found["tune"], *found["final"]])
         write_table(given.out, rows)
-        text = rendered(rows, [cell.key for cell in fitting_cells(preset, choices, places["models"])])
+        text = rendered(rows, found["fresh"], [cell.key for cell in fitting_cells(preset, choices, places["models"])])
         given.out.with_suffix(".md").write_text(text, encoding="utf-8")
         print(text)
         for picture in plots(rows, given.out.parent, preset, places["models"]):

@@ -30,7 +30,7 @@ GAP = 1e-6  # relative gap to which decisions are certified
 MODULE_GAP = 1e-4  # of surrogates without a conic program
 TIGHT = 1e-4  # the table counts the contexts that are certified to this
 MARGIN = 0.01  # decisions further than this outside the training candidates are counted; x lies in [0, 1]
-TRAIN, VALIDATION, TEST = 1, 2, 3  # seeds of the data
+TRAIN, VALIDATION, TEST, FRESH = 1, 2, 3, 4  # seeds of the data; nothing was shaped with FRESH in view
 MOST_SEEDS = 10  # among which a kept model is looked for
 
 
@@ -198,6 +198,32 @@ def fit_and_decide(
         **errors(trained, instance.validation()),
     }
     return [{"method": method, **shared, **row} for method, row in judged(model, trained, instance).items()]
+
+
+def judge_afresh(
+    *,
+    task: str,
+    n: int,
+    model: str,
+    loss: str,
+    seed: int,
+    given: Configuration,
+    sizes: dict[str, Any],
+    models: str,
+    contexts: int,
+    version: int,
+) -> list[Row]:
+    """Decide for contexts that neither training nor the choice of shapes has seen, and judge by the true cost."""
+    instance = Instance.of(task, n, Sizes(**sizes))
+    kept = model_file(models, task, n, model, loss, seed)
+    if not kept.is_file():  # a table may have come without its models: the same training gives them again
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        save(train(model, loss, instance.train, seed, given, instance.sizes.share).model, kept)
+    theta = instance.task.sample_contexts(contexts, seed=FRESH)
+    answer = certified(model, load(kept), instance, theta)
+    row = evaluate(instance.task, answer, theta, optimum=instance.task.optimum(theta)).row()
+    names = ("regret_mean", "regret_median", "regret_max", "infeasibility", "certified_gap_max")
+    return [{"contexts": contexts, **{name: row[name] for name in names}}]
 
 
 def judged(name: str, model: Network, instance: Instance) -> dict[str, Row]:

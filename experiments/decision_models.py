@@ -28,6 +28,7 @@ PARTIAL = tuple(f"{kind}-partial" for kind in KINDS)
 LIFTS = tuple(f"lift-{kind}-{context}" for context in ("joint", "partial") for kind in ("relu", "soc"))
 BASELINES: dict[str, type[Network]] = {"structured-pcf": StructuredPCF, "structured-dcp": StructuredDCP}
 NAMES = (*JOINT, *PARTIAL, *LIFTS, *BASELINES)
+FEW = 10  # up to so many inputs the data determine the squares' weights well enough to end with L-BFGS
 NO_PROGRAM = ("softplus-joint", "softplus-partial", "structured-dcp")
 
 
@@ -101,11 +102,12 @@ def _conic_and_quadratic(n: int, lifted: bool) -> list[dict[str, Any]]:
 
     A square is a quadratic of one row with an offset: its weight and its centre move with theta, as the curvature and
     the centre of a smooth atom do. Four codes beside the affine part suit costs whose arguments are affine in theta;
-    so few take larger steps. Both go on improving for twice the usual epochs.
+    so few take larger steps. Both go on improving for twice the usual epochs; with few inputs the squares then gain
+    from a finish by L-BFGS.
     """
     found = _conic(n, lifted)
     squares = {"quadratic": ("diagonal", *(1,) * 16), "quadratic_offset": True}
-    found[2] = {**found[0], **squares, "training": {"epochs": 400}}
+    found[2] = {**found[0], **squares, "training": {"epochs": 400, **({"polish": 400} if n <= FEW else {})}}
     found[3] |= {"context_hidden": 4, "training": {"epochs": 400, "learning_rate": 1e-2, "weight_decay": 0.0}}
     found[4] |= {"norm": (3,) * (15 + n // 2), "context_hidden": 16}
     return found

@@ -28,6 +28,8 @@ from socicnn.positivity import recipe as make_recipe
 
 VERSION = 1  # goes up when the job changes
 LARGE = {"hidden": [64, 64, 96], "rank": 8}  # the encoder of the lift's authors, read through 8 numbers
+# "A lift for ICNN training", figure 21: where its direct softplus never learns the Gumbel law (total variation near 1)
+WIDE = (512,) * 5
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Arm:
         learning_rate: step size of Adam.
         widened: whether the network is as wide as it takes to have as many parameters as the lift trains.
         deeper: hidden layers more than the preset has.
+        hidden: widths in the place of the preset's.
         stacked: whether the seeds of a block can be trained at once.
     """
 
@@ -52,6 +55,7 @@ class Arm:
     learning_rate: float = 1e-3
     widened: bool = False
     deeper: int = 0
+    hidden: tuple[int, ...] = ()
     stacked: bool = True
 
 
@@ -85,6 +89,10 @@ ARMS = (
     Arm("softplus-deeper", "softplus", initialiser=SEED_START, deeper=1),
     Arm("softplus-deeper", "softplus", initialiser="folded", deeper=1),
     Arm("projected-deeper", "projected", initialiser=SEED_START, deeper=1),
+    Arm("softplus-wide", "softplus", initialiser=SEED_START, hidden=WIDE),
+    Arm("softplus-wide", "softplus", initialiser="folded", hidden=WIDE),
+    Arm("softplus-wide", "softplus", hidden=WIDE),
+    Arm("lift-wide", "lift", initialiser=SEED_START, hidden=WIDE),
     Arm("lift-large", "lift", LARGE),
     Arm("lift-64-points", "lift", {"points": 64}),
     Arm("lift-independent", "lift", {"conditioning": "independent"}, stacked=False),
@@ -145,7 +153,7 @@ def cells(name: str, out: Path) -> list[Cell]:
             {
                 # every setting by name, so that rows of other defaults do not count
                 "given": {"given": arm.recipe, **make_recipe(arm.recipe, **arm.settings).config()},
-                "hidden": [*(wide if arm.widened else preset.hidden), *preset.hidden[:1] * arm.deeper],
+                "hidden": [*(arm.hidden or (wide if arm.widened else preset.hidden)), *preset.hidden[:1] * arm.deeper],
                 "seeds": list(range(block * preset.seeds, (block + 1) * preset.seeds)),
                 "steps": preset.steps,
                 "batch": preset.batch,

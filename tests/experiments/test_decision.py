@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import decision, decision_models
-from experiments.decision_tables import COLUMNS, losses, missing, passes, rendered
+from experiments.decision_tables import COLUMNS, fresh_text, losses, missing, passes, rendered
 from experiments.tables import Row, read_table
 
 TIMES = {"train_s", "decide_ms_1", "decide_ms_200", "seconds"}
@@ -44,12 +44,15 @@ def test_every_stage_leaves_its_table_and_the_plots(table: Path) -> None:
     tries = decision_models.TRIES + decision.FINALISTS
     assert labels == {"relu-joint": 240, "soc-partial": 240 + tries * 4}
     assert {path.name for path in table.parent.glob("*.png")} >= {"decision_time.png", "decision_parameters.png"}
+    fresh = read_table(table.with_suffix(".fresh.csv"))
+    assert {row["model"] for row in fresh} == {"soc-partial"}  # the one that was trained within contexts
+    assert all(row["contexts"] == 6 and float(row["regret_mean"]) >= -1e-6 for row in fresh)
     assert "structured-dcp" in table.with_suffix(".md").read_text(encoding="utf-8")  # among the missing cells
 
 
 def test_a_run_in_parts_gives_the_same_table(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "decision.csv"
-    for stage in ("tune", "final", "fit", "fit", "time", "table"):
+    for stage in ("tune", "final", "fit", "fit", "fresh", "time", "table"):
         part = ["seed=0"] if stage == "fit" and not out.with_suffix(".runs.csv").is_file() else []
         decision.main([*ARGUMENTS, *part, "--stage", stage, "--out", str(out)])
     assert untimed(out) == untimed(table)
@@ -91,7 +94,7 @@ def test_tables_show_the_ranking_before_and_after() -> None:
         for model, pair in {"soc-joint": (0.2, 0.02), "structured-pcf": (0.1, 0.05)}.items()
         for method, regret in zip(("seed-steps", "certified"), pair, strict=True)
     ]
-    text = rendered(rows, [])
+    text = rendered(rows, [], [])
     assert "0.2 → 0.02" in text
     assert "structured-pcf → soc-joint" in text
 
@@ -107,8 +110,10 @@ def test_times_can_be_taken_where_the_models_are_gone(table: Path, tmp_path: Pat
     out = tmp_path / "decision.csv"
     for suffix in (".tuning.csv", ".finals.csv", ".runs.csv"):
         out.with_suffix(suffix).write_bytes(table.with_suffix(suffix).read_bytes())
-    decision.main([*ARGUMENTS, "--stage", "time", "--out", str(out)])
+    decision.main([*ARGUMENTS, "--stage", "time", "fresh", "--out", str(out)])
     assert len(read_table(out.with_suffix(".timings.csv"))) == len(read_table(table.with_suffix(".timings.csv")))
+    again, whole = (untimed(place.with_suffix(".fresh.csv")) for place in (out, table))
+    assert [{**row, "fingerprint": ""} for row in again] == [{**row, "fingerprint": ""} for row in whole]
 
 
 def test_the_better_finalist_in_full_training_is_chosen() -> None:
@@ -140,7 +145,7 @@ def test_losses_are_compared_at_the_same_cells_and_seeds() -> None:
     (found,) = losses(rows)
     assert found["cells"] == 2
     assert [found[name] for name in ("mean", "least", "most")] == pytest.approx([4.0, 2.0, 8.0])
-    assert "| m | 2 | 4 | 2 | 8 |" in rendered(rows, [])
+    assert "| m | 2 | 4 | 2 | 8 |" in rendered(rows, [], [])
 
 
 def test_a_comparison_that_is_whole_is_judged() -> None:
@@ -151,6 +156,16 @@ def test_a_comparison_that_is_whole_is_judged() -> None:
     others = [row("soc-joint", "seed", "seed-steps", 0.5), row("soc-joint", "seed", "certified", 0.1)]
     names = ("structured-pcf", "structured-dcp", "lpcf", "cvxpylayers")
     others += [row(name, "within_context", "certified", 0.02) for name in names]
-    assert "| met |" in rendered([ours, *others], [])
-    assert "| MISSED |" in rendered([{**ours, "regret_mean": 0.03}, *others], [])
-    assert "| incomplete |" in rendered([ours, *others[:-1]], [])
+    assert "| met |" in rendered([ours, *others], [], [])
+    assert "| MISSED |" in rendered([{**ours, "regret_mean": 0.03}, *others], [], [])
+    assert "| incomplete |" in rendered([ours, *others[:-1]], [], [])
+
+
+def test_fresh_contexts_stand_beside_the_test_contexts() -> None:
+    shared: Row = {"task": "a", "n": 3, "loss": "within_context", "parameters": 5, "labels": 10}
+    ours = [{**shared, "model": "soc-partial", "method": "certified", "seed": s, "regret_mean": 0.01} for s in (0, 1)]
+    dcp: Row = {**shared, "model": "structured-dcp", "method": "certified", "seed": 0, "regret_mean": 0.03}
+    found = {"task": "a", "n": 3, "model": "soc-partial", "loss": "within_context", "seed": 1, "contexts": 7}
+    text = fresh_text([*ours, dcp], [{**found, "regret_mean": 0.02}])
+    assert "| a | 3 | soc-partial | 1 | 7 | 0.01 | 0.02 | 2.00 | 1.50 |" in text
+    assert not fresh_text([*ours, dcp], [])
