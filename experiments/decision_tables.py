@@ -138,11 +138,9 @@ def fresh_text(rows: Sequence[Row], fresh: Sequence[Row]) -> str:
             continue
         old = statistics.fmean(tested.values())
         new = statistics.fmean(number(found[seed]["regret_mean"]) for seed in tested)
-        limit = min(
-            number(best["seed / ours"]) / BAR[0],
-            number(best["converged / ours"]) / AIM[0],
-            *(number(best[f"{baseline} / ours"]) for baseline in (*STRUCTURED, *OTHERS)),
-        )
+        ratios = [number(best["seed / ours"]) / BAR[0], number(best["converged / ours"]) / AIM[0]]
+        ratios += [number(best[f"{baseline} / ours"]) for baseline in (*STRUCTURED, *OTHERS)]
+        limit = min((ratio for ratio in ratios if math.isfinite(ratio)), default=math.nan)
         table.append(
             {
                 "task": best["task"], "n": best["n"], "model": best["model"], "seeds": len(tested),
