@@ -6,8 +6,8 @@ Six stages, each resumable. `tune` tries the five configurations of every model 
 cost of their decisions on validation contexts; `final` trains the three best in full and judges them again; `fit`
 trains each model with the best of them, decides for the test contexts by every method and keeps the model; `fresh`
 decides with the models trained within contexts for contexts that no choice has seen; `time` measures training and
-decisions with nothing beside; `table` joins what there is, the rows of `experiments.peers` too,
-into one tidy table, renders it and plots it. A row of the table is a task, n, model, loss, method and seed.
+decisions with nothing beside; `table` joins what there is, the rows of `experiments.peers` too, into one tidy table,
+renders it and plots it. A row of the table is a task, n, model, loss, method and seed.
 """
 
 from __future__ import annotations

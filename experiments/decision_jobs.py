@@ -337,12 +337,9 @@ def measure(
     repeat: int,
     version: int,
 ) -> list[Row]:
-    """Measure times with nothing beside: training, from two epochs, and decisions at batch 1 and over all contexts."""
+    """Measure times with nothing beside: training, from a few epochs, and decisions at batch 1 and of all contexts."""
     instance = Instance.of(task, n, Sizes(**sizes))
-    planned = given["training"]["epochs"]
-    started = time.perf_counter()
-    fitted = train(model, loss, instance.train, 0, given, 2 / planned)
-    train_s = (time.perf_counter() - started) * epochs / fitted.epochs
+    train_s = _training_seconds(model, loss, instance, given, epochs)
     # any seed's model will do; and a table may have come without its models: the same training gives them again
     files = [model_file(models, task, n, model, loss, seed) for seed in range(MOST_SEEDS)]
     kept = next((file for file in files if file.is_file()), None)
@@ -360,6 +357,23 @@ def measure(
         if one is not None:
             rows.append({"method": method, "train_s": train_s, "decide_ms_1": one, "decide_ms_200": many})
     return rows
+
+
+def _training_seconds(model: str, loss: str, instance: Instance, given: Configuration, epochs: int) -> float:
+    """Return the seconds of a training, from two epochs and ten iterations of a finish beside one epoch alone."""
+
+    def seconds(some: int, polish: int = 0) -> float:
+        changed = {"epochs": some, **({"polish": polish} if polish else {})}
+        training = {name: value for name, value in given["training"].items() if name != "polish"}
+        started = time.perf_counter()
+        train(model, loss, instance.train, 0, {**given, "training": {**training, **changed}})
+        return time.perf_counter() - started
+
+    seconds(1)  # what only the first call costs is not training
+    one = seconds(1)
+    total = one + (epochs - 1) * (seconds(3) - one) / 2
+    iterations = given["training"].get("polish", 0)
+    return total + (iterations * (seconds(1, polish=10) - one) / 10 if iterations else 0.0)
 
 
 def _milliseconds(way: Callable[[Tensor], Answer | None], theta: Tensor, repeat: int) -> float | None:
