@@ -146,17 +146,13 @@ class LPCF(nn.Module):
         return torch.relu(a) if self.settings.activation == "relu" else nn.functional.softplus(a)
 
     def emit(self, context: Tensor) -> _Emitted:
-        """Return the weights at contexts of shape `(*batch, p)`.
-
-        Kinks are written as clamps, because the optimisers of modules round `relu`, which is right in x and wrong here.
-        """
+        """Return the weights at contexts of shape `(*batch, p)`."""
         theta = (context.to(torch.float64) - self._number("theta_mean")) / self._number("theta_scale")
         depth, kept = len(self.settings.widths_psi) + 1, list(self.weights)
         W, V, omega = kept[: depth - 1], kept[depth - 1 : 2 * depth - 1], kept[2 * depth - 1 :]
         out = theta @ V[0].T + omega[0][:, 0]
         for j in range(1, depth):
-            out = out.clamp(min=0.0) if self.settings.activation == "relu" else nn.functional.softplus(out)
-            out = out @ W[j - 1].T + theta @ V[j].T + omega[j][:, 0]
+            out = self._activation(out) @ W[j - 1].T + theta @ V[j].T + omega[j][:, 0]
         shapes = self._sections()
         parts = [
             part.reshape(*context.shape[:-1], *shape)

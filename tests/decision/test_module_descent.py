@@ -1,16 +1,43 @@
 import pytest
 import torch
+from torch import nn
 
-from decision import surrogates
+from decision import module_descent, module_newton, surrogates
 from decision.baselines import StructuredDCP
 from decision.deciding import decide
-from decision.module_descent import Rounded, decide_module
+from decision.module_descent import decide_module
 from decision.region import Region
+from decision.rounded_module import Rounded
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from socicnn.errors import ModelError
 from tests.support.cases import generator
 
 SETS = [Simplex(4), Box(4, -1.0, 1.0), Budget(4, 1.5)]
+WAYS = ["newton", "projected gradient"]
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Decide by Newton's method, or as if there were too many inputs for it."""
+    if request.param != "newton":
+        monkeypatch.setattr(module_descent, "LARGEST", 0)
+    return str(request.param)
+
+
+class Kinked(nn.Module):
+    """size (||A x - d|| + relu(b'x - t) + offset), whose minimum is a kink of one or of both."""
+
+    def __init__(self, n: int, size: float) -> None:
+        super().__init__()
+        draw = generator(5)
+        self.A, self.b = (torch.randn(rows, n, generator=draw, dtype=torch.float64) for rows in (2, 1))
+        self.size = size
+
+    def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+        """Return f(x, theta), the norm vanishing at a point near the centre of [0, 1]^n."""
+        d = 0.05 * theta[:, :2] + self.A.sum(dim=1) / x.shape[-1]
+        rest = torch.relu(x @ self.b[0] - theta[:, 2]) + theta[:, 0]
+        return self.size * (torch.linalg.vector_norm(x @ self.A.T - d, dim=-1) + rest)
 
 
 def contexts(count: int = 6, p: int = 3) -> torch.Tensor:
@@ -19,7 +46,7 @@ def contexts(count: int = 6, p: int = 3) -> torch.Tensor:
 
 @pytest.mark.parametrize("delta", [1e-6, 0.1, 3.0])
 def test_rounding_never_exceeds_and_costs_at_most_delta(delta: float) -> None:
-    a = torch.linspace(-5, 5, 2001, dtype=torch.float64)
+    a = torch.linspace(-5, 5, 2001, dtype=torch.float64).requires_grad_()
     u = a.reshape(-1, 3)
     exact = torch.relu(a), torch.linalg.vector_norm(u, dim=-1)
     with Rounded(delta):
@@ -31,14 +58,21 @@ def test_rounding_never_exceeds_and_costs_at_most_delta(delta: float) -> None:
         assert (low >= value - cost - 1e-15).all()
 
 
+def test_what_does_not_depend_on_x_stays_as_it_is() -> None:
+    theta = torch.linspace(-1, 1, 21, dtype=torch.float64)
+    with Rounded(0.5):
+        assert torch.equal(torch.relu(theta), theta.clamp(min=0))
+        assert torch.linalg.vector_norm(theta[:2]) == theta[:2].norm()
+
+
 def test_other_norms_are_refused() -> None:
     with Rounded(0.1), pytest.raises(ModelError, match=r"received further arguments \['ord'\]"):
-        torch.linalg.vector_norm(torch.ones(3), ord=1)
+        torch.linalg.vector_norm(torch.ones(3, requires_grad=True), ord=1)
 
 
 @pytest.mark.parametrize("feasible_set", SETS, ids=repr)
 @pytest.mark.parametrize("name", ["relu-joint", "soc-joint", "soc-partial"])
-def test_bounds_agree_with_those_of_the_conic_program(name: str, feasible_set: FeasibleSet) -> None:
+def test_bounds_agree_with_those_of_the_conic_program(name: str, feasible_set: FeasibleSet, way: str) -> None:
     size = {"hidden_features": (9, 7)}
     model = surrogates.make(name, 4, 3, generator=generator(0), dtype=torch.float64, **size)
     mine = decide_module(model, feasible_set, contexts(), gap=1e-4)
@@ -50,7 +84,7 @@ def test_bounds_agree_with_those_of_the_conic_program(name: str, feasible_set: F
 
 
 @pytest.mark.parametrize("feasible_set", SETS, ids=repr)
-def test_smooth_surrogates_are_certified(feasible_set: FeasibleSet) -> None:
+def test_smooth_surrogates_are_certified(feasible_set: FeasibleSet, way: str) -> None:
     model = StructuredDCP(4, 3, rows=3, generator=generator(2), dtype=torch.float64)
     mine = decide_module(model, feasible_set, contexts(), gap=1e-4)
     exact = model.minimize(feasible_set, contexts())
@@ -58,6 +92,88 @@ def test_smooth_surrogates_are_certified(feasible_set: FeasibleSet) -> None:
     assert bool(mine.certified.all()), mine.status
     assert (mine.value <= at + 1e-4 * (1 + at.abs())).all()
     assert (mine.value - mine.gap <= at + 1e-12).all()
+
+
+@pytest.mark.parametrize("feasible_set", [*SETS, Simplex(1), Simplex(9), Box(1), Budget(9, 2.0)], ids=repr)
+@pytest.mark.parametrize("name", ["softplus-joint", "softplus-partial", "soc-joint"])
+def test_newton_proves_tight_gaps(name: str, feasible_set: FeasibleSet) -> None:
+    model = surrogates.make(
+        name, feasible_set.n, 3, generator=generator(0), dtype=torch.float64, hidden_features=(12, 8)
+    )
+    tight = decide_module(model, feasible_set, contexts(), gap=1e-8)
+    loose = decide_module(model, feasible_set, contexts(), gap=1e-3)
+    assert bool(tight.certified.all()), tight.status
+    assert (tight.value <= loose.value + 1e-12).all()
+    assert (loose.value - loose.gap <= tight.value + 1e-12).all()
+    assert (feasible_set.violation(tight.x) <= 1e-12).all()
+    assert (tight.iterations >= loose.iterations).all()
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_newton_ends_at_kinks_of_every_size(n: int, size: float) -> None:
+    theta = contexts(40)
+    found = decide_module(Kinked(n, size), Box(n), theta, gap=1e-7 * min(1.0, size))
+    # f may be far smaller than the terms it is made of, whose rounding it keeps
+    assert (found.gap <= 1e-7 * (size + found.value.abs())).all()
+    x = Box(n).sample(4000, generator(3))
+    for row in range(3):
+        sampled = Kinked(n, size)(x, theta[row].expand(len(x), -1)).min()
+        assert found.value[row] - found.gap[row] <= sampled
+        assert found.value[row] <= sampled + found.gap[row]
+
+
+def test_a_linear_module_and_no_context_at_all() -> None:
+    class Linear(nn.Module):
+        def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+            return (x * theta).sum(dim=-1)
+
+    theta = contexts(5, 4)
+    for feasible_set in SETS:
+        found = decide_module(Linear(), feasible_set, theta, gap=1e-7)
+        assert bool(found.certified.all()), found.status
+        exact = (feasible_set.minimize_linear(theta) * theta).sum(dim=-1)
+        assert (found.value - exact).abs().max() <= 1e-6
+        assert len(decide_module(Linear(), feasible_set, theta[:0])) == 0
+
+
+def test_sets_without_an_interior_are_decided_by_projected_gradient() -> None:
+    feasible_set = Box(4, [0.0, 0.5, -1.0, 0.0], [1.0, 0.5, 1.0, 1.0])
+    model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
+    found = decide_module(model, feasible_set, contexts(), gap=1e-4)
+    assert bool(found.certified.all()), found.status
+    assert bool((found.x[:, 1] == 0.5).all())
+
+
+def test_contexts_are_followed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
+    whole = decide_module(model, Simplex(4), contexts(7), gap=1e-6)
+    monkeypatch.setattr(module_descent, "PRODUCTS", 12)
+    parts = decide_module(model, Simplex(4), contexts(7), gap=1e-6)
+    assert bool(parts.certified.all()), parts.status
+    assert (whole.value - parts.value).abs().max() <= 2e-6 * (1 + whole.value.abs().max())
+
+
+def test_what_is_left_open_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_newton, "LEVELS", 2)
+    model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
+    found = decide_module(model, Simplex(4), contexts(7), gap=1e-9)
+    assert not bool(found.certified.any())
+    assert found.status.startswith("7 of 7 decisions have a larger gap than asked for (worst ")
+
+
+def test_a_bound_above_the_minimum_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # relu rounded from above, not below: the bounds then exceed the minimum, and the comparison above must fail
+    def above(self: Rounded, func: object, types: object, args: tuple[torch.Tensor, ...] = (), kwargs: object = None):
+        if func is torch.relu:
+            return 0.5 * (args[0] + (args[0].square() + self.delta**2).sqrt())
+        return func(*args, **(kwargs or {}))  # type: ignore[operator]
+
+    model = surrogates.make("relu-joint", 4, 3, generator=generator(0), dtype=torch.float64, hidden_features=(9, 7))
+    exact = decide(model, Simplex(4), contexts(), method="exact", gap=1e-6)
+    monkeypatch.setattr(Rounded, "__torch_function__", above)
+    wrong = decide_module(model, Simplex(4), contexts(), gap=1e-4)
+    assert bool((wrong.value - wrong.gap > exact.value - 1e-9).any())
 
 
 def test_the_surrogate_is_left_as_it_was() -> None:
@@ -75,5 +191,7 @@ def test_what_cannot_be_is_refused() -> None:
     model = surrogates.make("softplus-partial", 3, 2, hidden_features=(4,))
     with pytest.raises(ModelError, match=r"context must have shape \(contexts, p\); received \(2,\)"):
         decide_module(model, Simplex(3), torch.zeros(2))
+    with pytest.raises(ModelError, match="context has 1 rows with non-finite entries, the first row 1; remove or"):
+        decide_module(model, Simplex(3), torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]))
     with pytest.raises(ModelError, match="gap must be a positive number; received 0"):
         decide_module(model, Simplex(3), torch.zeros(1, 2), gap=0)

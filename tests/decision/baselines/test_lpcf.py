@@ -133,8 +133,8 @@ def test_decisions_are_feasible_and_their_bounds_hold(name: str, feasible_set: F
 
 
 def test_rounding_while_bounds_are_proven_leaves_the_weights_alone() -> None:
-    """The bound of a module rounds relu: psi and the non-negative weights must not be touched by it."""
-    from decision.module_descent import Rounded
+    """The bound of a module rounds relu in x: psi and the non-negative weights must not be touched by it."""
+    from decision.rounded_module import Rounded
 
     model, (_, theta) = model_of("layers and low rank"), points(5)
     plain = model.emit(theta)
