@@ -22,7 +22,8 @@ from decision import decide
 from decision.baselines.seed_steps import seed_steps
 from decision.methods import Auto, Problem
 from decision.stack import Stack
-from experiments.decision_jobs import GAP, TEST, TIGHT, Instance, Sizes
+from experiments.decision_instances import TEST, Instance, Sizes
+from experiments.decision_judging import GAP, TIGHT
 from experiments.decision_models import as_seed, configurations, train
 from experiments.tables import Row, markdown
 from socicnn.compile import frozen

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from decision import tasks
-from experiments.decision_jobs import Sizes, fit_and_decide, judge_afresh, measure, try_configuration
+from experiments.decision_instances import Sizes
+from experiments.decision_jobs import fit_and_decide, judge_afresh, measure, try_configuration
 from experiments.decision_models import JOINT, NAMES, TRIES, as_seed, configurations
 from experiments.decision_plots import plots
 from experiments.decision_tables import joined, rendered

@@ -2,127 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from decision import tasks
-from decision.baselines.seed_steps import RATE, STRUCTURED_RATE, seed_steps
-from decision.deciding import decide
-from decision.metrics import evaluate, relative_error, within_context_error
-from decision.module_descent import decide_module
-from decision.region import Region
-from decision.tasks import Data, Task
-from experiments.decision_models import BASELINES, NO_PROGRAM, Configuration, train
+from decision.baselines.seed_steps import seed_steps
+from decision.metrics import evaluate
+from experiments.decision_instances import FRESH, TEST, Instance, Sizes, finalist_file, model_file
+from experiments.decision_judging import Answer, certified, count, errors, exactly, judged, rate_of
+from experiments.decision_models import Configuration, train
 from experiments.tables import Row
 from socicnn.errors import ModelError
 from socicnn.nn import load, load_metadata, save
-from socicnn.nn.network import Network
 
-GAP = 1e-6  # relative gap to which decisions are certified
-MODULE_GAP = 1e-4  # of surrogates without a conic program
-TIGHT = 1e-4  # the table counts the contexts that are certified to this
-MARGIN = 0.01  # decisions further than this outside the training candidates are counted; x lies in [0, 1]
-TRAIN, VALIDATION, TEST, FRESH = 1, 2, 3, 4  # seeds of the data; nothing was shaped with FRESH in view
 MOST_SEEDS = 10  # among which a kept model is looked for
-
-
-class Answer(Protocol):
-    """A batch of decisions: x, value and gap, with the seconds they took."""
-
-    @property
-    def x(self) -> Tensor:
-        """Decisions."""
-        ...
-
-    @property
-    def value(self) -> Tensor:
-        """The surrogate's values."""
-        ...
-
-    @property
-    def gap(self) -> Tensor:
-        """Certified gaps."""
-        ...
-
-    @property
-    def seconds(self) -> float:
-        """Wall time."""
-        ...
-
-
-@final
-@dataclass(frozen=True)
-class Sizes:
-    """How much data there is.
-
-    Args:
-        task_seed: seed of the task's arrays.
-        contexts: training contexts, and as many for validation.
-        candidates: labelled candidates of each.
-        tests: test contexts.
-        tuning: validation contexts that a configuration is judged on.
-        tuning_share: share of the epochs that it is trained for.
-        share: share of the epochs that a model is trained for.
-        exact: test contexts that large networks are decided exactly for.
-    """
-
-    task_seed: int = 2026
-    contexts: int = 1000
-    candidates: int = 64
-    tests: int = 200
-    tuning: int = 100
-    tuning_share: float = 0.3
-    share: float = 1.0
-    exact: int = 20
-
-
-@final
-@dataclass(frozen=True)
-class Instance:
-    """A task with its data."""
-
-    task: Task
-    train: Data
-    sizes: Sizes
-
-    @classmethod
-    def of(cls, name: str, n: int, sizes: Sizes) -> Instance:
-        """Draw the task and its training data."""
-        task = tasks.make(name, features=n, seed=sizes.task_seed)
-        return cls(task, task.sample(sizes.contexts, sizes.candidates, seed=TRAIN), sizes)
-
-    def validation(self) -> Data:
-        """Return the validation data."""
-        return self.task.sample(self.sizes.contexts, self.sizes.candidates, seed=VALIDATION)
-
-    def tuning_contexts(self) -> Tensor:
-        """Return the contexts that configurations are judged on."""
-        return self.task.sample_contexts(self.sizes.contexts, seed=VALIDATION)[: self.sizes.tuning]
-
-
-def errors(model: Network, data: Data) -> Row:
-    """Return the prediction errors on data."""
-    with torch.no_grad():
-        f = model(data.x, data.context.unsqueeze(1))
-    return {
-        "test_relative_error": relative_error(f, data.y),
-        "within_context_error": within_context_error(f, data.y),
-    }
-
-
-def certified(name: str, model: Network, instance: Instance, context: Tensor) -> Answer:
-    """Decide by our optimiser: `decide`, or descent on the module where there is no program."""
-    if name in NO_PROGRAM:
-        return decide_module(model, instance.task.feasible_set, context, gap=MODULE_GAP)
-    return decide(model, instance.task.feasible_set, context, gap=GAP)
 
 
 def try_configuration(
@@ -224,104 +119,6 @@ def judge_afresh(
     row = evaluate(instance.task, answer, theta, optimum=instance.task.optimum(theta)).row()
     names = ("regret_mean", "regret_median", "regret_max", "infeasibility", "certified_gap_max")
     return [{"contexts": contexts, **{name: row[name] for name in names}}]
-
-
-def judged(name: str, model: Network, instance: Instance) -> dict[str, Row]:
-    """Return the metrics of each method's decisions on the test contexts."""
-    task, sizes = instance.task, instance.sizes
-    theta = task.sample_contexts(sizes.tests, seed=TEST)
-    optimum = task.optimum(theta)
-    region = Region.of(instance.train)
-    answers = {
-        "seed-steps": seed_steps(model, task.feasible_set, theta, rate=rate_of(name)),
-        "certified": certified(name, model, instance, theta),
-    }
-    exact = exactly(name, model, instance, theta)
-    if exact is not None:
-        answers["exact"] = exact
-    best = minimiser(list(answers.values()))
-    return {method: metrics(answer, instance, theta, optimum, region, best) for method, answer in answers.items()}
-
-
-def minimiser(answers: list[Answer]) -> Tensor:
-    """Return the point of least surrogate value of each context, which stands for its exact minimiser."""
-    x, value = answers[0].x.clone(), answers[0].value.clone()
-    for answer in answers[1:]:
-        size = len(answer.x)
-        better = answer.value < value[:size]
-        x[:size] = torch.where(better[:, None], answer.x, x[:size])
-        value[:size] = torch.minimum(answer.value, value[:size])
-    return x
-
-
-def metrics(
-    answer: Answer,
-    instance: Instance,
-    theta: Tensor,
-    optimum: tuple[Tensor, Tensor],
-    region: Region,
-    best: Tensor,
-) -> Row:
-    """Return one row of metrics; the regret is split at the surrogate's minimiser `best`."""
-    size = len(answer.x)
-    found = evaluate(
-        instance.task, answer, theta[:size], optimum=(optimum[0][:size], optimum[1][:size]), exact=best[:size]
-    )
-    return {
-        "contexts": size,
-        **found.row(),
-        "certified_share": float((found.gap <= TIGHT).double().mean()),
-        "outside": int(region.outside(answer.x, MARGIN).sum()),
-    }
-
-
-@dataclass(frozen=True)
-class Solved:
-    """Decisions of a solver."""
-
-    x: Tensor
-    value: Tensor
-    gap: Tensor
-    seconds: float
-
-
-def exactly(name: str, model: Network, instance: Instance, theta: Tensor) -> Answer | None:
-    """Decide through a solver: the conic program; large networks for the first contexts only, softplus not at all."""
-    feasible_set = instance.task.feasible_set
-    if name == "structured-dcp":
-        started = time.perf_counter()
-        x = model.minimize(feasible_set, theta)  # type: ignore[operator]  # of the structured models alone
-        seconds = time.perf_counter() - started
-        with torch.no_grad():
-            value = model(x, theta)
-        return Solved(x, value, certified(name, model, instance, theta).gap, seconds)
-    if name in NO_PROGRAM:
-        return None
-    size = instance.sizes.exact if name.endswith("joint") else len(theta)
-    return decide(model, feasible_set, theta[:size], method="exact")
-
-
-def rate_of(name: str) -> float:
-    """Return the step size of the authors' decisions."""
-    return STRUCTURED_RATE if name in BASELINES else RATE
-
-
-def count(model: Network) -> int:
-    """Return the number of trained parameters."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def model_file(models: str, task: str, n: int, model: str, loss: str, seed: int) -> Path:
-    """Return where a trained model is kept."""
-    return Path(models) / f"{task}-{n}-{model}-{loss}-{seed}.safetensors"
-
-
-def finalist_file(
-    models: str, task: str, n: int, model: str, loss: str, given: Configuration, sizes: dict[str, Any]
-) -> Path:
-    """Return where a model of seed 0 is kept that one configuration was trained to in full."""
-    digest = hashlib.sha256(json.dumps([given, sizes], sort_keys=True).encode()).hexdigest()[:10]
-    return Path(models) / "finalists" / f"{task}-{n}-{model}-{loss}-{digest}.safetensors"
 
 
 def measure(

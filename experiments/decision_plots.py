@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from experiments.decision_jobs import TEST, Instance, model_file
+from experiments.decision_instances import TEST, Instance, model_file
 from experiments.decision_tables import SEED_JOINT, STRUCTURED, mean_regret, number
 from experiments.tables import Row, grouped
 from socicnn.files import replacing

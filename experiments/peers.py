@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from decision import tasks
-from experiments.decision_jobs import Sizes
+from experiments.decision_instances import Sizes
 from experiments.options import options
 from experiments.peers_jobs import (
     END_TO_END_CONFIGURATIONS,

@@ -17,19 +17,8 @@ from decision.module_descent import decide_module
 from decision.region import Region
 from decision.tasks import Data
 from experiments import decision_models
-from experiments.decision_jobs import (
-    GAP,
-    TEST,
-    TRAIN,
-    Answer,
-    Instance,
-    Sizes,
-    Solved,
-    count,
-    errors,
-    metrics,
-    minimiser,
-)
+from experiments.decision_instances import TEST, TRAIN, Instance, Sizes
+from experiments.decision_judging import GAP, Answer, Solved, count, errors, metrics, minimiser
 from experiments.tables import Row
 
 ROUGH = 1e-2  # relative gap of the decisions that configurations are judged by

@@ -4,7 +4,7 @@ import pytest
 
 from decision.baselines.lpcf_process import interpreter
 from experiments import decision_models, peers
-from experiments.decision_jobs import Sizes
+from experiments.decision_instances import Sizes
 from experiments.decision_tables import COLUMNS, OTHERS
 from experiments.peers_jobs import (
     END_TO_END_CONFIGURATIONS,

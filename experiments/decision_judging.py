@@ -1,0 +1,152 @@
+"""How experiment 3 judges a model: its decisions by every method, and what the true cost says of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from decision.baselines.seed_steps import RATE, STRUCTURED_RATE, seed_steps
+from decision.deciding import decide
+from decision.metrics import evaluate, relative_error, within_context_error
+from decision.module_descent import decide_module
+from decision.region import Region
+from decision.tasks import Data
+from experiments.decision_instances import TEST, Instance
+from experiments.decision_models import BASELINES, NO_PROGRAM
+from experiments.tables import Row
+from socicnn.nn.network import Network
+
+GAP = 1e-6  # relative gap to which decisions are certified
+MODULE_GAP = 1e-4  # of surrogates without a conic program
+TIGHT = 1e-4  # the table counts the contexts that are certified to this
+MARGIN = 0.01  # decisions further than this outside the training candidates are counted; x lies in [0, 1]
+
+
+class Answer(Protocol):
+    """A batch of decisions: x, value and gap, with the seconds they took."""
+
+    @property
+    def x(self) -> Tensor:
+        """Decisions."""
+        ...
+
+    @property
+    def value(self) -> Tensor:
+        """The surrogate's values."""
+        ...
+
+    @property
+    def gap(self) -> Tensor:
+        """Certified gaps."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Wall time."""
+        ...
+
+
+def errors(model: Network, data: Data) -> Row:
+    """Return the prediction errors on data."""
+    with torch.no_grad():
+        f = model(data.x, data.context.unsqueeze(1))
+    return {
+        "test_relative_error": relative_error(f, data.y),
+        "within_context_error": within_context_error(f, data.y),
+    }
+
+
+def certified(name: str, model: Network, instance: Instance, context: Tensor) -> Answer:
+    """Decide by our optimiser: `decide`, or descent on the module where there is no program."""
+    if name in NO_PROGRAM:
+        return decide_module(model, instance.task.feasible_set, context, gap=MODULE_GAP)
+    return decide(model, instance.task.feasible_set, context, gap=GAP)
+
+
+def judged(name: str, model: Network, instance: Instance) -> dict[str, Row]:
+    """Return the metrics of each method's decisions on the test contexts."""
+    task, sizes = instance.task, instance.sizes
+    theta = task.sample_contexts(sizes.tests, seed=TEST)
+    optimum = task.optimum(theta)
+    region = Region.of(instance.train)
+    answers = {
+        "seed-steps": seed_steps(model, task.feasible_set, theta, rate=rate_of(name)),
+        "certified": certified(name, model, instance, theta),
+    }
+    exact = exactly(name, model, instance, theta)
+    if exact is not None:
+        answers["exact"] = exact
+    best = minimiser(list(answers.values()))
+    return {method: metrics(answer, instance, theta, optimum, region, best) for method, answer in answers.items()}
+
+
+def minimiser(answers: list[Answer]) -> Tensor:
+    """Return the point of least surrogate value of each context, which stands for its exact minimiser."""
+    x, value = answers[0].x.clone(), answers[0].value.clone()
+    for answer in answers[1:]:
+        size = len(answer.x)
+        better = answer.value < value[:size]
+        x[:size] = torch.where(better[:, None], answer.x, x[:size])
+        value[:size] = torch.minimum(answer.value, value[:size])
+    return x
+
+
+def metrics(
+    answer: Answer,
+    instance: Instance,
+    theta: Tensor,
+    optimum: tuple[Tensor, Tensor],
+    region: Region,
+    best: Tensor,
+) -> Row:
+    """Return one row of metrics; the regret is split at the surrogate's minimiser `best`."""
+    size = len(answer.x)
+    found = evaluate(
+        instance.task, answer, theta[:size], optimum=(optimum[0][:size], optimum[1][:size]), exact=best[:size]
+    )
+    return {
+        "contexts": size,
+        **found.row(),
+        "certified_share": float((found.gap <= TIGHT).double().mean()),
+        "outside": int(region.outside(answer.x, MARGIN).sum()),
+    }
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Decisions of a solver."""
+
+    x: Tensor
+    value: Tensor
+    gap: Tensor
+    seconds: float
+
+
+def exactly(name: str, model: Network, instance: Instance, theta: Tensor) -> Answer | None:
+    """Decide through a solver: the conic program; large networks for the first contexts only, softplus not at all."""
+    feasible_set = instance.task.feasible_set
+    if name == "structured-dcp":
+        started = time.perf_counter()
+        x = model.minimize(feasible_set, theta)  # type: ignore[operator]  # of the structured models alone
+        seconds = time.perf_counter() - started
+        with torch.no_grad():
+            value = model(x, theta)
+        return Solved(x, value, certified(name, model, instance, theta).gap, seconds)
+    if name in NO_PROGRAM:
+        return None
+    size = instance.sizes.exact if name.endswith("joint") else len(theta)
+    return decide(model, feasible_set, theta[:size], method="exact")
+
+
+def rate_of(name: str) -> float:
+    """Return the step size of the authors' decisions."""
+    return STRUCTURED_RATE if name in BASELINES else RATE
+
+
+def count(model: Network) -> int:
+    """Return the number of trained parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
