@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from decision import metrics as metrics
     from decision import sets as sets
     from decision import tasks as tasks
-    from decision.deciding import Decision as Decision
+    from decision.answers import Decision as Decision
     from decision.deciding import decide as decide
     from decision.fitting import fit as fit
     from decision.metrics import evaluate as evaluate
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Box": "decision.sets",
     "Budget": "decision.sets",
-    "Decision": "decision.deciding",
+    "Decision": "decision.answers",
     "Simplex": "decision.sets",
     "decide": "decision.deciding",
     "evaluate": "decision.metrics",

@@ -1,4 +1,4 @@
-"""What an optimiser has found so far: the best point and the best bound of each context, and when to stop."""
+"""What an optimiser has found so far, and when to stop; the decisions that come of it."""
 
 from __future__ import annotations
 
@@ -86,3 +86,61 @@ class Answers:
         better = lower > self.lower
         self.lower = torch.where(better, lower, self.lower)
         self.dual = self.dual.where(~better, dual)
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """Decisions of a batch of contexts, one row a context, in float64.
+
+    Args:
+        x: decisions, in the set to 1e-9, shape `(contexts, n)`.
+        value: f(x), shape `(contexts,)`.
+        gap: certified: f(x) - gap <= min_X f in real arithmetic, rounding counted in, shape `(contexts,)`.
+        iterations: of the optimiser (or solves) each context took, shape `(contexts,)`.
+        seconds: wall time of the whole call.
+        method: name of the method.
+        goal: the relative gap asked for.
+        status: what a user should know, in a sentence or two.
+        context: the contexts decided for, shape `(contexts, p)`, or None.
+        outside: whether x left the region of the training candidates, shape `(contexts,)`; None where no region was
+            given.
+    """
+
+    x: Tensor
+    value: Tensor
+    gap: Tensor
+    iterations: Tensor
+    seconds: float
+    method: str
+    goal: float
+    status: str
+    context: Tensor | None = None
+    outside: Tensor | None = None
+
+    @property
+    def relative_gap(self) -> Tensor:
+        """Gap / (1 + |f(x)|), shape `(contexts,)`."""
+        return self.gap / (1.0 + self.value.abs())
+
+    @property
+    def certified(self) -> Tensor:
+        """Whether the relative gap is at most the one asked for, shape `(contexts,)`."""
+        return self.relative_gap <= self.goal
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def sentence(found: Decision, notes: list[str]) -> str:
+    """Return what a user should know about the decisions."""
+    short = int((~found.certified).sum())
+    count = len(found)
+    if short:
+        worst = float(found.relative_gap.max())
+        first = f"{short} of {count} decisions have a larger gap than asked for (worst relative gap {worst:.1e})."
+    else:
+        first = f"All {count} decisions are certified to a relative gap of {found.goal:g}."
+    parts = [first, *notes]
+    if found.outside is not None and bool(found.outside.any()):
+        parts.append(f"{int(found.outside.sum())} of {count} lie outside the region of the training candidates.")
+    return " ".join(parts)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
-from decision.answers import Answers, Goal
+from decision.answers import Answers, Decision, Goal, sentence
 from decision.bounds import lower_bound, upper_bound
 from decision.constrained import Constraints, solve_constrained
 from decision.methods import Auto, Exact, Method, Problem, make
+from decision.module_descent import decide_module
 from decision.region import Region
 from decision.rounding import rounded, tangent
 from decision.sets.base import FeasibleSet
@@ -21,52 +23,9 @@ from decision.stack import Stack
 from socicnn.arrays import as_float64
 from socicnn.compile import Freezable, frozen
 from socicnn.conic.solvers import Solver
-from socicnn.errors import ModelError
+from socicnn.errors import ModelError, NoProgramError
 
 CHUNK = 256  # contexts at a time: enough to keep the processor busy, few enough to stay in its cache
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """Decisions of a batch of contexts, one row a context, in float64.
-
-    Args:
-        x: decisions, in the set to 1e-9, shape `(contexts, n)`.
-        value: f(x), shape `(contexts,)`.
-        gap: certified: f(x) - gap <= min_X f in real arithmetic, rounding counted in, shape `(contexts,)`.
-        iterations: of the optimiser (or solves) each context took, shape `(contexts,)`.
-        seconds: wall time of the whole call.
-        method: name of the method.
-        goal: the relative gap asked for.
-        status: what a user should know, in a sentence or two.
-        context: the contexts decided for, shape `(contexts, p)`, or None.
-        outside: whether x left the region of the training candidates, shape `(contexts,)`; None where no region was
-            given.
-    """
-
-    x: Tensor
-    value: Tensor
-    gap: Tensor
-    iterations: Tensor
-    seconds: float
-    method: str
-    goal: float
-    status: str
-    context: Tensor | None = None
-    outside: Tensor | None = None
-
-    @property
-    def relative_gap(self) -> Tensor:
-        """Gap / (1 + |f(x)|), shape `(contexts,)`."""
-        return self.gap / (1.0 + self.value.abs())
-
-    @property
-    def certified(self) -> Tensor:
-        """Whether the relative gap is at most the one asked for, shape `(contexts,)`."""
-        return self.relative_gap <= self.goal
-
-    def __len__(self) -> int:
-        return len(self.x)
 
 
 def decide(
@@ -88,7 +47,8 @@ def decide(
     """Minimise f(x, theta) over x in X for each context theta.
 
     The gap is proven by a dual point of the network (ReLU multipliers in their boxes, unit vectors of the norms), which
-    every method gives: f(x) - gap <= min_X f holds whatever the method did.
+    every method gives: f(x) - gap <= min_X f holds whatever the method did. A network without a conic program (softplus
+    layers, logistic atoms) is decided by `module_descent.decide_module`, in plain float64, where the method is `auto`.
 
     Args:
         model_or_net: a trained network, or a FrozenNet.
@@ -127,8 +87,22 @@ def decide(
     theta = None if context is None else torch.as_tensor(as_float64(context))
     if theta is not None and theta.ndim == 1:
         theta = theta[None]
-    net = frozen(model_or_net, theta)
     chosen = make(method, solver, settings)
+    try:
+        net = frozen(model_or_net, theta)
+    except NoProgramError:
+        if not isinstance(chosen, Auto) or not isinstance(feasible_set, FeasibleSet):
+            raise
+        assert isinstance(model_or_net, Module)  # arrays are a program
+        return decide_module(
+            model_or_net,
+            feasible_set,
+            theta,
+            gap=gap,
+            max_iterations=max_iterations,
+            time_limit=time_limit,
+            region=region,
+        )
     deadline = float("inf") if time_limit is None else began + time_limit
     if not isinstance(feasible_set, FeasibleSet):
         exact = chosen.exact if isinstance(chosen, Auto) else chosen
@@ -195,18 +169,3 @@ def _decision(
 ) -> Decision:
     outside = None if region is None else region.outside(x)
     return Decision(x, value, gap, iterations, 0.0, method.name, goal, "", context, outside)
-
-
-def sentence(found: Decision, notes: list[str]) -> str:
-    """Return what a user should know about the decisions."""
-    short = int((~found.certified).sum())
-    count = len(found)
-    if short:
-        worst = float(found.relative_gap.max())
-        first = f"{short} of {count} decisions have a larger gap than asked for (worst relative gap {worst:.1e})."
-    else:
-        first = f"All {count} decisions are certified to a relative gap of {found.goal:g}."
-    parts = [first, *notes]
-    if found.outside is not None and bool(found.outside.any()):
-        parts.append(f"{int(found.outside.sum())} of {count} lie outside the region of the training candidates.")
-    return " ".join(parts)

@@ -7,12 +7,13 @@ with linear rows and an interior and few inputs, accelerated projected gradient 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
-from decision.deciding import Decision
+from decision.answers import Decision, Goal, sentence
 from decision.interior import Polyhedron
 from decision.module_newton import CentralPath
 from decision.region import Region
@@ -22,6 +23,7 @@ from socicnn.arrays import as_float64
 from socicnn.errors import ModelError
 
 NAME = "module_descent"
+NOTE = "Gaps are in plain float64: there is no conic program to prove more by."
 LARGEST = 200  # inputs up to which a Hessian, n products with a vector, is worth its time
 PRODUCTS = 12800  # of a Hessian with a vector at a time, of all contexts together
 DELTAS = tuple(10.0 ** (-1 - k / 2) for k in range(17))  # of the rounding, in units of y
@@ -32,9 +34,11 @@ CHECK = 10
 def decide_module(
     model: nn.Module,
     feasible_set: FeasibleSet,
-    context: Any,
+    context: Any = None,
     *,
     gap: float = 1e-4,
+    max_iterations: int | None = None,
+    time_limit: float | None = None,
     region: Region | None = None,
 ) -> Decision:
     """Minimise f(x, theta) over X for each context, on f_delta with delta falling: by Newton's method where it can be.
@@ -43,10 +47,12 @@ def decide_module(
     followed by non-decreasing functions, and twice differentiable functions anywhere, as convex networks do.
 
     Args:
-        model: called as `model(x, context)`, convex in x; it is copied and computed with in float64.
+        model: called as `model(x, context)`, convex in x; it is copied and computed with in float64 on the CPU.
         feasible_set: the set X.
-        context: contexts, shape `(contexts, p)`.
+        context: contexts, shape `(contexts, p)`; None for a module that is called as `model(x)`.
         gap: relative gap gap / (1 + |f|) at which to stop.
+        max_iterations: iterations of one context at most.
+        time_limit: seconds for the whole call.
         region: region of the training candidates, to flag decisions outside it.
 
     >>> from decision import Simplex, surrogates
@@ -55,7 +61,7 @@ def decide_module(
     True
     """
     began = time.perf_counter()
-    theta = torch.as_tensor(as_float64(context))
+    theta = torch.zeros(1, 0, dtype=torch.float64) if context is None else torch.as_tensor(as_float64(context))
     if theta.ndim != 2:
         raise ModelError(f"context must have shape (contexts, p); received {tuple(theta.shape)}")
     bad = (~theta.isfinite()).any(dim=1).nonzero()[:, 0]
@@ -65,7 +71,11 @@ def decide_module(
         )
     if not gap > 0:
         raise ModelError(f"gap must be a positive number; received {gap}")
-    found = Bracket(RoundedModule(model), feasible_set, theta, 0.99 * gap)
+    if time_limit is not None and not time_limit > 0:
+        raise ModelError(f"time_limit must be a positive number of seconds; received {time_limit}")
+    deadline = float("inf") if time_limit is None else began + time_limit
+    goal = Goal(0.99 * gap, max_iterations, deadline)
+    found = Bracket(RoundedModule(model, context is None), feasible_set, theta, goal)
     polyhedron = Polyhedron.of(feasible_set) if feasible_set.n <= LARGEST else None
     if polyhedron is None:
         Descent(found).run()
@@ -75,16 +85,10 @@ def decide_module(
     x = feasible_set.project(found.x)
     value = found.module.exact(x, theta)
     proven = (value - found.lower).clamp(min=0.0)
-    relative = proven / (1.0 + value.abs())
-    short = int((~(relative <= gap)).sum())
-    status = (
-        f"{short} of {len(theta)} decisions have a larger gap than asked for (worst {float(relative.max()):.1e})."
-        if short
-        else f"All {len(theta)} decisions are certified to a relative gap of {gap:g}, in plain float64."
-    )
     outside = None if region is None else region.outside(x)
-    seconds = time.perf_counter() - began
-    return Decision(x, value, proven, found.iterations, seconds, NAME, gap, status, theta, outside)
+    shown = None if context is None else theta
+    answer = Decision(x, value, proven, found.iterations, 0.0, NAME, gap, "", shown, outside)
+    return replace(answer, status=sentence(answer, [NOTE]), seconds=time.perf_counter() - began)
 
 
 @final

@@ -52,7 +52,7 @@ class CentralPath:
         value, gradient = bracket.module.gradient(self.x, self._theta, self.delta)
         fall = bracket.offer_bound(self.rows, self.x, value, gradient)
         self.pairs = max(1, self.s.shape[1])  # a single point has none
-        self.mu = max(float(fall.max()), bracket.goal) / self.pairs
+        self.mu = max(float(fall.max()), bracket.goal.gap) / self.pairs
         self.rounding = ROUNDING * (float(value.abs().max()) + self.pairs * self.mu)
         self.y = self.mu / self.s
         for _ in range(LEVELS):

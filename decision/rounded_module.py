@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from decision.answers import Goal
 from decision.sets.base import FeasibleSet
 from socicnn.errors import ModelError
 
@@ -65,22 +66,29 @@ class Rounded(TorchFunctionMode):
 
 @final
 class RoundedModule:
-    """A copy of a module in float64 that is evaluated at points x with contexts theta, one value a row.
+    """A copy of a module in float64, on the CPU, that is evaluated at points x with contexts theta, one value a row.
 
     Args:
-        model: called as `model(x, theta)`, convex in x.
+        model: called as `model(x, theta)`, or as `model(x)`, convex in x.
+        plain: whether it takes no context; theta is then left out.
+
+    x is given to it in the shape that its attribute `input_shape` names, as of images, where it has one.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = copy.deepcopy(model).double().eval()
+    def __init__(self, model: nn.Module, plain: bool = False) -> None:
+        self.model, self.plain = copy.deepcopy(model).cpu().double().eval(), plain
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
+
+    def _call(self, x: Tensor, theta: Tensor) -> Tensor:
+        x = x.reshape(len(x), *getattr(self.model, "input_shape", x.shape[1:]))
+        value: Tensor = self.model(x) if self.plain else self.model(x, theta)
+        return value
 
     def exact(self, x: Tensor, theta: Tensor) -> Tensor:
         """Return f(x)."""
         with torch.no_grad():
-            value: Tensor = self.model(x, theta)
-        return value
+            return self._call(x, theta)
 
     def value(self, x: Tensor, theta: Tensor, delta: float) -> Tensor:
         """Return f_delta(x)."""
@@ -89,8 +97,7 @@ class RoundedModule:
     def _rounded(self, x: Tensor, theta: Tensor, delta: float) -> Tensor:
         """Return f_delta(x), to be differentiated; x must require its gradient."""
         with Rounded(delta):
-            value: Tensor = self.model(x, theta)
-        return value
+            return self._call(x, theta)
 
     def gradient(self, x: Tensor, theta: Tensor, delta: float) -> tuple[Tensor, Tensor]:
         """Return f_delta(x) and its gradient."""
@@ -121,10 +128,10 @@ class Bracket:
         module: the module f.
         feasible_set: the set X.
         theta: contexts, shape `(contexts, p)`.
-        goal: relative gap gap / (1 + |f|) at which a context is done.
+        goal: when to stop.
     """
 
-    def __init__(self, module: RoundedModule, feasible_set: FeasibleSet, theta: Tensor, goal: float) -> None:
+    def __init__(self, module: RoundedModule, feasible_set: FeasibleSet, theta: Tensor, goal: Goal) -> None:
         self.module, self.set, self.theta, self.goal = module, feasible_set, theta, goal
         self.x = feasible_set.center().repeat(len(theta), 1)
         self.value = module.exact(self.x, theta)
@@ -132,9 +139,12 @@ class Bracket:
         self.iterations = torch.zeros(len(theta), dtype=torch.int64)
 
     def open(self, rows: Tensor) -> Tensor:
-        """Return which of the rows have a larger gap than asked for."""
-        best = self.value[rows]
-        return best - self.lower[rows] > self.goal * (1 + best.abs())
+        """Return which of the rows have a larger gap than asked for, and iterations and time left."""
+        best, most = self.value[rows], self.goal.max_iterations
+        left = best - self.lower[rows] > self.goal.gap * (1 + best.abs())
+        if most is not None:
+            left &= self.iterations[rows] < most
+        return left & (not self.goal.late)
 
     def offer_point(self, rows: Tensor, x: Tensor) -> Tensor:
         """Keep the points that are better; return the values of all."""

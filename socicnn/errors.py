@@ -9,6 +9,10 @@ class ModelError(SocicnnError, ValueError):
     """A network, or an argument given to it, that cannot be used as it is."""
 
 
+class NoProgramError(ModelError):
+    """A network that equals no second-order cone program, such as one with softplus layers."""
+
+
 class ProgramError(SocicnnError, ValueError):
     """A conic program, a feasible set or a point that cannot be used as it is."""
 

@@ -21,13 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from decision.answers import Decision, sentence
 from decision.baselines.lpcf_process import call
-from decision.deciding import Decision, decide, sentence
+from decision.deciding import decide
 from decision.module_descent import decide_module
 from decision.sets.base import FeasibleSet
 from decision.tasks.data import Data
 from socicnn.arrays import Array, as_float64
-from socicnn.errors import ModelError
+from socicnn.errors import ModelError, NoProgramError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
 
 LOSSES = ("lpcf", "within_context")
@@ -199,7 +200,7 @@ class LPCF(nn.Module):
                 they are no stack; freeze one after another, or use `decide`.
         """
         if self.settings.activation != "relu":
-            raise ModelError(
+            raise NoProgramError(
                 "a PCF with softplus activations is not second-order-cone representable; decide with "
                 "`model.decide(feasible_set, context)`"
             )

@@ -21,7 +21,7 @@ from decision.atoms import Atom, Norm
 from decision.parametric import SETTINGS, Coefficients, ParametricProgram
 from decision.sets import FeasibleSet
 from socicnn.arrays import Array, as_float64
-from socicnn.errors import ModelError
+from socicnn.errors import ModelError, NoProgramError
 from socicnn.frozen import FrozenNet, Output, Quadratic
 from socicnn.frozen import Norm as FrozenNorm
 from socicnn.nn.context import ContextNetwork, Vector
@@ -90,9 +90,10 @@ class Structured(Network, ABC):
         """
         other = [atom.name for atom in self.atoms if not isinstance(atom, Norm)]
         if other:
-            raise ModelError(
+            raise NoProgramError(
                 f"{type(self).__name__} has {other[0]} atoms, which are not second-order-cone representable or not "
-                "exported as such; decide with `model.minimize(feasible_set, context)`, which goes through CVXPY"
+                "exported as such; decide with `decision.decide`, or through CVXPY with "
+                "`model.minimize(feasible_set, context)`"
             )
         n, A = self.in_features, [as_float64(matrix.double()) for matrix in self.A]
         eye = sparse.csr_array(sparse.eye_array(n))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from socicnn.errors import ModelError
+from socicnn.errors import ModelError, NoProgramError
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "softplus": nn.functional.softplus}
 
@@ -29,10 +29,10 @@ def activation_names(given: str | Sequence[str], layers: int) -> tuple[str, ...]
 
 
 def refuse_smooth(names: Sequence[str]) -> None:
-    """Raise a ModelError where a layer is not second-order-cone representable."""
+    """Raise a NoProgramError where a layer is not second-order-cone representable."""
     for k, name in enumerate(names, start=1):
         if name != "relu":
-            raise ModelError(
+            raise NoProgramError(
                 f"layer {k} has activation '{name}', which is not second-order-cone representable, so that the "
                 "network has no conic program; use activation='relu' to export it"
             )

@@ -1,3 +1,6 @@
+from typing import Any
+
+import cvxpy
 import pytest
 import torch
 from torch import nn
@@ -9,7 +12,8 @@ from decision.module_descent import decide_module
 from decision.region import Region
 from decision.rounded_module import Rounded
 from decision.sets import Box, Budget, FeasibleSet, Simplex
-from socicnn.errors import ModelError
+from socicnn.errors import ModelError, NoProgramError
+from socicnn.nn import ICNN, ConvSOCICNN
 from tests.support.cases import generator
 
 SETS = [Simplex(4), Box(4, -1.0, 1.0), Budget(4, 1.5)]
@@ -176,6 +180,49 @@ def test_a_bound_above_the_minimum_would_be_noticed(monkeypatch: pytest.MonkeyPa
     assert bool((wrong.value - wrong.gap > exact.value - 1e-9).any())
 
 
+@pytest.mark.parametrize("name", ["softplus-joint", "softplus-partial", "structured-dcp"])
+def test_decide_takes_surrogates_without_a_program(name: str) -> None:
+    options: dict[str, Any] = {"generator": generator(0), "dtype": torch.float64}
+    structured = name == "structured-dcp"
+    model = StructuredDCP(4, 3, rows=3, **options) if structured else surrogates.make(name, 4, 3, **options)
+    region = Region.of(Simplex(4).sample(50, generator(0)) * 0.2)
+    found = decide(model, Simplex(4), contexts(), region=region)
+    assert found.method == "module_descent"
+    assert bool(found.certified.all()), found.status
+    assert found.goal == 1e-6
+    assert "in plain float64" in found.status
+    assert found.outside is not None
+    for method in ("exact", "interior_point", "projected_gradient"):
+        with pytest.raises(NoProgramError, match="not second-order-cone representable"):
+            decide(model, Simplex(4), contexts(), method=method)
+    x = cvxpy.Variable(4)
+    with pytest.raises(NoProgramError):
+        decide(model, [x >= 0, cvxpy.sum(x) == 1], contexts())
+
+
+def test_networks_without_a_context_and_images_are_decided() -> None:
+    plain = ICNN(4, (6, 5), activation="softplus", generator=generator(0), dtype=torch.float64)
+    found = decide(plain, Box(4))
+    assert found.x.shape == (1, 4)
+    assert found.context is None
+    assert bool(found.certified.all()), found.status
+    x = Box(4).sample(2000, generator(1))
+    assert (plain(x) >= found.value - found.gap).all()
+    image = ConvSOCICNN((1, 4, 4), (2,), activation="softplus", generator=generator(0))
+    assert bool(decide(image, Box(16), gap=1e-5).certified.all())
+
+
+def test_limits_are_kept() -> None:
+    model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
+    few = decide(model, Simplex(4), contexts(), max_iterations=3)
+    assert int(few.iterations.max()) == 3
+    assert not bool(few.certified.any())
+    assert (few.gap >= 0).all()
+    late = decide(model, Simplex(4), contexts(), time_limit=1e-9)
+    assert int(late.iterations.max()) == 0
+    assert bool(late.gap.isfinite().all())
+
+
 def test_the_surrogate_is_left_as_it_was() -> None:
     model = surrogates.make("softplus-joint", 3, 2, generator=generator(0), hidden_features=(5, 5))
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -193,5 +240,7 @@ def test_what_cannot_be_is_refused() -> None:
         decide_module(model, Simplex(3), torch.zeros(2))
     with pytest.raises(ModelError, match="context has 1 rows with non-finite entries, the first row 1; remove or"):
         decide_module(model, Simplex(3), torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]))
+    with pytest.raises(ModelError, match="time_limit must be a positive number of seconds; received -1"):
+        decide_module(model, Simplex(3), torch.zeros(1, 2), time_limit=-1)
     with pytest.raises(ModelError, match="gap must be a positive number; received 0"):
         decide_module(model, Simplex(3), torch.zeros(1, 2), gap=0)
