@@ -71,7 +71,7 @@ PRESETS = {
     "paper": Preset(
         tuple(tasks.names()),
         (10, 20, 50),
-        1,
+        3,
         Sizes(),
         {
             "final": {"contexts": 1000, "candidates": 8, "adam_epochs": 50, "lbfgs_epochs": 250},
