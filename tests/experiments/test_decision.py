@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import decision, decision_models
-from experiments.decision_tables import COLUMNS, fresh_text, losses, missing, passes, rendered
+from experiments.decision_tables import COLUMNS, fresh_text, losses, missing, overtaken_text, passes, rendered
 from experiments.tables import Row, read_table
 
 TIMES = {"train_s", "decide_ms_1", "decide_ms_200", "seconds"}
@@ -97,6 +97,20 @@ def test_tables_show_the_ranking_before_and_after() -> None:
     text = rendered(rows, [], [])
     assert "0.2 → 0.02" in text
     assert "structured-pcf → soc-joint" in text
+    assert "0 of 0" in text  # without Quad nothing is counted
+
+
+def test_who_overtakes_is_counted_by_cells_and_by_seeds() -> None:
+    regrets = {"soc-joint": (0.2, 0.02, 0.09), "quad-joint": (0.3, 0.06, 0.2), "structured-pcf": (0.1, 0.05, 0.08)}
+    rows: list[Row] = [
+        {"task": "a", "n": 10, "model": model, "loss": "seed", "method": method, "seed": seed, "regret_mean": regret}
+        for model, three in regrets.items()
+        for method, seed, regret in zip(("seed-steps", "certified", "certified"), (0, 0, 1), three, strict=True)
+    ]
+    text = overtaken_text(rows)
+    assert "| seed-steps | 0 of 1 | 0 of 1 |" in text
+    assert "| certified | 1 of 1 | 1 of 2 |" in text
+    assert "| certified | 1 of 1 | 1 of 1 |" in overtaken_text([row for row in rows if row["seed"] == 0])
 
 
 def test_an_unknown_choice_is_refused(tmp_path: Path) -> None:
