@@ -52,8 +52,9 @@ class CentralPath:
         value, gradient = bracket.module.gradient(self.x, self._theta, self.delta)
         fall = bracket.offer_bound(self.rows, self.x, value, gradient)
         self.pairs = max(1, self.s.shape[1])  # a single point has none
-        self.mu = max(float(fall.max()), bracket.goal.gap) / self.pairs
-        self.rounding = ROUNDING * (float(value.abs().max()) + self.pairs * self.mu)
+        # a unit of mu and of rounding for each context: their costs may differ by orders of magnitude
+        self.mu = torch.maximum(fall, bracket.goal.gap * (1.0 + value.abs()))[:, None] / self.pairs
+        self.rounding = ROUNDING * (value.abs() + self.pairs * self.mu[:, 0])
         self.y = self.mu / self.s
         for _ in range(LEVELS):
             for _ in range(STEPS):
@@ -76,8 +77,9 @@ class CentralPath:
         bracket.offer_point(self.rows, self.x)
         left = bracket.open(self.rows)
         self.rows, self.x, self.s, self.y = self.rows[left], self.x[left], self.s[left], self.y[left]
+        self.mu, self.rounding = self.mu[left], self.rounding[left]
         self.value, self.gradient, self.hessian = value[left], gradient[left], hessian[left]
-        return bool((fall[left] <= NEAR * self.pairs * self.mu).all())
+        return bool((fall[left] <= NEAR * self.pairs * self.mu[:, 0]).all())
 
     def _step(self) -> None:
         """Take one primal-dual Newton step towards x(mu)."""
@@ -89,11 +91,11 @@ class CentralPath:
         dy = mu / s - y - y / s * ds
         expected = -(slope * dx).sum(dim=-1)
         length = _reach(s, ds)
-        before = self.value - mu * s.log().sum(dim=-1)
+        before = self.value - (mu * s.log()).sum(dim=-1)
         for _ in range(HALVINGS):
             x = self.x + length[:, None] * dx
             slack = polyhedron.slack(x)
-            after = self.bracket.module.value(x, self._theta, self.delta) - mu * slack.log().sum(dim=-1)
+            after = self.bracket.module.value(x, self._theta, self.delta) - (mu * slack.log()).sum(dim=-1)
             # what is not a number is too far, too
             short = ~(after <= before - SLOPE * length * expected + self.rounding)
             if not bool(short.any()):

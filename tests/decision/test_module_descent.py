@@ -127,6 +127,18 @@ def test_newton_ends_at_kinks_of_every_size(n: int, size: float) -> None:
         assert found.value[row] <= sampled + found.gap[row]
 
 
+def test_contexts_of_very_different_sizes_are_decided_beside_each_other() -> None:
+    class Sized(nn.Module):
+        def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+            far = torch.linalg.vector_norm(x - theta[:, :3].abs() / 3, dim=-1)
+            return 10.0 ** theta[:, 3] * (far + torch.relu(x[:, 0] - 0.2))
+
+    theta = contexts(60, 4)
+    theta[:, 3] *= 4  # 1e-9 to 1e9
+    found = decide_module(Sized(), Box(3), theta, gap=1e-9)
+    assert (found.gap <= 1e-8 * 10.0 ** theta[:, 3] + 1e-9).all()
+
+
 def test_a_linear_module_and_no_context_at_all() -> None:
     class Linear(nn.Module):
         def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
