@@ -295,9 +295,14 @@ def missing(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
     lacking = [key for key in cells if tuple(key.values()) not in there]
     if not lacking:
         return ""
+    every = {key["task"] for key in cells}
+    alike: dict[tuple[Value, Value, str], list[str]] = {}
+    for (model, loss, seed), members in grouped(lacking, ("model", "loss", "seed")).items():
+        places = _places([(key["task"], key["n"]) for key in members], every)
+        alike.setdefault((model, loss, places), []).append(str(seed))
     lines = [
-        f"- {model}, loss {loss}: seed {seed}, {_places([(key['task'], key['n']) for key in members])}"
-        for (model, loss, seed), members in grouped(lacking, ("model", "loss", "seed")).items()
+        f"- {model}, loss {loss}: seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}, {places}"
+        for (model, loss, places), seeds in alike.items()
     ]
     listed = "\n".join(lines)
     return (
@@ -306,12 +311,16 @@ def missing(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
     )
 
 
-def _places(keys: Sequence[tuple[Value, Value]]) -> str:
-    """Return (task, n) in words, tasks of the same sizes together."""
+def _places(keys: Sequence[tuple[Value, Value]], every: set[Value]) -> str:
+    """Return (task, n) in words, tasks of the same sizes together; `every` holds all tasks."""
     sizes: dict[Value, list[Value]] = {}
     for task, n in keys:
         sizes.setdefault(task, []).append(n)
     alike: dict[tuple[Value, ...], list[str]] = {}
     for task, found in sizes.items():
         alike.setdefault(tuple(found), []).append(str(task))
-    return "; ".join(f"{', '.join(names)} at n = {', '.join(map(str, ns))}" for ns, names in alike.items())
+    return "; ".join(
+        f"{'every task' if set(names) == every and len(every) > 1 else ', '.join(names)} at n = "
+        f"{', '.join(map(str, ns))}"
+        for ns, names in alike.items()
+    )

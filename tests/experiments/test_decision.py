@@ -86,6 +86,12 @@ def test_bars_are_judged_and_missing_cells_named() -> None:
     assert "1 of 2 cells" in text
     assert "m, loss seed: seed 0, a at n = 20" in text
     assert missing([], []) == ""
+    cells = [
+        {"task": task, "n": 10, "model": "m", "loss": "seed", "seed": seed} for task in ("a", "b") for seed in (0, 1)
+    ]
+    assert "- m, loss seed: seeds 0, 1, every task at n = 10" in missing([], cells)
+    text = missing([cells[0]], cells)
+    assert "- m, loss seed: seed 0, b at n = 10\n- m, loss seed: seed 1, every task at n = 10" in text
 
 
 def test_tables_show_the_ranking_before_and_after() -> None:
