@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from decision import tasks
+from experiments import peers
 from experiments.decision_instances import Sizes
 from experiments.decision_jobs import fit_and_decide, judge_afresh, measure, try_configuration
 from experiments.decision_models import JOINT, NAMES, TRIES, as_seed, configurations
@@ -259,7 +260,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if "table" in stages and found["fit"] and not given.status:
         rows = joined([*found["fit"], *_rows(places["peers"])], found["time"], [*found["tune"], *found["final"]])
         write_table(given.out, rows)
-        text = rendered(rows, found["fresh"], [cell.key for cell in fitting_cells(preset, choices, places["models"])])
+        cells = fitting_cells(preset, choices, places["models"])
+        if places["peers"].is_file():
+            cells += peers.cells(peers.PRESETS[given.preset])
+        text = rendered(rows, found["fresh"], [cell.key for cell in cells])
         given.out.with_suffix(".md").write_text(text, encoding="utf-8")
         print(text)
         for picture in plots(rows, given.out.parent, preset, places["models"]):

@@ -91,7 +91,7 @@ def test_bars_are_judged_and_missing_cells_named() -> None:
     ]
     assert "- m, loss seed: seeds 0, 1, every task at n = 10" in missing([], cells)
     text = missing([cells[0]], cells)
-    assert "- m, loss seed: seed 0, b at n = 10\n- m, loss seed: seed 1, every task at n = 10" in text
+    assert "- m, loss seed: seed 1, every task at n = 10\n- m, loss seed: seed 0, b at n = 10" in text
 
 
 def test_tables_show_the_ranking_before_and_after() -> None:
