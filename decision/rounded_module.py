@@ -151,11 +151,11 @@ class Bracket:
         value = self.module.exact(x, self.theta[rows])
         better = value < self.value[rows]
         self.x[rows] = torch.where(better[:, None], x, self.x[rows])
-        self.value[rows] = torch.minimum(value, self.value[rows])
+        self.value[rows] = torch.where(better, value, self.value[rows])  # not where it is not a number
         return value
 
     def offer_bound(self, rows: Tensor, x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
         """Keep the bounds f_delta(x) less its Frank-Wolfe gap that are better; return that gap of all."""
         fall = (gradient * (x - self.set.minimize_linear(gradient))).sum(dim=-1)
-        self.lower[rows] = torch.maximum(self.lower[rows], value - fall)
+        self.lower[rows] = torch.fmax(self.lower[rows], value - fall)  # what is not a number is passed over
         return fall

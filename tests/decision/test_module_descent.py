@@ -139,6 +139,19 @@ def test_contexts_of_very_different_sizes_are_decided_beside_each_other() -> Non
     assert (found.gap <= 1e-8 * 10.0 ** theta[:, 3] + 1e-9).all()
 
 
+def test_slopes_without_bound_at_the_faces() -> None:
+    class Steep(nn.Module):
+        def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+            return (theta * x).sum(dim=-1) - x.sqrt().sum(dim=-1)
+
+    theta = contexts(20, 4)
+    for feasible_set in (Simplex(4), Box(4), Budget(4, 1.5)):
+        found = decide_module(Steep(), feasible_set, theta, gap=1e-7)
+        assert bool(found.certified.all()), found.status
+        others = Steep()(feasible_set.sample(500, generator(2))[:, None], theta)
+        assert (others >= found.value - found.gap).all()
+
+
 def test_a_linear_module_and_no_context_at_all() -> None:
     class Linear(nn.Module):
         def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
