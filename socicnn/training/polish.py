@@ -43,6 +43,8 @@ def polish(
         The validation losses looked at (the objectives where there is no validation).
     """
     wide = copy.deepcopy(model).double()
+    if getattr(wide, "needs_data", False):  # weights that depend on the data can be evaluated in training alone
+        wide.train()
     data = train.like(wide)
     parameters = [parameter for parameter in wide.parameters() if parameter.requires_grad]
     hooks: Any = wide

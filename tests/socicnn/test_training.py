@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 from types import SimpleNamespace
 
 import numpy as np
@@ -230,6 +231,24 @@ def test_polish_keeps_projected_weights_non_negative_and_never_harms() -> None:
     model.freeze(torch.zeros(2))
     bound = [weight() for _, weight in model.constrained()]
     assert all((weight >= 0).all() for weight in bound)
+
+
+@pytest.mark.parametrize("held", [0, 0.25])
+def test_a_lift_is_polished_as_it_ends(held: float) -> None:
+    """Its weights depend on the data: in the finish on all of them, as `finalise` emits them."""
+    draw = generator(0)
+    x, theta = (torch.randn(120, size, generator=draw, dtype=torch.float64) for size in (3, 2))
+    y = torch.relu(x[:, 0] - theta[:, 0]) + x.square().sum(dim=1)
+    options: dict[str, Any] = {"context_features": 2, "context": "joint", "positivity": "lift"}
+    models = [SOCICNN(3, (8,), (3,), (2,), generator=generator(1), **options) for _ in range(2)]
+    keywords = {"epochs": 10, "validation": held, **QUIET}
+    plain, polished = (fit(m, (x, theta, y), polish=p, **keywords) for m, p in zip(models, (0, 60), strict=True))
+    assert plain.train == polished.train
+    ends = [m.finalise((x.float(), theta.float())) for m in models]
+    errors = [(m(x.float(), theta.float()) - y).detach().square().mean().item() for m in ends]
+    assert errors[1] < 0.5 * errors[0]
+    assert len(polished.polish) > 0
+    ends[1].freeze(torch.zeros(2))
 
 
 def test_a_polished_run_resumes_and_is_read_back(tmp_path: Path) -> None:
