@@ -62,8 +62,13 @@ def rendered(rows: Sequence[Row], fresh: Sequence[Row], cells: Sequence[Mapping[
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def is_ours(model: Value, loss: Value, method: Value) -> bool:
+    """Return whether rows of this kind are ours."""
+    return str(model).endswith(OURS) and (loss, method) == ("within_context", "certified")
+
+
 def bars(rows: Sequence[Row]) -> list[Row]:
-    """Return one row a task and n: the best of ours against the best of each kind of baseline, mean regret."""
+    """Return one row a task and n: the best of ours, among those with the most seeds, against each baseline's best."""
     regrets = mean_regret(rows)
     seeds = {key: len(members) for key, members in grouped(rows, ("task", "n", "model", "loss", "method")).items()}
     found: list[Row] = []
@@ -77,7 +82,13 @@ def bars(rows: Sequence[Row]) -> list[Row]:
             ]
             return min(fitting, default=(math.nan, ""))
 
-        ours, name = least(lambda m, loss, how: m.endswith(OURS) and loss == "within_context" and how == "certified")
+        counted = {str(key[2]): count for key, count in seeds.items() if key[:2] == (task, n) and is_ours(*key[2:])}
+        most = max(counted.values(), default=0)  # a lucky seed alone does not stand for a model
+
+        def has_most(model: str, loss: str, how: str, counted: dict[str, int] = counted, most: int = most) -> bool:
+            return is_ours(model, loss, how) and counted[model] == most
+
+        ours, name = least(has_most)
         steps, _ = least(lambda m, loss, how: m in SEED_JOINT and loss == "seed" and how == "seed-steps")
         converged, other = least(lambda m, loss, how: m in SEED_JOINT and loss == "seed" and how == "certified")
         counts = [
@@ -117,7 +128,8 @@ def bars_text(rows: Sequence[Row]) -> str:
     return (
         "## Against the baselines\n\nMean regret over the test contexts and seeds, certified decisions; `seed` is the "
         "best joint network as its authors train and decide, `converged` the best of the same networks decided to the "
-        "end; `seeds` counts ours and those of the latter. Of a baseline trained in two ways the better one counts. "
+        "end; `seeds` counts ours and those of the latter; ours is the best of our models with the most seeds. Of a "
+        "baseline trained in two ways the better one counts. "
         f"Bars: seed / ours at least {BAR[0]}, converged / ours at least {AIM[0]}, every other ratio above 1.\n\n"
         + markdown(table)
     )

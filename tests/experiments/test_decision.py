@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import decision, decision_models
-from experiments.decision_tables import COLUMNS, fresh_text, losses, missing, overtaken_text, passes, rendered
+from experiments.decision_tables import COLUMNS, bars, fresh_text, losses, missing, overtaken_text, passes, rendered
 from experiments.tables import Row, read_table
 
 TIMES = {"train_s", "decide_ms_1", "decide_ms_200", "seconds"}
@@ -92,6 +92,16 @@ def test_bars_are_judged_and_missing_cells_named() -> None:
     assert "- m, loss seed: seeds 0, 1, every task at n = 10" in missing([], cells)
     text = missing([cells[0]], cells)
     assert "- m, loss seed: seed 1, every task at n = 10\n- m, loss seed: seed 0, b at n = 10" in text
+
+
+def test_a_lucky_seed_alone_does_not_stand_for_a_model() -> None:
+    key: Row = {"task": "a", "n": 10, "loss": "within_context", "method": "certified"}
+    rows: list[Row] = [{**key, "model": "soc-partial", "seed": seed, "regret_mean": 0.2} for seed in range(3)]
+    rows.append({**key, "model": "relu-partial", "seed": 0, "regret_mean": 0.1})
+    (row,) = bars(rows)
+    assert (row["model"], row["ours"], row["seeds"]) == ("soc-partial", pytest.approx(0.2), "3 : 0")
+    rows += [{**rows[-1], "seed": seed} for seed in (1, 2)]
+    assert bars(rows)[0]["model"] == "relu-partial"
 
 
 def test_tables_show_the_ranking_before_and_after() -> None:
