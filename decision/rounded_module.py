@@ -80,6 +80,15 @@ class RoundedModule:
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
 
+    def check(self, x: Tensor, theta: Tensor) -> None:
+        """Raise a ModelError where more than x requires a gradient: what depends on x could not be told from it."""
+        with torch.enable_grad():
+            if self._call(x.detach(), theta.detach()).requires_grad:
+                raise ModelError(
+                    "the module holds tensors that require gradients and are not its parameters; make them parameters "
+                    "or buffers, or detach them"
+                )
+
     def _call(self, x: Tensor, theta: Tensor) -> Tensor:
         x = x.reshape(len(x), *getattr(self.model, "input_shape", x.shape[1:]))
         value: Tensor = self.model(x) if self.plain else self.model(x, theta)
@@ -134,6 +143,7 @@ class Bracket:
     def __init__(self, module: RoundedModule, feasible_set: FeasibleSet, theta: Tensor, goal: Goal) -> None:
         self.module, self.set, self.theta, self.goal = module, feasible_set, theta, goal
         self.x = feasible_set.center().repeat(len(theta), 1)
+        module.check(self.x, theta)
         self.value = module.exact(self.x, theta)
         self.lower = torch.full_like(self.value, -torch.inf)
         self.iterations = torch.zeros(len(theta), dtype=torch.int64)

@@ -259,6 +259,19 @@ def test_the_surrogate_is_left_as_it_was() -> None:
     assert torch.equal(found.outside, region.outside(found.x))
 
 
+def test_loose_tensors_that_require_gradients_are_refused() -> None:
+    class Loose(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = [torch.ones(3, dtype=torch.float64, requires_grad=True)]
+
+        def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+            return (torch.relu(self.weights[0]) * x).sum(dim=-1)
+
+    with pytest.raises(ModelError, match="holds tensors that require gradients and are not its parameters"):
+        decide_module(Loose(), Simplex(3), torch.zeros(2, 2))
+
+
 def test_what_cannot_be_is_refused() -> None:
     model = surrogates.make("softplus-partial", 3, 2, hidden_features=(4,))
     with pytest.raises(ModelError, match=r"context must have shape \(contexts, p\); received \(2,\)"):

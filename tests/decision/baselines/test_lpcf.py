@@ -1,6 +1,7 @@
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,9 +135,10 @@ def test_decisions_are_feasible_and_their_bounds_hold(name: str, feasible_set: F
 
 def test_rounding_while_bounds_are_proven_leaves_the_weights_alone() -> None:
     """The bound of a module rounds relu in x: psi and the non-negative weights must not be touched by it."""
-    from decision.rounded_module import Rounded
+    from decision.rounded_module import Rounded, RoundedModule
 
-    model, (_, theta) = model_of("layers and low rank"), points(5)
+    model: Any = RoundedModule(model_of("layers and low rank")).model
+    _, theta = points(5)
     plain = model.emit(theta)
     with Rounded(0.5):
         rounded = model.emit(theta)
