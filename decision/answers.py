@@ -95,7 +95,8 @@ class Decision:
     Args:
         x: decisions, in the set to 1e-9, shape `(contexts, n)`.
         value: f(x), shape `(contexts,)`.
-        gap: certified: f(x) - gap <= min_X f in real arithmetic, rounding counted in, shape `(contexts,)`.
+        gap: certified: f(x) - gap <= min_X f in real arithmetic, rounding counted in (by `decide_module` in plain
+            float64), shape `(contexts,)`.
         iterations: of the optimiser (or solves) each context took, shape `(contexts,)`.
         seconds: wall time of the whole call.
         method: name of the method.

@@ -47,8 +47,10 @@ def decide(
     """Minimise f(x, theta) over x in X for each context theta.
 
     The gap is proven by a dual point of the network (ReLU multipliers in their boxes, unit vectors of the norms), which
-    every method gives: f(x) - gap <= min_X f holds whatever the method did. A network without a conic program (softplus
-    layers, logistic atoms) is decided by `module_descent.decide_module`, in plain float64, where the method is `auto`.
+    every method gives: f(x) - gap <= min_X f holds whatever the method did.
+
+    Where the method is `auto`, a network without a conic program (softplus layers, logistic atoms) is decided by
+    `module_descent.decide_module`: gaps in plain float64, on the CPU, from the set's centre whatever `start` says.
 
     Args:
         model_or_net: a trained network, or a FrozenNet.

@@ -69,6 +69,9 @@ def decide_module(
         raise ModelError(
             f"context has {len(bad)} rows with non-finite entries, the first row {int(bad[0])}; remove or replace them"
         )
+    n = getattr(model, "in_features", feasible_set.n)
+    if feasible_set.n != n:
+        raise ModelError(f"the set has {feasible_set.n} coordinates, the network {n} inputs")
     if not gap > 0:
         raise ModelError(f"gap must be a positive number; received {gap}")
     if time_limit is not None and not time_limit > 0:

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from decision import metrics as judging
 from decision.baselines.seed_steps import RATE, STRUCTURED_RATE, seed_steps
 from decision.deciding import decide
 from decision.metrics import evaluate, relative_error, within_context_error
@@ -26,23 +27,8 @@ TIGHT = 1e-4  # the table counts the contexts that are certified to this
 MARGIN = 0.01  # decisions further than this outside the training candidates are counted; x lies in [0, 1]
 
 
-class Answer(Protocol):
-    """A batch of decisions: x, value and gap, with the seconds they took."""
-
-    @property
-    def x(self) -> Tensor:
-        """Decisions."""
-        ...
-
-    @property
-    def value(self) -> Tensor:
-        """The surrogate's values."""
-        ...
-
-    @property
-    def gap(self) -> Tensor:
-        """Certified gaps."""
-        ...
+class Answer(judging.Answer, Protocol):
+    """A batch of decisions, with the seconds they took."""
 
     @property
     def seconds(self) -> float:

@@ -176,7 +176,7 @@ def finding_text(rows: Sequence[Row]) -> str:
     names = [*SEED_JOINT, *STRUCTURED]
     table: list[Row] = []
     for task, n in dict.fromkeys((row["task"], row["n"]) for row in rows):
-        counts = [len(seeds(rows, task, n, name)) for name in names]
+        counts = [len(seeds_of(rows, task, n, name)) for name in names]
         there = [count for count in counts if count]
         few, many = min(there, default=0), max(there, default=0)
         row: Row = {"task": task, "n": n, "seeds": few if few == many else f"{few} to {many}"}
@@ -200,7 +200,7 @@ def finding_text(rows: Sequence[Row]) -> str:
     )
 
 
-def seeds(rows: Sequence[Row], task: Value, n: Value, model: str) -> set[Value]:
+def seeds_of(rows: Sequence[Row], task: Value, n: Value, model: str) -> set[Value]:
     """Return the seeds of a model trained as its authors do."""
     wanted = (task, n, model, "seed")
     return {row["seed"] for row in rows if tuple(row[key] for key in ("task", "n", "model", "loss")) == wanted}

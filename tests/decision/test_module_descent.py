@@ -278,6 +278,8 @@ def test_what_cannot_be_is_refused() -> None:
         decide_module(model, Simplex(3), torch.zeros(2))
     with pytest.raises(ModelError, match="context has 1 rows with non-finite entries, the first row 1; remove or"):
         decide_module(model, Simplex(3), torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]))
+    with pytest.raises(ModelError, match="the set has 4 coordinates, the network 3 inputs"):
+        decide(model, Simplex(4), torch.zeros(1, 2))
     with pytest.raises(ModelError, match="time_limit must be a positive number of seconds; received -1"):
         decide_module(model, Simplex(3), torch.zeros(1, 2), time_limit=-1)
     with pytest.raises(ModelError, match="gap must be a positive number; received 0"):
