@@ -11,7 +11,8 @@ from torch import Tensor
 
 from decision.baselines import StructuredPCF
 from decision.baselines.cvxpylayer import DecisionLayer, EndToEnd, fit_end_to_end
-from decision.baselines.lpcf import LPCF, Fit, LPCFSettings, fit_each
+from decision.baselines.lpcf import LPCF, LPCFSettings
+from decision.baselines.lpcf_fitting import Fit, fit_each
 from decision.deciding import decide
 from decision.module_descent import decide_module
 from decision.region import Region

@@ -51,3 +51,21 @@ def values(path: Path, x: Any, **others: Any) -> Any:
     kind = np.float64 if session.get_inputs()[0].type == "tensor(double)" else np.float32
     feeds = {name: np.asarray(value, dtype=kind) for name, value in others.items()}
     return np.array([session.run(None, {"x": point.astype(kind), **feeds})[0].reshape(()) for point in x])
+
+
+def draw(seed: int = 0) -> Any:
+    rng = np.random.default_rng(seed)
+    return lambda *shape: rng.normal(size=shape)
+
+
+def mlp(graph: Graph, passthrough: bool = True, opset_gemm: bool = True) -> tuple[str, Any]:
+    """Two layers of widths 6 and 5; returns the last layer."""
+    r = draw()
+    first = (
+        graph("Gemm", "x", r(6, 4), r(6), transB=1) if opset_gemm else graph("Add", graph("MatMul", "x", r(4, 6)), r(6))
+    )
+    z = graph("Relu", first, name="relu1")
+    a = graph("Gemm", z, abs(r(5, 6)), r(5), transB=1, name="hidden2")
+    if passthrough:
+        a = graph("Add", a, graph("MatMul", "x", r(4, 5)))
+    return graph("Relu", a, name="relu2"), r

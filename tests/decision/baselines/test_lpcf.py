@@ -9,7 +9,8 @@ import torch
 
 import verify
 from decision.baselines import lpcf_process
-from decision.baselines.lpcf import LPCF, Fit, LPCFSettings, fit_each
+from decision.baselines.lpcf import LPCF, LPCFSettings
+from decision.baselines.lpcf_fitting import Fit, fit_each
 from decision.baselines.lpcf_process import call, interpreter
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from decision.tasks import Data

@@ -1,4 +1,4 @@
-"""Graphs that others wrote: read exactly where they are convex, refused by the name of the node where they are not."""
+"""Graphs that others wrote: read exactly where they are convex."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,9 @@ import pytest
 
 import verify
 from socicnn.compile import value_program
-from socicnn.errors import MissingExtra, ModelError
-from socicnn.files import FileError
+from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
-from tests.support.graphs import Graph, values
+from tests.support.graphs import Graph, draw, mlp, values
 
 pytestmark = pytest.mark.extra
 
@@ -27,27 +26,9 @@ def close(net: FrozenNet, path: Path, points: Any, rtol: float = 2e-6) -> None:
     assert value_program(net).at(x).solve().value == pytest.approx(net(x)[0], rel=1e-6, abs=1e-6)
 
 
-def draw(seed: int = 0) -> Any:
-    rng = np.random.default_rng(seed)
-    return lambda *shape: rng.normal(size=shape)
-
-
 def points(n: int, count: int = 8, batch: bool = True) -> Any:
     x = 2 * np.random.default_rng(5).normal(size=(count, n))
     return x[:, None, :] if batch else x
-
-
-def mlp(graph: Graph, passthrough: bool = True, opset_gemm: bool = True) -> tuple[str, Any]:
-    """Two layers of widths 6 and 5; returns the last layer."""
-    r = draw()
-    first = (
-        graph("Gemm", "x", r(6, 4), r(6), transB=1) if opset_gemm else graph("Add", graph("MatMul", "x", r(4, 6)), r(6))
-    )
-    z = graph("Relu", first, name="relu1")
-    a = graph("Gemm", z, abs(r(5, 6)), r(5), transB=1, name="hidden2")
-    if passthrough:
-        a = graph("Add", a, graph("MatMul", "x", r(4, 5)))
-    return graph("Relu", a, name="relu2"), r
 
 
 @pytest.mark.parametrize("passthrough", [True, False])
@@ -374,115 +355,3 @@ def test_a_fixed_second_input(tmp_path: Path) -> None:
         FrozenNet.from_onnx(path, fixed={"context": r(3), "x": r(4)})
     with pytest.raises(ModelError, match="Tanh"):
         FrozenNet.from_onnx(path, fixed={"x": r(4)})
-
-
-def read(graph: Graph, tmp_path: Path, *outputs: str) -> FrozenNet:
-    return FrozenNet.from_onnx(graph.save(tmp_path / "g.onnx", *outputs))
-
-
-def test_a_negative_hidden_weight_is_named(tmp_path: Path) -> None:
-    graph = Graph(("batch", 4))
-    z, r = mlp(graph)
-    W = abs(r(5, 3))
-    W[2, 1], W[0, 0] = -0.5, -0.25
-    a = graph("MatMul", z, W, name="fc3")
-    out = graph("ReduceSum", graph("Relu", a, name="act3"), keepdims=0)
-    with pytest.raises(
-        ModelError, match=r"Relu 'act3' \(layer 3\) takes MatMul 'fc3' with 2 negative .* \(least -5.0e-01\)"
-    ):
-        read(graph, tmp_path, out)
-
-
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        ("read_out", r"output '.*' reads Relu 'relu2' with 5 negative hidden weights"),
-        ("square", r"output '.*' reads Mul 'sq' with 4 negative quadratic weights \(least -1.0e\+00\)"),
-        ("norm", r"output '.*' reads ReduceL2 'len' with 1 negative norm weights"),
-        ("subtracted", r"reads Relu 'relu2' with 5 negative"),
-        ("tanh", r"Tanh 'squash' is of a kind that has no second-order cone form"),
-        ("softplus", r"Softplus 'soft' is of a kind"),
-        ("product", r"Mul 'times' multiplies two different expressions of x"),
-        ("matrix_product", r"MatMul 'quad' multiplies two expressions of x"),
-        ("cube", r"Pow 'cube' has exponent \[3.*\]"),
-        ("power", r"Pow 'power' has an exponent that depends on x"),
-        ("quotient", r"Div 'ratio' has a divisor that depends on x"),
-        ("square_of_relu", r"Mul 'sq' squares what is not affine in x \(it depends on Relu 'relu2'\)"),
-        ("norm_of_relu", r"ReduceL2 'len' takes the norm of what is not affine in x"),
-        ("root", r"Sqrt 'root' takes the root of what is not a sum of squares"),
-        ("root_of_negative", r"Sqrt 'root' takes the root of what is not a sum of squares"),
-        ("inside", r"Relu 'outer' has ReduceL2 'len' inside; a FrozenNet has norms in its read-out alone"),
-        ("negative_inside", r"Relu 'outer' \(layer 1\) takes MatMul 'fc' with 3 negative quadratic weights"),
-        ("einsum", r"Einsum 'outer' multiplies several expressions of x"),
-        ("many", r"output '.*' has shape \(1, 5\); a convex function has one value a point"),
-        ("integers", r"Cast 'cast' turns a function of x into something else than floats"),
-        ("shapes", r"MatMul 'wrong' does not fit its inputs"),
-        ("number", r"output '.*' does not depend on x"),
-    ],
-)
-def test_what_is_not_convex_is_refused_by_name(kind: str, said: str, tmp_path: Path) -> None:
-    graph = Graph(("batch", 4))
-    z, r = mlp(graph)
-    total = lambda t: graph("ReduceSum", t, keepdims=0)  # noqa: E731 (shorthand)
-    cases = {
-        "read_out": lambda: graph("MatMul", z, -abs(r(5, 1))),
-        "square": lambda: graph("Neg", total(graph("Mul", "x", "x", name="sq"))),
-        "norm": lambda: graph("Mul", graph("ReduceL2", "x", keepdims=0, name="len"), -2.0),
-        "subtracted": lambda: graph("Sub", total("x"), total(z)),
-        "tanh": lambda: total(graph("Tanh", z, name="squash")),
-        "softplus": lambda: total(graph("Softplus", "x", name="soft")),
-        "product": lambda: total(graph("Mul", "x", graph("Add", "x", 1.0), name="times")),
-        "matrix_product": lambda: graph("MatMul", "x", graph("Transpose", "x", perm=[1, 0]), name="quad"),
-        "cube": lambda: total(graph("Pow", "x", 3.0, name="cube")),
-        "power": lambda: total(graph("Pow", 2.0, "x", name="power")),
-        "quotient": lambda: total(graph("Div", 1.0, "x", name="ratio")),
-        "square_of_relu": lambda: total(graph("Mul", z, z, name="sq")),
-        "norm_of_relu": lambda: graph("ReduceL2", z, keepdims=0, name="len"),
-        "root": lambda: total(graph("Sqrt", graph("Relu", "x"), name="root")),
-        "root_of_negative": lambda: graph("Sqrt", graph("Sub", total(graph("Mul", "x", "x")), 1.0), name="root"),
-        "inside": lambda: total(graph("Relu", graph("ReduceL2", "x", keepdims=0, name="len"), name="outer")),
-        "negative_inside": lambda: total(
-            graph(
-                "Relu",
-                graph("MatMul", graph("Mul", "x", "x"), np.array([[-1.0, 1], [0, 1], [-2, 1], [1, -1]]), name="fc"),
-                name="outer",
-            )
-        ),
-        "einsum": lambda: graph("Einsum", "x", "x", equation="bi,bi->", name="outer"),
-        "many": lambda: z,
-        "integers": lambda: graph("Cast", graph("Cast", total(z), to=7, name="cast"), to=1),
-        "shapes": lambda: total(graph("MatMul", z, r(4, 2), name="wrong")),
-        "number": lambda: graph("ReduceSum", graph.weight(r(3)), keepdims=0),
-    }
-    with pytest.raises(ModelError, match=said):
-        read(graph, tmp_path, cases[kind]())
-
-
-def test_inputs_and_outputs_that_cannot_be(tmp_path: Path) -> None:
-    graph = Graph((8, 4))
-    with pytest.raises(ModelError, match="input 'x' has a fixed batch of 8"):
-        read(graph, tmp_path, graph("ReduceSum", "x", keepdims=0))
-    graph = Graph(("batch", "features"))
-    with pytest.raises(ModelError, match="all its sizes but the batch must be fixed"):
-        read(graph, tmp_path, graph("ReduceSum", "x", keepdims=0))
-    graph = Graph((1, 4))
-    with pytest.raises(ModelError, match="one output; it has 2"):
-        read(graph, tmp_path, graph("ReduceSum", "x", keepdims=0), graph("Relu", "x"))
-
-
-def test_broken_and_missing_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(FileError, match="does not exist"):
-        FrozenNet.from_onnx(tmp_path / "nowhere.onnx")
-    for name, content in {"text": b"hello world", "bytes": bytes(range(256)), "empty": b""}.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(FileError, match="is not a whole ONNX file"):
-            FrozenNet.from_onnx(tmp_path / name)
-    graph = Graph((1, 4))
-    path = graph.save(tmp_path / "whole.onnx", graph("ReduceSum", graph("Relu", "x"), keepdims=0))
-    half = tmp_path / "half.onnx"
-    half.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(FileError, match="is not a whole ONNX file"):
-        FrozenNet.from_onnx(half)
-    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(MissingExtra, match=r'pip install "socicnn\[onnx\]"'):
-        FrozenNet.from_onnx(path)

@@ -1,45 +1,18 @@
-"""Training: it learns, repeats, resumes bit for bit, and says what is wrong."""
+"""Training: it learns, repeats, and says what is wrong."""
 
 import io
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from socicnn import SOCICNN
 from socicnn.errors import ModelError
-from socicnn.files import FileError
 from socicnn.positivity import RECIPES, recipe
 from socicnn.training import LOSSES, MSE, History, Samples, SmoothL1, WithinContext, fit
 from tests.support.cases import generator
-
-QUIET = {"progress": False}
-
-
-def network(seed: int = 0, **settings) -> SOCICNN:
-    settings = {"context_features": 2, "generator": generator(seed), **settings}
-    return SOCICNN(3, (6,), (3,), (2,), **settings)
-
-
-def contexts(count: int = 48, candidates: int = 8, seed: int = 0) -> Samples:
-    """A quadratic whose centre, and whose level above all, move with the context."""
-    draw = generator(seed)
-    theta = torch.randn(count, 2, generator=draw)
-    x = torch.rand(count, candidates, 3, generator=draw)
-    centre = 0.3 * theta @ torch.ones(2, 3) + 0.2
-    return Samples(x, (x - centre[:, None]).square().sum(dim=2) + 5 * theta[:, :1], theta)
-
-
-def weights(model: nn.Module) -> list[torch.Tensor]:
-    return [tensor.clone() for tensor in model.state_dict().values()]
-
-
-def same(one: nn.Module, two: nn.Module) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(two), strict=True))
+from tests.support.runs import QUIET, contexts, network, same, weights
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
@@ -125,73 +98,6 @@ def test_the_same_seed_gives_the_same_result(dtype: torch.dtype) -> None:
     assert torch.equal(torch.get_rng_state(), state)  # nothing global is drawn from or seeded
 
 
-class Killed(BaseException):
-    pass
-
-
-@pytest.mark.parametrize("when", ["mid-epoch", "after an epoch", "twice"])
-@pytest.mark.parametrize("settings", [{}, {"optimiser": "sgd", "schedule": "constant", "loss": "within_context"}])
-def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, when: str, settings: dict) -> None:
-    path = tmp_path / "run.pt"
-    keywords = {"epochs": 8, "batch_size": 10, "checkpoint_seconds": 0.0, **settings, **QUIET}
-    whole = network()
-    expected = fit(whole, contexts(), **keywords)
-
-    def kill_at(last: int):
-        def stop(step: int, model: nn.Module) -> None:
-            if step == last:
-                raise Killed
-
-        return stop
-
-    for last in {"mid-epoch": (13,), "after an epoch": (15,), "twice": (7, 22)}[when]:
-        with pytest.raises(Killed):
-            fit(network(), contexts(), checkpoint=path, on_step=kill_at(last), **keywords)
-    resumed = network()
-    history = fit(resumed, contexts(), checkpoint=path, **keywords)
-    assert same(resumed, whole)
-    assert history.resumed >= 1
-    assert (history.train, history.validation) == (expected.train, expected.validation)
-    assert history.best_epoch == expected.best_epoch
-
-
-def test_a_finished_run_is_read_back_without_training(tmp_path: Path) -> None:
-    keywords = {"epochs": 4, "checkpoint": tmp_path / "run.pt", **QUIET}
-    first, second = network(), network()
-    fit(first, contexts(), **keywords)
-    steps = []
-    history = fit(second, contexts(), on_step=lambda step, model: steps.append(step), **keywords)
-    assert not steps
-    assert history.resumed == 4
-    assert same(first, second)
-
-
-def test_checkpoints_of_other_runs_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "run.pt"
-    fit(network(), contexts(), epochs=2, checkpoint=path, **QUIET)
-    others = [
-        (network(1), contexts(), {}),
-        (network(), contexts(seed=3), {}),
-        (network(), contexts(), {"learning_rate": 0.1}),
-        (network(), contexts(), {"seed": 5}),
-        (network(), contexts(), {"loss": WithinContext(0.5)}),
-    ]
-    for model, data, settings in others:
-        with pytest.raises(ModelError, match="belongs to a run with other data, settings or initial weights; delete"):
-            fit(model, data, checkpoint=path, **{"epochs": 2, **QUIET, **settings})
-
-
-@pytest.mark.parametrize("content", [b"", b"noise" * 100, None])
-def test_broken_checkpoints_are_named(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "run.pt"
-    fit(network(), contexts(), epochs=2, checkpoint=path, **QUIET)
-    path.write_bytes(path.read_bytes()[:-200] if content is None else content)
-    with pytest.raises(FileError, match=r"run.pt is no whole checkpoint of socicnn; delete it to start anew"):
-        fit(network(), contexts(), epochs=2, checkpoint=path, **QUIET)
-    with pytest.raises(FileError, match="does not exist"):
-        fit(network(), contexts(), epochs=2, checkpoint=tmp_path / "no" / "run.pt", **QUIET)
-
-
 def test_patience_ends_the_run_and_the_best_weights_stay() -> None:
     model = network()
     history = fit(model, contexts(16), epochs=400, learning_rate=0.3, schedule="constant", patience=3, **QUIET)
@@ -206,68 +112,6 @@ def test_without_validation_the_last_weights_are_kept() -> None:
     assert history.validation == []
     assert history.best_epoch == 3
     assert all(torch.equal(a, b) for a, b in zip(weights(model), seen[-1], strict=True))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("held", [0, 0.25])
-def test_polish_goes_on_to_the_last_digit(dtype: torch.dtype, held: float) -> None:
-    """A SOC-ICNN without hidden layer holds the target exactly; Adam stops short of it."""
-    x = torch.randn(200, 3, generator=generator(0), dtype=torch.float64)
-    y = x.square().sum(dim=1) + x[:, 0]
-    models = [SOCICNN(3, (), (3,), (), generator=generator(1), dtype=dtype) for _ in range(2)]
-    keywords = {"epochs": 20, "validation": held, **QUIET}
-    plain, polished = (fit(m, (x, y), polish=p, **keywords) for m, p in zip(models, (0, 150), strict=True))
-    assert plain.train == polished.train
-    errors = [((m(x.to(dtype)) - y) / y.std()).detach().square().mean().item() for m in models]
-    assert errors[1] < (1e-10 if dtype == torch.float32 else 1e-16) < 1e-3 < errors[0]
-    assert "after polishing" in str(polished)
-    models[1].finalise().freeze()
-
-
-def test_polish_keeps_projected_weights_non_negative_and_never_harms() -> None:
-    model, data, held = network(), contexts(), contexts(seed=1)
-    history = fit(model, data, loss="within_context", epochs=10, polish=40, validation=held, **QUIET)
-    assert min(history.polish) < min(history.validation)
-    model.freeze(torch.zeros(2))
-    bound = [weight() for _, weight in model.constrained()]
-    assert all((weight >= 0).all() for weight in bound)
-
-
-@pytest.mark.parametrize("held", [0, 0.25])
-def test_a_lift_is_polished_as_it_ends(held: float) -> None:
-    """Its weights depend on the data: in the finish on all of them, as `finalise` emits them."""
-    draw = generator(0)
-    x, theta = (torch.randn(120, size, generator=draw, dtype=torch.float64) for size in (3, 2))
-    y = torch.relu(x[:, 0] - theta[:, 0]) + x.square().sum(dim=1)
-    options: dict[str, Any] = {"context_features": 2, "context": "joint", "positivity": "lift"}
-    models = [SOCICNN(3, (8,), (3,), (2,), generator=generator(1), **options) for _ in range(2)]
-    keywords = {"epochs": 10, "validation": held, **QUIET}
-    plain, polished = (fit(m, (x, theta, y), polish=p, **keywords) for m, p in zip(models, (0, 60), strict=True))
-    assert plain.train == polished.train
-    ends = [m.finalise((x.float(), theta.float())) for m in models]
-    errors = [(m(x.float(), theta.float()) - y).detach().square().mean().item() for m in ends]
-    assert errors[1] < 0.5 * errors[0]
-    assert len(polished.polish) > 0
-    ends[1].freeze(torch.zeros(2))
-
-
-def test_a_polished_run_resumes_and_is_read_back(tmp_path: Path) -> None:
-    keywords = {"epochs": 4, "polish": 12, "checkpoint_seconds": 0.0, **QUIET}
-    whole, resumed, again = network(), network(), network()
-    fit(whole, contexts(), **keywords)
-
-    def stop(step: int, model: nn.Module) -> None:
-        if step == 7:
-            raise Killed
-
-    path = tmp_path / "run.pt"
-    with pytest.raises(Killed):
-        fit(network(), contexts(), checkpoint=path, on_step=stop, **keywords)
-    fit(resumed, contexts(), checkpoint=path, **keywords)
-    assert same(whole, resumed)
-    history = fit(again, contexts(), checkpoint=path, **keywords)
-    assert same(whole, again)
-    assert history.resumed == 4
 
 
 def test_hooks_of_any_module_are_used() -> None:

@@ -1,0 +1,75 @@
+"""The finish by L-BFGS: to the last digit, never worse than before, and resumable."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from socicnn import SOCICNN
+from socicnn.training import fit
+from tests.support.cases import generator
+from tests.support.runs import QUIET, Killed, contexts, network, same
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("held", [0, 0.25])
+def test_polish_goes_on_to_the_last_digit(dtype: torch.dtype, held: float) -> None:
+    """A SOC-ICNN without hidden layer holds the target exactly; Adam stops short of it."""
+    x = torch.randn(200, 3, generator=generator(0), dtype=torch.float64)
+    y = x.square().sum(dim=1) + x[:, 0]
+    models = [SOCICNN(3, (), (3,), (), generator=generator(1), dtype=dtype) for _ in range(2)]
+    keywords = {"epochs": 20, "validation": held, **QUIET}
+    plain, polished = (fit(m, (x, y), polish=p, **keywords) for m, p in zip(models, (0, 150), strict=True))
+    assert plain.train == polished.train
+    errors = [((m(x.to(dtype)) - y) / y.std()).detach().square().mean().item() for m in models]
+    assert errors[1] < (1e-10 if dtype == torch.float32 else 1e-16) < 1e-3 < errors[0]
+    assert "after polishing" in str(polished)
+    models[1].finalise().freeze()
+
+
+def test_polish_keeps_projected_weights_non_negative_and_never_harms() -> None:
+    model, data, held = network(), contexts(), contexts(seed=1)
+    history = fit(model, data, loss="within_context", epochs=10, polish=40, validation=held, **QUIET)
+    assert min(history.polish) < min(history.validation)
+    model.freeze(torch.zeros(2))
+    bound = [weight() for _, weight in model.constrained()]
+    assert all((weight >= 0).all() for weight in bound)
+
+
+@pytest.mark.parametrize("held", [0, 0.25])
+def test_a_lift_is_polished_as_it_ends(held: float) -> None:
+    """Its weights depend on the data: in the finish on all of them, as `finalise` emits them."""
+    draw = generator(0)
+    x, theta = (torch.randn(120, size, generator=draw, dtype=torch.float64) for size in (3, 2))
+    y = torch.relu(x[:, 0] - theta[:, 0]) + x.square().sum(dim=1)
+    options: dict[str, Any] = {"context_features": 2, "context": "joint", "positivity": "lift"}
+    models = [SOCICNN(3, (8,), (3,), (2,), generator=generator(1), **options) for _ in range(2)]
+    keywords = {"epochs": 10, "validation": held, **QUIET}
+    plain, polished = (fit(m, (x, theta, y), polish=p, **keywords) for m, p in zip(models, (0, 60), strict=True))
+    assert plain.train == polished.train
+    ends = [m.finalise((x.float(), theta.float())) for m in models]
+    errors = [(m(x.float(), theta.float()) - y).detach().square().mean().item() for m in ends]
+    assert errors[1] < 0.5 * errors[0]
+    assert len(polished.polish) > 0
+    ends[1].freeze(torch.zeros(2))
+
+
+def test_a_polished_run_resumes_and_is_read_back(tmp_path: Path) -> None:
+    keywords = {"epochs": 4, "polish": 12, "checkpoint_seconds": 0.0, **QUIET}
+    whole, resumed, again = network(), network(), network()
+    fit(whole, contexts(), **keywords)
+
+    def stop(step: int, model: nn.Module) -> None:
+        if step == 7:
+            raise Killed
+
+    path = tmp_path / "run.pt"
+    with pytest.raises(Killed):
+        fit(network(), contexts(), checkpoint=path, on_step=stop, **keywords)
+    fit(resumed, contexts(), checkpoint=path, **keywords)
+    assert same(whole, resumed)
+    history = fit(again, contexts(), checkpoint=path, **keywords)
+    assert same(whole, again)
+    assert history.resumed == 4

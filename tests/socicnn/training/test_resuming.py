@@ -1,0 +1,74 @@
+"""Checkpoints: a killed run goes on bit for bit, and files that cannot be gone on from are named."""
+
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from socicnn.errors import ModelError
+from socicnn.files import FileError
+from socicnn.training import WithinContext, fit
+from tests.support.runs import QUIET, Killed, contexts, network, same
+
+
+@pytest.mark.parametrize("when", ["mid-epoch", "after an epoch", "twice"])
+@pytest.mark.parametrize("settings", [{}, {"optimiser": "sgd", "schedule": "constant", "loss": "within_context"}])
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, when: str, settings: dict) -> None:
+    path = tmp_path / "run.pt"
+    keywords = {"epochs": 8, "batch_size": 10, "checkpoint_seconds": 0.0, **settings, **QUIET}
+    whole = network()
+    expected = fit(whole, contexts(), **keywords)
+
+    def kill_at(last: int):
+        def stop(step: int, model: nn.Module) -> None:
+            if step == last:
+                raise Killed
+
+        return stop
+
+    for last in {"mid-epoch": (13,), "after an epoch": (15,), "twice": (7, 22)}[when]:
+        with pytest.raises(Killed):
+            fit(network(), contexts(), checkpoint=path, on_step=kill_at(last), **keywords)
+    resumed = network()
+    history = fit(resumed, contexts(), checkpoint=path, **keywords)
+    assert same(resumed, whole)
+    assert history.resumed >= 1
+    assert (history.train, history.validation) == (expected.train, expected.validation)
+    assert history.best_epoch == expected.best_epoch
+
+
+def test_a_finished_run_is_read_back_without_training(tmp_path: Path) -> None:
+    keywords = {"epochs": 4, "checkpoint": tmp_path / "run.pt", **QUIET}
+    first, second = network(), network()
+    fit(first, contexts(), **keywords)
+    steps = []
+    history = fit(second, contexts(), on_step=lambda step, model: steps.append(step), **keywords)
+    assert not steps
+    assert history.resumed == 4
+    assert same(first, second)
+
+
+def test_checkpoints_of_other_runs_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    fit(network(), contexts(), epochs=2, checkpoint=path, **QUIET)
+    others = [
+        (network(1), contexts(), {}),
+        (network(), contexts(seed=3), {}),
+        (network(), contexts(), {"learning_rate": 0.1}),
+        (network(), contexts(), {"seed": 5}),
+        (network(), contexts(), {"loss": WithinContext(0.5)}),
+    ]
+    for model, data, settings in others:
+        with pytest.raises(ModelError, match="belongs to a run with other data, settings or initial weights; delete"):
+            fit(model, data, checkpoint=path, **{"epochs": 2, **QUIET, **settings})
+
+
+@pytest.mark.parametrize("content", [b"", b"noise" * 100, None])
+def test_broken_checkpoints_are_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "run.pt"
+    fit(network(), contexts(), epochs=2, checkpoint=path, **QUIET)
+    path.write_bytes(path.read_bytes()[:-200] if content is None else content)
+    with pytest.raises(FileError, match=r"run.pt is no whole checkpoint of socicnn; delete it to start anew"):
+        fit(network(), contexts(), epochs=2, checkpoint=path, **QUIET)
+    with pytest.raises(FileError, match="does not exist"):
+        fit(network(), contexts(), epochs=2, checkpoint=tmp_path / "no" / "run.pt", **QUIET)

@@ -1,0 +1,36 @@
+"""Small training runs: a network, contexts whose level varies more than what decides, and a way to be killed."""
+
+import torch
+from torch import nn
+
+from socicnn import SOCICNN
+from socicnn.training import Samples
+from tests.support.cases import generator
+
+QUIET = {"progress": False}
+
+
+def network(seed: int = 0, **settings) -> SOCICNN:
+    settings = {"context_features": 2, "generator": generator(seed), **settings}
+    return SOCICNN(3, (6,), (3,), (2,), **settings)
+
+
+def contexts(count: int = 48, candidates: int = 8, seed: int = 0) -> Samples:
+    """A quadratic whose centre, and whose level above all, move with the context."""
+    draw = generator(seed)
+    theta = torch.randn(count, 2, generator=draw)
+    x = torch.rand(count, candidates, 3, generator=draw)
+    centre = 0.3 * theta @ torch.ones(2, 3) + 0.2
+    return Samples(x, (x - centre[:, None]).square().sum(dim=2) + 5 * theta[:, :1], theta)
+
+
+def weights(model: nn.Module) -> list[torch.Tensor]:
+    return [tensor.clone() for tensor in model.state_dict().values()]
+
+
+def same(one: nn.Module, two: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(two), strict=True))
+
+
+class Killed(BaseException):
+    pass
