@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from decision.stack import Dual, Stack
+from socicnn.errors import ModelError
+
+SHARE = 0.99  # of the gap asked for, that an optimiser has to reach; the rest is left to rounding
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,30 @@ class Goal:
     max_iterations: int | None = None
     deadline: float = math.inf
 
+    @classmethod
+    def of(cls, gap: float, max_iterations: int | None, time_limit: float | None) -> Goal:
+        """Return what a user asks for, from now on.
+
+        Raises:
+            ModelError: a gap or limit that is not positive.
+        """
+        if not gap > 0:
+            raise ModelError(f"gap must be a positive number; received {gap}")
+        if max_iterations is not None and not max_iterations >= 1:
+            raise ModelError(f"max_iterations must be an integer >= 1; received {max_iterations}")
+        if time_limit is not None and not time_limit > 0:
+            raise ModelError(f"time_limit must be a positive number of seconds; received {time_limit}")
+        deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
+        return cls(SHARE * gap, max_iterations, deadline)
+
     @property
     def late(self) -> bool:
         """Whether the deadline has passed."""
         return time.perf_counter() > self.deadline
+
+    def after(self, iterations: int) -> Goal:
+        """Return the goal that is left after so many iterations."""
+        return self if self.max_iterations is None else replace(self, max_iterations=self.max_iterations - iterations)
 
 
 @dataclass(eq=False)
@@ -120,13 +143,14 @@ class Decision:
 
     @property
     def relative_gap(self) -> Tensor:
-        """Gap / (1 + |f(x)|), shape `(contexts,)`."""
-        return self.gap / (1.0 + self.value.abs())
+        """Gap / (1 + |f(x)|), shape `(contexts,)`; infinite where the value overflowed."""
+        known = self.value.isfinite() & ~self.gap.isnan()
+        return torch.where(known, self.gap / (1.0 + self.value.abs()), torch.inf)
 
     @property
     def certified(self) -> Tensor:
-        """Whether the relative gap is at most the one asked for, shape `(contexts,)`."""
-        return self.relative_gap <= self.goal
+        """Whether the value is finite and the relative gap at most the one asked for, shape `(contexts,)`."""
+        return self.value.isfinite() & (self.relative_gap <= self.goal)
 
     def __len__(self) -> int:
         return len(self.x)

@@ -135,7 +135,7 @@ def solve_constrained(net: FrozenNet, constraints: Constraints, solver: Solver, 
         one = stack.take(torch.tensor([i]))
         if programs is None or rows is None:
             single = net if net.contexts is None else net[i]
-            found.x[i], status = _through_cvxpy(single, constraints, solver.name)
+            found.x[i], status = _through_cvxpy(single, constraints, solver)
             found.value[i] = one.value(found.x[i : i + 1])[0]
             statuses[status] += 1
             continue
@@ -171,7 +171,7 @@ def _lower_bound(stack: Stack, dual: Any, rows: Rows, y: Array, v: Array) -> tor
     cut = cones.zero + cones.nonnegative
     y[cones.zero : cut] = np.maximum(y[cones.zero : cut], 0.0)
     for head, size in zip(cones.heads, cones.second_order, strict=True):
-        y[head] = max(y[head], np.linalg.norm(y[head + 1 : head + size]) * (1.0 + 1e-14))
+        y[head] = max(y[head], np.linalg.norm(y[head + 1 : head + size]) * (1.0 + rounding(size)))
     line = minorant(stack, repaired(stack, dual))
     slope = np.zeros(len(v))
     slope[: stack.in_features] = line.slope[0].numpy()
@@ -187,8 +187,8 @@ def _lower_bound(stack: Stack, dual: Any, rows: Rows, y: Array, v: Array) -> tor
     return line.offset - float(rows.h @ y + residual + margin)
 
 
-def _through_cvxpy(net: FrozenNet, constraints: Constraints, solver: str) -> tuple[torch.Tensor, str]:
-    """Solve one context as a CVXPY problem."""
+def _through_cvxpy(net: FrozenNet, constraints: Constraints, solver: Solver) -> tuple[torch.Tensor, str]:
+    """Solve one context as a CVXPY problem, with the solver's own settings."""
     import cvxpy as cp
 
     x = constraints.x
@@ -196,10 +196,12 @@ def _through_cvxpy(net: FrozenNet, constraints: Constraints, solver: str) -> tup
     problem = cp.Problem(cp.Minimize(cost), [*rows, *constraints.given])
     began = time.perf_counter()
     try:
-        problem.solve(solver=solver.upper())
-        status = f"{solver} through CVXPY ended with '{problem.status}'"
+        problem.solve(solver=solver.name.upper(), **solver.settings)
+        status = f"{solver.name} through CVXPY ended with '{problem.status}'"
     except cp.error.SolverError as error:
-        status = f"{solver} through CVXPY failed after {time.perf_counter() - began:.1f} s: {error}"
+        status = f"{solver.name} through CVXPY failed after {time.perf_counter() - began:.1f} s: {error}"
+    except (AttributeError, TypeError, ValueError) as error:  # what solvers say to a setting that they do not know
+        raise SolverError(f"{solver.name} through CVXPY refused {dict(solver.settings)}: {error}") from error
     if x.value is None:
         return torch.full((net.in_features,), torch.nan, dtype=torch.float64), status
     return torch.as_tensor(np.asarray(x.value, dtype=np.float64).reshape(-1)), status

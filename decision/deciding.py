@@ -82,13 +82,10 @@ def decide(
     (tensor([[0.7500, 0.2500]], dtype=torch.float64), True)
     """
     began = time.perf_counter()
-    if not gap > 0:
-        raise ModelError(f"gap must be a positive number; received {gap}")
-    if time_limit is not None and not time_limit > 0:
-        raise ModelError(f"time_limit must be a positive number of seconds; received {time_limit}")
+    goal = Goal.of(gap, max_iterations, time_limit)
     theta = None if context is None else torch.as_tensor(as_float64(context))
-    if theta is not None and theta.ndim == 1:
-        theta = theta[None]
+    if theta is not None and tuple(theta.shape) == (getattr(model_or_net, "context_shape", None) or theta.shape[:1]):
+        theta = theta[None]  # one context
     chosen = make(method, solver, settings)
     try:
         net = frozen(model_or_net, theta)
@@ -105,14 +102,15 @@ def decide(
             time_limit=time_limit,
             region=region,
         )
-    deadline = float("inf") if time_limit is None else began + time_limit
     if not isinstance(feasible_set, FeasibleSet):
         exact = chosen.exact if isinstance(chosen, Auto) else chosen
         if not isinstance(exact, Exact):
             raise ModelError(f"CVXPY constraints go through the exact program; use method='exact', not '{chosen.name}'")
-        solved = solve_constrained(
-            net, Constraints.of(feasible_set, net.in_features), exact.made(), Goal(gap, None, deadline)
-        )
+        given = {"start": start, "max_iterations": max_iterations, "device": device}
+        unused = [name for name, value in given.items() if value is not None]
+        if unused:
+            raise ModelError(f"CVXPY constraints go through a solver alone; leave out {', '.join(unused)}")
+        solved = solve_constrained(net, Constraints.of(feasible_set, net.in_features), exact.made(), goal)
         ones = torch.ones(len(solved.x), dtype=torch.int64)
         found = _decision(solved.x, solved.value, solved.gap, ones, exact, gap, theta, region)
         return replace(found, status=sentence(found, solved.notes), seconds=time.perf_counter() - began)
@@ -121,7 +119,10 @@ def decide(
         raise ModelError(f"the set has {feasible_set.n} coordinates, the network {n} inputs")
     stack = Stack.of(net, device)
     x = _start(start, feasible_set, len(stack), stack.v.device)
-    goal = Goal(0.99 * gap, max_iterations, deadline)  # the rest is left to rounding
+    if not len(stack):
+        none = x.new_zeros(0)
+        found = _decision(x, none, none, none.long(), chosen, gap, theta, region)
+        return replace(found, status=sentence(found, []), seconds=time.perf_counter() - began)
     answers = Answers.start(stack, x)
     for rows in torch.arange(len(stack), device=x.device).split(CHUNK):
         part = net if net.contexts is None else net[rows.cpu().numpy()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from dataclasses import replace
@@ -19,6 +20,7 @@ from decision.sets.base import FeasibleSet
 from decision.stack import Dual, Stack
 from socicnn.arrays import Array, IntArray
 from socicnn.compile import compile_net
+from socicnn.conic.prepared import same_matrix
 from socicnn.conic.program import ConicProgram, Rows, ValueProgram
 from socicnn.conic.solution import Solution
 from socicnn.conic.solvers import Prepared, Solver, make
@@ -46,7 +48,7 @@ def solve_exactly(
         stack: the same as tensors.
         feasible_set: the set X.
         answers: changed in place.
-        goal: when to stop; what is left of its time also limits each solve.
+        goal: when to stop; what is left of its time, to a factor of two, also limits each solve.
         solver: the solver.
         progress: whether to show a progress bar.
     """
@@ -104,6 +106,7 @@ class FreePrograms:
         self._order = _order(first, rows)
         self._blocks = {block.name: slice(block.start, block.stop) for block in self._base.rows}
         self._prepared: Prepared | None = None
+        self._limit = math.inf  # seconds that a solve may take as it is prepared
 
     def _single(self, i: int) -> ValueProgram:
         program = self._program if self._program.contexts is None else self._program[i]
@@ -122,10 +125,12 @@ class FreePrograms:
         )
 
     def solve(self, i: int, goal: Goal) -> Solution:
-        """Solve context i; the solver is set up anew only where the matrix moved."""
+        """Solve context i; the solver is set up anew where the matrix moved, or half its time has gone."""
         problem = self.at(i)
-        if self._prepared is None or not _same(problem, self._prepared.program):
-            self._prepared = _limited(self._solver, goal).prepare(problem)
+        left = max(goal.deadline - time.perf_counter(), 1e-3)
+        moved = self._prepared is None or not same_matrix(problem.A, self._prepared.program.A)
+        if self._prepared is None or moved or left < 0.5 * self._limit < math.inf:
+            self._prepared, self._limit = _limited(self._solver, left).prepare(problem), left
         return self._prepared.solve(problem.b, problem.c, problem.offset)
 
     def dual(self, stack: Stack, y: Array, x: Tensor) -> Dual:
@@ -170,19 +175,12 @@ def solver_of(solver: str | Solver, settings: dict[str, Any] | None) -> Solver:
     return make(solver, **(settings or {}))
 
 
-def _limited(solver: Solver, goal: Goal) -> Solver:
+def _limited(solver: Solver, left: float) -> Solver:
     """Return the solver with what is left of the time as its limit, where that is less than its own."""
-    if goal.deadline == float("inf"):
+    if left == math.inf:
         return solver
-    left = max(goal.deadline - time.perf_counter(), 1e-3)
     limit = left if solver.time_limit is None else min(left, solver.time_limit)
     return type(solver)(time_limit=limit, **solver.settings)
-
-
-def _same(one: ConicProgram, other: ConicProgram) -> bool:
-    """Return whether two programs have the same matrix, stored alike."""
-    pairs = ((one.A.data, other.A.data), (one.A.indices, other.A.indices), (one.A.indptr, other.A.indptr))
-    return one.A is other.A or all(np.array_equal(mine, theirs) for mine, theirs in pairs)
 
 
 def _order(program: ValueProgram, rows: Rows) -> IntArray:

@@ -79,12 +79,11 @@ class ProjectedGradient(Method):
         """Descend, then finish."""
         stack, feasible_set = problem.stack, problem.feasible_set
         polyhedron = problem.polyhedron() if self.finish else None
-        few = goal.max_iterations is not None and goal.max_iterations <= sum(scouting.ITERATIONS)
-        if polyhedron is None or few:
+        if polyhedron is None or not scouting.worth(goal):
             descend(stack, feasible_set, answers, goal)
             return
         before = scouting.scout(stack, feasible_set, answers, goal)
-        follow(stack, feasible_set, polyhedron, answers, goal, before)
+        follow(stack, feasible_set, polyhedron, answers, goal.after(scouting.COUNT), before)
 
 
 @final
@@ -106,8 +105,11 @@ class InteriorPoint(Method):
                 f"interior_point needs a set with linear rows and an interior, and at most {LARGEST} inputs; received "
                 f"{feasible_set!r} and {stack.in_features} inputs: use method='projected_gradient'"
             )
-        before = None if is_small(stack) else scouting.scout(stack, feasible_set, answers, goal)
-        follow(stack, feasible_set, polyhedron, answers, goal, before)
+        if is_small(stack) or not scouting.worth(goal):
+            follow(stack, feasible_set, polyhedron, answers, goal)
+            return
+        before = scouting.scout(stack, feasible_set, answers, goal)
+        follow(stack, feasible_set, polyhedron, answers, goal.after(scouting.COUNT), before)
 
 
 @final
@@ -150,10 +152,12 @@ class Auto(Method):
         """Choose, then mend."""
         for method in self.order(problem):
             left = (answers.relative_gap() > goal.gap).nonzero()[:, 0]
-            if not len(left) or goal.late:
+            had = int(answers.iterations[left].max()) if len(left) else 0
+            rest = goal.after(had)
+            if not len(left) or goal.late or rest.max_iterations == 0:
                 return
             mine = answers.take(left)
-            method.improve(problem.take(left), mine, goal)
+            method.improve(problem.take(left), mine, rest)
             answers.put(left, mine)
 
     def order(self, problem: Problem) -> list[Method]:

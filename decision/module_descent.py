@@ -49,7 +49,8 @@ def decide_module(
     Args:
         model: called as `model(x, context)`, convex in x; it is copied and computed with in float64 on the CPU.
         feasible_set: the set X.
-        context: contexts, shape `(contexts, p)`; None for a module that is called as `model(x)`.
+        context: contexts, shape `(contexts, p)`, or of the module's own `context_shape` where it has one; None for a
+            module that is called as `model(x)`.
         gap: relative gap gap / (1 + |f|) at which to stop.
         max_iterations: iterations of one context at most.
         time_limit: seconds for the whole call.
@@ -61,10 +62,9 @@ def decide_module(
     True
     """
     began = time.perf_counter()
-    theta = torch.zeros(1, 0, dtype=torch.float64) if context is None else torch.as_tensor(as_float64(context))
-    if theta.ndim != 2:
-        raise ModelError(f"context must have shape (contexts, p); received {tuple(theta.shape)}")
-    bad = (~theta.isfinite()).any(dim=1).nonzero()[:, 0]
+    goal = Goal.of(gap, max_iterations, time_limit)
+    theta = _contexts(model, context)
+    bad = (~theta.isfinite()).flatten(1).any(dim=1).nonzero()[:, 0]
     if len(bad):
         raise ModelError(
             f"context has {len(bad)} rows with non-finite entries, the first row {int(bad[0])}; remove or replace them"
@@ -72,12 +72,6 @@ def decide_module(
     n = getattr(model, "in_features", feasible_set.n)
     if feasible_set.n != n:
         raise ModelError(f"the set has {feasible_set.n} coordinates, the network {n} inputs")
-    if not gap > 0:
-        raise ModelError(f"gap must be a positive number; received {gap}")
-    if time_limit is not None and not time_limit > 0:
-        raise ModelError(f"time_limit must be a positive number of seconds; received {time_limit}")
-    deadline = float("inf") if time_limit is None else began + time_limit
-    goal = Goal(0.99 * gap, max_iterations, deadline)
     found = Bracket(RoundedModule(model, context is None), feasible_set, theta, goal)
     polyhedron = Polyhedron.of(feasible_set) if feasible_set.n <= LARGEST else None
     if polyhedron is None:
@@ -87,11 +81,28 @@ def decide_module(
             CentralPath(found, polyhedron, rows).follow()
     x = feasible_set.project(found.x)
     value = found.module.exact(x, theta)
-    proven = (value - found.lower).clamp(min=0.0)
+    # where f overflowed nothing is proven
+    proven = torch.where(value.isfinite(), (value - found.lower).clamp(min=0.0), torch.inf)
     outside = None if region is None else region.outside(x)
     shown = None if context is None else theta
     answer = Decision(x, value, proven, found.iterations, 0.0, NAME, gap, "", shown, outside)
     return replace(answer, status=sentence(answer, [NOTE]), seconds=time.perf_counter() - began)
+
+
+def _contexts(model: nn.Module, context: Any) -> Tensor:
+    """Return the contexts with an axis that counts them; one of no numbers where there is none."""
+    if context is None:
+        return torch.zeros(1, 0, dtype=torch.float64)
+    theta = torch.as_tensor(as_float64(context))
+    shape = getattr(model, "context_shape", None)
+    if shape is None:
+        wanted, fits = "p", theta.ndim == 2
+    else:
+        theta = theta[None] if tuple(theta.shape) == tuple(shape) else theta
+        wanted, fits = ", ".join(map(str, shape)), theta.ndim > 0 and tuple(theta.shape[1:]) == tuple(shape)
+    if not fits:
+        raise ModelError(f"context must have shape (contexts, {wanted}); received {tuple(theta.shape)}")
+    return theta
 
 
 @final
@@ -131,7 +142,7 @@ class Descent:
             x, momentum = new, torch.where(restart, 1.0, grown)
             self.curvature[self.rows] *= 0.95
             bracket.iterations[self.rows] += 1
-            if iteration % CHECK == CHECK - 1 or iteration == ITERATIONS - 1:
+            if iteration % CHECK == CHECK - 1 or iteration == ITERATIONS - 1 or bracket.spent(self.rows):
                 cost = bracket.offer_point(self.rows, x)
                 tight = fall < 0.3 * (cost - value).clamp(min=0.0)
                 left = bracket.open(self.rows)

@@ -81,9 +81,17 @@ class RoundedModule:
             parameter.requires_grad_(False)
 
     def check(self, x: Tensor, theta: Tensor) -> None:
-        """Raise a ModelError where more than x requires a gradient: what depends on x could not be told from it."""
+        """Check that the module gives one float64 value a row, and that x alone can require a gradient.
+
+        Raises:
+            ModelError: it does not; what depends on x could not be told from what does not.
+        """
         with torch.enable_grad():
-            if self._call(x.detach(), theta.detach()).requires_grad:
+            value = self._call(x.detach(), theta.detach())
+            if not isinstance(value, Tensor) or value.shape != x.shape[:1] or value.dtype != torch.float64:
+                found = f"{tuple(value.shape)}, {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+                raise ModelError(f"the module must give one float64 value a row, shape ({len(x)},); received {found}")
+            if value.requires_grad:
                 raise ModelError(
                     "the module holds tensors that require gradients and are not its parameters; make them parameters "
                     "or buffers, or detach them"
@@ -150,11 +158,14 @@ class Bracket:
 
     def open(self, rows: Tensor) -> Tensor:
         """Return which of the rows have a larger gap than asked for, and iterations and time left."""
-        best, most = self.value[rows], self.goal.max_iterations
+        best = self.value[rows]
         left = best - self.lower[rows] > self.goal.gap * (1 + best.abs())
-        if most is not None:
-            left &= self.iterations[rows] < most
-        return left & (not self.goal.late)
+        return left & (not self.spent(rows)) & (not self.goal.late)
+
+    def spent(self, rows: Tensor) -> bool:
+        """Return whether these rows, which all go on together, have had their iterations."""
+        most = self.goal.max_iterations
+        return most is not None and bool((self.iterations[rows] >= most).any())
 
     def offer_point(self, rows: Tensor, x: Tensor) -> Tensor:
         """Keep the points that are better; return the values of all."""

@@ -12,6 +12,12 @@ from decision.sets.base import FeasibleSet
 from decision.stack import Dual, Stack
 
 ITERATIONS = (30, 10)  # before the pre-activations are noted, and after
+COUNT = sum(ITERATIONS)
+
+
+def worth(goal: Goal) -> bool:
+    """Return whether iterations would be left after scouting."""
+    return goal.max_iterations is None or goal.max_iterations > COUNT
 
 
 def scout(stack: Stack, feasible_set: FeasibleSet, answers: Answers, goal: Goal) -> list[Tensor]:

@@ -206,7 +206,7 @@ class Stack:
     @classmethod
     def of(cls, net: FrozenNet, device: torch.device | str | None = None) -> Stack:
         """Return a frozen network as tensors; one without stacked contexts is a stack of one."""
-        contexts = net.contexts or 1
+        contexts = 1 if net.contexts is None else net.contexts
 
         def rows(values: Any, *tail: int) -> Tensor:
             array = np.array(np.broadcast_to(values, (contexts, *tail)), dtype=np.float64)
@@ -227,6 +227,7 @@ class Stack:
             return Squares(rows(one.rho, len(one.rho))[0], F, rows(0.0 if one.g is None else one.g, F.shape[0]))
 
         output, n = net.output, net.in_features
+        quadratics, norms = net.weighted()
         layers = [
             Layer(mapped(one.W), mapped(one.U), rows(one.b, one.b.shape[-1]), squares(one.squares))
             for one in net.layers
@@ -236,8 +237,8 @@ class Stack:
             rows(output.w, output.w.shape[-1]),
             rows(output.v, n),
             rows(output.c),
-            tuple(branch(one.beta, one.A, one.e, None) for one in net.quadratics if np.any(one.beta)),
-            tuple(branch(one.gamma, one.C, one.d, one.group) for one in net.norms if np.any(one.gamma)),
+            tuple(branch(one.beta, one.A, one.e, None) for one in quadratics),
+            tuple(branch(one.gamma, one.C, one.d, one.group) for one in norms),
         )
 
     def __len__(self) -> int:

@@ -29,6 +29,7 @@ from experiments.decision_tables import joined, rendered
 from experiments.options import Options, options
 from experiments.sweep import Cell
 from experiments.tables import Row, Value, read_table, write_table, written
+from socicnn.files import replacing
 
 STAGES = ("tune", "final", "fit", "fresh", "time", "table")
 FINALISTS = 3  # configurations that are trained in full: which is best then, short training does not always say
@@ -264,7 +265,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if places["peers"].is_file():
             cells += peers.cells(peers.PRESETS[given.preset])
         text = rendered(rows, found["fresh"], [cell.key for cell in cells])
-        given.out.with_suffix(".md").write_text(text, encoding="utf-8")
+        with replacing(given.out.with_suffix(".md")) as draft:
+            draft.write_text(text, encoding="utf-8")
         print(text)
         for picture in plots(rows, given.out.parent, preset, places["models"]):
             print(f"plot: {picture}")

@@ -24,6 +24,7 @@ from experiments.positivity_tables import rendered
 from experiments.sweep import Cell
 from experiments.tables import Row, read_table
 from socicnn.density import TARGETS
+from socicnn.files import replacing
 from socicnn.positivity import recipe as make_recipe
 
 VERSION = 1  # goes up when the job changes
@@ -188,7 +189,8 @@ def widened(hidden: Sequence[int]) -> tuple[int, ...]:
 def show(given: Options, rows: Sequence[Row], found: Sequence[Cell]) -> None:
     """Print the tables, and write them and the plots beside the rows."""
     text = rendered(rows, [cell.key for cell in found])
-    given.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    with replacing(given.out.with_suffix(".md")) as draft:
+        draft.write_text(text, encoding="utf-8")
     print(text)
     for picture in plots(rows, given.out.parent, given.out.with_suffix(".models")):
         print(f"plot: {picture}")

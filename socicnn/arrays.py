@@ -50,6 +50,24 @@ def transform(matrix: Matrix, points: Array) -> Array:
     return points @ matrix.T
 
 
+def lengths(values: Array, axis: int) -> Array:
+    """Return the 2-norms along an axis, without overflow or underflow of the squares.
+
+    >>> lengths(np.array([[3e200, 4e200], [3e-200, 4e-200], [0.0, 0.0]]), 1).tolist()
+    [5e+200, 5e-200, 0.0]
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        found = np.sqrt(np.square(values).sum(axis=axis))
+        doubtful = ~((found > 1e-140) & (found < np.inf))
+        if not doubtful.any():
+            return cast(Array, found)
+        largest = np.abs(values).max(axis=axis, initial=0.0, keepdims=True)
+        scaled = np.isfinite(largest) & (largest > 0)
+        unit = np.divide(values, largest, out=np.zeros_like(values), where=scaled)
+        long = largest.squeeze(axis) * np.sqrt(np.square(unit).sum(axis=axis))
+        return np.where(doubtful & scaled.squeeze(axis), long, found)
+
+
 def as_points(points: Any, shape: tuple[int, ...], name: str = "x") -> Array:
     """Return points as a float64 array of shape `(count, prod(shape))`.
 

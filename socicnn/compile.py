@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array, BoolArray, IntArray
+from socicnn.arrays import Array, BoolArray, IntArray, lengths
 from socicnn.conic.builder import Builder
 from socicnn.conic.program import Block, ValueProgram
 from socicnn.errors import ModelError
@@ -114,8 +114,8 @@ class Compiled:
     Args:
         net: the network.
         program: its value function, quadratics in the plain lift (k = 1).
-        quadratics: the branches kept (beta > 0 in some context).
-        norms: the branches kept (gamma > 0 in some context).
+        quadratics: the branches kept, those of `FrozenNet.weighted`.
+        norms: the same.
     """
 
     net: FrozenNet
@@ -174,7 +174,7 @@ class Compiled:
             dual.append(_rotated(np.broadcast_to(quad.beta, (count,))[:, None], p, scale))
         for norm in self.norms:
             groups = norm.image(x)
-            length = np.linalg.norm(groups, axis=-1, keepdims=True)
+            length = lengths(groups, -1)[..., None]
             primal.append(length[..., 0])
             unit = np.divide(groups, length, out=np.zeros_like(groups), where=length > 0)
             gamma = np.broadcast_to(norm.gamma, (count,))[:, None, None]
@@ -192,7 +192,7 @@ def _rotated(beta: Array, p: Array, k: Array) -> Array:
 
 
 def compile_net(net: FrozenNet) -> Compiled:
-    """Assemble the program of a network; a branch with beta = 0 or gamma = 0 is left out.
+    """Assemble the program of a network; a branch without weight is left out, as `FrozenNet.weighted` says.
 
     Rows, in order: relu_k and nonnegative_k of each layer, the cones of the quadratics inside layers, those of the
     quadratic branches, those of the norms. A quadratic inside a layer has its own t with no cost; the row of its unit
@@ -220,12 +220,11 @@ def compile_net(net: FrozenNet) -> Compiled:
     if previous is not None:
         build.cost(previous, net.output.w)
     build.affine(net.output.v, net.output.c)
-    quadratics = tuple(branch for branch in net.quadratics if np.any(branch.beta))
-    norms = tuple(branch for branch in net.norms if np.any(branch.gamma))
+    quadratics, norms = net.weighted()
     for name, t, squares in inside:
         build.squares(name, t, sparse.csr_array(squares.F), squares.g)
     for m, quad in enumerate(quadratics, start=1):
         build.quadratic(f"quadratic{m}", quad.beta, sparse.csr_array(quad.A), quad.e)
     for r, norm in enumerate(norms, start=1):
         build.norm(f"norm{r}", norm.gamma, sparse.csr_array(norm.C), norm.d, norm.group or norm.C.shape[0])
-    return Compiled(net, build.program(), quadratics, norms)
+    return Compiled(net, build.program(), tuple(quadratics), tuple(norms))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from socicnn.arrays import Array, IntArray, Matrix, as_float64, as_matrix, as_points, entries
+from socicnn.arrays import Array, IntArray, Matrix, as_float64, as_matrix, as_points, entries, lengths
 from socicnn.errors import ModelError
 from socicnn.parts import Layer as Layer
 from socicnn.parts import Norm as Norm
@@ -139,6 +139,17 @@ class FrozenNet:
         """Widths h_1 .. h_L."""
         return tuple(layer.b.shape[-1] for layer in self.layers)
 
+    def weighted(self) -> tuple[list[Quadratic], list[Norm]]:
+        """Return the branches that are in the program: those with a weight, and in a stack all of them.
+
+        A branch may have no weight in some contexts of a stack; any part of the stack then has the same program.
+        """
+        stacked = self.contexts is not None
+        return (
+            [branch for branch in self.quadratics if stacked or np.any(branch.beta)],
+            [branch for branch in self.norms if stacked or np.any(branch.gamma)],
+        )
+
     def __getitem__(self, index: int | slice | IntArray) -> FrozenNet:
         """Return the network of context `index`, or with the contexts of a slice."""
         if self.contexts is None:
@@ -175,7 +186,7 @@ class FrozenNet:
         for quad in self.quadratics:
             value = value + quad.beta * (quad.image(x) ** 2).sum(axis=-1)
         for norm in self.norms:
-            value = value + norm.gamma * np.linalg.norm(norm.image(x), axis=-1).sum(axis=-1)
+            value = value + norm.gamma * lengths(norm.image(x), -1).sum(axis=-1)
         return value
 
     @classmethod
@@ -283,5 +294,5 @@ class _Checker:
         if negative:
             raise ModelError(
                 f"{name} has {negative} negative entries (least {array.min():.1e}); "
-                "call `model.finalise()` before exporting"
+                "call `model.finalise()` before exporting, or give weights that are non-negative"
             )

@@ -270,8 +270,16 @@ class Checker:
 
 
 def _length(values: Array) -> Array:
-    """Return the 2-norm over the middle axis."""
-    return np.sqrt(np.einsum("ckn,ckn->cn", values, values))
+    """Return the 2-norm over the middle axis; where squares overflow or underflow, of values scaled down or up."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        found = np.sqrt(np.einsum("ckn,ckn->cn", values, values))
+        doubtful = ~((found > 1e-140) & (found < np.inf))
+        if not doubtful.any():
+            return found
+        largest = np.abs(values).max(axis=1, initial=0.0)
+        scaled = np.isfinite(largest) & (largest > 0)
+        unit = values / np.where(scaled, largest, 1.0)[:, None]
+        return np.where(doubtful & scaled, largest * np.sqrt(np.einsum("ckn,ckn->cn", unit, unit)), found)
 
 
 def _runs(program: ValueProgram) -> list[_Run]:

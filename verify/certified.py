@@ -19,6 +19,7 @@ from verify.claim import Claim, write
 from verify.geometry import Geometry
 from verify.proof import Prover
 from verify.report import Check
+from verify.structure import differences, monotone
 from verify.subdifferential import Subdifferential
 
 
@@ -27,7 +28,7 @@ from verify.subdifferential import Subdifferential
 class Certificate:
     """A proof at each of N points that network = program there, by the four families of optimality conditions.
 
-    Witnesses are not kept: they are recomputed when asked for.
+    Witnesses in closed form are not kept: they are recomputed when asked for.
 
     Args:
         net: the frozen network; with stacked contexts, context i belongs to point i.
@@ -45,6 +46,7 @@ class Certificate:
         tolerance: relative tolerance of the checks.
         chunk: points worked on at a time.
         seconds: time of the reference forward pass, and of witness and check.
+        given: the witness that was checked in place of the closed form; None for that.
     """
 
     net: FrozenNet
@@ -62,6 +64,7 @@ class Certificate:
     tolerance: float
     chunk: int
     seconds: dict[str, float] = field(default_factory=dict)
+    given: Witness | None = None
 
     @property
     def ok(self) -> bool:
@@ -86,12 +89,14 @@ class Certificate:
         return f"<Certificate: {'; '.join([head, *notes, *failed])}>"
 
     def witness(self, points: slice | IntArray | None = None) -> Witness:
-        """Recompute the closed-form witness.
+        """Return the witness that was checked; the closed form is computed again.
 
         Args:
             points: which points; all where None.
         """
         rows = slice(None) if points is None else points
+        if self.given is not None:
+            return Witness(self.given.v[rows], self.given.y[rows], self.given.k[rows])
         return self.compiled.part(rows).witness(self.x[rows])
 
     def cut(self) -> tuple[Array, Array]:
@@ -99,7 +104,11 @@ class Certificate:
 
         Returns:
             slope d - B'y, shape `(N, n)`, and offset r - b'y, shape `(N,)`.
+
+        Raises:
+            ModelError: the certificate does not hold at some point.
         """
+        self._holding(np.arange(len(self)), "gives a cut")
         slope, offset = np.empty((len(self), self.x.shape[1])), np.empty(len(self))
         checker = Checker(self.program, self.tolerance)
         for rows in slices(len(self), self.chunk):
@@ -110,7 +119,11 @@ class Certificate:
         return slope, offset
 
     def gradient(self) -> Array:
-        """Return the gradient, shape `(N, n)`; at a kink the subgradient with lambda = 0 and u = 0 there."""
+        """Return the gradient, shape `(N, n)`; at a kink the subgradient with lambda = 0 and u = 0 there.
+
+        Raises:
+            ModelError: the certificate does not hold at some point.
+        """
         return self.cut()[0]
 
     def kinks(self) -> IntArray:
@@ -181,6 +194,12 @@ class Certificate:
             found[rows] = of(geometry, full[rows])
         return found if several else found[:, 0]
 
+    def _holding(self, rows: IntArray, what: str) -> None:
+        """Refuse points at which the certificate does not hold."""
+        failed = rows[~self.passed[rows]]
+        if len(failed):
+            raise ModelError(f"the certificate does not hold at point {int(failed[0])}; only what holds {what}")
+
     def save(self, path: str | os.PathLike[str], points: slice | IntArray | None = None) -> None:
         """Write the claim to a file that anybody can check: `python -m verify.check FILE`.
 
@@ -193,12 +212,17 @@ class Certificate:
             points: which points; all where None.
 
         Raises:
-            ModelError: the certificate does not hold, or the file would hold more than 2^28 numbers.
+            ModelError: the certificate does not hold, the program is not the network's row by row, or the file would
+                hold more than 2^28 numbers.
         """
         rows = np.arange(len(self)) if points is None else np.arange(len(self))[points]
-        if not self.passed[rows].all():
-            where = int(rows[~self.passed[rows]][0])
-            raise ModelError(f"the certificate does not hold at point {where}; only what holds can be claimed")
+        if not len(rows):
+            raise ModelError("there are no points to save; name at least one")
+        self._holding(rows, "can be claimed")
+        if self.program is not self.compiled.program:
+            wrong = [*monotone(self.program), *differences(self.program, self.net)]
+            if wrong:
+                raise ModelError(f"the program that was given cannot be claimed to be the network's: {wrong[0]}")
         numbers = len(rows) * (sum(self.program.A.shape) + self.program.in_features)
         if numbers > 2**28:
             raise ModelError(

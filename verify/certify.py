@@ -138,6 +138,7 @@ def certify_instance(
         tolerance=tolerance,
         chunk=chunk,
         seconds=seconds,
+        given=witness,
     )
 
 

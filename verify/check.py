@@ -61,12 +61,12 @@ def check(path: str | os.PathLike[str]) -> Report:
             value[rows], dual[rows] = found.value, found.dual
             passed[rows] = found.ok & (found.residuals["claimed_value"] <= found.tolerances["claimed_value"])
             parts.append((start, found.residuals, found.tolerances))
+        wrong = {"structure": monotone(claim.program), "arrays": differences(claim.program, claim.net)}
     except (ValueError, IndexError) as error:
         raise FileError(f"{os.fspath(path)}: the parts of the claim do not fit together: {error}") from None
     checks: dict[str, Check] = {}
     for start, residuals, tolerances in parts:
         worst(checks, residuals, tolerances, start)
-    wrong = {"structure": monotone(claim.program), "arrays": differences(claim.program, claim.net)}
     judged = [Check(name, float(len(w)), 0.0, None, not w, "; ".join(w)) for name, w in wrong.items()]
     claimed = _bracket(claim, bracket["lo"], bracket["hi"])
     return Report(
@@ -85,11 +85,11 @@ def check(path: str | os.PathLike[str]) -> Report:
 
 def _bracket(claim: Claim, lo: Array, hi: Array) -> Check:
     """Check that the claimed bracket contains the one that is proven here, and so the value."""
-    outside = np.maximum(claim.lo - lo, hi - claim.hi)
-    with np.errstate(all="ignore"):
-        at = int(np.argmax(outside)) if len(outside) else 0
-    excess = max(0.0, float(outside[at])) if len(outside) else 0.0
-    return Check("bracket", excess, 0.0, at, bool((outside <= 0).all()))
+    holds = (claim.lo <= lo) & (hi <= claim.hi)  # compared, not subtracted: both ends may be infinite
+    if holds.all():
+        return Check("bracket", 0.0, 0.0, 0, True)
+    at = int(np.flatnonzero(~holds)[0])
+    return Check("bracket", float(np.fmax(claim.lo[at] - lo[at], hi[at] - claim.hi[at])), 0.0, at, False)
 
 
 def main(arguments: list[str] | None = None) -> int:

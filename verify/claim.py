@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
-import zlib
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -20,11 +18,12 @@ from socicnn.arrays import Array
 from socicnn.conic.cones import Cones
 from socicnn.conic.program import Block, Lifts, ValueProgram
 from socicnn.errors import ModelError, ProgramError
-from socicnn.files import FileError, replacing
+from socicnn.files import FileError, read_arrays, replacing
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 
 FORMAT = "socicnn claim 1"
 _VECTORS = ("x", "forward", "v", "y", "k", "lo", "hi")
+_WORDS = ("format", "digest", *(f"program.{name}{part}" for name in ("rows", "columns") for part in ("", ".names")))
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -100,20 +99,18 @@ def read(path: str | os.PathLike[str]) -> Claim:
         ModelError: the network in it is not convex, not finite or of mismatched shapes.
         ProgramError: the shapes of the program in it disagree.
     """
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
-        raise FileError(f"there is no file {os.fspath(path)}") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise FileError(f"{os.fspath(path)} is not a whole certificate file: {error}") from None
+    arrays = read_arrays(path)
     if str(arrays.get("format")) != FORMAT:
         raise FileError(f"{os.fspath(path)} is no certificate of format '{FORMAT}'; write it with certificate.save")
+    words = [name for name, array in arrays.items() if name not in _WORDS and array.dtype.kind not in "fiu"]
+    if words:
+        raise FileError(f"{os.fspath(path)} is not a whole certificate file: {words[0]} holds no real numbers")
     digest = str(arrays.pop("digest", ""))
     if digest != _digest(arrays):
         raise FileError(f"{os.fspath(path)} was changed after it was written: its digest does not match")
     try:
         claim = Claim(_net(arrays), _program(arrays), **{name: np.asarray(arrays[name], float) for name in _VECTORS})
+        claim.program.check_places()
         if len({len(getattr(claim, name)) for name in _VECTORS}) != 1:
             raise FileError(f"{os.fspath(path)}: points, values and witnesses are not equally many")
         for name in ("rows", "columns"):
@@ -122,7 +119,7 @@ def read(path: str | os.PathLike[str]) -> Claim:
                 raise FileError(f"{os.fspath(path)}: the names of the {name} are not those of their blocks")
     except (ModelError, ProgramError):
         raise
-    except (KeyError, ValueError, IndexError, TypeError) as error:
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
         raise FileError(f"{os.fspath(path)} is not a whole certificate file: {error}") from None
     return claim
 

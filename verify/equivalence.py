@@ -11,7 +11,8 @@ import numpy as np
 
 from socicnn.arrays import Array, IntArray
 from socicnn.compile import Freezable, Witness, compile_net
-from socicnn.conic.program import PreparedValue, ValueProgram
+from socicnn.conic.prepared import PreparedValue
+from socicnn.conic.program import ValueProgram
 from socicnn.conic.solvers import make
 from socicnn.conic.solvers.base import Solver
 from socicnn.errors import SolverError
@@ -31,7 +32,7 @@ def equivalence(
     x: Any,
     context: Any = None,
     *,
-    solvers: Sequence[str | Solver] = ("clarabel",),
+    solvers: str | Solver | Sequence[str | Solver] = ("clarabel",),
     tolerance: float | None = None,
     proof: bool | str = False,
     program: ValueProgram | None = None,
@@ -49,7 +50,7 @@ def equivalence(
         model_or_net: a network, or a FrozenNet.
         x: one point or a batch, torch or NumPy, of shape `(*batch, n)` or `(*batch, *input_shape)`.
         context: one context, or one a point.
-        solvers: names of solvers, or `Solver` objects; none for no solver.
+        solvers: names of solvers, or `Solver` objects, several or one; () for no solver.
         tolerance: relative tolerance of the certificate, times 1 + data scale; 1e-12 where None.
         proof: also bracket the value in real arithmetic, of the network and of the program, and compare the brackets;
             "balls" by ball arithmetic, as in `verify.certify`.
@@ -69,6 +70,7 @@ def equivalence(
     >>> report.ok, report.forward
     (True, array([2., 0., 3.]))
     """
+    solvers = (solvers,) if isinstance(solvers, str | Solver) else solvers
     instance = Instance.of(model_or_net, x, context)
     compiled = compile_net(instance.net)
     found = compiled.program if program is None else program

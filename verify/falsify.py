@@ -91,17 +91,18 @@ def falsify(
     if evaluations < LINE:
         raise ModelError(f"evaluations must be at least {LINE}, one line; received {evaluations}")
     rng = np.random.default_rng(seed)
-    region, n = region_of(model, region, rng)
-    oracle = Counted(oracle_of(model, context, n))
-    search = _Search(oracle, region, rng)
-    refining = min(3 * KEPT * STEPS, evaluations // 3)
-    while oracle.used + LINE <= evaluations - refining or not oracle.used:
+    points, n = region_of(model, region, rng)
+    oracle = oracle_of(model, context, n)
+    search = _Search(oracle, points, rng)
+    line = LINE + oracle.price(SLOPES, True)
+    refining = min(oracle.price(3 * KEPT * STEPS, True), evaluations // 3)
+    while oracle.used + line <= evaluations - refining or not oracle.used:
         search.line()
     search.climb(evaluations)
     best = search.best()
     detail = ""
     if isinstance(model, Freezable):
-        mismatch, detail = _value(model, region, context)
+        mismatch, detail = _value(model, points, context)
         if mismatch is not None and mismatch[0] > max(best[0], threshold):
             return Falsification(True, "value", mismatch[0], threshold, mismatch[1], oracle.used, detail)
     return Falsification(best[0] > threshold, best[1], best[0], threshold, best[2], oracle.used, detail)
@@ -144,7 +145,7 @@ class _Search:
         mean, square = np.zeros_like(ends), np.zeros_like(ends)
         size = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)[:, None, None]
         step = 0
-        while step < STEPS and self._oracle.used + 3 * len(ends) <= evaluations:
+        while step < STEPS and self._oracle.used + self._oracle.price(3 * len(ends), True) <= evaluations:
             step += 1
             middle = ends.mean(axis=1)
             points = np.concatenate([ends[:, 0], ends[:, 1], middle])

@@ -63,10 +63,11 @@ class Row:
 class Table:
     """Rows of counts, by what was mutated, how and in which array, and by architecture; prints itself.
 
-    Args:
+    Attributes:
         rows: counts by (what, kind, array).
         architectures: counts by the name of the architecture.
-        honest: points at which the honest programs were tried, and those of them at which one was rejected.
+        honest_points: points at which the honest programs were tried.
+        honest_rejected: those of them at which one was rejected.
         accepted: mutants that were accepted where they matter, in words.
         harmless: place of the mutants that matter at no point tried -> how many.
         undecided: place of the mutants with undecided points -> how many such points.

@@ -19,27 +19,36 @@ Oracle: TypeAlias = Callable[[Array, bool], tuple[Array, Array | None]]  # point
 
 
 class Region(Protocol):
-    """A convex set that can be sampled and projected on, for instance a feasible set of `decision`."""
+    """A convex set that can be sampled and projected on, in torch: for instance a feasible set of `decision`."""
 
-    def sample(self, count: int) -> Any:
-        """Draw points of shape `(count, n)`."""
+    def sample(self, count: int, generator: Any, /) -> Any:
+        """Draw points of shape `(count, n)` by a `torch.Generator`."""
         ...
 
-    def project(self, x: Any) -> Any:
-        """Return the nearest point of each row."""
+    def project(self, x: Any, /) -> Any:
+        """Return the nearest point of each row of a float64 tensor `(count, n)`."""
         ...
 
 
 class Counted:
-    """An oracle that counts its evaluations and refuses values that are none."""
+    """An oracle that counts its evaluations and refuses values that are none.
 
-    def __init__(self, oracle: Oracle) -> None:
-        self._oracle = oracle
+    Args:
+        oracle: gives values and slopes.
+        slope: values that one slope takes beside its own.
+    """
+
+    def __init__(self, oracle: Oracle, slope: int = 0) -> None:
+        self._oracle, self._slope = oracle, slope
         self.used = 0
+
+    def price(self, points: int, slopes: bool) -> int:
+        """Return how many values it takes to evaluate so many points."""
+        return points * (1 + self._slope * slopes)
 
     def __call__(self, points: Array, slopes: bool) -> tuple[Array, Array | None]:
         """Return the values, and the slopes where wanted; a few points at a time where x is long."""
-        self.used += len(points)
+        self.used += self.price(len(points), slopes)
         size = max(1, BATCH // points.shape[1])
         parts = [self._oracle(points[start : start + size], slopes) for start in range(0, len(points), size)]
         for part, (values, _) in enumerate(parts):
@@ -55,12 +64,12 @@ class Counted:
         return np.concatenate([values for values, _ in parts]), np.concatenate(gradients) if gradients else None
 
 
-def oracle_of(model: Any, context: Any, n: int) -> Oracle:
-    """Return values and slopes of whatever was given."""
+def oracle_of(model: Any, context: Any, n: int) -> Counted:
+    """Return values and slopes of whatever was given; those of a plain function by central differences."""
     if isinstance(model, FrozenNet):
-        return lambda points, slopes: (model(points), _slopes(model, points) if slopes else None)
+        return Counted(lambda points, slopes: (model(points), _slopes(model, points) if slopes else None))
     if hasattr(model, "parameters"):
-        return _torchoracle_of(model, context)
+        return Counted(_torch_oracle(model, context))
 
     def differences(points: Array, slopes: bool) -> tuple[Array, Array | None]:
         values = np.asarray(model(points), dtype=np.float64)
@@ -70,7 +79,7 @@ def oracle_of(model: Any, context: Any, n: int) -> Oracle:
         around = [model(points + side * step * unit) for unit in np.eye(n) for side in (1, -1)]
         return values, np.stack([(a - b) / (2 * step) for a, b in zip(around[::2], around[1::2], strict=True)], axis=1)
 
-    return differences
+    return Counted(differences, slope=2 * n)
 
 
 def _slopes(net: FrozenNet, points: Array) -> Array:
@@ -78,7 +87,7 @@ def _slopes(net: FrozenNet, points: Array) -> Array:
     return geometry.gradients([zero[:, :, None] & False for zero in geometry.zero])[:, 0]
 
 
-def _torchoracle_of(model: Any, context: Any) -> Oracle:
+def _torch_oracle(model: Any, context: Any) -> Oracle:
     import torch
 
     twin = copy.deepcopy(model).double().cpu()

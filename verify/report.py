@@ -194,6 +194,8 @@ class Report:
             "forward": _plain(self.forward),
             "dual": _plain(self.dual),
             "gap": _plain(self.gap),
+            "gaps": _plain(self.gaps),
+            "passed": _plain(self.passed),
             "residuals": _plain(self.residuals),
             "solvers": solvers,
             "lo": _plain(self.lo),

@@ -177,7 +177,8 @@ class _Expected:
             self._entries["B"].append((body[F.row], F.col, F.data))
             self.b[..., heads], self.b[..., heads + 1], self.b[..., body] = 0.5, -0.5, inside.g
             cones += [(int(head), inside.rows + 2) for head in heads]
-        for m_, quad in enumerate((branch for branch in net.quadratics if np.any(branch.beta)), start=1):
+        quadratics, norms = net.weighted()
+        for m_, quad in enumerate(quadratics, start=1):
             size = quad.A.shape[0]
             t, cone = self._column(f"t_quadratic{m_}", 1), self._row(f"quadratic{m_}", size + 2)
             head, p = cone.start, Block("", "", cone.start + 2, cone.stop)
@@ -186,7 +187,7 @@ class _Expected:
             self.b[..., head], self.b[..., head + 1], self.b[..., p.start : p.stop] = 0.5, -0.5, quad.e
             self.q[..., t.start] = quad.beta
             cones.append((head, size + 2))
-        for r, norm in enumerate((branch for branch in net.norms if np.any(branch.gamma)), start=1):
+        for r, norm in enumerate(norms, start=1):
             group = norm.group or norm.C.shape[0]
             count = norm.C.shape[0] // group
             s, block = self._column(f"s_norm{r}", count), self._row(f"norm{r}", count * (group + 1))

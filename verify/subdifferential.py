@@ -53,6 +53,9 @@ class Subdifferential:
             g: a vector, shape `(n,)`.
             tolerance: relative accuracy.
 
+        Raises:
+            ModelError: rounding keeps the method from that accuracy.
+
         Source: Wolfe, Finding the nearest point in a polytope (1976).
         """
         g = np.asarray(g, dtype=np.float64).reshape(self.n)
@@ -61,8 +64,10 @@ class Subdifferential:
         point = corral[0]
         allowed = tolerance * (1.0 + float(np.linalg.norm(g)))
         for _ in range(50 * (self.n + 1)):
+            length = float(np.linalg.norm(point))
             candidate = self.maximiser(-point) - g
-            if float(point @ (point - candidate)) <= allowed * max(float(np.linalg.norm(point)), allowed):
+            # the set lies beyond the plane through the candidate across `point`, at point'candidate / length
+            if length <= allowed or float(point @ (point - candidate)) <= allowed * length:
                 break
             corral.append(candidate)
             weights = np.append(weights, 0.0)
@@ -81,15 +86,17 @@ class Subdifferential:
                 corral = [entry for entry, keep in zip(corral, kept, strict=True) if keep]
                 weights = weights[kept] / weights[kept].sum()
             point = weights @ np.stack(corral)
+        else:
+            raise ModelError(f"no nearest subgradient within {tolerance:g} was found; raise `tolerance`")
         return point + g
 
-    def distance(self, g: Array) -> float:
-        """Return the distance of `g` from the set."""
-        return float(np.linalg.norm(self.nearest(g) - np.asarray(g)))
+    def distance(self, g: Array, tolerance: float = 1e-10) -> float:
+        """Return the distance of `g` from the set; the tolerance is that of `nearest`."""
+        return float(np.linalg.norm(self.nearest(g, tolerance) - np.asarray(g)))
 
     def contains(self, g: Array, tolerance: float = 1e-7) -> bool:
         """Tell whether `g` is a subgradient: whether its distance is within `tolerance * (1 + ||g||)`."""
-        return self.distance(g) <= tolerance * (1.0 + float(np.linalg.norm(np.asarray(g))))
+        return self.distance(g, 0.1 * tolerance) <= tolerance * (1.0 + float(np.linalg.norm(np.asarray(g))))
 
     def generators(self, most: int = 10) -> Array:
         """Return points whose convex hull is the set, shape `(count, n)`; only for a few units at a = 0.
@@ -118,10 +125,7 @@ class Subdifferential:
 
 def _affine_weights(points: Array) -> Array:
     """Return weights, summing to 1, of the point of least norm in the affine hull of the rows."""
-    count = len(points)
-    system = np.zeros((count + 1, count + 1))
-    system[:count, :count] = points @ points.T
-    system[count, :count] = system[:count, count] = 1.0
-    right = np.zeros(count + 1)
-    right[count] = 1.0
-    return np.asarray(np.linalg.lstsq(system, right, rcond=None)[0][:count])
+    # from the edges, not from the Gram matrix: that would square the condition of points that nearly lie in a plane
+    first, edges = points[0], points[1:] - points[0]
+    weights = np.linalg.lstsq(edges.T, -first, rcond=None)[0]
+    return np.concatenate([[1.0 - weights.sum()], weights])

@@ -121,6 +121,24 @@ class DecisionLayer(nn.Module):
         return found
 
 
+def differentiate(x: Tensor, slope: Tensor) -> None:
+    """Add (d x / d w)'slope to the gradients of the weights.
+
+    Args:
+        x: what a layer returned.
+        slope: of the same shape.
+
+    Raises:
+        SolverError: diffcp could not differentiate the program.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # cvxpylayers hands NumPy tensors the old way
+            x.backward(slope)
+    except Exception as error:  # of kinds of diffcp's and LAPACK's own
+        raise SolverError(f"the layer could not be differentiated: {' '.join(str(error).split())}") from error
+
+
 @final
 @dataclass(frozen=True)
 class EndToEnd:
@@ -173,30 +191,41 @@ def fit_end_to_end(
         settings: how.
         seed: seed of the batches.
         progress: whether to show a progress bar.
+
+    Raises:
+        SolverError: every step of an epoch failed.
     """
     settings, history = settings or EndToEnd(), EndToEndHistory()
     draw = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(layer.model.parameters(), settings.learning_rate)
     steps = settings.epochs * -(-len(context) // settings.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    failure: SolverError | None = None
     started = time.process_time()
     for _ in tqdm(range(settings.epochs), desc="train end to end", unit="epoch", disable=not progress):
         total, count = 0.0, 0
         for rows in torch.randperm(len(context), generator=draw).split(settings.batch_size):
             theta = context[rows]
             try:
-                loss = cost(layer(theta), theta).mean()
-                optimiser.zero_grad()
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", DeprecationWarning)  # cvxpylayers hands NumPy tensors the old way
-                    loss.backward()
-            except (SolverError, ArithmeticError, RuntimeError):
-                history.failed += 1
+                x = layer(theta)
+            except SolverError as error:
+                failure, history.failed = error, history.failed + 1
+                continue
+            at = x.detach().requires_grad_()
+            loss = cost(at, theta).mean()
+            (slope,) = torch.autograd.grad(loss, at)
+            optimiser.zero_grad()
+            try:
+                differentiate(x, slope)
+            except SolverError as error:
+                failure, history.failed = error, history.failed + 1
                 continue
             optimiser.step()
             schedule.step()
             total, count = total + float(loss.detach()) * len(rows), count + len(rows)
-        history.cost.append(total / max(count, 1))
+        if not count:
+            raise SolverError(f"every step of an epoch failed, the last one because: {failure}")
+        history.cost.append(total / count)
         history.labels += count
     history.seconds = time.process_time() - started
     return history

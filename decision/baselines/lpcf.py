@@ -29,6 +29,7 @@ from decision.sets.base import FeasibleSet
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
+from socicnn.nn.activations import softplus
 
 LOSSES = ("lpcf", "within_context")
 ACTIVATIONS = ("relu", "logistic")
@@ -143,7 +144,7 @@ class LPCF(nn.Module):
         return sections
 
     def _activation(self, a: Tensor) -> Tensor:
-        return torch.relu(a) if self.settings.activation == "relu" else nn.functional.softplus(a)
+        return torch.relu(a) if self.settings.activation == "relu" else softplus(a)
 
     def emit(self, context: Tensor) -> _Emitted:
         """Return the weights at contexts of shape `(*batch, p)`."""

@@ -102,10 +102,10 @@ class Path:
             for mine, new in zip(seen, self.seen, strict=True):
                 mine[self.rows] = new
 
-        for iteration in range(limit):
+        for iteration in range(limit + 1):
             self._offer()
             done = (self.best.relative_gap() <= goal.gap) | self.lost
-            if iteration + 1 == limit or goal.late or bool(done.all()):
+            if iteration == limit or goal.late or bool(done.all()):
                 break
             if int(done.sum()) * 4 > len(done):
                 flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -69,7 +70,7 @@ def fit_active(
         learning_rate: of the first fit.
         seed: seed of the splits, the batches and the near points.
         progress: whether to show progress bars.
-        options: further options of `decision.fit`.
+        options: further options of `decision.fit`; a `checkpoint` names one file a fit: `PATH.0`, `PATH.1`, ...
 
     Raises:
         ModelError: rounds, near or spread that cannot be.
@@ -84,17 +85,29 @@ def fit_active(
     """
     if rounds < 1:
         raise ModelError(f"rounds must be at least 1; received {rounds}")
+    _check_near(near, spread)
     shared = {"seed": seed, "progress": progress, **options}
+    checkpoint = shared.pop("checkpoint", None)
+
+    def place(number: int) -> dict[str, Any]:
+        """Return where a fit keeps its progress: each has data of its own."""
+        return {} if checkpoint is None else {"checkpoint": f"{os.fspath(checkpoint)}.{number}"}
+
     histories, costs = [], []
     if first:
-        histories.append(fit(model, data, epochs=epochs, learning_rate=learning_rate, **shared))
+        histories.append(fit(model, data, epochs=epochs, learning_rate=learning_rate, **shared, **place(0)))
     for number in range(1, rounds + 1):
         more = with_decisions(model, task, data, near=near, spread=spread, seed=seed + number)
         costs.append(float(more.y[:, data.y.shape[1]].mean()))
         data = more
         again = {"epochs": max(1, round(share * epochs)), "learning_rate": learning_rate / 2, "standardise": False}
-        histories.append(fit(model, data, **{**shared, **again}))
+        histories.append(fit(model, data, **{**shared, **again, **place(number)}))
     return Active(data, histories, costs)
+
+
+def _check_near(near: int, spread: float) -> None:
+    if near < 0 or not spread > 0:
+        raise ModelError(f"near must be at least 0 and spread positive; received near={near}, spread={spread}")
 
 
 def with_decisions(
@@ -110,8 +123,7 @@ def with_decisions(
         spread: largest distance, as a share of half the set's diameter.
         seed: seed of the near points.
     """
-    if near < 0 or not spread > 0:
-        raise ModelError(f"near must be at least 0 and spread positive; received near={near}, spread={spread}")
+    _check_near(near, spread)
     x = decide(model, task.feasible_set, data.context, gap=GAP).x[:, None]
     draw = stream("near", seed)
     steps = torch.randn(len(data), near, x.shape[-1], dtype=torch.float64, generator=draw)

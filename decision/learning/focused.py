@@ -103,7 +103,7 @@ def fit_focused(
     draw = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(data), generator=draw)
     held = max(1, round(held_out * len(data)))
-    train, checked = data[order[held:]].to(model.dtype), data.context[order[:held]]
+    train, checked = data[order[held:]].to(model.dtype).to(model.device), data.context[order[:held]]
     measure = make_loss(loss)
     mean, scale = train.y.mean(), measure.scale(train.y)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
@@ -114,10 +114,10 @@ def fit_focused(
     for step in tqdm(range(1, steps + 1), desc="fine-tune", unit="step", disable=None if progress else True):
         rows = torch.randperm(len(train), generator=draw)[:contexts]
         batch = train[rows]
-        x, moved = perturbed(model, task, batch.context, perturbation)
+        x, moved = perturbed(model, task, batch.context.cpu(), perturbation)
         labels += len(batch) * (1 + task.in_features)
         optimiser.zero_grad(set_to_none=True)
-        difference = model(moved.to(model.dtype), batch.context) - model(x.to(model.dtype), batch.context)
+        difference = model(moved.to(batch.x), batch.context) - model(x.to(batch.x), batch.context)
         value = (difference / (perturbation * scale)).mean()
         values = (model(batch.x, batch.context.unsqueeze(1)) - mean) / scale
         (value + anchor * measure(values, (batch.y - mean) / scale) + model.penalty()).backward()

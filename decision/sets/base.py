@@ -19,7 +19,7 @@ class FeasibleSet(ABC):
     """A bounded convex set X in R^n. A set is a value: its methods change nothing and draw from the generator given.
 
     Points have shape `(*batch, n)`, any float type, on any device; answers have the type and device of the points. A
-    row that holds NaN gives NaN in that row and nowhere else.
+    row that holds NaN gives NaN in that row of `project` and `violation`, and changes no other row.
 
     Args:
         n: length of x, at least 1.

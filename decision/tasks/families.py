@@ -13,7 +13,7 @@ from decision.atoms import Atom, Huber, Logistic, LogSumExp, Norm
 from decision.sets import FeasibleSet
 from decision.sets import make as make_set
 from decision.tasks.maps import Clip, ContextMap, Normalised, Plain, Positive, Readout
-from decision.tasks.task import Block, Task, stream
+from decision.tasks.task import Block, Task, check_counts, stream
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
 
@@ -116,7 +116,7 @@ def make(name: str, features: int = 10, *, seed: int, context_features: int = 8)
         context_features: length p of theta.
 
     Raises:
-        ModelError: the name is unknown.
+        ModelError: the name is unknown, or a size is none.
 
     >>> task = make("budget_huber", features=20, seed=2026)
     >>> task.feasible_set
@@ -125,6 +125,7 @@ def make(name: str, features: int = 10, *, seed: int, context_features: int = 8)
     torch.Size([3, 5])
     """
     recipe = _recipe(name)
+    check_counts(features=features, context_features=context_features)
     place, family, n, p = _SURROUNDINGS[recipe.set_name], recipe.family, features, context_features
     generator = stream(f"task {name} {n} {p}", seed)
 

@@ -163,8 +163,9 @@ class Task:
                 `boundary`, or `vertices`, averages of few vertices; it takes the place of `boundary`.
 
         Raises:
-            ModelError: the sampler is unknown, or given beside `boundary`.
+            ModelError: a number is not positive, or the sampler is unknown, or given beside `boundary`.
         """
+        check_counts(contexts=contexts, candidates=candidates)
         law = make_sampler(sampler)
         if boundary and law != Uniform():
             raise ModelError(f"give boundary or sampler, not both; received boundary={boundary} and {law}")
@@ -222,6 +223,13 @@ class Task:
         if self._optimiser is None:
             self._optimiser = Optimiser(self)
         return self._optimiser.solve(context, solver, cross_check, tolerance, progress, settings)
+
+
+def check_counts(**counts: int) -> None:
+    """Raise a ModelError where a number of something is not an integer of at least 1."""
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ModelError(f"{name} must be an integer >= 1; received {count!r}")
 
 
 def stream(label: str, seed: int) -> torch.Generator:

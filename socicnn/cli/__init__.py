@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import NoReturn
 
 import typer
 
 from socicnn import __version__
 from socicnn.cli import decide, demo, export, fit, verify
 from socicnn.errors import SocicnnError
+
+INTERRUPTED = 130  # typer's exit status after Ctrl-C
 
 app = typer.Typer(
     help="Learned convex functions that can be trusted: fit, verify, decide, export.",
@@ -41,11 +44,21 @@ def _options(
 def main() -> None:
     """Run the command; an error raised on purpose is printed as one line, and the exit status is 2."""
     warnings.showwarning = lambda message, *_: typer.echo(f"warning: {message}", err=True)
+    words = sys.argv[1:]
     try:
-        app()
+        status = app(words or ["--help"], standalone_mode=False)
     except SocicnnError as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        _refuse(str(error))
+    except Exception as error:
+        said = getattr(error, "format_message", None)  # typer's own errors, whose class it does not publish
+        if said is None:
+            raise
+        _refuse(f"{said()} Run `socicnn {words[0] if words and words[0].isalpha() else ''} --help`".replace("  ", " "))
+    if status == INTERRUPTED:
         typer.echo("stopped; finished files are whole, nothing else was written", err=True)
-        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    typer.echo(f"error: {' '.join(sentence.split())}", err=True)
+    sys.exit(2)

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from socicnn.cli.models import load_model, read_context
+from socicnn.cli.outputs import check_output
 from socicnn.cli.tables import write_csv
 from socicnn.files import FileError
 
@@ -28,19 +29,22 @@ def feasible_set(name: str, n: int, lower: float | None, upper: float | None, to
 
 
 def decide(
-    model: Annotated[Path, typer.Argument(help="A model file written by `socicnn fit` or `socicnn.save`.")],
+    model: Annotated[
+        Path, typer.Argument(help="A model file written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`.")
+    ],
     set: Annotated[str, typer.Option("--set", help="simplex, box or budget.")],
     context: Annotated[Path | None, typer.Option(help="Contexts: .npy, .npz (theta) or .csv (theta0, ...).")] = None,
     lower: Annotated[float | None, typer.Option(help="Box: lower bound (default 0).")] = None,
     upper: Annotated[float | None, typer.Option(help="Box: upper bound (default 1).")] = None,
     total: Annotated[float | None, typer.Option(help="Budget: sum of the entries, each between 0 and 1.")] = None,
-    method: Annotated[str, typer.Option(help="auto, projected_gradient or exact.")] = "auto",
+    method: Annotated[str, typer.Option(help="auto, interior_point, projected_gradient or exact.")] = "auto",
     gap: Annotated[float, typer.Option(help="Relative gap to certify.")] = 1e-4,
     out: Annotated[Path | None, typer.Option(help="Write decisions to this CSV file.")] = None,
 ) -> None:
-    """Minimise the network over the set, with a certified gap on every answer."""
+    """Minimise the network over the set, with a certified gap on every answer; exit status 1 where one is missed."""
     import decision
 
+    check_output(out, "--out", model, context, suffixes=(".csv",))
     network = load_model(model)
     theta = read_context(network, context)
     region = feasible_set(set, network.in_features, lower, upper, total)
@@ -58,3 +62,4 @@ def decide(
         for row in rows:
             typer.echo(",".join(f"{cell:.6g}" for cell in row))
     typer.echo(f"{answer.status} Largest certified relative gap: {relative.max():.1e}.", err=out is None)
+    raise typer.Exit(0 if bool(answer.certified.all()) else 1)

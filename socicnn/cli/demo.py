@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from socicnn.cli.outputs import check_output
 from socicnn.files import FileError, replacing
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ TRAIN_CONTEXTS, CANDIDATES, TEST_CONTEXTS, VERIFIED_POINTS = 1000, 64, 200, 100
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the plot and the trained networks.")] = Path("socicnn-demo"),
     json: Annotated[Path | None, typer.Option(help="Also write the table to this file as JSON.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of initialisation and batches.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and batches.", min=0, max=2**63 - 1)] = 0,
 ) -> None:
     """Train two surrogates on a parametric task, prove them equal to their programs, and decide with a certificate."""
     import torch
@@ -32,8 +33,9 @@ def demo(
     from socicnn.cli.demo_plot import plot
     from socicnn.nn import save
 
-    if json is not None and not json.parent.is_dir():
-        raise FileError(f"cannot write {json}: the folder {json.parent} does not exist; make it first")
+    check_output(json, "--json")
+    if out.exists() and not out.is_dir():
+        raise FileError(f"--out names the folder for plot and networks; {out} is a file")
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # networks of this size gain nothing from more, and lose on a busy machine
     typer.echo(f"Task {TASK}, n = {FEATURES}: {TRAIN_CONTEXTS} training contexts x {CANDIDATES} labelled candidates.")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from socicnn.cli.models import load_model, read_context
+from socicnn.cli.outputs import check_output
 from socicnn.files import FileError
 
 
@@ -21,14 +22,18 @@ def export(
 ) -> None:
     """Write the program whose optimal value is the network; in cbf and mps x is among the variables, free."""
     from socicnn.compile import value_program
+    from socicnn.conic.export import FORMATS
     from socicnn.conic.export import export as write
 
+    target = out or model.with_suffix(f".{format}")
+    if format not in FORMATS:
+        raise FileError(f"unknown format '{format}'; there are {', '.join(FORMATS)}")
+    check_output(target, "--out", model, context, suffixes=(f".{format}",))
     network = load_model(model)
     theta = read_context(network, context)
     if theta is not None and len(theta) != 1:
         raise FileError(f"{context} has {len(theta)} contexts; a program has one: keep one row")
     program = value_program(network, None if theta is None else theta[0])
-    target = out or model.with_suffix(f".{format}")
     write(program, target, format)
     cones = program.cones
     typer.echo(

@@ -8,8 +8,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from socicnn.cli.outputs import check_output
 from socicnn.cli.tables import read_samples
 from socicnn.files import FileError
+
+MOST = 65536  # units of a layer, rows of a branch
+SEEDS = 2**63 - 1
 
 
 def fit(
@@ -25,9 +29,11 @@ def fit(
     quadratic: Annotated[str | None, typer.Option(help="Rows of each quadratic branch; '' for none.")] = None,
     norm: Annotated[str | None, typer.Option(help="Rows of each norm branch; '' for none.")] = None,
     context: Annotated[str, typer.Option(help="How the context enters: partial or joint.")] = "partial",
-    loss: Annotated[str, typer.Option(help="within_context, mse, or auto: the first where contexts repeat.")] = "auto",
-    epochs: Annotated[int, typer.Option(help="Passes over the data at most.", min=1)] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of initialisation, batches and split.")] = 0,
+    loss: Annotated[
+        str, typer.Option(help="within_context, mse, smooth_l1, or auto: the first where contexts repeat, else mse.")
+    ] = "auto",
+    epochs: Annotated[int, typer.Option(help="Passes over the data at most.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation, batches and split.", min=0, max=SEEDS)] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="Save progress here, and resume from it.")] = None,
 ) -> None:
     """Learn a convex function of x (for every theta) from a table and write it to one file."""
@@ -37,8 +43,10 @@ def fit(
     from socicnn.nn import SOCICNN, save
     from socicnn.training import fit as train
 
-    if not out.parent.is_dir():
-        raise FileError(f"cannot write {out}: the folder {out.parent} does not exist; make it first")
+    check_output(out, "--out", data, checkpoint, suffixes=(".safetensors",))
+    check_output(checkpoint, "--checkpoint", data)
+    if set is None and (lower, upper, total) != (None, None, None):
+        raise FileError("--lower, --upper and --total describe a set; name it with --set, or leave them out")
     samples = read_samples(data)
     n = samples.x.shape[-1]
     if set is not None:
@@ -71,7 +79,9 @@ def fit(
 
 
 def _sizes(name: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise FileError(f"--{name} takes whole numbers separated by commas, as in '64,64'; received {text!r}") from None
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdecimal() and 1 <= int(part) <= MOST for part in parts):
+        raise FileError(
+            f"--{name} takes whole numbers from 1 to {MOST} separated by commas, as in '64,64'; received {text!r}"
+        )
+    return tuple(map(int, parts))

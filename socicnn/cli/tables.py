@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from socicnn.arrays import Array
-from socicnn.files import FileError, replacing
+from socicnn.files import FileError, read_arrays, replacing
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +51,10 @@ def _finite(path: Path, name: str, array: Array) -> Array:
 
 def _arrays(path: Path) -> dict[str, Array]:
     """Return the arrays of a .npy (named "") or .npz file as float64."""
-    try:
-        with path.open("rb") as stream:
-            loaded = np.load(stream, allow_pickle=False)
-            content = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise FileError(f"{path} is not a readable NumPy file ({error}); write it again with numpy.save(z)") from None
-    try:
-        return {name: np.asarray(array, dtype=np.float64) for name, array in content.items()}
-    except (TypeError, ValueError):
-        raise FileError(f"{path} holds an array that is not numeric; keep numbers alone") from None
+    content = read_arrays(path)
+    if any(array.dtype.kind not in "biuf" for array in content.values()):
+        raise FileError(f"{path} holds an array that is not of real numbers; keep numbers alone")
+    return {name: np.asarray(array, dtype=np.float64) for name, array in content.items()}
 
 
 def _csv(path: Path) -> tuple[list[str], Array]:
@@ -101,6 +94,9 @@ def _csv(path: Path) -> tuple[list[str], Array]:
 
 def _columns(path: Path, header: list[str], prefix: str) -> list[int]:
     """Return the places of prefix0, prefix1, ... in order; a gap is refused."""
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise FileError(f"{path} has several columns {twice[0]}; give each a name of its own")
     numbers = [name.removeprefix(prefix) if name.startswith(prefix) else "" for name in header]
     found = {int(number): place for place, number in enumerate(numbers) if number.isdigit()}
     missing = [f"{prefix}{i}" for i in range(max(found, default=-1) + 1) if i not in found]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from socicnn.cli.models import load_model, read_context
+from socicnn.cli.outputs import check_output
 from socicnn.cli.tables import read_rows
 from socicnn.files import FileError, replacing
 
@@ -29,6 +30,7 @@ def verify(
     """Prove that the network equals its conic program at each point; exit status 0 if proven, 1 if not."""
     from verify import equivalence
 
+    check_output(json, "--json", model, points, context)
     network = load_model(model)
     x = read_rows(points, "points", "x")
     theta = read_context(network, context)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -18,6 +18,7 @@ from socicnn.conic.cones import Cones
 from socicnn.errors import ProgramError
 
 if TYPE_CHECKING:
+    from socicnn.conic.prepared import PreparedValue
     from socicnn.conic.solution import Solution
     from socicnn.conic.solvers.base import Solver
 
@@ -50,6 +51,12 @@ class Block:
 
 def _names(blocks: tuple[Block, ...]) -> list[str]:
     return [name for block in blocks for name in block.names()]
+
+
+def _check_places(blocks: tuple[Block, ...], size: int, what: str) -> None:
+    for block in blocks:
+        if not 0 <= block.start <= block.stop <= size:
+            raise ProgramError(f"block {block.name} holds {what} {block.start} to {block.stop} of {size}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +102,20 @@ class ConicProgram:
     columns: tuple[Block, ...] = ()
     rows: tuple[Block, ...] = ()
 
+    def __post_init__(self) -> None:
+        m, variables = self.A.shape
+        found = (self.cones.rows, *self.b.shape, *self.c.shape)
+        if found != (m, m, variables):
+            raise ProgramError(
+                f"program shapes disagree: A {self.A.shape}, b {self.b.shape}, c {self.c.shape}, cones "
+                f"{self.cones.rows} rows"
+            )
+
+    def check_places(self) -> None:
+        """Raise a ProgramError where a block lies outside the program: asked of what was read from a file."""
+        _check_places(self.rows, self.A.shape[0], "rows")
+        _check_places(self.columns, self.A.shape[1], "columns")
+
     @property
     def row_names(self) -> list[str]:
         """One readable name a row."""
@@ -134,6 +155,11 @@ class Lifts:
     columns: IntArray = field(default_factory=_no_indices)
     heads: IntArray = field(default_factory=_no_indices)
     sizes: IntArray = field(default_factory=_no_indices)
+
+    def __post_init__(self) -> None:
+        shapes = {name: np.shape(getattr(self, name)) for name in ("columns", "heads", "sizes")}
+        if len(set(shapes.values())) != 1 or len(shapes["heads"]) != 1:
+            raise ProgramError(f"lifts need equally many columns, heads and sizes; received shapes {shapes}")
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -179,6 +205,17 @@ class ValueProgram:
                 f"program shapes disagree: A {self.A.shape}, B {self.B.shape}, b {self.b.shape}, q {self.q.shape}, "
                 f"d {self.d.shape}, cones {self.cones.rows} rows"
             )
+
+    def check_places(self) -> None:
+        """Raise a ProgramError where a block or a lift lies outside the program: asked of what was read from a file."""
+        m, variables = self.A.shape
+        _check_places(self.rows, m, "rows")
+        _check_places(self.columns, variables, "columns")
+        sizes = dict(zip(self.cones.heads.tolist(), self.cones.second_order, strict=True))
+        lifts = (getattr(self.lifts, name).tolist() for name in ("columns", "heads", "sizes"))
+        for column, head, size in zip(*lifts, strict=True):
+            if not 0 <= column < variables or size < 2 or sizes.get(head) != size:
+                raise ProgramError(f"the lift of column {column} has no cone of {size} rows at row {head}")
 
     @property
     def in_features(self) -> int:
@@ -293,6 +330,8 @@ class ValueProgram:
         """
         self._single("free(rows)")
         n = self.in_features
+        if rows is not None and not isinstance(rows, Rows):
+            raise ProgramError(f"rows must be Rows, as `feasible_set.rows()` gives; received {type(rows).__name__}")
         if rows is None:
             rows = Rows(sparse.csr_array((0, n)), np.zeros(0), Cones())
         if rows.G.shape[1] != n:
@@ -350,42 +389,7 @@ class ValueProgram:
         >>> [round(prepared.solve([x]).value, 6) for x in (3.0, -3.0)]
         [9.0, -3.0]
         """
+        from socicnn.conic.prepared import PreparedValue
         from socicnn.conic.solvers import make
 
         return PreparedValue(self, make(solver, **settings))
-
-
-@final
-class PreparedValue:
-    """A value-function program and a solver set up for its matrix A.
-
-    Args:
-        program: the program; it may stack contexts.
-        solver: the solver.
-    """
-
-    def __init__(self, program: ValueProgram, solver: Solver) -> None:
-        self.program = program
-        self.solver = solver
-        first = program if program.contexts is None else program[0]
-        self._prepared = solver.prepare(first.at(np.zeros(program.in_features), balanced=False))
-
-    def solve(self, x: Any, context: int | None = None, *, balanced: bool = True) -> Solution:
-        """Solve at one point; v, s and y belong to `program.at(x)`.
-
-        Args:
-            x: one point of shape `(n,)`.
-            context: index of the context, where the program stacks several.
-            balanced: as in `at`.
-        """
-        program = self.program if context is None else self.program[context]
-        instance = program.at(x, balanced=balanced)
-        if not _same(instance.A, self._prepared.program.A):  # a quadratic inside a layer moves A with its scale
-            self._prepared = self.solver.prepare(instance)
-        return self._prepared.solve(instance.b, instance.c, instance.offset)
-
-
-def _same(first: sparse.csc_array, second: sparse.csc_array) -> bool:
-    """Return whether two matrices of one program are equal, entry by entry in the order that they are stored."""
-    pairs = ((first.data, second.data), (first.indices, second.indices), (first.indptr, second.indptr))
-    return first is second or all(np.array_equal(mine, other) for mine, other in pairs)

@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from socicnn.nn.storage import save as save
     from socicnn.positivity.initial import DyingUnits as DyingUnits
 
-# class name, as files store it -> module; one line a network
+# class name, as files store it -> module, imported once a file asks for it; one line a network
 NETWORKS: dict[str, str] = {
     "ConvSOCICNN": "socicnn.nn.convolutional",
     "ICNN": "socicnn.nn.feedforward",
     "RecurrentSOCICNN": "socicnn.nn.recurrent",
     "SOCICNN": "socicnn.nn.feedforward",
+    "StructuredDCP": "decision.baselines.structured_dcp",
+    "StructuredPCF": "decision.baselines.structured_pcf",
 }
 
 _HOMES = {
-    **NETWORKS,
+    **{name: home for name, home in NETWORKS.items() if home.startswith("socicnn.")},
     "AveragePool": "socicnn.nn.geometry",
     "Conv": "socicnn.nn.geometry",
     "DyingUnits": "socicnn.positivity.initial",

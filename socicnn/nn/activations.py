@@ -9,7 +9,15 @@ from torch import Tensor, nn
 
 from socicnn.errors import ModelError, NoProgramError
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "softplus": nn.functional.softplus}
+EXACT = 50.0  # log(1 + exp(a)) = a in float64 from there on
+
+
+def softplus(a: Tensor) -> Tensor:
+    """Return log(1 + exp(a)); torch's own turns linear above 20, with a jump of 2e-9 that is not convex."""
+    return nn.functional.softplus(a, threshold=EXACT)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "softplus": softplus}
 
 
 def activation_names(given: str | Sequence[str], layers: int) -> tuple[str, ...]:

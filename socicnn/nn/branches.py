@@ -84,6 +84,6 @@ def _entry(entry: BranchSpec, kind: str) -> BranchSpec:
 def branch_map(entry: BranchSpec, n: int, fan_in: int, generator: torch.Generator | None) -> BranchMap:
     """Return the map of a checked entry: full rows N(0, 1/fan_in), a diagonal of ones."""
     rows = entry if isinstance(entry, int) else (0 if isinstance(entry, str) else int(entry[1]))
-    diagonal = None if isinstance(entry, int) else torch.ones(n, dtype=torch.float64)
+    diagonal = None if isinstance(entry, int) else torch.ones(n, dtype=torch.float64, device="cpu")
     full = normal((rows, n), generator) / math.sqrt(fan_in) if rows else None
     return BranchMap(diagonal, full)

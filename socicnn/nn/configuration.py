@@ -42,7 +42,7 @@ class Blank(Initialiser):
 
     def weight(self, shape: Sequence[int], fan_in: int, activation: str, generator: torch.Generator | None) -> Tensor:
         """Return one half everywhere."""
-        return torch.full(tuple(shape), 0.5, dtype=torch.float64)
+        return torch.full(tuple(shape), 0.5, dtype=torch.float64, device="cpu")
 
     def bias(self, fan_in: int, activation: str) -> float:
         """Return zero."""

@@ -159,7 +159,9 @@ class ContextNetwork(Source):
             self.skip.bias.copy_(torch.cat([start.reshape(-1) for start in starts]))
             if self.code is not None and self.head is not None:
                 self.code.weight.copy_(normal(self.code.weight.shape, generator) / math.sqrt(p))
-                self.code.bias.copy_(normal((hidden,), generator) if activation == "relu" else torch.zeros(hidden))
+                self.code.bias.copy_(
+                    normal((hidden,), generator) if activation == "relu" else torch.zeros(hidden, device="cpu")
+                )
                 self.head.weight.copy_(NEAR_ZERO * normal(self.head.weight.shape, generator))
                 self.head.bias.zero_()
 

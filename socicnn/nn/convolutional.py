@@ -128,7 +128,7 @@ class ConvSOCICNN(Network):
                 theta = deviation * normal(kernel_shape(field), draw)
             elif more and reached:
                 theta = deviation * normal((rows, more), draw)
-            initial = torch.full((rows, *(1,) * self.axes), start, dtype=torch.float64)
+            initial = torch.full((rows, *(1,) * self.axes), start, dtype=torch.float64, device="cpu")
             vectors.append(Vector(name, initial, theta=theta, field=field, grid=map_.out_size))
 
         kinds, law = self.activations, self.initialiser
@@ -151,7 +151,7 @@ class ConvSOCICNN(Network):
         deviation = math.sqrt((shares[-1] if last else 1.0) / (channels + beside + more))
         v = deviation * normal((channels, *(1,) * self.axes), draw)
         vectors.append(Vector("v", v, grid=self.size))
-        c = torch.tensor(law.bias(last, kinds[-1]) if last else 0.0, dtype=torch.float64)
+        c = torch.tensor(law.bias(last, kinds[-1]) if last else 0.0, dtype=torch.float64, device="cpu")
         moved = deviation * normal((1, beside or more), draw) if beside or more else None
         vectors.append(Vector("c", c, theta=moved))
         self.A, self.C = nn.ParameterList(), nn.ParameterList()
@@ -166,9 +166,13 @@ class ConvSOCICNN(Network):
         if last:
             vectors.append(Vector("w", law.weight((last,), last, kinds[-1], draw), positive=True))
         if self.A_maps:
-            vectors.append(Vector("beta", torch.ones(len(self.A_maps), dtype=torch.float64), positive=True))
+            vectors.append(
+                Vector("beta", torch.ones(len(self.A_maps), dtype=torch.float64, device="cpu"), positive=True)
+            )
         if self.C_maps:
-            starts = torch.tensor([1 / math.sqrt(rows_of_norm(m)) for m in self.C_maps], dtype=torch.float64)
+            starts = torch.tensor(
+                [1 / math.sqrt(rows_of_norm(m)) for m in self.C_maps], dtype=torch.float64, device="cpu"
+            )
             vectors.append(Vector("gamma", starts, positive=True))
         source: Source
         if not fields:

@@ -50,6 +50,8 @@ class Dense(Network, ABC):
                 raise ModelError(f"{name} must be an integer >= {least}; received {size!r}")
         super().__init__((n,), (p,) if p else None, context, means)
         self.in_features, self.context_features = n, p
+        if isinstance(hidden_features, int):
+            raise ModelError(f"hidden_features lists the widths, as in ({hidden_features},); received one number")
         self.hidden_features = tuple(hidden_features)
         if any(not isinstance(h, int) or h < 1 for h in self.hidden_features):
             raise ModelError(f"hidden_features must be integers >= 1; received {hidden_features!r}")
@@ -80,17 +82,22 @@ class Dense(Network, ABC):
                 self.W.append(self.weight(self.initialiser.weight((h, below), below, kind, draw)))
                 bias = self.initialiser.bias(below, kind)
             moved = theta(h, deviation) if reached else None
-            vectors.append(Vector(f"b{k + 1}", torch.full((h,), bias, dtype=torch.float64), theta=moved))
+            vectors.append(Vector(f"b{k + 1}", torch.full((h,), bias, dtype=torch.float64, device="cpu"), theta=moved))
         deviation = math.sqrt((shares[-1] if widths else 1.0) / fan_in)
         constant = self.initialiser.bias(widths[-1], self.activations[-1]) if widths else 0.0
         vectors.append(Vector("v", deviation * normal((n,), draw)))
-        vectors.append(Vector("c", torch.tensor(constant, dtype=torch.float64), theta=theta(1, deviation)))
+        vectors.append(
+            Vector("c", torch.tensor(constant, dtype=torch.float64, device="cpu"), theta=theta(1, deviation))
+        )
         self.A = nn.ModuleList(branch_map(entry, n, fan_in, draw) for entry in quadratic)
         self.C = nn.ModuleList(branch_map(entry, n, fan_in, draw) for entry in norm)
         maps = [("e", self.quadratics)] * quadratic_offset + [("d", self.norms)]
         for letter, branches in maps:
             for index, branch in enumerate(branches, start=1):
-                zeros, moved = torch.zeros(branch.rows, dtype=torch.float64), theta(branch.rows, fan_in**-0.5)
+                zeros, moved = (
+                    torch.zeros(branch.rows, dtype=torch.float64, device="cpu"),
+                    theta(branch.rows, fan_in**-0.5),
+                )
                 vectors.append(Vector(f"{letter}{index}", zeros, theta=moved))
         if joint and not quadratic_offset and quadratic:
             raise ModelError("a joint context enters the quadratics through their offsets; leave quadratic_offset True")
@@ -99,7 +106,7 @@ class Dense(Network, ABC):
             vectors.append(Vector("w", w, positive=True))
         for name, power, branches in (("beta", -1.0, self.quadratics), ("gamma", -0.5, self.norms)):
             if branches:
-                starts = torch.tensor([branch.rows**power for branch in branches], dtype=torch.float64)
+                starts = torch.tensor([branch.rows**power for branch in branches], dtype=torch.float64, device="cpu")
                 vectors.append(Vector(name, starts, positive=True))
         if p and not joint:
             emitted = ContextNetwork(vectors, p, self.readout, draw, context_hidden, context_activation)

@@ -119,7 +119,7 @@ class FieldNetwork(Source):
 
         self.skip = kernel(self.skip_map, SKIP / math.sqrt(self.skip_map.fan_in))
         self.code = kernel(self.code_map, 1 / math.sqrt(self.code_map.fan_in))
-        self.code_bias = nn.Parameter(torch.zeros(CODE, *ones, dtype=torch.float64))
+        self.code_bias = nn.Parameter(torch.zeros(CODE, *ones, dtype=torch.float64, device="cpu"))
         self.head = kernel(self.head_map, NEAR_ZERO)
 
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:

@@ -122,11 +122,11 @@ class RecurrentSOCICNN(Network):
         (share,) = law.input_variances([h], [kind])
         fan_in = p + q + more
         deviations = torch.sqrt(1 - scale**2 * (1 - share))
-        deviations = deviations if repeats == 1 else torch.cat([torch.ones(1), deviations])[:T]
+        deviations = deviations if repeats == 1 else torch.cat([torch.ones(1, device="cpu"), deviations])[:T]
         self.U = nn.Parameter(deviations[:, None, None] * normal((repeats, h, p), draw) / math.sqrt(fan_in))
         self.W = self.weight(W) if T > 1 else None
         biases = scale * law.bias(h, kind)
-        biases = biases if repeats == 1 else torch.cat([torch.zeros(1), biases])[:T]
+        biases = biases if repeats == 1 else torch.cat([torch.zeros(1, device="cpu"), biases])[:T]
         field = self.context_channels > 0
         vectors: list[Vector] = []
 
@@ -135,7 +135,7 @@ class RecurrentSOCICNN(Network):
 
         width = 1 if self.shared_weights or (field and not joint) else T
         start = biases.mean() if width == 1 else biases
-        b = start * torch.ones(h, width, dtype=torch.float64)
+        b = start * torch.ones(h, width, dtype=torch.float64, device="cpu")
         inner = Convolution(Conv(h, 1), q, (T,)) if q else None
         kernel = float(deviations.mean()) * normal(inner.kernel_shape, draw) / math.sqrt(fan_in) if inner else None
         moved = theta(h * width, float(deviations.mean()) / math.sqrt(fan_in)) if more else kernel
@@ -143,7 +143,7 @@ class RecurrentSOCICNN(Network):
         last = math.sqrt(share / (T * p + q + more))
         columns = 1 if field and not joint else T
         vectors.append(Vector("v", last * normal((p, columns), draw), grid=(T,)))
-        c = torch.tensor(law.bias(h, kind), dtype=torch.float64)
+        c = torch.tensor(law.bias(h, kind), dtype=torch.float64, device="cpu")
         vectors.append(Vector("c", c, theta=last * normal((1, q or more), draw) if q or more else None))
         self.A, self.C = nn.ModuleList(), nn.ModuleList()
         for letter, branches, specs in (("e", self.A, self.quadratic), ("d", self.C, self.norm)):
@@ -157,7 +157,7 @@ class RecurrentSOCICNN(Network):
         vectors.append(Vector("w", law.weight((h,), h, kind, draw), positive=True))
         for name, power, maps in (("beta", 1.0, self.quadratics), ("gamma", 0.5, self.norms)):
             if maps:
-                starts = torch.tensor([branch.start**power for branch in maps], dtype=torch.float64)
+                starts = torch.tensor([branch.start**power for branch in maps], dtype=torch.float64, device="cpu")
                 vectors.append(Vector(name, starts, positive=True))
         source: Source
         if not field:

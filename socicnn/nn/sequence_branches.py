@@ -80,7 +80,7 @@ class MatrixBranch(SequenceBranch):
     def offset(self, name: str, channels: int, features: int, generator: torch.Generator | None) -> Vector:
         """Return an offset a row; a joint sequence enters through a full matrix."""
         rows = self.map.rows
-        zeros = torch.zeros(rows, dtype=torch.float64)
+        zeros = torch.zeros(rows, dtype=torch.float64, device="cpu")
         size = channels * self.steps or features
         if not size:
             return Vector(name, zeros)
@@ -121,7 +121,7 @@ class TimeBranch(SequenceBranch):
     def offset(self, name: str, channels: int, features: int, generator: torch.Generator | None) -> Vector:
         """Return an offset a channel; a joint sequence enters through a convolution like that of x."""
         rows, grid = self.map.out_channels, self.map.out_size
-        zeros, deviation = torch.zeros(rows, 1, dtype=torch.float64), 1 / math.sqrt(self.fan_in)
+        zeros, deviation = torch.zeros(rows, 1, dtype=torch.float64, device="cpu"), 1 / math.sqrt(self.fan_in)
         if channels:
             field = Convolution(self.map.spec, channels, self.map.size)
             return Vector(name, zeros, theta=deviation * normal(field.kernel_shape, generator), field=field, grid=grid)

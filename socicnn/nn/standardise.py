@@ -95,7 +95,8 @@ class Standardisation(nn.Module):
         layers = []
         for layer in net.layers:
             inside = layer.squares
-            if inside is not None and inside.g is not None:
+            if inside is not None:
+                assert inside.g is not None, "a FrozenNet fills it in"
                 inside = Squares(inside.rho, scaled(inside.F), moved(inside.g, inside.F))
             U, b = (None, layer.b) if layer.U is None else (scaled(layer.U), moved(layer.b, layer.U))
             layers.append(Layer(layer.W, U, b, inside))

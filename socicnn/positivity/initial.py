@@ -227,7 +227,7 @@ class XavierSoftplus(Initialiser):
         """Draw the softplus of a Xavier-uniform tensor; a vector has one output."""
         fan_out = shape[0] if len(shape) > 1 else 1
         bound = math.sqrt(6 / (fan_in + fan_out))
-        raw = bound * (2 * torch.rand(tuple(shape), generator=generator, dtype=torch.float64) - 1)
+        raw = bound * (2 * torch.rand(tuple(shape), generator=generator, dtype=torch.float64, device="cpu") - 1)
         return torch.nn.functional.softplus(raw)
 
     def bias(self, fan_in: int, activation: str) -> float:

@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from decision import Box, Budget, Simplex, decide
+from decision.deciding import CHUNK
 from decision.methods import Auto, Problem
 from decision.stack import Stack
 from socicnn import SOCICNN
 from socicnn.errors import ModelError, ProgramError, SolverError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.nn import RecurrentSOCICNN
+from tests.support.cases import generator
 from tests.support.exact import exact_value
 
 METHODS = ("auto", "interior_point", "projected_gradient", "exact")
@@ -136,6 +139,63 @@ def test_effort_is_bounded_and_the_answer_is_feasible_all_the_same() -> None:
     assert "gap" in hurried.status
     late = decide(net, Simplex(4), method="exact", time_limit=1e-9)
     assert (late.value - late.gap <= patient.value).all()
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "interior_point", "projected_gradient"])
+@pytest.mark.parametrize("most", [1, 3, 45])
+def test_no_context_has_more_iterations_than_asked_for(method: str, most: int) -> None:
+    net = random_net(0, widths=(100, 100))  # wide enough to be scouted
+    answer = decide(net, SETS["box"], method=method, max_iterations=most, gap=1e-13)
+    assert 1 <= answer.iterations.max() <= most
+    with pytest.raises(ModelError, match="max_iterations must be an integer >= 1; received 0"):
+        decide(net, SETS["box"], method=method, max_iterations=0)
+
+
+@pytest.mark.parametrize("method", ["auto", "exact", "interior_point", "projected_gradient"])
+def test_a_branch_may_lose_its_weight_in_a_whole_chunk(method: str) -> None:
+    count = CHUNK + 2
+    gamma = np.ones(count)
+    gamma[-2:] = 0.0
+    draw = np.random.default_rng(0)
+    net = FrozenNet(
+        [],
+        Output([], draw.normal(size=(count, 3)), np.zeros(count)),
+        [Quadratic(1.0 - gamma, np.eye(3))],
+        [Norm(np.zeros(count), np.eye(3)[:2]), Norm(gamma, np.eye(3))],
+    )
+    assert decide(net[:3], Box(3, -1, 1), method=method).certified.all()
+    answer = decide(net, Box(3, -1, 1), method=method)
+    assert answer.certified.all()
+    one = decide(net[count - 1], Box(3, -1, 1), method="exact")
+    assert float(answer.value[-1]) == pytest.approx(float(one.value[0]), abs=1e-6)
+
+
+def test_no_contexts_no_decisions() -> None:
+    for activation in ("relu", "softplus"):
+        model = SOCICNN(3, (4,), context_features=2, context="partial", activation=activation)
+        answer = decide(model, Box(3), torch.zeros(0, 2))
+        assert answer.x.shape == (0, 3)
+        assert "All 0 decisions" in answer.status
+
+
+@pytest.mark.parametrize("activation", ["relu", "softplus"])
+def test_contexts_of_any_shape(activation: str) -> None:
+    model = RecurrentSOCICNN((3, 2), 4, (), (), context_channels=2, activation=activation)
+    for given, count in (((3, 2), 1), ((5, 3, 2), 5)):
+        assert len(decide(model, Box(6), torch.randn(given, generator=generator(0)))) == count
+    with pytest.raises(ModelError, match=r"context must have shape .*received \(2, 2\)"):
+        decide(model, Box(6), torch.randn(2, 2))
+
+
+def test_constraints_take_the_solvers_settings_and_nothing_else() -> None:
+    net, z = random_net(0), cp.Variable(4)
+    entropy = [cp.sum(cp.entr(z)) >= 0.1, z <= 1, z >= 1e-3]
+    found = decide(net, entropy, settings={"max_iter": 150})
+    assert found.x.isfinite().all()
+    with pytest.raises(SolverError, match="no_such_setting"):
+        decide(net, entropy, settings={"no_such_setting": 1})
+    with pytest.raises(ModelError, match="leave out start, max_iterations"):
+        decide(net, [z >= 0, z <= 1], start=np.zeros(4), max_iterations=3)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import cvxpy
@@ -8,12 +9,13 @@ from torch import nn
 from decision import module_descent, module_newton, surrogates
 from decision.baselines import StructuredDCP
 from decision.deciding import decide
-from decision.module_descent import decide_module
+from decision.module_descent import LARGEST, decide_module
 from decision.region import Region
 from decision.rounded_module import Rounded
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.nn import ICNN, ConvSOCICNN
+from socicnn.nn.activations import ACTIVATIONS
 from tests.support.cases import generator
 
 SETS = [Simplex(4), Box(4, -1.0, 1.0), Budget(4, 1.5)]
@@ -274,8 +276,10 @@ def test_loose_tensors_that_require_gradients_are_refused() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     model = surrogates.make("softplus-partial", 3, 2, hidden_features=(4,))
+    with pytest.raises(ModelError, match=r"context must have shape \(contexts, 2\); received \(3,\)"):
+        decide_module(model, Simplex(3), torch.zeros(3))
     with pytest.raises(ModelError, match=r"context must have shape \(contexts, p\); received \(2,\)"):
-        decide_module(model, Simplex(3), torch.zeros(2))
+        decide_module(Kinked(4, 1.0), Simplex(4), torch.zeros(2))
     with pytest.raises(ModelError, match="context has 1 rows with non-finite entries, the first row 1; remove or"):
         decide_module(model, Simplex(3), torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]))
     with pytest.raises(ModelError, match="the set has 4 coordinates, the network 3 inputs"):
@@ -284,3 +288,48 @@ def test_what_cannot_be_is_refused() -> None:
         decide_module(model, Simplex(3), torch.zeros(1, 2), time_limit=-1)
     with pytest.raises(ModelError, match="gap must be a positive number; received 0"):
         decide_module(model, Simplex(3), torch.zeros(1, 2), gap=0)
+
+
+@pytest.mark.parametrize("most", [1, 3, 13])
+def test_first_order_steps_are_counted_one_by_one(most: int) -> None:
+    """With more inputs than Newton's method is for."""
+    model = ICNN(LARGEST + 1, (8,), activation="softplus", generator=generator(0))
+    answer = decide_module(model, Box(LARGEST + 1), gap=1e-12, max_iterations=most)
+    assert answer.iterations.tolist() == [most]
+
+
+def test_nothing_is_certified_where_the_value_overflows() -> None:
+    class Underflowing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (800 * x).exp().sum(dim=1).log()
+
+    answer = decide_module(Underflowing(), Box(2, -1, 1), gap=0.5)
+    assert not answer.certified.any()
+    assert answer.relative_gap.tolist() == [torch.inf]
+    assert "1 of 1 decisions have a larger gap" in answer.status
+
+
+@pytest.mark.parametrize("weight", [1e2, 1e3, 1e6])
+def test_softplus_is_convex_where_it_turns_linear(weight: float) -> None:
+    """f = w (softplus(x) - x) + s (x - 20), whose minimum lies between 19 and 21: torch's softplus jumps at 20."""
+
+    class Ridge(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            slope = weight * math.exp(-19.5)
+            return (weight * (ACTIVATIONS["softplus"](x) - x) + slope * (x - 20)).sum(dim=1)
+
+    answer = decide_module(Ridge(), Box(1, 19, 21), gap=1e-9)
+    points = torch.linspace(19, 21, 2001, dtype=torch.float64)[:, None]
+    noise = 1e-15 * weight * 21
+    assert (Ridge()(points) >= answer.value - answer.gap - noise).all()
+
+
+@pytest.mark.parametrize("shape", ["column", "number", "float32"])
+def test_one_value_a_row_is_asked_for(shape: str) -> None:
+    class Wrong(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            value = x.square().sum(dim=1)
+            return {"column": value[:, None], "number": value.sum(), "float32": value.float()}[shape]
+
+    with pytest.raises(ModelError, match=r"the module must give one float64 value a row, shape \(1,\); received"):
+        decide_module(Wrong(), Box(2))

@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
 
-from socicnn.errors import ModelError, SocicnnError
+from socicnn.compile import Witness, compile_net
+from socicnn.errors import ModelError, ProgramError, SocicnnError
 from socicnn.files import FileError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from tests.support.frozen_nets import NETS, random_net
@@ -150,18 +152,18 @@ def test_damage_is_told_apart(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in (0, 10, len(whole) // 2, len(whole) - 5):
         (tmp_path / "cut.npz").write_bytes(whole[:size])
-        with pytest.raises(FileError, match="not a whole certificate file"):
+        with pytest.raises(FileError, match="not a whole NumPy file"):
             check(tmp_path / "cut.npz")
     np.savez(tmp_path / "foreign.npz", x=np.zeros(3))
     with pytest.raises(FileError, match="no certificate of format"):
         check(tmp_path / "foreign.npz")
-    with pytest.raises(FileError, match="there is no file"):
+    with pytest.raises(FileError, match="does not exist"):
         check(tmp_path / "missing.npz")
 
 
 def test_no_object_is_ever_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "evil.npz", format=np.array([print], dtype=object))
-    with pytest.raises(FileError, match="not a whole certificate file"):
+    with pytest.raises(FileError, match="not a whole NumPy file"):
         check(tmp_path / "evil.npz")
 
 
@@ -181,7 +183,7 @@ def test_the_command_reports_and_returns(tmp_path: Path, capsys: pytest.CaptureF
     assert main([str(retold(path, "forward", nudge))]) == 1
     assert "claimed_value" in capsys.readouterr().out
     assert main([str(tmp_path / "missing.npz")]) == 2
-    assert "there is no file" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
     assert main([]) == 2
 
 
@@ -238,3 +240,70 @@ def test_a_reader_who_leaves_early_sees_no_traceback(tmp_path: Path) -> None:
         run.stdout.close()
         assert run.stderr.read() == ""
         assert run.wait() == 2
+
+
+def test_what_a_given_witness_proves_is_what_is_saved_and_cut(tmp_path: Path) -> None:
+    """With a program whose rows stand in another order, the closed form of the network's own proves nothing."""
+    net, x = random_net(2), np.random.default_rng(0).normal(size=(4, 4))
+    compiled = compile_net(net)
+    program, own = compiled.program, compiled.witness(x)
+    order = np.arange(program.A.shape[0])
+    order[: program.cones.nonnegative] = order[: program.cones.nonnegative][::-1]
+    turned = replace(program, A=sparse.csc_array(program.A.tocsr()[order]), B=program.B[order], b=program.b[order])
+    certificate = certify(net, x, program=turned, witness=Witness(own.v, own.y[:, order], own.k))
+    assert certificate.ok
+    slope, offset = certificate.cut()
+    np.testing.assert_allclose(slope, certify(net, x).gradient(), rtol=1e-12, atol=1e-12)
+    z = 3 * np.random.default_rng(1).normal(size=(50, 4))
+    assert (net(z)[:, None] >= z @ slope.T + offset - 1e-9).all()
+    with pytest.raises(ModelError, match="the program that was given cannot be claimed to be the network's: "):
+        certificate.save(tmp_path / "claim.npz")
+    same = certify(net, x, program=replace(program), witness=own)
+    same.save(tmp_path / "claim.npz")
+    assert check(tmp_path / "claim.npz").ok
+
+
+def test_cuts_come_only_from_what_holds() -> None:
+    certificate = certify(random_net(3), np.zeros((3, 4)), tolerance=0.0)
+    for ask in (certificate.cut, certificate.gradient):
+        with pytest.raises(ModelError, match=r"does not hold at point .*; only what holds gives a cut"):
+            ask()
+
+
+def test_a_branch_without_weight_in_some_contexts_is_claimed_in_all_of_them(tmp_path: Path) -> None:
+    gamma, beta = np.array([0.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0])
+    net = FrozenNet([], Output([], np.ones(2), np.arange(3.0)), [Quadratic(beta, np.eye(2))], [Norm(gamma, np.eye(2))])
+    certificate = certify(net, np.ones((3, 2)))
+    for points in (slice(0, 1), slice(1, 2), slice(2, 3), slice(0, 3)):
+        certificate.save(tmp_path / "claim.npz", points)
+        report = check(tmp_path / "claim.npz")
+        assert report.ok, str(report)
+    with pytest.raises(ModelError, match="no points to save"):
+        certificate.save(tmp_path / "claim.npz", slice(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("program.q", lambda q: q.astype(complex)),
+        ("program.d", lambda d: d.astype("U8")),
+        ("program.r", lambda r: r.astype("datetime64[s]")),
+        ("program.lifts.heads", lambda heads: heads[None]),
+        ("program.lifts.sizes", lambda sizes: sizes[:0]),
+        ("program.lifts.sizes", lambda sizes: sizes - 1),
+        ("program.rows.ends", lambda ends: ends + 1),
+        ("program.cones", lambda cones: cones.astype(float)),
+    ],
+)
+def test_what_cannot_be_a_program_is_refused(name: str, change, tmp_path: Path) -> None:
+    forged = retold(saved(tmp_path), name, change)
+    with pytest.raises((FileError, ProgramError)):
+        check(forged)
+
+
+def test_infinite_brackets_are_compared(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    wide = retold(retold(path, "lo", lambda lo: lo - np.inf), "hi", lambda hi: hi + np.inf)
+    assert check(wide).ok
+    wrong = check(retold(path, "lo", lambda lo: lo + np.inf))
+    assert not wrong.ok

@@ -142,3 +142,29 @@ def test_bounds_that_do_not_fit_are_refused() -> None:
         verify.falsify(lambda x: np.where(x[:, 0] > 0.5, np.nan, 0.0), (np.zeros(2), np.ones(2)))
     with pytest.raises(ModelError, match="evaluations"):
         verify.falsify(random_net(1), (-1.0, 1.0), evaluations=10)
+
+
+@pytest.mark.parametrize("n", [2, 50])
+def test_evaluations_are_what_the_model_is_asked_for(n: int) -> None:
+    asked = []
+
+    def bowl(x: np.ndarray) -> np.ndarray:
+        asked.append(len(x))
+        return (x**2).sum(axis=1)
+
+    found = verify.falsify(bowl, (-np.ones(n), np.ones(n)), evaluations=20_000)
+    assert not found.found
+    assert found.evaluations == sum(asked) <= 20_000
+
+
+def test_a_region_by_its_protocol() -> None:
+    class Ball:
+        def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
+            return self.project(torch.randn(count, 3, generator=generator, dtype=torch.float64))
+
+        def project(self, x: torch.Tensor) -> torch.Tensor:
+            return x / torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=1.0)
+
+    found = verify.falsify(lambda x: -(x**2).sum(axis=1), Ball(), evaluations=10_000)
+    assert found.found
+    assert np.linalg.norm(found.points, axis=1).max() <= 1 + 1e-12

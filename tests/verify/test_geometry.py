@@ -237,3 +237,13 @@ def test_directions_that_do_not_fit_are_refused() -> None:
         certificate.directional_derivative(np.zeros(5))
     with pytest.raises(ModelError, match="there is no point 3"):
         certificate.subdifferential(3)
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-9, 1e-6, 1e-3, 1.0, 1e3])
+def test_the_distance_from_a_face_is_known_at_every_scale(apart: float) -> None:
+    for seed in range(3):
+        net, x = kinked(seed)
+        subdifferential = certify(net, x).subdifferential()
+        for d in np.random.default_rng(seed).normal(size=(3, 3)):
+            g = subdifferential.maximiser(d) + apart * d / np.linalg.norm(d)
+            assert subdifferential.distance(g, 1e-8) == pytest.approx(apart, abs=1e-7 * (1 + np.linalg.norm(g)))

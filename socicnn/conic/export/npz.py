@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from scipy import sparse
 from socicnn.conic.cones import Cones
 from socicnn.conic.program import Block, ConicProgram, Lifts, ValueProgram
 from socicnn.errors import ProgramError
-from socicnn.files import FileError, replacing
+from socicnn.files import FileError, read_arrays, replacing
 
 VERSION = 1
 _VECTORS = {"conic": ("b", "c", "offset"), "value": ("b", "q", "d", "r")}
@@ -53,14 +51,13 @@ def read_npz(path: str | os.PathLike[str]) -> ValueProgram | ConicProgram:
     Raises:
         FileError: the file is missing, broken, of another kind or of a later version.
     """
+    file = read_arrays(path)
     try:
-        # opened here, as np.load leaves a file that is not a whole archive open
-        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return _program(dict(file))
-    except FileNotFoundError as error:
-        raise FileError(f"{path} does not exist") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, ProgramError) as error:
+        program = _program(file)
+        program.check_places()
+    except (ValueError, KeyError, TypeError, ProgramError) as error:
         raise FileError(f"{path} is not a program written by socicnn, or is broken: {error}") from error
+    return program
 
 
 def _program(file: dict[str, Any]) -> ValueProgram | ConicProgram:
@@ -70,7 +67,7 @@ def _program(file: dict[str, Any]) -> ValueProgram | ConicProgram:
         raise ValueError(f"it has version {int(file['version'])}, this package reads up to {VERSION}; update socicnn")
     zero, nonnegative, *second_order = (int(size) for size in file["cones"])
     common: dict[str, Any] = {
-        "A": sparse.csc_array(_parts(file, "A")[0], shape=_parts(file, "A")[1]),
+        "A": _read_matrix(sparse.csc_array, file, "A"),
         "cones": Cones(zero, nonnegative, tuple(second_order)),
         "columns": _read_blocks(file, "columns"),
         "rows": _read_blocks(file, "rows"),
@@ -78,8 +75,7 @@ def _program(file: dict[str, Any]) -> ValueProgram | ConicProgram:
     }
     if kind == "conic":
         return ConicProgram(**{**common, "offset": float(file["offset"])})
-    B = sparse.csr_array(_parts(file, "B")[0], shape=_parts(file, "B")[1])
-    return ValueProgram(**common, B=B, lifts=Lifts(*file["lifts"]))
+    return ValueProgram(**common, B=_read_matrix(sparse.csr_array, file, "B"), lifts=Lifts(*file["lifts"]))
 
 
 def _matrix(name: str, matrix: Any) -> dict[str, Any]:
@@ -91,9 +87,11 @@ def _matrix(name: str, matrix: Any) -> dict[str, Any]:
     }
 
 
-def _parts(file: dict[str, Any], name: str) -> tuple[tuple[Any, Any, Any], tuple[int, int]]:
-    m, n = (int(size) for size in file[f"{name}_shape"])
-    return (file[f"{name}_data"], file[f"{name}_indices"], file[f"{name}_indptr"]), (m, n)
+def _read_matrix(kind: type, file: dict[str, Any], name: str) -> Any:
+    shape = tuple(int(size) for size in file[f"{name}_shape"])
+    matrix = kind(tuple(file[f"{name}_{part}"] for part in ("data", "indices", "indptr")), shape=shape)
+    matrix.check_format(full_check=True)  # a place outside would be read from foreign memory
+    return matrix
 
 
 def _blocks(name: str, blocks: tuple[Block, ...]) -> dict[str, Any]:

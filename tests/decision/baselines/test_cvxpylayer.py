@@ -113,6 +113,23 @@ class TestLayer:
         with pytest.raises(SolverError, match="the layer's solver failed: no progress"):
             layer(theta)
 
+    def test_where_every_step_fails_the_reason_is_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        task = tasks.make("box_socp", features=N, seed=0)
+        layer = DecisionLayer(StructuredPCF(N, task.context_features, rows=3), task.feasible_set)
+
+        def failing(*given: Tensor, **named: object) -> object:
+            raise ArithmeticError("no progress")
+
+        monkeypatch.setattr(layer.layer, "forward", failing)
+        with pytest.raises(SolverError, match=r"every step of an epoch failed, the last one because: .*no progress"):
+            fit_end_to_end(layer, task.cost, task.sample_contexts(6, seed=1), EndToEnd(epochs=1, batch_size=2))
+
+    def test_mistakes_in_the_cost_are_the_callers(self) -> None:
+        task = tasks.make("box_socp", features=N, seed=0)
+        layer = DecisionLayer(StructuredPCF(N, task.context_features, rows=3), task.feasible_set)
+        with pytest.raises(RuntimeError, match="mat"):
+            fit_end_to_end(layer, lambda x, theta: x @ theta, task.sample_contexts(6, seed=1), EndToEnd(epochs=1))
+
     def test_a_set_of_another_size_is_refused(self) -> None:
         with pytest.raises(ModelError, match="5 coordinates, the model 4"):
             DecisionLayer(model_of(), Simplex(5))

@@ -1,8 +1,13 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import cvxpy as cp
 import numpy as np
 import pytest
 import torch
 
+import socicnn
 import verify
 from decision.baselines import Structured, StructuredDCP, StructuredPCF
 from decision.sets import Box, Budget, FeasibleSet, Simplex
@@ -144,3 +149,14 @@ def test_unusable_arguments_are_refused() -> None:
         StructuredPCF(3, rows=0)
     with pytest.raises(SolverError, match="did not solve a StructuredPCF"):
         model.minimize(Simplex(3), torch.zeros(1, 8), max_iter=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_process_that_knows_nothing_of_it_loads_it(kind: type[Structured], tmp_path: Path) -> None:
+    model = kind(3, 2, rows=2, generator=generator(0))
+    socicnn.save(model, tmp_path / "model.safetensors")
+    script = "import sys, socicnn; print(type(socicnn.load(sys.argv[1])).__name__)"
+    found = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "model.safetensors"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == kind.__name__

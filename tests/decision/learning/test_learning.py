@@ -1,5 +1,6 @@
 """Learning for decisions: labels counted, gradients of the decision's cost, averages that are what they say."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,25 @@ def regret(model: Any, task: Task) -> float:
 
 
 class TestActive:
+    def test_a_checkpoint_is_one_file_a_fit(self, tmp_path: Path) -> None:
+        task, data = setting(contexts=12)
+        options: dict[str, Any] = {"rounds": 2, "near": 1, "epochs": 3, "checkpoint": tmp_path / "run.pt", **QUIET}
+        first, again = surrogate(), surrogate()
+        costs = [fit_active(model, task, data, **options).costs for model in (first, again)]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["run.pt.0", "run.pt.1", "run.pt.2"]
+        assert costs[0] == costs[1]
+        assert all(
+            torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True)
+        )
+
+    def test_settings_are_looked_at_before_the_first_fit(self) -> None:
+        task, data = setting(contexts=12)
+        model = surrogate()
+        before = [tensor.clone() for tensor in model.state_dict().values()]
+        with pytest.raises(ModelError, match="near must be at least 0"):
+            fit_active(model, task, data, near=-1, epochs=1, **QUIET)
+        assert all(torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True))
+
     def test_labels_are_the_true_costs_of_decisions_and_points_near_them(self) -> None:
         task, data = setting()
         model = surrogate()

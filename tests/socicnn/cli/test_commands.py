@@ -178,6 +178,29 @@ def test_a_wrong_network_gives_status_1(run, model: Path, context: Path, tmp_pat
         (["decide", "cost.safetensors", "--set", "budget", "--total", "9", "--context", "contexts.npy"], "9"),
         (["decide", "cost.safetensors", "--set", "simplex", "--context", "contexts.npy", "--method", "m"], "'m'"),
         (["decide", "cost.safetensors", "--set", "simplex", "--context", "good.csv"], "no columns theta0"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--epochs", "0"], "epochs must be an integer >= 1; received 0"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--hidden", "999999999999"], "received '999999999999'"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--lower", "0"], "name it with --set"),
+        (["fit", "good.csv", "--out", "m.pt"], "--out must end in .safetensors; received m.pt"),
+        (["fit", "good.csv"], "Missing option '--out'. Run `socicnn fit --help`"),
+        (["fit", "twice.csv", "--out", "m.safetensors"], "several columns x0"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--checkpoint", "good.csv"], "would overwrite a file that is"),
+        (
+            ["fit", "good.csv", "--out", "m.safetensors", "--checkpoint", "m.safetensors"],
+            "--out m.safetensors would overwrite a file that is read",
+        ),
+        (
+            ["verify", "cost.safetensors", "--points", "one.npy", "--context", "one.npy", "--json", "./one.npy"],
+            "--json one.npy would overwrite a file that is read; give it another name",
+        ),
+        (["verify", "cost.safetensors", "--points", "one.npy", "--json", "."], "is a folder"),
+        (
+            ["decide", "cost.safetensors", "--set", "simplex", "--context", "one.npy", "--out", "x.xlsx"],
+            "--out must end in .csv",
+        ),
+        (["export", "cost.safetensors", "--format", "cbf", "--context", "one.npy", "--out", "c.mps"], "end in .cbf"),
+        (["demo", "--out", "good.csv"], "good.csv is a file"),
         (["export", "cost.safetensors", "--format", "docx", "--context", "one.npy"], "docx"),
         (["export", "cost.safetensors", "--format", "npz", "--context", "contexts.npy"], "keep one row"),
     ],
@@ -189,6 +212,7 @@ def test_what_is_wrong_is_one_line_and_status_2(
     np.save("one.npy", np.zeros((1, 2)))
     Path("good.csv").write_text("x0,x1,y\n0.1,0.2,1\n0.3,0.4,2\n0.5,0.1,1\n0.2,0.2,0\n")
     Path("nan.csv").write_text("x0,y\n0,1\n1,nan\n")
+    Path("twice.csv").write_text("x0,x0,y\n0,1,2\n1,1,3\n")
     Path("foreign.safetensors").write_text("not a model")
     before = set(tmp_path.iterdir())
     status, out, err = run(*words)
@@ -200,6 +224,33 @@ def test_what_is_wrong_is_one_line_and_status_2(
     assert set(tmp_path.iterdir()) == before
 
 
-def test_an_unknown_command_or_option_is_refused(run) -> None:
-    assert run("conquer")[0] == 2
-    assert run("verify", "m", "--point", "p")[0] == 2
+def test_an_unknown_command_or_option_is_refused_in_one_line(run) -> None:
+    for words in (("conquer",), ("verify", "m", "--point", "p")):
+        status, _, err = run(*words)
+        assert status == 2
+        assert err.startswith("error: No such ")
+        assert len(err.strip().splitlines()) == 1
+
+
+def test_help_is_what_no_command_gives(run) -> None:
+    status, out, _ = run()
+    assert status == 0
+    assert "verify" in out
+
+
+def test_a_gap_that_is_missed_gives_status_1(run, model: Path, context: Path) -> None:
+    words = ("decide", model, "--set", "simplex", "--context", context)
+    assert run(*words)[0] == 0
+    status, _, err = run(*words, "--gap", "1e-20")
+    assert status == 1
+    assert "larger gap than asked for" in err
+
+
+def test_a_key_that_stops_it_is_said(run, model: Path, context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*given: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("decision.decide", stopped)
+    status, _, err = run("decide", model, "--set", "simplex", "--context", context)
+    assert status == 130
+    assert err.strip() == "stopped; finished files are whole, nothing else was written"

@@ -71,10 +71,10 @@ def test_bad_npz_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"received x \(3, 2\), y \(4,\)"):
         read_samples(tmp_path / "shape.npz")
     np.savez(tmp_path / "code.npz", x=np.array([{}], dtype=object), y=np.zeros(1))
-    with pytest.raises(FileError, match="not a readable NumPy file"):
+    with pytest.raises(FileError, match="not a whole NumPy file"):
         read_samples(tmp_path / "code.npz")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 nothing more")
-    with pytest.raises(FileError, match="not a readable NumPy file"):
+    with pytest.raises(FileError, match="not a whole NumPy file"):
         read_samples(tmp_path / "broken.npz")
     with pytest.raises(FileError, match=r"no file .*check the path"):
         read_samples(tmp_path / "absent.npz")

@@ -250,3 +250,13 @@ def test_norm_at_zero_has_zero_slope_not_nan(rows: tuple[int, ...]) -> None:
     x = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(model(x), x)
     torch.testing.assert_close(slope, dict(model.vectors(None))["v"])
+
+
+@pytest.mark.parametrize("options", [{}, {"context": "joint"}, {"context": "partial", "context_activation": "relu"}])
+@pytest.mark.parametrize("start", ["principled", "xavier_softplus"])
+def test_the_default_device_is_where_a_network_is_made(options: dict[str, Any], start: str) -> None:
+    """Initial values are drawn on the CPU whatever the default, so that a seed means the same everywhere."""
+    shape: dict[str, Any] = {"context_features": 3} if options else {}
+    with torch.device("meta"):
+        model = SOCICNN(4, (5, 6), (3, "diagonal"), (2, 4), initialiser=start, **shape, **options)
+    assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}

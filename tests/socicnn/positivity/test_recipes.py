@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -228,8 +230,11 @@ class TestLiftIndependent(LiftContract):
     def make(self) -> Lift:
         return Lift(hidden=(8, 8), conditioning="independent", points=10)
 
-    def test_saves_and_loads_in_the_middle_of_training(self) -> None:
-        """Left out: earlier batches are not saved, so that the first step after loading is another one."""
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_saves_and_loads_in_the_middle_of_training(self, tmp_path: Path, dtype: torch.dtype) -> None:
+        """Earlier batches are not saved, so that the first step after loading is another one."""
+        with pytest.raises(AssertionError, match="Tensor-likes are not close"):
+            super().test_saves_and_loads_in_the_middle_of_training(tmp_path, dtype)
 
     def test_many_seeds_train_stacked(self) -> None:
         """Refused: what it keeps of earlier batches cannot live in a stack."""

@@ -1,0 +1,32 @@
+"""Where a command writes: looked at before any work, so that hours of it are not lost at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from socicnn.files import FileError
+
+
+def check_output(path: Path | None, option: str, *inputs: Path | None, suffixes: tuple[str, ...] = ()) -> None:
+    """Check that a file can be written there, and that it is none of the files that the command reads.
+
+    Args:
+        path: the file; None where the option was left out.
+        option: its name, for messages.
+        inputs: files that are read.
+        suffixes: what its name may end in; anything where there are none.
+
+    Raises:
+        FileError: the folder does not exist, the path is a folder, an input, or ends otherwise.
+    """
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise FileError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
+    if path.is_dir():
+        raise FileError(f"cannot write {path}: it is a folder; give {option} a file name")
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise FileError(f"{option} must end in {' or '.join(suffixes)}; received {path}")
+    for other in inputs:
+        if other is not None and other.resolve() == path.resolve():
+            raise FileError(f"{option} {path} would overwrite a file that is read; give it another name")
