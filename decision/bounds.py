@@ -21,14 +21,7 @@ from torch import Tensor
 
 from decision.sets.base import FeasibleSet
 from decision.stack import Dual, Map, Stack
-
-EPS = 2.0**-53
-TINY = 2.0**-1000
-
-
-def rounding(m: int) -> float:
-    """Return g(m), the relative rounding error of a sum of m products."""
-    return 1.01 * (m + 4) * EPS
+from verify.proof import EPS, TINY, relative_margin
 
 
 def repaired(stack: Stack, dual: Dual) -> Dual:
@@ -41,13 +34,13 @@ def repaired(stack: Stack, dual: Dual) -> Dual:
         else:
             W = stack.layers[k + 1].W
             assert W is not None, "a layer after the first has a hidden weight"
-            box = (W.adjoint(above) * (1.0 - rounding(W.shape[0])) - TINY).clamp(min=0.0)
+            box = (W.adjoint(above) * (1.0 - relative_margin(W.shape[0])) - TINY).clamp(min=0.0)
         above = torch.minimum(dual.lam[k].clamp(min=0.0), box)
         lam.insert(0, above)
     u = []
     for one, guess in zip(stack.norms, dual.u, strict=True):
         length = torch.linalg.vector_norm(one.grouped(guess), dim=-1).repeat_interleave(one.group, dim=1)
-        u.append(guess * (1.0 - rounding(one.group + 8)) / length.clamp(min=1.0))
+        u.append(guess * (1.0 - relative_margin(one.group + 8)) / length.clamp(min=1.0))
     return Dual(tuple(lam), tuple(u), dual.p)
 
 
@@ -131,7 +124,7 @@ def lower_bound(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> Tensor:
     bound = (line.slope * vertex).sum(dim=-1) + line.offset
     reach = extent(feasible_set, bound.device) * (1.0 + 8 * EPS)
     size = (line.slope_size * reach).sum(dim=-1) + line.offset_size
-    bound = bound - (rounding(2 * line.terms) * size + TINY * (1.0 + size))
+    bound = bound - (relative_margin(2 * line.terms) * size + TINY * (1.0 + size))
     return torch.where(bound.isfinite(), bound, -torch.inf)
 
 
@@ -151,10 +144,10 @@ def upper_bound(stack: Stack, x: Tensor) -> Tensor:
         if layer.squares is not None:
             inside = layer.squares
             p = _widened(inside.F, inside.g, x).reshape(len(x), len(inside.rho), -1)
-            extra = inside.rho * (p.square().sum(dim=-1) * (1.0 + rounding(p.shape[-1] + 3)) + TINY)
+            extra = inside.rho * (p.square().sum(dim=-1) * (1.0 + relative_margin(p.shape[-1] + 3)) + TINY)
             a = a + (extra - inside.rho * inside.image(x).square().sum(dim=-1)).clamp(min=0.0)
             size = size + extra
-        z = (a + (rounding(columns) * size + TINY)).clamp(min=0.0)
+        z = (a + (relative_margin(columns) * size + TINY)).clamp(min=0.0)
     value = (x * stack.v).sum(dim=-1) + stack.c
     size = (x * stack.v).abs().sum(dim=-1) + stack.c.abs()
     if z is not None:
@@ -162,15 +155,15 @@ def upper_bound(stack: Stack, x: Tensor) -> Tensor:
         value, size = value + (z * stack.w).sum(dim=-1), size + (z * stack.w).sum(dim=-1)
     for one in (*stack.quadratics, *stack.norms):
         p = _widened(one.matrix, one.offset, x)
-        squares = one.grouped(p).square().sum(dim=-1) * (1.0 + rounding(one.group + 2)) + TINY
+        squares = one.grouped(p).square().sum(dim=-1) * (1.0 + relative_margin(one.group + 2)) + TINY
         is_norm = any(one is other for other in stack.norms)
         part = one.weight * (squares.sqrt() * (1.0 + 4 * EPS) if is_norm else squares).sum(dim=-1)
         terms += 4 + squares.shape[1]
         value, size = value + part, size + part
-    return value + (rounding(terms) * size + TINY * (1.0 + size))
+    return value + (relative_margin(terms) * size + TINY * (1.0 + size))
 
 
 def _widened(matrix: Map, offset: Tensor, x: Tensor) -> Tensor:
     """Return |matrix x + offset| and what rounding can have taken off it."""
     size = matrix.absolute().apply(x.abs()) + offset.abs()
-    return (matrix.apply(x) + offset).abs() + (rounding(x.shape[1] + 1) * size + TINY)
+    return (matrix.apply(x) + offset).abs() + (relative_margin(x.shape[1] + 1) * size + TINY)

@@ -13,7 +13,7 @@ import torch
 from scipy import sparse
 
 from decision.answers import Goal
-from decision.bounds import minorant, repaired, rounding, upper_bound
+from decision.bounds import minorant, repaired, upper_bound
 from decision.exact import FreePrograms
 from decision.stack import Stack
 from socicnn.arrays import Array
@@ -23,6 +23,7 @@ from socicnn.conic.program import Rows
 from socicnn.conic.solvers import Solver
 from socicnn.errors import ProgramError, SolverError
 from socicnn.frozen import FrozenNet
+from verify.proof import relative_margin
 
 FAR = 10.0  # the bound holds for points up to this many times as large as the solution
 
@@ -171,7 +172,7 @@ def _lower_bound(stack: Stack, dual: Any, rows: Rows, y: Array, v: Array) -> tor
     cut = cones.zero + cones.nonnegative
     y[cones.zero : cut] = np.maximum(y[cones.zero : cut], 0.0)
     for head, size in zip(cones.heads, cones.second_order, strict=True):
-        y[head] = max(y[head], np.linalg.norm(y[head + 1 : head + size]) * (1.0 + rounding(size)))
+        y[head] = max(y[head], np.linalg.norm(y[head + 1 : head + size]) * (1.0 + relative_margin(size)))
     line = minorant(stack, repaired(stack, dual))
     slope = np.zeros(len(v))
     slope[: stack.in_features] = line.slope[0].numpy()
@@ -183,7 +184,7 @@ def _lower_bound(stack: Stack, dual: Any, rows: Rows, y: Array, v: Array) -> tor
         + line.slope_size[0].numpy() @ reach[: stack.in_features]
     )
     terms = line.terms + len(y) + len(v)
-    margin = rounding(2 * terms) * (size + float(line.offset_size[0]))
+    margin = relative_margin(2 * terms) * (size + float(line.offset_size[0]))
     return line.offset - float(rows.h @ y + residual + margin)
 
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from decision.baselines.structured import folded
 from decision.baselines.structured_pcf import StructuredPCF
 from decision.sets.base import FeasibleSet
 from socicnn.errors import MissingExtra, ModelError, SolverError
@@ -84,14 +85,13 @@ class DecisionLayer(nn.Module):
         model = self.model
         vectors = model.vectors(model.standard_context(context))
         mu, sigma, scale = (model.standardisation.get_buffer(name) for name in ("x_mean", "x_scale", "y_scale"))
-        curvature = scale * vectors["d"] / sigma**2
-        g = scale * vectors["q"] / sigma - curvature * (mu + sigma * vectors["m"])
+        g, r = folded(vectors, mu, sigma, scale)
         matrices, offsets = [], []
         for k, A in enumerate(model.A, start=1):
             weight = scale * vectors[f"beta{k}"]
             matrices.append(weight[..., None] * (A / sigma))
             offsets.append(weight * (vectors[f"s{k}"] + (A / sigma) @ mu))
-        return [curvature.sqrt(), g, *matrices, *offsets]
+        return [r, g, *matrices, *offsets]
 
     def forward(self, context: Tensor) -> Tensor:
         """Return x_hat of each context, feasible to the solver's accuracy, float64.

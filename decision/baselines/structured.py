@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -181,10 +181,7 @@ class Structured(Network, ABC):
             as_float64(self.standardisation.get_buffer(name).double()) for name in ("x_mean", "x_scale", "y_scale")
         )
         matrices = [as_float64(A.double()) / sigma for A in self.A]
-        g, r = scale * vectors["q"] / sigma, None
-        if self.diagonal:
-            curvature = scale * vectors["d"] / sigma**2
-            g, r = g - curvature * (mu + sigma * vectors["m"]), curvature**0.5
+        g, r = folded(vectors, mu, sigma, scale)
         s = tuple(vectors[f"s{k}"] + A @ mu for k, A in enumerate(matrices, start=1))
         beta = tuple(scale * vectors[f"beta{k}"] for k in range(1, len(matrices) + 1))
         return Coefficients(g, s, beta, r), matrices
@@ -201,3 +198,19 @@ class Structured(Network, ABC):
         if self.diagonal:
             value = value + 0.5 * scale * (vectors["d"] * (mu / sigma + vectors["m"]) ** 2).sum()
         return float(value)
+
+
+def folded(vectors: Mapping[str, Any], mu: Any, sigma: Any, scale: Any) -> tuple[Any, Any]:
+    """Return (g, r) of g'x + 1/2 ||r x||^2 in raw units, of arrays or of tensors; r is None without a quadratic.
+
+    Args:
+        vectors: what the heads emit: q, and perhaps d and m.
+        mu: means of x.
+        sigma: scales of x.
+        scale: scale of y.
+    """
+    g = scale * vectors["q"] / sigma
+    if "d" not in vectors:
+        return g, None
+    curvature = scale * vectors["d"] / sigma**2
+    return g - curvature * (mu + sigma * vectors["m"]), curvature**0.5

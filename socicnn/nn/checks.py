@@ -43,6 +43,29 @@ def check_presence(context: Any, context_shape: Shape | None) -> None:
         raise ModelError("context was given, but the network takes none (context_features is 0); leave it out")
 
 
+def check_joint_offsets(joint: bool, quadratics: bool, offset: bool) -> None:
+    """Raise a ModelError where a joint context has no way into the quadratics."""
+    if joint and quadratics and not offset:
+        raise ModelError("a joint context enters the quadratics through their offsets; leave quadratic_offset True")
+
+
+def context_shape(features: int, channels: int, size: Shape, what: str = "an image") -> Shape | None:
+    """Return the shape of a context: a vector, or channels that go with x's own axes; None for none.
+
+    Args:
+        features: length of the vector, or 0.
+        channels: number of channels, or 0.
+        size: x's own axes.
+        what: what a context with channels is, for messages.
+    """
+    for name, value in (("context_features", features), ("context_channels", channels)):
+        if not isinstance(value, int) or value < 0:
+            raise ModelError(f"{name} must be an integer >= 0; received {value!r}")
+    if features and channels:
+        raise ModelError(f"give context_features (a vector) or context_channels ({what}), not both")
+    return (features,) if features else (channels, *size) if channels else None
+
+
 def one_or_many(context: Any, context_shape: Shape | None) -> Tensor | None:
     """Return one context, or a stack of them, as a float64 tensor.
 

@@ -21,12 +21,13 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn import operators
 from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
+from socicnn.nn.checks import check_joint_offsets, context_shape
 from socicnn.nn.context import Source, Vector
 from socicnn.nn.dying import warn_if_units_die
 from socicnn.nn.fields import FieldNetwork, JointField
 from socicnn.nn.geometry import AveragePool, Chain, Conv, Convolution, ImageMap, described
 from socicnn.nn.network import Means, Network
-from socicnn.nn.stages import branch_specs, context_shape, kernel_shape, layer_spec, rows_of_norm, stages, with_channels
+from socicnn.nn.stages import branch_specs, kernel_shape, layer_spec, rows_of_norm, stages, with_channels
 from socicnn.positivity.base import Recipe, Weight
 from socicnn.positivity.initial import Initialiser, normal
 
@@ -161,8 +162,7 @@ class ConvSOCICNN(Network):
                 kernels.append(nn.Parameter(deviation * normal(inner.kernel_shape, draw)))
                 if letter == "d" or self.quadratic_offset:
                     add(f"{letter}{index}", 0.0, inner, deviation)
-        if joint and (beside or more) and self.A_maps and not self.quadratic_offset:
-            raise ModelError("a joint context enters the quadratics through their offsets; leave quadratic_offset True")
+        check_joint_offsets(joint, bool((beside or more) and self.A_maps), self.quadratic_offset)
         if last:
             vectors.append(Vector("w", law.weight((last,), last, kinds[-1], draw), positive=True))
         if self.A_maps:

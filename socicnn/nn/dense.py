@@ -20,6 +20,7 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn.branches import BranchMap, BranchSpec, branch_map
+from socicnn.nn.checks import check_joint_offsets
 from socicnn.nn.context import ContextNetwork, Vector
 from socicnn.nn.network import Means, Network
 from socicnn.positivity.base import Weight
@@ -99,8 +100,7 @@ class Dense(Network, ABC):
                     theta(branch.rows, fan_in**-0.5),
                 )
                 vectors.append(Vector(f"{letter}{index}", zeros, theta=moved))
-        if joint and not quadratic_offset and quadratic:
-            raise ModelError("a joint context enters the quadratics through their offsets; leave quadratic_offset True")
+        check_joint_offsets(bool(joint), bool(quadratic), quadratic_offset)
         if widths:
             w = self.initialiser.weight((widths[-1],), widths[-1], self.activations[-1], draw)
             vectors.append(Vector("w", w, positive=True))

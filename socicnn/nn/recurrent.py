@@ -20,6 +20,7 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn.branches import BranchSpec
+from socicnn.nn.checks import check_joint_offsets, context_shape
 from socicnn.nn.context import Source, Vector
 from socicnn.nn.fields import FieldNetwork, JointField
 from socicnn.nn.geometry import Conv, Convolution, described
@@ -97,13 +98,9 @@ class RecurrentSOCICNN(Network):
             raise ModelError(f"input_shape must be (T, features), both >= 1; received {input_shape!r}")
         if not isinstance(hidden_features, int) or hidden_features < 1:
             raise ModelError(f"hidden_features must be an integer >= 1; received {hidden_features!r}")
-        for name, value in (("context_features", context_features), ("context_channels", context_channels)):
-            if not isinstance(value, int) or value < 0:
-                raise ModelError(f"{name} must be an integer >= 0; received {value!r}")
-        if context_features and context_channels:
-            raise ModelError("give context_features (a vector) or context_channels (a sequence), not both")
         T, p = shape
-        theta_shape = (context_features,) if context_features else (T, context_channels) if context_channels else None
+        found = context_shape(context_features, context_channels, (T,), "a sequence")
+        theta_shape = found and found[::-1]  # (T, channels): steps come first in a sequence
         super().__init__(shape, theta_shape, context, means, (0,))
         self.steps, self.features, self.hidden_features = T, p, hidden_features
         self.context_features, self.context_channels = context_features, context_channels
@@ -152,8 +149,7 @@ class RecurrentSOCICNN(Network):
                 branches.append(branch)
                 if letter == "d" or self.quadratic_offset:
                     vectors.append(branch.offset(f"{letter}{index}", q, more, draw))
-        if joint and (q or more) and self.quadratic and not self.quadratic_offset:
-            raise ModelError("a joint context enters the quadratics through their offsets; leave quadratic_offset True")
+        check_joint_offsets(joint, bool((q or more) and self.quadratic), self.quadratic_offset)
         vectors.append(Vector("w", law.weight((h,), h, kind, draw), positive=True))
         for name, power, maps in (("beta", 1.0, self.quadratics), ("gamma", 0.5, self.norms)):
             if maps:

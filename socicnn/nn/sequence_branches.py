@@ -18,6 +18,7 @@ from socicnn.nn import branches, operators
 from socicnn.nn.branches import BranchMap, BranchSpec
 from socicnn.nn.context import Vector
 from socicnn.nn.geometry import Conv, Convolution, ImageMap, specified
+from socicnn.nn.stages import check_group
 from socicnn.positivity.initial import normal
 
 
@@ -174,9 +175,7 @@ def checked(given: Sequence[Any] | None, argument: str, default: Conv) -> tuple[
     for entry in (default,) if given is None else given:
         if isinstance(entry, Conv | dict):
             spec = cast(Conv, specified(entry, argument))
-            if spec.group is not None and (argument != "norm" or spec.group < 1 or spec.channels % spec.group):
-                what = f"divide its {spec.channels} channels" if argument == "norm" else "be left out: it is for norms"
-                raise ModelError(f"group of a {argument} branch must {what}; received {spec.group}")
+            check_group(spec, argument)
             found.append(spec)
         else:
             found.extend(branches.checked((entry,), 0, argument))

@@ -11,20 +11,17 @@ from socicnn.errors import ModelError
 from socicnn.nn.geometry import AveragePool, Chain, Conv, Convolution, ImageMap, Pooling, Resizing, specified
 
 
-def context_shape(features: int, channels: int, size: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return the shape of a context, a vector or an image of x's size; None for none."""
-    for name, value in (("context_features", features), ("context_channels", channels)):
-        if not isinstance(value, int) or value < 0:
-            raise ModelError(f"{name} must be an integer >= 0; received {value!r}")
-    if features and channels:
-        raise ModelError("give context_features (a vector) or context_channels (an image), not both")
-    return (features,) if features else (channels, *size) if channels else None
-
-
 def layer_spec(entry: Any, argument: str, pools: bool = False) -> Conv | AveragePool:
     """Return the spec of an entry; a number of channels is a convolution of kernel 3."""
     whole = isinstance(entry, int) and not isinstance(entry, bool)
     return specified(Conv(entry) if whole else entry, argument, pools)
+
+
+def check_group(spec: Conv, argument: str) -> None:
+    """Raise a ModelError where the group of a branch does not divide its channels, or is not for it."""
+    if spec.group is not None and (argument != "norm" or spec.group < 1 or spec.channels % spec.group):
+        what = f"divide its {spec.channels} channels" if argument == "norm" else "be left out: it is for norms"
+        raise ModelError(f"group of a {argument} branch must {what}; received {spec.group}")
 
 
 def branch_specs(given: Sequence[Any] | None, argument: str, default: Conv) -> tuple[Conv, ...]:
@@ -33,9 +30,7 @@ def branch_specs(given: Sequence[Any] | None, argument: str, default: Conv) -> t
         raise ModelError(f"{argument} lists the branches, one entry each; received {given!r}: write ({given!r},)")
     specs = (default,) if given is None else tuple(cast(Conv, layer_spec(entry, argument)) for entry in given)
     for spec in specs:
-        if spec.group is not None and (argument != "norm" or spec.group < 1 or spec.channels % spec.group):
-            what = f"divide its {spec.channels} channels" if argument == "norm" else "be left out: it is for norms"
-            raise ModelError(f"group of a {argument} branch must {what}; received {spec.group}")
+        check_group(spec, argument)
     return specs
 
 
