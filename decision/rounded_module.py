@@ -1,13 +1,13 @@
 """A convex torch module whose kinks are rounded from below, and the best points and bounds seen of it.
 
 Softplus networks and structured models with logistic atoms cannot be frozen, but they can be evaluated, and bounded
-from below while they are: with relu rounded to
+from below while they are: with norms rounded to sqrt(||u||^2 + delta^2) - delta, and relu(a) = (a + |a|) / 2 with them,
 
-    r_delta(a) = max_{0 <= l <= 1} l a - delta l^2 / 2,      relu - delta/2 <= r_delta <= relu,
+    r_delta(a) = (a + sqrt(a^2 + delta^2) - delta) / 2,      relu - delta/2 <= r_delta <= relu,
 
-and norms to sqrt(||u||^2 + delta^2) - delta, a network whose later layers are non-decreasing becomes a smooth
-f_delta <= f (Nesterov, "Smooth minimization of non-smooth functions", 2005). Then f_delta(x) less its Frank-Wolfe gap
-is a lower bound of f over X, and both losses vanish with delta.
+whose curvature has no jump that Newton's method could be caught at, a network whose later layers are non-decreasing
+becomes a smooth f_delta <= f (Nesterov, "Smooth minimization of non-smooth functions", 2005). Then f_delta(x) less its
+Frank-Wolfe gap is a lower bound of f over X, and both losses vanish with delta.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Rounded(TorchFunctionMode):
 
     >>> with Rounded(0.5):
     ...     torch.relu(torch.tensor([0.25, 2.0], requires_grad=True)).detach()
-    tensor([0.0625, 1.7500])
+    tensor([0.1545, 1.7808])
     """
 
     def __init__(self, delta: float) -> None:
@@ -51,8 +51,7 @@ class Rounded(TorchFunctionMode):
         moves = bool(args) and isinstance(args[0], Tensor) and args[0].requires_grad
         if func in _RELUS and moves:
             a = args[0]
-            share = (a / self.delta).clamp(0.0, 1.0)
-            return share * (a - 0.5 * self.delta * share)
+            return 0.5 * (a + (a.square() + self.delta**2).sqrt() - self.delta)
         if func is torch.linalg.vector_norm and moves:
             if set(kwargs) - {"dim", "keepdim"} or len(args) != 1:
                 raise ModelError(

@@ -129,6 +129,23 @@ def test_newton_ends_at_kinks_of_every_size(n: int, size: float) -> None:
         assert found.value[row] <= sampled + found.gap[row]
 
 
+def test_units_that_switch_in_many_places_do_not_catch_newtons_method() -> None:
+    """A rounding whose curvature jumps left half of these contexts without a gap."""
+    net = ICNN(20, (64, 64), activation=("relu", "softplus"), context_features=4, generator=generator(0)).double()
+
+    class Steep(nn.Module):
+        in_features = 20
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+            return 30 * self.net(30 * x, theta)
+
+    assert decide_module(Steep(), Box(20), contexts(12, 4), gap=1e-6).certified.all()
+
+
 def test_contexts_of_very_different_sizes_are_decided_beside_each_other() -> None:
     class Sized(nn.Module):
         def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
