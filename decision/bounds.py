@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from decision.linear_map import Map
 from decision.sets.base import FeasibleSet
-from decision.stack import Dual, Map, Stack
-from verify.proof import EPS, TINY, relative_margin
+from decision.stack import Dual, Stack
+from verify.rounding import EPS, TINY, relative_margin
 
 
 def repaired(stack: Stack, dual: Dual) -> Dual:

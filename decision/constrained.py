@@ -18,12 +18,12 @@ from decision.exact import FreePrograms
 from decision.stack import Stack
 from socicnn.arrays import Array
 from socicnn.compile import to_cvxpy
+from socicnn.conic.blocks import Rows
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import Rows
 from socicnn.conic.solvers import Solver
 from socicnn.errors import ProgramError, SolverError
 from socicnn.frozen import FrozenNet
-from verify.proof import relative_margin
+from verify.rounding import relative_margin
 
 FAR = 10.0  # the bound holds for points up to this many times as large as the solution
 

@@ -20,8 +20,9 @@ from decision.sets.base import FeasibleSet
 from decision.stack import Dual, Stack
 from socicnn.arrays import Array, IntArray
 from socicnn.compile import compile_net
+from socicnn.conic.blocks import Rows
 from socicnn.conic.prepared import same_matrix
-from socicnn.conic.program import ConicProgram, Rows, ValueProgram
+from socicnn.conic.program import ConicProgram, ValueProgram
 from socicnn.conic.solution import Solution
 from socicnn.conic.solvers import Prepared, Solver, make
 from socicnn.frozen import FrozenNet

@@ -12,8 +12,9 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array, BoolArray, IntArray, lengths
+from socicnn.conic.blocks import Block
 from socicnn.conic.builder import Builder
-from socicnn.conic.program import Block, ValueProgram
+from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Norm, Quadratic, Squares, picked
 

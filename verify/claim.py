@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from socicnn.arrays import Array
+from socicnn.conic.blocks import Block, Lifts
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import Block, Lifts, ValueProgram
+from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError, ProgramError
 from socicnn.files import FileError, read_arrays, replacing
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares

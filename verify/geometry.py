@@ -8,7 +8,7 @@ inside a layer, rho ||p||^2 with p = F x + g unit by unit, add 2 rho p'F d to da
 
 and it is the support function of the subdifferential, sup of g'd over g in df(x), since f is convex. The maximiser is
 one backward pass with the units at a = 0 switched by the sign of da. A value counts as zero where rounding could have
-made it: |a| <= g(m) sum |terms|, with the margin g of `verify.proof`.
+made it: |a| <= g(m) sum |terms|, with the margin g of `verify.rounding`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from socicnn.arrays import Array, BoolArray
 from socicnn.frozen import FrozenNet, Squares
-from verify.proof import relative_margin
+from verify.rounding import column, relative_margin
 
 
 @final
@@ -42,11 +42,11 @@ class Geometry:
         self._inside: list[tuple[Squares, Array] | None] = []  # rho, F and p of each layer, p of shape (h k, N)
         z = z_size = None
         for layer in net.layers:
-            a, S, terms = _column(layer.b), np.abs(_column(layer.b)), n + 1
+            a, S, terms = column(layer.b), np.abs(column(layer.b)), n + 1
             inside = layer.squares
             self._inside.append(None)
             if inside is not None:
-                p, p_size = inside.F @ points + _column(inside.g), abs(inside.F) @ size + np.abs(_column(inside.g))
+                p, p_size = inside.F @ points + column(inside.g), abs(inside.F) @ size + np.abs(column(inside.g))
                 a = a + inside.rho[:, None] * _summed(p**2, inside.rows)
                 S, terms = S + inside.rho[:, None] * _summed(p_size**2, inside.rows), terms + 2 * n + inside.rows + 4
                 self._inside[-1] = (inside, p)
@@ -59,13 +59,13 @@ class Geometry:
             z_size = S * (1 + relative_margin(terms))  # sums of absolute values, propagated
             self.positive.append(z > 0)
             self.zero.append(zero)
-        self._images = [quad.A @ points + _column(quad.e) for quad in net.quadratics]
+        self._images = [quad.A @ points + column(quad.e) for quad in net.quadratics]
         self._units: list[Array] = []  # u, zero where the norm is zero
         self._lengths: list[Array] = []
         self.flat: list[BoolArray] = []  # norms that are zero, shape (groups, N)
         for norm in net.norms:
-            y = norm.C @ points + _column(norm.d)
-            S = abs(norm.C) @ size + np.abs(_column(norm.d))
+            y = norm.C @ points + column(norm.d)
+            S = abs(norm.C) @ size + np.abs(column(norm.d))
             group = norm.group or len(y)
             length, scale = _lengths(y, group), _lengths(np.broadcast_to(S, y.shape), group)
             flat = length <= relative_margin(n + 1) * scale
@@ -108,7 +108,7 @@ class Geometry:
         flat = np.ascontiguousarray(d.transpose(2, 0, 1)).reshape(self._n, N * K)
         full = lambda matrix, values: (matrix @ values).reshape(-1, N, K)  # noqa: E731 (local shorthand)
         output = self._net.output
-        total = np.einsum("in,ink->nk", np.broadcast_to(_column(output.v), (self._n, N)), flat.reshape(-1, N, K))
+        total = np.einsum("in,ink->nk", np.broadcast_to(column(output.v), (self._n, N)), flat.reshape(-1, N, K))
         dz: Array | None = None
         switched = []
         for layer, positive, zero, inside in zip(self._net.layers, self.positive, self.zero, self._inside, strict=True):
@@ -125,7 +125,7 @@ class Geometry:
             dz = np.where(positive[:, :, None] | on, da, 0.0)
             switched.append(on)
         if dz is not None:
-            total = total + np.einsum("in,ink->nk", np.broadcast_to(_column(output.w), (len(dz), N)), dz)
+            total = total + np.einsum("in,ink->nk", np.broadcast_to(column(output.w), (len(dz), N)), dz)
         for quad, p in zip(self._net.quadratics, self._images, strict=True):
             total = total + 2 * _weight(quad.beta) * np.einsum("in,ink->nk", p, full(quad.A, flat))
         tilted = []
@@ -144,9 +144,9 @@ class Geometry:
     def _pulled_back(self, switched: list[BoolArray], tilted: list[Array], K: int) -> Array:
         """Return the subgradient of a choice at every kink: one backward pass."""
         N, net = self._count, self._net
-        slope = np.repeat(np.broadcast_to(_column(net.output.v), (self._n, N))[:, :, None], K, axis=2)
+        slope = np.repeat(np.broadcast_to(column(net.output.v), (self._n, N))[:, :, None], K, axis=2)
         back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
-        bound = np.broadcast_to(_column(net.output.w)[:, :, None], (net.output.w.shape[-1], N, K))
+        bound = np.broadcast_to(column(net.output.w)[:, :, None], (net.output.w.shape[-1], N, K))
         parts = zip(net.layers, self.positive, switched, self._inside, strict=True)
         for layer, positive, on, inside in reversed(list(parts)):
             multiplier = np.where(positive[:, :, None] | on, bound, 0.0)
@@ -175,7 +175,7 @@ class Geometry:
         flat = np.ascontiguousarray(d.transpose(2, 0, 1)).reshape(self._n, N * K)
         total = np.zeros((self._n, N, K))
         back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
-        bound = np.broadcast_to(_column(self._net.output.w), (self._net.output.w.shape[-1], N))
+        bound = np.broadcast_to(column(self._net.output.w), (self._net.output.w.shape[-1], N))
         for layer, positive, inside in reversed(list(zip(self._net.layers, self.positive, self._inside, strict=True))):
             multiplier = np.where(positive, bound, 0.0)
             if inside is not None:
@@ -195,10 +195,6 @@ class Geometry:
                 curvature = np.where(zero, 0.0, 1.0 / length)
             total += _weight(norm.gamma) * back(norm.C, np.repeat(curvature, group, axis=0)[:, :, None] * across)
         return np.ascontiguousarray(total.transpose(1, 2, 0))
-
-
-def _column(vector: Any) -> Array:
-    return np.atleast_2d(vector).T
 
 
 def _weight(value: Any) -> Array:

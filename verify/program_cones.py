@@ -8,7 +8,7 @@ from typing import TypeAlias, final
 import numpy as np
 
 from socicnn.arrays import Array, BoolArray, IntArray
-from verify.proof import EPS, TINY, relative_margin
+from verify.rounding import EPS, TINY, relative_margin
 
 LOOSE = 2.0**-40  # relative width with which a cone that is not in its usual form is enclosed
 

@@ -17,7 +17,8 @@ from scipy import sparse
 from socicnn.arrays import Array, BoolArray, IntArray
 from socicnn.conic.program import ValueProgram
 from verify.program_cones import Lengths, Squares
-from verify.proof import EPS, TINY, Bracket, relative_margin
+from verify.proof import Bracket
+from verify.rounding import EPS, TINY, relative_margin
 
 
 @dataclass(frozen=True, eq=False)

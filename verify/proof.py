@@ -19,9 +19,7 @@ from socicnn.compile import Compiled, Freezable, compile_net
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Squares
 from verify.instance import Instance
-
-EPS = 2.0**-53
-TINY = 2.0**-1000  # past every underflow
+from verify.rounding import EPS, TINY, column, dot, dot_each, group_sums, relative_margin
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,13 +136,13 @@ class Prover:
     """
 
     def __init__(self, net: FrozenNet) -> None:
-        self._layers = [(layer.W, layer.U, _column(layer.b)) for layer in net.layers]
+        self._layers = [(layer.W, layer.U, column(layer.b)) for layer in net.layers]
         self._size = [(_absolute(layer.W), _absolute(layer.U)) for layer in net.layers]
         self._inside = [_Inside(layer.squares) if layer.squares is not None else None for layer in net.layers]
-        self._w, self._v, self._c = _column(net.output.w), _column(net.output.v), np.atleast_1d(net.output.c)
+        self._w, self._v, self._c = column(net.output.w), column(net.output.v), np.atleast_1d(net.output.c)
         self._n = net.output.v.shape[-1]
-        squares = [(np.atleast_1d(quad.beta), quad.A, _column(quad.e), quad.A.shape[0]) for quad in net.quadratics]
-        norms = [(np.atleast_1d(r.gamma), r.C, _column(r.d), r.group or r.C.shape[0]) for r in net.norms]
+        squares = [(np.atleast_1d(quad.beta), quad.A, column(quad.e), quad.A.shape[0]) for quad in net.quadratics]
+        norms = [(np.atleast_1d(r.gamma), r.C, column(r.d), r.group or r.C.shape[0]) for r in net.norms]
         self._quadratics = len(squares)
         self._branches = squares + norms
         self._branch_sizes = [_absolute(matrix) for _, matrix, _, _ in self._branches]
@@ -192,10 +190,10 @@ class Prover:
             z = np.maximum(p + (relative_margin(terms) * S + TINY), 0.0)
             z = np.broadcast_to(z, (len(z), x.shape[1]))
             active.append(z > 0)
-        total = _dot(self._v, x) + self._c
-        scale = _dot(np.abs(self._v), size) + np.abs(self._c)
+        total = dot(self._v, x) + self._c
+        scale = dot(np.abs(self._v), size) + np.abs(self._c)
         if z is not None:
-            total, scale = total + _dot(self._w, z), scale + _dot(np.abs(self._w), z)
+            total, scale = total + dot(self._w, z), scale + dot(np.abs(self._w), z)
         images = []
         for index, ((weight, matrix, offset, group), aM) in enumerate(
             zip(self._branches, self._branch_sizes, strict=True)
@@ -203,7 +201,7 @@ class Prover:
             y, S = matrix @ x + offset, aM @ size + np.abs(offset)
             margin = relative_margin(self._n + 1) * S + TINY
             images.append((y, S, margin))
-            square = _groups((np.abs(y) + margin) ** 2, group) * (1 + relative_margin(group + 2)) + TINY
+            square = group_sums((np.abs(y) + margin) ** 2, group) * (1 + relative_margin(group + 2)) + TINY
             value = square if index < self._quadratics else np.sqrt(square) * (1 + 4 * EPS)
             term = weight * value.sum(axis=0)
             total, scale = total + term, scale + np.abs(term)
@@ -213,7 +211,7 @@ class Prover:
 
     def _lower(self, x: Array, forward: _Forward, guess: Guess) -> Array:
         size = np.abs(x)
-        total, scale = _dot(self._v, x) + self._c, _dot(np.abs(self._v), size) + np.abs(self._c)
+        total, scale = dot(self._v, x) + self._c, dot(np.abs(self._v), size) + np.abs(self._c)
         small, count = np.ones(x.shape[1]), 2 * self._n + 2 * self._terms + 4
         feasible = np.full(x.shape[1], self._convex and _least(self._w) >= 0)
         bound = np.broadcast_to(self._w, (len(self._w), x.shape[1]))
@@ -229,8 +227,8 @@ class Prover:
             if inside is not None and low is not None:
                 image, sizes = image + inside.rho * low, sizes + inside.rho * low
                 count += 1
-            total = total + _dot_each(multiplier, image)
-            scale = scale + _dot_each(multiplier, sizes)
+            total = total + dot_each(multiplier, image)
+            scale = scale + dot_each(multiplier, sizes)
             small = small + multiplier.sum(axis=0)
             count += len(b)
             if W is not None:
@@ -246,7 +244,8 @@ class Prover:
             given = _given(guess.omegas, index) if quadratic else _given(guess.us, index - self._quadratics)
             if given is None:
                 least = (
-                    _groups(np.maximum(np.abs(y) - margin, 0.0) ** 2, group) * (1 - relative_margin(group + 2)) - TINY
+                    group_sums(np.maximum(np.abs(y) - margin, 0.0) ** 2, group) * (1 - relative_margin(group + 2))
+                    - TINY
                 )
                 least = np.maximum(least, 0.0)
                 value = least if quadratic else np.sqrt(least) * (1 - 4 * EPS)
@@ -258,7 +257,7 @@ class Prover:
                 small = small + weight * (1 + np.abs(given).sum(axis=0))
                 count += len(y) + 4
             else:
-                length = np.sqrt(_groups(given**2, group) + TINY)
+                length = np.sqrt(group_sums(given**2, group) + TINY)
                 u = given * np.repeat((1 - relative_margin(group + 8)) / np.maximum(1.0, length), group, axis=0)
                 total = total + weight * (u * y).sum(axis=0)
                 scale = scale + weight * (np.abs(u) * S).sum(axis=0)
@@ -273,25 +272,18 @@ class _Inside:
 
     def __init__(self, squares: Squares) -> None:
         self.rho, self.rows = squares.rho[:, None], squares.rows
-        self._F, self._size, self._g = squares.F, _absolute(squares.F), _column(squares.g)
+        self._F, self._size, self._g = squares.F, _absolute(squares.F), column(squares.g)
 
     def enclose(self, x: Array, size: Array, n: int) -> tuple[Array, Array]:
         """Return both ends of ||F_i x + g_i||^2, shape `(h, N)`, as for a quadratic branch."""
         y = self._F @ x + self._g
         margin = relative_margin(n + 1) * (self._size @ size + np.abs(self._g)) + TINY
-        low = _groups(np.maximum(np.abs(y) - margin, 0.0) ** 2, self.rows) * (1 - relative_margin(self.rows + 2)) - TINY
-        high = _groups((np.abs(y) + margin) ** 2, self.rows) * (1 + relative_margin(self.rows + 2)) + TINY
+        low = (
+            group_sums(np.maximum(np.abs(y) - margin, 0.0) ** 2, self.rows) * (1 - relative_margin(self.rows + 2))
+            - TINY
+        )
+        high = group_sums((np.abs(y) + margin) ** 2, self.rows) * (1 + relative_margin(self.rows + 2)) + TINY
         return np.maximum(low, 0.0), high
-
-
-def relative_margin(terms: int) -> float:
-    """Return the relative margin of a sum of that many products."""
-    return 1.01 * (terms + 4) * EPS
-
-
-def _column(vector: Any) -> Array:
-    """Return a vector, or a stack of one a context, as columns."""
-    return np.atleast_2d(vector).T
 
 
 def _absolute(matrix: Any) -> Any:
@@ -317,16 +309,3 @@ def _divided(values: Array, weight: Any) -> Array:
     weight = np.broadcast_to(np.atleast_1d(weight)[:, None], values.shape)
     with np.errstate(all="ignore"):
         return np.where(weight > 0, values / weight, 0.0)
-
-
-def _groups(values: Array, group: int) -> Array:
-    """Return the sums over consecutive groups of rows."""
-    return values.reshape(-1, group, values.shape[-1]).sum(axis=1)
-
-
-def _dot(weights: Array, values: Array) -> Array:
-    return weights[:, 0] @ values if weights.shape[1] == 1 else np.einsum("ij,ij->j", weights, values)
-
-
-def _dot_each(first: Array, second: Array) -> Array:
-    return np.einsum("ij,ij->j", first, np.broadcast_to(second, first.shape))

@@ -17,7 +17,8 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array, BoolArray, IntArray
-from socicnn.conic.program import Block, ValueProgram
+from socicnn.conic.blocks import Block
+from socicnn.conic.program import ValueProgram
 from socicnn.frozen import FrozenNet
 
 

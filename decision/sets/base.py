@@ -12,7 +12,7 @@ from torch import Tensor
 from socicnn.errors import ProgramError
 
 if TYPE_CHECKING:
-    from socicnn.conic.program import Rows
+    from socicnn.conic.blocks import Rows
 
 
 class FeasibleSet(ABC):

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from decision.sets.base import FeasibleSet
 from socicnn.arrays import as_float64
+from socicnn.conic.blocks import Rows
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import Rows
 from socicnn.errors import ProgramError
 
 

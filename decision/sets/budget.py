@@ -12,8 +12,8 @@ from torch import Tensor
 
 from decision.sets.base import FeasibleSet
 from decision.sets.capped_sampling import sample_at_most, sample_equal
+from socicnn.conic.blocks import Rows
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import Rows
 from socicnn.errors import ProgramError
 
 

@@ -11,8 +11,8 @@ from scipy import sparse
 from torch import Tensor
 
 from decision.sets.base import FeasibleSet
+from socicnn.conic.blocks import Rows
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import Rows
 
 
 @final

@@ -8,8 +8,9 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array
+from socicnn.conic.blocks import Block, Lifts
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import Block, Lifts, ValueProgram
+from socicnn.conic.program import ValueProgram
 
 
 class Builder:

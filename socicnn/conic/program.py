@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array, IntArray, as_points, transform
+from socicnn.conic.blocks import Block, Lifts, Rows, check_places, names_of
 from socicnn.conic.cones import Cones
 from socicnn.errors import ProgramError
 
@@ -21,63 +22,6 @@ if TYPE_CHECKING:
     from socicnn.conic.prepared import PreparedValue
     from socicnn.conic.solution import Solution
     from socicnn.conic.solvers.base import Solver
-
-
-@dataclass(frozen=True)
-class Block:
-    """A named run of consecutive rows or columns.
-
-    Args:
-        name: for instance `relu2`, `z2`, `quadratic1`, `norm1`.
-        kind: the family it belongs to. Rows: `equality`, `relu`, `nonnegative`, `quadratic`, `norm`, `set`;
-            columns: `input`, `activation`, `square`, `length`.
-        start: first index.
-        stop: one past the last index.
-    """
-
-    name: str
-    kind: str
-    start: int
-    stop: int
-
-    def names(self) -> list[str]:
-        """Return a readable name for each index, `relu2[0]`, `relu2[1]`, ..."""
-        return [f"{self.name}[{index}]" for index in range(self.stop - self.start)]
-
-    def shifted(self, by: int) -> Block:
-        """Return the same block `by` places further on."""
-        return replace(self, start=self.start + by, stop=self.stop + by)
-
-
-def _names(blocks: tuple[Block, ...]) -> list[str]:
-    return [name for block in blocks for name in block.names()]
-
-
-def _check_places(blocks: tuple[Block, ...], size: int, what: str) -> None:
-    for block in blocks:
-        if not 0 <= block.start <= block.stop <= size:
-            raise ProgramError(f"block {block.name} holds {what} {block.start} to {block.stop} of {size}")
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Linear and conic constraints on x alone: G x + s = h, s in K.
-
-    Args:
-        G: matrix of shape `(rows, n)`.
-        h: vector of shape `(rows,)`.
-        cones: the cone K of the rows.
-    """
-
-    G: sparse.csr_array
-    h: Array
-    cones: Cones
-
-    def __post_init__(self) -> None:
-        if self.G.shape[0] != self.cones.rows or self.h.shape != (self.cones.rows,):
-            raise ProgramError(
-                f"rows must agree: G has shape {self.G.shape}, h {self.h.shape}, the cones {self.cones.rows} rows"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,18 +57,18 @@ class ConicProgram:
 
     def check_places(self) -> None:
         """Raise a ProgramError where a block lies outside the program: asked of what was read from a file."""
-        _check_places(self.rows, self.A.shape[0], "rows")
-        _check_places(self.columns, self.A.shape[1], "columns")
+        check_places(self.rows, self.A.shape[0], "rows")
+        check_places(self.columns, self.A.shape[1], "columns")
 
     @property
     def row_names(self) -> list[str]:
         """One readable name a row."""
-        return _names(self.rows)
+        return names_of(self.rows)
 
     @property
     def column_names(self) -> list[str]:
         """One readable name a variable."""
-        return _names(self.columns)
+        return names_of(self.columns)
 
     def solve(self, solver: str | Solver = "clarabel", **settings: Any) -> Solution:
         """Solve once with the solver of that name (or a `Solver`); settings go to the solver as they are.
@@ -136,33 +80,6 @@ class ConicProgram:
         from socicnn.conic.solvers import make
 
         return make(solver, **settings).prepare(self).solve()
-
-
-def _no_indices() -> IntArray:
-    return np.zeros(0, dtype=np.int64)
-
-
-@dataclass(frozen=True, eq=False)
-class Lifts:
-    """Where the rotated cones of the quadratics sit: t >= ||p||^2 as ((t + 1)/2, (t - 1)/2, p) in SOC.
-
-    Args:
-        columns: column of t, one a quadratic.
-        heads: row of the cone's head; the next row is its second entry, the rows of p follow.
-        sizes: rows of the cone, two more than p has.
-    """
-
-    columns: IntArray = field(default_factory=_no_indices)
-    heads: IntArray = field(default_factory=_no_indices)
-    sizes: IntArray = field(default_factory=_no_indices)
-
-    def __post_init__(self) -> None:
-        shapes = {name: np.shape(getattr(self, name)) for name in ("columns", "heads", "sizes")}
-        if len(set(shapes.values())) != 1 or len(shapes["heads"]) != 1:
-            raise ProgramError(f"lifts need equally many columns, heads and sizes; received shapes {shapes}")
-
-    def __len__(self) -> int:
-        return len(self.columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,8 +126,8 @@ class ValueProgram:
     def check_places(self) -> None:
         """Raise a ProgramError where a block or a lift lies outside the program: asked of what was read from a file."""
         m, variables = self.A.shape
-        _check_places(self.rows, m, "rows")
-        _check_places(self.columns, variables, "columns")
+        check_places(self.rows, m, "rows")
+        check_places(self.columns, variables, "columns")
         sizes = dict(zip(self.cones.heads.tolist(), self.cones.second_order, strict=True))
         lifts = (getattr(self.lifts, name).tolist() for name in ("columns", "heads", "sizes"))
         for column, head, size in zip(*lifts, strict=True):
@@ -235,12 +152,12 @@ class ValueProgram:
     @property
     def row_names(self) -> list[str]:
         """One readable name a row."""
-        return _names(self.rows)
+        return names_of(self.rows)
 
     @property
     def column_names(self) -> list[str]:
         """One readable name a variable."""
-        return _names(self.columns)
+        return names_of(self.columns)
 
     def _single(self, use: str) -> None:
         if self.contexts is not None:

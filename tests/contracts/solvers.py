@@ -9,8 +9,9 @@ import pytest
 from scipy import sparse
 
 from socicnn.compile import value_program
+from socicnn.conic.blocks import Rows
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import ConicProgram, Rows
+from socicnn.conic.program import ConicProgram
 from socicnn.conic.solution import Solution
 from socicnn.conic.solvers import make
 from socicnn.errors import SolverError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from socicnn.compile import Compiled, compile_net
-from socicnn.conic.program import Block
+from socicnn.conic.blocks import Block
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.mutants import block, nudged_witnesses, stored, with_entry
@@ -290,8 +290,9 @@ def test_a_lift_must_be_the_head_of_a_cone() -> None:
     """Two equal rows past the head would rescale alike, but the cone would not be mapped onto itself."""
     from scipy import sparse
 
+    from socicnn.conic.blocks import Lifts
     from socicnn.conic.cones import Cones
-    from socicnn.conic.program import Lifts, ValueProgram
+    from socicnn.conic.program import ValueProgram
 
     program = ValueProgram(
         A=sparse.csc_array(np.array([[-1.0, 0.0], [0.0, -0.5], [0.0, -0.5]])),

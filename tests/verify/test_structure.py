@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 
 from socicnn.compile import compile_net
+from socicnn.conic.blocks import Block
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import Block
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.mutants import block, stored, with_entry
 from verify.structure import differences, monotone

@@ -18,8 +18,9 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array, IntArray
+from socicnn.conic.blocks import Block
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import Block, ConicProgram, ValueProgram
+from socicnn.conic.program import ConicProgram, ValueProgram
 from socicnn.files import FileError, replacing
 
 

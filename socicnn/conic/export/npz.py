@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from socicnn.conic.blocks import Block, Lifts
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import Block, ConicProgram, Lifts, ValueProgram
+from socicnn.conic.program import ConicProgram, ValueProgram
 from socicnn.errors import ProgramError
 from socicnn.files import FileError, read_arrays, replacing
 

@@ -7,8 +7,8 @@ from scipy import sparse
 
 from decision import Box, Budget, Simplex
 from decision.interior.polyhedron import Polyhedron
+from socicnn.conic.blocks import Rows
 from socicnn.conic.cones import Cones
-from socicnn.conic.program import Rows
 
 
 @pytest.mark.parametrize(

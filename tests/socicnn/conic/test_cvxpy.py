@@ -9,9 +9,9 @@ from scipy import sparse
 
 import socicnn
 from socicnn.compile import to_cvxpy, value_program
+from socicnn.conic.blocks import Rows
 from socicnn.conic.cones import Cones
 from socicnn.conic.export.cvxpy import to_cvxpy as export
-from socicnn.conic.program import Rows
 from socicnn.errors import ModelError, ProgramError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from tests.support.frozen_nets import NETS, random_net

@@ -9,11 +9,12 @@ import pytest
 from scipy import sparse
 
 from socicnn.compile import value_program
+from socicnn.conic.blocks import Rows
 from socicnn.conic.cones import Cones
 from socicnn.conic.export import FORMATS, export
 from socicnn.conic.export.cbf import read_cbf
 from socicnn.conic.export.npz import read_npz
-from socicnn.conic.program import ConicProgram, Rows, ValueProgram
+from socicnn.conic.program import ConicProgram, ValueProgram
 from socicnn.errors import MissingExtra, ProgramError
 from socicnn.files import FileError
 from socicnn.frozen import FrozenNet, Output, Quadratic
