@@ -111,7 +111,7 @@ class Answers:
         self.dual = self.dual.where(~better, dual)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Decision:
     """Decisions of a batch of contexts, one row a context, in float64.
 
@@ -154,6 +154,9 @@ class Decision:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        return f"<Decision: method {self.method}, {self.seconds:.2g} s. {self.status}>"
 
 
 def sentence(found: Decision, notes: list[str]) -> str:

@@ -24,7 +24,7 @@ from socicnn.parts import Squares as Squares
 from socicnn.parts import picked as picked
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FrozenNet:
     """A convex network as float64 arrays, checked when it is made.
 
@@ -138,6 +138,12 @@ class FrozenNet:
     def hidden_features(self) -> tuple[int, ...]:
         """Widths h_1 .. h_L."""
         return tuple(layer.b.shape[-1] for layer in self.layers)
+
+    def __repr__(self) -> str:
+        parts = [f"{self.in_features} inputs", f"hidden widths {', '.join(map(str, self.hidden_features)) or 'none'}"]
+        parts += [f"branches: {len(self.quadratics)} quadratic, {len(self.norms)} norm"]
+        parts += [] if self.contexts is None else [f"{self.contexts} contexts"]
+        return f"<FrozenNet: {'; '.join(parts)}>"
 
     def weighted(self) -> tuple[list[Quadratic], list[Norm]]:
         """Return the branches that are in the program: those with a weight, and in a stack all of them.

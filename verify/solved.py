@@ -63,7 +63,8 @@ def solve_sample(
     errors = np.abs(value - certificate.forward[sample])
     relative = _solver_tolerance(adapter)
     allowed = relative * (1.0 + np.fmax(np.abs(certificate.forward[sample]), np.abs(own)))
-    status = f"solved {int(solved.sum())} of {count} points"
+    sampled = "" if count in (0, len(certificate)) else f" sampled from {len(certificate)}"
+    status = f"solved {int(solved.sum())} of {count} points{sampled}"
     if failures:
         status += f"; solver failed at {len(failures)}: {failures[0]}"
     return adapter.name, SolverReport(

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from socicnn.conic.solvers.base import Solver
 
 
-@dataclass(frozen=True, eq=False)
+def _rows_of(cones: Cones) -> str:
+    return f"{cones.zero} equalities, {cones.nonnegative} inequalities, {len(cones.second_order)} second-order cones"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class ConicProgram:
     """min_v c'v + offset  s.t.  A v + s = b, s in K; x already substituted or among the variables.
 
@@ -55,6 +59,9 @@ class ConicProgram:
                 f"{self.cones.rows} rows"
             )
 
+    def __repr__(self) -> str:
+        return f"<ConicProgram: {self.A.shape[1]} variables, {_rows_of(self.cones)}>"
+
     def check_places(self) -> None:
         """Raise a ProgramError where a block lies outside the program: asked of what was read from a file."""
         check_places(self.rows, self.A.shape[0], "rows")
@@ -82,7 +89,7 @@ class ConicProgram:
         return make(solver, **settings).prepare(self).solve()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ValueProgram:
     """The value function of a network: f(x) = min_v q'v + d'x + r  s.t.  A v + s = b + B x, s in K.
 
@@ -122,6 +129,11 @@ class ValueProgram:
                 f"program shapes disagree: A {self.A.shape}, B {self.B.shape}, b {self.b.shape}, q {self.q.shape}, "
                 f"d {self.d.shape}, cones {self.cones.rows} rows"
             )
+
+    def __repr__(self) -> str:
+        many = "" if self.contexts is None else f"{self.contexts} contexts, "
+        size = f"{self.in_features} inputs, {self.A.shape[1]} variables"
+        return f"<ValueProgram: {many}{size}, {_rows_of(self.cones)}>"
 
     def check_places(self) -> None:
         """Raise a ProgramError where a block or a lift lies outside the program: asked of what was read from a file."""

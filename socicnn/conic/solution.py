@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from socicnn.arrays import Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """A solver's answer to min c'v + offset s.t. A v + s = b, s in K.
 
@@ -30,3 +30,6 @@ class Solution:
     status: str
     seconds: float
     solver: str
+
+    def __repr__(self) -> str:
+        return f"<Solution: value {self.value:.6g}; {self.status}, {self.seconds:.2g} s>"

@@ -12,6 +12,7 @@ from decision.deciding import CHUNK
 from decision.methods import Auto, Problem
 from decision.stack import Stack
 from socicnn import SOCICNN
+from socicnn.compile import value_program
 from socicnn.errors import ModelError, ProgramError, SolverError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn import RecurrentSOCICNN
@@ -243,3 +244,14 @@ def test_an_empty_feasible_region_is_said() -> None:
 def test_auto_begins_with_the_faster_way(widths: tuple[int, ...], contexts: int, first: str) -> None:
     net = random_net(0, contexts, widths)
     assert Auto().order(Problem(net, Stack.of(net), Simplex(4)))[0].name == first
+
+
+def test_what_is_printed_fits_on_a_line() -> None:
+    net = random_net(0)
+    program = value_program(net)
+    things = [net, program, program[0].at(np.zeros(4)), program[0].at(np.zeros(4)).solve(), decide(net, Simplex(4))]
+    for thing in things:
+        assert len(repr(thing)) < 160
+        assert str(thing) == repr(thing)
+    assert repr(net) == "<FrozenNet: 4 inputs; hidden widths 7, 5; branches: 1 quadratic, 1 norm; 3 contexts>"
+    assert repr(program).startswith("<ValueProgram: 3 contexts, 4 inputs, ")
