@@ -62,8 +62,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+def read_arrays(
+    path: str | os.PathLike[str],
+    what: str = "NumPy file of numbers and text",
+    mend: str = "write it with numpy.save or numpy.savez",
+) -> dict[str, NDArray[Any]]:
     """Return the arrays of a `.npz` file by their names, or that of a `.npy` file under the name "".
+
+    Args:
+        path: the file.
+        what: what it should be, for messages.
+        mend: how to come by a whole one, for messages.
 
     Raises:
         FileError: there is no such file, or it is damaged; objects are not read.
@@ -77,6 +86,4 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         raise FileError(f"{path} does not exist; check the path") from error
     # what a damaged archive raises, found by changing one byte at a time
     except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise FileError(
-            f"{path} is not a whole NumPy file of numbers and text; write it with numpy.save or numpy.savez"
-        ) from error
+        raise FileError(f"{path} is not a whole {what}; {mend}") from error

@@ -100,7 +100,7 @@ def read(path: str | os.PathLike[str]) -> Claim:
         ModelError: the network in it is not convex, not finite or of mismatched shapes.
         ProgramError: the shapes of the program in it disagree.
     """
-    arrays = read_arrays(path)
+    arrays = read_arrays(path, "certificate file", "write it again with certificate.save")
     if str(arrays.get("format")) != FORMAT:
         raise FileError(f"{os.fspath(path)} is no certificate of format '{FORMAT}'; write it with certificate.save")
     words = [name for name, array in arrays.items() if name not in _WORDS and array.dtype.kind not in "fiu"]

@@ -152,7 +152,7 @@ def test_damage_is_told_apart(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in (0, 10, len(whole) // 2, len(whole) - 5):
         (tmp_path / "cut.npz").write_bytes(whole[:size])
-        with pytest.raises(FileError, match="not a whole NumPy file"):
+        with pytest.raises(FileError, match="not a whole certificate file"):
             check(tmp_path / "cut.npz")
     np.savez(tmp_path / "foreign.npz", x=np.zeros(3))
     with pytest.raises(FileError, match="no certificate of format"):
@@ -163,7 +163,7 @@ def test_damage_is_told_apart(tmp_path: Path) -> None:
 
 def test_no_object_is_ever_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "evil.npz", format=np.array([print], dtype=object))
-    with pytest.raises(FileError, match="not a whole NumPy file"):
+    with pytest.raises(FileError, match="not a whole certificate file"):
         check(tmp_path / "evil.npz")
 
 

@@ -52,7 +52,7 @@ def read_npz(path: str | os.PathLike[str]) -> ValueProgram | ConicProgram:
     Raises:
         FileError: the file is missing, broken, of another kind or of a later version.
     """
-    file = read_arrays(path)
+    file = read_arrays(path, "program file", "export the program again")
     try:
         program = _program(file)
         program.check_places()
