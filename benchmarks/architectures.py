@@ -47,7 +47,7 @@ def architectures() -> dict[str, Callable[[torch.Generator], Any]]:
 
 def squares_inside(draw: torch.Generator) -> FrozenNet:
     """Return two layers of 32 units on n = 10, each unit with a quadratic of two rows."""
-    normal = lambda *shape: torch.randn(*shape, generator=draw, dtype=torch.float64).numpy() / 3.0  # noqa: E731
+    normal = lambda *shape: torch.randn(*shape, generator=draw, dtype=torch.float64).numpy() / 3.0  # noqa: E731 (local shorthand)
     inside = [Squares(rho=np.full(32, 0.5), F=normal(64, 10)) for _ in range(2)]
     layers = [
         Layer(None, normal(32, 10), normal(32), inside[0]),

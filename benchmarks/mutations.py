@@ -39,7 +39,7 @@ LISTED = 12  # places listed in the Markdown table
 
 def squares_inside(draw: torch.Generator) -> FrozenNet:
     """Return two layers with a quadratic of two rows in each unit, a quadratic and a norm branch."""
-    normal = lambda *shape: torch.randn(*shape, generator=draw, dtype=torch.float64).numpy()  # noqa: E731
+    normal = lambda *shape: torch.randn(*shape, generator=draw, dtype=torch.float64).numpy()  # noqa: E731 (local shorthand)
     inside = [Squares(np.abs(normal(h)), normal(2 * h, 3), normal(2 * h)) for h in (4, 3)]
     layers = [
         Layer(None, normal(4, 3), normal(4), inside[0]),

@@ -115,8 +115,8 @@ def surrogate_ways(
         network(x[:size], theta[:size]).sum().backward()
 
     region = task.feasible_set
-    by_us = lambda size: decision.decide(network, region, theta[:size], gap=tolerance)  # noqa: E731
-    exact = lambda size: decision.decide(network, region, theta[:size], "exact", settings=tight)  # noqa: E731
+    by_us = lambda size: decision.decide(network, region, theta[:size], gap=tolerance)  # noqa: E731 (local shorthand)
+    exact = lambda size: decision.decide(network, region, theta[:size], "exact", settings=tight)  # noqa: E731 (local shorthand)
     return {"decide": {0: forward, 1: backward, 2: by_us}, "exact Clarabel": {0: forward, 1: backward, 2: exact}}
 
 

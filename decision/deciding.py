@@ -60,7 +60,8 @@ def decide(
         gap: relative gap gap / (1 + |f|) at which to stop.
         start: points to start from, shape `(n,)` or `(contexts, n)`; the set's centre where None.
         max_iterations: iterations of one context at most; each method has its own limit where None.
-        time_limit: seconds for the whole call.
+        time_limit: seconds for the whole call; a solve through CVXPY, of constraints that need more than second-order
+            cones, is not interrupted.
         solver: of the exact way.
         settings: its settings, by its own names.
         region: region of the training candidates, to flag decisions outside it.

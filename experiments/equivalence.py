@@ -40,7 +40,7 @@ def random_network(
     rng: np.random.Generator, *, n: int, width: int, depth: int, blocks: int, rows: int, passthrough: bool, biases: bool
 ) -> FrozenNet:
     """Return one random network of the experiment."""
-    bias: Callable[[int], Any] = lambda size: rng.normal(size=size) if biases else np.zeros(size)  # noqa: E731
+    bias: Callable[[int], Any] = lambda size: rng.normal(size=size) if biases else np.zeros(size)  # noqa: E731 (local shorthand)
     normal = lambda *shape: rng.normal(size=shape) / np.sqrt(n)  # noqa: E731 (entries of variance 1/n)
     layers = [Layer(None, normal(width, n), bias(width))]
     for _ in range(depth - 1):

@@ -128,7 +128,7 @@ class Compiled:
         """Return the same with some of the stacked contexts; itself where there is one context only."""
         if self.net.contexts is None:
             return self
-        pick = lambda branches: tuple(picked(branch, contexts) for branch in branches)  # noqa: E731
+        pick = lambda branches: tuple(picked(branch, contexts) for branch in branches)  # noqa: E731 (local shorthand)
         return Compiled(self.net[contexts], self.program[contexts], pick(self.quadratics), pick(self.norms))
 
     def witness(self, x: Array) -> Witness:
@@ -181,7 +181,7 @@ class Compiled:
             gamma = np.broadcast_to(norm.gamma, (count,))[:, None, None]
             cone = np.concatenate([np.broadcast_to(gamma, length.shape), -gamma * unit], axis=-1)
             dual.append(cone.reshape(count, -1))
-        join = lambda parts: np.concatenate(parts, axis=-1) if parts else np.zeros((count, 0))  # noqa: E731
+        join = lambda parts: np.concatenate(parts, axis=-1) if parts else np.zeros((count, 0))  # noqa: E731 (local shorthand)
         return Witness(join(primal), join(dual), k)
 
 

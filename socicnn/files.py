@@ -24,6 +24,14 @@ class FileError(SocicnnError, OSError):
     """A file that cannot be read or written as asked."""
 
 
+def check_place(target: Path) -> None:
+    """Raise a FileError where no file of that name can be: the folder does not exist, or the name is a folder's."""
+    if not target.parent.is_dir():
+        raise FileError(f"cannot write {target}: the folder {target.parent} does not exist; make it first")
+    if target.is_dir():
+        raise FileError(f"cannot write {target}: it is a folder; give a file name")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it takes the name `path` in one step, on failure it is removed.
@@ -39,10 +47,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     'whole'
     """
     target = Path(path)
-    if not target.parent.is_dir():
-        raise FileError(f"cannot write {target}: the folder {target.parent} does not exist; make it first")
-    if target.is_dir():
-        raise FileError(f"cannot write {target}: it is a folder; give a file name")
+    check_place(target)
     draft = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)

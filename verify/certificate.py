@@ -271,6 +271,7 @@ class Checker:
 
 def _length(values: Array) -> Array:
     """Return the 2-norm over the middle axis; where squares overflow or underflow, of values scaled down or up."""
+    # not `socicnn.arrays.lengths`: the core shares no code with what it checks
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         found = np.sqrt(np.einsum("ckn,ckn->cn", values, values))
         doubtful = ~((found > 1e-140) & (found < np.inf))

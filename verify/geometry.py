@@ -17,7 +17,7 @@ from typing import Any, final
 
 import numpy as np
 
-from socicnn.arrays import Array, BoolArray
+from socicnn.arrays import Array, BoolArray, lengths
 from socicnn.frozen import FrozenNet, Squares
 from verify.rounding import column, relative_margin
 
@@ -204,7 +204,7 @@ def _weight(value: Any) -> Array:
 
 def _lengths(values: Array, group: int) -> Array:
     """Return the 2-norms of consecutive groups of rows."""
-    return np.asarray(np.linalg.norm(values.reshape(-1, group, *values.shape[1:]), axis=1))
+    return lengths(values.reshape(-1, group, *values.shape[1:]), 1)
 
 
 def _summed(values: Array, rows: int) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from typing import NoReturn
 
 import typer
@@ -21,11 +22,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("demo")(demo.demo)
-app.command("fit")(fit.fit)
-app.command("verify")(verify.verify)
-app.command("decide")(decide.decide)
-app.command("export")(export.export)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
+    "fit": fit.fit,
+    "verify": verify.verify,
+    "decide": decide.decide,
+    "export": export.export,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 
 
 def _version(asked: bool) -> None:
@@ -53,7 +58,8 @@ def main() -> None:
         said = getattr(error, "format_message", None)  # typer's own errors, whose class it does not publish
         if said is None:
             raise
-        _refuse(f"{said()} Run `socicnn {words[0] if words and words[0].isalpha() else ''} --help`".replace("  ", " "))
+        about = " ".join(["socicnn", *(word for word in words[:1] if word in COMMANDS)])
+        _refuse(f"{said()} Run `{about} --help`")
     if status == INTERRUPTED:
         typer.echo("stopped; finished files are whole, nothing else was written", err=True)
     sys.exit(status if isinstance(status, int) else 0)

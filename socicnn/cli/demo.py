@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from socicnn.cli.fit import SEEDS
 from socicnn.cli.outputs import check_output
 from socicnn.files import FileError, replacing
 
@@ -23,7 +24,7 @@ TRAIN_CONTEXTS, CANDIDATES, TEST_CONTEXTS, VERIFIED_POINTS = 1000, 64, 200, 100
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the plot and the trained networks.")] = Path("socicnn-demo"),
     json: Annotated[Path | None, typer.Option(help="Also write the table to this file as JSON.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of initialisation and batches.", min=0, max=2**63 - 1)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and batches.", min=0, max=SEEDS)] = 0,
 ) -> None:
     """Train two surrogates on a parametric task, prove them equal to their programs, and decide with a certificate."""
     import torch

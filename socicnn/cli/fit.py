@@ -13,7 +13,7 @@ from socicnn.cli.tables import read_samples
 from socicnn.files import FileError
 
 MOST = 65536  # units of a layer, rows of a branch
-SEEDS = 2**63 - 1
+SEEDS = 2**63 - 1  # the largest seed that torch takes
 
 
 def fit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from socicnn.files import FileError
+from socicnn.files import FileError, check_place
 
 
 def check_output(path: Path | None, option: str, *inputs: Path | None, suffixes: tuple[str, ...] = ()) -> None:
@@ -21,10 +21,7 @@ def check_output(path: Path | None, option: str, *inputs: Path | None, suffixes:
     """
     if path is None:
         return
-    if not path.parent.is_dir():
-        raise FileError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
-    if path.is_dir():
-        raise FileError(f"cannot write {path}: it is a folder; give {option} a file name")
+    check_place(path)
     if suffixes and path.suffix.lower() not in suffixes:
         raise FileError(f"{option} must end in {' or '.join(suffixes)}; received {path}")
     for other in inputs:

@@ -8,11 +8,16 @@ import pytest
 import torch
 
 from decision import Box, Budget, Simplex, decide
+from decision.answers import Goal
 from decision.deciding import CHUNK
+from decision.exact import FreePrograms
 from decision.methods import Auto, Problem
 from decision.stack import Stack
 from socicnn import SOCICNN
 from socicnn.compile import value_program
+from socicnn.conic.program import ConicProgram
+from socicnn.conic.solvers import Prepared
+from socicnn.conic.solvers.clarabel import Clarabel
 from socicnn.errors import ModelError, ProgramError, SolverError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn import RecurrentSOCICNN
@@ -255,3 +260,21 @@ def test_what_is_printed_fits_on_a_line() -> None:
         assert str(thing) == repr(thing)
     assert repr(net) == "<FrozenNet: 4 inputs; hidden widths 7, 5; branches: 1 quadratic, 1 norm; 3 contexts>"
     assert repr(program).startswith("<ValueProgram: 3 contexts, 4 inputs, ")
+
+
+def test_what_is_left_of_the_time_limits_each_solve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a factor of two, so that a solver is not set up anew for every context."""
+    now, limits = [0.0], []
+    monkeypatch.setattr("decision.exact.time.perf_counter", lambda: now[0])
+    prepare = Clarabel.prepare
+
+    def recorded(self: Clarabel, program: ConicProgram) -> Prepared:
+        limits.append(self.time_limit)
+        return prepare(self, program)
+
+    monkeypatch.setattr(Clarabel, "prepare", recorded)
+    programs = FreePrograms(random_net(0), Simplex(4).rows(), Clarabel())
+    for moment in (0.0, 40.0, 60.0, 70.0, 85.0):
+        now[0] = moment
+        assert programs.solve(0, Goal(1e-6, None, 100.0)).ok
+    assert limits == [100.0, 40.0, 15.0]

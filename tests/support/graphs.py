@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from socicnn.compile import value_program
+from socicnn.frozen import FrozenNet
+
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'socicnn[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
@@ -69,3 +72,14 @@ def mlp(graph: Graph, passthrough: bool = True, opset_gemm: bool = True) -> tupl
     if passthrough:
         a = graph("Add", a, graph("MatMul", "x", r(4, 5)))
     return graph("Relu", a, name="relu2"), r
+
+
+def close(net: FrozenNet, path: Path, points: Any, rtol: float = 2e-6) -> None:
+    """The frozen network equals onnxruntime to float32 rounding, and its program to the solver's."""
+    truth = values(path, points)
+    found = net(np.asarray(points, dtype=np.float32).reshape(len(points), -1))
+    scale = 1 + np.abs(truth).max()
+    np.testing.assert_allclose(found, truth, atol=rtol * scale, rtol=rtol)
+    assert np.ptp(truth) > 1e-3, "the case would not show anything"
+    x = np.asarray(points[0], dtype=np.float32).reshape(-1)
+    assert value_program(net).at(x).solve().value == pytest.approx(net(x)[0], rel=1e-6, abs=1e-6)
