@@ -65,7 +65,9 @@ def samples(n: int) -> Samples:
 def plan(name: str, loss: str, number: int | None, n: int, data: Samples, epochs: int) -> tuple[Configuration, Any]:
     """Return the configuration of a row and the arguments of `fit`, on the data as that loss takes them."""
     given = as_seed(name) if number is None else configurations(name, n)[number]
-    training = {key: value for key, value in given["training"].items() if key not in ("held_out", "loss", "patience")}
+    # a finish by L-BFGS is not stacked, and would outlast the few epochs that are compared
+    others = ("held_out", "loss", "patience", "polish")
+    training = {key: value for key, value in given["training"].items() if key not in others}
     if loss != "seed":
         return given, (data, {**training, "loss": loss, "epochs": epochs})
     x, theta, y = data.x.flatten(0, 1), data.context, data.y.flatten()
