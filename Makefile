@@ -49,7 +49,7 @@ types: setup
 	$(VENV)/bin/mypy
 
 doctest: setup
-	$(ONE) $(VENV)/bin/python -m pytest -q -p no:cacheprovider --doctest-modules socicnn verify decision
+	$(ONE) $(VENV)/bin/python -m pytest -q -p no:cacheprovider --doctest-modules socicnn verify decision socicnn_cli
 
 clean:
 	rm -rf $(VENV) $(VENV)-pcf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

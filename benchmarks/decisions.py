@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from decision import decide
-from decision.baselines.seed_steps import seed_steps
-from decision.methods import Auto, Problem
-from decision.stack import Stack
+from decision.baselines.seed.steps import seed_steps
+from decision.minimise.methods import Auto, Problem
+from decision.minimise.stack import Stack
 from experiments.decision_instances import TEST, Instance, Sizes
 from experiments.decision_judging import GAP, TIGHT
 from experiments.decision_models import as_seed, configurations, train

@@ -21,6 +21,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.mutation.kernels import wrong_kernels
+from benchmarks.mutation.mutants import Mutant, compiler_mutants, program_mutants, witness_mutants
+from benchmarks.mutation.mutation import Row, Table
 from socicnn import ICNN, SOCICNN
 from socicnn.arrays import Array
 from socicnn.compile import compile_net
@@ -29,9 +32,6 @@ from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 from socicnn.nn import ConvSOCICNN, RecurrentSOCICNN
 from socicnn.nn.convolutional import AveragePool, Conv
 from socicnn.positivity import Lift
-from verify.kernels import wrong_kernels
-from verify.mutants import Mutant, compiler_mutants, program_mutants, witness_mutants
-from verify.mutation import Row, Table
 
 PAIRS = Conv(4, 3, group=2)
 LISTED = 12  # places listed in the Markdown table

@@ -23,8 +23,8 @@ import decision
 from decision import surrogates, tasks
 from decision.baselines import StructuredPCF
 from decision.baselines.cvxpylayer import DecisionLayer
-from decision.baselines.lpcf import LPCF, LPCFSettings
-from decision.baselines.lpcf_fitting import fit_lpcf
+from decision.baselines.lpcf.fitting import fit_lpcf
+from decision.baselines.lpcf.function import LPCF, LPCFSettings
 from decision.metrics import relative_gap
 from decision.tasks import Data, Task
 

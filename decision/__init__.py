@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from decision import metrics as metrics
     from decision import sets as sets
     from decision import tasks as tasks
-    from decision.answers import Decision as Decision
     from decision.deciding import decide as decide
     from decision.fitting import fit as fit
     from decision.metrics import evaluate as evaluate
+    from decision.minimise.answers import Decision as Decision
     from decision.sets import Box as Box
     from decision.sets import Budget as Budget
     from decision.sets import Simplex as Simplex
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Box": "decision.sets",
     "Budget": "decision.sets",
-    "Decision": "decision.answers",
+    "Decision": "decision.minimise.answers",
     "Simplex": "decision.sets",
     "decide": "decision.deciding",
     "evaluate": "decision.metrics",

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from decision.answers import Answers, Decision, Goal, sentence
-from decision.bounds import lower_bound, upper_bound
-from decision.constrained import Constraints, solve_constrained
-from decision.methods import Auto, Exact, Method, Problem, make
-from decision.module_descent import decide_module
+from decision.minimise.answers import Answers, Decision, Goal, sentence
+from decision.minimise.bounds import lower_bound, upper_bound
+from decision.minimise.constrained import Constraints, solve_constrained
+from decision.minimise.methods import Auto, Exact, Method, Problem, make
+from decision.minimise.module_descent import decide_module
+from decision.minimise.smoothed_stack import rounded, tangent
+from decision.minimise.stack import Stack
 from decision.region import Region
-from decision.rounding import rounded, tangent
 from decision.sets.base import FeasibleSet
-from decision.stack import Stack
 from socicnn.arrays import as_float64
 from socicnn.compile import Freezable, frozen
 from socicnn.conic.solvers import Solver

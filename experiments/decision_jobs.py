@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from decision.baselines.seed_steps import seed_steps
+from decision.baselines.seed.steps import seed_steps
 from decision.metrics import evaluate
 from experiments.decision_instances import FRESH, TEST, Instance, Sizes, finalist_file, model_file
 from experiments.decision_judging import Answer, certified, count, errors, exactly, judged, rate_of

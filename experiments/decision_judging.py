@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from decision import metrics as judging
-from decision.baselines.seed_steps import RATE, STRUCTURED_RATE, seed_steps
+from decision.baselines.seed.steps import RATE, STRUCTURED_RATE, seed_steps
 from decision.deciding import decide
 from decision.metrics import evaluate, relative_error, within_context_error
-from decision.module_descent import decide_module
+from decision.minimise.module_descent import decide_module
 from decision.region import Region
 from decision.tasks import Data
 from experiments.decision_instances import TEST, Instance

@@ -15,7 +15,7 @@ import torch
 import decision
 from decision import surrogates
 from decision.baselines import StructuredDCP, StructuredPCF
-from decision.baselines.seed_training import NETWORKS, SEED_START, STRUCTURED, SeedTraining, fit_as_seed
+from decision.baselines.seed.training import NETWORKS, SEED_START, STRUCTURED, SeedTraining, fit_as_seed
 from decision.tasks import Data
 from socicnn.nn.network import Network
 from socicnn.training.history import History

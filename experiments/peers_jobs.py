@@ -11,10 +11,10 @@ from torch import Tensor
 
 from decision.baselines import StructuredPCF
 from decision.baselines.cvxpylayer import DecisionLayer, EndToEnd, fit_end_to_end
-from decision.baselines.lpcf import LPCF, LPCFSettings
-from decision.baselines.lpcf_fitting import Fit, fit_each
+from decision.baselines.lpcf.fitting import Fit, fit_each
+from decision.baselines.lpcf.function import LPCF, LPCFSettings
 from decision.deciding import decide
-from decision.module_descent import decide_module
+from decision.minimise.module_descent import decide_module
 from decision.region import Region
 from decision.tasks import Data
 from experiments import decision_models

@@ -1,5 +1,5 @@
 """`python -m socicnn` is the command `socicnn`."""
 
-from socicnn.cli import main
+from socicnn_cli import main
 
 main()

@@ -16,7 +16,8 @@ from socicnn.conic.blocks import Block
 from socicnn.conic.builder import Builder
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Norm, Quadratic, Squares, picked
+from socicnn.frozen import FrozenNet, Norm, Quadratic, Squares
+from socicnn.frozen.parts import picked
 
 if TYPE_CHECKING:
     import cvxpy

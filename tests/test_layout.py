@@ -14,12 +14,11 @@ ORDER = [
     "socicnn.errors",
     "socicnn.files",
     "socicnn.arrays",
+    "socicnn.margins",
     "socicnn.conic",
-    "socicnn.parts",
+    "socicnn.frozen.parts",
     "socicnn.frozen",
-    "socicnn.frozen_file",
-    "socicnn.onnx_import",
-    "socicnn.ott_import",
+    "socicnn.importers",
     "socicnn.compile",
     "socicnn.positivity",
     "socicnn.nn",
@@ -27,7 +26,7 @@ ORDER = [
     "socicnn.density",
     "verify",
     "decision",
-    "socicnn.cli",
+    "socicnn_cli",
 ]
 # the package's own list of names imports lazily, so it stands outside the order
 OUTSIDE = {"socicnn", "socicnn.__main__"}
@@ -55,7 +54,9 @@ def _imports(path: Path) -> set[str]:
 
 
 def _sources() -> list[Path]:
-    return sorted(path for package in ("socicnn", "verify", "decision") for path in (ROOT / package).rglob("*.py"))
+    return sorted(
+        path for package in ("socicnn", "verify", "decision", "socicnn_cli") for path in (ROOT / package).rglob("*.py")
+    )
 
 
 def test_every_module_has_its_place_in_the_order() -> None:
@@ -79,16 +80,16 @@ TORCH_FREE = [
     "socicnn.conic.program",
     "socicnn.conic.solvers",
     "socicnn.compile",
-    "socicnn.parts",
+    "socicnn.frozen.parts",
     "socicnn.frozen",
-    "socicnn.frozen_file",
-    "socicnn.onnx_import",
-    "socicnn.ott_import",
+    "socicnn.frozen.storage",
+    "socicnn.importers.onnx",
+    "socicnn.importers.ott",
     "verify",
-    "verify.certificate",
+    "verify.core.checker",
     "verify.check",
     "decision",
-    "socicnn.cli",  # so that --help and --version answer at once
+    "socicnn_cli",  # so that --help and --version answer at once
 ]
 
 

@@ -1,4 +1,4 @@
-"""The wheel holds three packages and works when it is installed somewhere else."""
+"""The wheel holds its packages and works when it is installed somewhere else."""
 
 import os
 import subprocess
@@ -26,9 +26,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
+def test_wheel_holds_its_packages_and_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {"socicnn", "verify", "decision"} == {top for top in tops if not top.endswith(".dist-info")}
+    assert {"socicnn", "verify", "decision", "socicnn_cli"} == {top for top in tops if not top.endswith(".dist-info")}
     assert "socicnn/py.typed" in zipfile.ZipFile(wheel).namelist()
 
 

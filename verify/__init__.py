@@ -5,12 +5,12 @@ would otherwise be the function or the module of the same name, depending on wha
 """
 
 from socicnn.errors import VerificationError
-from verify.certificate import Checker
-from verify.certified import Certificate
+from verify.certificate import Certificate
 from verify.certify import certify
+from verify.core.checker import Checker
 from verify.equivalence import equivalence
 from verify.falsify import Falsification, falsify
-from verify.proof import lower_bound
+from verify.proof.network import lower_bound
 from verify.report import Report
 
 __all__ = [

@@ -13,11 +13,11 @@ from socicnn.compile import Compiled, Freezable, Witness, compile_net
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
-from verify.balls import BallProver
-from verify.certificate import Checked, Checker
-from verify.certified import Certificate, slices
+from verify.certificate import Certificate, slices
+from verify.core.checker import Checked, Checker
 from verify.instance import Instance
-from verify.proof import Prover
+from verify.proof.balls import BallProver
+from verify.proof.network import Prover
 from verify.report import Check, worst
 
 CHUNK = 400_000  # numbers that a witness of one chunk holds: a few megabytes, so that passes stay in cache

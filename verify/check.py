@@ -15,11 +15,11 @@ import numpy as np
 from socicnn.arrays import Array
 from socicnn.errors import SocicnnError
 from socicnn.files import FileError
-from verify.certificate import Checker
-from verify.claim import Claim, read
-from verify.proof import Prover
+from verify.core.checker import Checker
+from verify.core.claim import Claim, read
+from verify.core.structure import differences, monotone
+from verify.proof.network import Prover
 from verify.report import Check, Report, worst
-from verify.structure import differences, monotone
 
 CHUNK = 256
 

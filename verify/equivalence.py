@@ -14,14 +14,14 @@ from socicnn.compile import Freezable, Witness, compile_net
 from socicnn.conic.program import ValueProgram
 from socicnn.conic.solvers.base import Solver
 from socicnn.frozen import FrozenNet
-from verify.certified import Certificate, slices
+from verify.certificate import Certificate, slices
 from verify.certify import certify_instance, fits
+from verify.core.structure import differences, monotone
 from verify.instance import Instance
-from verify.program_proof import ProgramProver
-from verify.proof import Prover
+from verify.proof.network import Prover
+from verify.proof.program import ProgramProver
 from verify.report import Check, Report
 from verify.solved import agreement, sample_of, solve_sample
-from verify.structure import differences, monotone
 
 
 def equivalence(
@@ -39,8 +39,8 @@ def equivalence(
 ) -> Report:
     """Verify at each point that forward value = value of the conic program = value of its dual.
 
-    The exported arrays are checked whole (`verify.structure`) and at each point with the closed-form primal and dual
-    (`verify.certificate`), against a forward value that was computed from the weights by another road. The model's
+    The exported arrays are checked whole (`verify.core.structure`) and at each point with the closed-form primal and
+    dual (`verify.core.checker`), against a forward value that was computed from the weights independently. The model's
     own forward pass, in its own floating type, is compared too. Solvers see a sample of the points.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
-from verify.geometry import Geometry
+from verify.geometry.passes import Geometry
 
 BATCH = 2**20  # numbers that the points of one evaluation hold at most
 

@@ -13,8 +13,8 @@ from socicnn.conic.program import ValueProgram
 from socicnn.conic.solvers import make
 from socicnn.conic.solvers.base import Solver
 from socicnn.errors import SolverError
-from verify.certificate import Checker
-from verify.certified import Certificate
+from verify.certificate import Certificate
+from verify.core.checker import Checker
 from verify.report import Check, SolverReport
 
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from decision.baselines.structured import folded
-from decision.baselines.structured_pcf import StructuredPCF
+from decision.baselines.structured.base import folded
+from decision.baselines.structured.pcf import StructuredPCF
 from decision.sets.base import FeasibleSet
 from socicnn.errors import MissingExtra, ModelError, SolverError
 

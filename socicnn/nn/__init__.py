@@ -24,8 +24,8 @@ NETWORKS: dict[str, str] = {
     "ICNN": "socicnn.nn.feedforward",
     "RecurrentSOCICNN": "socicnn.nn.recurrent",
     "SOCICNN": "socicnn.nn.feedforward",
-    "StructuredDCP": "decision.baselines.structured_dcp",
-    "StructuredPCF": "decision.baselines.structured_pcf",
+    "StructuredDCP": "decision.baselines.structured.dcp",
+    "StructuredPCF": "decision.baselines.structured.pcf",
 }
 
 _HOMES = {

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from decision import Box, Budget, Simplex, decide
-from decision.answers import Goal
 from decision.deciding import CHUNK
-from decision.exact import FreePrograms
-from decision.methods import Auto, Problem
-from decision.stack import Stack
+from decision.minimise.answers import Goal
+from decision.minimise.exact import FreePrograms
+from decision.minimise.methods import Auto, Problem
+from decision.minimise.stack import Stack
 from socicnn import SOCICNN
 from socicnn.compile import value_program
 from socicnn.conic.program import ConicProgram
@@ -265,7 +265,7 @@ def test_what_is_printed_fits_on_a_line() -> None:
 def test_what_is_left_of_the_time_limits_each_solve(monkeypatch: pytest.MonkeyPatch) -> None:
     """To a factor of two, so that a solver is not set up anew for every context."""
     now, limits = [0.0], []
-    monkeypatch.setattr("decision.exact.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("decision.minimise.exact.time.perf_counter", lambda: now[0])
     prepare = Clarabel.prepare
 
     def recorded(self: Clarabel, program: ConicProgram) -> Prepared:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from decision.baselines.lpcf_process import interpreter
+from decision.baselines.lpcf.process import interpreter
 from experiments import decision_models, peers
 from experiments.decision_instances import Sizes
 from experiments.decision_tables import COLUMNS, OTHERS

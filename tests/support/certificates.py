@@ -3,7 +3,7 @@
 import numpy as np
 
 from socicnn.compile import Compiled
-from verify.certificate import Checked, Checker
+from verify.core.checker import Checked, Checker
 
 
 def check(compiled: Compiled, x: np.ndarray, program=None, forward=None, **settings) -> Checked:

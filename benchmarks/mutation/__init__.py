@@ -1,0 +1,1 @@
+"""Mutants of programs, witnesses and compilers, which the verifier must reject."""

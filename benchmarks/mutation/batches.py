@@ -1,0 +1,78 @@
+"""Mutants that share their matrices, judged together: each is one context of a stack, repeated once a point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.mutation.mutants import VECTORS, Mutant
+from socicnn.arrays import Array
+from socicnn.conic.program import ValueProgram
+from socicnn.frozen import FrozenNet
+
+NUMBERS = 200_000  # that the witnesses of one batch hold at most
+
+
+def batches(mutants: Iterable[Mutant], program: ValueProgram, net: FrozenNet, points: int) -> Iterator[list[Mutant]]:
+    """Yield mutants in lists whose members share A and B, so that they can be stacked; most alone, and in any order.
+
+    Args:
+        mutants: mutants of the program, or of the network.
+        program: the honest program.
+        net: the honest network.
+        points: at how many points each is to be tried.
+    """
+    most = max(1, NUMBERS // (points * sum(program.A.shape)))
+    waiting: dict[str, list[Mutant]] = {"program": [], "compiler": [], "witness": []}
+    for mutant in mutants:
+        if net.contexts is not None or not _stackable(mutant, program):
+            yield [mutant]
+            continue
+        batch = waiting[mutant.what]
+        batch.append(mutant)
+        if len(batch) >= most:
+            yield batch
+            waiting[mutant.what] = []
+    yield from (batch for batch in waiting.values() if batch)
+
+
+def _stackable(mutant: Mutant, program: ValueProgram) -> bool:
+    if mutant.what != "program" or mutant.program is None:
+        return mutant.vectors
+    # the offsets of the lifts, and which rows are v >= 0, decide how sharp the brackets of a whole stack are
+    b, honest, heads = mutant.program.b, program.b, program.lifts.heads
+    offsets = np.concatenate([heads, heads + 1])
+    return mutant.vectors and np.array_equal(b[offsets], honest[offsets]) and np.array_equal(b == 0, honest == 0)
+
+
+def stacked_programs(programs: list[ValueProgram], points: int) -> ValueProgram:
+    """Return programs that share A and B as one, each repeated once a point; one alone stays as it is."""
+    if len(programs) == 1:
+        return programs[0]
+    vectors: dict[str, Any] = {
+        name: _repeated([getattr(program, name) for program in programs], points) for name in "bqdr"
+    }
+    return replace(programs[0], **vectors)
+
+
+def stacked_nets(nets: list[FrozenNet], points: int) -> FrozenNet:
+    """Return networks that share their matrices as one, each repeated once a point; one alone stays as it is."""
+    if len(nets) == 1:
+        return nets[0]
+
+    def part(*parts: Any) -> Any:
+        names = [entry.name for entry in fields(parts[0]) if entry.name in VECTORS]
+        return replace(parts[0], **{name: _repeated([getattr(one, name) for one in parts], points) for name in names})
+
+    groups: dict[str, Any] = {
+        group: [part(*parts) for parts in zip(*(getattr(net, group) for net in nets), strict=True)]
+        for group in ("layers", "quadratics", "norms")
+    }
+    return replace(nets[0], output=part(*(net.output for net in nets)), **groups)
+
+
+def _repeated(vectors: list[Array], points: int) -> Array:
+    return np.repeat(np.stack(vectors), points, axis=0)

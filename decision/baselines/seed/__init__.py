@@ -1,0 +1,1 @@
+"""Training and deciding as the authors of the benchmark do."""

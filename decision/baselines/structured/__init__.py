@@ -1,0 +1,1 @@
+"""The structured models of the benchmark: PCF and DCP."""

@@ -1,7 +1,0 @@
-"""A batched primal-dual interior-point method for stacks of networks over polyhedra."""
-
-from decision.interior.method import follow as follow
-from decision.interior.method import is_small as is_small
-from decision.interior.polyhedron import Polyhedron as Polyhedron
-
-__all__ = ["Polyhedron", "follow", "is_small"]

@@ -1,0 +1,1 @@
+"""Minimise surrogates over sets: one stack of networks, several methods, proven bounds."""

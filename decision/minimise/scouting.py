@@ -1,0 +1,49 @@
+"""A short descent in float32 that finds the way: near the minimiser, and which units still move there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from decision.minimise.accelerated import descend
+from decision.minimise.answers import Answers, Goal
+from decision.minimise.bounds import lower_bound
+from decision.minimise.stack import Dual, Stack
+from decision.sets.base import FeasibleSet
+
+ITERATIONS = (30, 10)  # before the pre-activations are noted, and after
+COUNT = sum(ITERATIONS)
+
+
+def worth(goal: Goal) -> bool:
+    """Return whether iterations would be left after scouting."""
+    return goal.max_iterations is None or goal.max_iterations > COUNT
+
+
+def scout(stack: Stack, feasible_set: FeasibleSet, answers: Answers, goal: Goal) -> list[Tensor]:
+    """Improve `answers` a little by projected gradient; half the digits are enough for that.
+
+    What was found is judged in float64.
+
+    Args:
+        stack: the networks.
+        feasible_set: the set X.
+        answers: changed in place.
+        goal: when to stop.
+
+    Returns:
+        The pre-activations some iterations before the end, shape `(contexts, h_k)` of each layer.
+    """
+    short = stack.to(torch.float32)
+    rough = Answers.start(short, answers.x.float())
+    before: list[Tensor] = []
+    for count in ITERATIONS:
+        descend(short, feasible_set, rough, Goal(goal.gap, count, goal.deadline))
+        x = feasible_set.project(rough.x.double())
+        a = stack.preactivations(x)
+        before = before or a
+    answers.offer_point(x, stack.value(x, a))
+    dual = Dual(*(tuple(one.double() for one in group) for group in (rough.dual.lam, rough.dual.u, rough.dual.p)))
+    answers.offer_bound(lower_bound(stack, feasible_set, dual), dual)
+    answers.iterations += rough.iterations
+    return before

@@ -1,0 +1,65 @@
+"""`socicnn decide`: minimise a saved network over a feasible set, one certified answer a context."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from socicnn.files import FileError
+from socicnn_cli.models import load_model, read_context
+from socicnn_cli.outputs import check_output
+from socicnn_cli.tables import write_csv
+
+
+def feasible_set(name: str, n: int, lower: float | None, upper: float | None, total: float | None) -> Any:
+    """Return the set of that name, refusing options that do not belong to it."""
+    from decision import sets
+
+    given = {"lower": lower, "upper": upper, "total": total}
+    takes = {"simplex": (), "box": ("lower", "upper"), "budget": ("total",)}.get(name, tuple(given))
+    for option, value in given.items():
+        if value is not None and option not in takes:
+            raise FileError(f"--{option} does not belong to --set {name}; leave it out")
+    if name == "budget" and total is None:
+        raise FileError("--set budget needs the sum of the entries: give it with --total")
+    return sets.make(name, n, **{option: value for option, value in given.items() if value is not None})
+
+
+def decide(
+    model: Annotated[
+        Path, typer.Argument(help="A model file written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`.")
+    ],
+    set: Annotated[str, typer.Option("--set", help="simplex, box or budget.")],
+    context: Annotated[Path | None, typer.Option(help="Contexts: .npy, .npz (theta) or .csv (theta0, ...).")] = None,
+    lower: Annotated[float | None, typer.Option(help="Box: lower bound (default 0).")] = None,
+    upper: Annotated[float | None, typer.Option(help="Box: upper bound (default 1).")] = None,
+    total: Annotated[float | None, typer.Option(help="Budget: sum of the entries, each between 0 and 1.")] = None,
+    method: Annotated[str, typer.Option(help="auto, interior_point, projected_gradient or exact.")] = "auto",
+    gap: Annotated[float, typer.Option(help="Relative gap to certify.")] = 1e-4,
+    out: Annotated[Path | None, typer.Option(help="Write decisions to this CSV file.")] = None,
+) -> None:
+    """Minimise the network over the set, with a certified gap on every answer; exit status 1 where one is missed."""
+    import decision
+
+    check_output(out, "--out", model, context, suffixes=(".csv",))
+    network = load_model(model)
+    theta = read_context(network, context)
+    region = feasible_set(set, network.in_features, lower, upper, total)
+    answer = decision.decide(network, region, theta, method=method, gap=gap)
+    x, value, certified = (np.asarray(array) for array in (answer.x, answer.value, answer.gap))
+    x, value, certified = np.atleast_2d(x), np.atleast_1d(value), np.atleast_1d(certified)
+    relative = certified / (1 + np.abs(value))
+    header = [*(f"x{i}" for i in range(x.shape[1])), "value", "gap", "relative_gap"]
+    rows = np.column_stack([x, value, certified, relative]).tolist()
+    if out is not None:
+        write_csv(out, header, rows)
+        typer.echo(f"wrote {len(rows)} decisions to {out}")
+    else:
+        typer.echo(",".join(header))
+        for row in rows:
+            typer.echo(",".join(f"{cell:.6g}" for cell in row))
+    typer.echo(f"{answer.status} Largest certified relative gap: {relative.max():.1e}.", err=out is None)
+    raise typer.Exit(0 if bool(answer.certified.all()) else 1)

@@ -1,0 +1,160 @@
+"""`socicnn demo`: train, verify and decide on one full-size task, in about two minutes."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from socicnn.files import FileError, replacing
+from socicnn_cli.fit import SEEDS
+from socicnn_cli.outputs import check_output
+
+if TYPE_CHECKING:
+    import torch
+
+TASK, FEATURES, TASK_SEED = "simplex_socp", 10, 2026
+TRAIN_CONTEXTS, CANDIDATES, TEST_CONTEXTS, VERIFIED_POINTS = 1000, 64, 200, 100
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the plot and the trained networks.")] = Path("socicnn-demo"),
+    json: Annotated[Path | None, typer.Option(help="Also write the table to this file as JSON.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and batches.", min=0, max=SEEDS)] = 0,
+) -> None:
+    """Train two surrogates on a parametric task, prove them equal to their programs, and decide with a certificate."""
+    import torch
+
+    import decision
+    from decision import metrics, tasks
+    from socicnn.nn import save
+    from socicnn_cli.demo_plot import plot
+
+    check_output(json, "--json")
+    if out.exists() and not out.is_dir():
+        raise FileError(f"--out names the folder for plot and networks; {out} is a file")
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # networks of this size gain nothing from more, and lose on a busy machine
+    typer.echo(f"Task {TASK}, n = {FEATURES}: {TRAIN_CONTEXTS} training contexts x {CANDIDATES} labelled candidates.")
+    task = tasks.make(TASK, features=FEATURES, seed=TASK_SEED)
+    data = task.sample(contexts=TRAIN_CONTEXTS, candidates=CANDIDATES, seed=1)
+    held_out = task.sample(contexts=TRAIN_CONTEXTS, candidates=CANDIDATES, seed=2)
+    contexts = task.sample_contexts(TEST_CONTEXTS, seed=3)
+    optimum = task.optimum(contexts)
+
+    rows: list[dict[str, Any]] = []
+    regrets: dict[str, Any] = {}
+    models: dict[str, Any] = {}
+    for name, (model, training) in _surrogates(task.context_features, seed).items():
+        started = time.perf_counter()
+        decision.fit(model, data, **training, seed=seed, description=name)
+        train_s = time.perf_counter() - started
+        model = model.finalise().double()
+        save(model, out / f"{name}.safetensors")
+        models[name] = model
+        report = _verify(model, task, contexts)
+        report_line = str(report).splitlines()[0]
+        typer.echo(f"{name}: {report_line}; Clarabel off by at most {report.solvers['clarabel'].error:.1e}")
+        with torch.no_grad():
+            f = model(held_out.x, held_out.context[:, None])
+        for method in ("projected_gradient", "exact"):
+            answer = decision.decide(model, task.feasible_set, contexts, method=method)
+            judged = decision.evaluate(task, answer, contexts, optimum=optimum)
+            regrets[f"{name}, {method}"] = judged.regret
+            rows.append(
+                {
+                    "model": name,
+                    "method": method,
+                    "parameters": sum(p.numel() for p in model.parameters()),
+                    "test_relative_error": metrics.relative_error(f, held_out.y),
+                    "within_context_error": metrics.within_context_error(f, held_out.y),
+                    **judged.row(),
+                    "train_s": train_s,
+                    "decide_ms": 1e3 * answer.seconds / TEST_CONTEXTS,
+                    "verified": report.ok,
+                    "verify_gap": float(np.abs(report.gap).max()),
+                }
+            )
+    typer.echo(table(rows))
+    picture = out / "demo.png"
+    plot(picture, task, models, contexts, optimum, regrets)
+    typer.echo(f"Plot and networks are in {out}/: {picture.name}, {', '.join(f'{n}.safetensors' for n in models)}")
+    if json is not None:
+        with replacing(json) as draft:
+            draft.write_text(jsonlib.dumps({"rows": rows}, indent=2) + "\n")
+    if not all(row["verified"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _surrogates(context_features: int, seed: int) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Return the two surrogates, each with how it is trained."""
+    import torch
+
+    from socicnn.nn import ICNN, SOCICNN
+
+    def generator() -> torch.Generator:
+        return torch.Generator().manual_seed(seed)
+
+    partial = SOCICNN(
+        FEATURES,
+        hidden_features=(32,),
+        quadratic=(FEATURES,),
+        norm=(FEATURES, FEATURES),
+        context_features=context_features,
+        context="partial",
+        generator=generator(),
+    )
+    joint = ICNN(
+        FEATURES, hidden_features=(144, 144), context_features=context_features, context="joint", generator=generator()
+    )
+    return {
+        "soc-partial": (partial.double(), {"loss": "within_context", "epochs": 120}),
+        "relu-joint": (joint, {"loss": "mse", "epochs": 60}),  # float32, as such networks are mostly trained
+    }
+
+
+def _verify(model: Any, task: Any, contexts: torch.Tensor) -> Any:
+    """Prove network = program at points of the feasible set, one context each, with Clarabel beside the proof."""
+    import torch
+
+    from verify import equivalence
+
+    x = task.feasible_set.sample(VERIFIED_POINTS, generator=torch.Generator().manual_seed(4))
+    return equivalence(model, x, contexts[:VERIFIED_POINTS], solvers=("clarabel",), max_solver_points=VERIFIED_POINTS)
+
+
+COLUMNS = {
+    "model": ("surrogate", "{}"),
+    "method": ("decided by", "{}"),
+    "parameters": ("params", "{:d}"),
+    "test_relative_error": ("rel. error", "{:.4f}"),
+    "within_context_error": ("within ctx", "{:.4f}"),
+    "regret_mean": ("regret mean", "{:.5f}"),
+    "regret_max": ("max", "{:.4f}"),
+    "decision_error": ("|x - x*|", "{:.4f}"),
+    "certified_gap_max": ("rel. gap max", "{:.1e}"),
+    "train_s": ("train s", "{:.1f}"),
+    "decide_ms": ("decide ms", "{:.2f}"),
+    "verified": ("program = network", "{}"),
+}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as an aligned text table."""
+    cells = [[title for title, _ in COLUMNS.values()]]
+    cells += [
+        [
+            form.format({True: "proven", False: "FAILED"}.get(row[key], row[key]) if key == "verified" else row[key])
+            for key, (_, form) in COLUMNS.items()
+        ]
+        for row in rows
+    ]
+    widths = np.max([[len(cell) for cell in line] for line in cells], axis=0)
+    lines = [
+        "  ".join(cell.ljust(int(width)) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

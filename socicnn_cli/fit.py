@@ -1,0 +1,87 @@
+"""`socicnn fit`: learn a convex function from a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from socicnn.files import FileError
+from socicnn_cli.outputs import check_output
+from socicnn_cli.tables import read_samples
+
+MOST = 65536  # units of a layer, rows of a branch
+SEEDS = 2**63 - 1  # the largest seed that torch takes
+
+
+def fit(
+    data: Annotated[Path, typer.Argument(help="An .npz (x, y, optional theta) or a CSV (x0.., theta0.., y).")],
+    out: Annotated[Path, typer.Option(help="Model file to write (.safetensors).")],
+    set: Annotated[
+        str | None, typer.Option("--set", help="Check that the points lie in this set: simplex, box or budget.")
+    ] = None,
+    lower: Annotated[float | None, typer.Option(help="Box: lower bound (default 0).")] = None,
+    upper: Annotated[float | None, typer.Option(help="Box: upper bound (default 1).")] = None,
+    total: Annotated[float | None, typer.Option(help="Budget: sum of the entries, each between 0 and 1.")] = None,
+    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers, '32' or '64,64'; '' for none.")] = "32",
+    quadratic: Annotated[str | None, typer.Option(help="Rows of each quadratic branch; '' for none.")] = None,
+    norm: Annotated[str | None, typer.Option(help="Rows of each norm branch; '' for none.")] = None,
+    context: Annotated[str, typer.Option(help="How the context enters: partial or joint.")] = "partial",
+    loss: Annotated[
+        str, typer.Option(help="within_context, mse, smooth_l1, or auto: the first where contexts repeat, else mse.")
+    ] = "auto",
+    epochs: Annotated[int, typer.Option(help="Passes over the data at most.")] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation, batches and split.", min=0, max=SEEDS)] = 0,
+    checkpoint: Annotated[Path | None, typer.Option(help="Save progress here, and resume from it.")] = None,
+) -> None:
+    """Learn a convex function of x (for every theta) from a table and write it to one file."""
+    import torch
+
+    from socicnn.nn import SOCICNN, save
+    from socicnn.training import fit as train
+    from socicnn_cli.decide import feasible_set
+
+    check_output(out, "--out", data, checkpoint, suffixes=(".safetensors",))
+    check_output(checkpoint, "--checkpoint", data)
+    if set is None and (lower, upper, total) != (None, None, None):
+        raise FileError("--lower, --upper and --total describe a set; name it with --set, or leave them out")
+    samples = read_samples(data)
+    n = samples.x.shape[-1]
+    if set is not None:
+        region = feasible_set(set, n, lower, upper, total)
+        violation = float(region.violation(torch.as_tensor(samples.x)).max())
+        if violation > 1e-6:
+            raise FileError(f"{data}: points violate the {set} by up to {violation:.1e}; mend them, or leave --set out")
+    if loss == "auto":
+        loss = "within_context" if samples.grouped else "mse"
+    if loss == "within_context" and not samples.grouped:
+        raise FileError(
+            f"{data}: the within-context loss needs equally many points a context, two or more; use --loss mse"
+        )
+    widths = _sizes("hidden", hidden)
+    model = SOCICNN(
+        n,
+        hidden_features=widths,
+        quadratic=(n,) if quadratic is None else _sizes("quadratic", quadratic),
+        norm=(n, n) if norm is None else _sizes("norm", norm),
+        context_features=0 if samples.context is None else samples.context.shape[-1],
+        context=context,
+        generator=torch.Generator().manual_seed(seed),
+    ).double()
+    history = train(model, samples, loss=loss, epochs=epochs, seed=seed, checkpoint=checkpoint)
+    final = model.finalise()
+    save(final, out)
+    parameters = sum(p.numel() for p in final.parameters())
+    typer.echo(f"{history}")
+    typer.echo(f"wrote {out}: {parameters} parameters, n = {n}, {np.size(samples.y)} labelled points, loss {loss}")
+
+
+def _sizes(name: str, text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdecimal() and 1 <= int(part) <= MOST for part in parts):
+        raise FileError(
+            f"--{name} takes whole numbers from 1 to {MOST} separated by commas, as in '64,64'; received {text!r}"
+        )
+    return tuple(map(int, parts))

@@ -1,0 +1,45 @@
+"""Loads a model file and fits contexts to it, for the commands."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from socicnn.arrays import Array
+from socicnn.files import FileError
+from socicnn_cli.tables import read_rows
+
+
+def load_model(path: Path) -> Any:
+    """Return the network in a file, in float64, so that what is certified is what is decided; a frozen one too."""
+    from socicnn.frozen.storage import is_frozen
+
+    if not path.exists():
+        raise FileError(f"no file {path}; make one with `socicnn fit DATA --out {path}`")
+    if is_frozen(path):
+        from socicnn.frozen import FrozenNet
+
+        return FrozenNet.load(path)
+    from socicnn.nn import load
+
+    return load(path).double()
+
+
+def read_context(model: Any, path: Path | None) -> Array | None:
+    """Return the contexts for `model` from a file, checked against its shape; None for a model without contexts.
+
+    An image or a sequence is read from .npy or .npz as it is, or with each context flattened to a row.
+    """
+    shape: tuple[int, ...] | None = getattr(model, "context_shape", None)
+    if shape is None:
+        if path is not None:
+            raise FileError(f"the model takes no context; leave --context {path} out")
+        return None
+    entries = f"{shape[0]} entries" if len(shape) == 1 else f"shape {shape}"
+    if path is None:
+        raise FileError(f"the model needs contexts of {entries}; give them with --context FILE")
+    context = read_rows(path, "contexts", "theta")
+    if shape not in (context.shape, context.shape[1:]) and context.shape[1:] != (prod(shape),):
+        raise FileError(f"{path}: contexts must have {entries} a row; received shape {context.shape}")
+    return context.reshape(-1, *shape)

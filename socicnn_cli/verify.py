@@ -1,0 +1,47 @@
+"""`socicnn verify`: prove that a saved network equals its conic program at the points of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from socicnn.files import FileError, replacing
+from socicnn_cli.models import load_model, read_context
+from socicnn_cli.outputs import check_output
+from socicnn_cli.tables import read_rows
+
+
+def verify(
+    model: Annotated[
+        Path, typer.Argument(help="A model file written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`.")
+    ],
+    points: Annotated[Path, typer.Option(help="Points x: .npy, .npz (x) or .csv (x0, x1, ...).")],
+    context: Annotated[
+        Path | None, typer.Option(help="Contexts: one row for all points, or one row a point (theta0, theta1, ...).")
+    ] = None,
+    solver: Annotated[
+        list[str] | None, typer.Option(help="Also solve with this solver; repeat for several; 'none' for none.")
+    ] = None,
+    proof: Annotated[bool, typer.Option("--proof", help="Also bracket every value in real arithmetic.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Write the report to this file as JSON.")] = None,
+) -> None:
+    """Prove that the network equals its conic program at each point; exit status 0 if proven, 1 if not."""
+    from verify import equivalence
+
+    check_output(json, "--json", model, points, context)
+    network = load_model(model)
+    x = read_rows(points, "points", "x")
+    theta = read_context(network, context)
+    if theta is not None and len(theta) not in (1, len(x)):
+        raise FileError(f"{context} has {len(theta)} contexts for {len(x)} points; give one, or one a point")
+    if theta is not None and len(theta) == 1:
+        theta = theta[0]
+    solvers = tuple(name for name in (solver or ["clarabel"]) if name != "none")
+    report = equivalence(network, x, theta, solvers=solvers, proof=proof)
+    typer.echo(str(report))
+    if json is not None:
+        with replacing(json) as draft:
+            draft.write_text(report.to_json() + "\n")
+    raise typer.Exit(0 if report.ok else 1)

@@ -1,0 +1,78 @@
+"""The eliminated Newton system solves the whole one: every linearised condition is met by its step."""
+
+import pytest
+import torch
+
+from decision import Box, Budget, Simplex
+from decision.minimise.interior import norms
+from decision.minimise.interior.iterate import Iterate
+from decision.minimise.interior.newton import System
+from decision.minimise.interior.polyhedron import Polyhedron
+from decision.minimise.interior.start import on_path
+from decision.minimise.interior.units import Choice, Gatherer
+from decision.minimise.stack import Stack
+from tests.support.stacks import random_stack
+
+
+@pytest.mark.parametrize("widths", [(), (6,), (9, 7), (5, 8, 6), (4, 5, 6, 3)])
+@pytest.mark.parametrize("feasible_set", [Simplex(5), Box(5, -1.0, 2.0), Budget(5, 2.0, equality=False)])
+def test_a_full_step_meets_every_linearised_condition(widths: tuple[int, ...], feasible_set) -> None:
+    stack = Stack.of(random_stack(0, widths=widths))
+    polyhedron = Polyhedron.of(feasible_set)
+    generator = torch.Generator().manual_seed(0)
+    choice = Choice.of(
+        [torch.ones(layer.b.shape, dtype=torch.bool) for layer in stack.layers],
+        [torch.zeros(layer.b.shape, dtype=torch.bool) for layer in stack.layers],
+    )
+    scale = [torch.tensor(1.0, dtype=torch.float64)] * len(widths)
+    kept = Gatherer(stack, scale).gather(choice, stack)
+    x = polyhedron.center.repeat(len(stack), 1)
+    mu = torch.full((len(stack),), 0.1, dtype=torch.float64)
+    s = polyhedron.slack(x)
+    units = on_path(kept, x, mu, scale)
+    u = [norms.start(one, x, mu) for one in stack.norms]
+
+    def jolt(one: torch.Tensor) -> torch.Tensor:
+        return one * (0.5 + torch.rand(one.shape, dtype=torch.float64, generator=generator))
+
+    z, p, lam, kap = ([jolt(one) for one in group] for group in units)
+    at = Iterate(x, s, jolt(mu[:, None] / s), z, p, lam, kap, [0.8 * one for one in u], mu)
+    boxes = [kept.box(k, above) + 0.01 for k, above in enumerate([*at.lam[1:], None])] if widths else []
+    H = 0.1 * torch.eye(5, dtype=torch.float64).repeat(len(stack), 1, 1)
+    gradient = torch.randn(len(stack), 5, dtype=torch.float64, generator=generator)
+    turns = [norms.Turn(one, x, dual, mu) for one, dual in zip(stack.norms, at.u, strict=True)]
+    system = System(kept, polyhedron, at, boxes, turns, H.clone(), gradient)
+    target = 0.3 * mu
+    step = system.direction(target)
+
+    close = {"rtol": 1e-8, "atol": 1e-10}
+    torch.testing.assert_close(at.s * step.y + at.y * step.s, target[:, None] - at.s * at.y, **close)
+    total = gradient + (H @ step.x[..., None])[..., 0] + polyhedron.adjoint(at.y + step.y)
+    for branch, dual, change in zip(stack.norms, at.u, step.u, strict=True):
+        total = total + branch.weight[:, None] * branch.matrix.adjoint((dual + change).flatten(1))
+    for k in range(len(widths)):
+        moved_below = at.z[k - 1] + step.z[k - 1] if k else None
+        a = kept.preactivation(k, at.x + step.x, moved_below)
+        torch.testing.assert_close(at.z[k] + step.z[k] - at.p[k] - step.p[k], a, **close)
+        above = step.lam[k + 1] if k + 1 < len(widths) else None
+        raised = torch.zeros_like(boxes[k]) if above is None else kept.box(k, above) - kept.w[k]
+        torch.testing.assert_close(at.lam[k] + step.lam[k] + at.kap[k] + step.kap[k], boxes[k] + raised, **close)
+        torch.testing.assert_close(
+            at.p[k] * step.lam[k] + at.lam[k] * step.p[k], target[:, None] - at.p[k] * at.lam[k], **close
+        )
+        torch.testing.assert_close(
+            at.z[k] * step.kap[k] + at.kap[k] * step.z[k], target[:, None] - at.z[k] * at.kap[k], **close
+        )
+        total = total + (kept.U[k].mT @ (at.lam[k] + step.lam[k])[..., None])[..., 0]
+    total = total - (total @ polyhedron.E.T) @ polyhedron.E  # up to the equalities' multipliers
+    # the matrix of the norms is the symmetric part of theirs, which leaves (u q' - q u') dp / 2 of their condition
+    for branch, turn, dual in zip(stack.norms, turns, at.u, strict=True):
+        dp = branch.grouped(branch.matrix.apply(step.x))
+        p, sigma, root = norms.path_length(branch, x, mu)
+        q = p / root
+        twist = 0.5 * (q * (dual * dp).sum(-1, keepdim=True) - dual * (q * dp).sum(-1, keepdim=True)) / sigma
+        total = total - branch.weight[:, None] * branch.matrix.adjoint(twist.flatten(1))
+        assert (turn.miss() < 0.5).all()
+    total = total - (total @ polyhedron.E.T) @ polyhedron.E
+    torch.testing.assert_close(total, torch.zeros_like(total), **close)
+    torch.testing.assert_close(step.x @ polyhedron.E.T, torch.zeros(len(stack), len(polyhedron.E), dtype=torch.float64))

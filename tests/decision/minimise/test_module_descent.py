@@ -1,0 +1,327 @@
+import math
+from typing import Any
+
+import cvxpy
+import pytest
+import torch
+from torch import nn
+
+from decision import surrogates
+from decision.baselines import StructuredDCP
+from decision.deciding import decide
+from decision.minimise import module_descent, module_newton
+from decision.minimise.module_descent import LARGEST, decide_module
+from decision.minimise.smoothed_module import Rounded
+from decision.region import Region
+from decision.sets import Box, Budget, FeasibleSet, Simplex
+from socicnn.errors import ModelError, NoProgramError
+from socicnn.nn import ICNN, ConvSOCICNN
+from socicnn.nn.activations import ACTIVATIONS
+from tests.support.cases import generator
+
+SETS = [Simplex(4), Box(4, -1.0, 1.0), Budget(4, 1.5)]
+WAYS = ["newton", "projected gradient"]
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Decide by Newton's method, or as if there were too many inputs for it."""
+    if request.param != "newton":
+        monkeypatch.setattr(module_descent, "LARGEST", 0)
+    return str(request.param)
+
+
+class Kinked(nn.Module):
+    """size (||A x - d|| + relu(b'x - t) + offset), whose minimum is a kink of one or of both."""
+
+    def __init__(self, n: int, size: float) -> None:
+        super().__init__()
+        draw = generator(5)
+        self.A, self.b = (torch.randn(rows, n, generator=draw, dtype=torch.float64) for rows in (2, 1))
+        self.size = size
+
+    def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+        """Return f(x, theta), the norm vanishing at a point near the centre of [0, 1]^n."""
+        d = 0.05 * theta[:, :2] + self.A.sum(dim=1) / x.shape[-1]
+        rest = torch.relu(x @ self.b[0] - theta[:, 2]) + theta[:, 0]
+        return self.size * (torch.linalg.vector_norm(x @ self.A.T - d, dim=-1) + rest)
+
+
+def contexts(count: int = 6, p: int = 3) -> torch.Tensor:
+    return torch.randn(count, p, generator=generator(1), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("feasible_set", SETS, ids=repr)
+@pytest.mark.parametrize("name", ["relu-joint", "soc-joint", "soc-partial"])
+def test_bounds_agree_with_those_of_the_conic_program(name: str, feasible_set: FeasibleSet, way: str) -> None:
+    size = {"hidden_features": (9, 7)}
+    model = surrogates.make(name, 4, 3, generator=generator(0), dtype=torch.float64, **size)
+    mine = decide_module(model, feasible_set, contexts(), gap=1e-4)
+    exact = decide(model, feasible_set, contexts(), method="exact", gap=1e-6)
+    assert bool(mine.certified.all()), mine.status
+    assert feasible_set.contains(mine.x).all()
+    assert (mine.value >= exact.value - exact.gap).all()
+    assert (mine.value - mine.gap <= exact.value + 1e-12).all()
+
+
+@pytest.mark.parametrize("feasible_set", SETS, ids=repr)
+def test_smooth_surrogates_are_certified(feasible_set: FeasibleSet, way: str) -> None:
+    model = StructuredDCP(4, 3, rows=3, generator=generator(2), dtype=torch.float64)
+    mine = decide_module(model, feasible_set, contexts(), gap=1e-4)
+    exact = model.minimize(feasible_set, contexts())
+    at = model(exact, contexts()).detach()
+    assert bool(mine.certified.all()), mine.status
+    assert (mine.value <= at + 1e-4 * (1 + at.abs())).all()
+    assert (mine.value - mine.gap <= at + 1e-12).all()
+
+
+@pytest.mark.parametrize("feasible_set", [*SETS, Simplex(1), Simplex(9), Box(1), Budget(9, 2.0)], ids=repr)
+@pytest.mark.parametrize("name", ["softplus-joint", "softplus-partial", "soc-joint"])
+def test_newton_proves_tight_gaps(name: str, feasible_set: FeasibleSet) -> None:
+    model = surrogates.make(
+        name, feasible_set.n, 3, generator=generator(0), dtype=torch.float64, hidden_features=(12, 8)
+    )
+    tight = decide_module(model, feasible_set, contexts(), gap=1e-8)
+    loose = decide_module(model, feasible_set, contexts(), gap=1e-3)
+    assert bool(tight.certified.all()), tight.status
+    assert (tight.value <= loose.value + 1e-12).all()
+    assert (loose.value - loose.gap <= tight.value + 1e-12).all()
+    assert (feasible_set.violation(tight.x) <= 1e-12).all()
+    assert (tight.iterations >= loose.iterations).all()
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_newton_ends_at_kinks_of_every_size(n: int, size: float) -> None:
+    theta = contexts(40)
+    found = decide_module(Kinked(n, size), Box(n), theta, gap=1e-7 * min(1.0, size))
+    # f may be far smaller than the terms it is made of, whose rounding it keeps
+    assert (found.gap <= 1e-7 * (size + found.value.abs())).all()
+    x = Box(n).sample(4000, generator(3))
+    for row in range(3):
+        sampled = Kinked(n, size)(x, theta[row].expand(len(x), -1)).min()
+        assert found.value[row] - found.gap[row] <= sampled
+        assert found.value[row] <= sampled + found.gap[row]
+
+
+def test_units_that_switch_in_many_places_do_not_catch_newtons_method() -> None:
+    """A rounding whose curvature jumps left half of these contexts without a gap."""
+    net = ICNN(20, (64, 64), activation=("relu", "softplus"), context_features=4, generator=generator(0)).double()
+
+    class Steep(nn.Module):
+        in_features = 20
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+            return 30 * self.net(30 * x, theta)
+
+    assert decide_module(Steep(), Box(20), contexts(12, 4), gap=1e-6).certified.all()
+
+
+def test_contexts_of_very_different_sizes_are_decided_beside_each_other() -> None:
+    class Sized(nn.Module):
+        def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+            far = torch.linalg.vector_norm(x - theta[:, :3].abs() / 3, dim=-1)
+            return 10.0 ** theta[:, 3] * (far + torch.relu(x[:, 0] - 0.2))
+
+    theta = contexts(60, 4)
+    theta[:, 3] *= 4  # 1e-9 to 1e9
+    found = decide_module(Sized(), Box(3), theta, gap=1e-9)
+    assert (found.gap <= 1e-8 * 10.0 ** theta[:, 3] + 1e-9).all()
+
+
+def test_slopes_without_bound_at_the_faces() -> None:
+    class Steep(nn.Module):
+        def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+            return (theta * x).sum(dim=-1) - x.sqrt().sum(dim=-1)
+
+    theta = contexts(20, 4)
+    for feasible_set in (Simplex(4), Box(4), Budget(4, 1.5)):
+        found = decide_module(Steep(), feasible_set, theta, gap=1e-7)
+        assert bool(found.certified.all()), found.status
+        others = Steep()(feasible_set.sample(500, generator(2))[:, None], theta)
+        assert (others >= found.value - found.gap).all()
+
+
+def test_a_linear_module_and_no_context_at_all() -> None:
+    class Linear(nn.Module):
+        def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+            return (x * theta).sum(dim=-1)
+
+    theta = contexts(5, 4)
+    for feasible_set in SETS:
+        found = decide_module(Linear(), feasible_set, theta, gap=1e-7)
+        assert bool(found.certified.all()), found.status
+        exact = (feasible_set.minimize_linear(theta) * theta).sum(dim=-1)
+        assert (found.value - exact).abs().max() <= 1e-6
+        assert len(decide_module(Linear(), feasible_set, theta[:0])) == 0
+
+
+def test_sets_without_an_interior_are_decided_by_projected_gradient() -> None:
+    feasible_set = Box(4, [0.0, 0.5, -1.0, 0.0], [1.0, 0.5, 1.0, 1.0])
+    model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
+    found = decide_module(model, feasible_set, contexts(), gap=1e-4)
+    assert bool(found.certified.all()), found.status
+    assert bool((found.x[:, 1] == 0.5).all())
+
+
+def test_contexts_are_followed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
+    whole = decide_module(model, Simplex(4), contexts(7), gap=1e-6)
+    monkeypatch.setattr(module_descent, "PRODUCTS", 12)
+    parts = decide_module(model, Simplex(4), contexts(7), gap=1e-6)
+    assert bool(parts.certified.all()), parts.status
+    assert (whole.value - parts.value).abs().max() <= 2e-6 * (1 + whole.value.abs().max())
+
+
+def test_what_is_left_open_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_newton, "LEVELS", 2)
+    model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
+    found = decide_module(model, Simplex(4), contexts(7), gap=1e-9)
+    assert not bool(found.certified.any())
+    assert found.status.startswith("7 of 7 decisions have a larger gap than asked for (worst ")
+
+
+def test_a_bound_above_the_minimum_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # relu rounded from above, not below: the bounds then exceed the minimum, and the comparison above must fail
+    def above(self: Rounded, func: object, types: object, args: tuple[torch.Tensor, ...] = (), kwargs: object = None):
+        if func is torch.relu:
+            return 0.5 * (args[0] + (args[0].square() + self.delta**2).sqrt())
+        return func(*args, **(kwargs or {}))  # type: ignore[operator]
+
+    model = surrogates.make("relu-joint", 4, 3, generator=generator(0), dtype=torch.float64, hidden_features=(9, 7))
+    exact = decide(model, Simplex(4), contexts(), method="exact", gap=1e-6)
+    monkeypatch.setattr(Rounded, "__torch_function__", above)
+    wrong = decide_module(model, Simplex(4), contexts(), gap=1e-4)
+    assert bool((wrong.value - wrong.gap > exact.value - 1e-9).any())
+
+
+@pytest.mark.parametrize("name", ["softplus-joint", "softplus-partial", "structured-dcp"])
+def test_decide_takes_surrogates_without_a_program(name: str) -> None:
+    options: dict[str, Any] = {"generator": generator(0), "dtype": torch.float64}
+    structured = name == "structured-dcp"
+    model = StructuredDCP(4, 3, rows=3, **options) if structured else surrogates.make(name, 4, 3, **options)
+    region = Region.of(Simplex(4).sample(50, generator(0)) * 0.2)
+    found = decide(model, Simplex(4), contexts(), region=region)
+    assert found.method == "module_descent"
+    assert bool(found.certified.all()), found.status
+    assert found.goal == 1e-6
+    assert "in plain float64" in found.status
+    assert found.outside is not None
+    for method in ("exact", "interior_point", "projected_gradient"):
+        with pytest.raises(NoProgramError, match="not second-order-cone representable"):
+            decide(model, Simplex(4), contexts(), method=method)
+    x = cvxpy.Variable(4)
+    with pytest.raises(NoProgramError):
+        decide(model, [x >= 0, cvxpy.sum(x) == 1], contexts())
+
+
+def test_networks_without_a_context_and_images_are_decided() -> None:
+    plain = ICNN(4, (6, 5), activation="softplus", generator=generator(0), dtype=torch.float64)
+    found = decide(plain, Box(4))
+    assert found.x.shape == (1, 4)
+    assert found.context is None
+    assert bool(found.certified.all()), found.status
+    x = Box(4).sample(2000, generator(1))
+    assert (plain(x) >= found.value - found.gap).all()
+    image = ConvSOCICNN((1, 4, 4), (2,), activation="softplus", generator=generator(0))
+    assert bool(decide(image, Box(16), gap=1e-5).certified.all())
+
+
+def test_limits_are_kept() -> None:
+    model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
+    few = decide(model, Simplex(4), contexts(), max_iterations=3)
+    assert int(few.iterations.max()) == 3
+    assert not bool(few.certified.any())
+    assert (few.gap >= 0).all()
+    late = decide(model, Simplex(4), contexts(), time_limit=1e-9)
+    assert int(late.iterations.max()) == 0
+    assert bool(late.gap.isfinite().all())
+
+
+def test_the_surrogate_is_left_as_it_was() -> None:
+    model = surrogates.make("softplus-joint", 3, 2, generator=generator(0), hidden_features=(5, 5))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    region = Region.of(Box(3).sample(50, generator(0)) * 0.2)
+    found = decide_module(model, Box(3), contexts(4, 2), gap=1e-4, region=region)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert found.outside is not None
+    assert torch.equal(found.outside, region.outside(found.x))
+
+
+def test_loose_tensors_that_require_gradients_are_refused() -> None:
+    class Loose(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = [torch.ones(3, dtype=torch.float64, requires_grad=True)]
+
+        def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+            return (torch.relu(self.weights[0]) * x).sum(dim=-1)
+
+    with pytest.raises(ModelError, match="holds tensors that require gradients and are not its parameters"):
+        decide_module(Loose(), Simplex(3), torch.zeros(2, 2))
+
+
+def test_what_cannot_be_is_refused() -> None:
+    model = surrogates.make("softplus-partial", 3, 2, hidden_features=(4,))
+    with pytest.raises(ModelError, match=r"context must have shape \(contexts, 2\); received \(3,\)"):
+        decide_module(model, Simplex(3), torch.zeros(3))
+    with pytest.raises(ModelError, match=r"context must have shape \(contexts, p\); received \(2,\)"):
+        decide_module(Kinked(4, 1.0), Simplex(4), torch.zeros(2))
+    with pytest.raises(ModelError, match="context has 1 rows with non-finite entries, the first row 1; remove or"):
+        decide_module(model, Simplex(3), torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]))
+    with pytest.raises(ModelError, match="the set has 4 coordinates, the network 3 inputs"):
+        decide(model, Simplex(4), torch.zeros(1, 2))
+    with pytest.raises(ModelError, match="time_limit must be a positive number of seconds; received -1"):
+        decide_module(model, Simplex(3), torch.zeros(1, 2), time_limit=-1)
+    with pytest.raises(ModelError, match="gap must be a positive number; received 0"):
+        decide_module(model, Simplex(3), torch.zeros(1, 2), gap=0)
+
+
+@pytest.mark.parametrize("most", [1, 3, 13])
+def test_first_order_steps_are_counted_one_by_one(most: int) -> None:
+    """With more inputs than Newton's method is for."""
+    model = ICNN(LARGEST + 1, (8,), activation="softplus", generator=generator(0))
+    answer = decide_module(model, Box(LARGEST + 1), gap=1e-12, max_iterations=most)
+    assert answer.iterations.tolist() == [most]
+
+
+def test_nothing_is_certified_where_the_value_overflows() -> None:
+    class Underflowing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (800 * x).exp().sum(dim=1).log()
+
+    answer = decide_module(Underflowing(), Box(2, -1, 1), gap=0.5)
+    assert not answer.certified.any()
+    assert answer.relative_gap.tolist() == [torch.inf]
+    assert "1 of 1 decisions have a larger gap" in answer.status
+
+
+@pytest.mark.parametrize("weight", [1e2, 1e3, 1e6])
+def test_softplus_is_convex_where_it_turns_linear(weight: float) -> None:
+    """f = w (softplus(x) - x) + s (x - 20), whose minimum lies between 19 and 21: torch's softplus jumps at 20."""
+
+    class Ridge(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            slope = weight * math.exp(-19.5)
+            return (weight * (ACTIVATIONS["softplus"](x) - x) + slope * (x - 20)).sum(dim=1)
+
+    answer = decide_module(Ridge(), Box(1, 19, 21), gap=1e-9)
+    points = torch.linspace(19, 21, 2001, dtype=torch.float64)[:, None]
+    noise = 1e-15 * weight * 21
+    assert (Ridge()(points) >= answer.value - answer.gap - noise).all()
+
+
+@pytest.mark.parametrize("shape", ["column", "number", "float32"])
+def test_one_value_a_row_is_asked_for(shape: str) -> None:
+    class Wrong(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            value = x.square().sum(dim=1)
+            return {"column": value[:, None], "number": value.sum(), "float32": value.float()}[shape]
+
+    with pytest.raises(ModelError, match=r"the module must give one float64 value a row, shape \(1,\); received"):
+        decide_module(Wrong(), Box(2))

@@ -1,0 +1,59 @@
+"""A stack of networks in torch is the frozen networks, whatever their matrices."""
+
+import numpy as np
+import pytest
+import torch
+
+from decision.minimise.smoothed_stack import rounded, tangent
+from decision.minimise.stack import Stack
+from tests.support.stacks import random_stack
+
+WIDTHS = [(), (1,), (6,), (9, 7), (5, 1, 6)]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_value_is_the_frozen_networks(widths: tuple[int, ...], inside: bool) -> None:
+    net = random_stack(0, widths=widths, inside=inside)
+    x = np.random.default_rng(1).normal(size=(4, 5))
+    stack = Stack.of(net)
+    np.testing.assert_allclose(stack.value(torch.as_tensor(x)).numpy(), net(x), rtol=1e-13)
+    np.testing.assert_allclose(stack.take(torch.tensor([2])).value(torch.as_tensor(x[2:3])).numpy(), net[2](x[2:3]))
+    short = stack.to(torch.float32).value(torch.as_tensor(x, dtype=torch.float32))
+    assert short.dtype == torch.float32
+    np.testing.assert_allclose(short.numpy(), net(x), rtol=1e-5, atol=1e-5)
+
+
+def test_one_context_is_a_stack_of_one() -> None:
+    net = random_stack(0)[1]
+    x = np.ones((1, 5))
+    np.testing.assert_allclose(Stack.of(net).value(torch.as_tensor(x)).numpy(), net(x), rtol=1e-13)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_rounded_is_above_and_its_tangent_below_and_right(widths: tuple[int, ...], inside: bool) -> None:
+    net = random_stack(3, widths=widths, inside=inside)
+    stack = Stack.of(net)
+    generator = torch.Generator().manual_seed(0)
+    x, other = (torch.randn(4, 5, dtype=torch.float64, generator=generator) for _ in range(2))
+    for width in (1.0, 1e-3, 1e-9):
+        delta = torch.full((4,), width, dtype=torch.float64)
+        at = rounded(stack, x, delta)
+        gradient, minorant, _ = tangent(stack, at)
+        assert (at.value >= stack.value(x) - 1e-12).all()
+        # the gradient is that of the rounded value, and the minorant is below f everywhere
+        point = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(rounded(stack, point, delta).value.sum(), point)
+        torch.testing.assert_close(gradient, slope, rtol=1e-6, atol=1e-6)
+        assert (minorant + (gradient * (other - x)).sum(dim=1) <= stack.value(other) + 1e-10).all()
+    torch.testing.assert_close(at.value, stack.value(x))
+
+
+def test_rounding_leaves_the_stack_as_it_was() -> None:
+    stack = Stack.of(random_stack(0, widths=(4, 3, 2)))
+    before = [layer.b.clone() for layer in stack.layers]
+    x = torch.zeros(4, 5, dtype=torch.float64)
+    rounded(stack, x, torch.ones(4, dtype=torch.float64))
+    for layer, b in zip(stack.layers, before, strict=True):
+        assert torch.equal(layer.b, b)

@@ -1,0 +1,256 @@
+"""The command as a user types it: outputs, exit statuses, and one line for everything that is wrong."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import socicnn
+from socicnn import SOCICNN
+from socicnn.conic.export.cbf import read_cbf
+from socicnn.frozen import FrozenNet, Layer, Output, Squares
+from socicnn.nn import Conv, ConvSOCICNN
+from socicnn_cli import main
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Run `socicnn` with these words; return exit status, output and errors."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["socicnn", *map(str, words)])
+        status = 0
+        try:
+            main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "cost.safetensors"
+    network = SOCICNN(4, hidden_features=(8,), context_features=2, generator=torch.Generator().manual_seed(0))
+    socicnn.save(network, path)
+    return path
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    np.save(tmp_path / "contexts.npy", np.random.default_rng(1).normal(size=(3, 2)))
+    return tmp_path / "contexts.npy"
+
+
+def test_version(run) -> None:
+    status, out, _ = run("--version")
+    assert (status, out.strip()) == (0, f"socicnn {socicnn.__version__}")
+
+
+def test_fit_verify_decide_export_in_a_row(run, tmp_path: Path, context: Path) -> None:
+    rng = np.random.default_rng(0)
+    theta = np.load(context)
+    x = rng.dirichlet(np.ones(4), size=(3, 20))
+    y = ((x - 0.2) ** 2).sum(axis=-1) + (x[..., 0] * theta[:, :1])
+    np.savez(tmp_path / "data.npz", x=x, y=y, theta=theta)
+    model = tmp_path / "model.safetensors"
+    status, out, _ = run("fit", tmp_path / "data.npz", "--set", "simplex", "--epochs", 3, "--out", model)
+    assert status == 0
+    assert "60 labelled points, loss within_context" in out
+
+    np.save(tmp_path / "points.npy", x[:, 0])
+    report = tmp_path / "report.json"
+    status, out, _ = run("verify", model, "--points", tmp_path / "points.npy", "--context", context, "--json", report)
+    assert status == 0, out
+    assert json.loads(report.read_text())["ok"] is True
+
+    out_file = tmp_path / "decisions.csv"
+    status, out, _ = run("decide", model, "--set", "budget", "--total", 2, "--context", context, "--out", out_file)
+    assert status == 0, out
+    with out_file.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 3
+    for row in rows:
+        assert sum(float(row[f"x{i}"]) for i in range(4)) == pytest.approx(2, abs=1e-9)
+        assert float(row["relative_gap"]) <= 1e-4
+
+    np.save(tmp_path / "one.npy", theta[:1])
+    status, out, _ = run("export", model, "--format", "npz", "--context", tmp_path / "one.npy")
+    assert status == 0, out
+    assert model.with_suffix(".npz").exists()
+    status, _, err = run("export", model, "--format", "mps", "--context", tmp_path / "one.npy")
+    assert status == 2
+    assert "error:" in err
+    assert not model.with_suffix(".mps").exists()
+
+
+def test_export_of_images_says_what_it_wrote(run, tmp_path: Path) -> None:
+    """Contexts that are images are read as they are, or flattened; a thousand cones are a count and not a list."""
+    model = tmp_path / "images.safetensors"
+    draw = torch.Generator().manual_seed(0)
+    socicnn.save(
+        ConvSOCICNN((1, 4, 4), (2,), (Conv(2),), (Conv(4, group=2),), context_channels=2, generator=draw), model
+    )
+    x, theta = (np.random.default_rng(seed).normal(size=(2, channels, 4, 4)) for seed, channels in ((0, 1), (1, 2)))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "flat.npy", theta.reshape(2, -1))
+    np.save(tmp_path / "image.npy", theta[0])
+    status, out, err = run("export", model, "--format", "cbf", "--context", tmp_path / "image.npy")
+    assert status == 0, err
+    said = "16 inputs, 65 further variables, 64 inequalities, 33 second-order cones"
+    assert out.strip() == f"wrote {model.with_suffix('.cbf')}: {said}"
+    program = read_cbf(model.with_suffix(".cbf"))
+    assert program.A.shape[1] == 16 + 65
+    assert len(program.cones.second_order) == 33
+    words = ("verify", model, "--points", tmp_path / "x.npy", "--solver", "none", "--context")
+    assert run(*words, tmp_path / "flat.npy")[0] == 0
+    assert run(*words, tmp_path / "image.npy")[0] == 0
+    for missing in (("export", model, "--format", "cbf"), words[:-1]):
+        status, _, err = run(*missing)
+        assert status == 2
+        assert "needs contexts of shape (2, 4, 4); give them with --context FILE" in err
+    np.save(tmp_path / "wrong.npy", theta[:, :1])
+    status, _, err = run(*words, tmp_path / "wrong.npy")
+    assert status == 2
+    assert "contexts must have shape (2, 4, 4) a row; received shape (2, 1, 4, 4)" in err
+
+
+def test_a_frozen_network_is_exported_and_verified(run, tmp_path: Path) -> None:
+    """What was imported from elsewhere, quadratics inside its layers, is a model file like any other."""
+    rng = np.random.default_rng(0)
+    inside = Squares(np.full(4, 0.5), rng.normal(size=(8, 3)))
+    net = FrozenNet([Layer(None, rng.normal(size=(4, 3)), rng.normal(size=4), inside)], Output(np.ones(4), np.zeros(3)))
+    model = tmp_path / "imported.safetensors"
+    net.save(model)
+    np.save(tmp_path / "x.npy", rng.normal(size=(5, 3)))
+    status, out, err = run("export", model, "--format", "cbf")
+    assert status == 0, err
+    assert "3 inputs, 8 further variables, 8 inequalities, 4 second-order cones" in out
+    assert run("verify", model, "--points", tmp_path / "x.npy", "--solver", "none")[0] == 0
+    status, _, err = run("export", model, "--format", "mps")
+    assert status == 2
+    assert "this one has 4 second-order cones" in err
+    status, _, err = run("export", model, "--format", "cbf", "--context", tmp_path / "x.npy")
+    assert status == 2
+    assert "takes no context" in err
+
+
+def test_a_wrong_network_gives_status_1(run, model: Path, context: Path, tmp_path: Path, monkeypatch) -> None:
+    from socicnn.conic.builder import Builder
+
+    honest = Builder.affine
+    monkeypatch.setattr(Builder, "affine", lambda self, d, r: honest(self, d, r + 1.0))
+    np.save(tmp_path / "points.npy", np.zeros((3, 4)))
+    status, out, _ = run("verify", model, "--points", tmp_path / "points.npy", "--context", context, "--solver", "none")
+    assert status == 1, out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fit", "absent.csv", "--out", "m.safetensors"], "no file absent.csv"),
+        (["fit", "nan.csv", "--out", "m.safetensors"], "NaN or infinite, the first in row 1"),
+        (["fit", "good.csv", "--out", "nowhere/m.safetensors"], "folder nowhere does not exist"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--set", "ball"], "ball"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--set", "simplex"], "violate the simplex"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--hidden", "big"], "--hidden takes whole numbers"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--loss", "fancy"], "fancy"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--loss", "within_context"], "use --loss mse"),
+        (["verify", "absent.safetensors", "--points", "good.csv"], "no file absent.safetensors"),
+        (["verify", "foreign.safetensors", "--points", "good.csv"], "foreign.safetensors"),
+        (["verify", "cost.safetensors", "--points", "good.csv"], "needs contexts of 2 entries"),
+        (
+            ["verify", "cost.safetensors", "--points", "good.csv", "--context", "contexts.npy"],
+            "3 contexts for 4 points",
+        ),
+        (["decide", "cost.safetensors", "--set", "budget", "--context", "contexts.npy"], "give it with --total"),
+        (
+            ["decide", "cost.safetensors", "--set", "simplex", "--total", "1", "--context", "contexts.npy"],
+            "--total does",
+        ),
+        (["decide", "cost.safetensors", "--set", "hull", "--context", "contexts.npy"], "hull"),
+        (["decide", "cost.safetensors", "--set", "budget", "--total", "9", "--context", "contexts.npy"], "9"),
+        (["decide", "cost.safetensors", "--set", "simplex", "--context", "contexts.npy", "--method", "m"], "'m'"),
+        (["decide", "cost.safetensors", "--set", "simplex", "--context", "good.csv"], "no columns theta0"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--epochs", "0"], "epochs must be an integer >= 1; received 0"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--hidden", "999999999999"], "received '999999999999'"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--lower", "0"], "name it with --set"),
+        (["fit", "good.csv", "--out", "m.pt"], "--out must end in .safetensors; received m.pt"),
+        (["fit", "good.csv"], "Missing option '--out'. Run `socicnn fit --help`"),
+        (["fit", "twice.csv", "--out", "m.safetensors"], "several columns x0"),
+        (["fit", "good.csv", "--out", "m.safetensors", "--checkpoint", "good.csv"], "would overwrite a file that is"),
+        (
+            ["fit", "good.csv", "--out", "m.safetensors", "--checkpoint", "m.safetensors"],
+            "--out m.safetensors would overwrite a file that is read",
+        ),
+        (
+            ["verify", "cost.safetensors", "--points", "one.npy", "--context", "one.npy", "--json", "./one.npy"],
+            "--json one.npy would overwrite a file that is read; give it another name",
+        ),
+        (["verify", "cost.safetensors", "--points", "one.npy", "--json", "."], "is a folder"),
+        (
+            ["decide", "cost.safetensors", "--set", "simplex", "--context", "one.npy", "--out", "x.xlsx"],
+            "--out must end in .csv",
+        ),
+        (["export", "cost.safetensors", "--format", "cbf", "--context", "one.npy", "--out", "c.mps"], "end in .cbf"),
+        (["demo", "--out", "good.csv"], "good.csv is a file"),
+        (["export", "cost.safetensors", "--format", "docx", "--context", "one.npy"], "docx"),
+        (["export", "cost.safetensors", "--format", "npz", "--context", "contexts.npy"], "keep one row"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_status_2(
+    run, model: Path, context: Path, tmp_path: Path, monkeypatch, words, message
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("one.npy", np.zeros((1, 2)))
+    Path("good.csv").write_text("x0,x1,y\n0.1,0.2,1\n0.3,0.4,2\n0.5,0.1,1\n0.2,0.2,0\n")
+    Path("nan.csv").write_text("x0,y\n0,1\n1,nan\n")
+    Path("twice.csv").write_text("x0,x0,y\n0,1,2\n1,1,3\n")
+    Path("foreign.safetensors").write_text("not a model")
+    before = set(tmp_path.iterdir())
+    status, out, err = run(*words)
+    assert status == 2, out + err
+    assert err.startswith("error: ")
+    assert len(err.strip().splitlines()) == 1
+    assert message in err
+    assert "Traceback" not in err
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_an_unknown_command_or_option_is_refused_in_one_line(run) -> None:
+    for words in (("conquer",), ("verify", "m", "--point", "p")):
+        status, _, err = run(*words)
+        assert status == 2
+        assert err.startswith("error: No such ")
+        assert len(err.strip().splitlines()) == 1
+
+
+def test_help_is_what_no_command_gives(run) -> None:
+    status, out, _ = run()
+    assert status == 0
+    assert "verify" in out
+
+
+def test_a_gap_that_is_missed_gives_status_1(run, model: Path, context: Path) -> None:
+    words = ("decide", model, "--set", "simplex", "--context", context)
+    assert run(*words)[0] == 0
+    status, _, err = run(*words, "--gap", "1e-20")
+    assert status == 1
+    assert "larger gap than asked for" in err
+
+
+def test_a_key_that_stops_it_is_said(run, model: Path, context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*given: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("decision.decide", stopped)
+    status, _, err = run("decide", model, "--set", "simplex", "--context", context)
+    assert status == 130
+    assert err.strip() == "stopped; finished files are whole, nothing else was written"

@@ -1,0 +1,1 @@
+"""The trusted core: what `verify.check` needs, and nothing else."""

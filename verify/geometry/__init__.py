@@ -1,0 +1,1 @@
+"""What a certificate knows beyond values: slopes, subdifferentials, Hessians."""

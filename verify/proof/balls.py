@@ -1,0 +1,180 @@
+"""Brackets by ball arithmetic: every operation carries a proven error radius (python-flint, extra `[proof]`).
+
+Slower than the float64 recipe of `verify.proof.network` and narrower: the ends are the value rounded outwards once.
+
+Source: Johansson, Arb: efficient arbitrary-precision midpoint-radius interval arithmetic (2017).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, final
+
+import numpy as np
+from scipy import sparse
+
+from socicnn.arrays import Array, Matrix
+from socicnn.errors import MissingExtra
+from socicnn.frozen import FrozenNet
+from verify.proof.network import Bracket, Prover
+
+
+@final
+class BallProver:
+    """Holds a network's arrays as balls and brackets its value.
+
+    Args:
+        net: the network.
+        bits: working precision.
+
+    Raises:
+        MissingExtra: python-flint is not installed.
+    """
+
+    def __init__(self, net: FrozenNet, bits: int = 128) -> None:
+        try:
+            import flint
+        except ImportError as error:
+            raise MissingExtra(
+                "brackets by ball arithmetic need python-flint, which is not installed; "
+                'run: pip install "socicnn[proof]"'
+            ) from error
+        self._flint, self._bits, self._net = flint, bits, net
+        self._prover = Prover(net)
+        # one matrix a layer, on x and the layer before; one for everything that is affine in x alone
+        self._layers = [self._map(_beside(layer.U, layer.W)) for layer in net.layers]
+        inside = [layer.squares for layer in net.layers if layer.squares is not None]
+        branches = [quad.A for quad in net.quadratics] + [norm.C for norm in net.norms]
+        self._images = self._map(_below([squares.F for squares in inside] + branches))
+        self._vectors = None if net.contexts is not None else self._read(net)
+
+    def __call__(self, x: Array) -> Bracket:
+        """Bracket the value at each point.
+
+        Args:
+            x: points, shape `(N, n)`; with stacked contexts, row i belongs to context i.
+        """
+        scale = self._prover.scale(x)
+        lo, hi = np.full(len(x), -np.inf), np.full(len(x), np.inf)
+        before = self._flint.ctx.prec
+        self._flint.ctx.prec = self._bits
+        try:
+            for i, point in enumerate(x):
+                net = self._net if self._net.contexts is None else self._net[i]
+                value = self._value(net, self._vectors or self._read(net), point)
+                if value.is_finite():  # the ends are rounded to nearest, then moved outwards by one unit
+                    lo[i] = np.nextafter(float(value.lower()), -np.inf)
+                    hi[i] = np.nextafter(float(value.upper()), np.inf)
+        finally:
+            self._flint.ctx.prec = before
+        proven = np.isfinite(lo) & np.isfinite(hi)
+        return Bracket(np.where(proven, lo, -np.inf), np.where(proven, hi, np.inf), scale)
+
+    def _read(self, net: FrozenNet) -> _Vectors:
+        """Return the vectors of a network as balls."""
+        inside = [layer.squares for layer in net.layers if layer.squares is not None]
+        offsets = [squares.g for squares in inside] + [q.e for q in net.quadratics] + [norm.d for norm in net.norms]
+        return _Vectors(
+            biases=[self._balls(layer.b) for layer in net.layers],
+            rhos=[self._balls(squares.rho) for squares in inside],
+            offsets=self._balls(np.concatenate([np.zeros(0), *(part for part in offsets if part is not None)])),
+            weights=self._balls([*(quad.beta for quad in net.quadratics), *(norm.gamma for norm in net.norms)]),
+            w=self._balls(net.output.w),
+            v=self._balls(net.output.v),
+            c=self._flint.arb(float(net.output.c)),
+        )
+
+    def _value(self, net: FrozenNet, vectors: _Vectors, point: Array) -> Any:
+        """Return the ball of f at one point."""
+        x, zero = self._balls(point), self._flint.arb(0)
+        images = _sums(self._images(x), vectors.offsets)
+        at = 0
+
+        def squares(rows: int, group: int) -> list[Any]:
+            """Take the next rows of the images, and sum the squares of each group of them."""
+            nonlocal at
+            first, at = at, at + rows
+            ends = range(first, at, group)
+            return [sum((entry * entry for entry in images[i : i + group]), zero) for i in ends]
+
+        rhos = iter(vectors.rhos)
+        inner = [
+            None if layer.squares is None else squares(len(layer.b) * layer.squares.rows, layer.squares.rows)
+            for layer in net.layers
+        ]
+        total = _dot(vectors.v, x, vectors.c)
+        z: list[Any] = []
+        for layer, bias, t in zip(self._layers, vectors.biases, inner, strict=True):
+            a = _sums(layer(x + z), bias)
+            if t is not None:
+                a = [one + weight * square for one, weight, square in zip(a, next(rhos), t, strict=True)]
+            z = [entry.max(zero) for entry in a]
+        total = _dot(vectors.w, z, total)
+        for quad, weight in zip(net.quadratics, vectors.weights, strict=False):
+            total += weight * squares(len(quad.e), len(quad.e))[0]  # type: ignore[arg-type]  # set when it was frozen
+        for norm, weight in zip(net.norms, vectors.weights[len(net.quadratics) :], strict=True):
+            rows = norm.C.shape[0]
+            total += weight * sum((t.nonnegative_part().sqrt() for t in squares(rows, norm.group or rows)), zero)
+        return total
+
+    def _map(self, matrix: Matrix | None) -> Any:
+        """Return a function from a list of balls, the last of which the columns belong to, to the list of its image."""
+        if matrix is None:
+            return lambda z: []
+        columns = matrix.shape[1]
+        if isinstance(matrix, np.ndarray):
+            arb_mat = self._flint.arb_mat
+            dense = arb_mat([self._balls(row) for row in matrix])
+            return lambda z: (dense * arb_mat([[entry] for entry in z[len(z) - columns :]])).entries()
+        zero, data = self._flint.arb(0), self._balls(matrix.data)
+        index, ends = matrix.indices.tolist(), matrix.indptr.tolist()
+
+        def image(z: list[Any]) -> list[Any]:
+            z = z[len(z) - columns :]
+            return [sum((data[e] * z[index[e]] for e in range(first, last)), zero) for first, last in pairwise(ends)]
+
+        return image
+
+    def _balls(self, values: Any) -> list[Any]:
+        arb = self._flint.arb
+        return [arb(float(value)) for value in values]
+
+
+@dataclass
+class _Vectors:
+    """The vectors of a network at one context, as balls."""
+
+    biases: list[list[Any]]
+    rhos: list[list[Any]]
+    offsets: list[Any]
+    weights: list[Any]
+    w: list[Any]
+    v: list[Any]
+    c: Any
+
+
+def _beside(first: Matrix | None, second: Matrix | None) -> Matrix | None:
+    """Return two matrices side by side, sparse where one is."""
+    if first is None or second is None:
+        return second if first is None else first
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return np.hstack([first, second])
+    return sparse.csr_array(sparse.hstack([sparse.csr_array(first), sparse.csr_array(second)]))
+
+
+def _below(parts: list[Matrix]) -> Matrix | None:
+    """Return matrices one below the other, sparse where one is."""
+    if not parts:
+        return None
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.vstack(parts)
+    return sparse.csr_array(sparse.vstack([sparse.csr_array(part) for part in parts]))
+
+
+def _sums(image: list[Any], offset: list[Any]) -> list[Any]:
+    return [one + other for one, other in zip(image, offset, strict=True)] if image else offset
+
+
+def _dot(weights: list[Any], values: list[Any], start: Any) -> Any:
+    return sum((weight * value for weight, value in zip(weights, values, strict=True)), start)
