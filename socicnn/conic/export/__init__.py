@@ -1,4 +1,4 @@
-"""Programs as files of other tools; one format a module, found by name."""
+"""Programs as files of other tools; one format per module, found by name."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ def export(program: Program, path: Path_, format: str | None = None) -> None:
         program: a value program, or an instance of it: `program.at(x)`, `program.free(rows)`. A value program itself is
             kept as it is in `npz`, with x on the right-hand side; in `cbf` and `mps` x is among the variables, free.
         path: file to write; an older file of that name is replaced.
-        format: `npz` (the arrays), `cbf` (conic programs), `mps` (linear programs); by the suffix of `path` where None.
+        format: `npz` (the arrays), `cbf` (conic programs), `mps` (linear programs); the suffix of `path` if omitted.
 
     Raises:
-        ProgramError: the format is unknown, or cannot hold this program (MPS and cones).
+        ProgramError: the format is unknown, or cannot hold this program (MPS: cones, or numbers too far apart).
         FileError: the file cannot be written.
-        MissingExtra: `mps` needs highspy.
 
     >>> from tempfile import mkdtemp
     >>> from socicnn.compile import value_program

@@ -15,7 +15,7 @@ from socicnn.conic.export import FORMATS, export
 from socicnn.conic.export.cbf import read_cbf
 from socicnn.conic.export.npz import read_npz
 from socicnn.conic.program import ConicProgram, ValueProgram
-from socicnn.errors import MissingExtra, ProgramError
+from socicnn.errors import ProgramError
 from socicnn.files import FileError
 from socicnn.frozen import FrozenNet, Output, Quadratic
 from tests.support.conic_cases import KNOWN
@@ -259,32 +259,6 @@ def test_npz_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(FileError, match="not a whole program file"):
         read_npz(tmp_path / "half.npz")
-
-
-def test_mps_is_read_by_highs_and_worth_the_same(tmp_path: Path) -> None:
-    import highspy
-
-    for seed in range(3):
-        net = random_net(seed, **NETS["relu"])
-        for program in (value_program(net).free(simplex(4)), value_program(net).at(np.ones(4))):
-            export(program, tmp_path / "p.mps")
-            solver = highspy.Highs()
-            solver.setOptionValue("output_flag", False)
-            solver.readModel(str(tmp_path / "p.mps"))
-            solver.run()
-            assert solver.getObjectiveValue() == pytest.approx(program.solve("highs").value, rel=1e-9)
-
-
-def test_mps_refuses_cones(tmp_path: Path) -> None:
-    with pytest.raises(ProgramError, match="MPS holds linear programs; this one has 3 second-order cones"):
-        export(value_program(random_net(1)), tmp_path / "p.mps")
-    assert not list(tmp_path.iterdir())
-
-
-def test_mps_without_highspy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "highspy", None)
-    with pytest.raises(MissingExtra, match=r'pip install "socicnn\[highs\]"'):
-        export(value_program(random_net(1, **NETS["relu"])), tmp_path / "p.mps")
 
 
 def test_formats_and_paths(tmp_path: Path) -> None:
