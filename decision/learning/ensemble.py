@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, final
 
 import numpy as np
@@ -14,6 +15,7 @@ from socicnn.arrays import Array, Matrix
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn.network import Network
+from socicnn.ranges import Ranges
 
 
 @final
@@ -42,6 +44,13 @@ class Ensemble(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return the mean of the values."""
         return torch.stack([model(x, context) for model in self.models]).mean(dim=0)
+
+    @property
+    def ranges(self) -> Ranges | None:
+        """Ranges of the data that any member was trained on; None if one of them was never trained."""
+        members: list[Any] = list(self.models)
+        known = [model.ranges for model in members if model.ranges is not None]
+        return reduce(Ranges.widened, known) if len(known) == len(members) else None
 
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return the mean as float64 arrays at a context (or a stack of contexts)."""

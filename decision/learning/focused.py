@@ -27,6 +27,7 @@ from decision.deciding import decide
 from decision.tasks import Data, Task
 from socicnn.errors import ModelError
 from socicnn.nn.network import Network
+from socicnn.ranges import Ranges
 from socicnn.training.losses import Loss, make_loss
 
 GAP = 1e-5  # relative gap of the decisions that are differentiated
@@ -108,6 +109,8 @@ def fit_focused(
     mean, scale = train.y.mean(), measure.scale(train.y)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    seen = Ranges.of(data.x, data.context)
+    seen = seen if model.ranges is None else model.ranges.widened(seen)
     costs, best, kept = [_cost(model, task, checked)], 0, copy.deepcopy(model.state_dict())
     labels = len(checked)
     model.train()
@@ -116,6 +119,7 @@ def fit_focused(
         batch = train[rows]
         x, moved = perturbed(model, task, batch.context.cpu(), perturbation)
         labels += len(batch) * (1 + task.in_features)
+        seen = seen.widened(Ranges.of(torch.cat([x, moved]), batch.context))
         optimiser.zero_grad(set_to_none=True)
         difference = model(moved.to(batch.x), batch.context) - model(x.to(batch.x), batch.context)
         value = (difference / (perturbation * scale)).mean()
@@ -130,6 +134,7 @@ def fit_focused(
             if costs[-1] < costs[best]:
                 best, kept = len(costs) - 1, copy.deepcopy(model.state_dict())
     model.load_state_dict(kept)
+    model.ranges = seen
     model.eval()
     return Focused(costs, best, labels)
 

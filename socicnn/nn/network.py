@@ -21,6 +21,7 @@ from socicnn.positivity import initialiser as make_initialiser
 from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity.base import Shared, Weight
 from socicnn.positivity.projected import Projected
+from socicnn.ranges import Ranges
 
 CONTEXTS = ("joint", "partial")
 
@@ -37,10 +38,14 @@ class Network(nn.Module, ABC):
         context: `joint` or `partial`, how the context enters.
         means: how to make it.
         shared_axes: axes of x (and of a context of the same rank) over which standardisation is one number.
+
+    Attributes:
+        ranges: ranges of the data that it was trained on, set by `fit` and kept by `save`; None before training.
     """
 
     vectors: Source
     shared: Shared | None
+    ranges: Ranges | None
 
     def __init__(
         self,
@@ -66,6 +71,7 @@ class Network(nn.Module, ABC):
         )
         points = torch.Size(input_shape).numel() + torch.Size(context_shape or (0,)).numel()
         self.shared = self.positivity.shared(points, means.generator)
+        self.ranges = None
         self._means = means
 
     # what a subclass gives
@@ -266,7 +272,12 @@ class Network(nn.Module, ABC):
             holder, _, last = name.rpartition(".")
             state[name] = finals[holder] if holder in finals and last == "theta" else own[name]
         plain.load_state_dict(state)
+        plain.ranges = self.ranges
         return plain
+
+    def extra_repr(self) -> str:
+        """Return what the first line of the network's repr says: the ranges that it was trained on."""
+        return "" if self.ranges is None else f"ranges={self.ranges}"
 
     def check(self, x: Tensor, context: Tensor | None = None) -> None:
         """Raise a ModelError where x or the context cannot be given to the network."""

@@ -17,6 +17,7 @@ from socicnn.files import FileError, replacing
 from socicnn.frozen import FrozenNet
 from socicnn.nn import NETWORKS
 from socicnn.nn.network import Network
+from socicnn.ranges import Ranges
 
 FORMAT = "socicnn"
 VERSION = 1
@@ -28,7 +29,7 @@ def save(model: Network, path: str | os.PathLike[str], metadata: dict[str, Any] 
     Args:
         model: any network of `socicnn.nn`.
         path: where to.
-        metadata: JSON values to keep beside it, for instance the ranges of the training data.
+        metadata: JSON values to keep beside it; the ranges of the training data are kept anyway.
 
     Raises:
         ModelError: not a network of `socicnn.nn`, or metadata that is not JSON.
@@ -54,6 +55,8 @@ def save(model: Network, path: str | os.PathLike[str], metadata: dict[str, Any] 
             "config": json.dumps(model.config(), allow_nan=False),
             "metadata": json.dumps(metadata or {}, allow_nan=False),
         }
+        if model.ranges is not None:
+            header["ranges"] = model.ranges.to_json()
     except (TypeError, ValueError) as error:
         raise ModelError(f"metadata must hold finite JSON values: {error}") from None
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
@@ -77,10 +80,22 @@ def load(path: str | os.PathLike[str]) -> Network:
     try:
         model = kind.from_config(json.loads(header["config"]))
         model.load_state_dict(tensors, assign=True)
+        model.ranges = _ranges(model, header)
     except (ModelError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise FileError(f"{path} is damaged: its tensors do not fit its configuration ({reason[:300]})") from None
     return model
+
+
+def _ranges(model: Network, header: dict[str, str]) -> Ranges | None:
+    """Return the ranges in a header; None in files of older versions, and of networks that were never trained."""
+    if "ranges" not in header:
+        return None
+    ranges = Ranges.from_json(header["ranges"])
+    context = None if ranges.context_lower is None else ranges.context_lower.shape
+    if ranges.x_lower.shape != model.input_shape or context != model.context_shape:
+        raise ModelError(f"{ranges} does not fit x of shape {model.input_shape} and context {model.context_shape}")
+    return ranges
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from socicnn.arrays import as_float64
 from socicnn.errors import ModelError
+from socicnn.ranges import Ranges
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +38,21 @@ class Samples:
     def __getitem__(self, index: Any) -> Samples:
         return Samples(self.x[index], self.y[index], None if self.context is None else self.context[index])
 
+    def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Samples:
+        """Return the same in another type, and perhaps elsewhere."""
+        context = None if self.context is None else self.context.to(device, dtype)
+        return Samples(self.x.to(device, dtype), self.y.to(device, dtype), context)
+
     def like(self, model: nn.Module) -> Samples:
         """Return the same in the type of a model's parameters."""
-        kind = next(model.parameters()).dtype
-        return Samples(self.x.to(kind), self.y.to(kind), None if self.context is None else self.context.to(kind))
+        return self.to(next(model.parameters()).dtype)
+
+    def ranges(self) -> Ranges:
+        """Return the least and largest value of each entry of x and of the context."""
+        axes = self.x.ndim - self.y.ndim
+        return Ranges.of(
+            self.x, self.context, x_axes=axes, context_axes=0 if self.context is None else self.context.ndim - 1
+        )
 
     def aligned(self) -> Tensor | None:
         """Return the context with an axis for the candidates, ready for `model(x, context)`."""

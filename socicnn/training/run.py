@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.errors import ModelError
+from socicnn.ranges import Ranges
 from socicnn.training import checkpoint as checkpoints
 from socicnn.training.data import Samples, as_samples
 from socicnn.training.history import History
@@ -51,7 +52,8 @@ class Run:
         self.dtype, self.device = parameters[0].dtype, parameters[0].device
         self.generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
         start = self.generator.get_state()
-        samples = as_samples(data, self.dtype, self.device)
+        wide = as_samples(data, torch.float64, torch.device("cpu"))
+        samples = wide.to(self.dtype, self.device)
         if hasattr(model, "check"):
             check: Any = model.check
             check(samples.x[:1], samples[:1].aligned())
@@ -73,6 +75,7 @@ class Run:
             self.y_scale = torch.ones_like(self.y_scale)
         if settings["standardise"] and hasattr(model, "standardise"):
             self._standardise()
+        self._note_ranges(wide.ranges())
         kind = OPTIMISERS[settings["optimiser"]]
         self.optimiser = kind(
             parameters, lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
@@ -106,6 +109,12 @@ class Run:
                 means[f"{name}_mean"], means[f"{name}_scale"] = _statistics(self.model, name, values)
         standardise: Any = self.model.standardise
         standardise(**means)
+
+    def _note_ranges(self, ranges: Ranges) -> None:
+        """Store the ranges of the data in the model; training that goes on, without standardising anew, widens them."""
+        model: Any = self.model
+        before = None if self.settings["standardise"] else getattr(model, "ranges", None)
+        model.ranges = ranges if before is None else before.widened(ranges)
 
     def _hook(self, name: str) -> Any:
         return getattr(self.model, name, None)
