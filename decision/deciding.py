@@ -113,7 +113,7 @@ def decide(
             raise ModelError(f"CVXPY constraints go through a solver alone; leave out {', '.join(unused)}")
         solved = solve_constrained(net, Constraints.of(feasible_set, net.in_features), exact.made(), goal)
         ones = torch.ones(len(solved.x), dtype=torch.int64)
-        found = _decision(solved.x, solved.value, solved.gap, ones, exact, gap, theta, region)
+        found = _decision(solved.x, solved.value, solved.gap, ones, exact, gap, theta, region, solved.violation)
         return replace(found, status=sentence(found, solved.notes), seconds=time.perf_counter() - began)
     n = net.in_features
     if feasible_set.n != n:
@@ -136,7 +136,8 @@ def decide(
     x = feasible_set.project(answers.x)
     proven = upper_bound(stack, x) - lower_bound(stack, feasible_set, answers.dual)
     proven = (proven * (1.0 + 2.0**-50)).clamp(min=0.0)
-    found = _decision(x, stack.value(x), proven, answers.iterations, chosen, gap, theta, region)
+    missed = feasible_set.relative_violation(x)
+    found = _decision(x, stack.value(x), proven, answers.iterations, chosen, gap, theta, region, missed)
     return replace(found, status=sentence(found, answers.notes), seconds=time.perf_counter() - began)
 
 
@@ -170,6 +171,7 @@ def _decision(
     goal: float,
     context: Tensor | None,
     region: Region | None,
+    violation: Tensor | None = None,
 ) -> Decision:
     outside = None if region is None else region.outside(x)
-    return Decision(x, value, gap, iterations, 0.0, method.name, goal, "", context, outside)
+    return Decision(x, value, gap, iterations, 0.0, method.name, goal, "", context, outside, violation)

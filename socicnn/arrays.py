@@ -27,6 +27,13 @@ def as_float64(values: Any) -> Array:
     return np.asarray(values, dtype=np.float64)
 
 
+def frozen_copy(values: Any) -> Array:
+    """Return a float64 copy that cannot be written to and shares no memory with `values`."""
+    copy = np.array(values, dtype=np.float64)
+    copy.flags.writeable = False
+    return copy
+
+
 def as_matrix(values: Any) -> Matrix:
     """Return a float64 matrix: SciPy sparse input becomes `csr_array`, everything else a dense array."""
     if sparse.issparse(values):

@@ -12,6 +12,7 @@ from torch import Tensor
 from decision.minimise.stack import Dual, Stack
 from socicnn.errors import ModelError
 
+FEASIBLE = 1e-9  # violation, relative to the data, up to which a decision counts as one in the set
 SHARE = 0.99  # of the gap asked for, that an optimiser has to reach; the rest is left to rounding
 
 
@@ -116,7 +117,7 @@ class Decision:
     """Decisions of a batch of contexts, one row a context, in float64.
 
     Args:
-        x: decisions, in the set to 1e-9, shape `(contexts, n)`.
+        x: decisions, in the set up to `violation`, shape `(contexts, n)`.
         value: f(x), shape `(contexts,)`.
         gap: certified: f(x) - gap <= min_X f in real arithmetic, rounding counted in (by `decide_module` in plain
             float64), shape `(contexts,)`.
@@ -128,6 +129,8 @@ class Decision:
         context: the contexts decided for, shape `(contexts, p)`, or None.
         outside: whether x left the region of the training candidates, shape `(contexts,)`; None where no region was
             given.
+        violation: worst violation of one constraint at x, relative to the size of the set's data, shape
+            `(contexts,)`; None if it was not measured. Above 1e-9 a decision is not certified.
     """
 
     x: Tensor
@@ -140,6 +143,7 @@ class Decision:
     status: str
     context: Tensor | None = None
     outside: Tensor | None = None
+    violation: Tensor | None = None
 
     @property
     def relative_gap(self) -> Tensor:
@@ -149,8 +153,17 @@ class Decision:
 
     @property
     def certified(self) -> Tensor:
-        """Whether the value is finite and the relative gap at most the one asked for, shape `(contexts,)`."""
-        return self.value.isfinite() & (self.relative_gap <= self.goal)
+        """Whether x is in the set, its value finite and its relative gap at most the goal, shape `(contexts,)`."""
+        return self.feasible & self.value.isfinite() & (self.relative_gap <= self.goal)
+
+    @property
+    def feasible(self) -> Tensor:
+        """Whether x violates no constraint by more than 1e-9 of the set's data, shape `(contexts,)`.
+
+        If the violation was not measured, whether x is finite.
+        """
+        finite = self.x.isfinite().all(dim=-1)
+        return finite if self.violation is None else finite & (self.violation <= FEASIBLE)
 
     def __len__(self) -> int:
         return len(self.x)

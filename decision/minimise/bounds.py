@@ -7,9 +7,11 @@ A dual point (lambda, u) of a context and any omega give an affine minorant of f
 
 (a quadratic inside layer k counts with beta = rho_i lambda_ki), and min_X l is a lower bound of min_X f. Every sum of m
 products computed in float64 is within g(m) times the sum of the absolute values, g(m) = 1.01 (m + 4) 2^-53, in whatever
-order it is taken (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1). The multipliers are cut
-into their boxes with the same margin first. Assumed: the arithmetic is IEEE float64, and `minimize_linear` returns a
-vertex that is exact to a few units in the last place.
+order it is taken (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 3.1). What underflows is
+off by 2^-1074 a product; so every factor of the absolute sums is enlarged by TINY = 2^-1000 before it meets the next
+one, as g(m) TINY > 2^-1074 m: this error then grows with the matrices and the extent of the set as the product would
+have. The multipliers are cut into their boxes with the same margin first. Assumed: the arithmetic is IEEE float64, and
+`minimize_linear` returns a vertex that is exact to a few units in the last place.
 """
 
 from __future__ import annotations
@@ -85,24 +87,26 @@ class _Sums:
     """Sums of the terms of a minorant, and of their absolute values."""
 
     def __init__(self, stack: Stack) -> None:
-        self.slope, self.slope_size = stack.v, stack.v.abs()
-        self.offset, self.offset_size = stack.c, stack.c.abs()
+        self.slope, self.slope_size = stack.v, stack.v.abs() + TINY
+        self.offset, self.offset_size = stack.c, stack.c.abs() + TINY
         self.terms = 8 + stack.in_features
 
-    def affine(self, matrix: Map | None, offset: Tensor, y: Tensor) -> None:
-        """Add y'(matrix x + offset)."""
+    def affine(self, matrix: Map | None, offset: Tensor, y: Tensor, y_size: Tensor | None = None) -> None:
+        """Add y'(matrix x + offset); `y_size` bounds |y| and what underflowed in it, |y| + TINY if omitted."""
+        size = y.abs() + TINY if y_size is None else y_size
         self.terms += y.shape[1] + 4
         self.offset = self.offset + (y * offset).sum(dim=-1)
-        self.offset_size = self.offset_size + (y * offset).abs().sum(dim=-1)
+        self.offset_size = self.offset_size + (size * offset.abs()).sum(dim=-1)
         if matrix is not None:
             self.slope = self.slope + matrix.adjoint(y)
-            self.slope_size = self.slope_size + matrix.absolute().adjoint(y.abs())
+            self.slope_size = self.slope_size + matrix.absolute().adjoint(size)
 
     def quadratic(self, matrix: Map, offset: Tensor, p: Tensor, weight: Tensor) -> None:
         """Add sum_i weight_i p_i (2 (matrix x + offset)_i - p_i), a minorant of the quadratic for any p."""
-        self.affine(matrix, offset, 2.0 * weight * p)
+        heavy, large = weight + TINY, p.abs() + TINY
+        self.affine(matrix, offset, 2.0 * weight * p, 2.0 * heavy * large + TINY)
         self.offset = self.offset - (weight * p.square()).sum(dim=-1)
-        self.offset_size = self.offset_size + (weight * p.square()).sum(dim=-1)
+        self.offset_size = self.offset_size + (heavy * (large.square() + TINY)).sum(dim=-1)
 
 
 def extent(feasible_set: FeasibleSet, device: torch.device) -> Tensor:

@@ -102,12 +102,15 @@ class Found:
         x: shape `(contexts, n)`.
         value: f(x), shape `(contexts,)`.
         gap: proven gap, infinite where nothing is proven.
+        violation: worst violation of one constraint, relative to the size of its data, shape `(contexts,)`; NaN if
+            there is no x.
         notes: what a user should know.
     """
 
     x: torch.Tensor
     value: torch.Tensor
     gap: torch.Tensor
+    violation: torch.Tensor
     notes: list[str]
 
 
@@ -123,6 +126,7 @@ def solve_constrained(net: FrozenNet, constraints: Constraints, solver: Solver, 
         torch.full((count, n), torch.nan, dtype=torch.float64),
         stack.c * torch.nan,
         torch.full_like(stack.c, torch.inf),
+        stack.c * torch.nan,
         [],
     )
     rows = constraints.rows
@@ -150,7 +154,10 @@ def solve_constrained(net: FrozenNet, constraints: Constraints, solver: Solver, 
             lower = _lower_bound(one, dual, rows, programs.set_multipliers(solution.y), v)
             found.x[i], found.value[i] = x[0], one.value(x)[0]
             found.gap[i] = (upper_bound(one, x) - lower).clamp(min=0.0)[0]
-            worst = max(worst, float(rows.cones.violation(rows.h - rows.G @ v).max(initial=0.0)))
+            missed = float(rows.cones.violation(rows.h - rows.G @ v).max(initial=0.0))
+            size = float((np.abs(rows.h) + abs(rows.G) @ np.abs(v)).max(initial=0.0))
+            found.violation[i] = missed / size if missed else 0.0
+            worst = max(worst, missed)
     if bool(found.x.isnan().all()) and statuses:
         raise SolverError(f"no context has a solution: {statuses.most_common(1)[0][0]}")
     found.notes += [f"{times} of {count} contexts: {status}." for status, times in statuses.items()]

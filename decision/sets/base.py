@@ -66,6 +66,12 @@ class FeasibleSet(ABC):
     def violation(self, x: Tensor) -> Tensor:
         """Return the worst violation of one constraint at each row, shape `(*batch,)`; 0 inside, NaN for NaN."""
 
+    def relative_violation(self, x: Tensor) -> Tensor:
+        """Return the violation of each row divided by the larger of the set's diameter and max_j |x_j|; 0 inside."""
+        violation = self.violation(x)
+        size = x.abs().amax(dim=-1).clamp(min=self.diameter)
+        return torch.where(violation == 0.0, violation, violation / size)
+
     def contains(self, x: Tensor, tolerance: float = 1e-9) -> Tensor:
         """Return whether each row violates no constraint by more than `tolerance`, shape `(*batch,)`."""
         return self.violation(x) <= tolerance

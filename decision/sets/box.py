@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, final
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from decision.sets.base import FeasibleSet
-from socicnn.arrays import as_float64
+from socicnn.arrays import as_float64, frozen_copy
 from socicnn.conic.blocks import Rows
 from socicnn.conic.cones import Cones
 from socicnn.errors import ProgramError
@@ -46,7 +47,8 @@ class Box(FeasibleSet):
                 raise ProgramError(f"{label} must be finite, or the box is unbounded; received {array.tolist()}")
             bounds.append(array)
         self._given = {"lower": bounds[0].tolist(), "upper": bounds[1].tolist()}
-        self._lower, self._upper = (np.broadcast_to(bound, (n,)) for bound in bounds)
+        # copies that nobody can write to: the caller's arrays may change later
+        self._lower, self._upper = (frozen_copy(np.broadcast_to(bound, (n,))) for bound in bounds)
         crossed = np.flatnonzero(self._lower > self._upper)
         if len(crossed):
             i = int(crossed[0])
@@ -62,7 +64,7 @@ class Box(FeasibleSet):
 
     def config(self) -> dict[str, Any]:
         """Return n, lower and upper as they were given."""
-        return {"n": self.n, **self._given}
+        return {"n": self.n, **deepcopy(self._given)}
 
     def _make_constants(self) -> tuple[Tensor, ...]:
         return torch.tensor(self._lower), torch.tensor(self._upper)

@@ -47,12 +47,13 @@ class Budget(FeasibleSet):
                 f"{'' if equality else 'at most '}{total}; choose total within [0, {n}]"
             )
         self._total, self._equality = total, bool(equality)
+        self._sum = min(total, float(n))  # n coordinates within [0, 1] cannot spend more
         # With total at an end of [0, n] a single point is left.
         self._point = 0.0 if total == 0 else 1.0 if equality and total == n else None
 
     @property
     def total(self) -> float:
-        """The budget."""
+        """The budget, as it was given."""
         return self._total
 
     @property
@@ -64,8 +65,8 @@ class Budget(FeasibleSet):
     def diameter(self) -> float:
         """The bound sqrt of the 1-norm's: sqrt(2 min(total, n - total)), or sqrt(min(2 total, n)) with inequality."""
         if self._equality:
-            return math.sqrt(2.0 * min(self._total, self.n - self._total))
-        return math.sqrt(min(2.0 * self._total, self.n))
+            return math.sqrt(2.0 * min(self._sum, self.n - self._sum))
+        return math.sqrt(min(2.0 * self._sum, self.n))
 
     def config(self) -> dict[str, Any]:
         """Return n, total and equality."""
@@ -73,8 +74,8 @@ class Budget(FeasibleSet):
 
     def _make_constants(self) -> tuple[Tensor, ...]:
         ranks = torch.arange(self.n, dtype=torch.float64)
-        capped = (ranks < math.ceil(self._total) - 1).to(torch.float64)
-        return (self._total - ranks).clamp(0.0, 1.0), capped, 1.0 - 2.0 * capped
+        capped = (ranks < math.ceil(self._sum) - 1).to(torch.float64)
+        return (self._sum - ranks).clamp(0.0, 1.0), capped, 1.0 - 2.0 * capped
 
     def project(self, x: Tensor) -> Tensor:
         """Return clamp(x - tau, 0, 1), tau the root of sum_i clamp(x_i - tau, 0, 1) = total, found on the breakpoints.
@@ -90,13 +91,13 @@ class Budget(FeasibleSet):
         if self._equality:
             return self._project_equal(x)
         inside = x.clamp(0.0, 1.0)
-        if self._total >= self.n:
+        if self._sum >= self.n:
             return inside
-        return torch.where(inside.sum(dim=-1, keepdim=True) <= self._total, inside, self._project_equal(x))
+        return torch.where(inside.sum(dim=-1, keepdim=True) <= self._sum, inside, self._project_equal(x))
 
     def _project_equal(self, x: Tensor) -> Tensor:
         _, capped, sign = self._like(x)
-        k = math.ceil(self._total)
+        k = math.ceil(self._sum)
         u = x.sort(dim=-1, descending=True).values
         anchor = u[..., k - 1 : k]
         u = (u - anchor).clamp(-1.0, 1.0)
@@ -105,8 +106,8 @@ class Budget(FeasibleSet):
         # On the piece below breakpoint j the sum is level_j - slope_j tau.
         slope = turn.cumsum(dim=-1) + (k - 1)
         level = (turn * v).cumsum(dim=-1) + (u * capped).sum(dim=-1, keepdim=True)
-        piece = (level - slope * v < self._total).sum(dim=-1, keepdim=True).sub_(1).clamp_(min=0)
-        tau = (level.gather(-1, piece) - self._total) / slope.gather(-1, piece)
+        piece = (level - slope * v < self._sum).sum(dim=-1, keepdim=True).sub_(1).clamp_(min=0)
+        tau = (level.gather(-1, piece) - self._sum) / slope.gather(-1, piece)
         return (x - anchor - tau).clamp(0.0, 1.0)
 
     def minimize_linear(self, g: Tensor) -> Tensor:
@@ -128,7 +129,7 @@ class Budget(FeasibleSet):
         if self._point is not None:
             return (x - self._point).abs().amax(dim=-1)
         bounds = torch.maximum(-x, x - 1.0).amax(dim=-1).clamp(min=0.0)
-        excess = x.sum(dim=-1) - self._total
+        excess = x.sum(dim=-1) - self._sum
         return torch.maximum(bounds, excess.abs() if self._equality else excess)
 
     def _uniform(self, count: int, generator: torch.Generator | None) -> Tensor:
@@ -136,11 +137,11 @@ class Budget(FeasibleSet):
             device = None if generator is None else generator.device
             return torch.full((count, self.n), self._point, dtype=torch.float64, device=device)
         draw = sample_equal if self._equality else sample_at_most
-        return draw(count, self.n, self._total, generator)
+        return draw(count, self.n, self._sum, generator)
 
     def center(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
         """Return (total/n, ...); with inequality (min(total/(n+1), 1/2), ...), which leaves a share unspent."""
-        value = self._total / self.n if self._equality else min(self._total / (self.n + 1), 0.5)
+        value = self._sum / self.n if self._equality else min(self._sum / (self.n + 1), 0.5)
         return torch.full((self.n,), value, dtype=dtype, device=device)
 
     def constraints(self, x: Any) -> list[Any]:
@@ -148,7 +149,7 @@ class Budget(FeasibleSet):
         self._check_expression(x)
         if self._point is not None:
             return [x == self._point]
-        return [x >= 0, x <= 1, x.sum() == self._total if self._equality else x.sum() <= self._total]
+        return [x >= 0, x <= 1, x.sum() == self._sum if self._equality else x.sum() <= self._sum]
 
     def rows(self) -> Rows:
         """Return the sum as the first row (an equality, or an inequality), then -x <= 0 and x <= 1."""
@@ -156,6 +157,6 @@ class Budget(FeasibleSet):
         if self._point is not None:
             return Rows(eye, np.full(self.n, self._point), Cones(zero=self.n))
         G = sparse.csr_array(sparse.vstack([np.ones((1, self.n)), -eye, eye]))
-        h = np.concatenate([[self._total], np.zeros(self.n), np.ones(self.n)])
+        h = np.concatenate([[self._sum], np.zeros(self.n), np.ones(self.n)])
         equalities = int(self._equality)
         return Rows(G, h, Cones(zero=equalities, nonnegative=2 * self.n + 1 - equalities))

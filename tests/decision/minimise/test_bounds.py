@@ -91,3 +91,16 @@ def test_a_guess_that_is_no_number_bounds_nothing() -> None:
     lower = lower_bound(stack, BOX, dual)
     assert lower[2] == -torch.inf
     assert lower[[0, 1, 3]].isfinite().all()  # an infinite multiplier is cut back into its box
+
+
+@pytest.mark.parametrize(
+    ("w", "u", "b", "reach"),
+    [(1e-200, 1e-200, 1e101, 1e300), (1e-165, 1e-165, 1e-60, 1e100), (1e-162, 1e-162, 1e-100, 1e60)],
+)
+def test_slopes_that_underflow_before_they_meet_a_huge_set(w: float, u: float, b: float, reach: float) -> None:
+    """f(x) = w relu(u x + b) on [-reach, reach]: the slope w u is 0 in float64, its product with the set is not."""
+    net = FrozenNet([Layer(None, [[u]], [b])], Output([w], [0.0]))
+    stack = Stack.of(net)
+    dual = Dual((torch.full((1, 1), w, dtype=torch.float64),), (), ())
+    least = Fraction(w) * max(Fraction(u) * Fraction(-reach) + Fraction(b), 0)
+    assert Fraction(float(lower_bound(stack, Box(1, -reach, reach), dual)[0])) <= least

@@ -27,7 +27,7 @@ class TestBudget(SetContract):
 
 class TestInequalityBudget(SetContract):
     def cases(self) -> list[FeasibleSet]:
-        totals = [(1, 0.4), (3, 0.0), (3, 3.0), (3, 7.0), (5, 0.2), (5, 2.0), (10, 5.5)]
+        totals = [(1, 0.4), (3, 0.0), (3, 3.0), (3, 7.0), (3, 1e20), (5, 0.2), (5, 2.0), (10, 5.5)]
         return [Budget(n, total, equality=False) for n, total in totals]
 
 
