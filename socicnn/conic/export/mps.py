@@ -27,8 +27,8 @@ OBJECTIVE, CONSTANT = "cost", "constant"
 def write(program: ValueProgram | ConicProgram, path: str | os.PathLike[str]) -> None:
     """Write a linear program in free MPS, with the names of its blocks; numbers are read back without loss.
 
-    min c'v + offset  s.t.  A v = b (rows of the zero cone), A v <= b (other rows), v free. Rows with an entry <= 1e-9 or
-    >= 1e15, which HiGHS does not take, are multiplied by a power of two.
+    min c'v + offset  s.t.  A v = b (rows of the zero cone), A v <= b (other rows), v free. Rows with an entry <= 1e-9
+    or >= 1e15, which HiGHS does not take, are multiplied by a power of two.
 
     Args:
         program: an instance, or a value program, whose x then is among the variables, free.
@@ -78,8 +78,8 @@ def scales(program: ConicProgram) -> IntArray:
         if np.ldexp(least[row], exponents[row]) <= SMALLEST or not exact:
             names = _names(program.row_names, m, "row")
             raise ProgramError(
-                f"row {names[row]} cannot be written in MPS: its entries reach from {least[row]:.1e} to {most[row]:.1e}, "
-                f"its right-hand side is {program.b[row]:.1e}, and solvers read entries <= {SMALLEST:g} as 0, entries "
+                f"row {names[row]} cannot be written in MPS: its entries reach from {least[row]:.1e} to "
+                f"{most[row]:.1e}, its right-hand side is {program.b[row]:.1e}, and solvers read entries <= {SMALLEST:g} as 0, entries "
                 f">= {LARGEST:g} and right-hand sides >= {INFINITE:g} as infinite; choose the format npz or cbf"
             )
     return exponents
@@ -98,8 +98,8 @@ def _finite(program: ConicProgram) -> None:
     worst = max(float(np.abs(program.c).max(initial=0.0)), abs(program.offset))
     if worst >= INFINITE:
         raise ProgramError(
-            f"a cost of {worst:.1e} cannot be written in MPS: solvers read costs >= {INFINITE:g} as infinite; choose the "
-            "format npz or cbf"
+            f"a cost of {worst:.1e} cannot be written in MPS: solvers read costs >= {INFINITE:g} as infinite; choose "
+            "the format npz or cbf"
         )
 
 
