@@ -79,8 +79,9 @@ def scales(program: ConicProgram) -> IntArray:
             names = _names(program.row_names, m, "row")
             raise ProgramError(
                 f"row {names[row]} cannot be written in MPS: its entries reach from {least[row]:.1e} to "
-                f"{most[row]:.1e}, its right-hand side is {program.b[row]:.1e}, and solvers read entries <= {SMALLEST:g} as 0, entries "
-                f">= {LARGEST:g} and right-hand sides >= {INFINITE:g} as infinite; choose the format npz or cbf"
+                f"{most[row]:.1e}, its right-hand side is {program.b[row]:.1e}, and solvers read entries <= "
+                f"{SMALLEST:g} as 0, entries >= {LARGEST:g} and right-hand sides >= {INFINITE:g} as infinite; choose "
+                "the format npz or cbf"
             )
     return exponents
 
