@@ -22,10 +22,10 @@ from decision import decide
 from decision.baselines.seed.steps import seed_steps
 from decision.minimise.methods import Auto, Problem
 from decision.minimise.stack import Stack
-from experiments.decision_instances import TEST, Instance, Sizes
-from experiments.decision_judging import GAP, TIGHT
-from experiments.decision_models import as_seed, configurations, train
-from experiments.tables import Row, markdown
+from experiments.decision.instances import TEST, Instance, Sizes
+from experiments.decision.judging import GAP, TIGHT
+from experiments.decision.models import as_seed, configurations, train
+from experiments.engine.tables import Row, markdown
 from socicnn.compile import frozen
 from socicnn.nn.network import Network
 

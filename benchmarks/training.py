@@ -22,7 +22,7 @@ from torch import nn
 from tqdm import tqdm
 
 from decision import tasks
-from experiments.decision_models import Configuration, as_seed, configurations, make, shaped
+from experiments.decision.models import Configuration, as_seed, configurations, make, shaped
 from socicnn.training import Samples, fit, fit_stacked
 
 SEEDS = (0, 1, 2)

@@ -32,10 +32,10 @@ from decision.deciding import decide
 from decision.learning import Ensemble, WeightAverage, fit_active, fit_focused
 from decision.metrics import evaluate, within_context_error
 from decision.tasks import Data, Task, make
-from experiments.decision_models import make as make_model
-from experiments.options import options
-from experiments.sweep import Cell
-from experiments.tables import Row, Value, markdown, read_table
+from experiments.decision.models import make as make_model
+from experiments.engine.options import options
+from experiments.engine.sweep import Cell
+from experiments.engine.tables import Row, Value, markdown, read_table
 from socicnn.nn import load, save
 from socicnn.nn.network import Network
 from socicnn.nn.storage import load_metadata

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.options import options
-from experiments.sweep import Cell
-from experiments.tables import Row, Value, markdown, read_table
+from experiments.engine.options import options
+from experiments.engine.sweep import Cell
+from experiments.engine.tables import Row, Value, markdown, read_table
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from verify import certify, equivalence
 

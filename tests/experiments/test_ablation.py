@@ -6,7 +6,7 @@ import pytest
 
 from decision.tasks import make
 from experiments.ablation import OPTIONS, PRESETS, WAYS, Setting, cells, main, rendered
-from experiments.tables import read_table
+from experiments.engine.tables import read_table
 
 SIZES = PRESETS["tiny"].sizes
 LABELS = SIZES.contexts * SIZES.candidates

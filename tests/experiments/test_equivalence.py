@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.engine.tables import read_table
 from experiments.equivalence import METRICS, SOLVER_METRICS, cells, main, random_network, rendered
-from experiments.tables import read_table
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from experiments.sweep import Cell, run
-from experiments.tables import Row
+from experiments.engine.sweep import Cell, run
+from experiments.engine.tables import Row
 
 
 def measure(task: str, seed: int, *, folder: str, steps: int = 3) -> list[Row]:

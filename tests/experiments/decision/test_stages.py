@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments import decision, decision_models
-from experiments.decision_tables import COLUMNS, bars, fresh_text, losses, missing, overtaken_text, passes, rendered
-from experiments.tables import Row, read_table
+from experiments.decision import models as decision_models
+from experiments.decision import stages as decision
+from experiments.decision.tables import COLUMNS, bars, fresh_text, losses, missing, overtaken_text, passes, rendered
+from experiments.engine.tables import Row, read_table
 
 TIMES = {"train_s", "decide_ms_1", "decide_ms_200", "seconds"}
 ARGUMENTS = ["--preset", "tiny", "--only", "task=simplex_socp", "model=soc-partial,relu-joint"]

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.tables import (
+from experiments.engine.tables import (
     TableError,
     as_value,
     grouped,

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from experiments.engines import ENGINES
-from experiments.sweep import Cell, Outcome, run, status
+from experiments.engine.engines import ENGINES
+from experiments.engine.sweep import Cell, Outcome, run, status
 from socicnn.errors import SocicnnError
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 @final

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from experiments.tables import Row, Value, grouped, markdown, mean_and_deviation, summary
+from experiments.engine.tables import Row, Value, grouped, markdown, mean_and_deviation, summary
 
 COLUMNS = (
     *("task", "n", "model", "loss", "method", "seed", "parameters", "labels"),
@@ -15,7 +15,7 @@ COLUMNS = (
 )
 SEED_JOINT = ("relu-joint", "softplus-joint", "quad-joint", "norm-joint", "soc-joint")
 STRUCTURED = ("structured-pcf", "structured-dcp")
-OTHERS = ("lpcf", "cvxpylayers")  # rows of `experiments.peers`
+OTHERS = ("lpcf", "cvxpylayers")  # rows of `experiments.peers.cells`
 OURS = ("-partial",)  # what the names of our surrogates end with
 BAR, AIM = (20, 50), (5, 20)  # regret of the authors' best network over ours: as they decide, and decided to the end
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from decision import tasks
 from decision.tasks import Data, Task
-from experiments.decision_models import Configuration
+from experiments.decision.models import Configuration
 
 TRAIN, VALIDATION, TEST, FRESH = 1, 2, 3, 4  # seeds of the data; nothing was shaped with FRESH in view
 

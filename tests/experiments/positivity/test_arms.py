@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.positivity import ARMS, PRESETS, cells, main, widened
-from experiments.positivity_cost import RECIPES
-from experiments.positivity_cost import main as cost
-from experiments.positivity_jobs import as_linear_layers, fit_block, start
-from experiments.positivity_tables import missing, rendered
-from experiments.tables import read_table
+from experiments.engine.tables import read_table
+from experiments.positivity.arms import ARMS, PRESETS, cells, main, widened
+from experiments.positivity.cost import RECIPES
+from experiments.positivity.cost import main as cost
+from experiments.positivity.jobs import as_linear_layers, fit_block, start
+from experiments.positivity.tables import missing, rendered
 from socicnn.nn import load
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COLUMNS = ("target", "arm", "initialiser", "learning_rate", "seed", "steps", "tv", "nll", "seconds")
 
 
@@ -48,7 +48,7 @@ def test_a_row_a_seed_with_every_column(table: Path) -> None:
 def test_a_killed_run_goes_on_where_it_was(table: Path, tmp_path: Path) -> None:
     out = tmp_path / table.name
     code = (
-        "import os, signal, sys; from experiments import store; from experiments.positivity import main\n"
+        "import os, signal, sys; from experiments.engine import store; from experiments.positivity.arms import main\n"
         "keep, left = store.Store.keep, [int(sys.argv[2])]\n"
         "def counted(self, *given):\n"
         "    keep(self, *given)\n"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from experiments.cells import Cell, shown
-from experiments.tables import Row, Value, parsed, read_table, write_table
+from experiments.engine.cells import Cell, shown
+from experiments.engine.tables import Row, Value, parsed, read_table, write_table
 from socicnn.files import replacing
 
 MARK = "fingerprint"  # the table's last column: which settings a row comes from

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from experiments.tables import Row
+from experiments.engine.cells import kept_as
+from experiments.engine.tables import Row
 from socicnn.density import Energy, fit, fit_stacked, negative_log_likelihood, quadrature, total_variation
 from socicnn.density import target as make_target
 from socicnn.nn import save
@@ -22,6 +23,7 @@ SEED_START = "seed"  # the initialiser that is folded weights beside torch's own
 FINE = {1: (60,), 2: (12, 8)}  # panels an axis of the quadrature that likelihoods are judged with
 
 
+@kept_as("experiments.positivity_jobs.fit_block")
 def fit_block(
     target: str,
     arm: str,

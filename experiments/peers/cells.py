@@ -17,16 +17,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from decision import tasks
-from experiments.decision_instances import Sizes
-from experiments.options import options
-from experiments.peers_jobs import (
+from experiments.decision.instances import Sizes
+from experiments.engine.options import options
+from experiments.engine.sweep import Cell
+from experiments.peers.jobs import (
     END_TO_END_CONFIGURATIONS,
     LAYER_CONFIGURATIONS,
     LPCF_CONFIGURATIONS,
     peer_layer,
     peer_lpcf,
 )
-from experiments.sweep import Cell
 
 VERSION = 1  # goes up when a job changes
 
@@ -107,7 +107,3 @@ def cells(preset: Preset) -> list[Cell]:
 def main(argv: Sequence[str] | None = None) -> None:
     given = options("peers", "Fit the peers on the tasks, decide with them, and judge the decisions.", argv)
     given.run(cells(PRESETS[given.preset]))
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ key's columns before the rows' own:
 
 Finished cells lie in a folder beside the table (`positivity.cells/`) and are skipped when the run starts again, unless
 their settings have changed; rows of a table that is already there count as well, so that a table may grow over several
-runs. What fails is listed in `positivity.failures.csv` and tried again by the next run. `experiments.options` reads
+runs. What fails is listed in `positivity.failures.csv` and tried again by the next run. `engine.options` reads
 all this from a command line.
 """
 
@@ -25,13 +25,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from experiments.cells import Cell as Cell
-from experiments.cells import Job, shown
-from experiments.cells import SweepError as SweepError
-from experiments.engines import Crash, check_engine, engine_of
-from experiments.store import MARK, Result, Store
-from experiments.store import Outcome as Outcome
-from experiments.tables import Row, TableError, Value, as_value, parsed, written
+from experiments.engine.cells import Cell as Cell
+from experiments.engine.cells import Job, shown
+from experiments.engine.cells import SweepError as SweepError
+from experiments.engine.engines import Crash, check_engine, engine_of
+from experiments.engine.store import MARK, Result, Store
+from experiments.engine.store import Outcome as Outcome
+from experiments.engine.tables import Row, TableError, Value, as_value, parsed, written
 
 
 def run(

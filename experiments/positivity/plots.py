@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from experiments.positivity_jobs import SEED_START, model_file
-from experiments.positivity_tables import arm_rows, numbers
-from experiments.tables import Row, quartiles
+from experiments.engine.tables import Row, quartiles
+from experiments.positivity.jobs import SEED_START, model_file
+from experiments.positivity.tables import arm_rows, numbers
 from socicnn.density import Energy, grid, quadrature
 from socicnn.density import target as make_target
 from socicnn.files import replacing

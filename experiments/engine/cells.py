@@ -12,10 +12,24 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any, final
 
-from experiments.tables import Value, as_value, written
+from experiments.engine.tables import Value, as_value, written
 from socicnn.errors import SocicnnError
 
 Job = Callable[..., Iterable[Mapping[str, Any]]]
+
+
+def kept_as(name: str) -> Callable[[Job], Job]:
+    """Name a job in the fingerprints of its rows, so that kept rows stay valid when the function moves.
+
+    Args:
+        name: `module.function` under which the first rows were kept.
+    """
+
+    def mark(job: Job) -> Job:
+        job.kept_as = name  # type: ignore[attr-defined]  # functions take attributes
+        return job
+
+    return mark
 
 
 class SweepError(SocicnnError, ValueError):
@@ -51,8 +65,8 @@ class Cell:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Twelve digits that change with the function's name and with the settings."""
-        name = f"{self.function.__module__}.{self.function.__qualname__}"
+        """Twelve digits that change with the job's name (see `kept_as`) and with the settings."""
+        name = getattr(self.function, "kept_as", f"{self.function.__module__}.{self.function.__qualname__}")
         try:
             text = json.dumps([name, dict(self.settings)], sort_keys=True)
         except TypeError as error:

@@ -1,6 +1,6 @@
 """What a training step costs by recipe, side by side, and what watching the shoulder adds.
 
-python -m experiments.positivity_cost [--rounds N] [--hidden 128 128 128] [--batch 256]
+python -m experiments.positivity.cost [--rounds N] [--hidden 128 128 128] [--batch 256]
 
 Every round gives each recipe a few steps of the positivity experiment's training in turn, in this process and on one
 thread, and counts processor time; the cost of a recipe is the median over the rounds of its ratio to direct softplus.
@@ -17,8 +17,8 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from experiments.positivity_jobs import start
-from experiments.tables import Row, markdown, median_and_quartiles
+from experiments.engine.tables import Row, markdown, median_and_quartiles
+from experiments.positivity.jobs import start
 from socicnn.density import Density, fit, fit_stacked, target
 from socicnn.positivity.diagnostics import ShoulderStatistics
 
@@ -107,7 +107,7 @@ def rendered(times: dict[str, list[float]], title: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m experiments.positivity_cost", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m experiments.positivity.cost", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=40, help="rounds (default: %(default)s)")
     parser.add_argument("--hidden", type=int, nargs="+", default=[128, 128, 128], help="widths")
     parser.add_argument("--batch", type=int, default=256, help="points a step (default: %(default)s)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from experiments.tables import Row, Value, grouped, markdown, median_and_quartiles, quartiles
+from experiments.engine.tables import Row, Value, grouped, markdown, median_and_quartiles, quartiles
 
 ARM = ("arm", "initialiser", "learning_rate")
 
@@ -46,7 +46,7 @@ def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
         "## Total variation to the target\n\n" + matrix(rows, "tv"),
         "## Negative log-likelihood of held-out points, nats\n\n" + matrix(rows, "nll", in_nats),
         "## Training time a seed, seconds\n\nSeeds of a block share one computation, and what else runs is not "
-        "controlled: costs are compared by `python -m experiments.positivity_cost`.\n\n" + matrix(rows, "seconds"),
+        "controlled: costs are compared by `python -m experiments.positivity.cost`.\n\n" + matrix(rows, "seconds"),
         missing(rows, cells),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

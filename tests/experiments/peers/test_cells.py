@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 
 from decision.baselines.lpcf.process import interpreter
-from experiments import decision_models, peers
-from experiments.decision_instances import Sizes
-from experiments.decision_tables import COLUMNS, OTHERS
-from experiments.peers_jobs import (
+from experiments.decision import models as decision_models
+from experiments.decision.instances import Sizes
+from experiments.decision.tables import COLUMNS, OTHERS
+from experiments.engine.tables import read_table
+from experiments.peers import cells as peers
+from experiments.peers.jobs import (
     END_TO_END_CONFIGURATIONS,
     LAYER_CONFIGURATIONS,
     LPCF_CONFIGURATIONS,
@@ -14,7 +16,6 @@ from experiments.peers_jobs import (
     fit_of,
     source,
 )
-from experiments.tables import read_table
 from socicnn.errors import MissingExtra
 
 

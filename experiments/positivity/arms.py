@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.options import Options, options
-from experiments.positivity_jobs import SEED_START, fit_block, start
-from experiments.positivity_plots import plots
-from experiments.positivity_tables import rendered
-from experiments.sweep import Cell
-from experiments.tables import Row, read_table
+from experiments.engine.options import Options, options
+from experiments.engine.sweep import Cell
+from experiments.engine.tables import Row, read_table
+from experiments.positivity.jobs import SEED_START, fit_block, start
+from experiments.positivity.plots import plots
+from experiments.positivity.tables import rendered
 from socicnn.density import TARGETS
 from socicnn.files import replacing
 from socicnn.positivity import recipe as make_recipe
@@ -205,7 +205,3 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = read_table(given.out) if given.others.render else given.run(found).rows
     if rows and not given.status:
         show(given, rows, found)
-
-
-if __name__ == "__main__":
-    main()

@@ -17,10 +17,11 @@ from decision.deciding import decide
 from decision.minimise.module_descent import decide_module
 from decision.region import Region
 from decision.tasks import Data
-from experiments import decision_models
-from experiments.decision_instances import TEST, TRAIN, Instance, Sizes
-from experiments.decision_judging import GAP, Answer, Solved, count, errors, metrics, minimiser
-from experiments.tables import Row
+from experiments.decision import models as decision_models
+from experiments.decision.instances import TEST, TRAIN, Instance, Sizes
+from experiments.decision.judging import GAP, Answer, Solved, count, errors, metrics, minimiser
+from experiments.engine.cells import kept_as
+from experiments.engine.tables import Row
 
 ROUGH = 1e-2  # relative gap of the decisions that configurations are judged by
 
@@ -48,6 +49,7 @@ END_TO_END_CONFIGURATIONS: list[dict[str, Any]] = [
 ]
 
 
+@kept_as("experiments.peers_jobs.peer_lpcf")
 def peer_lpcf(
     *,
     task: str,
@@ -123,6 +125,7 @@ def fit_of(given: dict[str, Any], sources: dict[float, Data], loss: str, seed: i
     return Fit(part, LPCFSettings(loss=loss, **epochs, **options), seed + 1000 * further)
 
 
+@kept_as("experiments.peers_jobs.peer_layer")
 def peer_layer(
     *,
     task: str,

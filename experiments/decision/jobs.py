@@ -10,16 +10,18 @@ from torch import Tensor
 
 from decision.baselines.seed.steps import seed_steps
 from decision.metrics import evaluate
-from experiments.decision_instances import FRESH, TEST, Instance, Sizes, finalist_file, model_file
-from experiments.decision_judging import Answer, certified, count, errors, exactly, judged, rate_of
-from experiments.decision_models import Configuration, train
-from experiments.tables import Row
+from experiments.decision.instances import FRESH, TEST, Instance, Sizes, finalist_file, model_file
+from experiments.decision.judging import Answer, certified, count, errors, exactly, judged, rate_of
+from experiments.decision.models import Configuration, train
+from experiments.engine.cells import kept_as
+from experiments.engine.tables import Row
 from socicnn.errors import ModelError
 from socicnn.nn import load, load_metadata, save
 
 MOST_SEEDS = 10  # among which a kept model is looked for
 
 
+@kept_as("experiments.decision_jobs.try_configuration")
 def try_configuration(
     *,
     task: str,
@@ -61,6 +63,7 @@ def try_configuration(
     ]
 
 
+@kept_as("experiments.decision_jobs.fit_and_decide")
 def fit_and_decide(
     *,
     task: str,
@@ -95,6 +98,7 @@ def fit_and_decide(
     return [{"method": method, **shared, **row} for method, row in judged(model, trained, instance).items()]
 
 
+@kept_as("experiments.decision_jobs.judge_afresh")
 def judge_afresh(
     *,
     task: str,
@@ -121,6 +125,7 @@ def judge_afresh(
     return [{"contexts": contexts, **{name: row[name] for name in names}}]
 
 
+@kept_as("experiments.decision_jobs.measure")
 def measure(
     *,
     task: str,

@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from decision import tasks
-from experiments import peers
-from experiments.decision_instances import Sizes
-from experiments.decision_jobs import fit_and_decide, judge_afresh, measure, try_configuration
-from experiments.decision_models import JOINT, NAMES, TRIES, as_seed, configurations
-from experiments.decision_plots import plots
-from experiments.decision_tables import joined, rendered
-from experiments.options import Options, options
-from experiments.sweep import Cell
-from experiments.tables import Row, Value, read_table, write_table, written
+from experiments.decision.instances import Sizes
+from experiments.decision.jobs import fit_and_decide, judge_afresh, measure, try_configuration
+from experiments.decision.models import JOINT, NAMES, TRIES, as_seed, configurations
+from experiments.decision.plots import plots
+from experiments.decision.tables import joined, rendered
+from experiments.engine.options import Options, options
+from experiments.engine.sweep import Cell
+from experiments.engine.tables import Row, Value, read_table, write_table, written
+from experiments.peers import cells as peers
 from socicnn.files import replacing
 
 STAGES = ("tune", "final", "fit", "fresh", "time", "table")
@@ -275,7 +275,3 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _rows(path: Path) -> list[Row]:
     rows = read_table(path) if path.is_file() else []
     return [{column: value for column, value in row.items() if column != "fingerprint"} for row in rows]
-
-
-if __name__ == "__main__":
-    main()

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from experiments.decision_instances import TEST, Instance, model_file
-from experiments.decision_tables import SEED_JOINT, STRUCTURED, mean_regret, number
-from experiments.tables import Row, grouped
+from experiments.decision.instances import TEST, Instance, model_file
+from experiments.decision.tables import SEED_JOINT, STRUCTURED, mean_regret, number
+from experiments.engine.tables import Row, grouped
 from socicnn.files import replacing
 from socicnn.nn import load
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from experiments.engines import EngineError
-from experiments.options import options
-from experiments.store import Result, Store
-from experiments.sweep import Cell, Outcome, SweepError, run, status
-from experiments.tables import TableError, read_table
+from experiments.engine.engines import EngineError
+from experiments.engine.options import options
+from experiments.engine.store import Result, Store
+from experiments.engine.sweep import Cell, Outcome, SweepError, run, status
+from experiments.engine.tables import TableError, read_table
 from socicnn.errors import MissingExtra
 from tests.support.sweep_jobs import calls, cells, die_at_two, fail_at_two, measure, threads
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def untimed(path: Path) -> list[dict[str, object]]:

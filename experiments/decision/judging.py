@@ -16,9 +16,9 @@ from decision.metrics import evaluate, relative_error, within_context_error
 from decision.minimise.module_descent import decide_module
 from decision.region import Region
 from decision.tasks import Data
-from experiments.decision_instances import TEST, Instance
-from experiments.decision_models import BASELINES, NO_PROGRAM
-from experiments.tables import Row
+from experiments.decision.instances import TEST, Instance
+from experiments.decision.models import BASELINES, NO_PROGRAM
+from experiments.engine.tables import Row
 from socicnn.nn.network import Network
 
 GAP = 1e-6  # relative gap to which decisions are certified

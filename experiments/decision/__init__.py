@@ -1,0 +1,1 @@
+"""Experiment 3: surrogates decide, and the true cost judges their decisions."""

@@ -1,0 +1,1 @@
+"""lpcf and layers of cvxpylayers on the tasks of experiment 3."""

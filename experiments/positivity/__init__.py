@@ -1,0 +1,1 @@
+"""The recipes for non-negative weights on densities in one dimension."""
