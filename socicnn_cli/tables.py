@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from socicnn.arrays import Array
-from socicnn.files import FileError, read_arrays, replacing
+from socicnn.files import FileError, replacing
+from socicnn.numpy_files import read_arrays
 
 
 @dataclass(frozen=True, eq=False)

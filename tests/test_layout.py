@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     "socicnn.errors",
     "socicnn.files",
+    "socicnn.numpy_files",
     "socicnn.arrays",
     "socicnn.margins",
     "socicnn.conic",

@@ -19,8 +19,9 @@ from socicnn.conic.blocks import Block, Lifts
 from socicnn.conic.cones import Cones
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError, ProgramError
-from socicnn.files import FileError, read_arrays, replacing
+from socicnn.files import FileError, replacing
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
+from socicnn.numpy_files import read_arrays
 
 FORMAT = "socicnn claim 1"
 _VECTORS = ("x", "forward", "v", "y", "k", "lo", "hi")

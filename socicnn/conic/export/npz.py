@@ -12,7 +12,8 @@ from socicnn.conic.blocks import Block, Lifts
 from socicnn.conic.cones import Cones
 from socicnn.conic.program import ConicProgram, ValueProgram
 from socicnn.errors import ProgramError
-from socicnn.files import FileError, read_arrays, replacing
+from socicnn.files import FileError, replacing
+from socicnn.numpy_files import read_arrays
 
 VERSION = 1
 _VECTORS = {"conic": ("b", "c", "offset"), "value": ("b", "q", "d", "r")}
