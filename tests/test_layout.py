@@ -16,6 +16,7 @@ ORDER = [
     "socicnn.numpy_files",
     "socicnn.arrays",
     "socicnn.margins",
+    "socicnn.ranges",
     "socicnn.conic",
     "socicnn.frozen.parts",
     "socicnn.frozen",
