@@ -16,7 +16,8 @@ import numpy as np
 from decision.atoms import Atom
 from decision.sets import FeasibleSet
 from socicnn.arrays import Array
-from socicnn.errors import MissingExtra, ModelError, SolverError
+from socicnn.errors import MissingExtra, SolverError
+from socicnn.registry import choose
 
 # Tight settings, tried first, and looser ones. Clarabel rarely meets 1e-10 by its own account, but its answer there has
 # a tenth of the Frank-Wolfe gap of the one at its default of 1e-8.
@@ -34,8 +35,7 @@ def require(solver: str) -> None:
         ModelError: its name is unknown.
         MissingExtra: it is not installed.
     """
-    if solver not in SETTINGS:
-        raise ModelError(f"unknown solver {solver!r} for this program; choose one of {', '.join(SETTINGS)}")
+    choose("solver", solver, SETTINGS)
     if solver.upper() not in cp.installed_solvers():
         raise MissingExtra(f"{solver} is not installed; install it with `pip install 'socicnn[{solver}]'`")
 

@@ -25,6 +25,7 @@ from socicnn.nn import ICNN, SOCICNN
 from socicnn.nn.branches import BranchSpec
 from socicnn.nn.dense import Dense
 from socicnn.positivity import RECIPES
+from socicnn.registry import choose
 
 WIDE = 50  # from this n on the joint networks have twice the width
 
@@ -117,8 +118,7 @@ def make(
     >>> sum(parameter.numel() for parameter in make("soc-joint", 10).parameters())
     21968
     """
-    if name not in names():
-        raise ModelError(f"unknown surrogate {name!r}; choose one of {', '.join(names())}")
+    choose("surrogate", name, names())
     *lift, kind, context = name.split("-")
     shape = _SHAPES[context](kind, in_features)
     settings: dict[str, Any] = {

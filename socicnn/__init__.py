@@ -4,38 +4,52 @@ The names below are the public interface; each is imported when first used, so t
 NumPy and SciPy alone are installed.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING
+
+from socicnn._faces import face
+
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from socicnn import conic as conic
+    from socicnn import density as density
+    from socicnn import errors as errors
+    from socicnn import frozen as frozen
+    from socicnn import importers as importers
+    from socicnn import nn as nn
+    from socicnn import positivity as positivity
+    from socicnn import training as training
     from socicnn.compile import to_cvxpy as to_cvxpy
     from socicnn.compile import value_program as value_program
+    from socicnn.errors import ModelError as ModelError
+    from socicnn.errors import SocicnnError as SocicnnError
     from socicnn.frozen import FrozenNet as FrozenNet
     from socicnn.nn import ICNN as ICNN
     from socicnn.nn import SOCICNN as SOCICNN
+    from socicnn.nn import ConvSOCICNN as ConvSOCICNN
+    from socicnn.nn import RecurrentSOCICNN as RecurrentSOCICNN
     from socicnn.nn import load as load
     from socicnn.nn import save as save
+    from socicnn.training import fit as fit
 
-_HOMES = {
-    "FrozenNet": "socicnn.frozen",
-    "ICNN": "socicnn.nn",
-    "SOCICNN": "socicnn.nn",
-    "load": "socicnn.nn",
-    "save": "socicnn.nn",
-    "to_cvxpy": "socicnn.compile",
-    "value_program": "socicnn.compile",
-}
-
-__all__ = ["ICNN", "SOCICNN", "FrozenNet", "__version__", "load", "save", "to_cvxpy", "value_program"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'socicnn' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__ = face(
+    __name__,
+    {
+        "ConvSOCICNN": "socicnn.nn",
+        "FrozenNet": "socicnn.frozen",
+        "ICNN": "socicnn.nn",
+        "ModelError": "socicnn.errors",
+        "RecurrentSOCICNN": "socicnn.nn",
+        "SOCICNN": "socicnn.nn",
+        "SocicnnError": "socicnn.errors",
+        "fit": "socicnn.training",
+        "load": "socicnn.nn",
+        "save": "socicnn.nn",
+        "to_cvxpy": "socicnn.compile",
+        "value_program": "socicnn.compile",
+    },
+    modules=("conic", "density", "errors", "frozen", "importers", "nn", "positivity", "training"),
+    own=("__version__",),
+)

@@ -24,10 +24,10 @@ def export(
     from socicnn.compile import value_program
     from socicnn.conic.export import FORMATS
     from socicnn.conic.export import export as write
+    from socicnn.registry import choose
 
     target = out or model.with_suffix(f".{format}")
-    if format not in FORMATS:
-        raise FileError(f"unknown format '{format}'; there are {', '.join(FORMATS)}")
+    choose("format", format, FORMATS, error=FileError)
     check_output(target, "--out", model, context, suffixes=(f".{format}",))
     network = load_model(model)
     theta = read_context(network, context)

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[1]
 
 # lower may not import higher; `experiments`, `benchmarks` and the command line see everything
 ORDER = [
+    "socicnn._faces",
     "socicnn.errors",
+    "socicnn.registry",
     "socicnn.files",
     "socicnn.numpy_files",
     "socicnn.arrays",

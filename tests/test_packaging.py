@@ -32,6 +32,13 @@ def test_wheel_holds_its_packages_and_nothing_else(wheel: Path) -> None:
     assert "socicnn/py.typed" in zipfile.ZipFile(wheel).namelist()
 
 
+def test_wheel_names_its_networks_for_files(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        lines = archive.read(name).decode().splitlines()
+    assert "StructuredDCP = decision.baselines.structured.dcp:StructuredDCP" in lines
+
+
 def test_wheel_works_when_installed_elsewhere(wheel: Path, tmp_path: Path) -> None:
     target = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(wheel)]

@@ -1,26 +1,38 @@
 """Proofs that a network equals its conic program, from exported data alone.
 
-Importing it needs NumPy and SciPy alone. The functions are imported here, and not when first used: `verify.certify`
-would otherwise be the function or the module of the same name, depending on what was imported before.
+Importing it needs NumPy and SciPy alone.
 """
 
-from socicnn.errors import VerificationError
-from verify.certificate import Certificate
-from verify.certify import certify
-from verify.core.checker import Checker
-from verify.equivalence import equivalence
-from verify.falsify import Falsification, falsify
-from verify.proof.network import lower_bound
-from verify.report import Report
+from __future__ import annotations
 
-__all__ = [
-    "Certificate",
-    "Checker",
-    "Falsification",
-    "Report",
-    "VerificationError",
-    "certify",
-    "equivalence",
-    "falsify",
-    "lower_bound",
-]
+from typing import TYPE_CHECKING
+
+from socicnn._faces import face
+
+if TYPE_CHECKING:
+    from socicnn.errors import VerificationError as VerificationError
+    from verify import check as check
+    from verify.certificate import Certificate as Certificate
+    from verify.certify import certify as certify
+    from verify.core.checker import Checker as Checker
+    from verify.equivalence import equivalence as equivalence
+    from verify.falsify import Falsification as Falsification
+    from verify.falsify import falsify as falsify
+    from verify.proof.network import lower_bound as lower_bound
+    from verify.report import Report as Report
+
+__all__ = face(
+    __name__,
+    {
+        "Certificate": "verify.certificate",
+        "Checker": "verify.core.checker",
+        "Falsification": "verify.falsify",
+        "Report": "verify.report",
+        "VerificationError": "socicnn.errors",
+        "certify": "verify.certify",
+        "equivalence": "verify.equivalence",
+        "falsify": "verify.falsify",
+        "lower_bound": "verify.proof.network",
+    },
+    modules=("check",),
+)

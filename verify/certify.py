@@ -13,6 +13,7 @@ from socicnn.compile import Compiled, Freezable, Witness, compile_net
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+from socicnn.registry import unknown
 from verify.certificate import Certificate, slices
 from verify.core.checker import Checked, Checker
 from verify.instance import Instance
@@ -152,7 +153,7 @@ def _prover(proof: bool | str) -> Callable[[FrozenNet], Prover | BallProver] | N
     if proof is False:
         return None
     if proof not in provers:
-        raise ModelError(f"unknown proof {proof!r}; there are True, 'float64' and 'balls'")
+        raise ModelError(unknown("proof", proof, ("True", "float64", "balls")))
     return provers[proof]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -18,6 +19,7 @@ from decision.sets.base import FeasibleSet
 from socicnn.conic.solvers import Solver
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+from socicnn.registry import Registry
 
 LARGEST = 600  # inputs up to which a Newton matrix a context is worth its n^3
 
@@ -186,7 +188,9 @@ def exact_is_faster(problem: Problem) -> bool:
     return exact_ms < batched_ms
 
 
-METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (Auto, Exact, InteriorPoint, ProjectedGradient)}
+METHODS: Registry[Callable[[], Method]] = Registry(
+    "method", {kind.name: kind for kind in (Auto, Exact, InteriorPoint, ProjectedGradient)}
+)
 
 
 def make(method: str | Method, solver: str | Solver = "clarabel", settings: dict[str, Any] | None = None) -> Method:
@@ -197,9 +201,8 @@ def make(method: str | Method, solver: str | Solver = "clarabel", settings: dict
     """
     if isinstance(method, Method):
         return method
-    if not isinstance(method, str) or method not in METHODS:
-        raise ModelError(f"unknown method {method!r}; there are: {', '.join(sorted(METHODS))}")
+    kind = METHODS[method]
     exact = Exact(solver, tuple((settings or {}).items()))
     if method == "exact":
         return exact
-    return Auto(exact) if method == "auto" else METHODS[method]()
+    return Auto(exact) if method == "auto" else kind()

@@ -7,15 +7,18 @@ from decision.sets.box import Box
 from decision.sets.budget import Budget
 from decision.sets.simplex import Simplex
 from socicnn.errors import ProgramError
+from socicnn.registry import Registry
 
 __all__ = ["Box", "Budget", "FeasibleSet", "Simplex", "make", "names"]
 
-_SETS: dict[str, type[FeasibleSet]] = {kind.name: kind for kind in (Simplex, Box, Budget)}
+_SETS: Registry[type[FeasibleSet]] = Registry(
+    "set", {kind.name: kind for kind in (Simplex, Box, Budget)}, error=ProgramError
+)
 
 
 def names() -> list[str]:
     """Return the names that `make` knows."""
-    return list(_SETS)
+    return _SETS.names()
 
 
 def make(name: str, n: int, **options: Any) -> FeasibleSet:
@@ -32,9 +35,5 @@ def make(name: str, n: int, **options: Any) -> FeasibleSet:
     >>> make("budget", 10, total=3.0)
     Budget(n=10, total=3.0, equality=True)
     """
-    if name not in _SETS:
-        raise ProgramError(f"unknown set {name!r}; choose one of {', '.join(_SETS)}")
-    try:
-        return _SETS[name](n, **options)
-    except TypeError as error:
-        raise ProgramError(f"the set {name!r} cannot be made with {sorted(options)}: {error}") from error
+    made: FeasibleSet = _SETS.make(_SETS.known(name), n, **options)
+    return made

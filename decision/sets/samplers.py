@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from decision.sets.base import FeasibleSet
 from socicnn.errors import ModelError
+from socicnn.registry import Registry
 
 
 class Sampler(ABC):
@@ -92,7 +94,9 @@ class Vertices(Sampler):
         return feasible_set.project(x[torch.randperm(count, generator=generator)])  # rounding taken off
 
 
-SAMPLERS: dict[str, type[Sampler]] = {kind.name: kind for kind in (Uniform, Boundary, Vertices)}
+SAMPLERS: Registry[Callable[[], Sampler]] = Registry(
+    "sampler", {kind.name: kind for kind in (Uniform, Boundary, Vertices)}
+)
 
 
 def make_sampler(given: Sampler | str) -> Sampler:
@@ -101,10 +105,4 @@ def make_sampler(given: Sampler | str) -> Sampler:
     Raises:
         ModelError: the name is unknown; the message lists what there is.
     """
-    if isinstance(given, Sampler):
-        return given
-    if given not in SAMPLERS:
-        raise ModelError(f"unknown sampler {given!r}; there are: {', '.join(sorted(SAMPLERS))}")
-    kind: Any = SAMPLERS[given]
-    made: Sampler = kind()
-    return made
+    return given if isinstance(given, Sampler) else SAMPLERS[given]()

@@ -16,6 +16,7 @@ from decision.tasks.maps import Clip, ContextMap, Normalised, Plain, Positive, R
 from decision.tasks.task import Block, Task, check_counts, stream
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
+from socicnn.registry import choose
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,7 @@ def names() -> list[str]:
 
 
 def _recipe(name: str) -> Recipe:
-    if name not in RECIPES:
-        raise ModelError(f"unknown task {name!r}; choose one of {', '.join(RECIPES)}")
-    return RECIPES[name]
+    return RECIPES[choose("task", name, RECIPES)]
 
 
 def make(name: str, features: int = 10, *, seed: int, context_features: int = 8) -> Task:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from socicnn.errors import MissingExtra, SocicnnError
+from socicnn.registry import choose
 
 
 class EngineError(SocicnnError, ValueError):
@@ -26,8 +27,7 @@ class Parallel(Protocol):
 
 def check_engine(name: str, jobs: int, address: str | None = None) -> None:
     """Raise an EngineError where an engine is unknown or its settings do not go together."""
-    if name not in ENGINES:
-        raise EngineError(f"unknown engine '{name}'; there are: {', '.join(sorted(ENGINES))}")
+    choose("engine", name, ENGINES, error=EngineError)
     if not isinstance(jobs, int) or jobs < 1:
         raise EngineError(f"jobs must be an integer >= 1; received {jobs!r}")
     if address is not None and name != "dask":

@@ -16,8 +16,9 @@ Each name is imported when it is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from socicnn._faces import face
 
 if TYPE_CHECKING:
     from socicnn.density.base import Density as Density
@@ -41,37 +42,28 @@ if TYPE_CHECKING:
     from socicnn.density.targets import Target as Target
     from socicnn.density.targets import target as target
 
-_HOMES = {
-    "CLOUDS": "clouds",
-    "Density": "base",
-    "Energy": "energy",
-    "Importance": "sampling",
-    "Law": "targets",
-    "PotentialFlow": "flow",
-    "Quadrature": "integration",
-    "TARGETS": "targets",
-    "Target": "targets",
-    "Trace": "fitting",
-    "bracket": "bounds",
-    "cloud": "clouds",
-    "fit": "fitting",
-    "fit_stacked": "stacking",
-    "grid": "energy",
-    "negative_log_likelihood": "energy",
-    "importance": "sampling",
-    "quadrature": "integration",
-    "target": "targets",
-    "total_variation": "energy",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"socicnn.density.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'socicnn.density' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__all__ = face(
+    __name__,
+    {
+        "CLOUDS": "socicnn.density.clouds",
+        "Density": "socicnn.density.base",
+        "Energy": "socicnn.density.energy",
+        "Importance": "socicnn.density.sampling",
+        "Law": "socicnn.density.targets",
+        "PotentialFlow": "socicnn.density.flow",
+        "Quadrature": "socicnn.density.integration",
+        "TARGETS": "socicnn.density.targets",
+        "Target": "socicnn.density.targets",
+        "Trace": "socicnn.density.fitting",
+        "bracket": "socicnn.density.bounds",
+        "cloud": "socicnn.density.clouds",
+        "fit": "socicnn.density.fitting",
+        "fit_stacked": "socicnn.density.stacking",
+        "grid": "socicnn.density.energy",
+        "negative_log_likelihood": "socicnn.density.energy",
+        "importance": "socicnn.density.sampling",
+        "quadrature": "socicnn.density.integration",
+        "target": "socicnn.density.targets",
+        "total_variation": "socicnn.density.energy",
+    },
+)

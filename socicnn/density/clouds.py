@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from socicnn.density.targets import Law
-from socicnn.errors import ModelError
+from socicnn.registry import Registry
 
 
 @final
@@ -57,7 +57,7 @@ class TwoSpirals(Law):
         return sign * arm / 3 + 0.1 * torch.randn((count, 2), generator=generator, dtype=torch.float64)
 
 
-CLOUDS: dict[str, Callable[[], Law]] = {kind.name: kind for kind in (EightGaussians, TwoSpirals)}
+CLOUDS: Registry[Callable[[], Law]] = Registry("law", {kind.name: kind for kind in (EightGaussians, TwoSpirals)})
 
 
 def cloud(given: Law | str) -> Law:
@@ -69,8 +69,4 @@ def cloud(given: Law | str) -> Law:
     >>> cloud("two_spirals").sample(4).shape
     torch.Size([4, 2])
     """
-    if isinstance(given, Law):
-        return given
-    if given not in CLOUDS:
-        raise ModelError(f"unknown law {given!r}; there are: {', '.join(sorted(CLOUDS))}")
-    return CLOUDS[given]()
+    return given if isinstance(given, Law) else CLOUDS[given]()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from socicnn.errors import ModelError
+from socicnn.registry import Registry
 
 
 class Law(ABC):
@@ -211,9 +212,9 @@ class GammaMode(Target):
         return _log(shifted) - shifted - 2 * x[..., 1].square() + 0.5 * math.log(2 / math.pi)
 
 
-TARGETS: dict[str, Callable[[], Target]] = {
-    kind.name: kind for kind in (Gumbel, Laplace, Gamma, Beta, HalfNormal, SkewNormal, GammaMode)
-}
+TARGETS: Registry[Callable[[], Target]] = Registry(
+    "target", {kind.name: kind for kind in (Gumbel, Laplace, Gamma, Beta, HalfNormal, SkewNormal, GammaMode)}
+)
 
 
 def target(given: Target | str) -> Target:
@@ -225,11 +226,7 @@ def target(given: Target | str) -> Target:
     >>> target("beta").sample(3, torch.Generator().manual_seed(0)).shape
     torch.Size([3, 1])
     """
-    if isinstance(given, Target):
-        return given
-    if given not in TARGETS:
-        raise ModelError(f"unknown target {given!r}; there are: {', '.join(sorted(TARGETS))}")
-    return TARGETS[given]()
+    return given if isinstance(given, Target) else TARGETS[given]()
 
 
 def _exponential(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:

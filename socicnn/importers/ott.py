@@ -18,6 +18,7 @@ from scipy import sparse
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic, Squares
+from socicnn.registry import choose
 
 _READOUTS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "relu": lambda raw: np.maximum(raw, 0),
@@ -38,8 +39,8 @@ def from_ott(params: Mapping[str, Any], readout: str | None = None) -> FrozenNet
     Raises:
         ModelError: an entry is missing, of another shape, or a hidden weight is negative.
     """
-    if readout is not None and readout not in _READOUTS:
-        raise ModelError(f"unknown readout {readout!r}; there are: {', '.join(sorted(_READOUTS))}")
+    if readout is not None:
+        choose("readout", readout, _READOUTS)
     own = params.get("params", params)
     count = sum(name.startswith("w_xs_") for name in own)
     if not count:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from socicnn._faces import face
 
 if TYPE_CHECKING:
     from socicnn.nn.convolutional import ConvSOCICNN as ConvSOCICNN
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from socicnn.nn.feedforward import SOCICNN as SOCICNN
     from socicnn.nn.geometry import AveragePool as AveragePool
     from socicnn.nn.geometry import Conv as Conv
+    from socicnn.nn.kinds import NETWORKS as NETWORKS
     from socicnn.nn.network import Network as Network
     from socicnn.nn.recurrent import RecurrentSOCICNN as RecurrentSOCICNN
     from socicnn.nn.storage import load as load
@@ -18,35 +20,20 @@ if TYPE_CHECKING:
     from socicnn.nn.storage import save as save
     from socicnn.positivity.initial import DyingUnits as DyingUnits
 
-# class name, as files store it -> module, imported once a file asks for it; one line a network
-NETWORKS: dict[str, str] = {
-    "ConvSOCICNN": "socicnn.nn.convolutional",
-    "ICNN": "socicnn.nn.feedforward",
-    "RecurrentSOCICNN": "socicnn.nn.recurrent",
-    "SOCICNN": "socicnn.nn.feedforward",
-    "StructuredDCP": "decision.baselines.structured.dcp",
-    "StructuredPCF": "decision.baselines.structured.pcf",
-}
-
-_HOMES = {
-    **{name: home for name, home in NETWORKS.items() if home.startswith("socicnn.")},
-    "AveragePool": "socicnn.nn.geometry",
-    "Conv": "socicnn.nn.geometry",
-    "DyingUnits": "socicnn.positivity.initial",
-    "Network": "socicnn.nn.network",
-    "load": "socicnn.nn.storage",
-    "load_metadata": "socicnn.nn.storage",
-    "save": "socicnn.nn.storage",
-}
-
-__all__ = sorted([*_HOMES, "NETWORKS"])
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'socicnn.nn' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__all__ = face(
+    __name__,
+    {
+        "NETWORKS": "socicnn.nn.kinds",
+        "AveragePool": "socicnn.nn.geometry",
+        "Conv": "socicnn.nn.geometry",
+        "ConvSOCICNN": "socicnn.nn.convolutional",
+        "DyingUnits": "socicnn.positivity.initial",
+        "ICNN": "socicnn.nn.feedforward",
+        "Network": "socicnn.nn.network",
+        "RecurrentSOCICNN": "socicnn.nn.recurrent",
+        "SOCICNN": "socicnn.nn.feedforward",
+        "load": "socicnn.nn.storage",
+        "load_metadata": "socicnn.nn.storage",
+        "save": "socicnn.nn.storage",
+    },
+)

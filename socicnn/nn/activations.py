@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.errors import ModelError, NoProgramError
+from socicnn.registry import choose
 
 EXACT = 50.0  # log(1 + exp(a)) = a in float64 from there on
 
@@ -27,9 +28,8 @@ def activation_names(given: str | Sequence[str], layers: int) -> tuple[str, ...]
         ModelError: an unknown name, or not as many as there are layers.
     """
     names = (given,) if isinstance(given, str) else tuple(given)
-    unknown = [name for name in names if name not in ACTIVATIONS]
-    if unknown:
-        raise ModelError(f"unknown activation {unknown[0]!r}; there are: {', '.join(sorted(ACTIVATIONS))}")
+    for name in names:
+        choose("activation", name, ACTIVATIONS)
     names = names * layers if isinstance(given, str) else names
     if len(names) != layers:
         raise ModelError(f"activation must be one name or one a layer ({layers}); received {len(names)}")

@@ -20,6 +20,7 @@ from socicnn.errors import ModelError
 from socicnn.nn.geometry import ImageMap
 from socicnn.positivity.base import Recipe, Shared
 from socicnn.positivity.initial import normal
+from socicnn.registry import choose
 
 CODE = 32  # width of the context network's hidden layer, unless asked otherwise
 CODE_ACTIVATIONS = {"relu": torch.relu, "silu": nn.functional.silu}
@@ -133,9 +134,7 @@ class ContextNetwork(Source):
         super().__init__()
         if isinstance(hidden, bool) or not isinstance(hidden, int) or hidden < 0:
             raise ModelError(f"context_hidden must be an integer >= 0; received {hidden!r}")
-        if activation not in CODE_ACTIVATIONS:
-            names = ", ".join(sorted(CODE_ACTIVATIONS))
-            raise ModelError(f"unknown context_activation {activation!r}; there are: {names}")
+        choose("context_activation", activation, CODE_ACTIVATIONS)
         self.activation = activation
         ordered = [v for v in vectors if not v.positive] + [v for v in vectors if v.positive]
         self.names = [v.name for v in ordered]

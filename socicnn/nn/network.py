@@ -22,6 +22,7 @@ from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity.base import Shared, Weight
 from socicnn.positivity.projected import Projected
 from socicnn.ranges import Ranges
+from socicnn.registry import choose
 
 CONTEXTS = ("joint", "partial")
 
@@ -56,8 +57,7 @@ class Network(nn.Module, ABC):
         shared_axes: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
-        if context not in CONTEXTS:
-            raise ModelError(f"context must be one of {', '.join(CONTEXTS)}; received {context!r}")
+        choose("context", context, CONTEXTS)
         self.input_shape = input_shape
         self.context_shape = context_shape
         self.context = context

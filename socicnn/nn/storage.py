@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from socicnn.errors import ModelError
 from socicnn.files import FileError, replacing
 from socicnn.frozen import FrozenNet
-from socicnn.nn import NETWORKS
+from socicnn.nn.kinds import NETWORKS, knows_network
 from socicnn.nn.network import Network
 from socicnn.ranges import Ranges
 
@@ -45,13 +44,14 @@ def save(model: Network, path: str | os.PathLike[str], metadata: dict[str, Any] 
     name = type(model).__name__
     if isinstance(model, FrozenNet):
         raise ModelError("a FrozenNet is saved by itself: net.save(path), and read by FrozenNet.load(path)")
-    if not isinstance(model, Network) or name not in NETWORKS:
+    if not isinstance(model, Network) or not knows_network(name):
         raise ModelError(f"only the networks {', '.join(sorted(NETWORKS))} can be saved; received {name}")
     try:
         header = {
             "format": FORMAT,
             "version": str(VERSION),
             "network": name,
+            "module": type(model).__module__,
             "config": json.dumps(model.config(), allow_nan=False),
             "metadata": json.dumps(metadata or {}, allow_nan=False),
         }
@@ -74,9 +74,11 @@ def load(path: str | os.PathLike[str]) -> Network:
     name = header["network"]
     if name == FrozenNet.__name__:
         raise FileError(f"{path} holds a frozen network; read it with FrozenNet.load(path)")
-    if name not in NETWORKS:
-        raise FileError(f"{path} holds a network '{name}' that this version of socicnn does not know; update socicnn")
-    kind: type[Network] = getattr(import_module(NETWORKS[name]), name)
+    if not knows_network(name):
+        module = header.get("module", "")
+        hint = "update socicnn" if module.startswith("socicnn.") or not module else f"import {module} first"
+        raise FileError(f"{path} holds a network '{name}' that socicnn does not know; {hint}")
+    kind: type[Network] = NETWORKS[name]
     try:
         model = kind.from_config(json.loads(header["config"]))
         model.load_state_dict(tensors, assign=True)

@@ -5,13 +5,14 @@ A class is imported when it is first used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from socicnn._faces import face
 from socicnn.errors import ModelError
+from socicnn.registry import Registry
 
 if TYPE_CHECKING:
+    from socicnn.positivity import diagnostics as diagnostics
     from socicnn.positivity.admm import ADMM as ADMM
     from socicnn.positivity.base import Recipe as Recipe
     from socicnn.positivity.base import Shared as Shared
@@ -31,52 +32,30 @@ if TYPE_CHECKING:
     from socicnn.positivity.readouts import Square as Square
     from socicnn.positivity.softplus import Softplus as Softplus
 
-# short name -> (class, module); one line a recipe
-RECIPES: dict[str, tuple[str, str]] = {
-    "admm": ("ADMM", "socicnn.positivity.admm"),
-    "biased": ("Biased", "socicnn.positivity.controls"),
-    "exp": ("Exp", "socicnn.positivity.readouts"),
-    "lift": ("Lift", "socicnn.positivity.lift"),
-    "noisy": ("Noisy", "socicnn.positivity.controls"),
-    "projected": ("Projected", "socicnn.positivity.projected"),
-    "relu": ("ReLUReadout", "socicnn.positivity.readouts"),
-    "softplus": ("Softplus", "socicnn.positivity.softplus"),
-    "square": ("Square", "socicnn.positivity.readouts"),
-}
+RECIPES: Registry[Any] = Registry(
+    "recipe",
+    {
+        "admm": "socicnn.positivity.admm:ADMM",
+        "biased": "socicnn.positivity.controls:Biased",
+        "exp": "socicnn.positivity.readouts:Exp",
+        "lift": "socicnn.positivity.lift:Lift",
+        "noisy": "socicnn.positivity.controls:Noisy",
+        "projected": "socicnn.positivity.projected:Projected",
+        "relu": "socicnn.positivity.readouts:ReLUReadout",
+        "softplus": "socicnn.positivity.softplus:Softplus",
+        "square": "socicnn.positivity.readouts:Square",
+    },
+)
 
-INITIALISERS: dict[str, tuple[str, str]] = {
-    "principled": ("Principled", "socicnn.positivity.initial"),
-    "folded": ("Folded", "socicnn.positivity.initial"),
-    "xavier_softplus": ("XavierSoftplus", "socicnn.positivity.initial"),
-    "zero_mean_clipped": ("ZeroMeanClipped", "socicnn.positivity.initial"),
-}
-
-# further public names of this package and their modules
-_OTHERS = {
-    "HyperNetwork": "socicnn.positivity.hypernetwork",
-    "Recipe": "socicnn.positivity.base",
-    "Shared": "socicnn.positivity.base",
-    "Weight": "socicnn.positivity.base",
-    "Initialiser": "socicnn.positivity.initial",
-}
-
-_HOMES = {**_OTHERS, **dict(RECIPES.values()), **dict(INITIALISERS.values())}
-
-__all__ = sorted([*_HOMES, "INITIALISERS", "RECIPES", "initialiser", "recipe"])
-
-
-def _made(given: Any, kind: str, registry: Mapping[str, tuple[str, str]], settings: dict[str, Any]) -> Any:
-    if not isinstance(given, str):
-        if settings:
-            raise ModelError(f"settings {sorted(settings)} belong to a short name; make the {kind} with them instead")
-        return given
-    if given not in registry:
-        raise ModelError(f"unknown {kind} '{given}'; there are: {', '.join(sorted(registry))}")
-    name, module = registry[given]
-    try:
-        return getattr(import_module(module), name)(**settings)
-    except TypeError as error:
-        raise ModelError(f"{kind} '{given}' does not take these settings: {error}") from None
+INITIALISERS: Registry[Any] = Registry(
+    "initialiser",
+    {
+        "principled": "socicnn.positivity.initial:Principled",
+        "folded": "socicnn.positivity.initial:Folded",
+        "xavier_softplus": "socicnn.positivity.initial:XavierSoftplus",
+        "zero_mean_clipped": "socicnn.positivity.initial:ZeroMeanClipped",
+    },
+)
 
 
 def recipe(given: Recipe | str, **settings: Any) -> Recipe:
@@ -90,7 +69,7 @@ def recipe(given: Recipe | str, **settings: Any) -> Recipe:
     """
     from socicnn.positivity.base import Recipe
 
-    made = _made(given, "recipe", RECIPES, settings)
+    made = RECIPES.make(given, **settings)
     if not isinstance(made, Recipe):
         raise ModelError(f"positivity must be a recipe or its short name; received {type(made).__name__}")
     return made
@@ -104,17 +83,34 @@ def initialiser(given: Initialiser | str, **settings: Any) -> Initialiser:
     """
     from socicnn.positivity.initial import Initialiser
 
-    made = _made(given, "initialiser", INITIALISERS, settings)
+    made = INITIALISERS.make(given, **settings)
     if not isinstance(made, Initialiser):
         raise ModelError(f"initialiser must be an Initialiser or its short name; received {type(made).__name__}")
     return made
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'socicnn.positivity' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__all__ = face(
+    __name__,
+    {
+        "ADMM": "socicnn.positivity.admm",
+        "Biased": "socicnn.positivity.controls",
+        "Exp": "socicnn.positivity.readouts",
+        "Folded": "socicnn.positivity.initial",
+        "HyperNetwork": "socicnn.positivity.hypernetwork",
+        "Initialiser": "socicnn.positivity.initial",
+        "Lift": "socicnn.positivity.lift",
+        "Noisy": "socicnn.positivity.controls",
+        "Principled": "socicnn.positivity.initial",
+        "Projected": "socicnn.positivity.projected",
+        "ReLUReadout": "socicnn.positivity.readouts",
+        "Recipe": "socicnn.positivity.base",
+        "Shared": "socicnn.positivity.base",
+        "Softplus": "socicnn.positivity.softplus",
+        "Square": "socicnn.positivity.readouts",
+        "Weight": "socicnn.positivity.base",
+        "XavierSoftplus": "socicnn.positivity.initial",
+        "ZeroMeanClipped": "socicnn.positivity.initial",
+    },
+    modules=("diagnostics",),
+    own=("INITIALISERS", "RECIPES", "initialiser", "recipe"),
+)

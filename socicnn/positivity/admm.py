@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from socicnn.errors import ModelError
 from socicnn.positivity.base import Recipe, Shared, Weight
+from socicnn.registry import Registry
 
 
 class Schedule(ABC):
@@ -93,7 +94,7 @@ class Doubling(Schedule):
         return torch.where(step % self.every == 0, (2 * rho).clamp(max=self.ceiling), rho)
 
 
-SCHEDULES: dict[str, type[Schedule]] = {kind.name: kind for kind in (Fixed, Balancing, Doubling)}
+SCHEDULES: Registry[type[Schedule]] = Registry("schedule", {kind.name: kind for kind in (Fixed, Balancing, Doubling)})
 
 
 @final
@@ -138,13 +139,8 @@ def _schedule(given: Schedule | str | Mapping[str, Any]) -> Schedule:
     if isinstance(given, Schedule):
         return given
     settings = {"name": given} if isinstance(given, str) else dict(given)
-    name = settings.pop("name", None)
-    if name not in SCHEDULES:
-        raise ModelError(f"unknown schedule {name!r}; there are: {', '.join(sorted(SCHEDULES))}")
-    try:
-        return SCHEDULES[name](**settings)
-    except TypeError as error:
-        raise ModelError(f"schedule '{name}' does not take these settings: {error}") from None
+    made: Schedule = SCHEDULES.make(SCHEDULES.known(settings.pop("name", None)), **settings)
+    return made
 
 
 @final

@@ -18,6 +18,7 @@ from socicnn.positivity.encoder import Encoder
 from socicnn.positivity.initial import Initialiser
 from socicnn.positivity.lift import Lift, LiftedWeight
 from socicnn.positivity.readouts import Readout
+from socicnn.registry import choose
 
 TAG = "_pos_required"
 EMITTED = ("constrained", "all")
@@ -94,8 +95,7 @@ class HyperNetwork(nn.Module):
             raise ModelError(f"downstream_network must be a torch module; received {type(downstream_network).__name__}")
         if not isinstance(input_size, int) or input_size < 1:
             raise ModelError(f"input_size must be an integer >= 1; received {input_size!r}")
-        if emit not in EMITTED:
-            raise ModelError(f"unknown emit {emit!r}; there are: {', '.join(EMITTED)}")
+        choose("emit", emit, EMITTED)
         self.input_size = input_size
         self.recipe = Lift(hidden_sizes, conditioning, points, summary, normalise, rank, True, readout)
         law = make_initialiser(initialiser)

@@ -14,6 +14,7 @@ from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity.base import Recipe, Shared, Weight
 from socicnn.positivity.encoder import CONDITIONINGS, SUMMARIES, Encoder
 from socicnn.positivity.readouts import Readout
+from socicnn.registry import choose
 
 
 @final
@@ -65,8 +66,7 @@ class Lift(Recipe):
             ("conditioning", self.conditioning, CONDITIONINGS),
             ("summary", self.summary, SUMMARIES),
         ):
-            if value not in known:
-                raise ModelError(f"unknown {name} {value!r}; there are: {', '.join(known)}")
+            choose(name, value, known)
         for name, number in (("points", self.points), ("rank", self.rank)):
             if number is not None and (not isinstance(number, int) or number < 1):
                 raise ModelError(f"{name} must be an integer >= 1 or None; received {number!r}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from socicnn._faces import face
 
 if TYPE_CHECKING:
     from socicnn.training.data import Samples as Samples
@@ -16,26 +17,17 @@ if TYPE_CHECKING:
     from socicnn.training.losses import WithinContext as WithinContext
     from socicnn.training.stacked import fit_stacked as fit_stacked
 
-_HOMES = {
-    "History": "socicnn.training.history",
-    "LOSSES": "socicnn.training.losses",
-    "Loss": "socicnn.training.losses",
-    "MSE": "socicnn.training.losses",
-    "Samples": "socicnn.training.data",
-    "SmoothL1": "socicnn.training.losses",
-    "WithinContext": "socicnn.training.losses",
-    "fit": "socicnn.training.fitting",
-    "fit_stacked": "socicnn.training.stacked",
-}
-
-__all__ = ["LOSSES", "MSE", "History", "Loss", "Samples", "SmoothL1", "WithinContext", "fit", "fit_stacked"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'socicnn.training' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__all__ = face(
+    __name__,
+    {
+        "History": "socicnn.training.history",
+        "LOSSES": "socicnn.training.losses",
+        "Loss": "socicnn.training.losses",
+        "MSE": "socicnn.training.losses",
+        "Samples": "socicnn.training.data",
+        "SmoothL1": "socicnn.training.losses",
+        "WithinContext": "socicnn.training.losses",
+        "fit": "socicnn.training.fitting",
+        "fit_stacked": "socicnn.training.stacked",
+    },
+)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from socicnn.errors import ModelError
+from socicnn.registry import choose
 from socicnn.training.history import History
 from socicnn.training.losses import Loss, make_loss
 from socicnn.training.run import OPTIMISERS, SCHEDULES, Run
@@ -157,8 +158,8 @@ def checked_settings(
         "batch_size": None if batch_size is None else _whole("batch_size", batch_size),
         "learning_rate": _positive("learning_rate", learning_rate),
         "weight_decay": _least("weight_decay", weight_decay, 0.0),
-        "optimiser": _known("optimiser", optimiser, OPTIMISERS),
-        "schedule": _known("schedule", schedule, SCHEDULES),
+        "optimiser": choose("optimiser", optimiser, OPTIMISERS),
+        "schedule": choose("schedule", schedule, SCHEDULES),
         "clip": None if clip is None else _positive("clip", clip),
         "patience": None if patience is None else _whole("patience", patience),
         "polish": int(_least("polish", polish, 0)),
@@ -181,10 +182,4 @@ def _positive(name: str, value: float) -> float:
 def _least(name: str, value: float, least: float) -> float:
     if not least <= value < math.inf:
         raise ModelError(f"{name} must be a finite number >= {least:g}; received {value!r}")
-    return value
-
-
-def _known(name: str, value: str, registry: dict[str, Any]) -> str:
-    if value not in registry:
-        raise ModelError(f"unknown {name} '{value}'; there are: {', '.join(sorted(registry))}")
     return value

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 from torch import Tensor, nn
 
 from socicnn.errors import ModelError
+from socicnn.registry import Registry
 
 
 class Loss(ABC):
@@ -104,7 +105,9 @@ class _Given(Loss):
         return self.function(prediction, target)
 
 
-LOSSES: dict[str, type[Loss]] = {"mse": MSE, "smooth_l1": SmoothL1, "within_context": WithinContext}
+LOSSES: Registry[Callable[[], Loss]] = Registry(
+    "loss", {"mse": MSE, "smooth_l1": SmoothL1, "within_context": WithinContext}
+)
 
 
 def make_loss(given: Loss | str | Callable[[Tensor, Tensor], Tensor]) -> Loss:
@@ -116,10 +119,7 @@ def make_loss(given: Loss | str | Callable[[Tensor, Tensor], Tensor]) -> Loss:
     if isinstance(given, Loss):
         return given
     if isinstance(given, str):
-        if given not in LOSSES:
-            raise ModelError(f"unknown loss '{given}'; there are: {', '.join(sorted(LOSSES))}")
-        kind: Any = LOSSES[given]
-        return kind()
+        return LOSSES[given]()
     if callable(given):
         return _Given(given)
     raise ModelError(f"loss must be a name, a Loss or a function; received {type(given).__name__}")

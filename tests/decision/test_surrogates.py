@@ -58,7 +58,7 @@ def test_options_replace_those_of_the_shape() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("soc", {}, "unknown surrogate 'soc'; choose one of relu-joint"),
+        ("soc", {}, "unknown surrogate 'soc'.*there are: .*relu-joint"),
         ("relu-joint", {"norm": (2,)}, r"relu-joint cannot be made with \['norm'\]"),
     ],
 )

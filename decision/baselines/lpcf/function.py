@@ -30,6 +30,7 @@ from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
 from socicnn.nn.activations import softplus
+from socicnn.registry import choose
 
 LOSSES = ("lpcf", "within_context")
 ACTIVATIONS = ("relu", "logistic")
@@ -69,8 +70,7 @@ class LPCFSettings:
 
     def __post_init__(self) -> None:
         for name, value, known in (("loss", self.loss, LOSSES), ("activation", self.activation, ACTIVATIONS)):
-            if value not in known:
-                raise ModelError(f"{name} must be one of {', '.join(known)}; received {value!r}")
+            choose(name, value, known)
         if not self.widths:
             raise ModelError("widths must name at least one hidden layer; received none")
 

@@ -8,6 +8,7 @@ import torch
 
 from decision.atoms import Logistic, Norm, Square
 from decision.baselines.structured.base import Structured
+from socicnn.nn.kinds import NETWORKS
 from socicnn.nn.network import Means
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
@@ -52,3 +53,6 @@ class StructuredDCP(Structured):
     ) -> None:
         means = Means(positivity, readout, initialiser, generator, dtype, device)
         super().__init__(in_features, context_features, (Logistic(), Square(), Norm(), Norm()), rows, False, means)
+
+
+NETWORKS.register("StructuredDCP", StructuredDCP)  # files of it can be loaded from now on

@@ -8,6 +8,7 @@ import torch
 
 from decision.atoms import Norm
 from decision.baselines.structured.base import Structured
+from socicnn.nn.kinds import NETWORKS
 from socicnn.nn.network import Means
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
@@ -51,3 +52,6 @@ class StructuredPCF(Structured):
     ) -> None:
         means = Means(positivity, readout, initialiser, generator, dtype, device)
         super().__init__(in_features, context_features, (Norm(), Norm()), rows, True, means)
+
+
+NETWORKS.register("StructuredPCF", StructuredPCF)  # files of it can be loaded from now on

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
 from socicnn.conic.program import ConicProgram, ValueProgram
 from socicnn.errors import ProgramError
+from socicnn.registry import Registry
 
 Program: TypeAlias = ValueProgram | ConicProgram
 Path_: TypeAlias = str | os.PathLike[str]
 
 # each module has `write(program, path)`; it is imported when it is used
-FORMATS = {name: f"socicnn.conic.export.{name}" for name in ("npz", "cbf", "mps")}
+FORMATS: Registry[Callable[[Program, Path_], None]] = Registry(
+    "format", {name: f"socicnn.conic.export.{name}:write" for name in ("npz", "cbf", "mps")}, error=ProgramError
+)
 
 
 def export(program: Program, path: Path_, format: str | None = None) -> None:
@@ -42,7 +44,4 @@ def export(program: Program, path: Path_, format: str | None = None) -> None:
     9.0
     """
     name = Path(path).suffix[1:] if format is None else format
-    if name not in FORMATS:
-        raise ProgramError(f"unknown format {name!r}; there are {', '.join(FORMATS)}")
-    write: Callable[[Program, Path_], None] = import_module(FORMATS[name]).write
-    write(program, path)
+    FORMATS[name](program, path)

@@ -10,8 +10,11 @@ from socicnn.conic.solvers.ecos import Ecos
 from socicnn.conic.solvers.highs import Highs
 from socicnn.conic.solvers.scs import Scs
 from socicnn.errors import SolverError
+from socicnn.registry import Registry
 
-SOLVERS: dict[str, type[Solver]] = {solver.name: solver for solver in (Clarabel, Ecos, Scs, Highs)}
+SOLVERS: Registry[type[Solver]] = Registry(
+    "solver", {solver.name: solver for solver in (Clarabel, Ecos, Scs, Highs)}, error=SolverError
+)
 
 __all__ = ["SOLVERS", "Clarabel", "Ecos", "Highs", "Prepared", "Scs", "Solver", "make"]
 
@@ -33,6 +36,4 @@ def make(solver: str | Solver, **settings: Any) -> Solver:
         if settings:
             raise SolverError(f"{solver!r} has its settings already; leave out {', '.join(sorted(settings))}")
         return solver
-    if not isinstance(solver, str) or solver.lower() not in SOLVERS:
-        raise SolverError(f"unknown solver {solver!r}; there are {', '.join(SOLVERS)}")
-    return SOLVERS[solver.lower()](**settings)
+    return SOLVERS[solver.lower() if isinstance(solver, str) else solver](**settings)

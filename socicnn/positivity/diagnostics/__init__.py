@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from socicnn._faces import face
 
 if TYPE_CHECKING:
     from socicnn.positivity.diagnostics.covariance import CrossCovariance as CrossCovariance
@@ -17,27 +18,18 @@ if TYPE_CHECKING:
     from socicnn.positivity.diagnostics.landscape import snapshot as snapshot
     from socicnn.positivity.diagnostics.shoulder import ShoulderStatistics as ShoulderStatistics
 
-_HOMES = {
-    "CrossCovariance": "covariance",
-    "Escape": "escape",
-    "Plane": "landscape",
-    "Reading": "covariance",
-    "ShoulderStatistics": "shoulder",
-    "Slice": "landscape",
-    "cross_covariance": "covariance",
-    "probe": "covariance",
-    "simulate_escape": "escape",
-    "snapshot": "landscape",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"socicnn.positivity.diagnostics.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'socicnn.positivity.diagnostics' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__all__ = face(
+    __name__,
+    {
+        "CrossCovariance": "socicnn.positivity.diagnostics.covariance",
+        "Escape": "socicnn.positivity.diagnostics.escape",
+        "Plane": "socicnn.positivity.diagnostics.landscape",
+        "Reading": "socicnn.positivity.diagnostics.covariance",
+        "ShoulderStatistics": "socicnn.positivity.diagnostics.shoulder",
+        "Slice": "socicnn.positivity.diagnostics.landscape",
+        "cross_covariance": "socicnn.positivity.diagnostics.covariance",
+        "probe": "socicnn.positivity.diagnostics.covariance",
+        "simulate_escape": "socicnn.positivity.diagnostics.escape",
+        "snapshot": "socicnn.positivity.diagnostics.landscape",
+    },
+)

@@ -107,7 +107,7 @@ def test_every_task_has_a_contract_test() -> None:
 
 def test_an_unknown_name_lists_what_there_is() -> None:
     for call in (lambda: make("knapsack", seed=0), lambda: from_arrays("knapsack", {})):
-        with pytest.raises(ValueError, match="choose one of simplex_socp, box_socp"):
+        with pytest.raises(ValueError, match="there are: box_logsumexp, box_socp"):
             call()
 
 

@@ -264,7 +264,7 @@ def test_npz_of_something_else(tmp_path: Path) -> None:
 def test_formats_and_paths(tmp_path: Path) -> None:
     program = KNOWN["box_corner"].program
     assert list(FORMATS) == ["npz", "cbf", "mps"]
-    with pytest.raises(ProgramError, match="unknown format 'xls'; there are npz, cbf, mps"):
+    with pytest.raises(ProgramError, match="unknown format 'xls'; there are: cbf, mps, npz"):
         export(program, tmp_path / "p", "xls")
     with pytest.raises(ProgramError, match="unknown format ''"):
         export(program, tmp_path / "p")

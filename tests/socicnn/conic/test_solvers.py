@@ -57,7 +57,7 @@ def test_every_solver_has_its_contract() -> None:
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(SolverError, match="unknown solver 'gurobi'; there are clarabel, ecos, scs, highs"):
+    with pytest.raises(SolverError, match="unknown solver 'gurobi'; there are: clarabel, ecos, highs, scs"):
         make("gurobi")
     with pytest.raises(SolverError, match="unknown solver 3"):
         make(3)  # type: ignore[arg-type]  # what a user may do

@@ -101,7 +101,11 @@ class TestBrokenFiles:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"network": "Transformer"}, "holds a network 'Transformer' that this version of socicnn does not know"),
+        ({"network": "Transformer"}, "holds a network 'Transformer' that socicnn does not know; update socicnn"),
+        (
+            {"network": "Bowl", "module": "crockery.bowl"},
+            "'Bowl' .* does not know; import crockery.bowl first",
+        ),
         ({"network": "__import__"}, "does not know"),
         ({"network": None}, "its header lacks network"),
         ({"config": "{"}, "damaged"),

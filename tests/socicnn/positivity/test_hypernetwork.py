@@ -239,7 +239,7 @@ def test_batches_that_do_not_fit(module: Convex, batch, message: str) -> None:
         (lambda: HyperNetwork(3, [16]), "downstream_network must be a torch module; received NoneType"),
         (lambda: HyperNetwork(0, [16], Convex()), "input_size must be an integer >= 1; received 0"),
         (lambda: HyperNetwork(3, [], Convex()), "hidden must list widths >= 1"),
-        (lambda: HyperNetwork(3, [16], Convex(), emit="hope"), "unknown emit 'hope'; there are: constrained, all"),
+        (lambda: HyperNetwork(3, [16], Convex(), emit="hope"), "unknown emit 'hope'; there are: all, constrained"),
         (lambda: HyperNetwork(3, [16], Convex(), conditioning="hope"), "unknown conditioning 'hope'"),
         (lambda: HyperNetwork(3, [16], Convex(), readout="admm"), "reads out with softplus"),
         (lambda: HyperNetwork(3, [16], Convex(), initialiser="hope"), "unknown initialiser 'hope'"),

@@ -9,10 +9,10 @@ from socicnn.positivity import INITIALISERS, RECIPES, Projected, initialiser, re
 
 @pytest.mark.parametrize(("registry", "make"), [(RECIPES, recipe), (INITIALISERS, initialiser)])
 def test_names_lead_to_the_classes_that_carry_them(registry, make) -> None:
-    for name, (kind, _) in registry.items():
+    for name in registry:
         made = make(name)
         assert made.name == name
-        assert type(made) is getattr(positivity, kind)
+        assert type(made) is registry[name] is getattr(positivity, type(made).__name__)
         assert make(made) is made
 
 
@@ -30,7 +30,7 @@ def test_public_names_exist() -> None:
         (lambda: recipe("hope"), r"unknown recipe 'hope'; there are: .*projected.*softplus"),
         (lambda: recipe("projected", ceiling=1), "recipe 'projected' does not take these settings: .*ceiling"),
         (lambda: recipe("projected", floor=-1.0), "floor must be a number >= 0; received -1.0"),
-        (lambda: recipe(Projected(), floor=1.0), r"settings \['floor'\] belong to a short name"),
+        (lambda: recipe(Projected(), floor=1.0), r"settings \(floor\) go with the name of a recipe"),
         (lambda: recipe(Projected), "positivity must be a recipe or its short name; received ABCMeta"),
         (lambda: initialiser("hope"), "unknown initialiser .hope.; there are: folded, principled, xavier_softplus"),
         (lambda: initialiser(3), "initialiser must be an Initialiser or its short name; received int"),

@@ -54,7 +54,7 @@ def compare(one: list[Any], many: list[Any], data: Any, **settings: Any) -> list
 
 
 @pytest.mark.parametrize("context", ["partial", "joint"])
-@pytest.mark.parametrize("name", sorted(RECIPES.keys() - {"noisy"}))
+@pytest.mark.parametrize("name", sorted(set(RECIPES) - {"noisy"}))
 def test_every_recipe_is_trained_as_alone(name: str, context: str) -> None:
     settings = {"positivity": name, "context": context}
     compare(networks(**settings), networks(**settings), samples(), loss="within_context", learning_rate=0.02)

@@ -148,9 +148,9 @@ def test_rounding_while_bounds_are_proven_leaves_the_weights_alone() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(ModelError, match="loss must be one of lpcf, within_context; received 'mse'"):
+    with pytest.raises(ModelError, match="unknown loss 'mse'; there are: lpcf, within_context"):
         LPCFSettings(loss="mse")
-    with pytest.raises(ModelError, match="activation must be one of relu, logistic; received 'swish'"):
+    with pytest.raises(ModelError, match="unknown activation 'swish'; there are: logistic, relu"):
         LPCFSettings(activation="swish")
     with pytest.raises(ModelError, match="at least one hidden layer"):
         LPCFSettings(widths=())

@@ -1,0 +1,36 @@
+"""The kinds of networks that files can hold, by the name that files store.
+
+Other packages add theirs: by `NETWORKS.register(...)` when they are imported, and by an entry point of the group
+`socicnn.networks`, so that a file can be loaded before anybody has imported them.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from socicnn.registry import Registry
+
+GROUP = "socicnn.networks"
+
+NETWORKS: Registry[Any] = Registry(
+    "network",
+    {
+        "ConvSOCICNN": "socicnn.nn.convolutional:ConvSOCICNN",
+        "ICNN": "socicnn.nn.feedforward:ICNN",
+        "RecurrentSOCICNN": "socicnn.nn.recurrent:RecurrentSOCICNN",
+        "SOCICNN": "socicnn.nn.feedforward:SOCICNN",
+    },
+)
+
+
+def knows_network(name: str) -> bool:
+    """Tell whether `NETWORKS` or an installed package has a network of that name; afterwards `NETWORKS` has it.
+
+    A file's name is looked up in what is installed, and never imported from: loading a file runs no code of the file's.
+    """
+    if name not in NETWORKS:
+        for point in entry_points(group=GROUP, name=name):
+            NETWORKS.register(name, point.load())
+            break
+    return name in NETWORKS
