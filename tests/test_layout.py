@@ -17,6 +17,7 @@ ORDER = [
     "socicnn.files",
     "socicnn.numpy_files",
     "socicnn.arrays",
+    "socicnn.integers",
     "socicnn.margins",
     "socicnn.ranges",
     "socicnn.conic",

@@ -25,6 +25,7 @@ from decision.baselines.structured.base import folded
 from decision.baselines.structured.pcf import StructuredPCF
 from decision.sets.base import FeasibleSet
 from socicnn.errors import MissingExtra, ModelError, SolverError
+from socicnn.integers import as_seed
 
 SOLVER = {"solve_method": "Clarabel", "n_jobs_forward": 1}
 BACKWARD = {"n_jobs_backward": 1, "mode": "dense"}  # known to diffcp only where gradients are asked for
@@ -196,7 +197,7 @@ def fit_end_to_end(
         SolverError: every step of an epoch failed.
     """
     settings, history = settings or EndToEnd(), EndToEndHistory()
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(as_seed("seed", seed))
     optimiser = torch.optim.Adam(layer.model.parameters(), settings.learning_rate)
     steps = settings.epochs * -(-len(context) // settings.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)

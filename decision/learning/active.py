@@ -14,6 +14,7 @@ from decision.fitting import fit
 from decision.tasks import Data, Task
 from decision.tasks.task import stream
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer
 from socicnn.nn.network import Network
 from socicnn.training.history import History
 
@@ -83,8 +84,7 @@ def fit_active(
     >>> data.labels, found.data.labels
     (160, 200)
     """
-    if rounds < 1:
-        raise ModelError(f"rounds must be at least 1; received {rounds}")
+    rounds, epochs = as_integer("rounds", rounds), as_integer("epochs", epochs)
     _check_near(near, spread)
     shared = {"seed": seed, "progress": progress, **options}
     checkpoint = shared.pop("checkpoint", None)
@@ -106,8 +106,9 @@ def fit_active(
 
 
 def _check_near(near: int, spread: float) -> None:
-    if near < 0 or not spread > 0:
-        raise ModelError(f"near must be at least 0 and spread positive; received near={near}, spread={spread}")
+    as_integer("near", near, 0)
+    if not spread > 0:
+        raise ModelError(f"spread must be positive; received {spread}")
 
 
 def with_decisions(

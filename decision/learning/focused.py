@@ -26,6 +26,7 @@ from tqdm import tqdm
 from decision.deciding import decide
 from decision.tasks import Data, Task
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer, as_seed
 from socicnn.nn.network import Network
 from socicnn.ranges import Ranges
 from socicnn.training.losses import Loss, make_loss
@@ -94,14 +95,16 @@ def fit_focused(
     >>> found.costs[found.best] <= found.costs[0]
     True
     """
-    if steps < 1 or contexts < 1 or every < 1 or not perturbation > 0 or not 0 < held_out < 1:
+    steps, contexts, every = (
+        as_integer(name, value) for name, value in (("steps", steps), ("contexts", contexts), ("every", every))
+    )
+    if not perturbation > 0 or not 0 < held_out < 1:
         raise ModelError(
-            "steps, contexts and every must be at least 1, perturbation positive and held_out within (0, 1); received "
-            f"{steps}, {contexts}, {every}, {perturbation} and {held_out}"
+            f"perturbation must be positive and held_out within (0, 1); received {perturbation} and {held_out}"
         )
     if model.needs_data:
         raise ModelError("the weights depend on data; fine-tune what `model.finalise(train_data)` returns")
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(as_seed("seed", seed))
     order = torch.randperm(len(data), generator=draw)
     held = max(1, round(held_out * len(data)))
     train, checked = data[order[held:]].to(model.dtype).to(model.device), data.context[order[:held]]

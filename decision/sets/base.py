@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from socicnn.errors import ProgramError
+from socicnn.integers import as_integer
 
 if TYPE_CHECKING:
     from socicnn.conic.blocks import Rows
@@ -31,9 +32,7 @@ class FeasibleSet(ABC):
     name: str
 
     def __init__(self, n: int) -> None:
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ProgramError(f"n of a {type(self).__name__} must be an integer of at least 1; received {n!r}")
-        self._n = n
+        self._n = as_integer(f"n of a {type(self).__name__}", n, error=ProgramError)
         self._constants: dict[tuple[torch.dtype, torch.device], tuple[Tensor, ...]] = {}
 
     @property

@@ -13,9 +13,10 @@ from decision.atoms import Atom, Huber, Logistic, LogSumExp, Norm
 from decision.sets import FeasibleSet
 from decision.sets import make as make_set
 from decision.tasks.maps import Clip, ContextMap, Normalised, Plain, Positive, Readout
-from decision.tasks.task import Block, Task, check_counts, stream
+from decision.tasks.task import Block, Task, stream
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer
 from socicnn.registry import choose
 
 
@@ -124,7 +125,7 @@ def make(name: str, features: int = 10, *, seed: int, context_features: int = 8)
     torch.Size([3, 5])
     """
     recipe = _recipe(name)
-    check_counts(features=features, context_features=context_features)
+    features, context_features = as_integer("features", features), as_integer("context_features", context_features)
     place, family, n, p = _SURROUNDINGS[recipe.set_name], recipe.family, features, context_features
     generator = stream(f"task {name} {n} {p}", seed)
 

@@ -17,6 +17,7 @@ from decision.tasks.data import Data
 from decision.tasks.maps import ContextMap
 from socicnn.arrays import as_float64
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer
 
 if TYPE_CHECKING:
     from decision.tasks.optimum import Optimiser
@@ -141,6 +142,7 @@ class Task:
 
     def sample_contexts(self, count: int, *, seed: int) -> Tensor:
         """Draw contexts theta ~ N(0, I), shape `(count, p)`, float64."""
+        count = as_integer("count", count, 0)
         return torch.randn(count, self.context_features, dtype=torch.float64, generator=stream("contexts", seed))
 
     def sample(
@@ -165,7 +167,7 @@ class Task:
         Raises:
             ModelError: a number is not positive, or the sampler is unknown, or given beside `boundary`.
         """
-        check_counts(contexts=contexts, candidates=candidates)
+        contexts, candidates = as_integer("contexts", contexts), as_integer("candidates", candidates)
         law = make_sampler(sampler)
         if boundary and law != Uniform():
             raise ModelError(f"give boundary or sampler, not both; received boundary={boundary} and {law}")
@@ -225,16 +227,8 @@ class Task:
         return self._optimiser.solve(context, solver, cross_check, tolerance, progress, settings)
 
 
-def check_counts(**counts: int) -> None:
-    """Raise a ModelError where a number of something is not an integer of at least 1."""
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ModelError(f"{name} must be an integer >= 1; received {count!r}")
-
-
 def stream(label: str, seed: int) -> torch.Generator:
     """Return a generator for one use of a seed; streams of different labels are independent at equal seeds."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise ModelError(f"seed must be an integer; received {seed!r}")
+    seed = as_integer("seed", seed, None)
     digest = hashlib.sha256(f"{label} {seed}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from socicnn.errors import ModelError
+from socicnn.integers import is_integer
 
 
 def bracket(energy: Callable[[Tensor], Tensor], lower: float, upper: float, points: int = 4096) -> tuple[float, float]:
@@ -31,7 +32,7 @@ def bracket(energy: Callable[[Tensor], Tensor], lower: float, upper: float, poin
     >>> lo <= 0.5 * math.log(2 * math.pi) <= hi, hi - lo < 1e-5
     (True, True)
     """
-    if not isinstance(points, int) or points < 2 or not -math.inf < lower < upper < math.inf:
+    if not is_integer(points) or points < 2 or not -math.inf < lower < upper < math.inf:
         raise ModelError(f"a bracket needs lower < upper and points >= 2; received {lower}, {upper}, {points!r}")
     x = torch.linspace(lower, upper, points, dtype=torch.float64).requires_grad_()
     E = energy(x[:, None]).double()

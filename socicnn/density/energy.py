@@ -13,6 +13,7 @@ from socicnn.density.base import Density
 from socicnn.density.rule import Weighted
 from socicnn.density.targets import Target
 from socicnn.errors import ModelError
+from socicnn.integers import is_integer
 from socicnn.nn import ICNN
 from socicnn.nn.network import Network
 from socicnn.positivity.base import Recipe
@@ -144,7 +145,7 @@ def grid(target: Target, cells: Sequence[int] | None = None) -> tuple[Tensor, fl
     """Return the midpoints of equal cells on a target's window, shape `(count, n)` in float64, and a cell's volume."""
     n = target.features
     counts = CELLS.get(n) if cells is None else tuple(cells)
-    if counts is None or len(counts) != n or any(not isinstance(count, int) or count < 1 for count in counts):
+    if counts is None or len(counts) != n or any(not is_integer(count) or count < 1 for count in counts):
         raise ModelError(f"a grid needs {n} integers >= 1 as cells, of one or two dimensions; received {cells!r}")
     axes, volume = [], 1.0
     for a, b, count in zip(target.lower, target.upper, counts, strict=True):

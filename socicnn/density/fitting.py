@@ -17,6 +17,7 @@ from socicnn.density.integration import quadrature
 from socicnn.density.rule import Rule
 from socicnn.density.targets import Law, Target
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer, as_seed
 
 CHUNK = 64  # steps whose batches are drawn at once
 
@@ -137,8 +138,7 @@ def settings(
 ) -> Settings:
     """Return the settings of a run, or raise a ModelError that names the one that cannot be used."""
     for name, value in (("steps", steps), ("batch", batch), ("note_every", note_every)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ModelError(f"{name} must be an integer >= 1; received {value!r}")
+        as_integer(name, value)
     for name, number in (("learning_rate", learning_rate), ("clip", clip)):
         if number is not None and not 0 < number < math.inf:
             raise ModelError(f"{name} must be a finite number > 0; received {number!r}")
@@ -181,7 +181,9 @@ class Batches:
             )
         self.data = data if isinstance(data, Law) else data.to(device=run.device, dtype=run.dtype)
         self.run = run
-        self.generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        if not isinstance(seed, torch.Generator):
+            seed = torch.Generator().manual_seed(as_seed("seed", seed))
+        self.generator = seed
         self.ahead: list[Tensor] = []
 
     def next(self) -> Tensor:

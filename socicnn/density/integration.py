@@ -13,6 +13,7 @@ from torch import Tensor
 
 from socicnn.density.rule import Rule
 from socicnn.errors import ModelError
+from socicnn.integers import is_integer
 
 # the 15-point Kronrod rule on [-1, 1] and the 7-point Gauss rule inside it (Piessens et al., QUADPACK, 1983)
 _HALF = [
@@ -107,7 +108,7 @@ def quadrature(
     if len(upper) != n or not all(-math.inf < a < b < math.inf for a, b in zip(lower, upper, strict=False)):
         raise ModelError(f"the box needs finite lower < upper; received {tuple(lower)} and {tuple(upper)}")
     counts = PANELS[n] if panels is None else tuple(panels)
-    if len(counts) != n or any(not isinstance(count, int) or count < 1 for count in counts):
+    if len(counts) != n or any(not is_integer(count) or count < 1 for count in counts):
         raise ModelError(f"panels must be {n} integers >= 1; received {counts!r}")
     axes = [_axis(a, b, count) for a, b, count in zip(lower, upper, counts, strict=True)]
     nodes = np.stack(np.meshgrid(*(axis[0] for axis in axes), indexing="ij"), axis=-1).reshape(-1, n)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from socicnn.density.rule import Rule
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer
 
 
 @final
@@ -93,8 +94,7 @@ def importance(
     if points.ndim != 2 or not torch.isfinite(points).all():
         raise ModelError(f"points must be finite numbers of shape (count, n); received shape {tuple(points.shape)}")
     for name, value, least in (("count", count, 1), ("degrees", degrees, 3)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ModelError(f"{name} must be an integer >= {least}; received {value!r}")
+        as_integer(name, value, least)
     if not 0 < spread < math.inf:
         raise ModelError(f"spread must be a finite number > 0; received {spread}")
     exact = points.detach().to(device="cpu", dtype=torch.float64)

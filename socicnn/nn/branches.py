@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias, final
+from typing import TypeAlias, cast, final
 
 import torch
 from scipy import sparse
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from socicnn.arrays import Matrix, as_float64
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer, is_integer
 from socicnn.positivity.initial import normal
 
 # rows of a full matrix; "diagonal"; ("diagonal", rows of the full matrix below the diagonal)
@@ -65,19 +66,21 @@ def checked(given: Sequence[BranchSpec] | None, n: int, kind: str) -> tuple[Bran
         ModelError: a branch is neither a number of rows, "diagonal", nor ("diagonal", rows).
     """
     if given is None:
-        return (n,)
-    if isinstance(given, str | int):
+        return (as_integer("in_features", n),)
+    if isinstance(given, str) or is_integer(given):
         raise ModelError(f"{kind} lists the branches, one entry each; received {given!r}: write ({given!r},)")
     return tuple(_entry(entry, kind) for entry in given)
 
 
 def _entry(entry: BranchSpec, kind: str) -> BranchSpec:
-    if entry == "diagonal" or (isinstance(entry, int) and not isinstance(entry, bool) and entry >= 1):
+    if isinstance(entry, str) and entry == "diagonal":
         return entry
+    if is_integer(entry) and int(cast(int, entry)) >= 1:
+        return int(cast(int, entry))  # an int that JSON can hold, NumPy's are not
     if isinstance(entry, Sequence) and len(entry) == 2 and entry[0] == "diagonal":
         rows = entry[1]
-        if isinstance(rows, int) and rows >= 1:
-            return ("diagonal", rows)
+        if is_integer(rows) and int(rows) >= 1:
+            return ("diagonal", int(rows))
     raise ModelError(f"each entry of {kind} must be rows >= 1, 'diagonal' or ('diagonal', rows); received {entry!r}")
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from socicnn.arrays import as_float64
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer
 
 Shape = tuple[int, ...]
 
@@ -59,8 +60,7 @@ def context_shape(features: int, channels: int, size: Shape, what: str = "an ima
         what: what a context with channels is, for messages.
     """
     for name, value in (("context_features", features), ("context_channels", channels)):
-        if not isinstance(value, int) or value < 0:
-            raise ModelError(f"{name} must be an integer >= 0; received {value!r}")
+        as_integer(name, value, 0)
     if features and channels:
         raise ModelError(f"give context_features (a vector) or context_channels ({what}), not both")
     return (features,) if features else (channels, *size) if channels else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -9,6 +10,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from socicnn.integers import is_integer
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
@@ -56,6 +58,20 @@ class Blank(Initialiser):
 def described(strategy: Recipe | Initialiser) -> dict[str, Any]:
     """Return a recipe or an initialiser as JSON values."""
     return {"name": strategy.name, **strategy.config()}
+
+
+def plain(value: Any) -> Any:
+    """Return a configuration as JSON has it: NumPy's integers as Python's, tuples as lists.
+
+    >>> import numpy as np
+    >>> plain({"hidden_features": (np.int64(4), 8), "passthrough": True})
+    {'hidden_features': [4, 8], 'passthrough': True}
+    """
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return operator.index(value) if is_integer(value) else value
 
 
 def named(description: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.arrays import Array, as_float64
-from socicnn.errors import ModelError
+from socicnn.integers import as_integer
 from socicnn.nn.geometry import ImageMap
 from socicnn.positivity.base import Recipe, Shared
 from socicnn.positivity.initial import normal
@@ -132,8 +132,7 @@ class ContextNetwork(Source):
         activation: str = "silu",
     ) -> None:
         super().__init__()
-        if isinstance(hidden, bool) or not isinstance(hidden, int) or hidden < 0:
-            raise ModelError(f"context_hidden must be an integer >= 0; received {hidden!r}")
+        hidden = as_integer("context_hidden", hidden, 0)
         choose("context_activation", activation, CODE_ACTIVATIONS)
         self.activation = activation
         ordered = [v for v in vectors if not v.positive] + [v for v in vectors if v.positive]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.integers import as_integer, is_integer
 from socicnn.nn import operators
 from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn.checks import check_joint_offsets, context_shape
@@ -94,9 +95,12 @@ class ConvSOCICNN(Network):
     ) -> None:
         means = Means(positivity, readout, initialiser, generator, dtype, device)
         shape = tuple(input_shape)
-        if not 2 <= len(shape) <= 4 or any(not isinstance(size, int) or size < 1 for size in shape):
+        if not 2 <= len(shape) <= 4 or any(not is_integer(size) or size < 1 for size in shape):
             raise ModelError(f"input_shape must be (channels, *size) with one to three sizes; received {input_shape!r}")
+        shape = tuple(int(size) for size in shape)
         channels, size = shape[0], shape[1:]
+        context_features = as_integer("context_features", context_features, 0)
+        context_channels = as_integer("context_channels", context_channels, 0)
         theta_shape = context_shape(context_features, context_channels, size)
         super().__init__(shape, theta_shape, context, means, tuple(range(1, len(shape))))
         self.context_features, self.context_channels = context_features, context_channels

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.integers import as_integer, is_integer
 from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn.branches import BranchMap, BranchSpec, branch_map
 from socicnn.nn.checks import check_joint_offsets
@@ -45,21 +46,20 @@ class Dense(Network, ABC):
         context_activation: str,
         means: Means,
     ) -> None:
-        n, p = in_features, context_features
-        for name, size, least in (("in_features", n, 1), ("context_features", p, 0)):
-            if not isinstance(size, int) or size < least:
-                raise ModelError(f"{name} must be an integer >= {least}; received {size!r}")
+        n = as_integer("in_features", in_features)
+        p = as_integer("context_features", context_features, 0)
         super().__init__((n,), (p,) if p else None, context, means)
         self.in_features, self.context_features = n, p
-        if isinstance(hidden_features, int):
+        if is_integer(hidden_features):
             raise ModelError(f"hidden_features lists the widths, as in ({hidden_features},); received one number")
-        self.hidden_features = tuple(hidden_features)
-        if any(not isinstance(h, int) or h < 1 for h in self.hidden_features):
+        if any(not is_integer(h) or h < 1 for h in hidden_features):
             raise ModelError(f"hidden_features must be integers >= 1; received {hidden_features!r}")
+        self.hidden_features = tuple(int(h) for h in hidden_features)
         self.activations = activation_names(activation, len(self.hidden_features))
         self.passthrough, self.quadratic_offset = passthrough, quadratic_offset
         self.quadratic, self.norm = quadratic, norm
-        self.context_hidden, self.context_activation = context_hidden, context_activation
+        self.context_hidden = as_integer("context_hidden", context_hidden, 0)
+        self.context_activation = context_activation
         draw = means.generator
         joint = p if self.context == "joint" else 0
         fan_in = n + joint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from typing import Any, cast, final
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from socicnn.arrays import Array
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer, is_integer
 from socicnn.nn import operators
 
 Size = int | Sequence[int]
@@ -41,6 +42,12 @@ class Conv:
     dilation: Size = 1
     transposed: bool = False
     group: int | None = None
+
+    def __post_init__(self) -> None:
+        """Hold Python's integers; what is not an integer is refused by the network that takes the convolution."""
+        for name in ("channels", "group"):
+            if is_integer(getattr(self, name)):
+                object.__setattr__(self, name, int(getattr(self, name)))
 
 
 @final
@@ -89,8 +96,7 @@ class Convolution(ImageMap):
         axes = len(size)
         self.spec, self.in_channels, self.out_channels, self.size = spec, in_channels, spec.channels, size
         k, s, d = (_each(name, getattr(spec, name), axes, 1) for name in ("kernel", "stride", "dilation"))
-        if not isinstance(spec.channels, int) or spec.channels < 1:
-            raise ModelError(f"channels of a convolution must be an integer >= 1; received {spec.channels!r}")
+        as_integer("channels of a convolution", spec.channels)
         self.kernel, self.stride, self.dilation = k, s, d
         spans = [di * (ki - 1) for di, ki in zip(d, k, strict=True)]
         self.padding: tuple[tuple[int, int], ...]
@@ -237,10 +243,10 @@ class Chain(ImageMap):
 
 
 def _each(name: str, value: Size, axes: int, least: int) -> tuple[int, ...]:
-    values = (value,) * axes if isinstance(value, int) else tuple(value)
-    if len(values) != axes or any(not isinstance(v, int) or v < least for v in values):
+    values = tuple(value) if isinstance(value, Iterable) and not is_integer(value) else (value,) * axes
+    if len(values) != axes or any(not is_integer(v) or v < least for v in values):
         raise ModelError(f"{name} must be an integer >= {least}, or one for each of {axes} axes; received {value!r}")
-    return values
+    return tuple(int(v) for v in values)
 
 
 def described(spec: Conv | AveragePool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from socicnn.arrays import Array
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from socicnn.nn.checks import check_call, one_or_many
-from socicnn.nn.configuration import Blank, described, named
+from socicnn.nn.configuration import Blank, described, named, plain
 from socicnn.nn.configuration import Means as Means
 from socicnn.nn.context import ContextNetwork, Plain, Source, Vector
 from socicnn.nn.standardise import Standardisation
@@ -263,17 +263,17 @@ class Network(nn.Module, ABC):
             x, context = data if isinstance(data, tuple) else (data, None)
             theta = None if context is None else context.to(self.device, self.dtype)
             self.condition(x.to(self.device, self.dtype), theta, whole=True)
-        plain = type(self).from_config({**self.config(), "positivity": described(Projected())})
-        plain.to(device=self.device, dtype=self.dtype)
+        final = type(self).from_config({**self.config(), "positivity": described(Projected())})
+        final.to(device=self.device, dtype=self.dtype)
         finals = {name: weight.final() for name, weight in self.constrained()}
         own = self.state_dict()
         state = {}
-        for name in plain.state_dict():
+        for name in final.state_dict():
             holder, _, last = name.rpartition(".")
             state[name] = finals[holder] if holder in finals and last == "theta" else own[name]
-        plain.load_state_dict(state)
-        plain.ranges = self.ranges
-        return plain
+        final.load_state_dict(state)
+        final.ranges = self.ranges
+        return final
 
     def extra_repr(self) -> str:
         """Return what the first line of the network's repr says: the ranges that it was trained on."""
@@ -287,12 +287,14 @@ class Network(nn.Module, ABC):
 
     def config(self) -> dict[str, Any]:
         """Return what makes the same network again, apart from its tensors, as JSON values."""
-        return {
-            **self.architecture(),
-            "positivity": described(self.positivity),
-            "readout": described(self.readout),
-            "initialiser": described(self.initialiser),
-        }
+        return plain(
+            {
+                **self.architecture(),
+                "positivity": described(self.positivity),
+                "readout": described(self.readout),
+                "initialiser": described(self.initialiser),
+            }
+        )
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

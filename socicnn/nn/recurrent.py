@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.integers import as_integer, is_integer
 from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn.branches import BranchSpec
 from socicnn.nn.checks import check_joint_offsets, context_shape
@@ -94,11 +95,12 @@ class RecurrentSOCICNN(Network):
     ) -> None:
         means = Means(positivity, readout, initialiser, generator, dtype, device)
         shape = tuple(input_shape)
-        if len(shape) != 2 or any(not isinstance(size, int) or size < 1 for size in shape):
+        if len(shape) != 2 or any(not is_integer(size) or size < 1 for size in shape):
             raise ModelError(f"input_shape must be (T, features), both >= 1; received {input_shape!r}")
-        if not isinstance(hidden_features, int) or hidden_features < 1:
-            raise ModelError(f"hidden_features must be an integer >= 1; received {hidden_features!r}")
-        T, p = shape
+        hidden_features = as_integer("hidden_features", hidden_features)
+        T, p = shape = tuple(int(size) for size in shape)
+        context_features = as_integer("context_features", context_features, 0)
+        context_channels = as_integer("context_channels", context_channels, 0)
         found = context_shape(context_features, context_channels, (T,), "a sequence")
         theta_shape = found and found[::-1]  # (T, channels): steps come first in a sequence
         super().__init__(shape, theta_shape, context, means, (0,))

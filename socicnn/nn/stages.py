@@ -8,13 +8,13 @@ from typing import Any, cast
 import numpy as np
 
 from socicnn.errors import ModelError
+from socicnn.integers import is_integer
 from socicnn.nn.geometry import AveragePool, Chain, Conv, Convolution, ImageMap, Pooling, Resizing, specified
 
 
 def layer_spec(entry: Any, argument: str, pools: bool = False) -> Conv | AveragePool:
     """Return the spec of an entry; a number of channels is a convolution of kernel 3."""
-    whole = isinstance(entry, int) and not isinstance(entry, bool)
-    return specified(Conv(entry) if whole else entry, argument, pools)
+    return specified(Conv(int(entry)) if is_integer(entry) else entry, argument, pools)
 
 
 def check_group(spec: Conv, argument: str) -> None:
@@ -26,7 +26,7 @@ def check_group(spec: Conv, argument: str) -> None:
 
 def branch_specs(given: Sequence[Any] | None, argument: str, default: Conv) -> tuple[Conv, ...]:
     """Return the specs of the branches, the default alone where None."""
-    if isinstance(given, int | Conv):
+    if is_integer(given) or isinstance(given, Conv):
         raise ModelError(f"{argument} lists the branches, one entry each; received {given!r}: write ({given!r},)")
     specs = (default,) if given is None else tuple(cast(Conv, layer_spec(entry, argument)) for entry in given)
     for spec in specs:

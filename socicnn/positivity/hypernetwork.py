@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer
 from socicnn.positivity import initialiser as make_initialiser
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.encoder import Encoder
@@ -93,8 +94,7 @@ class HyperNetwork(nn.Module):
         super().__init__()
         if not isinstance(downstream_network, nn.Module):
             raise ModelError(f"downstream_network must be a torch module; received {type(downstream_network).__name__}")
-        if not isinstance(input_size, int) or input_size < 1:
-            raise ModelError(f"input_size must be an integer >= 1; received {input_size!r}")
+        input_size = as_integer("input_size", input_size)
         choose("emit", emit, EMITTED)
         self.input_size = input_size
         self.recipe = Lift(hidden_sizes, conditioning, points, summary, normalise, rank, True, readout)

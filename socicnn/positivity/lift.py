@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer, is_integer
 from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity.base import Recipe, Shared, Weight
 from socicnn.positivity.encoder import CONDITIONINGS, SUMMARIES, Encoder
@@ -60,7 +61,7 @@ class Lift(Recipe):
 
     def __post_init__(self) -> None:
         hidden = tuple(self.hidden)
-        if not hidden or any(not isinstance(width, int) or width < 1 for width in hidden):
+        if not hidden or any(not is_integer(width) or width < 1 for width in hidden):
             raise ModelError(f"hidden must list widths >= 1, at least one; received {self.hidden!r}")
         for name, value, known in (
             ("conditioning", self.conditioning, CONDITIONINGS),
@@ -68,8 +69,8 @@ class Lift(Recipe):
         ):
             choose(name, value, known)
         for name, number in (("points", self.points), ("rank", self.rank)):
-            if number is not None and (not isinstance(number, int) or number < 1):
-                raise ModelError(f"{name} must be an integer >= 1 or None; received {number!r}")
+            if number is not None:
+                object.__setattr__(self, name, as_integer(name, number))
         readout = make_recipe(**self.readout) if isinstance(self.readout, Mapping) else make_recipe(self.readout)
         if not isinstance(readout, Readout):
             raise ModelError(f"the lift reads out with softplus, relu, exp or square; received '{readout.name}'")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer
 from socicnn.registry import choose
 from socicnn.training.history import History
 from socicnn.training.losses import Loss, make_loss
@@ -154,23 +155,17 @@ def checked_settings(
         ModelError: one of them cannot be; the message names it.
     """
     return {
-        "epochs": _whole("epochs", epochs),
-        "batch_size": None if batch_size is None else _whole("batch_size", batch_size),
+        "epochs": as_integer("epochs", epochs),
+        "batch_size": None if batch_size is None else as_integer("batch_size", batch_size),
         "learning_rate": _positive("learning_rate", learning_rate),
         "weight_decay": _least("weight_decay", weight_decay, 0.0),
         "optimiser": choose("optimiser", optimiser, OPTIMISERS),
         "schedule": choose("schedule", schedule, SCHEDULES),
         "clip": None if clip is None else _positive("clip", clip),
-        "patience": None if patience is None else _whole("patience", patience),
-        "polish": int(_least("polish", polish, 0)),
+        "patience": None if patience is None else as_integer("patience", patience),
+        "polish": as_integer("polish", polish, 0),
         "standardise": standardise,
     }
-
-
-def _whole(name: str, value: int) -> int:
-    if not isinstance(value, int) or value < 1:
-        raise ModelError(f"{name} must be an integer >= 1; received {value!r}")
-    return value
 
 
 def _positive(name: str, value: float) -> float:

@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from socicnn.errors import ModelError
+from socicnn.integers import as_seed
 from socicnn.ranges import Ranges
 from socicnn.training import checkpoint as checkpoints
 from socicnn.training.data import Samples, as_samples
@@ -50,7 +52,9 @@ class Run:
         if not parameters:
             raise ModelError("the model has no parameters to train")
         self.dtype, self.device = parameters[0].dtype, parameters[0].device
-        self.generator = seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+        if not isinstance(seed, torch.Generator):
+            seed = torch.Generator().manual_seed(as_seed("seed", seed))
+        self.generator = seed
         start = self.generator.get_state()
         wide = as_samples(data, torch.float64, torch.device("cpu"))
         samples = wide.to(self.dtype, self.device)
@@ -91,11 +95,11 @@ class Run:
         self.interval = 0.0
 
     def _split(self, samples: Samples, validation: Any) -> tuple[Samples, Samples | None]:
-        if not isinstance(validation, int | float):
+        if not isinstance(validation, Real):
             return samples, as_samples(validation, self.dtype, self.device)
         if not 0 <= validation < 1:
             raise ModelError(f"validation must be a share in [0, 1) or data; received {validation}")
-        held = round(validation * len(samples))
+        held = round(float(validation) * len(samples))
         if not held:
             return samples, None
         order = torch.randperm(len(samples), generator=self.generator).to(self.device)

@@ -281,3 +281,26 @@ class NetworkContract:
             next(model.parameters()).view(-1)[0] = torch.nan
         with pytest.raises(ModelError, match="non-finite"):
             model.freeze(None if context is None else context[0])
+
+    def test_sizes_may_be_integers_of_numpy(self, model: Network, tmp_path: Path) -> None:
+        """A network made with NumPy's integers is the same network, and its configuration is still JSON."""
+
+        def counted(value):  # booleans stay what they are
+            if isinstance(value, dict):
+                return {key: counted(entry) for key, entry in value.items()}
+            if isinstance(value, list | tuple):
+                return [counted(entry) for entry in value]
+            return np.int64(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+        again = type(model).from_config(counted(model.config()))
+        assert again.config() == model.config()
+        again.load_state_dict(model.state_dict())
+        socicnn.save(again, tmp_path / "again.safetensors")
+        assert socicnn.load(tmp_path / "again.safetensors").config() == model.config()
+
+    def test_sizes_that_are_booleans_or_text_are_refused(self, model: Network) -> None:
+        for name, size in model.architecture().items():
+            if isinstance(size, int) and not isinstance(size, bool):
+                for wrong in (True, "3", 2.5):
+                    with pytest.raises(ModelError, match=name):
+                        type(model).from_config({**model.config(), name: wrong})

@@ -196,3 +196,12 @@ class SetContract(ABC):
                 X.project(torch.zeros(2, X.n, dtype=torch.int64))
             with pytest.raises(ValueError, match="CVXPY expression of shape"):
                 X.constraints(cp.Variable(X.n + 1))
+
+    def test_the_length_may_be_an_integer_of_numpy(self) -> None:
+        for X in self.cases():
+            again = make(X.name, np.int64(X.n), **{k: v for k, v in X.config().items() if k != "n"})
+            assert again.n == X.n
+            assert type(again.n) is int
+            for wrong in (True, 2.5, "3", np.True_):
+                with pytest.raises(ValueError, match=r"n of a .* must be an integer"):
+                    make(X.name, wrong, **{k: v for k, v in X.config().items() if k != "n"})

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from decision.sets import FeasibleSet
+from socicnn.integers import as_seed
 
 RATE = 2e-3  # of the networks
 STRUCTURED_RATE = 3e-3  # of the structured PCF and DCP
@@ -75,7 +76,7 @@ def seed_steps(
         parameter.requires_grad_(False)
     contexts, n = len(context), feasible_set.n
     theta = context.to(torch.float64)[None]
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(as_seed("seed", seed))
     uniform = torch.rand(restarts - 1, contexts, n, dtype=torch.float64, generator=draw)
     x = torch.cat([feasible_set.center().expand(1, contexts, n), feasible_set.project(uniform)])
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from decision.tasks.data import Data
 from socicnn import training
+from socicnn.integers import as_seed
 from socicnn.nn.network import Network
 from socicnn.positivity.initial import XavierSoftplus as XavierSoftplus
 from socicnn.training.history import History
@@ -66,7 +67,7 @@ def fit_as_seed(
     >>> fit_as_seed(model, data, settings=SeedTraining(epochs=2), progress=False).epochs
     2
     """
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator().manual_seed(as_seed("seed", seed))
     order = torch.randperm(len(data), generator=draw)
     held = round(settings.held_out * len(data))
     train, validation = data[order[held:]], data[order[:held]]

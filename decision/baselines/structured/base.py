@@ -24,6 +24,7 @@ from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.frozen import FrozenNet, Output, Quadratic
 from socicnn.frozen import Norm as FrozenNorm
+from socicnn.integers import as_integer
 from socicnn.nn.context import ContextNetwork, Vector
 from socicnn.nn.network import Means, Network
 from socicnn.positivity.initial import normal
@@ -47,9 +48,8 @@ class Structured(Network, ABC):
     def __init__(
         self, in_features: int, context_features: int, atoms: Sequence[Atom], rows: int, diagonal: bool, means: Means
     ) -> None:
-        for name, size in (("in_features", in_features), ("context_features", context_features), ("rows", rows)):
-            if not isinstance(size, int) or size < 1:
-                raise ModelError(f"{name} must be an integer >= 1; received {size!r}")
+        in_features, rows = as_integer("in_features", in_features), as_integer("rows", rows)
+        context_features = as_integer("context_features", context_features)
         n = in_features
         super().__init__((n,), (context_features,), "partial", means)
         self.in_features, self.context_features, self.rows = n, context_features, rows
