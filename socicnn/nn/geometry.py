@@ -242,7 +242,7 @@ class Chain(ImageMap):
         return sparse.csr_array(reduce(lambda found, part: part.matrix(kernel) @ found, others, first.matrix(kernel)))
 
 
-def _each(name: str, value: Size, axes: int, least: int) -> tuple[int, ...]:
+def _each(name: str, value: Any, axes: int, least: int) -> tuple[int, ...]:
     values = tuple(value) if isinstance(value, Iterable) and not is_integer(value) else (value,) * axes
     if len(values) != axes or any(not is_integer(v) or v < least for v in values):
         raise ModelError(f"{name} must be an integer >= {least}, or one for each of {axes} axes; received {value!r}")

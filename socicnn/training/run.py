@@ -97,7 +97,7 @@ class Run:
     def _split(self, samples: Samples, validation: Any) -> tuple[Samples, Samples | None]:
         if not isinstance(validation, Real):
             return samples, as_samples(validation, self.dtype, self.device)
-        if not 0 <= validation < 1:
+        if not 0 <= float(validation) < 1:
             raise ModelError(f"validation must be a share in [0, 1) or data; received {validation}")
         held = round(float(validation) * len(samples))
         if not held:

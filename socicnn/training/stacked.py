@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from numbers import Real
 from typing import Any, final
 
 import torch
@@ -287,7 +286,7 @@ def _stacked(samples: list[Samples]) -> Samples:
 
 
 def _each(name: str, given: float | Sequence[float], count: int) -> list[float]:
-    values = [float(given)] * count if isinstance(given, Real) else [float(value) for value in given]
+    values = list(map(float, given)) if isinstance(given, Sequence) else [float(given)] * count
     if len(values) != count:
         raise ModelError(f"{name} must be one number, or one a model; received {len(values)} for {count} models")
     return values

@@ -51,7 +51,7 @@ class TestActive:
         task, data = setting(contexts=12)
         model = surrogate()
         before = [tensor.clone() for tensor in model.state_dict().values()]
-        with pytest.raises(ModelError, match="near must be at least 0"):
+        with pytest.raises(ModelError, match="near must be an integer >= 0"):
             fit_active(model, task, data, near=-1, epochs=1, **QUIET)
         assert all(torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True))
 
@@ -90,9 +90,9 @@ class TestActive:
 
     def test_refusals(self) -> None:
         task, data = setting()
-        with pytest.raises(ModelError, match="rounds must be at least 1"):
+        with pytest.raises(ModelError, match="rounds must be an integer >= 1"):
             fit_active(surrogate(), task, data, rounds=0)
-        with pytest.raises(ModelError, match="near must be at least 0 and spread positive"):
+        with pytest.raises(ModelError, match="near must be an integer >= 0"):
             with_decisions(surrogate(), task, data, near=-1)
 
 
@@ -138,7 +138,7 @@ class TestFocused:
 
     def test_refusals(self) -> None:
         task, data = setting()
-        with pytest.raises(ModelError, match="perturbation positive"):
+        with pytest.raises(ModelError, match="perturbation must be positive"):
             fit_focused(surrogate(), task, data, perturbation=0.0)
         with pytest.raises(ModelError, match="finalise"):
             fit_focused(surrogate(positivity="lift", hidden_features=(5, 5)), task, data)
