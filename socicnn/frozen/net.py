@@ -7,10 +7,10 @@ f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from socicnn.errors import ModelError
 from socicnn.frozen.parts import Layer as Layer
 from socicnn.frozen.parts import Norm as Norm
 from socicnn.frozen.parts import Output as Output
+from socicnn.frozen.parts import Parts as Parts
 from socicnn.frozen.parts import Quadratic as Quadratic
 from socicnn.frozen.parts import Squares as Squares
 from socicnn.frozen.parts import picked as picked
@@ -47,10 +48,10 @@ class FrozenNet:
     array([ 9., -3.])
     """
 
-    layers: tuple[Layer, ...] | list[Layer]
+    layers: Sequence[Layer]
     output: Output
-    quadratics: tuple[Quadratic, ...] | list[Quadratic] = ()
-    norms: tuple[Norm, ...] | list[Norm] = ()
+    quadratics: Sequence[Quadratic] = ()
+    norms: Sequence[Norm] = ()
     input_shape: tuple[int, ...] | None = None
     contexts: int | None = field(init=False, default=None)
 
@@ -196,40 +197,73 @@ class FrozenNet:
         return value
 
     @classmethod
-    def from_onnx(cls, path: str | os.PathLike[str], fixed: Mapping[str, Any] | None = None) -> FrozenNet:
+    def from_parts(cls, parts: Parts) -> FrozenNet:
+        """Return the network of these parts.
+
+        Raises:
+            ModelError: the parts do not make a convex network.
+        """
+        return cls(parts.layers, parts.output, parts.quadratics, parts.norms, parts.input_shape)
+
+    @classmethod
+    def from_onnx(
+        cls, source: Any, fixed: Mapping[str, Any] | None = None, *, batch: Literal[0] | None = 0, output: str = ""
+    ) -> FrozenNet:
         """Read a feed-forward ONNX graph that is convex in its input (extra `onnx`).
 
         It may use Gemm, MatMul, Einsum, Add, Sub, Mul and Div by constants, Relu, Conv, ReduceSum, ReduceMean,
         ReduceL2, squares (Pow 2, or Mul of a tensor with itself; inside a Relu too), and what moves entries about, with
-        skip connections from x and between layers. Weights are lifted to float64 exactly.
+        skip connections from x and between layers. Weights are lifted to float64 exactly. At the end the file is
+        evaluated at a few points, and a network that differs from it by more than the rounding of the file's own
+        floating type is refused.
 
         Args:
-            path: the file.
+            source: a path, the bytes of a file, an open file, an `onnx.ModelProto`, or what `torch.onnx.export`
+                returns.
             fixed: numbers for inputs of the graph other than x, for instance `{"context": theta}`.
+            batch: the axis of x that is the batch, 0; None for a graph whose x has no batch, e.g. a column `(n, 1)`. An
+                x of one axis never has one.
+            output: name of the output to read; the only one if omitted.
 
         Raises:
-            ModelError: the graph is not convex, or not second-order-cone representable; the message names the node.
+            ModelError: the graph is not convex, not second-order-cone representable or no function of x, or its values
+                are not those of the network read; the message names the node.
             FileError: the file is missing or broken.
             MissingExtra: the package onnx is not installed.
         """
-        read = import_module("socicnn.importers.onnx").from_onnx
-        net: FrozenNet = read(path, fixed)
-        return net
+        from socicnn.importers.onnx import from_onnx
+
+        return from_onnx(cls.from_parts, source, fixed or {}, batch=batch, output=output)
 
     @classmethod
-    def from_ott(cls, params: Mapping[str, Any], readout: str | None = None) -> FrozenNet:
+    def from_ott(
+        cls,
+        params: Mapping[str, Any],
+        readout: Literal["relu", "softplus"] | None = None,
+        *,
+        version: str | None = None,
+        check: tuple[Any, Any] | None = None,
+    ) -> FrozenNet:
         """Read the parameters of ott-jax's ICNN with relu activation; JAX itself is not needed.
+
+        The same parameters are other functions in ott-jax 0.4 than in 0.5 and 0.6, and do not tell which made them:
+        `version` or `check` is needed.
 
         Args:
             params: its flax parameters, any nested mapping of arrays.
             readout: `rectifier_fn` of a network with `pos_weights=True`, `relu` or `softplus`; None for one whose
                 hidden kernels are non-negative as they are.
+            version: version of ott-jax, e.g. "0.6"; if omitted, the one that agrees with `check`.
+            check: points x of shape `(count, n)` and the values of the original at them, shape `(count,)`; a network
+                that has other values, by more than float32's rounding, is refused.
 
         Raises:
-            ModelError: an entry is missing, of another shape, or a hidden weight is negative.
+            ModelError: an entry is missing, of another shape, a hidden weight is negative, the version is unknown, or
+                the values are not those of `check`.
         """
-        net: FrozenNet = import_module("socicnn.importers.ott").from_ott(params, readout)
-        return net
+        from socicnn.importers.ott import from_ott
+
+        return from_ott(cls.from_parts, params, readout=readout, version=version, check=check)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to one safetensors file; an older file of that name is replaced in one step.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -119,6 +120,25 @@ class Norm:
         """Return C x + d at points x of shape `(count, n)`, split into its groups: `(count, groups, group)`."""
         u = transform(self.C, x) + (0.0 if self.d is None else self.d)
         return u.reshape(len(u), -1, self.group or u.shape[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a network is made of, before `FrozenNet` checks it: what importers and readers of files return.
+
+    Args:
+        layers: ReLU layers, first to last.
+        output: the read-out.
+        quadratics: quadratic branches.
+        norms: Euclidean-norm branches.
+        input_shape: shape of x; `(n,)` if omitted.
+    """
+
+    layers: Sequence[Layer]
+    output: Output
+    quadratics: Sequence[Quadratic] = ()
+    norms: Sequence[Norm] = ()
+    input_shape: tuple[int, ...] | None = None
 
 
 _VECTORS = {"b": 1, "w": 1, "v": 1, "e": 1, "d": 1, "g": 1, "c": 0, "beta": 0, "gamma": 0}

@@ -1,4 +1,4 @@
-"""From the output of a graph, affine in x and its atoms, to a frozen network."""
+"""From the output of a graph, affine in x and its atoms, to the parts of a frozen network."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from scipy import sparse
 
 from socicnn.arrays import Array, IntArray, Matrix
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
+from socicnn.frozen.parts import Layer, Norm, Output, Parts, Quadratic, Squares
 from socicnn.importers.onnx.value import Atoms, Value, negative
 
 
-def assemble(output: Value, name: str, input_shape: tuple[int, ...]) -> FrozenNet:
-    """Return the network whose value is the output of the graph.
+def assemble(output: Value, name: str, input_shape: tuple[int, ...]) -> Parts:
+    """Return the parts of the network whose value is the output of the graph.
 
     Units that are read further up than in the next layer are carried there by units relu(z) = z >= 0.
 
@@ -45,7 +45,7 @@ def assemble(output: Value, name: str, input_shape: tuple[int, ...]) -> FrozenNe
         elif group.kind == "norm":
             norms += _norms(group, M)
     v = output.x.toarray().reshape(-1)
-    return FrozenNet(layers, Output(w, v, float(output.constant[0])), quadratics, norms, input_shape=input_shape)
+    return Parts(layers, Output(w, v, float(output.constant[0])), quadratics, norms, input_shape)
 
 
 def _by_weight(M: sparse.csr_array, power: float) -> list[tuple[float, IntArray, Array]]:

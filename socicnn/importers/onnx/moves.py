@@ -41,11 +41,18 @@ def concat(node: Node) -> list[Tensor]:
 
 
 def pad(node: Node) -> list[Tensor]:
-    """Pad with zeros."""
-    if node.settings.get("mode", "constant") != "constant" or (
-        len(node.inputs) > 2 and node.inputs[2] is not None and node.constant(2, "a padding").any()
-    ):
-        raise node.refused("pads with something else than zeros")
+    """Pad with a constant, or with entries of the tensor (modes edge, reflect and wrap)."""
     value = node.first()
+    filling = node.settings.get("value", 0.0)  # an attribute up to opset 10, an input later
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        filling = float(node.constant(2, "a padding").reshape(()))
+    if not np.isfinite(filling):
+        raise node.refused(f"pads with {filling}; only finite numbers can be padded with")
+    for position in range(1, len(node.inputs)):
+        if node.inputs[position] is not None:
+            node.constant(position, "an argument")
+    shift = 2 + int(abs(filling))  # positions start past whatever the attribute fills in
     rest = [np.array(0, dtype=np.int64) if position == 2 else item for position, item in enumerate(node.inputs)][1:]
-    return [value.picked(np.asarray(node.evaluate([value.index + 1, *rest])[0]) - 1)]
+    place = np.asarray(node.evaluate([value.index + shift, *rest])[0])
+    inside = place >= shift
+    return [value.picked(np.where(inside, place - shift, -1)).plus(np.where(inside, 0.0, float(filling)))]

@@ -12,7 +12,7 @@ from socicnn.importers.onnx.contraction import einsum, stacked_product
 from socicnn.importers.onnx.convolution import average_pool, convolution, transposed
 from socicnn.importers.onnx.moves import concat, moved, pad
 from socicnn.importers.onnx.node import Node, Tensor, plus, squared
-from socicnn.importers.onnx.reductions import reduce_l2, reduce_mean, reduce_sum, reduce_sum_square, sqrt
+from socicnn.importers.onnx.reductions import reduce_l2, reduce_mean, reduce_sum, reduce_sum_square, root
 from socicnn.importers.onnx.value import Value, negative
 
 Handler: TypeAlias = Callable[[Node], list[Tensor]]
@@ -49,14 +49,19 @@ def _neg(node: Node) -> list[Tensor]:
 
 
 def _pow(node: Node) -> list[Tensor]:
-    exponent = np.unique(node.constant(1, "an exponent"))
-    if exponent.tolist() == [1]:
-        return [node.first()]
-    if exponent.tolist() == [0.5]:
-        return sqrt(node)
-    if exponent.tolist() != [2]:
-        raise node.refused(f"has exponent {exponent.tolist()}; only 2 is second-order-cone representable here")
-    return [squared(node, node.first())]
+    powers = node.constant(1, "an exponent")
+    value = node.first()
+    shape = np.broadcast_shapes(value.shape, powers.shape)
+    if shape != value.shape:  # the exponent is broadcast, too
+        value = value.picked(np.broadcast_to(value.index, shape))
+    exponent = np.unique(powers).tolist()
+    if exponent == [1]:
+        return [value]
+    if exponent == [0.5]:
+        return [root(node, value)]
+    if exponent != [2]:
+        raise node.refused(f"has exponent {exponent}; only 2 is second-order-cone representable here")
+    return [squared(node, value)]
 
 
 def _relu(node: Node) -> list[Tensor]:
@@ -148,13 +153,22 @@ def _same(node: Node) -> list[Tensor]:
     return [node.first()]
 
 
+def _dropout(node: Node) -> list[Tensor]:
+    """Return the input, as dropout does in inference, and the mask of all entries."""
+    value = node.first()
+    training = len(node.inputs) > 2 and node.inputs[2] is not None and node.constant(2, "a training mode").any()
+    if training:
+        raise node.refused("is in training mode and drops entries at random; export the network in evaluation mode")
+    return [value, np.ones(value.shape, dtype=bool)]
+
+
 def _cast(node: Node) -> list[Tensor]:
     if node.settings.get("to") not in _FLOATS:
         raise node.refused("turns a function of x into something else than floats")
     return [node.first()]
 
 
-_FLOATS = (1, 11)  # float32 and float64 in ONNX
+_FLOATS = (1, 10, 11, 16)  # float32, float16, float64 and bfloat16 in ONNX
 _MOVES = (
     "DepthToSpace", "Expand", "Flatten", "Gather", "GatherND", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze",
     "Tile", "Transpose", "Unsqueeze",
@@ -168,7 +182,7 @@ HANDLERS: dict[str, Handler] = {
     "Div": _div,
     "Neg": _neg,
     "Pow": _pow,
-    "Sqrt": sqrt,
+    "Sqrt": lambda node: [root(node, node.first())],
     "Relu": _relu,
     "MatMul": _matmul,
     "Gemm": _gemm,
@@ -185,7 +199,7 @@ HANDLERS: dict[str, Handler] = {
     "Pad": pad,
     "Where": _where,
     "Identity": _same,
-    "Dropout": _same,
+    "Dropout": _dropout,
     "Cast": _cast,
     **dict.fromkeys(_MOVES, moved),
 }

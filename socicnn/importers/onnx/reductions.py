@@ -69,9 +69,8 @@ def reduce_l2(node: Node) -> list[Tensor]:
     return [value.picked(together.reshape(-1)).made("norm", node.words, lengths).reshaped(shape)]
 
 
-def sqrt(node: Node) -> list[Tensor]:
+def root(node: Node, value: Value) -> Value:
     """Read the root of a sum of squares (and of a constant >= 0) as a norm."""
-    value = node.first()
     squares = {group: M for group, M in value.atoms.items() if group.kind == "square"}
     if len(squares) < len(value.atoms) or value.x.nnz or negative(value)[0] or (value.constant < 0).any():
         raise node.refused("takes the root of what is not a sum of squares")
@@ -79,9 +78,9 @@ def sqrt(node: Node) -> list[Tensor]:
     parts: list[tuple[Any, Any, Any]] = []  # entry, row of X, constant of each row inside a norm
     for group, M in squares.items():
         coo = M.tocoo()
-        root = np.sqrt(coo.data)
+        factor = np.sqrt(coo.data)
         parts.append(
-            (coo.row, sparse.diags_array(root) @ group.source.x[coo.col], root * group.source.constant[coo.col])
+            (coo.row, sparse.diags_array(factor) @ group.source.x[coo.col], factor * group.source.constant[coo.col])
         )
     extra = np.flatnonzero(value.constant)
     parts.append((extra, sparse.csr_array((len(extra), n)), np.sqrt(value.constant[extra])))
@@ -92,4 +91,4 @@ def sqrt(node: Node) -> list[Tensor]:
     lengths = np.bincount(entry, minlength=value.size)
     if (lengths == 0).any():
         raise node.refused("takes the root of zero at some entries")
-    return [Value((len(order),), constant, rows).made("norm", node.words, lengths).reshaped(value.shape)]
+    return Value((len(order),), constant, rows).made("norm", node.words, lengths).reshaped(value.shape)
