@@ -93,10 +93,72 @@ class TestBracket:
         assert lo == pytest.approx(math.log(2 - 2 / math.e), abs=1e-6)
         assert hi == pytest.approx(math.log(2), abs=1e-6)
 
-    def test_an_energy_that_does_not_rise_has_no_upper_bound(self) -> None:
-        lo, hi = bracket(lambda x: 2 * x[:, 0], 0.0, 1.0)
-        assert hi == math.inf
-        assert lo == pytest.approx(math.log((1 - math.exp(-2)) / 2), abs=1e-9)
+    @pytest.mark.parametrize(
+        ("slope", "end"), [(2.0, "lower end"), (-2.0, "upper end"), (0.0, "lower end")], ids=["up", "down", "flat"]
+    )
+    def test_an_energy_that_does_not_rise_is_refused(self, slope: float, end: str) -> None:
+        with pytest.raises(ModelError, match=f"no finite upper bound.*{end}"):
+            bracket(lambda x: slope * x[:, 0], 0.0, 1.0)
+
+    @pytest.mark.parametrize("half", [8.0, 60.0, 1e3, 1.5e3, 1e4, 1e8, 1e100])
+    @pytest.mark.parametrize("points", [2, 3, 4, 5, 20, 4096])
+    def test_steep_energies_overflow_nowhere(self, half: float, points: int) -> None:
+        lo, hi = bracket(lambda x: 0.5 * x[:, 0].square(), -half, half, points)
+        assert -math.inf < lo <= 0.5 * math.log(2 * math.pi) <= hi < math.inf
+
+    @pytest.mark.parametrize("rate", [1e-300, 1e-8, 1e8, 1e150])
+    def test_flat_and_steep_laplace_laws(self, rate: float) -> None:
+        lo, hi = bracket(lambda x: rate * x[:, 0].abs(), -10.0, 10.0)
+        assert -math.inf < lo <= math.log(2) - math.log(rate) <= hi < math.inf
+
+    @pytest.mark.parametrize("power", [2, 4, 6, 20])
+    def test_even_powers(self, power: int) -> None:
+        lo, hi = bracket(lambda x: x[:, 0] ** power, -3.0, 3.0)
+        assert lo <= math.log(2 * math.gamma(1 + 1 / power)) <= hi
+        assert hi - lo < 1e-4
+
+    @pytest.mark.parametrize("points", [4, 100, 4096])
+    def test_laws_of_bounded_support(self, points: int) -> None:
+        def uniform(x: Tensor) -> Tensor:
+            return torch.where(x[:, 0].abs() < 1, 0 * x[:, 0], torch.inf)
+
+        def parabola(x: Tensor) -> Tensor:  # exp(-E) = 1 - x^2, of mass 4/3
+            inside = x[:, 0].abs() < 1
+            return torch.where(inside, -torch.log(torch.where(inside, 1 - x[:, 0].square(), 1.0)), torch.inf)
+
+        for energy, mass in ((uniform, 2.0), (parabola, 4 / 3)):
+            lo, hi = bracket(energy, -2.0, 1.5, points)
+            assert lo <= math.log(mass) <= hi
+            assert hi - lo < 8 / points
+
+    def test_ends_are_ordered_where_both_bounds_are_exact(self) -> None:
+        draw = np.random.default_rng(0)
+        for _ in range(50):
+            a, b, c = draw.exponential(3.0, 3)
+            lo, hi = bracket(lambda x: torch.maximum(-a * x[:, 0], b * x[:, 0]) + c, -60.0 / a, 60.0 / b)  # noqa: B023 (called at once)
+            assert lo <= math.log(1 / a + 1 / b) - c <= hi
+
+    @pytest.mark.parametrize(
+        ("energy", "message"),
+        [
+            (lambda x: torch.log(x[:, 0]), "is NaN at x = -1"),
+            (lambda x: torch.where(x[:, 0] < 0, -torch.inf, x[:, 0]), "is -inf at x = -1"),
+            (lambda x: 0 * x[:, 0] + torch.inf, "finite at 0 of 4096 points|NaN"),
+            (lambda x: -torch.sqrt(1 - x[:, 0].square()), "slope of the energy is not finite at x = -1"),
+            (lambda x: torch.where(x[:, 0].abs() > 0.5, x[:, 0], torch.inf), "not convex"),
+            (lambda x: x, "values of shape"),
+            (lambda x: x[:, 0].detach(), "without graph"),
+            (lambda x: 1e150 * x[:, 0].square() + 1e306 * torch.sin(9 * x[:, 0]), "not convex"),
+        ],
+    )
+    def test_energies_that_give_no_bracket_are_refused(self, energy: Callable[[Tensor], Tensor], message: str) -> None:
+        with pytest.raises(ModelError, match=message):
+            bracket(energy, -1.0, 1.0)
+
+    def test_a_grid_that_float64_does_not_resolve_is_refused(self) -> None:
+        for lower, upper in ((1.0, 1.0 + 1e-13), (-1.7e308, 1.7e308)):
+            with pytest.raises(ModelError, match="does not resolve"):
+                bracket(lambda x: x[:, 0].square(), lower, upper)
 
     def test_two_points_are_enough(self) -> None:
         lo, hi = bracket(lambda x: x[:, 0].abs(), -1.0, 1.0, 2)
