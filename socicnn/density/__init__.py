@@ -27,13 +27,16 @@ if TYPE_CHECKING:
     from socicnn.density.clouds import cloud as cloud
     from socicnn.density.energy import Energy as Energy
     from socicnn.density.energy import grid as grid
-    from socicnn.density.energy import negative_log_likelihood as negative_log_likelihood
     from socicnn.density.energy import total_variation as total_variation
+    from socicnn.density.estimate import Estimate as Estimate
+    from socicnn.density.estimate import UnreliableEstimate as UnreliableEstimate
     from socicnn.density.fitting import Trace as Trace
     from socicnn.density.fitting import fit as fit
     from socicnn.density.flow import PotentialFlow as PotentialFlow
     from socicnn.density.integration import Quadrature as Quadrature
     from socicnn.density.integration import quadrature as quadrature
+    from socicnn.density.likelihood import negative_log_likelihood as negative_log_likelihood
+    from socicnn.density.modules import ConvexModule as ConvexModule
     from socicnn.density.sampling import Importance as Importance
     from socicnn.density.sampling import importance as importance
     from socicnn.density.stacking import fit_stacked as fit_stacked
@@ -46,8 +49,10 @@ __all__ = face(
     __name__,
     {
         "CLOUDS": "socicnn.density.clouds",
+        "ConvexModule": "socicnn.density.modules",
         "Density": "socicnn.density.base",
         "Energy": "socicnn.density.energy",
+        "Estimate": "socicnn.density.estimate",
         "Importance": "socicnn.density.sampling",
         "Law": "socicnn.density.targets",
         "PotentialFlow": "socicnn.density.flow",
@@ -55,13 +60,14 @@ __all__ = face(
         "TARGETS": "socicnn.density.targets",
         "Target": "socicnn.density.targets",
         "Trace": "socicnn.density.fitting",
+        "UnreliableEstimate": "socicnn.density.estimate",
         "bracket": "socicnn.density.bounds",
         "cloud": "socicnn.density.clouds",
         "fit": "socicnn.density.fitting",
         "fit_stacked": "socicnn.density.stacking",
         "grid": "socicnn.density.energy",
-        "negative_log_likelihood": "socicnn.density.energy",
         "importance": "socicnn.density.sampling",
+        "negative_log_likelihood": "socicnn.density.likelihood",
         "quadrature": "socicnn.density.integration",
         "target": "socicnn.density.targets",
         "total_variation": "socicnn.density.energy",

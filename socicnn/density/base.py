@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from socicnn.density.rule import Weighted
+from socicnn.density.estimate import Estimate
+from socicnn.density.modules import ConvexModule
+from socicnn.density.rule import Rule, Weighted
 from socicnn.errors import ModelError
 from socicnn.nn.network import Network
 
@@ -17,21 +19,32 @@ class Density(nn.Module, ABC):
     """A density on R^n made of a convex network; its hooks are the network's, so that every recipe trains it.
 
     Args:
-        network: a network of `socicnn.nn` without a context.
+        network: a network of `socicnn.nn` without a context, or any convex torch module (see `ConvexModule`).
+        in_features: dimension n of x, where a module of your own does not tell it.
 
     Raises:
-        ModelError: the network takes a context.
+        ModelError: the network takes a context, or cannot be used.
     """
 
-    def __init__(self, network: Network) -> None:
+    network: Network | ConvexModule
+
+    def __init__(self, network: nn.Module, in_features: int | None = None) -> None:
         super().__init__()
-        if network.context_shape is not None:
+        self.network = network if isinstance(network, Network | ConvexModule) else ConvexModule(network, in_features)
+        if self.network.context_shape is not None:
             raise ModelError("a density takes a network without a context; set context_features to 0")
-        self.network = network
 
     @abstractmethod
     def objective(self, x: Tensor, rule: Weighted | None) -> Tensor:
-        """Return the mean of -log p(x) over points of shape `(count, n)`, log Z by the rule where there is one."""
+        """Return the mean of -log p(x) over points of shape `(count, n)`; log Z by the rule, if p needs one."""
+
+    @abstractmethod
+    def likelihoods(self, x: Tensor, rule: Rule | None) -> tuple[Tensor, Estimate]:
+        """Return -log p(x) without log Z, shape `(count,)`, and the estimate of log Z.
+
+        Raises:
+            ModelError: the rule is missing, or cannot tell the likelihood of a point.
+        """
 
     @property
     @abstractmethod
@@ -39,8 +52,8 @@ class Density(nn.Module, ABC):
         """Whether log p is known without an integral, so that no rule is needed."""
 
     @abstractmethod
-    def config(self) -> dict[str, object]:
-        """Return what makes it beside the network, as JSON values."""
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments beside the network, as JSON values."""
 
     @abstractmethod
     def finalise(self, data: Tensor | None = None) -> Self:

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from typing import Any, Self, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from socicnn.density.base import Density
-from socicnn.density.rule import Weighted
+from socicnn.density.estimate import Estimate
+from socicnn.density.rule import Rule, Weighted
 from socicnn.density.targets import Target
 from socicnn.errors import ModelError
 from socicnn.integers import is_integer
 from socicnn.nn import ICNN
-from socicnn.nn.network import Network
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
 CELLS = {1: (8000,), 2: (420, 240)}  # cells an axis of the grid on which total variation is computed
+
+NO_RULE = "the log Z of an energy is an integral: give `rule=quadrature(lower, upper)` or `rule=importance(data)`"
 
 
 @final
@@ -27,11 +29,12 @@ class Energy(Density):
     """E(x) = f(x) + sc/2 ||x||^2 with a convex f, so that p = exp(-E) / Z is log-concave and Z finite.
 
     Args:
-        network: f, a network of `socicnn.nn` without a context.
+        network: f, a network of `socicnn.nn` without a context, or any convex torch module (see `ConvexModule`).
         strong_convexity: sc >= 0; with 0, Z may be infinite over the whole space.
+        in_features: dimension n of x, where a module of your own does not tell it.
 
     Raises:
-        ModelError: the network takes a context, or sc is negative.
+        ModelError: the network takes a context or cannot be used, or sc is negative.
 
     >>> from socicnn import ICNN
     >>> energy = Energy(ICNN(2, (16, 16), activation="softplus"))
@@ -39,8 +42,8 @@ class Energy(Density):
     torch.Size([5])
     """
 
-    def __init__(self, network: Network, strong_convexity: float = 0.02) -> None:
-        super().__init__(network)
+    def __init__(self, network: nn.Module, strong_convexity: float = 0.02, *, in_features: int | None = None) -> None:
+        super().__init__(network, in_features)
         if not 0 <= strong_convexity < math.inf:
             raise ModelError(f"strong_convexity must be a number >= 0; received {strong_convexity}")
         self.strong_convexity = strong_convexity
@@ -83,18 +86,32 @@ class Energy(Density):
             ModelError: there is no rule for log Z.
         """
         if rule is None:
-            raise ModelError(
-                "the log Z of an energy is an integral: give `rule=quadrature(lower, upper)` or `rule=importance(data)`"
-            )
+            raise ModelError(NO_RULE)
+        points, nodes = self._energies(x, rule)
+        return points.mean() + rule.log_partition(nodes)
+
+    def likelihoods(self, x: Tensor, rule: Rule | None) -> tuple[Tensor, Estimate]:
+        """Return E at the points and the estimate of log Z.
+
+        Raises:
+            ModelError: there is no rule, or it cannot tell the likelihood of a point.
+        """
+        if rule is None:
+            raise ModelError(NO_RULE)
+        rule.check(x)
+        points, nodes = self._energies(x, rule)
+        return points, rule.estimate(nodes)
+
+    def _energies(self, x: Tensor, rule: Weighted) -> tuple[Tensor, Tensor]:
         values = self(torch.cat([x, rule.nodes]))
-        return values[: len(x)].mean() + rule.log_partition(values[len(x) :])
+        return values[: len(x)], values[len(x) :]
 
     @property
     def normalised(self) -> bool:
         """False: Z is an integral."""
         return False
 
-    def config(self) -> dict[str, object]:
+    def settings(self) -> dict[str, Any]:
         """Return sc."""
         return {"strong_convexity": self.strong_convexity}
 
@@ -105,18 +122,6 @@ class Energy(Density):
             data: the training points, for recipes whose weights depend on data.
         """
         return type(self)(self.network.finalise(data), self.strong_convexity)
-
-
-@torch.no_grad()
-def negative_log_likelihood(density: Density, rule: Weighted | None, x: Tensor) -> float:
-    """Return the mean of -log p over held-out points, in nats; for an energy, mean E(x) + log Z.
-
-    Args:
-        density: a finalised energy or flow.
-        rule: the rule for log Z; None for a density that needs none.
-        x: points of shape `(count, n)`.
-    """
-    return float(density.objective(x, rule).detach())
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from socicnn.density.base import Density
 from socicnn.density.integration import quadrature
+from socicnn.density.points import as_tensor
 from socicnn.density.rule import Rule
 from socicnn.density.targets import Law, Target
 from socicnn.errors import ModelError
@@ -41,7 +42,7 @@ class Trace:
 
 def fit(
     model: Density,
-    data: Law | Tensor,
+    data: Law | Any,
     *,
     seed: int | torch.Generator = 0,
     steps: int = 3000,
@@ -57,8 +58,8 @@ def fit(
 
     Args:
         model: an energy or a flow, trained in place.
-        data: a law, from which fresh points are drawn, or training points of shape `(count, n)`, from which batches
-            are drawn with replacement.
+        data: a law, from which fresh points are drawn, or training points of shape `(count, n)`, a tensor or anything
+            that NumPy reads as an array, from which batches are drawn with replacement.
         seed: seed, or generator, of the batches.
         steps: number of steps.
         batch: points a step.
@@ -128,7 +129,7 @@ class Settings:
 
 def settings(
     model: Density,
-    data: Law | Tensor,
+    data: Law | Any,
     steps: int,
     batch: int,
     learning_rate: float,
@@ -163,23 +164,24 @@ class Batches:
     """The batches of one run, drawn some steps ahead.
 
     Args:
-        data: a law, or points of shape `(count, n)`.
+        data: a law, or points of shape `(count, n)`, a tensor or anything that NumPy reads as an array.
         run: the run's settings.
         seed: seed, or generator, on the CPU.
 
     Raises:
-        ModelError: points, or a law, of another dimension than the model.
+        ModelError: points, or a law, of another dimension than the model; points that are not finite numbers, or
+            that lie outside the box of a quadrature.
     """
 
-    def __init__(self, data: Law | Tensor, run: Settings, seed: int | torch.Generator) -> None:
+    def __init__(self, data: Law | Any, run: Settings, seed: int | torch.Generator) -> None:
         if isinstance(data, Law):
             if data.features != run.features:
                 raise ModelError(f"law '{data.name}' has {data.features} dimensions, the model {run.features}")
-        elif data.ndim != 2 or data.shape[1] != run.features or not len(data):
-            raise ModelError(
-                f"points must have shape (count, {run.features}), count >= 1; received {tuple(data.shape)}"
-            )
-        self.data = data if isinstance(data, Law) else data.to(device=run.device, dtype=run.dtype)
+            self.data: Law | Tensor = data
+        else:
+            self.data = as_tensor(data, run.features, dtype=run.dtype, device=run.device)
+            if run.rule is not None:
+                run.rule.check(self.data)
         self.run = run
         if not isinstance(seed, torch.Generator):
             seed = torch.Generator().manual_seed(as_seed("seed", seed))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Self, final
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor, nn
 
 from socicnn.density.base import Density
-from socicnn.density.rule import Weighted
+from socicnn.density.estimate import Estimate
+from socicnn.density.rule import Rule, Weighted
+from socicnn.density.smoothness import why_not_smooth
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN
-from socicnn.nn.network import Network
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
@@ -30,28 +31,35 @@ class PotentialFlow(Density):
     Start: softplus(w_0) = 1, w_1 = 0.
 
     Args:
-        network: f, a network of `socicnn.nn` without a context, twice differentiable.
+        network: f, a network of `socicnn.nn` without a context or any convex torch module (see `ConvexModule`), proved
+            twice differentiable by its structure or declared so (see `why_not_smooth`).
         strong_convexity: sc > 0, a lower bound of the Hessian's eigenvalues.
+        in_features: dimension n of x, where a module of your own does not tell it.
 
     Raises:
-        ModelError: the network takes a context or is not smooth, or sc is not positive.
+        ModelError: the network takes a context, is not known to be twice differentiable or cannot be used, or sc is not
+            positive.
 
     >>> flow = PotentialFlow.dense(2, (8, 8))
     >>> flow.log_density(torch.zeros(5, 2)).shape
     torch.Size([5])
     """
 
-    def __init__(self, network: Network, strong_convexity: float = 0.05) -> None:
-        super().__init__(network)
-        if "relu" in getattr(network, "activations", ()):
-            raise ModelError("a flow needs a twice differentiable network; make it with activation='softplus'")
-        if len(network.input_shape) != 1:
-            raise ModelError(f"a flow takes points that are vectors; the network takes shape {network.input_shape}")
+    def __init__(self, network: nn.Module, strong_convexity: float = 0.05, *, in_features: int | None = None) -> None:
+        super().__init__(network, in_features)
+        shape, dtype, device = self.network.input_shape, self.network.dtype, self.network.device
+        if (why := why_not_smooth(self.network)) is not None:
+            raise ModelError(
+                f"a flow needs a network that is twice differentiable: {why}; use activation='softplus' and quadratic "
+                "branches alone, or set `twice_differentiable = True` on a module that is"
+            )
+        if len(shape) != 1:
+            raise ModelError(f"a flow takes points that are vectors; the network takes shape {shape}")
         if not 0 < strong_convexity < math.inf:
             raise ModelError(f"strong_convexity must be a number > 0; received {strong_convexity}")
         self.strong_convexity = strong_convexity
-        self.w0 = nn.Parameter(torch.tensor(ONE, dtype=network.dtype, device=network.device))
-        self.w1 = nn.Parameter(torch.zeros((), dtype=network.dtype, device=network.device))
+        self.w0 = nn.Parameter(torch.tensor(ONE, dtype=dtype, device=device))
+        self.w1 = nn.Parameter(torch.zeros((), dtype=dtype, device=device))
 
     @classmethod
     def dense(
@@ -148,12 +156,16 @@ class PotentialFlow(Density):
         """Return the mean of -log p(x); there is nothing to integrate."""
         return -self.log_density(x).mean()
 
+    def likelihoods(self, x: Tensor, rule: Rule | None = None) -> tuple[Tensor, Estimate]:
+        """Return -log p(x), and log Z = 0."""
+        return -self.log_density(x), Estimate(0.0)
+
     @property
     def normalised(self) -> bool:
         """True: the change of variables gives log p."""
         return True
 
-    def config(self) -> dict[str, object]:
+    def settings(self) -> dict[str, Any]:
         """Return sc."""
         return {"strong_convexity": self.strong_convexity}
 

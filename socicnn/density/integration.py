@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from socicnn.density.estimate import Estimate
 from socicnn.density.rule import Rule
 from socicnn.errors import ModelError
 from socicnn.integers import is_integer
@@ -57,18 +58,74 @@ class Quadrature(Rule):
     node belongs to the Gauss rule of 7 that the error is estimated with.
 
     Args:
-        nodes: shape `(count, n)`.
+        nodes: shape `(count, n)`, the last axis of the box running fastest.
         log_weights: logarithms of the weights, shape `(count,)`.
         coarse: the same for the Gauss rules, -inf at the nodes that they leave out.
+        lower: least coordinates of the box.
+        upper: largest coordinates of the box.
     """
 
     nodes: Tensor
     log_weights: Tensor
     coarse: Tensor
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
 
     def error(self, energies: Tensor) -> Tensor:
-        """Return |log Z - log Z_Gauss|: how far off the coarser rule is, an estimate that errs on the large side."""
+        """Return |log Z - log Z_Gauss|, Z over the box: an estimate that errs on the large side."""
         return (self.log_partition(energies) - torch.logsumexp(self.coarse - energies, dim=-1)).abs()
+
+    @torch.no_grad()
+    def outside(self, energies: Tensor) -> Tensor:
+        """Return about the share of the mass of exp(-E) that lies outside the box, for a convex E.
+
+        The marginal law of each coordinate is log-concave (Prekopa, 1973): beyond the last node its density falls at
+        least as fast as between the last two, so that a tail is at most exp(-e - s d) / s, e the marginal energy at
+        the last node, s the slope before it and d the distance to the end. In one dimension this is a bound, up to the
+        error of the quadrature; in two the marginals are those of the law cut to the box.
+
+        Args:
+            energies: E at the nodes, shape `(count,)`.
+        """
+        log_z = torch.logsumexp(self.log_weights - energies, dim=-1)
+        if not bool(torch.isfinite(log_z)):
+            return torch.ones_like(log_z)
+        tails = []
+        for axis, (a, b) in enumerate(zip(self.lower, self.upper, strict=True)):
+            x, e = self._marginal(energies, axis)
+            tails += [_log_tail(x[1] - x[0], e[0] - e[1], e[0], x[0] - a)]
+            tails += [_log_tail(x[-1] - x[-2], e[-1] - e[-2], e[-1], b - x[-1])]
+        return 1 - torch.exp(log_z - torch.logsumexp(torch.stack([log_z, *tails]), dim=0))
+
+    def _marginal(self, energies: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+        """Return the nodes of an axis and minus the log of the mass per length there."""
+        axes = [column.unique() for column in self.nodes.T]
+        sizes, others = [len(x) for x in axes], [other for other in range(len(axes)) if other != axis]
+        mass = _total((self.log_weights - energies).reshape(sizes), others)
+        weight = _total(self.log_weights.reshape(sizes), others)
+        across = sum(math.log(self.upper[other] - self.lower[other]) for other in others)
+        return axes[axis], weight - across - mass
+
+    def estimate(self, energies: Tensor) -> Estimate:
+        """Return log Z, with the error of the quadrature and the share of the mass outside the box."""
+        values = energies.detach().double()
+        error, outside = self.error(values), self.outside(values)
+        return Estimate(float(self.log_partition(values)), error=float(error), outside=float(outside))
+
+    def check(self, points: Tensor) -> None:
+        """Refuse points outside the box: log Z counts no mass there.
+
+        Raises:
+            ModelError: a point outside.
+        """
+        lower, upper = points.new_tensor(self.lower), points.new_tensor(self.upper)
+        out = ((points < lower) | (points > upper)).any(dim=1)
+        if bool(out.any()):
+            row = int(out.nonzero()[0])
+            raise ModelError(
+                f"{int(out.sum())} of {len(points)} points lie outside the quadrature's box from {list(self.lower)} to "
+                f"{list(self.upper)}, the first in row {row}: log Z counts no mass there; take a larger box"
+            )
 
     def draw(self, generator: torch.Generator | None = None) -> Self:
         """Return the rule itself: nothing is random."""
@@ -111,13 +168,26 @@ def quadrature(
     if len(counts) != n or any(not is_integer(count) or count < 1 for count in counts):
         raise ModelError(f"panels must be {n} integers >= 1; received {counts!r}")
     axes = [_axis(a, b, count) for a, b, count in zip(lower, upper, counts, strict=True)]
-    nodes = np.stack(np.meshgrid(*(axis[0] for axis in axes), indexing="ij"), axis=-1).reshape(-1, n)
+    grid = np.stack(np.meshgrid(*(axis[0] for axis in axes), indexing="ij"), axis=-1).reshape(-1, n)
     fine, coarse = axes[0][1], axes[0][2]
     for _, more, fewer in axes[1:]:
         fine, coarse = np.multiply.outer(fine, more).ravel(), np.multiply.outer(coarse, fewer).ravel()
     with np.errstate(divide="ignore"):
-        made = [torch.as_tensor(array) for array in (nodes, np.log(fine), np.log(coarse))]
-    return Quadrature(*(tensor.to(device=device, dtype=dtype or torch.get_default_dtype()) for tensor in made))
+        made = [torch.as_tensor(array) for array in (grid, np.log(fine), np.log(coarse))]
+    made = [tensor.to(device=device, dtype=dtype or torch.get_default_dtype()) for tensor in made]
+    return Quadrature(made[0], made[1], made[2], tuple(map(float, lower)), tuple(map(float, upper)))
+
+
+def _total(logs: Tensor, axes: Sequence[int]) -> Tensor:
+    return torch.logsumexp(logs, dim=tuple(axes)) if axes else logs
+
+
+def _log_tail(step: Tensor, rise: Tensor, energy: Tensor, distance: Tensor) -> Tensor:
+    """Return log of exp(-e - s d) / s, s = rise / step; infinite where the energy does not rise."""
+    slope = rise / step
+    log_tail = -energy - slope * distance.clamp(min=0.0) - slope.clamp(min=1e-300).log()
+    grown = torch.where(slope > 0, log_tail, torch.inf)
+    return torch.where(torch.isposinf(energy), -torch.inf, grown)
 
 
 def _axis(a: float, b: float, panels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

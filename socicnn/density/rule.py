@@ -1,4 +1,4 @@
-"""What a rule for integrals is: weighted nodes, an estimate of its error, and whether it is drawn anew at each step."""
+"""Rules for integrals: weighted nodes, an estimate of the error, and whether the nodes are drawn anew at each step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
+
+from socicnn.density.estimate import Estimate
 
 
 class Weighted(Protocol):
@@ -37,7 +39,7 @@ class Nodes(NamedTuple):
 
 
 class Rule(ABC):
-    """Nodes and weights: integral of f ~ sum_i exp(log_weight_i) f(node_i)."""
+    """Nodes and weights: the integral of f is about sum_i exp(log_weight_i) f(node_i)."""
 
     nodes: Tensor
     log_weights: Tensor
@@ -48,8 +50,20 @@ class Rule(ABC):
 
     @abstractmethod
     def error(self, energies: Tensor) -> Tensor:
-        """Return an estimate of how far off log Z is."""
+        """Return an estimate of the error of log Z."""
+
+    @abstractmethod
+    def estimate(self, energies: Tensor) -> Estimate:
+        """Return log Z with its error, from the energies at the nodes, shape `(count,)`."""
 
     @abstractmethod
     def draw(self, generator: torch.Generator | None = None) -> Self:
         """Return the rule for another step: itself, unless its nodes are random."""
+
+    @abstractmethod
+    def check(self, points: Tensor) -> None:
+        """Refuse points, shape `(count, n)`, whose likelihood the rule cannot give.
+
+        Raises:
+            ModelError: such points.
+        """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self, final
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor
 
+from socicnn.density.estimate import Estimate
+from socicnn.density.points import as_tensor
 from socicnn.density.rule import Rule
 from socicnn.errors import ModelError
 from socicnn.integers import as_integer
@@ -46,6 +48,15 @@ class Importance(Rule):
         log_w = self.log_weights - energies
         return torch.exp(2 * torch.logsumexp(log_w, dim=-1) - torch.logsumexp(2 * log_w, dim=-1))
 
+    def estimate(self, energies: Tensor) -> Estimate:
+        """Return log Z, with its standard error and the effective sample size."""
+        values = energies.detach().double()
+        log_z, ess = self.log_partition(values), self.effective_sample_size(values)
+        return Estimate(float(log_z), error=float(self.error(values)), effective_sample_size=float(ess))
+
+    def check(self, points: Tensor) -> None:
+        """Take all points: the proposal covers the whole space."""
+
     def draw(self, generator: torch.Generator | None = None) -> Self:
         """Return the rule with fresh draws."""
         count, n = self.nodes.shape
@@ -66,7 +77,7 @@ class Importance(Rule):
 
 
 def importance(
-    points: Tensor,
+    points: Any,
     count: int = 4096,
     *,
     degrees: int = 3,
@@ -76,7 +87,7 @@ def importance(
     """Return a rule whose proposal has the mean of some points and their covariance, widened.
 
     Args:
-        points: data, shape `(points, n)`, more than n of them.
+        points: data, shape `(points, n)`, more than n of them, a tensor or anything that NumPy reads as an array.
         count: number of draws.
         degrees: degrees of freedom of the proposal, an integer >= 3.
         spread: factor on the standard deviations, > 0.
@@ -91,8 +102,7 @@ def importance(
     >>> bool((rule.log_partition(energies) - 2.5 * math.log(2 * math.pi)).abs() < 4 * rule.error(energies))
     True
     """
-    if points.ndim != 2 or not torch.isfinite(points).all():
-        raise ModelError(f"points must be finite numbers of shape (count, n); received shape {tuple(points.shape)}")
+    points = as_tensor(points)
     for name, value, least in (("count", count, 1), ("degrees", degrees, 3)):
         as_integer(name, value, least)
     if not 0 < spread < math.inf:

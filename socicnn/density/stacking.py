@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
@@ -14,14 +15,16 @@ from tqdm import tqdm
 
 from socicnn.density.base import Density
 from socicnn.density.fitting import Batches, Trace, settings
+from socicnn.density.modules import ConvexModule
 from socicnn.density.rule import Nodes, Rule
 from socicnn.density.targets import Law
 from socicnn.errors import ModelError
+from socicnn.nn.network import Network
 
 
 def fit_stacked(
     models: Sequence[Density],
-    data: Law | Tensor | Sequence[Tensor],
+    data: Law | Any | Sequence[Any],
     *,
     seeds: Sequence[int | torch.Generator] | None = None,
     steps: int = 3000,
@@ -56,7 +59,7 @@ def fit_stacked(
     models = list(models)
     _alike(models)
     seeds = list(range(len(models))) if seeds is None else list(seeds)
-    sources = [data] * len(models) if isinstance(data, Law | Tensor) else list(data)
+    sources = _sources(data, len(models))
     if len(seeds) != len(models) or len(sources) != len(models):
         raise ModelError(
             f"{len(models)} models need as many seeds and as many sets of points; "
@@ -95,6 +98,13 @@ def fit_stacked(
                 tensor.copy_({**state, **buffers}[name][index])
             model.eval()
     return Trace(run.noted, torch.stack(noted, dim=1).double(), seconds)
+
+
+def _sources(data: Any, count: int) -> list[Any]:
+    """Return the law or the points of each model; a sequence of tables means one table per model."""
+    if isinstance(data, Law) or not isinstance(data, list | tuple) or np.ndim(data[0] if data else 0) < 2:
+        return [data] * count
+    return list(data)
 
 
 @final
@@ -158,8 +168,12 @@ def _clip_each(parameters: Sequence[Tensor], clip: float) -> None:
 def _alike(models: Sequence[Density]) -> None:
     if not models:
         raise ModelError("there are no models to fit")
-    first = models[0]
-    for model in models[1:]:
-        kinds = [(type(one), type(one.network), one.config(), one.network.config()) for one in (first, model)]
-        if kinds[0] != kinds[1] or model.network.dtype != first.network.dtype:
-            raise ModelError("stacked models must share architecture, recipe, type and settings; fit them apart")
+    kinds = [(type(model), model.settings(), _architecture(model.network)) for model in models]
+    if any(kind != kinds[0] for kind in kinds[1:]):
+        raise ModelError("stacked models must share architecture, recipe, type and settings; fit them apart")
+
+
+def _architecture(network: Network | ConvexModule) -> tuple[object, ...]:
+    """Return what two networks of one architecture have in common."""
+    described = network.description() if isinstance(network, ConvexModule) else network.config()
+    return type(network), described, network.dtype
