@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import operator
 from collections.abc import Iterator
 from typing import Any, Self, final
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer
 from socicnn.positivity.base import Weight
 from socicnn.positivity.hypernetwork import TAG, HyperNetwork
 
@@ -141,10 +141,4 @@ def _features(module: nn.Module, given: int | None) -> int:
         known = module[0].in_features
     if given is None and known is None:
         raise ModelError(f"the dimension of {type(module).__name__}'s points is not known; give `in_features=n`")
-    try:
-        n = operator.index(known if given is None else given)
-    except TypeError:
-        n = 0
-    if n < 1 or isinstance(given, bool):
-        raise ModelError(f"in_features must be an integer >= 1; received {given!r}")
-    return n
+    return as_integer("in_features", known if given is None else given)
