@@ -85,10 +85,15 @@ def as_points(points: Any, shape: tuple[int, ...], name: str = "x") -> Array:
     """
     array = as_float64(points)
     size = int(np.prod(shape, dtype=np.int64))
-    if not any(array.ndim >= len(tail) and array.shape[-len(tail) :] == tail for tail in (shape, (size,))):
+    leads = [
+        array.shape[: array.ndim - len(tail)]
+        for tail in (shape, (size,))
+        if array.ndim >= len(tail) and array.shape[array.ndim - len(tail) :] == tail
+    ]
+    if not leads:
         expected = f"(*batch, {', '.join(map(str, shape))})"
         raise ModelError(f"{name} must have shape {expected}; received shape {array.shape}")
-    array = array.reshape(-1, size)
+    array = array.reshape(int(np.prod(leads[0], dtype=np.int64)), size)  # -1 is ambiguous where size is 0
     bad = int(np.count_nonzero(~np.isfinite(array)))
     if bad:
         row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])

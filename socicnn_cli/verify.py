@@ -25,9 +25,15 @@ def verify(
         list[str] | None, typer.Option(help="Also solve with this solver; repeat for several; 'none' for none.")
     ] = None,
     proof: Annotated[bool, typer.Option("--proof", help="Also bracket every value in real arithmetic.")] = False,
+    agree: Annotated[
+        bool, typer.Option("--agree", help="Exit status 1 also where a solver fails or disagrees with a proven value.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the report to this file as JSON.")] = None,
 ) -> None:
-    """Prove that the network equals its conic program at each point; exit status 0 if proven, 1 if not."""
+    """Prove that the network equals its conic program at each point; exit status 0 if proven, 1 if not.
+
+    What a solver says is printed beside the proof and is no part of it.
+    """
     from verify import equivalence
 
     check_output(json, "--json", model, points, context)
@@ -44,4 +50,4 @@ def verify(
     if json is not None:
         with replacing(json) as draft:
             draft.write_text(report.to_json() + "\n")
-    raise typer.Exit(0 if report.ok else 1)
+    raise typer.Exit(0 if report.ok and (report.agreed or not agree) else 1)

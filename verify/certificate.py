@@ -34,7 +34,7 @@ class Certificate:
         net: the frozen network; with stacked contexts, context i belongs to point i.
         compiled: what was compiled from it, the source of the witnesses.
         program: the exported program that was checked.
-        x: points, shape `(N, n)`.
+        x: points, shape `(N, n)`; a read-only copy.
         forward: the network's value by its reference forward pass, shape `(N,)`.
         value: primal objective, shape `(N,)`.
         dual: dual objective, shape `(N,)`.
@@ -114,7 +114,15 @@ class Certificate:
         for rows in slices(len(self), self.chunk):
             own, stacked = self.witness(rows), self.net.contexts is not None
             contexts = rows if stacked else None
-            found = checker(self.x[rows], own.v, own.y, self.forward[rows], own.k, contexts=contexts)
+            found = checker(
+                self.x[rows],
+                own.v,
+                own.y,
+                self.forward[rows],
+                own.k,
+                scale=np.abs(self.forward[rows]),
+                contexts=contexts,
+            )
             slope[rows], offset[rows] = found.slope, found.offset
         return slope, offset
 

@@ -16,9 +16,11 @@ from socicnn.frozen import FrozenNet
 from socicnn.registry import unknown
 from verify.certificate import Certificate, slices
 from verify.core.checker import Checked, Checker
+from verify.core.structure import differences, monotone
 from verify.instance import Instance
 from verify.proof.balls import BallProver
 from verify.proof.network import Prover
+from verify.proof.program import ProgramProver
 from verify.report import Check, worst
 
 CHUNK = 400_000  # numbers that a witness of one chunk holds: a few megabytes, so that passes stay in cache
@@ -44,10 +46,12 @@ def certify(
         context: one context, or one a point.
         proof: also bracket the value in real arithmetic: True or "float64" by the rounding of every operation,
             "balls" by ball arithmetic (extra `[proof]`), narrower and slower. A given witness is not used for it.
-        tolerance: relative tolerance of the checks; 1e-12 where None.
-        program: an exported program to check in place of the one that is compiled from the network.
-        witness: primal and dual points to check in place of the closed form.
-        chunk: points to work on at a time; chosen from the program's size where None.
+        tolerance: relative tolerance of the checks; defaults to 1e-12.
+        program: an exported program to check in place of the one that is compiled from the network. Where its arrays
+            are not the network's, entry by entry, its value is also bracketed and held to the network's bracket.
+        witness: primal and dual points to check in place of the closed form; the scales k must be next to ||p||, as
+            those of `Compiled.witness` are.
+        chunk: points to work on at a time; chosen from the program's size if omitted.
         progress: show a progress bar.
 
     Raises:
@@ -95,6 +99,9 @@ def certify_instance(
             f"the program has {program.A.shape[0]} rows, {program.A.shape[1]} variables and {program.in_features} "
             "inputs, which the witness does not fit; give the program and witness of this network"
         )
+    if witness is not None:
+        witness = Witness(*(_kept(part) for part in (witness.v, witness.y, witness.k)))
+    foreign = bool(monotone(program) or differences(program, net))  # not the network's, entry by entry
     N = len(points)
     chunk = chunk or max(1, min(4096, CHUNK // max(1, sum(program.A.shape) + program.in_features)))
     checker = Checker(program, tolerance)
@@ -114,6 +121,8 @@ def certify_instance(
         middle = time.perf_counter()
         own = part.witness(x) if witness is None else Witness(witness.v[rows], witness.y[rows], witness.k[rows])
         checked = _checked(checker, own_net, own, x, forward[rows], rows, net.contexts is not None)
+        if foreign:
+            _bracketed(checked, program if program.contexts is None else program[rows], own_net, x, tolerance)
         seconds["forward"] += middle - start
         seconds["certificate"] += time.perf_counter() - middle
         value[rows], dual[rows], passed[rows] = checked.value, checked.dual, checked.ok
@@ -160,18 +169,37 @@ def _prover(proof: bool | str) -> Callable[[FrozenNet], Prover | BallProver] | N
 def _checked(
     checker: Checker, net: FrozenNet, own: Witness, x: Array, forward: Array, rows: slice, stacked: bool
 ) -> Checked:
-    """Check one chunk; where the forward value alone is in doubt, judge it by the scale propagated through the layers.
-
-    The terms of the objectives do not see the rounding of a unit that is inactive by an ulp in one road and active by
-    an ulp in the other.
-    """
+    """Check one chunk; |f| is a part of the network's data scale S, which is computed where that does not suffice."""
     contexts = rows if stacked else None
-    checked = checker(x, own.v, own.y, forward, own.k, contexts=contexts)
-    limit = checked.tolerances["forward"]
-    if not checked.ok.all() and (checked.residuals["forward"] > limit).any():
+    checked = checker(x, own.v, own.y, forward, own.k, scale=np.abs(forward), contexts=contexts)
+    values = ("gap", "forward")
+    if any(not (checked.residuals[name] <= checked.tolerances[name]).all() for name in values):
         scale = Prover(net).scale(x)
-        checked = checker(x, own.v, own.y, forward, own.k, contexts=contexts, forward_scale=scale)
+        checked = checker(x, own.v, own.y, forward, own.k, scale=scale, contexts=contexts)
     return checked
+
+
+def _bracketed(checked: Checked, program: ValueProgram, net: FrozenNet, x: Array, tolerance: float) -> None:
+    """Hold a program that is not the network's, entry by entry, to the network's value in real arithmetic.
+
+    Residuals within their tolerances do not bound the value of just any program: a row may be scaled down until
+    whatever is wrong in it is below its tolerance. So the value is bracketed from the program's arrays alone, and must
+    lie in the network's bracket, widened by tolerance * S. A program that cannot be bracketed is not certified.
+    """
+    own, proven = ProgramProver(program)(x), Prover(net)(x)
+    with np.errstate(all="ignore"):
+        outside = np.maximum(np.maximum(proven.lo - own.lo, own.hi - proven.hi), 0.0)
+    allowed = tolerance * proven.scale
+    checked.residuals["program_value"] = np.where(np.isfinite(outside), outside, np.inf)
+    checked.tolerances["program_value"] = np.where(np.isfinite(allowed), allowed, 0.0)
+    checked.ok[:] &= checked.residuals["program_value"] <= checked.tolerances["program_value"]
+
+
+def _kept(array: Array) -> Array:
+    """Return a read-only copy, so that what was checked stays what it was."""
+    copy = np.array(array, dtype=np.float64)
+    copy.flags.writeable = False
+    return copy
 
 
 def fits(program: ValueProgram, own: ValueProgram, witness: Witness | None) -> bool:

@@ -2,7 +2,9 @@
 
 The forward values are recomputed from the arrays of the network, everything else from the program and the witness:
 whether the program is monotone, whether its arrays are those of the network, the four families of optimality
-conditions at every point, the claimed values, and the claimed brackets. Nothing in the file is believed.
+conditions at every point, the claimed values, and the claimed brackets. Nothing in the file is believed, and nothing
+in it but the network and the points sets the tolerance of a value: S, the data scale of the network at x, is computed
+here, the scales k of the witness must lie next to ||p||, and lo <= forward <= hi is demanded of what is claimed.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ def check(path: str | os.PathLike[str]) -> Report:
     """
     claim = read(path)
     N = len(claim.x)
+    if not N:
+        raise FileError(f"{os.fspath(path)} claims nothing: it holds no points; name at least one when saving")
     forward = np.empty(N)
     bracket = {"lo": np.empty(N), "hi": np.empty(N)}
     parts: list[tuple[int, dict[str, Array], dict[str, Array]]] = []
@@ -53,8 +57,8 @@ def check(path: str | os.PathLike[str]) -> Report:
                 claim.y[rows],
                 forward[rows],
                 claim.k[rows],
+                scale=proven.scale,
                 contexts=rows if stacked else None,
-                forward_scale=proven.scale,
             )
             found.residuals["claimed_value"] = np.abs(claim.forward[rows] - forward[rows])
             found.tolerances["claimed_value"] = found.tolerances["forward"]
@@ -84,7 +88,16 @@ def check(path: str | os.PathLike[str]) -> Report:
 
 
 def _bracket(claim: Claim, lo: Array, hi: Array) -> Check:
-    """Check that the claimed bracket contains the one that is proven here, and so the value."""
+    """Check that the claimed bracket contains the one that is proven here, and so the value, and the claimed value."""
+    inside = (claim.lo <= claim.forward) & (claim.forward <= claim.hi)
+    if not inside.all():
+        at = int(np.flatnonzero(~inside)[0])
+        outside = float(np.fmax(claim.lo[at] - claim.forward[at], claim.forward[at] - claim.hi[at]))
+        detail = (
+            f"the claimed value {claim.forward[at]:.17g} is not in the claimed bracket "
+            f"[{claim.lo[at]:.17g}, {claim.hi[at]:.17g}]"
+        )
+        return Check("bracket", outside, 0.0, at, False, detail)
     holds = (claim.lo <= lo) & (hi <= claim.hi)  # compared, not subtracted: both ends may be infinite
     if holds.all():
         return Check("bracket", 0.0, 0.0, 0, True)

@@ -21,7 +21,7 @@ from verify.instance import Instance
 from verify.proof.network import Prover
 from verify.proof.program import ProgramProver
 from verify.report import Check, Report
-from verify.solved import agreement, sample_of, solve_sample
+from verify.solved import sample_of, solve_sample
 
 
 def equivalence(
@@ -41,14 +41,17 @@ def equivalence(
 
     The exported arrays are checked whole (`verify.core.structure`) and at each point with the closed-form primal and
     dual (`verify.core.checker`), against a forward value that was computed from the weights independently. The model's
-    own forward pass, in its own floating type, is compared too. Solvers see a sample of the points.
+    own forward pass, in its own floating type, is compared too. That is the proof, and `report.ok` is its verdict.
+
+    Solvers see a sample of the points. What they say is reported beside the proof, `report.solvers` and
+    `report.agreed`: a solver that is inaccurate, fails or lies says nothing about the network.
 
     Args:
         model_or_net: a network, or a FrozenNet.
         x: one point or a batch, torch or NumPy, of shape `(*batch, n)` or `(*batch, *input_shape)`.
         context: one context, or one a point.
         solvers: names of solvers, or `Solver` objects, several or one; () for no solver.
-        tolerance: relative tolerance of the certificate, times 1 + data scale; 1e-12 where None.
+        tolerance: relative tolerance of the certificate, times 1 + data scale; defaults to 1e-12.
         proof: also bracket the value in real arithmetic, of the network and of the program, and compare the brackets;
             "balls" by ball arithmetic, as in `verify.certify`.
         program: an exported program to verify in place of the one that is compiled from the network.
@@ -103,7 +106,6 @@ def equivalence(
     for solver in solvers:
         name, solved = solve_sample(solver, found, certificate, sample, progress)
         reports[name] = solved
-        checks.append(agreement(name, solved))
     if reports:
         times["solver"] = time.perf_counter() - start
     return Report(

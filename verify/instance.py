@@ -19,7 +19,7 @@ class Instance:
 
     Args:
         net: the frozen network; with stacked contexts, context i belongs to point i.
-        x: points, shape `(count, n)`.
+        x: points, shape `(count, n)`; a read-only copy.
         context: what was frozen, `(*context_shape)` or `(count, *context_shape)`; None where there is none.
     """
 
@@ -70,6 +70,8 @@ class Instance:
                 net = net[0]
             else:
                 raise ModelError(f"{net.contexts} contexts need as many points, or one; received {len(points)}")
+        points = np.array(points)  # a copy: what was verified stays what it was when the caller's buffer is refilled
+        points.flags.writeable = False
         return cls(net, points, theta)
 
     def part(self, rows: slice) -> FrozenNet:

@@ -65,12 +65,12 @@ def _exceeds(value: float, allowed: float | None, old: Check) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class SolverReport:
-    """What one solver returned at the points that it was shown.
+    """What one solver returned at the points that it was shown; no part of the proof.
 
     Args:
-        status: one sentence: how many points it solved, and how the worst ended.
+        status: one sentence: how many points it solved, how far it is off, and how the first failure ended.
         value: its objective at each point, shape `(count,)`; NaN where it failed.
-        error: worst |value - forward|; NaN where it solved no point.
+        error: worst |value - forward|; NaN if it solved no point.
         seconds: time of each solve, shape `(count,)`.
         points: index of each point, shape `(count,)`.
         errors: |value - forward| at each point.
@@ -78,7 +78,7 @@ class SolverReport:
             solver's own objective, without the constant, where that is larger.
         solved: whether the solver reports success, at each point.
         residuals: violations of its primal and dual points, worst over the points: name -> residual.
-        ok: whether every point that it solved agrees; a failure of the solver says nothing about the network.
+        ok: whether it agrees at every point that it solved; a failure of the solver says nothing about the network.
     """
 
     status: str
@@ -98,14 +98,14 @@ class Report:
     """The verdict of `verify.equivalence`.
 
     Args:
-        checks: one entry a metric, in the order of the table.
+        checks: the proof, one entry per metric, in the order of the table.
         forward: the network's value at each point, shape `(count,)`.
         dual: the closed-form dual value at each point.
         gap: worst |primal - dual|.
         gaps: primal - dual at each point.
         passed: whether the certificate holds, at each point.
         residuals: name of a metric -> its worst value.
-        solvers: name -> what that solver returned.
+        solvers: name -> what that solver returned; beside the proof, and no part of it.
         lo: proven lower bound at each point, with `proof=True`; else None.
         hi: proven upper bound at each point, with `proof=True`; else None.
         sizes: variables, rows, cones and nonzeros of the program.
@@ -127,17 +127,28 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every check passed."""
+        """Whether every check of the proof passed, whatever the solvers say."""
         return all(check.ok is not False for check in self.checks)
 
-    def raise_if_failed(self) -> None:
-        """Raise if a check failed.
+    @property
+    def agreed(self) -> bool:
+        """Whether every solver solved every point that it was shown, and agrees with the network's value there."""
+        return all(solver.ok and bool(solver.solved.all()) for solver in self.solvers.values())
+
+    def raise_if_failed(self, *, solvers: bool = False) -> None:
+        """Raise if a check of the proof failed.
+
+        Args:
+            solvers: also raise if a solver failed or disagrees.
 
         Raises:
             VerificationError: its sentence names the first failed check, the point, and by how much it failed.
         """
         failed = [check for check in self.checks if check.ok is False]
         if not failed:
+            apart = [] if not solvers else [s for s in self.solvers.values() if not (s.ok and s.solved.all())]
+            if apart:
+                raise VerificationError(f"the proof holds, but a solver does not agree: {apart[0].status}")
             return
         first = failed[0]
         place = "" if first.where is None else f" at point {first.where}"
@@ -170,8 +181,7 @@ class Report:
             if number == 0:
                 lines.append("  ".join("-" * width for width in widths))
         notes = [f"{check.name}: {check.detail}" for check in self.checks if check.detail and check.ok is False]
-        for name, solver in self.solvers.items():
-            notes.append(f"{name}: {solver.status}")
+        notes += [f"{name}, beside the proof: {solver.status}" for name, solver in self.solvers.items()]
         low, high = float(np.min(self.forward)), float(np.max(self.forward))
         notes.append(f"value {low:.6g}" if count == 1 else f"values from {low:.6g} to {high:.6g}")
         if self.lo is not None and self.hi is not None:
@@ -190,6 +200,7 @@ class Report:
         solvers = {name: {key: _plain(value) for key, value in vars(s).items()} for name, s in self.solvers.items()}
         document = {
             "ok": self.ok,
+            "agreed": self.agreed,
             "checks": [{key: _plain(value) for key, value in vars(check).items()} for check in self.checks],
             "forward": _plain(self.forward),
             "dual": _plain(self.dual),

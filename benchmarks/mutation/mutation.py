@@ -144,7 +144,7 @@ class Table:
         compiled = compile_net(net)
         honest = _Honest(compiled, x, compiled.witness(x), net(x), Prover(net)(x))
         ok = Checker(compiled.program)(
-            x, honest.witness.v, honest.witness.y, honest.forward, honest.witness.k, forward_scale=honest.bracket.scale
+            x, honest.witness.v, honest.witness.y, honest.forward, honest.witness.k, scale=honest.bracket.scale
         ).ok
         self.honest_points += len(x)
         self.honest_rejected += int((~(ok & ~_apart(ProgramProver(compiled.program)(x), honest.bracket))).sum())
@@ -213,7 +213,7 @@ def _judged(batch: list[Mutant], honest: _Honest) -> _Verdicts:
         program = programs[0] if first.what == "witness" else stacked_programs(programs, N)
         given = [mutant.witness or honest.witness for mutant in batch]
         own = Witness(*(np.concatenate([getattr(one, name) for one in given]) for name in ("v", "y", "k")))
-    ok = Checker(program)(x, own.v, own.y, forward, own.k, forward_scale=truth.scale).ok
+    ok = Checker(program)(x, own.v, own.y, forward, own.k, scale=truth.scale).ok
     if first.what == "witness":
         wrong = lack(program, x, own)
         matters, apart = ~(wrong <= BROKEN), np.zeros(len(x), dtype=bool)

@@ -4,9 +4,11 @@ import numpy as np
 
 from socicnn.compile import Compiled
 from verify.core.checker import Checked, Checker
+from verify.proof.network import Prover
 
 
 def check(compiled: Compiled, x: np.ndarray, program=None, forward=None, **settings) -> Checked:
     witness = compiled.witness(x)
     forward = compiled.net(x) if forward is None else forward
-    return Checker(program or compiled.program, **settings)(x, witness.v, witness.y, forward, witness.k)
+    scale = Prover(compiled.net).scale(x)
+    return Checker(program or compiled.program, **settings)(x, witness.v, witness.y, forward, witness.k, scale=scale)

@@ -5,10 +5,11 @@ It sees A, B, b, q, d, r and the cones K of
     f(x) = min_v  q'v + d'x + r     s.t.   A v + s = b + B x,   s in K
     dual:  max_y  -(b + B x)'y + d'x + r     s.t.   A'y + q = 0,   y in K*
 
-a point x, vectors v and y, and a forward value that was computed by another road. It knows no network, asks no
-solver and trusts no label: the names of the rows only name the metrics. By weak duality, v in the primal cone, y in
-the dual cone, A'y + q = 0 and a zero gap prove the value of the program; agreement with the forward value proves
-program = network at x. NumPy and SciPy alone.
+a point x, vectors v and y, a forward value that was computed independently, and the data scale S of that forward
+value. It knows no network, asks no solver and trusts no label: the names of the rows only name the metrics. By weak
+duality, v in the primal cone, y in the dual cone, A'y + q = 0 and a zero gap prove the value of the program; agreement
+with the forward value proves program = network at x. Nothing that a claimant chooses sets the tolerance of a value:
+S comes from network and x, and the scales k of the rotated cones are held next to ||p||. NumPy and SciPy alone.
 """
 
 from __future__ import annotations
@@ -21,23 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from verify.core.terms import Array, Arrays, Point, evaluate, lifts_exact
+from verify.core.lifts import Scales, lifts_exact
+from verify.core.rows import INFORMATIVE, runs_of
+from verify.core.terms import Array, Arrays, Point, evaluate, own_entries
 
 if TYPE_CHECKING:
     from socicnn.conic.program import ValueProgram
 
-# names of the metrics of one family of rows: primal violation, dual violation, complementarity, slack
-_LINEAR = {
-    "relu": ("relu_primal", "relu_dual_box", "relu_complementarity", ""),
-    "other": ("inequality_primal", "inequality_dual", "inequality_complementarity", ""),
-}
-_CONIC = {
-    "quadratic": ("quadratic_epigraph", "quadratic_dual_cone", "quadratic_complementarity", "quadratic_slack"),
-    "norm": ("norm_epigraph", "norm_dual_ball", "norm_dual_alignment", "norm_slack"),
-    "other": ("cone_primal", "cone_dual", "cone_complementarity", "cone_slack"),
-}
-# a slack is no error: where its cost is zero an epigraph variable may lie above, and elsewhere the gap judges it
-INFORMATIVE = frozenset({"quadratic_slack", "norm_slack", "cone_slack"})
+SMALLEST = 2.0**-1000  # below every underflow: what is smaller counts as zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +39,12 @@ class Checked:
     Args:
         value: primal objective q'v + d'x + r, shape `(N,)`.
         dual: dual objective -(b + B x)'y + d'x + r, shape `(N,)`.
-        forward: the value computed by another road, shape `(N,)`.
+        forward: the value that was computed independently, shape `(N,)`.
         slope: d - B'y, the subgradient that y proves, shape `(N, n)`.
         offset: r - b'y, so that f(z) >= slope'z + offset for every z, shape `(N,)`.
         residuals: name of a metric -> its worst residual at each point, shape `(N,)`.
         tolerances: name -> the tolerance at the place of that residual, or a smaller one that already sufficed; a
-            metric without tolerance is reported and not judged.
+            metric without a tolerance is reported and not judged.
         ok: whether every judged metric is within its tolerance, shape `(N,)`; NaN is not.
     """
 
@@ -71,24 +63,29 @@ class Checked:
         return self.value - self.dual
 
 
-class _Run(NamedTuple):
-    """Consecutive rows of one family: `cones` second-order cones of `size` rows, or linear rows (size 0)."""
+class _Residual(NamedTuple):
+    """Residuals of one metric, and what the tolerance is a multiple of at least; one if omitted."""
 
-    names: tuple[str, str, str, str]
-    start: int
-    stop: int
-    cones: int
-    size: int
+    name: str
+    matrix: Array
+    least: Array | None
+
+
+_NOTHING = np.zeros(0)  # no tolerance at all
 
 
 class Checker:
     """Holds the arrays of one program and checks witnesses against them.
 
     With scale_i = sum_j |A_ij||v_j| + sum_j |B_ij||x_j| + |b_i|, a residual of row i passes within
-    `tolerance * (1 + scale_i)`, one of a cone within the same with the 2-norm of its rows' scales, a stationarity
-    residual within the same built from A', y and q, a dual cone within `tolerance * (1 + ||y||)`, a product s'y within
-    `tolerance * (1 + sum_i scale_i |y_i|)`, gap and forward value within `tolerance * (1 + S)`, S the sum of the
-    absolute values of the terms of both objectives.
+    `tolerance * (1 + scale_i)`, one of a cone within the same with the 2-norm of its rows' scales, a product s'y within
+    `tolerance * (1 + sum_i scale_i |y_i|)`.
+
+    The dual point has relative tolerances alone, since a multiplier that is small next to 1 may weigh a large row:
+    stationarity passes within `tolerance * (sum_i |A_ij||y_i| + |q_j|)`, a dual cone within `tolerance * ||y||`, the
+    multiplier of an inequality must be >= 0. So a cut that passes is wrong by rounding at most, at every x.
+
+    Gap and forward value pass within `tolerance * (1 + S)`, S the data scale of the network at x.
 
     Args:
         program: the exported arrays, of one context or with stacked contexts.
@@ -104,11 +101,14 @@ class Checker:
         r = np.atleast_1d(program.r)
         self._finite = all(bool(np.isfinite(array).all()) for array in (rows.data, b, q, d, r))
         self._zero = program.cones.zero
-        self._runs = _runs(program)
+        self._runs = runs_of(program)
         t, heads = (np.asarray(index, dtype=np.int64) for index in (program.lifts.columns, program.lifts.heads))
-        self._lifts_exact = bool(np.isin(heads, program.cones.heads).all()) and lifts_exact(rows, b, t, heads)
+        cones = dict(zip(program.cones.heads.tolist(), program.cones.second_order, strict=True))
+        sizes = np.asarray([cones.get(head, 0) for head in heads.tolist()], dtype=np.int64)
+        self._lifts_exact = bool((sizes >= 2).all()) and lifts_exact(rows, b, t, heads)
         if not self._lifts_exact:  # nothing passes; the metrics are those of the program as it stands
-            t = heads = t[:0]
+            t = heads = sizes = t[:0]
+        self._scales = Scales(sparse.csr_array(program.B), heads, sizes)
         a, offset = np.asarray(rows[heads, t]).reshape(-1, 1), b[heads]
         if len(t):  # the two rows of a lift that hold t move with k, so they are kept apart
             keep = np.ones(rows.shape[0])
@@ -118,6 +118,7 @@ class Checker:
             b = b * keep[:, None]
         self._lifts = len(program.lifts)
         self._arrays = Arrays(rows, rows.T, b, q, d, r, a, offset, t, heads)
+        self._own = own_entries(rows, len(q))
 
     def __call__(
         self,
@@ -127,8 +128,8 @@ class Checker:
         forward: Array,
         k: Array | None = None,
         *,
+        scale: Array,
         contexts: slice | None = None,
-        forward_scale: Array | None = None,
     ) -> Checked:
         """Check N points.
 
@@ -136,20 +137,23 @@ class Checker:
             x: points, shape `(N, n)`.
             v: primal points, shape `(N, variables)`.
             y: dual points, shape `(N, m)`.
-            forward: values by another road, shape `(N,)`.
+            forward: values that were computed independently, shape `(N,)`.
             k: scale of each quadratic's lift, shape `(N, quadratics)`: v and y then belong to the program with
-                t = k t' and its cone rotated, ((t' + k)/2, (t' - k)/2, p). One where None.
-            contexts: which of the stacked contexts the points belong to, in order; all where None.
-            forward_scale: takes the place of S in the tolerance of the forward value where larger, shape `(N,)`.
+                t = k t' and its cone rotated, ((t' + k)/2, (t' - k)/2, p). Within a factor of four of the power of two
+                next to ||p||. If omitted, 1, the plain lift, which passes for every p.
+            scale: S, the data scale of the forward value, shape `(N,)`, from network and x alone; a smaller number is
+                safe too, `|forward|` for instance.
+            contexts: which of the stacked contexts the points belong to, in order; defaults to all.
 
         Raises:
             ValueError: the shapes do not fit the program.
         """
         N, arrays = len(x), self._arrays
+        plain = k is None
         k = np.ones((N, self._lifts)) if k is None else k
         m, variables, n = arrays.rows.shape[0], arrays.q.shape[0], arrays.d.shape[0]
-        wanted = {"x": (N, n), "v": (N, variables), "y": (N, m), "forward": (N,), "k": (N, self._lifts)}
-        for (name, shape), array in zip(wanted.items(), (x, v, y, forward, k), strict=True):
+        wanted = {"x": (N, n), "v": (N, variables), "y": (N, m), "forward": (N,), "k": (N, self._lifts), "scale": (N,)}
+        for (name, shape), array in zip(wanted.items(), (x, v, y, forward, k, scale), strict=True):
             if array.shape != shape:
                 raise ValueError(f"{name} must have shape {shape} for this program; received {array.shape}")
         arrays = arrays.context(slice(None) if contexts is None else contexts)
@@ -157,8 +161,8 @@ class Checker:
             raise ValueError(f"{arrays.r.shape[-1]} contexts need as many points; received {N}")
         point = Point(*(np.ascontiguousarray(array.T) for array in (x, v, y, k[:, : len(arrays.t)])))
         with np.errstate(all="ignore"):  # overflow and NaN end as a failed check
-            checked = self._quick(arrays, point, forward)
-            scaled = (np.isfinite(k) & (k > 0)).all(axis=1)  # only then does t = k t' map the cone onto itself
+            checked = self._quick(arrays, point, forward, scale)
+            scaled = np.ones(N, dtype=bool) if plain else self._scales.allowed(point.x, arrays.b, point.k)
             if not scaled.all():
                 checked.residuals["lift_scale"] = np.where(scaled, 0.0, np.inf)
                 checked.tolerances["lift_scale"] = np.zeros(N)
@@ -169,104 +173,120 @@ class Checker:
                 checked.ok[:] = False
             elif not checked.ok.all():
                 doubtful = np.flatnonzero(~checked.ok & scaled)
-                scale = np.zeros(len(doubtful)) if forward_scale is None else forward_scale[doubtful]
-                self._scaled(arrays.context(doubtful), point.take(doubtful), checked, doubtful, scale)
+                self._scaled(arrays.context(doubtful), point.take(doubtful), checked, doubtful, scale[doubtful])
         return checked
 
-    def _residuals(self, lack: Array, y: Array) -> Iterator[tuple[str, Array]]:
-        """Yield name and residuals, one row a row or a cone, one column a point; negative is satisfied."""
+    def _residuals(self, lack: Array, y: Array) -> Iterator[_Residual]:
+        """Yield the residuals of each run, one row per row or cone, one column per point; negative is satisfied."""
         if self._zero:
-            yield "equality_primal", np.abs(lack[: self._zero])
+            yield _Residual("equality_primal", np.abs(lack[: self._zero]), None)
         for run in self._runs:
             s, own = lack[run.start : run.stop], y[run.start : run.stop]  # s is negated
             primal, dual, complementarity, slack = run.names
             if run.size:
                 s, own = (part.reshape(run.cones, run.size, -1) for part in (s, own))
                 violation = _length(s[:, 1:]) + s[:, 0]
-                yield primal, violation
-                yield slack, -violation
-                yield dual, _length(own[:, 1:]) - own[:, 0]
-                yield complementarity, np.abs(np.einsum("ckn,ckn->cn", s, own))
+                yield _Residual(primal, violation, None)
+                yield _Residual(slack, -violation, None)
+                yield _Residual(dual, _length(own[:, 1:]) - own[:, 0], np.abs(own[:, 0]))
+                yield _Residual(complementarity, np.abs(np.einsum("ckn,ckn->cn", s, own)), None)
             else:
-                yield primal, s
-                yield dual, -own
-                yield complementarity, np.abs(s * own)
+                yield _Residual(primal, s, None)
+                yield _Residual(dual, -own, _NOTHING)
+                yield _Residual(complementarity, np.abs(s * own), None)
 
-    def _scales(self, scale: Array, y: Array) -> Iterator[tuple[str, Array]]:
-        """Yield, in the order of `_residuals`, what the tolerance of each residual grows with."""
+    def _sizes(self, scale: Array, y: Array) -> Iterator[Array]:
+        """Yield, in the order of `_residuals`, what the tolerance of each residual is a multiple of."""
         if self._zero:
-            yield "equality_primal", scale[: self._zero]
+            yield 1.0 + scale[: self._zero]
         for run in self._runs:
             s, own = scale[run.start : run.stop], y[run.start : run.stop]
-            primal, dual, complementarity, slack = run.names
             if run.size:
                 s, own = (part.reshape(run.cones, run.size, -1) for part in (s, own))
-                yield primal, _length(s)
-                yield slack, _length(s)
-                yield dual, _length(own)
-                yield complementarity, np.einsum("ckn,ckn->cn", s, own)
+                length = 1.0 + _length(s)
+                yield from (length, length, _length(own), 1.0 + np.einsum("ckn,ckn->cn", s, own))
             else:
-                yield primal, s
-                yield dual, own
-                yield complementarity, s * own
+                yield from (1.0 + s, np.zeros_like(own), 1.0 + s * own)
 
-    def _quick(self, arrays: Arrays, point: Point, forward: Array) -> Checked:
-        """Compare every residual with the least its tolerance can be: no sums of absolute values, few passes."""
+    def _least(self, arrays: Arrays, point: Point) -> Array:
+        """Return part of the sum |A|'|y| + |q|: the cost, and the entries of the rows that bound each variable."""
+        size = np.abs(arrays.q) + np.zeros((1, point.y.shape[1]))
+        if len(arrays.t):
+            size[arrays.t] *= point.k
+            head, second = point.y[arrays.heads], point.y[arrays.heads + 1]
+            size[arrays.t] += np.abs(arrays.a) * (np.abs(head) + np.abs(second))
+        for columns, rows, weights in self._own:
+            size[columns] += weights * np.abs(point.y[rows])
+        return size
+
+    def _quick(self, arrays: Arrays, point: Point, forward: Array, scale: Array) -> Checked:
+        """Compare every residual with a number that its tolerance is not below: few passes, few absolute values."""
         terms = evaluate(arrays, point, -1.0)
-        residuals: dict[str, Array] = {}
-        for name, matrix in self._residuals(terms.lack, point.y):
-            worst = matrix.max(axis=0)  # NaN stays NaN
-            residuals[name] = np.maximum(residuals.get(name, 0.0), worst)
+        found: dict[str, tuple[Array, Array]] = {}
+        flat = np.full(len(forward), self.tolerance)
+        for name, matrix, least in self._residuals(terms.lack, point.y):
+            if least is None or least is _NOTHING:
+                pair = matrix.max(axis=0), flat if least is None else np.zeros(len(flat))  # NaN stays NaN
+            else:
+                pair = _worst(matrix, self.tolerance * least)
+            found[name] = pair if name not in found else _larger(found[name], pair)
         if len(terms.stationarity):
-            residuals["stationarity"] = np.abs(terms.stationarity).max(axis=0)
-        tolerances = dict.fromkeys(residuals, np.full(len(forward), self.tolerance))
+            allowed = self.tolerance * self._least(arrays, point) + SMALLEST
+            found["stationarity"] = _worst(np.abs(terms.stationarity), allowed)
         value, dual = terms.primal, terms.dual
-        residuals["gap"] = np.abs(value - dual)
-        residuals["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward))
-        least = self.tolerance * (1.0 + np.abs(value) + np.abs(dual))  # <= tolerance (1 + S)
-        tolerances["gap"] = tolerances["forward"] = np.where(np.isfinite(least), least, 0.0)
-        tolerances = {name: values for name, values in tolerances.items() if name not in INFORMATIVE}
+        allowed = self.tolerance * (1.0 + scale)
+        allowed = np.where(np.isfinite(allowed), allowed, 0.0)
+        found["gap"] = np.abs(value - dual), allowed
+        found["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), allowed
+        residuals = {name: np.maximum(residual, 0.0) for name, (residual, _) in found.items()}
+        tolerances = {name: limit for name, (_, limit) in found.items() if name not in INFORMATIVE}
         ok = np.logical_and.reduce([residuals[name] <= tolerances[name] for name in tolerances])
         return Checked(value, dual, forward, terms.slope.T, terms.offset, residuals, tolerances, ok)
 
-    def _scaled(
-        self, arrays: Arrays, point: Point, checked: Checked, where: NDArray[np.intp], forward_scale: Array
-    ) -> None:
+    def _scaled(self, arrays: Arrays, point: Point, checked: Checked, where: NDArray[np.intp], scale: Array) -> None:
         """Judge some points again with the tolerances in full, and enter the verdict into `checked`."""
         terms = evaluate(arrays, point, -1.0)
         sizes = evaluate(arrays.absolute(), point.absolute(), 1.0)
         found: dict[str, tuple[Array, Array]] = {}
-        pairs = zip(
-            (*self._residuals(terms.lack, point.y), ("stationarity", np.abs(terms.stationarity))),
-            (*self._scales(sizes.lack, np.abs(point.y)), ("stationarity", sizes.stationarity)),
-            strict=True,
-        )
-        columns = np.arange(len(where))
-        for (name, matrix), (_, scale) in pairs:
+        matrices = [(name, matrix) for name, matrix, _ in self._residuals(terms.lack, point.y)]
+        limits = [self.tolerance * size for size in self._sizes(sizes.lack, np.abs(point.y))]
+        matrices.append(("stationarity", np.abs(terms.stationarity)))
+        limits.append(self.tolerance * sizes.stationarity + SMALLEST)
+        for (name, matrix), allowed in zip(matrices, limits, strict=True):
             if not len(matrix):
                 continue
-            allowed = self.tolerance * (1.0 + scale)
-            allowed[~np.isfinite(allowed)] = 0.0
-            ratio = np.where(matrix <= 0, 0.0, matrix / allowed)
-            at = ratio.argmax(axis=0), columns  # the first NaN where there is one
-            residual, limit = np.maximum(matrix[at], 0.0), allowed[at]
-            if name in found:
-                old, old_limit = found[name]
-                keep = (old / old_limit > residual / limit) | np.isnan(old)
-                residual, limit = np.where(keep, old, residual), np.where(keep, old_limit, limit)
-            found[name] = residual, limit
-        S = sizes.primal + sizes.dual
-        for name, scale in (("gap", S), ("forward", np.fmax(S, forward_scale))):
-            limit = self.tolerance * (1.0 + scale)
+            pair = _worst(matrix, np.where(np.isfinite(allowed), allowed, 0.0))
+            found[name] = pair if name not in found else _larger(found[name], pair)
+        limit = self.tolerance * (1.0 + scale)
+        for name in ("gap", "forward"):
             found[name] = checked.residuals[name][where], np.where(np.isfinite(limit), limit, 0.0)
         ok = np.ones(len(where), dtype=bool)
         for name, (residual, limit) in found.items():
-            checked.residuals[name][where] = residual
+            checked.residuals[name][where] = np.maximum(residual, 0.0)
             if name not in INFORMATIVE:
                 ok &= residual <= limit
                 checked.tolerances[name] = checked.tolerances[name].copy()  # shared between metrics until now
                 checked.tolerances[name][where] = limit
         checked.ok[where] = ok
+
+
+def _worst(matrix: Array, allowed: Array) -> tuple[Array, Array]:
+    """Return per column the residual that is largest relative to what is allowed, with that; the first NaN if any."""
+    at = _ratio(matrix, allowed).argmax(axis=0), np.arange(matrix.shape[1])
+    return matrix[at], allowed[at]
+
+
+def _larger(first: tuple[Array, Array], second: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Return of each point the pair whose residual is larger, measured by what is allowed; NaN is largest."""
+    one, other = _ratio(*first), _ratio(*second)
+    keep = np.isnan(one) | (one >= other)
+    return np.where(keep, first[0], second[0]), np.where(keep, first[1], second[1])
+
+
+def _ratio(residual: Array, allowed: Array) -> Array:
+    """Return residual / allowed: 0 where the residual is satisfied, huge where nothing is allowed."""
+    nothing = 1e150 * (1.0 + residual)
+    return np.where(residual <= 0, 0.0, np.where(allowed > 0, residual / allowed, nothing))
 
 
 def _length(values: Array) -> Array:
@@ -281,28 +301,3 @@ def _length(values: Array) -> Array:
         scaled = np.isfinite(largest) & (largest > 0)
         unit = values / np.where(scaled, largest, 1.0)[:, None]
         return np.where(doubtful & scaled, largest * np.sqrt(np.einsum("ckn,ckn->cn", unit, unit)), found)
-
-
-def _runs(program: ValueProgram) -> list[_Run]:
-    """Split the cone's rows into runs of one family and size; every row past the equalities is in exactly one run."""
-    cones = program.cones
-    m = program.A.shape[0]
-    kinds = np.full(m, "other", dtype="U16")
-    for block in program.rows:
-        kinds[max(block.start, 0) : max(block.stop, 0)] = {"nonnegative": "relu"}.get(block.kind, block.kind)
-    linear = np.arange(cones.zero, cones.zero + cones.nonnegative)
-    sizes = np.asarray(cones.second_order, dtype=np.int64)
-    heads = np.asarray(cones.heads, dtype=np.int64)
-    runs = []
-    for families, starts, lengths in (
-        (_LINEAR, linear, np.zeros(len(linear), dtype=np.int64)),
-        (_CONIC, heads, sizes),
-    ):
-        kind = np.where(np.isin(kinds[starts], list(families)), kinds[starts], "other")
-        change = np.flatnonzero((kind[1:] != kind[:-1]) | (lengths[1:] != lengths[:-1])) + 1
-        for group in np.split(np.arange(len(starts)), change):
-            if len(group):
-                first, size = int(starts[group[0]]), int(lengths[group[0]])
-                stop = first + len(group) * max(size, 1)
-                runs.append(_Run(families[str(kind[group[0]])], first, stop, len(group), size))
-    return runs

@@ -105,22 +105,15 @@ def _dot(weights: Array, values: Array) -> Array:
     return np.einsum("ij,ij->j", weights, values)
 
 
-def lifts_exact(rows: sparse.csr_array, b: Array, t: Indices, heads: Indices) -> bool:
-    """Tell whether each declared lift is what makes t = k t' exact: rows (a t, a t) and offsets (h, -h), nothing else.
-
-    Then s_0 + s_1 and s_0 - s_1 scale by 1/k and k, which maps the second-order cone onto itself.
-    """
-    if not len(t):
-        return True
-    m, columns = rows.shape
-    if (
-        len(set(t.tolist())) < len(t)
-        or len(set(heads.tolist())) < len(t)
-        or not ((t >= 0).all() and (t < columns).all() and (heads >= 0).all() and (heads + 1 < m).all())
-    ):
-        return False
-    both = np.concatenate([heads, heads + 1])
-    part = rows[both]
-    alone = bool((np.diff(part.indptr) == 1).all()) and bool((part.indices == np.tile(t, 2)).all())
-    equal = alone and bool((part.data[: len(t)] == part.data[len(t) :]).all())
-    return equal and bool((b[heads] == -b[heads + 1]).all())
+def own_entries(rows: sparse.csr_array, variables: int) -> list[tuple[Indices, Indices, Array]]:
+    """Return columns, rows and sizes of the first two negative entries of each variable: the rows that bound it."""
+    columns = sparse.csc_array(rows)
+    columns.sort_indices()
+    stop = columns.indptr[variables]
+    own = np.flatnonzero(columns.data[:stop] < 0)
+    column = np.repeat(np.arange(columns.shape[1]), np.diff(columns.indptr))[own]
+    order = np.arange(len(own)) - np.searchsorted(column, column)  # 0 for the first of each column
+    return [
+        (column[part], columns.indices[own[part]].astype(np.int64), np.abs(columns.data[own[part], None]))
+        for part in (order == 0, order == 1)
+    ]

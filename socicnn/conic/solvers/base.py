@@ -164,7 +164,15 @@ class Prepared:
         )
 
     def _checked(self, answer: Answer, b: Array, c: Array, offset: float) -> Answer:
-        """Take back an optimum whose own residuals are far above any solver's tolerance."""
+        """Take back an optimum without a whole point, or whose own residuals are far above any solver's tolerance."""
+        m, variables = self.program.A.shape
+        for name, point, size in (("primal", answer.v, variables), ("dual", answer.y, m)):
+            if point is not None and np.shape(point) != (size,):
+                detail = f"failed: its {name} point has shape {np.shape(point)}, the program needs ({size},)"
+                return Answer("failed", detail, None, None, answer.seconds)
+            if answer.verdict == "optimal" and (point is None or not np.isfinite(point).all()):
+                what = f"returned no {name} point" if point is None else f"its {name} point is not finite"
+                return replace(answer, verdict="failed", detail=f"reports a solution, but {what}")
         if answer.verdict != "optimal" or answer.v is None or answer.y is None:
             return answer
         found = residuals(replace(self.program, b=b, c=c), answer.v, answer.y, offset)

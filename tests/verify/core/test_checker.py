@@ -71,9 +71,9 @@ def test_no_witness_nudge_passes() -> None:
     witness, forward = compiled.witness(x), compiled.net(x)
     checker = Checker(compiled.program)
     accepted = {
-        name: np.flatnonzero(checker(x, w.v, w.y, forward, w.k).ok)
+        name: np.flatnonzero(checker(x, w.v, w.y, forward, w.k, scale=np.abs(forward)).ok)
         for name, w in nudged_witnesses(witness)
-        if checker(x, w.v, w.y, forward, w.k).ok.any()
+        if checker(x, w.v, w.y, forward, w.k, scale=np.abs(forward)).ok.any()
     }
     assert not accepted
 
@@ -84,10 +84,12 @@ def test_a_shifted_dual_with_the_same_value_is_accepted() -> None:
     compiled = compile_net(net)
     x, forward = np.zeros((3, 1)), np.zeros(3)
     y = np.array([[0.0, 2.0], [1.3, 0.7], [2.0, 0.0]])
-    checked = Checker(compiled.program)(x, np.zeros((3, 1)), y, forward)
+    checked = Checker(compiled.program)(x, np.zeros((3, 1)), y, forward, scale=forward)
     assert checked.ok.all()
     assert np.allclose(checked.slope[:, 0], [0.5, 1.8, 2.5])
-    outside = Checker(compiled.program)(x[:1], np.zeros((1, 1)), np.array([[2.5, -0.5]]), forward[:1])
+    outside = Checker(compiled.program)(
+        x[:1], np.zeros((1, 1)), np.array([[2.5, -0.5]]), forward[:1], scale=forward[:1]
+    )
     assert not outside.ok.any()
     assert outside.residuals["relu_dual_box"][0] == 0.5
 
@@ -109,7 +111,7 @@ def test_a_zero_gap_proves_nothing_alone() -> None:
     z2 = np.array([[50.0 - z1_[0, 0] - 2 * z1_[0, 1]]])
     v = np.concatenate([z1_, z2], axis=1)
     y = np.array([[-3.0, -6.0, 0.0, 0.0, 3.0, 0.0]])  # the backward pass of the mutant: A'y + q = 0
-    checked = Checker(mutant)(x, v, y, 3 * z2[0])
+    checked = Checker(mutant)(x, v, y, 3 * z2[0], scale=3 * z2[0])
     assert checked.residuals["gap"][0] < 1e-12
     assert checked.residuals["relu_primal"][0] == 0
     assert checked.residuals["relu_complementarity"][0] == 0
@@ -171,7 +173,7 @@ def test_a_witness_that_is_not_finite_fails_at_its_point_alone(part: str, value:
     given = {"x": x, "v": witness.v, "y": witness.y, "forward": compiled.net(x), "k": witness.k}
     given = {name: array.copy() for name, array in given.items()}
     given[part][2, ...] = value
-    ok = Checker(compiled.program)(**given).ok
+    ok = Checker(compiled.program)(**given, scale=np.ones(5)).ok
     assert ok.tolist() == [True, True, False, True, True]
 
 
@@ -186,7 +188,7 @@ def test_the_tolerance_is_exactly_that_of_the_data() -> None:
         for factor, passes in ((0.99, True), (1.01, False)):
             v = np.array([[a - factor * 1e-12 * row_scale]])
             y = np.array([[1.0, 0.0]])
-            checked = Checker(program)(x, v, y, np.array([a]))
+            checked = Checker(program)(x, v, y, np.array([a]), scale=np.array([a]))
             residual, tolerance = checked.residuals["relu_primal"][0], checked.tolerances["relu_primal"][0]
             assert (residual <= tolerance) == passes
             if not passes:
@@ -197,9 +199,10 @@ def test_forward_and_gap_are_compared_with_the_data_scale() -> None:
     net = FrozenNet([], Output([], [1e6, -1e6], 3.0))
     program = compile_net(net).program
     x, nothing = np.array([[1.0, 1.0]]), np.zeros((1, 0))
-    S = 2 * (2e6 + 3.0)  # the terms of both objectives
+    S = 2e6 + 3.0  # the terms of the network
     for factor, passes in ((0.99, True), (1.01, False)):
-        checked = Checker(program)(x, nothing, nothing, np.array([3.0 + factor * 1e-12 * (1 + S)]))
+        forward = np.array([3.0 + factor * 1e-12 * (1 + S)])
+        checked = Checker(program)(x, nothing, nothing, forward, scale=np.array([S]))
         assert checked.ok[0] == passes
     assert checked.tolerances["forward"][0] == pytest.approx(1e-12 * (1 + S))
 
@@ -216,11 +219,11 @@ def test_labels_are_not_trusted() -> None:
     ]
     for rows in liars:
         checker = Checker(replace(compiled.program, rows=rows))
-        assert checker(x, witness.v, witness.y, forward, witness.k).ok.all()
+        assert checker(x, witness.v, witness.y, forward, witness.k, scale=np.abs(forward)).ok.all()
         for j in range(compiled.program.A.shape[0]):
             y = witness.y.copy()
             y[:, j] -= 1e-3
-            assert not checker(x, witness.v, y, forward, witness.k).ok.any()
+            assert not checker(x, witness.v, y, forward, witness.k, scale=np.abs(forward)).ok.any()
 
 
 def test_wrong_forward_values_fail_however_consistent_the_program() -> None:
@@ -253,7 +256,7 @@ def test_stacked_contexts_are_checked_row_by_row() -> None:
     assert check(compiled, x, program=mutant).ok.tolist() == expected
     with pytest.raises(ValueError, match="7 contexts need as many points; received 2"):
         witness = compiled.witness(x)
-        Checker(compiled.program)(x[:2], witness.v[:2], witness.y[:2], net(x)[:2], witness.k[:2])
+        Checker(compiled.program)(x[:2], witness.v[:2], witness.y[:2], net(x)[:2], witness.k[:2], scale=np.ones(2))
 
 
 def test_wrong_shapes_are_refused() -> None:
@@ -261,9 +264,9 @@ def test_wrong_shapes_are_refused() -> None:
     x = np.zeros((2, 4))
     w = compiled.witness(x)
     with pytest.raises(ValueError, match="v must have shape"):
-        Checker(compiled.program)(x, w.v[:, 1:], w.y, np.zeros(2), w.k)
+        Checker(compiled.program)(x, w.v[:, 1:], w.y, np.zeros(2), w.k, scale=np.ones(2))
     with pytest.raises(ValueError, match="k must have shape"):
-        Checker(compiled.program)(x, w.v, w.y, np.zeros(2), w.k[:, :0])
+        Checker(compiled.program)(x, w.v, w.y, np.zeros(2), w.k[:, :0], scale=np.ones(2))
 
 
 def test_equality_rows_are_checked() -> None:
@@ -283,8 +286,8 @@ def test_equality_rows_are_checked() -> None:
         cones=Cones(1, 0, (2,)),
     )
     x, v, y, forward = np.array([[-3.0]]), np.array([[-3.0, 3.0]]), np.array([[2.0, 2.0, 2.0]]), np.array([6.0])
-    assert Checker(program)(x, v, y, forward).ok.all()
-    assert Checker(program)(x, v, y, forward).slope[0, 0] == -2.0
-    off = Checker(program)(x, v + np.array([[1e-3, 0.0]]), y, forward)
+    assert Checker(program)(x, v, y, forward, scale=forward).ok.all()
+    assert Checker(program)(x, v, y, forward, scale=forward).slope[0, 0] == -2.0
+    off = Checker(program)(x, v + np.array([[1e-3, 0.0]]), y, forward, scale=forward)
     assert off.residuals["equality_primal"][0] == pytest.approx(1e-3)
     assert not off.ok.any()

@@ -19,12 +19,18 @@ def test_plain_and_balanced_lifts_are_both_understood() -> None:
     plain = compiled.program.scales(x) * 0 + 1
     assert (balanced.k != plain).any()
     single = compiled.program.rescaled(balanced.k[0])
-    checked = Checker(compiled.program)(x, balanced.v, balanced.y, compiled.net(x), balanced.k)
-    rescaled = Checker(single)(x[:1], balanced.v[:1], balanced.y[:1], compiled.net(x[:1]))
+    checked = Checker(compiled.program)(
+        x, balanced.v, balanced.y, compiled.net(x), balanced.k, scale=np.abs(compiled.net(x))
+    )
+    rescaled = Checker(single)(
+        x[:1], balanced.v[:1], balanced.y[:1], compiled.net(x[:1]), scale=np.abs(compiled.net(x[:1]))
+    )
     assert checked.ok.all()
     assert rescaled.ok.all()
     assert rescaled.value[0] == pytest.approx(checked.value[0], rel=1e-14)
-    assert not Checker(compiled.program)(x, balanced.v, balanced.y, compiled.net(x), plain).ok.any()
+    assert not Checker(compiled.program)(
+        x, balanced.v, balanced.y, compiled.net(x), plain, scale=np.abs(compiled.net(x))
+    ).ok.any()
 
 
 @pytest.mark.parametrize("column", ["first", "second", "offset", "head", "inputs"])
@@ -56,7 +62,7 @@ def test_a_scale_that_is_not_positive_fails(scale: float) -> None:
     witness = compiled.witness(x)
     k = witness.k.copy()
     k[1] = scale
-    checked = Checker(compiled.program)(x, witness.v, witness.y, compiled.net(x), k)
+    checked = Checker(compiled.program)(x, witness.v, witness.y, compiled.net(x), k, scale=np.abs(compiled.net(x)))
     assert checked.ok.tolist() == [True, False, True]
     assert checked.residuals["lift_scale"][1] == np.inf
 
@@ -81,6 +87,6 @@ def test_a_lift_must_be_the_head_of_a_cone() -> None:
     )
     v, y = np.array([[2**0.5 / 2, 0.0]]), np.array([[1.0, -(0.5**0.5), 0.5**0.5]])
     plain = replace(program, lifts=Lifts())
-    assert Checker(plain)(np.zeros((1, 1)), v, y, v[:, 0]).ok.all()
+    assert Checker(plain)(np.zeros((1, 1)), v, y, v[:, 0], scale=v[:, 0]).ok.all()
     for k in (0.25, 1.0, 4.0):
-        assert not Checker(program)(np.zeros((1, 1)), v, y, v[:, 0], np.array([[k]])).ok.any()
+        assert not Checker(program)(np.zeros((1, 1)), v, y, v[:, 0], np.array([[k]]), scale=v[:, 0]).ok.any()
