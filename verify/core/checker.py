@@ -96,6 +96,7 @@ class Checker:
         self.tolerance = float(tolerance)
         parts = [sparse.csr_array(program.A), -sparse.csr_array(program.B)]
         rows = sparse.csr_array(sparse.hstack(parts, format="csr"))  # [A | -B](v, x) = b - s
+        rows.sum_duplicates()  # several entries of one place stand for their sum
         # features first, one column a context
         b, q, d = (np.atleast_2d(vector).T for vector in (program.b, program.q, program.d))
         r = np.atleast_1d(program.r)

@@ -42,9 +42,10 @@ class _Reading:
     def __init__(self, program: ValueProgram) -> None:
         self.wrong: list[str] = []
         self._row_names, self._column_names = program.row_names, program.column_names
-        A, B = sparse.csr_array(program.A), sparse.csr_array(program.B)
-        A.eliminate_zeros()
-        B.eliminate_zeros()
+        A, B = sparse.csr_array(program.A, copy=True), sparse.csr_array(program.B, copy=True)
+        for matrix in (A, B):
+            matrix.sum_duplicates()  # several entries of one place stand for their sum
+            matrix.eliminate_zeros()
         self._owned = np.zeros(A.shape[1], dtype=bool)
         if program.cones.zero:
             self.wrong.append(f"{program.cones.zero} equality rows, which no exported network has")

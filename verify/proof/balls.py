@@ -7,6 +7,9 @@ Source: Johansson, Arb: efficient arbitrary-precision midpoint-radius interval a
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, final
@@ -19,6 +22,20 @@ from socicnn.errors import MissingExtra
 from socicnn.frozen import FrozenNet
 from verify.proof.network import Bracket, Prover
 
+_PRECISION = threading.RLock()  # flint's working precision is one number for the whole process
+
+
+@contextmanager
+def _precision(flint: Any, bits: int) -> Iterator[None]:
+    """Work at `bits` bits, alone among the threads of this module, and leave flint's own precision as it was."""
+    with _PRECISION:
+        before = flint.ctx.prec
+        flint.ctx.prec = bits
+        try:
+            yield
+        finally:
+            flint.ctx.prec = before
+
 
 @final
 class BallProver:
@@ -26,7 +43,7 @@ class BallProver:
 
     Args:
         net: the network.
-        bits: working precision.
+        bits: working precision. Provers of several threads take turns, since flint has one precision per process.
 
     Raises:
         MissingExtra: python-flint is not installed.
@@ -57,17 +74,13 @@ class BallProver:
         """
         scale = self._prover.scale(x)
         lo, hi = np.full(len(x), -np.inf), np.full(len(x), np.inf)
-        before = self._flint.ctx.prec
-        self._flint.ctx.prec = self._bits
-        try:
+        with _precision(self._flint, self._bits):
             for i, point in enumerate(x):
                 net = self._net if self._net.contexts is None else self._net[i]
                 value = self._value(net, self._vectors or self._read(net), point)
                 if value.is_finite():  # the ends are rounded to nearest, then moved outwards by one unit
                     lo[i] = np.nextafter(float(value.lower()), -np.inf)
                     hi[i] = np.nextafter(float(value.upper()), np.inf)
-        finally:
-            self._flint.ctx.prec = before
         proven = np.isfinite(lo) & np.isfinite(hi)
         return Bracket(np.where(proven, lo, -np.inf), np.where(proven, hi, np.inf), scale)
 

@@ -57,10 +57,12 @@ class ProgramProver:
         self._program = program
         cones = program.cones
         self._first = cones.zero
-        A = sparse.csr_array(program.A)
+        A = sparse.csr_array(program.A, copy=True)
+        A.sum_duplicates()  # several entries of one place stand for their sum
         A.eliminate_zeros()
         A.sort_indices()
-        self._A, self._B = A, sparse.csr_array(program.B)
+        self._A, self._B = A, sparse.csr_array(program.B, copy=True)
+        self._B.sum_duplicates()
         self._absolute_B = abs(self._B)
         self._terms = int((np.diff(A.indptr) + np.diff(self._B.indptr)).max(initial=0)) + 1
         vectors = (program.A.data, program.B.data, program.b, program.q, program.d, program.r)
