@@ -23,6 +23,11 @@ ORDER = [
     "socicnn.conic",
     "socicnn.frozen.parts",
     "socicnn.frozen.magnitude",
+    "socicnn.packing",
+    "socicnn.conic.export",
+    "socicnn.tensor_files",
+    "socicnn.frozen.fingerprint",
+    "socicnn.frozen.storage",
     "socicnn.importers",
     "socicnn.frozen",
     "socicnn.compile",
@@ -45,7 +50,7 @@ def _module(path: Path) -> str:
 
 def _rank(module: str) -> int | None:
     matches = [i for i, name in enumerate(ORDER) if module == name or module.startswith(name + ".")]
-    return matches[0] if matches else None
+    return max(matches, key=lambda i: len(ORDER[i])) if matches else None  # the narrowest name
 
 
 def _imports(path: Path) -> set[str]:
@@ -87,6 +92,9 @@ TORCH_FREE = [
     "socicnn.conic.solvers",
     "socicnn.compile",
     "socicnn.frozen.parts",
+    "socicnn.packing",
+    "socicnn.conic.export",
+    "socicnn.tensor_files",
     "socicnn.frozen",
     "socicnn.frozen.storage",
     "socicnn.importers.onnx",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import import_module
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from socicnn.arrays import Array, IntArray, Matrix, as_float64, as_matrix, as_points, entries, lengths
 from socicnn.errors import ModelError
+from socicnn.frozen.fingerprint import fingerprint
 from socicnn.frozen.parts import Layer as Layer
 from socicnn.frozen.parts import Norm as Norm
 from socicnn.frozen.parts import Output as Output
@@ -271,7 +273,9 @@ class FrozenNet:
         Raises:
             FileError: the place cannot be written.
         """
-        import_module("socicnn.frozen.storage").save(self, path)
+        from socicnn.frozen import storage
+
+        storage.save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> FrozenNet:
@@ -280,8 +284,25 @@ class FrozenNet:
         Raises:
             FileError: the file cannot be read, or is not a whole file of this kind and version.
         """
-        net: FrozenNet = import_module("socicnn.frozen.storage").load(path)
+        from socicnn.frozen import storage
+
+        arguments, mark = storage.load(path)
+        try:
+            net = cls(**arguments)
+        except ModelError as error:
+            raise storage.damaged(path, error) from None
+        if mark not in (None, net.fingerprint):
+            raise storage.damaged(path, ModelError("they are not those that were written"))
         return net
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the network in a canonical form, 64 hexadecimal digits: equal for equal numbers in any file.
+
+        What the form is says `socicnn.frozen.fingerprint`.
+        """
+        assert self.input_shape is not None
+        return fingerprint(self.layers, self.output, self.quadratics, self.norms, self.input_shape, self.contexts)
 
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return itself: a frozen network is its own frozen form, and has its context already."""

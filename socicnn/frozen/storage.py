@@ -1,67 +1,49 @@
-"""A frozen network in one safetensors file, what is no tensor as JSON in its header; loading never runs code."""
+"""A frozen network in one safetensors file, in the layout of `socicnn.packing`; loading never runs code."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import fields
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from socicnn.errors import ModelError
-from socicnn.files import FileError, replacing
-from socicnn.frozen import FrozenNet
-from socicnn.frozen.parts import Layer, Norm, Output, Quadratic, Squares
+from socicnn.files import FileError
+from socicnn.packing import LISTS, Arrays, PackingError, from_compressed, pack_net, unpack_net
+from socicnn.tensor_files import FORMAT, check_version, read, write
 
-FORMAT = "socicnn"
-VERSION = 1
+VERSION = 2
 NAME = "FrozenNet"
-_LISTS: dict[str, type] = {"layers": Layer, "quadratics": Quadratic, "norms": Norm}
-_SPARSE = ("data", "indices", "indptr")
 
 
-def save(net: FrozenNet, path: str | os.PathLike[str]) -> None:
+def save(net: Any, path: str | os.PathLike[str]) -> None:
     """Write a frozen network, its arrays bit for bit; an older file of that name is replaced in one step.
+
+    Equal networks give equal files. The header tells the sizes and the fingerprint.
 
     Raises:
         FileError: the place cannot be written.
-
-    >>> from tempfile import mkdtemp
-    >>> path = os.path.join(mkdtemp(), "net.safetensors")
-    >>> save(FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0])), path)
-    >>> load(path)([[3.0], [-3.0]])
-    array([ 9., -3.])
     """
-    tensors: dict[str, Any] = {}
-    shapes: dict[str, Any] = {}
-    parts = [("output", net.output)]
-    for name in _LISTS:
-        parts += [(f"{name}.{index}", part) for index, part in enumerate(getattr(net, name))]
-    for prefix, part in parts:
-        _put(prefix, part, tensors, shapes)
-    config = {
-        "input_shape": net.input_shape,
-        "groups": [norm.group for norm in net.norms],
-        "sparse": shapes,
-        **{name: len(getattr(net, name)) for name in _LISTS},
+    told = {
+        "in_features": net.in_features,
+        "hidden_features": net.hidden_features,
+        "fingerprint": net.fingerprint,
     }
     header = {
         "format": FORMAT,
         "version": str(VERSION),
         "network": NAME,
-        "config": json.dumps(config),
+        "config": json.dumps(told),
         "metadata": "{}",
     }
-    with replacing(path) as draft:
-        draft.write_bytes(import_module("safetensors.numpy").save(tensors, metadata=header))
+    # the writer takes the entries of an array one after the other
+    arrays = {name: np.array(array, order="C") for name, array in pack_net(net).items()}
+    write(path, import_module("safetensors.numpy").save(arrays, metadata=header))
 
 
 def is_frozen(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a file says that it holds a frozen network; False where it cannot be read."""
+    """Tell whether a file says that it holds a frozen network; False if it cannot be read."""
     safetensors: Any = import_module("safetensors")
     try:
         with safetensors.safe_open(path, framework="np") as file:
@@ -70,75 +52,43 @@ def is_frozen(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def load(path: str | os.PathLike[str]) -> FrozenNet:
-    """Read a frozen network that `save` wrote.
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str | None]:
+    """Return the arguments of the `FrozenNet` that `save` wrote, and its fingerprint.
+
+    Files of version 1 have no fingerprint.
 
     Raises:
-        FileError: the file cannot be read, is not a whole file of this kind and version, or holds no convex network.
+        FileError: the file cannot be read, or is not a whole file of this kind and version.
     """
-    safetensors: Any = import_module("safetensors")
+    tensors, header = read(path, "np", "FrozenNet.save")
+    kind = header.get("network")
+    if kind != NAME:
+        raise FileError(f"{path} holds a {kind}; read it with socicnn.load")
+    check_version(path, header, VERSION)
     try:
-        Path(path).open("rb").close()
-        with safetensors.safe_open(path, framework="np") as file:
-            header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (the file is no mapping)
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
-    except safetensors.SafetensorError as error:
-        raise FileError(f"{path} is no whole safetensors file ({error}); save the network again") from None
-    found = header.get("network") if header.get("format") == FORMAT else None
-    if found != NAME:
-        what = "was not written by FrozenNet.save" if found is None else f"holds a {found}; read it with socicnn.load"
-        raise FileError(f"{path} {what}")
-    version = header.get("version", "")
-    if not version.isdecimal() or int(version) > VERSION:
-        raise FileError(
-            f"{path} has format version {version or 'none'}, this socicnn reads up to {VERSION}; update socicnn"
-        )
-    try:
-        return _net(tensors, json.loads(header["config"]))
-    except (ModelError, KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise FileError(f"{path} is damaged: its arrays do not make a network ({reason[:300]})") from None
+        config = json.loads(header["config"])
+        if header["version"] == "1":
+            return unpack_net(_of_version_1(tensors, config)), None
+        return unpack_net(tensors), str(config["fingerprint"])
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise damaged(path, error) from None
 
 
-def _put(prefix: str, part: Any, tensors: dict[str, Any], shapes: dict[str, Any]) -> None:
-    """Enter the arrays of a part under their names; a sparse matrix as the three arrays of its rows."""
-    for entry in fields(part):
-        name, value = f"{prefix}.{entry.name}", getattr(part, entry.name)
-        if isinstance(value, Squares):
-            _put(name, value, tensors, shapes)
-        elif isinstance(value, sparse.csr_array):
-            shapes[name] = value.shape
-            tensors |= {f"{name}.{piece}": getattr(value, piece) for piece in _SPARSE}
-        elif value is not None and entry.name != "group":
-            tensors[name] = np.array(value, order="C")  # the writer takes rows one after the other
+def damaged(path: str | os.PathLike[str], error: Exception) -> FileError:
+    """Return the error for a file whose arrays do not make a network."""
+    reason = " ".join(str(error).split())
+    return FileError(f"{path} is damaged: its arrays do not make a network ({reason[:300]})")
 
 
-def _net(tensors: dict[str, Any], config: dict[str, Any]) -> FrozenNet:
-    parts = {
-        name: [_part(kind, f"{name}.{index}", tensors, config["sparse"]) for index in range(config[name])]
-        for name, kind in _LISTS.items()
-    }
-    norms = [
-        Norm(norm.gamma, norm.C, norm.d, group) for norm, group in zip(parts["norms"], config["groups"], strict=True)
-    ]
-    output = _part(Output, "output", tensors, config["sparse"])
-    return FrozenNet(parts["layers"], output, parts["quadratics"], norms, tuple(config["input_shape"]))
-
-
-def _part(kind: type, prefix: str, tensors: dict[str, Any], shapes: dict[str, Any]) -> Any:
-    values: dict[str, Any] = {}
-    for entry in fields(kind):
-        name = f"{prefix}.{entry.name}"
-        if name in shapes:
-            matrix = sparse.csr_array(tuple(tensors[f"{name}.{piece}"] for piece in _SPARSE), shape=tuple(shapes[name]))
-            matrix.check_format(full_check=True)  # a place outside would be read from foreign memory
-            values[entry.name] = matrix
-        elif name in tensors:
-            values[entry.name] = tensors[name]
-        elif entry.name == "squares" and f"{name}.rho" in tensors:
-            values[entry.name] = _part(Squares, name, tensors, shapes)
-        elif entry.name in ("W", "U"):
-            values[entry.name] = None
-    return kind(**values)
+def _of_version_1(tensors: Arrays, config: dict[str, Any]) -> Arrays:
+    """Return the arrays of a file of version 1 in the layout of today: it kept lengths and shapes as JSON."""
+    arrays = dict(tensors)
+    for name, shape in config["sparse"].items():
+        parts = [tensors[f"{name}.{piece}"] for piece in ("data", "indices", "indptr")]
+        arrays |= from_compressed(name, parts, shape, by_rows=True)
+    arrays |= {name: np.asarray(config[name]) for name in LISTS}
+    if len(config["groups"]) != config["norms"]:
+        raise PackingError(f"it has {config['norms']} norms, but groups of {len(config['groups'])}")
+    groups = enumerate(config["groups"])
+    arrays |= {f"norms.{index}.group": np.asarray(group) for index, group in groups if group is not None}
+    return arrays | {"input_shape": np.asarray(config["input_shape"])}

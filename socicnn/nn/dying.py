@@ -19,8 +19,8 @@ def warn_if_units_die(model: Network) -> None:
 
     The points come from a generator of their own, so that the network's stays where it is.
     """
-    if model.needs_data:
-        return  # no weights without data
+    if model.needs_data or model.device.type == "meta":
+        return  # no weights yet
     x = normal((PROBES, *model.input_shape), torch.Generator().manual_seed(0)).to(model.device, model.dtype)
     context = None if model.context_shape is None else torch.zeros((1, *model.context_shape)).to(x)
     for k, z in enumerate(model.hidden(x, model.vectors(context))[1:], start=2):

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 
 from socicnn.errors import ModelError
-from socicnn.files import FileError, replacing
+from socicnn.files import FileError
 from socicnn.frozen import FrozenNet
 from socicnn.nn.kinds import NETWORKS, knows_network
 from socicnn.nn.network import Network
 from socicnn.ranges import Ranges
+from socicnn.tensor_files import FORMAT, check_version, read, write
 
-FORMAT = "socicnn"
 VERSION = 1
+SPARE = 1000  # what a number in a configuration may be without as many numbers in the file: strides, kernels
 
 
 def save(model: Network, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
@@ -60,8 +61,7 @@ def save(model: Network, path: str | os.PathLike[str], metadata: dict[str, Any] 
     except (TypeError, ValueError) as error:
         raise ModelError(f"metadata must hold finite JSON values: {error}") from None
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
-    with replacing(path) as draft:
-        draft.write_bytes(safetensors.torch.save(tensors, metadata=header))
+    write(path, safetensors.torch.save(tensors, metadata=header))
 
 
 def load(path: str | os.PathLike[str]) -> Network:
@@ -72,18 +72,18 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     tensors, header = _read(path)
     name = header["network"]
-    if name == FrozenNet.__name__:
-        raise FileError(f"{path} holds a frozen network; read it with FrozenNet.load(path)")
     if not knows_network(name):
         module = header.get("module", "")
         hint = "update socicnn" if module.startswith("socicnn.") or not module else f"import {module} first"
         raise FileError(f"{path} holds a network '{name}' that socicnn does not know; {hint}")
     kind: type[Network] = NETWORKS[name]
     try:
-        model = kind.from_config(json.loads(header["config"]))
+        config = json.loads(header["config"])
+        _check_fit(kind, config, tensors)
+        model = kind.from_config(config)
         model.load_state_dict(tensors, assign=True)
         model.ranges = _ranges(model, header)
-    except (ModelError, RuntimeError, ValueError) as error:
+    except (ModelError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())
         raise FileError(f"{path} is damaged: its tensors do not fit its configuration ({reason[:300]})") from None
     return model
@@ -109,32 +109,53 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     _, header = _read(path)
     try:
         found = json.loads(header["metadata"])
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise FileError(f"{path} is damaged: its metadata cannot be read; save the network again")
     return found
 
 
+def _check_fit(kind: type[Network], config: Any, tensors: dict[str, torch.Tensor]) -> None:
+    """Compare the tensors with a network of that configuration, before any memory is taken for one.
+
+    Raises:
+        ModelError: the configuration names sizes that the file cannot fill, or other tensors than it has.
+    """
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    largest = max(_sizes(config), default=0)
+    if largest > numbers + SPARE:
+        raise ModelError(f"the configuration names the size {largest}, but the file holds {numbers} numbers")
+    with torch.device("meta"):  # sizes without memory
+        expected = kind.from_config(config).state_dict()
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        raise ModelError(f"the tensor {name} is {'missing' if name in expected else 'none of this network'}")
+    for name, tensor in expected.items():
+        found = tensors[name]
+        if found.shape != tensor.shape or found.is_floating_point() != tensor.is_floating_point():
+            raise ModelError(f"{name} must have shape {tuple(tensor.shape)}; received {tuple(found.shape)}")
+
+
+def _sizes(value: Any) -> Iterator[int]:
+    """Yield every whole number in a configuration, and the number of inputs that a shape of x comes to."""
+    if isinstance(value, dict):
+        shape = value.get("input_shape", ())
+        if isinstance(shape, list) and all(isinstance(size, int) for size in shape):
+            yield abs(math.prod(shape))
+    if isinstance(value, int):
+        yield abs(value)
+    elif isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _sizes(entry)
+
+
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    try:
-        Path(path).open("rb").close()
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            # copied: where a tensor begins in the file decides how its products round
-            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 (the file is no mapping)
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
-    except safetensors.SafetensorError as error:
-        raise FileError(f"{path} is no whole safetensors file ({error}); save the network again") from None
-    if header.get("format") != FORMAT:
-        raise FileError(f"{path} was not written by socicnn.save; it cannot be loaded")
-    version = header.get("version", "")
-    if not version.isdecimal() or int(version) > VERSION:
-        raise FileError(
-            f"{path} has format version {version or 'none'}, this socicnn reads up to {VERSION}; update socicnn"
-        )
+    tensors, header = read(path, "pt", "socicnn.save")
+    if header.get("network") == FrozenNet.__name__:
+        raise FileError(f"{path} holds a frozen network; read it with FrozenNet.load(path)")
+    check_version(path, header, VERSION)
     missing = [key for key in ("network", "config", "metadata") if key not in header]
     if missing:
         raise FileError(f"{path} is damaged: its header lacks {missing[0]}; save the network again")
-    return tensors, header
+    # copied: where a tensor begins in the file decides how its products round
+    return {key: tensor.clone() for key, tensor in tensors.items()}, header

@@ -21,6 +21,8 @@ from socicnn.frozen import FrozenNet, Output, Quadratic
 from tests.support.conic_cases import KNOWN
 from tests.support.frozen_nets import NETS, random_net
 
+OLD = Path(__file__).parents[1] / "old_files"
+
 
 def simplex(n: int) -> Rows:
     G = sparse.csr_array(np.vstack([np.ones(n), -np.eye(n)]))
@@ -207,15 +209,19 @@ def test_a_broken_cbf_file_is_said(old: str, new: str, said: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "place", "value"),
     [
-        ("A_indices", 0, -1),
-        ("A_indices", 0, 10**6),
-        ("B_indices", 0, 10**6),
-        ("A_indptr", 1, 10**6),
-        ("rows_spans", (0, 1), 10**6),
-        ("columns_spans", (0, 0), -1),
-        ("lifts", (0, 0), 10**6),
-        ("lifts", (1, 0), 1),
-        ("lifts", (2, 0), 3),
+        ("A.at", (0, 0), -1),
+        ("A.at", (1, 0), 10**6),
+        ("B.at", (0, 0), 10**6),
+        ("A.shape", 0, 2**40),
+        ("A.shape", 1, -1),
+        ("rows.ends", (0, 1), 10**6),
+        ("columns.ends", (0, 0), -1),
+        ("columns.ends", (0, 0), 2**60),
+        ("lifts.columns", 0, 10**6),
+        ("lifts.heads", 0, 1),
+        ("lifts.sizes", 0, 3),
+        ("cones", 0, -1),
+        ("cones", 2, 2**60),
     ],
 )
 def test_places_outside_the_program_are_not_read(tmp_path: Path, name: str, place, value: int) -> None:
@@ -223,6 +229,50 @@ def test_places_outside_the_program_are_not_read(tmp_path: Path, name: str, plac
     with np.load(tmp_path / "p.npz") as stored:
         arrays = dict(stored)
     assert arrays[name].size
+    arrays[name][place] = value
+    np.savez(tmp_path / "broken.npz", **arrays)
+    with pytest.raises(FileError, match="not a program written by socicnn, or is broken"):
+        read_npz(tmp_path / "broken.npz")
+
+
+def test_blocks_that_overlap_are_refused(tmp_path: Path) -> None:
+    """A thousand blocks of all rows would make a thousand times as many names."""
+    export(value_program(random_net(1)), tmp_path / "p.npz")
+    with np.load(tmp_path / "p.npz") as stored:
+        arrays = dict(stored)
+    arrays["rows.ends"] = np.tile([[0, arrays["b"].size]], (1000, 1))
+    arrays["rows"] = np.tile(arrays["rows"][:1], (1000, 1))
+    np.savez(tmp_path / "broken.npz", **arrays)
+    with pytest.raises(FileError, match="the blocks of rows overlap"):
+        read_npz(tmp_path / "broken.npz")
+
+
+def test_files_of_version_1_are_read() -> None:
+    """Written by socicnn 0.1.0: a program with a sparse layer, quadratics inside, both branches."""
+    value, conic = read_npz(OLD / "value-1.npz"), read_npz(OLD / "conic-1.npz")
+    assert isinstance(value, ValueProgram)
+    assert isinstance(conic, ConicProgram)
+    same(value.at([1.0, 2.0, 3.0]), conic)
+    assert conic.solve().value == pytest.approx(43.22485775889133, rel=1e-6)
+    same(conic, value_program(FrozenNet.load(OLD / "net-1.safetensors")).at([1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("A_indices", 0, -1),
+        ("A_indices", 0, 10**6),
+        ("B_indices", 0, 10**6),
+        ("A_indptr", 1, 10**6),
+        ("A_indptr", 0, 1),
+        ("A_shape", 0, 2**40),
+        ("rows_spans", (0, 1), 10**6),
+        ("lifts", (0, 0), 10**6),
+    ],
+)
+def test_broken_files_of_version_1_are_refused(tmp_path: Path, name: str, place, value: int) -> None:
+    with np.load(OLD / "value-1.npz") as stored:
+        arrays = dict(stored)
     arrays[name][place] = value
     np.savez(tmp_path / "broken.npz", **arrays)
     with pytest.raises(FileError, match="not a program written by socicnn, or is broken"):
@@ -252,7 +302,7 @@ def test_npz_of_something_else(tmp_path: Path) -> None:
     np.savez(tmp_path / "later.npz", **{**arrays, "version": np.array(99)})
     with pytest.raises(FileError, match="version 99"):
         read_npz(tmp_path / "later.npz")
-    np.savez(tmp_path / "short.npz", **{**arrays, "A_indices": arrays["A_indices"][:-1]})
+    np.savez(tmp_path / "short.npz", **{**arrays, "A.at": arrays["A.at"][:, :-1]})
     with pytest.raises(FileError, match="broken"):
         read_npz(tmp_path / "short.npz")
     whole = (tmp_path / "p.npz").read_bytes()

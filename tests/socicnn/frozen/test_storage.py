@@ -1,6 +1,11 @@
 """Frozen networks in files: what is kept, and every way in which a file can be wrong."""
 
 import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +16,13 @@ import torch
 import socicnn
 from socicnn.errors import ModelError
 from socicnn.files import FileError
-from socicnn.frozen import FrozenNet
+from socicnn.frozen import FrozenNet, Norm, Output
 from socicnn.nn import ConvSOCICNN
 from tests.contracts.frozen import FrozenContract
 from tests.support.cases import CASES, Case, generator
 from tests.support.frozen_nets import NETS, random_net
+
+OLD = Path(__file__).parents[1] / "old_files"
 
 
 @pytest.mark.parametrize("kind", ["relu", "soc", "one_unit", "no_layer", "affine", "sparse"])
@@ -52,11 +59,11 @@ def refuses(path: Path, message: str) -> None:
 
 
 def changed(path: Path, tensors=None, config=None, **header) -> Path:
-    """The same file with other arrays, configuration or header."""
+    """The same file with other arrays, entries of its configuration (or all of it, as text), or header."""
     with safetensors.safe_open(path, framework="np") as file:
         known = file.metadata()
     own = safetensors.numpy.load_file(path) | (tensors or {})
-    known["config"] = json.dumps(json.loads(known["config"]) | (config or {}))
+    known["config"] = config if isinstance(config, str) else json.dumps(json.loads(known["config"]) | (config or {}))
     own = {name: array for name, array in own.items() if array is not None}
     path.write_bytes(safetensors.numpy.save(own, metadata=known | header))
     return path
@@ -67,13 +74,13 @@ def test_files_of_another_kind(path: Path, tmp_path: Path) -> None:
     whole = path.read_bytes()
     for keep in (0, 100, len(whole) - 1):
         (tmp_path / "half.safetensors").write_bytes(whole[:keep])
-        refuses(tmp_path / "half.safetensors", "no whole safetensors file")
+        refuses(tmp_path / "half.safetensors", "not a whole safetensors file")
     model = tmp_path / "model.safetensors"
     socicnn.save(socicnn.ICNN(2), model)
     refuses(model, "holds a ICNN; read it with socicnn.load")
     model.write_bytes(safetensors.numpy.save({"a": np.zeros(2)}))
     refuses(model, "was not written by FrozenNet.save")
-    refuses(changed(path, version="2"), "format version 2, this socicnn reads up to 1")
+    refuses(changed(path, version="3"), "format version 3, this socicnn reads up to 2")
     with pytest.raises(ModelError, match=r"a FrozenNet is saved by itself: net.save\(path\)"):
         socicnn.save(random_net(0), model)
     with pytest.raises(FileError, match="does not exist"):
@@ -81,27 +88,104 @@ def test_files_of_another_kind(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tensors", "config", "message"),
+    ("tensors", "message"),
     [
-        ({"output.w": None}, {}, "damaged"),
-        ({"layers.1.b": None}, {}, "damaged"),
-        ({"layers.1.W.indices": np.full(2, 9)}, {}, "damaged"),
-        ({"output.v": np.zeros(3)}, {}, "damaged.*input weight U of layer 1 must have shape"),
-        ({"output.w": np.full(32, -1.0)}, {}, "damaged.*output weight w has 32 negative entries"),
-        ({}, {"layers": 3}, "damaged"),
-        ({}, {"layers": "two"}, "damaged"),
-        ({}, {"sparse": {}}, "damaged"),
-        ({}, {"groups": []}, "damaged"),
-        ({}, {"groups": [3]}, "damaged.*groups of 3 do not divide"),
-        ({}, {"input_shape": [1, 4, 5]}, r"damaged.*input_shape \(1, 4, 5\) does not hold"),
+        ({"output.w": None}, "damaged.*output.w is missing"),
+        ({"layers.1.b": None}, "damaged.*layers.1.b is missing"),
+        ({"layers.1.W.at": np.full((2, 2), 9)}, r"damaged.*layers.1.W.at must have shape \(2, "),
+        ({"layers.1.W.shape": np.array([2**40, 3])}, "damaged.*no array has more than"),
+        ({"layers.1.W.shape": np.array([-1, 3])}, "damaged.*no array has more than"),
+        ({"layers.1.W.shape": np.array([3])}, r"damaged.*layers.1.W.shape must have shape \(2,\)"),
+        ({"output.v": np.zeros(3)}, "damaged.*input weight U of layer 1 must have shape"),
+        ({"output.v": np.zeros(16, dtype=bool)}, "damaged.*output.v holds no real numbers"),
+        ({"output.w": np.full(32, -1.0)}, "damaged.*output weight w has 32 negative entries"),
+        ({"output.w": np.full(32, 2.0)}, "damaged.*they are not those that were written"),
+        ({"layers": np.array(3)}, "damaged.*layers.2"),
+        ({"layers": np.array(10**9)}, "damaged.*more parts than the file has arrays"),
+        ({"layers": np.array(-1)}, "damaged.*more parts than the file has arrays"),
+        ({"layers": np.array(2.0)}, "damaged.*layers holds no whole numbers"),
+        ({"input_shape": np.array([1, 4, 5])}, r"damaged.*input_shape \(1, 4, 5\) does not hold"),
     ],
 )
-def test_damaged_files(path: Path, tensors, config, message) -> None:
-    refuses(changed(path, tensors, config), message)
+def test_damaged_files(path: Path, tensors, message) -> None:
+    refuses(changed(path, tensors), message)
+
+
+@pytest.mark.parametrize("config", ["{", "[]", "null", "[" * 100_000, "{}"])
+def test_damaged_configurations(path: Path, config: str) -> None:
+    refuses(changed(path, config=config), "damaged")
+
+
+def test_groups_that_do_not_divide_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "norm.safetensors"
+    FrozenNet([], Output([], np.zeros(4)), [], [Norm(1.0, np.eye(4), None, 2)]).save(path)
+    refuses(changed(path, {"norms.0.group": np.array(3)}), "damaged.*groups of 3 do not divide")
 
 
 def test_places_outside_the_matrix_are_not_read(path: Path) -> None:
-    indices = safetensors.numpy.load_file(path)["layers.1.W.indices"].copy()
+    at = safetensors.numpy.load_file(path)["layers.1.W.at"].copy()
     for place in (-1, 10**6):
-        indices[0] = place
-        refuses(changed(path, {"layers.1.W.indices": indices}), "damaged")
+        at[0, 0] = place
+        refuses(changed(path, {"layers.1.W.at": at}), "damaged.*has an entry outside")
+
+
+def test_equal_networks_give_equal_bytes(tmp_path: Path) -> None:
+    """In other processes too, where the hashes of words are others."""
+    code = (
+        "import sys\nfrom tests.support.frozen_nets import NETS, random_net\n"
+        "import socicnn, torch\n"
+        "random_net(1, **NETS['soc']).save(sys.argv[1] + 'frozen')\n"
+        "socicnn.save(socicnn.SOCICNN(3, generator=torch.Generator().manual_seed(0)), sys.argv[1] + 'model')\n"
+    )
+    for name in ("a", "b"):
+        environment = dict(os.environ, PYTHONHASHSEED=str(ord(name)))
+        subprocess.run([sys.executable, "-c", code, f"{tmp_path}/{name}"], check=True, env=environment)
+    for kind in ("frozen", "model"):
+        assert (tmp_path / f"a{kind}").read_bytes() == (tmp_path / f"b{kind}").read_bytes()
+
+
+def test_a_reader_of_a_few_lines_finds_the_numbers(tmp_path: Path) -> None:
+    """The format as its description says, without the safetensors package."""
+    net = random_net(1, **NETS["soc"])
+    net.save(tmp_path / "net.safetensors")
+    content = (tmp_path / "net.safetensors").read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    assert size % 8 == 0
+    header = json.loads(content[8 : 8 + size])
+    assert json.loads(header.pop("__metadata__")["config"])["fingerprint"] == net.fingerprint
+    start, end = header["output.v"]["data_offsets"]
+    assert header["output.v"]["dtype"] == "F64"
+    assert struct.unpack(f"<{(end - start) // 8}d", content[8 + size + start : 8 + size + end]) == tuple(net.output.v)
+    assert 8 + size + max(entry["data_offsets"][1] for entry in header.values()) == len(content)
+
+
+def test_files_of_version_1_are_read() -> None:
+    """Written by socicnn 0.1.0."""
+    net = FrozenNet.load(OLD / "net-1.safetensors")
+    np.testing.assert_array_equal(net([[1.0, 2.0, 3.0], [0.0, -1.0, 0.5]]), [43.22485775889133, 16.23142970311063])
+    assert net.input_shape == (3, 1)
+    assert [norm.group for norm in net.norms] == [2]
+    assert net.layers[0].squares is not None
+
+
+@pytest.mark.parametrize(
+    ("tensors", "config"),
+    [
+        ({"layers.0.U.indices": np.full(3, 9, dtype=np.int32)}, {}),
+        ({"layers.0.U.indptr": np.array([0, 9, 3], dtype=np.int32)}, {}),
+        ({"layers.0.U.indptr": np.array([1, 2, 3], dtype=np.int32)}, {}),
+        ({"layers.0.U.data": None}, {}),
+        ({}, {"layers": 3}),
+        ({}, {"layers": 10**9}),
+        ({}, {"layers": "two"}),
+        ({}, {"sparse": {}}),
+        ({}, {"sparse": {"layers.0.U": [2**40, 3]}}),
+        ({}, {"groups": []}),
+        ({}, {"groups": [3]}),
+        ({}, {"input_shape": [2, 3]}),
+    ],
+)
+def test_damaged_files_of_version_1(tmp_path: Path, tensors, config) -> None:
+    path = tmp_path / "old.safetensors"
+    shutil.copy(OLD / "net-1.safetensors", path)
+    refuses(changed(path, tensors, config), "damaged")

@@ -1,6 +1,8 @@
 """Files: what is kept, and every way in which a file can be wrong."""
 
 import json
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -79,15 +81,15 @@ class TestBrokenFiles:
     def test_truncated(self, read, path: Path, keep: float) -> None:
         whole = path.read_bytes()
         path.write_bytes(whole[: int(keep if keep >= 1 or keep == 0 else keep * len(whole))])
-        self.refuses(read, path, "no whole safetensors file")
+        self.refuses(read, path, "not a whole safetensors file")
 
     def test_noise(self, read, path: Path) -> None:
         path.write_bytes(b"\xff" * 4096)
-        self.refuses(read, path, "no whole safetensors file")
+        self.refuses(read, path, "not a whole safetensors file")
 
     def test_a_pickle(self, read, path: Path) -> None:
         torch.save({"weights": torch.zeros(3)}, path)
-        self.refuses(read, path, "no whole safetensors file")
+        self.refuses(read, path, "not a whole safetensors file")
 
     def test_somebody_elses_tensors(self, read, path: Path) -> None:
         path.write_bytes(safetensors.torch.save({"weight": torch.zeros(3)}))
@@ -132,12 +134,27 @@ def test_damaged_headers(path: Path, changes, message) -> None:
         {"positivity": {"name": "projected", "ceiling": 1}},
         {"unknown": 1},
         {"initialiser": {}},
+        {"in_features": 10**9},
+        {"context_features": 10**9},
+        {"context_features": -(10**9)},
+        {"quadratic": [10**6]},
+        {"norm": [10**6]},
+        {"hidden_features": [10**12]},
+        {"hidden_features": [4] * 10**5},
+        {"context_hidden": 10**9},
     ],
 )
 def test_configurations_that_do_not_fit(path: Path, changes) -> None:
     config = config_of(path) | changes
+    other = rewritten(path, config=json.dumps(config))
+    tracemalloc.start()
+    start = time.perf_counter()
     with pytest.raises(FileError, match="is damaged"):
-        socicnn.load(rewritten(path, config=json.dumps(config)))
+        socicnn.load(other)
+    seconds, (_, peak) = time.perf_counter() - start, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**26 + 3 * other.stat().st_size
+    assert seconds < 30  # with the tracing of every allocation, on a busy machine; a hang takes hours
 
 
 def test_damaged_metadata_is_named(path: Path) -> None:
