@@ -38,7 +38,7 @@ def check_place(path: str | os.PathLike[str]) -> None:
     target = _target(Path(path))
     if target is None:
         return
-    folder = target.parent
+    folder = target.parent if Path(path).is_symlink() else Path(path).parent
     if not folder.is_dir():
         raise FileError(f"cannot write {path}: the folder {folder} does not exist; make it first")
     if target.is_dir():
