@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from decision.minimise.answers import Answers, Goal
 from decision.minimise.bounds import lower_bound
+from decision.minimise.scaled import Scaled
 from decision.minimise.stack import Dual, Stack
 from decision.sets.base import FeasibleSet
 from socicnn.arrays import Array, IntArray
@@ -24,7 +25,7 @@ from socicnn.conic.blocks import Rows
 from socicnn.conic.prepared import same_matrix
 from socicnn.conic.program import ConicProgram, ValueProgram
 from socicnn.conic.solution import Solution
-from socicnn.conic.solvers import Prepared, Solver, make
+from socicnn.conic.solvers import Solver, make
 from socicnn.frozen import FrozenNet
 
 TYPICAL = 8  # points of the set by which the scales of the quadratics are chosen
@@ -106,7 +107,7 @@ class FreePrograms:
         self._base = first.free(rows)
         self._order = _order(first, rows)
         self._blocks = {block.name: slice(block.start, block.stop) for block in self._base.rows}
-        self._prepared: Prepared | None = None
+        self._scaled: Scaled | None = None
         self._limit = math.inf  # seconds that a solve may take as it is prepared
 
     def _single(self, i: int) -> ValueProgram:
@@ -125,14 +126,24 @@ class FreePrograms:
             offset=float(program.r),
         )
 
-    def solve(self, i: int, goal: Goal) -> Solution:
-        """Solve context i; the solver is set up anew where the matrix moved, or half its time has gone."""
+    def solve(self, i: int, goal: Goal, more: Array | None = None) -> Solution:
+        """Solve context i; the solver is set up anew where the matrix moved, or half its time has gone.
+
+        Args:
+            i: the context.
+            goal: its deadline is kept.
+            more: a linear cost on [x | further variables] that is added to the network's.
+        """
         problem = self.at(i)
+        c = problem.c
+        if more is not None:
+            c = c.copy()
+            c[: len(more)] += more
         left = max(goal.deadline - time.perf_counter(), 1e-3)
-        moved = self._prepared is None or not same_matrix(problem.A, self._prepared.program.A)
-        if self._prepared is None or moved or left < 0.5 * self._limit < math.inf:
-            self._prepared, self._limit = _limited(self._solver, left).prepare(problem), left
-        return self._prepared.solve(problem.b, problem.c, problem.offset)
+        moved = self._scaled is None or not same_matrix(problem.A, self._scaled.program.A)
+        if self._scaled is None or moved or left < 0.5 * self._limit < math.inf:
+            self._scaled, self._limit = Scaled(_limited(self._solver, left), problem), left
+        return self._scaled.solve(problem.b, c, problem.offset)
 
     def dual(self, stack: Stack, y: Array, x: Tensor) -> Dual:
         """Return the multipliers y of a solution as a dual point of the network, shape `(1, ...)`."""
