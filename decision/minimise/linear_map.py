@@ -58,6 +58,11 @@ class Map:
         """Return |M|."""
         return Map(abs(self._matrix), self._device, self._dtype)
 
+    def sign(self) -> Map:
+        """Return the signs of M, which do not underflow where M does."""
+        matrix = np.sign(self._matrix) if isinstance(self._matrix, np.ndarray) else self._matrix.sign()
+        return Map(matrix, self._device, self._dtype)
+
     def to(self, dtype: torch.dtype) -> Map:
         """Return M in another float type."""
         return Map(self._matrix, self._device, dtype)

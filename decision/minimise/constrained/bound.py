@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from decision.minimise.bounds import minorant, repaired
 from decision.minimise.constrained.extents import Extents
@@ -18,6 +20,8 @@ from decision.minimise.constrained.weak_duality import WeakDuality
 from decision.minimise.stack import Dual, Stack
 from socicnn.arrays import Array, BoolArray
 from socicnn.margins import EPS, TINY, relative_margin
+
+SNAP = 1e-7  # what is smaller than this share of its size may be noise of the solver
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +43,10 @@ class Line:
     @classmethod
     def of(cls, stack: Stack, dual: Dual, variables: int) -> Line:
         """Return the minorant of one context that a guess of a dual point gives."""
-        found = minorant(stack, repaired(stack, dual))
+        dual = repaired(stack, dual)
+        found = minorant(stack, dual)
         margin = relative_margin(2 * found.terms)
-        used = touched(stack)
+        used = touched(stack, dual)
         more = variables - stack.in_features
         slope_size = found.slope_size[0].numpy()
         error = np.where(used, margin * slope_size + TINY, 0.0)
@@ -55,16 +60,41 @@ class Line:
         )
 
 
-def touched(stack: Stack) -> BoolArray:
-    """Return the coordinates of x that the network of one context depends on, by its zeros, shape `(n,)`."""
-    matrices = [layer.U for layer in stack.layers if layer.U is not None]
-    matrices += [layer.squares.F for layer in stack.layers if layer.squares is not None]
-    matrices += [one.matrix for one in (*stack.quadratics, *stack.norms)]
+def touched(stack: Stack, dual: Dual) -> BoolArray:
+    """Return the coordinates of x that the minorant of one context depends on, by its exact zeros, shape `(n,)`."""
+    branches, inner = dual.p[: len(stack.quadratics)], list(dual.p[len(stack.quadratics) :])
+    pairs = [(one.matrix, p) for one, p in zip(stack.quadratics, branches, strict=True) if bool(one.weight[0] != 0)]
+    pairs += [(one.matrix, u) for one, u in zip(stack.norms, dual.u, strict=True) if bool(one.weight[0] != 0)]
+    for layer, lam in zip(stack.layers, dual.lam, strict=True):
+        if layer.U is not None:
+            pairs.append((layer.U, lam))
+        if layer.squares is not None:
+            on = (layer.squares.rho * lam != 0) | (lam != 0) & (layer.squares.rho != 0)
+            p = inner.pop(0)
+            pairs.append((layer.squares.F, p * on.repeat_interleave(p.shape[1] // on.shape[1], dim=1)))
     found: BoolArray = (stack.v[0] != 0).numpy()
-    for matrix in matrices:
-        used = matrix.absolute().adjoint(stack.v.new_ones(1, matrix.shape[0]))[0] > 0
-        found = found | used.numpy()
+    for matrix, y in pairs:
+        found = found | (matrix.absolute().sign().adjoint((y != 0).to(y.dtype))[0] > 0).numpy()
     return found
+
+
+def snapped(stack: Stack, dual: Dual, x: Tensor) -> Dual:
+    """Return a dual point with exact zeros in place of what is next to nothing beside the network's own numbers."""
+
+    def cut(one: Tensor, size: Tensor) -> Tensor:
+        return torch.where(one.abs() <= SNAP * size, 0.0, one)
+
+    lam: list[Tensor] = []
+    box: Tensor = stack.w
+    for k in reversed(range(len(stack.layers))):
+        lam.insert(0, cut(dual.lam[k], box))
+        W = stack.layers[k].W
+        box = box if W is None else W.adjoint(torch.minimum(lam[0].clamp(min=0.0), box))
+    u = tuple(cut(one, torch.ones_like(one)) for one in dual.u)
+    maps = [(one.matrix, one.offset) for one in stack.quadratics]
+    maps += [(layer.squares.F, layer.squares.g) for layer in stack.layers if layer.squares is not None]
+    sizes = [matrix.absolute().apply(x.abs()) + offset.abs() for matrix, offset in maps]
+    return Dual(tuple(lam), u, tuple(cut(p, size) for p, size in zip(dual.p, sizes, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)

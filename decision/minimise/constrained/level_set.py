@@ -19,7 +19,7 @@ from decision.minimise.constrained.weak_duality import WeakDuality, into_dual_co
 from decision.minimise.exact import FreePrograms
 from decision.minimise.scaled import power
 from decision.minimise.stack import Stack
-from socicnn.arrays import Array
+from socicnn.arrays import Array, IntArray
 from socicnn.margins import EPS
 
 SHARES = (2.0**-4, 2.0**-12, 2.0**-20)  # mu, as shares of the size of the slope's terms
@@ -31,7 +31,7 @@ def level_extents(
     context: int,
     weak: WeakDuality,
     start: Extents,
-    wanted: Array,
+    wanted: IntArray,
     level: float,
     sizes: Array,
     goal: Goal,

@@ -46,7 +46,9 @@ class Repair:
 
     def __call__(self, v: Array) -> tuple[Array, float]:
         """Return the repaired point and its violation, relative to the data of the rows; the better of two."""
-        repaired = self._pulled(self._on_equalities(v))
+        repaired = v
+        for _ in range(2):  # the second time near by, with the rounding of near points
+            repaired = self._pulled(self._on_equalities(repaired))
         found = [(one, self.violation(one)) for one in (v, repaired)]
         return min(reversed(found), key=lambda pair: pair[1])
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from decision.minimise.answers import FEASIBLE, Goal
 from decision.minimise.bounds import upper_bound
-from decision.minimise.constrained.bound import Bound, Line, lower_bound
+from decision.minimise.constrained.bound import SNAP, Bound, Line, lower_bound, snapped
 from decision.minimise.constrained.constraints import Constraints, near, some
 from decision.minimise.constrained.level_set import level_extents
 from decision.minimise.constrained.repair import Repair
@@ -22,7 +22,7 @@ from decision.minimise.constrained.weak_duality import WeakDuality, into_dual_co
 from decision.minimise.exact import FreePrograms
 from decision.minimise.scaled import tight
 from decision.minimise.stack import Stack
-from socicnn.arrays import Array
+from socicnn.arrays import Array, IntArray
 from socicnn.compile import to_cvxpy
 from socicnn.conic.blocks import Rows
 from socicnn.conic.solution import Solution
@@ -169,19 +169,27 @@ class _Proven:
 
     def _lower(self, i: int, one: Stack, solution: Solution, x: Tensor, upper: float) -> float:
         """Return a proven lower bound of context i."""
-        line = Line.of(one, self._programs.dual(one, solution.y, x), self._rows.G.shape[1])
-        y = into_dual_cone(self._programs.set_multipliers(solution.y), self._near.cones)
-        bound = lower_bound(line, self._weak, y, self._extents)
+        variables, cones = self._rows.G.shape[1], self._near.cones
+        dual, y = self._programs.dual(one, solution.y, x), self._programs.set_multipliers(solution.y)
+        line = Line.of(one, dual, variables)
+        bound = lower_bound(line, self._weak, into_dual_cone(y, cones), self._extents)
+        best = bound.lower
         wanted = self._worth(bound, line, upper)
-        if len(wanted) and np.isfinite(upper):
-            extents = level_extents(
-                self._programs, one, i, self._weak, self._extents, wanted, upper, line.size, self._goal
-            )
-            again = lower_bound(line, self._weak, y, extents)
-            return max(bound.lower, min(again.lower, upper))
-        return bound.lower
+        if not len(wanted):
+            return best
+        # a coordinate that nothing bounds needs a slope of exactly 0
+        exact = Line.of(one, snapped(one, dual, x), variables)
+        zeros = into_dual_cone(y, cones, SNAP * float(line.size.max(initial=0.0)))
+        bound = lower_bound(exact, self._weak, zeros, self._extents)
+        best = max(best, bound.lower)
+        if not len(self._worth(bound, exact, upper)) or not np.isfinite(upper):
+            return best
+        extents = level_extents(self._programs, one, i, self._weak, self._extents, wanted, upper, line.size, self._goal)
+        for tangent, multipliers in ((line, into_dual_cone(y, cones)), (exact, zeros)):
+            best = max(best, min(lower_bound(tangent, self._weak, multipliers, extents).lower, upper))
+        return best
 
-    def _worth(self, bound: Bound, line: Line, upper: float) -> Array:
+    def _worth(self, bound: Bound, line: Line, upper: float) -> IntArray:
         """Return the coordinates for the cost to bound: those without an extent, or over which too much is lost."""
         allowed = COVER * (abs(upper) + abs(line.offset))
         if np.isfinite(bound.lower) and float(bound.cost.sum()) <= allowed:

@@ -64,14 +64,22 @@ class WeakDuality:
         return Combination(self._transposed @ y, error, most)
 
 
-def into_dual_cone(y: Array, cones: Cones) -> Array:
-    """Return y moved into K*, in real arithmetic: inequalities clipped at 0, heads of cones raised to their length."""
+def into_dual_cone(y: Array, cones: Cones, noise: float = 0.0) -> Array:
+    """Return y moved into K*, in real arithmetic: inequalities clipped at 0, heads of cones raised to their length.
+
+    Args:
+        y: multipliers, shape `(rows,)`.
+        cones: the cone K.
+        noise: entries of planes up to this are set to 0, and cones with no larger entry.
+    """
     y = y.copy()
     cut = cones.zero + cones.nonnegative
     planes = y[:cut]
-    planes[np.abs(planes) <= CLEAN * np.abs(y).max(initial=0.0)] = 0.0
+    planes[np.abs(planes) <= max(noise, CLEAN * np.abs(y).max(initial=0.0))] = 0.0
     y[cones.zero : cut] = np.maximum(y[cones.zero : cut], 0.0)
     for head, size in zip(cones.heads, cones.second_order, strict=True):
+        if np.abs(y[head : head + size]).max() <= noise:
+            y[head : head + size] = 0.0
         tail = y[head + 1 : head + size]
         largest = np.abs(tail).max(initial=0.0)
         length = 0.0

@@ -1,0 +1,55 @@
+"""Points far outside are moved into the set; what cannot be moved keeps its violation, which scales with the data."""
+
+import cvxpy as cp
+import numpy as np
+import pytest
+
+from decision.minimise.constrained.constraints import Constraints, near, some
+from decision.minimise.constrained.repair import Repair
+from decision.minimise.constrained.support import support_extents
+from socicnn.conic.solvers.clarabel import Clarabel
+
+
+def repair_of(constraints: list[cp.Constraint], n: int) -> Repair:
+    rows = Constraints.of(constraints, n).rows
+    assert rows is not None
+    keep = near(rows)
+    return Repair(rows, keep, support_extents(rows, keep, some(rows, keep), Clarabel()), Clarabel())
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("distance", [1e-8, 1.0, 1e3])
+def test_a_point_is_pulled_inside(scale: float, distance: float) -> None:
+    x = cp.Variable(3)
+    repair = repair_of([cp.norm(x) <= 2 * scale, x[0] + 2 * x[1] == scale, x >= -scale, x <= 1e15 * scale], 3)
+    around = scale * np.array([0.2, 0.4, -1.0, 2.0])  # the last is CVXPY's own, the length of x
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        v, violation = repair(around + scale * distance * rng.normal(size=4))
+        v = v[:3]
+        assert violation <= 2e-15
+        assert np.linalg.norm(v) <= 2 * scale * (1 + 1e-14)
+        assert abs(v[0] + 2 * v[1] - scale) <= 1e-14 * scale
+        assert v.min() >= -scale * (1 + 1e-14)
+
+
+def test_a_point_inside_stays() -> None:
+    x = cp.Variable(2)
+    repair = repair_of([x >= 0, x <= 1], 2)
+    v, violation = repair(np.array([0.25, 1.0]))
+    assert v.tolist() == [0.25, 1.0]
+    assert violation == 0.0
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_violation_is_relative_to_the_data(scale: float) -> None:
+    x = cp.Variable(2)
+    repair = repair_of([x[0] + x[1] <= scale, x[0] + x[1] >= scale, x <= 1e15 * scale], 2)  # no interior
+    _, violation = repair(scale * np.array([0.5, 0.5 + 1e-6]))
+    assert violation == pytest.approx(1e-6, rel=1e-2)
+
+
+def test_a_row_in_small_units_counts_as_any_other() -> None:
+    x = cp.Variable(2)
+    repair = repair_of([x[0] <= 1, x[0] >= 1, 1e9 * x[1] <= 1e9], 2)
+    assert repair(np.array([1.5, 0.0]))[1] > 0.1
