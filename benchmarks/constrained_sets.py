@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from decision import Decision, decide
-from experiments.tables import Row, markdown
+from experiments.engine.tables import Row, markdown
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 
 Draw = np.random.Generator
