@@ -45,9 +45,11 @@ class Graph:
         return path
 
 
-def values(path: Path, x: Any, **others: Any) -> Any:
-    """Return the first output at each point of x, one run a point."""
+def values(path: Path, x: Any, *, as_written: bool = False, **others: Any) -> Any:
+    """Return the first output at each point of x, one run per point; `as_written`: without onnxruntime's fusions."""
     options = onnxruntime.SessionOptions()
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -74,9 +76,9 @@ def mlp(graph: Graph, passthrough: bool = True, opset_gemm: bool = True) -> tupl
     return graph("Relu", a, name="relu2"), r
 
 
-def close(net: FrozenNet, path: Path, points: Any, rtol: float = 2e-6) -> None:
+def close(net: FrozenNet, path: Path, points: Any, rtol: float = 2e-6, *, as_written: bool = False) -> None:
     """The frozen network equals onnxruntime to float32 rounding, and its program to the solver's."""
-    truth = values(path, points)
+    truth = values(path, points, as_written=as_written)
     found = net(np.asarray(points, dtype=np.float32).reshape(len(points), -1))
     scale = 1 + np.abs(truth).max()
     np.testing.assert_allclose(found, truth, atol=rtol * scale, rtol=rtol)

@@ -18,7 +18,7 @@ def convolution(
     """Return the matrix of a convolution on the flattened input, and the shape of its output.
 
     Args:
-        shape: input shape `(1, channels, *space)`.
+        shape: input shape `(images, channels, *space)`.
         weight: kernels, shape `(out_channels, channels / group, *kernel)`.
         settings: the node's attributes: strides, pads, dilations, group, auto_pad.
         refused: makes the error for what cannot be.
@@ -53,7 +53,12 @@ def convolution(
         kept = (columns >= 0) & (values != 0)
         coordinates = (values[kept], (rows[kept], columns[kept]))
         parts.append(sparse.csr_array(coordinates, shape=(len(kernels) * positions, index.size)))
-    return sparse.csr_array(sparse.vstack(parts, format="csr")), (1, weight.shape[0], *space)
+    one = sparse.vstack(parts, format="csr")
+    return sparse.csr_array(sparse.kron(sparse.eye_array(shape[0]), one, format="csr") if shape[0] > 1 else one), (
+        shape[0],
+        weight.shape[0],
+        *space,
+    )
 
 
 def transposed(
@@ -62,7 +67,7 @@ def transposed(
     """Return the same for a transposed convolution: the transpose of the convolution back from its output.
 
     Args:
-        shape: input shape `(1, channels, *space)`.
+        shape: input shape `(images, channels, *space)`.
         weight: kernels, shape `(channels, out_channels / group, *kernel)`.
         settings: the node's attributes, `output_padding` among them.
         refused: makes the error for what cannot be.
@@ -78,7 +83,7 @@ def transposed(
         (size - 1) * strides[a] + (weight.shape[2 + a] - 1) * dilations[a] + 1 + more[a] - pads[a] - pads[rank + a]
         for a, size in enumerate(shape[2:])
     )
-    out = (1, weight.shape[1] * int(settings.get("group", 1)), *space)
+    out = (shape[0], weight.shape[1] * int(settings.get("group", 1)), *space)
     matrix, back = convolution(out, weight, settings, refused)
     if back != shape:
         raise refused(f"has kernels of shape {weight.shape} that do not fit an input of shape {shape}")

@@ -41,18 +41,37 @@ def concat(node: Node) -> list[Tensor]:
 
 
 def pad(node: Node) -> list[Tensor]:
-    """Pad with a constant, or with entries of the tensor (modes edge, reflect and wrap)."""
+    """Pad with a constant, or with entries of the tensor (modes edge, reflect and wrap); negative pads cut off."""
     value = node.first()
     filling = node.settings.get("value", 0.0)  # an attribute up to opset 10, an input later
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         filling = float(node.constant(2, "a padding").reshape(()))
     if not np.isfinite(filling):
         raise node.refused(f"pads with {filling}; only finite numbers can be padded with")
-    for position in range(1, len(node.inputs)):
-        if node.inputs[position] is not None:
-            node.constant(position, "an argument")
-    shift = 2 + int(abs(filling))  # positions start past whatever the attribute fills in
-    rest = [np.array(0, dtype=np.int64) if position == 2 else item for position, item in enumerate(node.inputs)][1:]
-    place = np.asarray(node.evaluate([value.index + shift, *rest])[0])
-    inside = place >= shift
-    return [value.picked(np.where(inside, place - shift, -1)).plus(np.where(inside, 0.0, float(filling)))]
+    before, after = _pads(node, len(value.shape))
+    mode = node.settings.get("mode", "constant")
+    if mode not in ("constant", "edge", "reflect", "wrap"):
+        raise node.refused(f"has mode '{mode}', which is not read")
+    if mode != "constant" and min([*before, *after], default=0) < 0:
+        raise node.refused(f"has mode '{mode}' and negative pads, which is not read")
+    ends = [size + min(more, 0) for size, more in zip(value.shape, after, strict=True)]
+    inner = value.index[tuple(slice(max(-less, 0), end) for less, end in zip(before, ends, strict=True))]
+    widths = [(max(less, 0), max(more, 0)) for less, more in zip(before, after, strict=True)]
+    place = np.pad(inner, widths, mode, **({"constant_values": -1} if mode == "constant" else {}))
+    return [value.picked(place).plus(np.where(place < 0, float(filling), 0.0))]
+
+
+def _pads(node: Node, rank: int) -> tuple[list[int], list[int]]:
+    """Return the entries to add before and after each axis."""
+    given = node.settings.get("pads")
+    if len(node.inputs) > 1 and node.inputs[1] is not None:
+        given = node.constant(1, "pads").reshape(-1).tolist()
+    axes = range(rank)
+    if len(node.inputs) > 3 and node.inputs[3] is not None:
+        axes = [int(axis) % rank for axis in node.constant(3, "axes").reshape(-1)]
+    if given is None or len(given) != 2 * len(axes):
+        raise node.refused(f"needs a pad before and after each of {len(axes)} axes; it has {given}")
+    before, after = [0] * rank, [0] * rank
+    for place, axis in enumerate(axes):
+        before[axis], after[axis] = int(given[place]), int(given[len(axes) + place])
+    return before, after

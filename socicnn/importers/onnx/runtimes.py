@@ -32,6 +32,8 @@ def runtime(model: Any) -> Run | None:
         ort = import_module("onnxruntime")
         options = ort.SessionOptions()
         options.log_severity_level = 4
+        # as written: fused, a product of float64 matrices is scaled by a float32 number
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception:  # it refuses in many ways; then there is no second opinion
