@@ -24,6 +24,7 @@ from tqdm import tqdm
 from decision import tasks
 from experiments.decision.models import Configuration, as_seed, configurations, make, shaped
 from socicnn.training import Samples, fit, fit_stacked
+from socicnn.training.options import gathered
 
 SEEDS = (0, 1, 2)
 TASK = "budget_huber"
@@ -85,14 +86,14 @@ def one_by_one(made: list[nn.Module], data: Samples, options: dict[str, Any], se
     """Train one after the other."""
     started = Times.now()
     for model, seed in zip(made, seeds, strict=True):
-        fit(model, data, seed=seed, progress=False, **options)
+        fit(model, data, seed=seed, progress=False, **gathered(options))
     return started.passed()
 
 
 def stacked(made: list[nn.Module], data: Samples, options: dict[str, Any]) -> Times:
     """Train them stacked."""
     started = Times.now()
-    fit_stacked(made, data, seeds=SEEDS, progress=False, **options)
+    fit_stacked(made, data, seeds=SEEDS, progress=False, **gathered(options))
     return started.passed()
 
 

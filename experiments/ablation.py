@@ -39,6 +39,7 @@ from experiments.engine.tables import Row, Value, markdown, read_table
 from socicnn.nn import load, save
 from socicnn.nn.network import Network
 from socicnn.nn.storage import load_metadata
+from socicnn.training.options import FitOptions, gathered
 
 VERSION = 1  # goes up when a job changes
 GAP = 1e-6
@@ -125,7 +126,8 @@ class Setting:
     def fit(self, model: Network, data: Data, seed: int, **changed: Any) -> None:
         """Train a network with the settings that all options share."""
         shared = {"epochs": self.sizes.epochs, "batch_size": 16, "learning_rate": RATE, "weight_decay": 0.1}
-        decision.fit(model, data, seed=seed, progress=False, optimiser="adamw", **{**shared, **changed})
+        settings = gathered({**shared, "optimiser": "adamw", **changed})
+        decision.fit(model, data, seed=seed, progress=False, **settings)
 
     def trained(self, data: Data, sampler: str = "uniform", seed: int | None = None) -> Network:
         """Return a network after the first training; one that is kept is read."""
@@ -192,9 +194,8 @@ def active(within: bool) -> Callable[[Setting], Learned]:
             epochs=sizes.epochs,
             first=False,
             learning_rate=RATE,
-            weight_decay=0.1,
-            optimiser="adamw",
             batch_size=16,
+            options=FitOptions(optimiser="adamw", weight_decay=0.1),
             seed=given.seed,
             progress=False,
         )

@@ -32,6 +32,7 @@ def demo(
     import decision
     from decision import metrics, tasks
     from socicnn.nn import save
+    from socicnn.training.options import gathered
     from socicnn_cli.demo_plot import plot
 
     check_output(json, "--json")
@@ -51,7 +52,7 @@ def demo(
     models: dict[str, Any] = {}
     for name, (model, training) in _surrogates(task.context_features, seed).items():
         started = time.perf_counter()
-        decision.fit(model, data, **training, seed=seed, description=name)
+        decision.fit(model, data, seed=seed, **gathered({**training, "description": name}))
         train_s = time.perf_counter() - started
         model = model.finalise().double()
         save(model, out / f"{name}.safetensors")

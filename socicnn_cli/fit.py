@@ -40,7 +40,9 @@ def fit(
     import torch
 
     from socicnn.nn import SOCICNN, save
+    from socicnn.training import FitOptions
     from socicnn.training import fit as train
+    from socicnn.training.losses import make_loss
     from socicnn_cli.decide import feasible_set
 
     check_output(out, "--out", data, checkpoint, suffixes=(".safetensors",))
@@ -70,7 +72,9 @@ def fit(
         context=context,
         generator=torch.Generator().manual_seed(seed),
     ).double()
-    history = train(model, samples, loss=loss, epochs=epochs, seed=seed, checkpoint=checkpoint)
+    history = train(
+        model, samples, loss=make_loss(loss), epochs=epochs, seed=seed, options=FitOptions(checkpoint=checkpoint)
+    )
     final = model.finalise()
     save(final, out)
     parameters = sum(p.numel() for p in final.parameters())

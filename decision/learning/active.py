@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
@@ -17,6 +17,7 @@ from socicnn.errors import ModelError
 from socicnn.integers import as_integer
 from socicnn.nn.network import Network
 from socicnn.training.history import History
+from socicnn.training.options import FitOptions, accepts_moved_keywords
 
 GAP = 1e-4  # relative gap of the decisions that are labelled
 
@@ -37,6 +38,7 @@ class Active:
     costs: list[float]
 
 
+@accepts_moved_keywords
 def fit_active(
     model: Network,
     task: Task,
@@ -71,10 +73,11 @@ def fit_active(
         learning_rate: of the first fit.
         seed: seed of the splits, the batches and the near points.
         progress: whether to show progress bars.
-        options: further options of `decision.fit`; a `checkpoint` names one file a fit: `PATH.0`, `PATH.1`, ...
+        options: `loss`, `batch_size`, `validation` and `options` of `decision.fit`; a checkpoint among them names one
+            file per fit: `PATH.0`, `PATH.1`, ...
 
     Raises:
-        ModelError: rounds, near or spread that cannot be.
+        ModelError: rounds, near or spread are invalid.
 
     >>> from decision import surrogates, tasks
     >>> task = tasks.make("simplex_socp", features=3, seed=0)
@@ -86,22 +89,25 @@ def fit_active(
     """
     rounds, epochs = as_integer("rounds", rounds), as_integer("epochs", epochs)
     _check_near(near, spread)
+    training = options.pop("options", None) or FitOptions()
     shared = {"seed": seed, "progress": progress, **options}
-    checkpoint = shared.pop("checkpoint", None)
 
-    def place(number: int) -> dict[str, Any]:
-        """Return where a fit keeps its progress: each has data of its own."""
-        return {} if checkpoint is None else {"checkpoint": f"{os.fspath(checkpoint)}.{number}"}
+    def place(number: int, base: FitOptions) -> FitOptions:
+        """Return the options of a fit, which keeps its progress in a file of its own."""
+        checkpoint = base.checkpoint
+        return base if checkpoint is None else replace(base, checkpoint=f"{os.fspath(checkpoint)}.{number}")
 
     histories, costs = [], []
     if first:
-        histories.append(fit(model, data, epochs=epochs, learning_rate=learning_rate, **shared, **place(0)))
+        settings = {**shared, "options": place(0, training)}
+        histories.append(fit(model, data, epochs=epochs, learning_rate=learning_rate, **settings))
     for number in range(1, rounds + 1):
         more = with_decisions(model, task, data, near=near, spread=spread, seed=seed + number)
         costs.append(float(more.y[:, data.y.shape[1]].mean()))
         data = more
-        again = {"epochs": max(1, round(share * epochs)), "learning_rate": learning_rate / 2, "standardise": False}
-        histories.append(fit(model, data, **{**shared, **again, **place(number)}))
+        again = {"epochs": max(1, round(share * epochs)), "learning_rate": learning_rate / 2}
+        settings = {**shared, **again, "options": place(number, replace(training, standardise=False))}
+        histories.append(fit(model, data, **settings))
     return Active(data, histories, costs)
 
 

@@ -24,10 +24,11 @@ class WeightAverage:
         start: steps to leave out at first.
 
     >>> from socicnn import SOCICNN
-    >>> from socicnn.training import fit
+    >>> from socicnn.training import FitOptions, fit
     >>> x = torch.rand(64, 2, generator=torch.Generator().manual_seed(0))
     >>> model, average = SOCICNN(2, (8,)), WeightAverage()
-    >>> _ = fit(model, (x, x.square().sum(dim=1)), epochs=5, schedule="constant", on_step=average, progress=False)
+    >>> options = FitOptions(schedule="constant", on_step=average)
+    >>> _ = fit(model, (x, x.square().sum(dim=1)), epochs=5, progress=False, options=options)
     >>> average.count
     5
     >>> average.put(model)

@@ -19,6 +19,7 @@ from decision.baselines.seed.training import NETWORKS, SEED_START, STRUCTURED, S
 from decision.tasks import Data
 from socicnn.nn.network import Network
 from socicnn.training.history import History
+from socicnn.training.options import gathered
 
 Configuration = dict[str, Any]  # {"shape": arguments of the network, "training": arguments of fit}
 TRIES = 5  # configurations of every model: the tuning budget
@@ -169,10 +170,11 @@ def train(
     training = dict(configuration["training"])
     epochs = max(1, round(share * training.pop("epochs")))
     if loss == "seed":
-        settings = SeedTraining(**{**training, "epochs": epochs})
-        history = fit_as_seed(model, data, settings=settings, seed=seed, progress=progress)
+        as_authors = SeedTraining(**{**training, "epochs": epochs})
+        history = fit_as_seed(model, data, settings=as_authors, seed=seed, progress=progress)
     else:
-        history = decision.fit(model, data, loss=loss, seed=seed, epochs=epochs, progress=progress, **training)
+        settings = gathered({**training, "loss": loss, "epochs": epochs})
+        history = decision.fit(model, data, seed=seed, progress=progress, **settings)
     theta = data.context.unsqueeze(1).expand(-1, data.x.shape[1], -1)
     return Fitted(model.finalise((data.x.to(model.dtype), theta.to(model.dtype))).double(), history.epochs, history)
 

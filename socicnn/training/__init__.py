@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from socicnn.training.losses import Loss as Loss
     from socicnn.training.losses import SmoothL1 as SmoothL1
     from socicnn.training.losses import WithinContext as WithinContext
+    from socicnn.training.options import FitOptions as FitOptions
     from socicnn.training.stacked import fit_stacked as fit_stacked
 
 __all__ = face(
     __name__,
     {
+        "FitOptions": "socicnn.training.options",
         "History": "socicnn.training.history",
         "LOSSES": "socicnn.training.losses",
         "Loss": "socicnn.training.losses",

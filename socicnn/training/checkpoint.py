@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,41 @@ from socicnn.training.data import Samples
 FORMAT = "socicnn checkpoint 1"
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What tells one run from another, so that no other run is continued.
+
+    Args:
+        fingerprint: hash of everything.
+        parts: the same in parts, by name, to say which differ: a setting as text, data and weights as hashes.
+    """
+
+    fingerprint: str
+    parts: dict[str, str]
+
+    @classmethod
+    def of(cls, settings: dict[str, Any], *samples: Samples | None) -> Mark:
+        """Return the mark of a run with these settings, training data and validation data."""
+        names = ("training data", "validation data")
+        words = {"generator": "seed", "weights": "initial weights"}  # as a user calls them
+        parts = {words.get(name, name): json.dumps(value, default=repr) for name, value in settings.items()}
+        parts |= {name: fingerprint({}, part) for name, part in zip(names, samples, strict=True)}
+        return cls(fingerprint(settings, *samples), parts)
+
+    def differences(self, parts: dict[str, str]) -> str:
+        """Return which parts of another run differ from these, for a message."""
+        found = []
+        for name, value in self.parts.items():
+            before = parts.get(name)
+            if before == value:
+                continue
+            short = before is not None and max(len(before), len(value)) < 30
+            found.append(f"{name} (then {before}, now {value})" if short else name)
+        return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+
+
 def fingerprint(settings: dict[str, Any], *samples: Samples | None) -> str:
-    """Return a hash of the settings and of every number of the data, so that no other run is continued."""
+    """Return a hash of the settings and of every number of the data."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=repr).encode())
     for part in samples:
         for tensor in () if part is None else (part.x, part.y, part.context):
@@ -31,17 +65,17 @@ def fingerprint(settings: dict[str, Any], *samples: Samples | None) -> str:
     return digest.hexdigest()
 
 
-def write(path: str | os.PathLike[str], mark: str, state: dict[str, Any]) -> None:
+def write(path: str | os.PathLike[str], mark: Mark, state: dict[str, Any]) -> None:
     """Write a checkpoint in one step."""
     with replacing(path) as draft:
-        torch.save({"format": FORMAT, "fingerprint": mark, **state}, draft)
+        torch.save({"format": FORMAT, "fingerprint": mark.fingerprint, "parts": mark.parts, **state}, draft)
 
 
-def read(path: str | os.PathLike[str], mark: str, device: torch.device) -> dict[str, Any] | None:
-    """Return the state of this run, or None where there is no file.
+def read(path: str | os.PathLike[str], mark: Mark, device: torch.device) -> dict[str, Any] | None:
+    """Return the state of this run, or None if there is no file.
 
     Raises:
-        FileError: the file is no whole checkpoint.
+        FileError: the file is not a valid checkpoint.
         ModelError: it belongs to another run.
     """
     if not Path(path).exists():
@@ -55,11 +89,13 @@ def read(path: str | os.PathLike[str], mark: str, device: torch.device) -> dict[
     except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, ValueError, KeyError):
         state = None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise FileError(f"{path} is no whole checkpoint of socicnn; delete it to start anew")
-    if state["fingerprint"] != mark:
+        raise FileError(f"{path} is not a valid socicnn checkpoint; delete it to start over")
+    if state.get("fingerprint") != mark.fingerprint:
+        parts = state.get("parts")
+        which = mark.differences(parts) if isinstance(parts, dict) else ""
         raise ModelError(
-            f"checkpoint {path} belongs to a run with other data, settings or initial weights; delete it to start "
-            "anew, or choose another path"
+            f"checkpoint {path} belongs to another run: different {which or 'data, settings or initial weights'}; "
+            "delete it to start over, or choose another path"
         )
     return state
 

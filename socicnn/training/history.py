@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import math
 from dataclasses import dataclass, field
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
-    """The course of a run, one entry an epoch.
+    """The course of a run, one entry per epoch.
 
     Args:
         train: mean training loss of each epoch, standardised units.
@@ -32,7 +34,23 @@ class History:
         """Number of epochs run."""
         return len(self.train)
 
-    def __str__(self) -> str:
+    @property
+    def value(self) -> float:
+        """Loss of the weights that were kept: on the validation data, else on the training data; NaN before training.
+
+        After polishing it is the least loss that was seen there, if that is smaller.
+        """
+        losses = self.validation or self.train
+        if not losses:
+            return math.nan
+        return min([losses[self.best_epoch - 1], *self.polish])
+
+    @property
+    def ok(self) -> bool:
+        """Whether it trained, and every loss is finite."""
+        return bool(self.train) and all(map(math.isfinite, [*self.train, *self.validation, *self.polish]))
+
+    def summary(self) -> str:
         """Return one sentence for a reader."""
         kept = f"{self.epochs} epochs in {self.seconds:.1f} s, weights of epoch {self.best_epoch} kept"
         losses = self.validation or self.train
@@ -41,3 +59,22 @@ class History:
             return kept
         after = f", {min(self.polish):.3g} at best after polishing" if self.polish else ""
         return f"{kept}, {what} loss {losses[self.best_epoch - 1]:.3g}{after}"
+
+    def __str__(self) -> str:
+        """Return the summary."""
+        return self.summary()
+
+    def __repr__(self) -> str:
+        """Return one line, whatever the number of epochs."""
+        return f"History({self.summary()})"
+
+    def _repr_html_(self) -> str:
+        """Return the summary, and the losses of at most ten epochs, for a notebook."""
+        step = max(1, math.ceil(self.epochs / 10))
+        shown = sorted({*range(0, self.epochs, step), self.epochs - 1, self.best_epoch - 1} - {-1})
+        rows = [
+            (f"{k + 1}", f"{self.train[k]:.3g}", f"{self.validation[k]:.3g}" if self.validation else "") for k in shown
+        ]
+        cells = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+        head = "<tr><th>epoch</th><th>training loss</th><th>validation loss</th></tr>"
+        return f"<p>{html.escape(self.summary())}</p><table>{head}{cells}</table>"

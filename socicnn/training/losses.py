@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 from torch import Tensor, nn
 
@@ -104,6 +104,8 @@ class _Given(Loss):
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         return self.function(prediction, target)
 
+
+LossName = Literal["mse", "smooth_l1", "within_context"]
 
 LOSSES: Registry[Callable[[], Loss]] = Registry(
     "loss", {"mse": MSE, "smooth_l1": SmoothL1, "within_context": WithinContext}

@@ -20,18 +20,13 @@ from socicnn.training import checkpoint as checkpoints
 from socicnn.training.data import Samples, as_samples
 from socicnn.training.history import History
 from socicnn.training.losses import Loss
+from socicnn.training.options import SCHEDULES
 from socicnn.training.polish import polish
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
-}
-
-# share of the learning rate at a fraction t of the run
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda t: 1.0,
-    "cosine": lambda t: 0.5 * (1 + math.cos(math.pi * t)),
 }
 
 
@@ -63,7 +58,7 @@ class Run:
             check(samples.x[:1], samples[:1].aligned())
         self.train, self.validation = self._split(samples, validation)
         self.batch_size: int = settings["batch_size"] or (16 if samples.grouped else 256)
-        self.mark = checkpoints.fingerprint(
+        self.mark = checkpoints.Mark.of(
             {
                 **settings,
                 "loss": loss.name,
@@ -120,10 +115,8 @@ class Run:
         before = None if self.settings["standardise"] else getattr(model, "ranges", None)
         model.ranges = ranges if before is None else before.widened(ranges)
 
-    def _hook(self, name: str) -> Any:
-        return getattr(self.model, name, None)
-
-    def _predict(self, batch: Samples, model: nn.Module | None = None) -> Tensor:
+    def predict(self, batch: Samples, model: nn.Module | None = None) -> Tensor:
+        """Return the model's values at a batch, in standardised units."""
         context, model = batch.aligned(), model or self.model
         value = model(batch.x) if context is None else model(batch.x, context)
         return (value - self.y_mean) / self.y_scale
@@ -133,38 +126,8 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the last epoch is behind."""
+        """Whether training has finished."""
         return self.history.stopped_early or self.history.epochs >= self.settings["epochs"]
-
-    def epoch(self, on_step: Callable[[int, nn.Module], None] | None) -> None:
-        """Run one pass over the training data, then validate."""
-        started = time.perf_counter()
-        settings, model = self.settings, self.model
-        condition, penalty, after_step = (self._hook(name) for name in ("condition", "penalty", "after_step"))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
-        shuffled, targets = self.begin_epoch()
-        total = torch.zeros((), dtype=torch.float64, device=self.device)
-        model.train()
-        for first in range(0, len(targets), self.batch_size):
-            rows = slice(first, first + self.batch_size)
-            batch = shuffled[rows]
-            self.optimiser.zero_grad(set_to_none=True)
-            if condition is not None:
-                condition(batch.x, batch.aligned())
-            loss = self.loss(self._predict(batch), targets[rows])
-            objective = loss if penalty is None else loss + penalty()
-            objective.backward()
-            if settings["clip"] is not None:
-                nn.utils.clip_grad_norm_(self.parameters, settings["clip"])
-            self.optimiser.step()
-            if after_step is not None:
-                after_step()
-            total += loss.detach() * len(batch)
-            self.steps += 1
-            if on_step is not None:
-                on_step(self.steps, model)
-        self.judge(float(total) / len(targets), time.perf_counter() - started)
 
     def rate(self) -> float:
         """Return the learning rate of the next epoch."""
@@ -220,7 +183,7 @@ class Run:
         total, size = 0.0, 256
         for first in range(0, len(samples), size):
             batch = samples[slice(first, first + size)]
-            total += float(self.loss(self._predict(batch, model), self._target(batch))) * len(batch)
+            total += float(self.loss(self.predict(batch, model), self._target(batch))) * len(batch)
         return total / len(samples)
 
     def postfix(self) -> str:
@@ -272,7 +235,7 @@ class Run:
         started = time.perf_counter()
 
         def objective(model: Any, samples: Samples) -> Tensor:
-            value = self.loss(self._predict(samples, model), self._target(samples))
+            value = self.loss(self.predict(samples, model), self._target(samples))
             return value + model.penalty() if hasattr(model, "penalty") else value
 
         held = self.validation

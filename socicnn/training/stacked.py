@@ -3,79 +3,65 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.func import stack_module_state
-from tqdm import tqdm
 
 from socicnn.errors import ModelError
 from socicnn.positivity.base import Weight
 from socicnn.training.data import Samples
-from socicnn.training.fitting import checked_settings
 from socicnn.training.history import History
-from socicnn.training.losses import Loss, make_loss
+from socicnn.training.loop import train
+from socicnn.training.losses import Loss, LossName, make_loss
+from socicnn.training.options import FitOptions, accepts_moved_keywords, run_settings
 from socicnn.training.rules import RULES, Rule
 from socicnn.training.run import Run
 
 
+@accepts_moved_keywords
 def fit_stacked(
     models: Sequence[nn.Module],
     data: Any,
     *,
     seeds: Sequence[int | torch.Generator] | None = None,
-    loss: Loss | str | Callable[[Tensor, Tensor], Tensor] = "mse",
+    loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor] = "mse",
     epochs: int = 200,
-    batch_size: int | None = None,
     learning_rate: float | Sequence[float] = 1e-2,
-    weight_decay: float | Sequence[float] = 0.0,
-    optimiser: str = "adam",
-    schedule: str = "cosine",
-    clip: float | None = None,
+    batch_size: int | None = None,
     validation: float | Any = 0.1,
-    patience: int | None = None,
-    polish: int = 0,
-    standardise: bool = True,
     progress: bool = True,
-    description: str = "fit",
+    options: FitOptions | None = None,
 ) -> list[History]:
     """Train networks of one architecture in place: what `fit` does to each with its seed, to rounding.
 
-    Their parameters lie side by side in one matrix, a row a network, and a step is one batched computation. Each has a
-    split, batches, standardisation, optimiser state, recipe and best weights of its own; one that stops early leaves
-    the stack, and so does one whose loss is no longer finite, which leaves the others as they are.
+    Their parameters lie side by side in one matrix, one row per network, and a step is one batched computation. Each
+    has a split, batches, standardisation, optimiser state, recipe and best weights of its own; one that stops early
+    leaves the stack, and so does one whose loss is no longer finite, which leaves the others as they are.
 
     It pays for small networks, whose steps are mostly overhead; wide ones are better trained in parallel processes
     (`python -m benchmarks.training` measures both).
 
     Args:
         models: networks that differ in their values alone, recipe's state included.
-        data: as in `fit`, the same for all; or a list of data of equal shapes, one a model.
-        seeds: seeds, or generators, of the split and the batches of each model; 0, 1, ... where None.
+        data: as in `fit`, the same for all; or a list of data of equal shapes, one per model.
+        seeds: seeds, or generators, of the split and the batches of each model; default to 0, 1, ...
         loss: as in `fit`.
         epochs: as in `fit`.
+        learning_rate: as in `fit`; or one per model.
         batch_size: as in `fit`.
-        learning_rate: as in `fit`; or one a model.
-        weight_decay: as in `fit`; or one a model.
-        optimiser: as in `fit`.
-        schedule: as in `fit`.
-        clip: as in `fit`; each model's gradient has a norm of its own.
         validation: as in `fit`.
-        patience: as in `fit`.
-        polish: as in `fit`; the models are polished one after the other.
-        standardise: as in `fit`.
         progress: as in `fit`.
-        description: as in `fit`.
+        options: as in `fit`, without checkpoint and callbacks; the models are polished one after the other.
 
     Returns:
         The history of each model; its seconds are an equal share of the time that the steps took.
 
     Raises:
-        ModelError: models that differ in more than their values, settings or data that cannot be used, or a loss that
-            is no longer finite; all models then have their best weights.
+        ModelError: models that differ in more than their values, invalid settings or data, or a loss that is no longer
+            finite; all models then have their best weights.
 
     >>> from socicnn import SOCICNN
     >>> x = torch.rand(64, 2, generator=torch.Generator().manual_seed(0))
@@ -84,56 +70,34 @@ def fit_stacked(
     >>> [history.epochs for history in histories]
     [5, 5, 5]
     """
-    models = list(models)
+    models, options = list(models), options or FitOptions()
     _alike(models)
+    for name in ("checkpoint", "on_step", "on_epoch"):
+        if getattr(options, name) is not None:
+            raise ModelError(f"{name} is not for stacked models; fit them one by one, or leave it out")
     count = len(models)
     seeds = list(range(count)) if seeds is None else list(seeds)
     sources = list(data) if isinstance(data, list) else [data] * count
-    rates, decays = _each("learning_rate", learning_rate, count), _each("weight_decay", weight_decay, count)
+    rates, decays = _each("learning_rate", learning_rate, count), _each("weight_decay", options.weight_decay, count)
     if len(seeds) != count or len(sources) != count:
         raise ModelError(
             f"{count} models need as many seeds and as many data; received {len(seeds)} and {len(sources)}"
         )
-    shared: dict[str, Any] = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimiser": optimiser,
-        "schedule": schedule,
-        "clip": clip,
-        "patience": patience,
-        "polish": polish,
-        "standardise": standardise,
-    }
-    runs = []
-    for model, source, seed, rate, decay in zip(models, sources, seeds, rates, decays, strict=True):
-        settings = checked_settings(**shared, learning_rate=rate, weight_decay=decay)
-        runs.append(Run(model, source, make_loss(loss), validation, seed, settings))
+    runs = [
+        Run(model, source, make_loss(loss), validation, seed, run_settings(options, epochs, batch_size, rate, decay))
+        for model, source, seed, rate, decay in zip(models, sources, seeds, rates, decays, strict=True)
+    ]
     shapes = {(run.train.x.shape, None if run.train.context is None else run.train.context.shape) for run in runs}
     if len(shapes) != 1:
         raise ModelError(
             f"stacked models need training data of equal shapes; received x of {[tuple(x) for x, _ in shapes]}"
         )
-    stack, lost = _Stack(runs), list[str]()
-    with tqdm(total=epochs, desc=description, unit="epoch", disable=None if progress else True) as bar:
-        while stack.runs:
-            started = time.perf_counter()
-            losses = stack.epoch()
-            stack.unstack()
-            seconds = (time.perf_counter() - started) / len(stack.runs)
-            for run, value in zip(stack.runs, losses, strict=True):
-                try:
-                    run.judge(value, seconds)
-                except ModelError as error:
-                    lost.append(f"model {runs.index(run)}: {error}")
-            stack.keep([run for run in stack.runs if not (run.done or run.lost)])
-            bar.update()
-            bar.set_postfix_str("; ".join(run.postfix() for run in runs[:1]))
+    errors = train(_Stack(runs), epochs=runs[0].settings["epochs"], description=options.description, progress=progress)
     for run in runs:
-        run.close()
-        if polish and not run.lost:
-            run.polish(polish, lambda value: None)
-    if lost:
-        raise ModelError("; ".join(lost))
+        if options.polish and not run.lost:
+            run.polish(options.polish, lambda value: None)
+    if errors:
+        raise ModelError("; ".join(errors))
     return [run.history for run in runs]
 
 
@@ -186,6 +150,7 @@ class _Stack:
                 if self.after_step is not None:
                     self.after_step(self.flat, others)
                 total += loss.detach() * batch.x.shape[1]
+        self.unstack()
         return [float(value) / targets.shape[1] for value in total]
 
     @torch.no_grad()
@@ -215,7 +180,7 @@ class _One:
     `torch.func.functional_call` does the same from dictionaries, whose handling costs as much as a small network.
 
     Args:
-        model: the network; it is no use by itself afterwards.
+        model: the network; not usable on its own afterwards.
         loss: of its predictions.
         shapes: shape of each trained parameter, in the order in which they lie in a row of the matrix.
         others: names of the fixed parameters and of the buffers.

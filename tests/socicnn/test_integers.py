@@ -14,7 +14,7 @@ from socicnn import ICNN, SOCICNN
 from socicnn.integers import as_seed, is_integer
 from socicnn.nn import Conv, ConvSOCICNN, RecurrentSOCICNN
 from socicnn.positivity import Lift
-from socicnn.training import fit, fit_stacked
+from socicnn.training import FitOptions, fit, fit_stacked
 
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(40, 3))
@@ -53,8 +53,8 @@ COUNTS: list[tuple[str, Callable[[Any], Any], int]] = [
     ("hidden", lambda k: Lift(hidden=(k,)), 8),
     ("epochs", lambda k: fit(SOCICNN(3, (4,)), DATA, epochs=k, progress=False), 1),
     ("batch_size", lambda k: fit(SOCICNN(3, (4,)), DATA, batch_size=k, **SHORT), 8),
-    ("patience", lambda k: fit(SOCICNN(3, (4,)), DATA, patience=k, **SHORT), 2),
-    ("polish", lambda k: fit(SOCICNN(3, (4,)), DATA, polish=k, **SHORT), 2),
+    ("patience", lambda k: fit(SOCICNN(3, (4,)), DATA, options=FitOptions(patience=k), **SHORT), 2),
+    ("polish", lambda k: fit(SOCICNN(3, (4,)), DATA, options=FitOptions(polish=k), **SHORT), 2),
     ("seed", lambda k: fit(SOCICNN(3, (4,)), DATA, seed=k, **SHORT), 1),
     ("seed", lambda k: fit_stacked([SOCICNN(3, (4,))], DATA, seeds=[k], **SHORT), 1),
     ("n of a Simplex", Simplex, 3),

@@ -18,7 +18,7 @@ from socicnn import SOCICNN
 from socicnn.errors import ModelError
 from socicnn.files import FileError
 from socicnn.ranges import Ranges
-from socicnn.training import fit, fit_stacked
+from socicnn.training import FitOptions, fit, fit_stacked
 
 
 def drawn(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -65,7 +65,7 @@ def test_training_that_goes_on_widens_them() -> None:
     x, theta, y = drawn()
     model = network()
     fit(model, (x, theta, y), epochs=1, progress=False)
-    fit(model, (x + 1, theta, y), epochs=1, standardise=False, progress=False)
+    fit(model, (x + 1, theta, y), epochs=1, progress=False, options=FitOptions(standardise=False))
     assert model.ranges is not None
     assert np.array_equal(model.ranges.x_lower, x.numpy().min(axis=(0, 1)))
     assert np.array_equal(model.ranges.x_upper, x.numpy().max(axis=(0, 1)) + 1)

@@ -1,13 +1,26 @@
 """Small training runs: a network, contexts whose level varies more than what decides, and a way to be killed."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from socicnn import SOCICNN
-from socicnn.training import Samples
+from socicnn import SOCICNN, training
+from socicnn.training import History, Samples
+from socicnn.training.options import gathered
 from tests.support.cases import generator
 
 QUIET = {"progress": False}
+
+
+def fit(model: nn.Module, data: Any, **settings: Any) -> History:
+    """`socicnn.training.fit` with its options and arguments in one flat mapping."""
+    return training.fit(model, data, **gathered(settings))
+
+
+def fit_stacked(models: list[Any], data: Any, **settings: Any) -> list[History]:
+    """`socicnn.training.fit_stacked` likewise."""
+    return training.fit_stacked(models, data, **gathered(settings))
 
 
 def network(seed: int = 0, **settings) -> SOCICNN:

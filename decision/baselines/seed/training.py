@@ -14,7 +14,8 @@ from socicnn.integers import as_seed
 from socicnn.nn.network import Network
 from socicnn.positivity.initial import XavierSoftplus as XavierSoftplus
 from socicnn.training.history import History
-from socicnn.training.losses import Loss
+from socicnn.training.losses import Loss, LossName
+from socicnn.training.options import FitOptions
 
 # arguments of a network that make it start as the authors' do
 SEED_START: dict[str, Any] = {"positivity": "softplus", "initialiser": XavierSoftplus()}
@@ -34,7 +35,7 @@ class SeedTraining:
         held_out: share of the contexts to validate on.
     """
 
-    loss: Loss | str = "smooth_l1"
+    loss: Loss | LossName = "smooth_l1"
     learning_rate: float = 2e-3
     patience: int = 5
     epochs: int = 120
@@ -84,14 +85,16 @@ def fit_as_seed(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        schedule="constant",
         validation=_flat(validation) if held else 0.0,
-        patience=settings.patience,
-        standardise=False,
         seed=draw,
         progress=progress,
-        description="train as the seed",
+        options=FitOptions(
+            schedule="constant",
+            weight_decay=settings.weight_decay,
+            patience=settings.patience,
+            standardise=False,
+            description="train as the seed",
+        ),
     )
 
 

@@ -24,7 +24,7 @@ class ShoulderStatistics:
     dwell fraction of an entry is the share of snapshots that it spent inside since it first went in; `dwell` is its
     mean over all entries that ever did. Final occupancy alone is no sign of failure.
 
-    Use it as a training callback: `fit(model, data, on_step=ShoulderStatistics())`, or call it as
+    Use it as a training callback: `fit(model, data, options=FitOptions(on_step=ShoulderStatistics()))`, or call it as
     `statistics(step, model)` after each step.
 
     Args:
@@ -32,10 +32,10 @@ class ShoulderStatistics:
         threshold: where the shoulder begins.
 
     >>> from socicnn import ICNN
-    >>> from socicnn.training import fit
+    >>> from socicnn.training import FitOptions, fit
     >>> statistics, x = ShoulderStatistics(every=2), torch.randn(64, 2)
     >>> _ = fit(ICNN(2, (8, 8), positivity="softplus"), (x, x.square().sum(1)), epochs=4, progress=False,
-    ...         batch_size=16, validation=0, on_step=statistics)
+    ...         batch_size=16, validation=0, options=FitOptions(on_step=statistics))
     >>> statistics.steps.tolist()
     [2, 4, 6, 8, 10, 12, 14, 16]
     """

@@ -16,6 +16,7 @@ from decision.tasks import Data, Task
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Output, Squares
 from socicnn.nn.network import Network
+from socicnn.training import FitOptions
 from tests.support.cases import generator
 
 QUIET: dict[str, Any] = {"progress": False}
@@ -38,7 +39,8 @@ def regret(model: Any, task: Task) -> float:
 class TestActive:
     def test_a_checkpoint_is_one_file_a_fit(self, tmp_path: Path) -> None:
         task, data = setting(contexts=12)
-        options: dict[str, Any] = {"rounds": 2, "near": 1, "epochs": 3, "checkpoint": tmp_path / "run.pt", **QUIET}
+        options: dict[str, Any] = {"rounds": 2, "near": 1, "epochs": 3, **QUIET}
+        options["options"] = FitOptions(checkpoint=tmp_path / "run.pt")
         first, again = surrogate(), surrogate()
         costs = [fit_active(model, task, data, **options).costs for model in (first, again)]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["run.pt.0", "run.pt.1", "run.pt.2"]
@@ -156,7 +158,7 @@ class TestWeightAverage:
                 one(step, model)
 
         model = surrogate()
-        decision.fit(model, data, epochs=3, on_step=note, **QUIET)
+        decision.fit(model, data, epochs=3, options=FitOptions(on_step=note), **QUIET)
         expected = seen[0]
         for count, weights in enumerate(seen[1:], start=2):
             share = max(1 / count, 0.4)

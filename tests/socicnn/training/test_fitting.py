@@ -10,9 +10,9 @@ from torch import nn
 
 from socicnn.errors import ModelError
 from socicnn.positivity import RECIPES, recipe
-from socicnn.training import LOSSES, MSE, History, Samples, SmoothL1, WithinContext, fit
+from socicnn.training import LOSSES, MSE, History, Samples, SmoothL1, WithinContext
 from tests.support.cases import generator
-from tests.support.runs import QUIET, contexts, network, same, weights
+from tests.support.runs import QUIET, contexts, fit, network, same, weights
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
@@ -186,7 +186,7 @@ X, Y, THETA = torch.rand(10, 4, 3), torch.rand(10, 4), torch.rand(10, 2)
         ((X, THETA, Y), {"validation": 1.0}, r"validation must be a share in \[0, 1\) or data"),
         ((X, THETA, Y), {"learning_rate": -1.0}, "learning_rate must be a finite number > 0; received -1.0"),
         ((X, THETA, Y), {"weight_decay": -1e-6}, "weight_decay must be a finite number >= 0; received -1e-06"),
-        ((X, THETA, Y), {"polish": -1}, "polish must be a integer >= 0; received -1"),
+        ((X, THETA, Y), {"polish": -1}, "polish must be an integer >= 0; received -1"),
         ((X, THETA, Y), {"patience": 0}, "patience must be an integer >= 1"),
     ],
 )

@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 from socicnn import SOCICNN
-from socicnn.training import fit
 from tests.support.cases import generator
-from tests.support.runs import QUIET, Killed, contexts, network, same
+from tests.support.runs import QUIET, Killed, contexts, fit, network, same
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -7,8 +7,8 @@ from torch import nn
 
 from socicnn.errors import ModelError
 from socicnn.files import FileError
-from socicnn.training import WithinContext, fit
-from tests.support.runs import QUIET, Killed, contexts, network, same
+from socicnn.training import WithinContext
+from tests.support.runs import QUIET, Killed, contexts, fit, network, same
 
 
 @pytest.mark.parametrize("when", ["mid-epoch", "after an epoch", "twice"])
@@ -52,14 +52,15 @@ def test_checkpoints_of_other_runs_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
     fit(network(), contexts(), epochs=2, checkpoint=path, **QUIET)
     others = [
-        (network(1), contexts(), {}),
-        (network(), contexts(seed=3), {}),
-        (network(), contexts(), {"learning_rate": 0.1}),
-        (network(), contexts(), {"seed": 5}),
-        (network(), contexts(), {"loss": WithinContext(0.5)}),
+        (network(1), contexts(), {}, r"different initial weights; delete"),
+        (network(), contexts(seed=3), {}, "different training data and validation data; delete"),
+        (network(), contexts(), {"learning_rate": 0.1}, r"different learning_rate \(then 0.01, now 0.1\); delete"),
+        (network(), contexts(), {"epochs": 4}, r"different epochs \(then 2, now 4\); delete"),
+        (network(), contexts(), {"seed": 5}, "different seed, training data and validation data; delete"),
+        (network(), contexts(), {"loss": WithinContext(0.5)}, r"different loss"),
     ]
-    for model, data, settings in others:
-        with pytest.raises(ModelError, match="belongs to a run with other data, settings or initial weights; delete"):
+    for model, data, settings, message in others:
+        with pytest.raises(ModelError, match=message):
             fit(model, data, checkpoint=path, **{"epochs": 2, **QUIET, **settings})
 
 
@@ -68,7 +69,7 @@ def test_broken_checkpoints_are_named(tmp_path: Path, content: bytes | None) -> 
     path = tmp_path / "run.pt"
     fit(network(), contexts(), epochs=2, checkpoint=path, **QUIET)
     path.write_bytes(path.read_bytes()[:-200] if content is None else content)
-    with pytest.raises(FileError, match=r"run.pt is no whole checkpoint of socicnn; delete it to start anew"):
+    with pytest.raises(FileError, match=r"run.pt is not a valid socicnn checkpoint; delete it to start over"):
         fit(network(), contexts(), epochs=2, checkpoint=path, **QUIET)
     with pytest.raises(FileError, match="does not exist"):
         fit(network(), contexts(), epochs=2, checkpoint=tmp_path / "no" / "run.pt", **QUIET)

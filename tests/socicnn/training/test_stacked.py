@@ -9,8 +9,9 @@ from torch import nn
 from socicnn import SOCICNN
 from socicnn.errors import ModelError
 from socicnn.positivity import RECIPES, Lift
-from socicnn.training import History, Samples, WithinContext, fit, fit_stacked
+from socicnn.training import History, Samples, WithinContext
 from tests.support.cases import generator
+from tests.support.runs import fit, fit_stacked
 
 QUIET: dict[str, Any] = {"progress": False, "batch_size": 8, "epochs": 3}
 

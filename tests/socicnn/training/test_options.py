@@ -1,0 +1,66 @@
+"""Options of a run: keywords that moved still work and say so; histories speak in one line."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import decision
+from socicnn.errors import ModelError
+from socicnn.training import FitOptions, History, fit, fit_stacked
+from tests.support.runs import QUIET, contexts, network, same
+
+
+def test_keywords_that_moved_still_work_and_say_where_they_went() -> None:
+    old, new = network(), network()
+    with pytest.warns(DeprecationWarning, match=r"patience, clip moved into the options; write fit\(..., options="):
+        fit(old, contexts(), epochs=2, patience=1, clip=0.1, **QUIET)  # type: ignore[call-arg]
+    fit(new, contexts(), epochs=2, options=FitOptions(patience=1, clip=0.1), **QUIET)
+    assert same(old, new)
+    with pytest.warns(DeprecationWarning, match="schedule moved"):
+        decision.fit(network(), contexts(), epochs=1, schedule="constant", **QUIET)  # type: ignore[call-arg]
+    with pytest.warns(DeprecationWarning, match="optimiser moved"):
+        fit_stacked([network()], contexts(), epochs=1, optimiser="sgd", **QUIET)  # type: ignore[call-arg]
+
+
+def test_an_unknown_keyword_is_still_a_type_error() -> None:
+    with pytest.raises(TypeError, match="epoch"):
+        fit(network(), contexts(), epoch=2)  # type: ignore[call-arg]
+
+
+def test_stacked_models_take_no_checkpoint_and_no_callback(tmp_path: Path) -> None:
+    for options in (
+        FitOptions(checkpoint=tmp_path / "run.pt"),
+        FitOptions(on_step=lambda step, model: None),
+        FitOptions(on_epoch=lambda history: None),
+    ):
+        with pytest.raises(ModelError, match="is not for stacked models"):
+            fit_stacked([network()], contexts(), epochs=1, options=options, **QUIET)
+    with pytest.raises(ModelError, match="one number for one model"):
+        fit(network(), contexts(), epochs=1, options=FitOptions(weight_decay=(0.1, 0.2)), **QUIET)
+
+
+def test_a_history_says_its_verdict_and_fits_on_a_line() -> None:
+    model = network()
+    history = fit(model, contexts(), epochs=30, **QUIET)
+    assert history.ok
+    assert history.value == min(history.validation)
+    assert repr(history) == f"History({history.summary()})"
+    assert "\n" not in repr(history)
+    assert history._repr_html_().count("<tr>") <= 13
+    blank = History()
+    assert not blank.ok
+    assert math.isnan(blank.value)
+    assert blank._repr_html_()
+    lost = History(train=[1.0, math.nan])
+    assert not lost.ok
+
+
+def test_a_run_whose_loss_is_lost_leaves_the_best_weights_and_says_so_once() -> None:
+    def spoil(step: int, model: torch.nn.Module) -> None:
+        with torch.no_grad():
+            next(model.parameters()).fill_(torch.nan)
+
+    with pytest.raises(ModelError, match="no longer finite in epoch 1"):
+        fit(network(), contexts(), epochs=3, options=FitOptions(on_step=spoil, polish=5), **QUIET)
