@@ -28,15 +28,19 @@ def verify(
     agree: Annotated[
         bool, typer.Option("--agree", help="Exit status 1 also where a solver fails or disagrees with a proven value.")
     ] = False,
+    claim: Annotated[
+        Path | None, typer.Option(help="Write the proof to this .npz file, for others: python -m verify.check FILE.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report to this file as JSON.")] = None,
 ) -> None:
     """Prove that the network equals its conic program at each point; exit status 0 if proven, 1 if not.
 
     What a solver says is printed beside the proof and is no part of it.
     """
-    from verify import equivalence
+    from verify import certify, equivalence
 
     check_output(json, "--json", model, points, context)
+    check_output(claim, "--claim", model, points, context, json, suffixes=(".npz",))
     network = load_model(model)
     x = read_rows(points, "points", "x")
     theta = read_context(network, context)
@@ -50,4 +54,9 @@ def verify(
     if json is not None:
         with replacing(json) as draft:
             draft.write_text(report.to_json() + "\n")
+    if claim is not None and report.ok:
+        certify(network, x, theta).save(claim)
+        typer.echo(f"wrote {claim}: check it with `python -m verify.check {claim}`")
+    elif claim is not None:
+        typer.echo(f"{claim} was not written: only what is proven can be claimed", err=True)
     raise typer.Exit(0 if report.ok and (report.agreed or not agree) else 1)

@@ -9,7 +9,9 @@ here, the scales k of the witness must lie next to ||p||, and lo <= forward <= h
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import sys
 
 import numpy as np
@@ -17,6 +19,7 @@ import numpy as np
 from socicnn.arrays import Array
 from socicnn.errors import SocicnnError
 from socicnn.files import FileError
+from socicnn.frozen import FrozenNet
 from verify.core.checker import Checker
 from verify.core.claim import Claim, read
 from verify.core.structure import differences, monotone
@@ -24,10 +27,15 @@ from verify.proof.network import Prover
 from verify.report import Check, Report, worst
 
 CHUNK = 256
+_ABOUT = "Check claims that somebody else makes. Exit status: 0 all hold, 1 one does not, 2 a file cannot be read."
 
 
-def check(path: str | os.PathLike[str]) -> Report:
+def check(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> Report:
     """Return the verdict on the claim in a file.
+
+    Args:
+        path: the file.
+        fingerprint: `FrozenNet.fingerprint` of the network that the claim should be about; any network if omitted.
 
     Raises:
         FileError: no such file, damaged, or of another format.
@@ -36,8 +44,6 @@ def check(path: str | os.PathLike[str]) -> Report:
     """
     claim = read(path)
     N = len(claim.x)
-    if not N:
-        raise FileError(f"{os.fspath(path)} claims nothing: it holds no points; name at least one when saving")
     forward = np.empty(N)
     bracket = {"lo": np.empty(N), "hi": np.empty(N)}
     parts: list[tuple[int, dict[str, Array], dict[str, Array]]] = []
@@ -66,15 +72,17 @@ def check(path: str | os.PathLike[str]) -> Report:
             passed[rows] = found.ok & (found.residuals["claimed_value"] <= found.tolerances["claimed_value"])
             parts.append((start, found.residuals, found.tolerances))
         wrong = {"structure": monotone(claim.program), "arrays": differences(claim.program, claim.net)}
-    except (ValueError, IndexError) as error:
-        raise FileError(f"{os.fspath(path)}: the parts of the claim do not fit together: {error}") from None
+    except (ValueError, LookupError, TypeError, ArithmeticError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise FileError(f"{os.fspath(path)}: the parts of the claim do not fit together: {reason}") from None
     checks: dict[str, Check] = {}
     for start, residuals, tolerances in parts:
         worst(checks, residuals, tolerances, start)
     judged = [Check(name, float(len(w)), 0.0, None, not w, "; ".join(w)) for name, w in wrong.items()]
     claimed = _bracket(claim, bracket["lo"], bracket["hi"])
+    about = [] if fingerprint is None else [_network(claim.net.fingerprint, fingerprint)]
     return Report(
-        checks=(*judged, *checks.values(), claimed),
+        checks=(*about, *judged, *checks.values(), claimed),
         forward=forward,
         dual=dual,
         gap=float(np.max(np.abs(value - dual), initial=0.0)),
@@ -84,7 +92,15 @@ def check(path: str | os.PathLike[str]) -> Report:
         lo=claim.lo if claimed.ok else None,
         hi=claim.hi if claimed.ok else None,
         sizes={"variables": claim.v.shape[1], "rows": claim.y.shape[1], "cones": len(claim.program.cones.second_order)},
+        fingerprint=claim.net.fingerprint,
     )
+
+
+def _network(own: str, wanted: str) -> Check:
+    """Check that the claim is about the network that was asked for."""
+    ok = own == wanted.strip().lower()
+    detail = "" if ok else f"the claim is about the network {own}, not {wanted}"
+    return Check("network", float(not ok), 0.0, None, ok, detail)
 
 
 def _bracket(claim: Claim, lo: Array, hi: Array) -> Check:
@@ -109,26 +125,45 @@ def main(arguments: list[str] | None = None) -> int:
     """Check the files named on the command line.
 
     Returns:
-        0 where every claim holds, 1 where one does not, 2 where a file cannot be read.
+        0 if every claim holds, 1 if one does not, 2 if a file cannot be read.
     """
-    paths = sys.argv[1:] if arguments is None else arguments
-    if not paths or any(path.startswith("-") for path in paths):
-        print("usage: python -m verify.check FILE ...", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="python -m verify.check", description=_ABOUT)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="claims, as certificate.save writes them")
+    about = parser.add_mutually_exclusive_group()
+    about.add_argument("--fingerprint", metavar="HEX", help="the network that the claims should be about")
+    about.add_argument("--network", metavar="MODEL", help="the same, as a file written by FrozenNet.save")
+    try:
+        given = parser.parse_args(arguments)
+    except SystemExit as stop:  # --help, or a word that is not known
+        return int(stop.code or 0)
     status = 0
-    for path in paths:
-        try:
-            report = check(path)
-        except FileError as error:
-            print(error, file=sys.stderr)
-            return 2
-        except SocicnnError as error:
-            print(f"FAILED: {path}: {error}")
-            status = 1
-            continue
-        print(f"{path}: {report}")
-        status = max(status, int(not report.ok))
+    try:
+        mark = _wanted(given.fingerprint) if given.network is None else FrozenNet.load(given.network).fingerprint
+        for path in given.files:
+            status = max(status, _print(path, mark))
+    except FileError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
     return status
+
+
+def _wanted(fingerprint: str | None) -> str | None:
+    if fingerprint is not None and not re.fullmatch("[0-9a-fA-F]{64}", fingerprint.strip()):
+        raise FileError(f"--fingerprint must be 64 hexadecimal digits; received {fingerprint[:80]!r}")
+    return fingerprint
+
+
+def _print(path: str, fingerprint: str | None) -> int:
+    """Print the verdict on one file and return its exit status."""
+    try:
+        report = check(path, fingerprint=fingerprint)
+    except FileError:
+        raise
+    except SocicnnError as error:
+        print(f"FAILED: {path}: {error}")
+        return 1
+    print(f"{path}: {report}")
+    return int(not report.ok)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,7 @@ def equivalence(
         hi=certificate.hi,
         sizes=_sizes(found),
         times=times,
+        fingerprint=instance.net.fingerprint,
     )
 
 
@@ -143,6 +144,7 @@ def _misfit(checks: list[Check], program: ValueProgram, instance: Instance) -> R
         passed=np.zeros(len(nothing), dtype=bool),
         residuals={},
         sizes=_sizes(program),
+        fingerprint=instance.net.fingerprint,
     )
 
 

@@ -110,6 +110,7 @@ class Report:
         hi: proven upper bound at each point, with `proof=True`; else None.
         sizes: variables, rows, cones and nonzeros of the program.
         times: seconds: forward, certificate and solver.
+        fingerprint: SHA-256 of the network, `FrozenNet.fingerprint`.
     """
 
     checks: tuple[Check, ...]
@@ -124,6 +125,7 @@ class Report:
     hi: Array | None = None
     sizes: dict[str, int] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)
+    fingerprint: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -187,6 +189,8 @@ class Report:
         if self.lo is not None and self.hi is not None:
             width = float(np.max(self.hi - self.lo))
             notes.append(f"proven: lo <= f(x) <= hi in real arithmetic, hi - lo at most {width:.1e}")
+        if self.fingerprint is not None:
+            notes.append(f"network: SHA-256 {self.fingerprint}")
         if self.times:
             notes.append("seconds: " + ", ".join(f"{name} {value:.3g}" for name, value in self.times.items()))
         return "\n".join([*lines, "", *notes])
@@ -212,6 +216,7 @@ class Report:
             "lo": _plain(self.lo),
             "hi": _plain(self.hi),
             "sizes": _plain(self.sizes),
+            "fingerprint": self.fingerprint,
             "times": _plain(self.times),
         }
         return json.dumps(document, allow_nan=False, **options)

@@ -15,6 +15,7 @@ from socicnn.conic.export.cbf import read_cbf
 from socicnn.frozen import FrozenNet, Layer, Output, Squares
 from socicnn.nn import Conv, ConvSOCICNN
 from socicnn_cli import main
+from verify.check import check
 
 
 @pytest.fixture
@@ -69,6 +70,18 @@ def test_fit_verify_decide_export_in_a_row(run, tmp_path: Path, context: Path) -
     status, out, _ = run("verify", model, "--points", tmp_path / "points.npy", "--context", context, "--json", report)
     assert status == 0, out
     assert json.loads(report.read_text())["ok"] is True
+
+    claim = tmp_path / "claim.npz"
+    words = ("--points", tmp_path / "points.npy", "--context", context, "--solver", "none", "--claim", claim)
+    status, out, _ = run("verify", model, *words)
+    assert status == 0, out
+    checked = check(claim)
+    assert checked.ok
+    assert f"network: SHA-256 {checked.fingerprint}" in out
+    assert len(checked.forward) == 3
+    status, _, err = run("verify", model, *words[:-1], tmp_path / "claim.txt")
+    assert status == 2
+    assert "--claim must end in .npz" in err
 
     out_file = tmp_path / "decisions.csv"
     status, out, _ = run("decide", model, "--set", "budget", "--total", 2, "--context", context, "--out", out_file)

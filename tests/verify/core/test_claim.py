@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from scipy import sparse
 
 from socicnn.compile import Witness, compile_net
-from socicnn.errors import ModelError, ProgramError, SocicnnError
+from socicnn.errors import ModelError, ProgramError, SocicnnError, VerificationError
 from socicnn.files import FileError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from tests.support.frozen_nets import NETS, random_net
@@ -26,6 +27,11 @@ def saved(folder: Path, net: FrozenNet | None = None, count: int = 5) -> Path:
     path = folder / "claim.npz"
     certify(net, np.random.default_rng(0).normal(size=(count, net.in_features))).save(path)
     return path
+
+
+def saved_sparse(folder: Path) -> Path:
+    net = FrozenNet([Layer(None, sparse.csr_array(np.eye(3)), np.zeros(3))], Output(np.ones(3), np.ones(3)))
+    return saved(folder, net, 2)
 
 
 def rich_net() -> FrozenNet:
@@ -307,3 +313,77 @@ def test_infinite_brackets_are_compared(tmp_path: Path) -> None:
     assert check(wide).ok
     wrong = check(retold(path, "lo", lambda lo: lo + np.inf))
     assert not wrong.ok
+
+
+def test_a_claim_names_its_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net, other = random_net(3), random_net(4)
+    path, model, wrong = tmp_path / "claim.npz", tmp_path / "net.safetensors", tmp_path / "other.safetensors"
+    certify(net, np.zeros((2, 4))).save(path)
+    net.save(model)
+    other.save(wrong)
+    report = check(path)
+    assert report.fingerprint == net.fingerprint
+    assert f"network: SHA-256 {net.fingerprint}" in str(report)
+    assert check(path, fingerprint=net.fingerprint.upper()).ok
+    false = check(path, fingerprint=other.fingerprint)
+    assert not false.ok
+    with pytest.raises(VerificationError, match=f"the claim is about the network {net.fingerprint}, not"):
+        false.raise_if_failed()
+    assert main([str(path), "--fingerprint", net.fingerprint]) == 0
+    assert main([str(path), "--network", str(model)]) == 0
+    capsys.readouterr()
+    assert main(["--fingerprint", other.fingerprint, str(path)]) == 1
+    assert "FAILED" in capsys.readouterr().out
+    assert main([str(path), "--network", str(wrong)]) == 1
+    capsys.readouterr()
+    for words, said in (
+        (["--fingerprint", "12ab"], "must be 64 hexadecimal digits"),
+        (["--network", str(path)], "not a whole safetensors file"),
+        (["--network", str(tmp_path / "none")], "cannot read"),
+        (["--network", str(model), "--fingerprint", net.fingerprint], "not allowed with"),
+    ):
+        assert main([str(path), *words]) == 2
+        assert said in capsys.readouterr().err
+    assert main(["--help"]) == 0
+    assert "usage: python -m verify.check" in capsys.readouterr().out
+
+
+def test_a_claim_of_no_points_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    for name in ("x", "forward", "v", "y", "k", "lo", "hi"):
+        path = retold(path, name, lambda array: array[:0])
+    with pytest.raises(FileError, match="it claims nothing: it has no points"):
+        check(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("net.layers", lambda _: np.asarray(10**9), "more parts than the file has arrays"),
+        ("net.norms", lambda _: np.asarray(-1), "more parts than the file has arrays"),
+        ("net.layers.0.U.shape", lambda _: np.asarray([2**40, 3]), "no array has more than"),
+        ("net.layers.0.U.shape", lambda _: np.asarray([3 * 10**8, 3]), "no array has more than"),
+        ("program.A.shape", lambda shape: shape * 2**30, "no array has more than"),
+        ("program.rows.ends", lambda ends: ends * 0 + [0, 2**50], "overlap"),
+        ("program.cones", lambda cones: cones * 2**40, "cones"),
+        ("v", lambda v: v[:, :-1], "v must have shape"),
+        ("lo", lambda lo: lo[:1], "lo must have shape"),
+        ("x", lambda x: x[..., None], "x must have shape"),
+        ("forward", lambda _: np.asarray(1.0), "must have shape"),
+    ],
+)
+def test_sizes_are_looked_at_before_anything_is_made(tmp_path: Path, name: str, change, said: str) -> None:
+    path = retold(saved_sparse(tmp_path), name, change)
+    tracemalloc.start()
+    with pytest.raises((FileError, ProgramError), match=said) as caught:
+        check(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**24
+    assert "\n" not in str(caught.value)
+
+
+def test_claims_of_version_0_1_are_checked() -> None:
+    report = check(Path(__file__).parents[2] / "socicnn" / "old_files" / "claim-1.npz")
+    assert report.ok
+    assert report.fingerprint == "38791c5cf008c831c1c35a5c2b57528f0ac3e3994cf9d0377214f72be3fb4655"
