@@ -69,7 +69,7 @@ def touched(stack: Stack, dual: Dual) -> BoolArray:
         if layer.U is not None:
             pairs.append((layer.U, lam))
         if layer.squares is not None:
-            on = (layer.squares.rho * lam != 0) | (lam != 0) & (layer.squares.rho != 0)
+            on = (lam != 0) & (layer.squares.rho != 0)
             p = inner.pop(0)
             pairs.append((layer.squares.F, p * on.repeat_interleave(p.shape[1] // on.shape[1], dim=1)))
     found: BoolArray = (stack.v[0] != 0).numpy()

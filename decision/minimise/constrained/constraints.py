@@ -84,6 +84,7 @@ def _rows(given: list[Any], x: Any) -> Rows | None:
     own = start + np.arange(x.size).reshape(x.shape, order="F").reshape(-1)  # CVXPY counts columns first, we rows
     order = np.concatenate([own, np.setdiff1d(np.arange(columns), own)])
     G = sparse.csr_array(sparse.csc_array(data["A"])[:, order])
+    G.eliminate_zeros()
     rows = Rows(G, np.asarray(data["b"], dtype=np.float64), Cones(dims.zero, dims.nonneg, tuple(dims.soc)))
     return _finite(_without_copies(rows, x.size))
 

@@ -20,7 +20,7 @@ from decision.minimise.exact import FreePrograms
 from decision.minimise.scaled import power
 from decision.minimise.stack import Stack
 from socicnn.arrays import Array, IntArray
-from socicnn.margins import EPS
+from socicnn.margins import EPS, TINY
 
 SHARES = (2.0**-4, 2.0**-12, 2.0**-20)  # mu, as shares of the size of the slope's terms
 
@@ -91,4 +91,5 @@ def _cut(
     most = level - line.offset + proof.most
     most += 4 * EPS * (abs(level) + abs(line.offset) + abs(proof.most))
     with np.errstate(over="ignore", invalid="ignore"):
-        cuts.put(j, most / mu, (np.abs(rest) + error) * (1.0 + 4 * EPS) / mu)
+        left = (np.abs(rest) + error) * (1.0 + 4 * EPS) / mu
+        cuts.put(j, most / mu + TINY, np.where((rest != 0) | (error > 0), left + TINY, 0.0))

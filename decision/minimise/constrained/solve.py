@@ -128,7 +128,7 @@ class _Proven:
         self._solver = tight(solver)
         self._keep = near(rows)
         self._use(some(rows, self._keep))
-        self._extents = support_extents(rows, self._keep, self._near, self._solver)
+        self._extents = support_extents(rows, self._keep, self._near, self._solver, goal)
         self._repair = Repair(rows, self._keep, self._extents, self._solver)
 
     def _use(self, rows: Rows) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from decision.minimise.answers import Goal
 from decision.minimise.constrained.extents import Cuts, Extents, chained, single_bounds
 from decision.minimise.constrained.weak_duality import WeakDuality, into_dual_cone
 from decision.minimise.scaled import Scaled
@@ -18,8 +19,10 @@ from socicnn.conic.program import ConicProgram
 from socicnn.conic.solvers import Solver
 from socicnn.margins import EPS
 
+LARGEST = 1000  # open coordinates up to which two solves for each, and a square matrix of rests, are worth it
 
-def support_extents(rows: Rows, keep: BoolArray, near: Rows, solver: Solver) -> Extents:
+
+def support_extents(rows: Rows, keep: BoolArray, near: Rows, solver: Solver, goal: Goal) -> Extents:
     """Return proven extents of a set.
 
     Args:
@@ -27,11 +30,12 @@ def support_extents(rows: Rows, keep: BoolArray, near: Rows, solver: Solver) -> 
         keep: which rows the solver is given, shape `(rows,)`.
         near: these rows; a coordinate that its single rows bound needs no solve.
         solver: the solver.
+        goal: its deadline is kept.
     """
     variables = rows.G.shape[1]
     start = single_bounds(near)
     open_coordinates = np.flatnonzero(~np.isfinite(start.reach))
-    if len(open_coordinates) and near.G.shape[0]:
+    if 0 < len(open_coordinates) <= LARGEST and near.G.shape[0]:
         weak = WeakDuality(near)
         program = ConicProgram(sparse.csc_array(near.G), near.h, np.zeros(variables), 0.0, near.cones)
         scaled = Scaled(solver, program)
@@ -39,6 +43,8 @@ def support_extents(rows: Rows, keep: BoolArray, near: Rows, solver: Solver) -> 
         for sign in (1.0, -1.0):
             cuts = Cuts.none(variables)
             for j in open_coordinates:
+                if goal.late:
+                    break
                 cost = np.zeros(variables)
                 cost[j] = -sign
                 y = scaled.solve(near.h, cost, 0.0).y

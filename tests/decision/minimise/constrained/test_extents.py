@@ -6,6 +6,7 @@ import pytest
 from scipy import sparse
 
 from benchmarks.soundness_decisions import Liar
+from decision.minimise.answers import Goal
 from decision.minimise.constrained.constraints import Constraints, near, some
 from decision.minimise.constrained.extents import Cuts, Extents, chained, single_bounds
 from decision.minimise.constrained.support import support_extents
@@ -19,7 +20,7 @@ def extents_of(constraints: list[cp.Constraint], n: int, solver: Solver | None =
     rows = Constraints.of(constraints, n).rows
     assert rows is not None
     keep = near(rows)
-    return support_extents(rows, keep, some(rows, keep), solver or Clarabel())
+    return support_extents(rows, keep, some(rows, keep), solver or Clarabel(), Goal(1e-6))
 
 
 def test_single_rows_are_rounded_outward() -> None:

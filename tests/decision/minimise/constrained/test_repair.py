@@ -4,6 +4,7 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
+from decision.minimise.answers import Goal
 from decision.minimise.constrained.constraints import Constraints, near, some
 from decision.minimise.constrained.repair import Repair
 from decision.minimise.constrained.support import support_extents
@@ -14,7 +15,7 @@ def repair_of(constraints: list[cp.Constraint], n: int) -> Repair:
     rows = Constraints.of(constraints, n).rows
     assert rows is not None
     keep = near(rows)
-    return Repair(rows, keep, support_extents(rows, keep, some(rows, keep), Clarabel()), Clarabel())
+    return Repair(rows, keep, support_extents(rows, keep, some(rows, keep), Clarabel(), Goal(1e-6)), Clarabel())
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
