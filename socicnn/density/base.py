@@ -1,4 +1,4 @@
-"""The contract of a density that is given by a convex network and fitted by maximum likelihood."""
+"""The contract of a density that a convex network gives and maximum likelihood fits."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from socicnn.density.estimate import Estimate
 from socicnn.density.modules import ConvexModule
 from socicnn.density.rule import Rule, Weighted
 from socicnn.errors import ModelError
+from socicnn.nn.kinds import NETWORKS, knows_network
 from socicnn.nn.network import Network
+from socicnn.ranges import Ranges
 
 
 class Density(nn.Module, ABC):
-    """A density on R^n made of a convex network; its hooks are the network's, so that every recipe trains it.
+    """A density on R^n made of a convex network; its hooks are the network's, so every recipe trains it.
 
     Args:
         network: a network of `socicnn.nn` without a context, or any convex torch module (see `ConvexModule`).
@@ -62,6 +64,50 @@ class Density(nn.Module, ABC):
         Args:
             data: the training points, for recipes whose weights depend on data.
         """
+
+    def config(self) -> dict[str, Any]:
+        """Return what makes the same density again, apart from its tensors, as JSON values.
+
+        Raises:
+            ModelError: its network is a module of your own, whose code no file holds.
+        """
+        return {"network": type(self.network).__name__, "config": self.network.config(), **self.settings()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return a density with this configuration and weights that mean nothing yet.
+
+        Raises:
+            ModelError: an entry is missing, unknown or of the wrong kind.
+        """
+        try:
+            own = dict(config)
+            name, described = own.pop("network"), own.pop("config")
+            kind = NETWORKS[name] if knows_network(name) else None
+            if not (isinstance(kind, type) and issubclass(kind, Network)):
+                raise ModelError(f"a {cls.__name__} has no network of the kind {name!r}")
+            return cls(kind.from_config(described), **own)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"the configuration does not describe a {cls.__name__}: {error!r}") from None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one x."""
+        return self.network.input_shape
+
+    @property
+    def context_shape(self) -> None:
+        """None: a density takes no context."""
+        return None
+
+    @property
+    def ranges(self) -> Ranges | None:
+        """The ranges of the training data, those of the network; None if they are not known."""
+        return getattr(self.network, "ranges", None)
+
+    @ranges.setter
+    def ranges(self, ranges: Ranges | None) -> None:
+        self.network.ranges = ranges
 
     @property
     def features(self) -> int:

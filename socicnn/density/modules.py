@@ -13,6 +13,7 @@ from socicnn.errors import ModelError
 from socicnn.integers import as_integer
 from socicnn.positivity.base import Weight
 from socicnn.positivity.hypernetwork import TAG, HyperNetwork
+from socicnn.ranges import Ranges
 
 
 @final
@@ -48,6 +49,7 @@ class ConvexModule(nn.Module):
         lifted = isinstance(module, HyperNetwork)
         # by name: copies of a parameter, and what stands in for it in a stack, lose the tag
         self.tagged = () if lifted else tuple(n for n, p in module.named_parameters() if getattr(p, TAG, False))
+        self.ranges: Ranges | None = None
         self.input_shape = (_features(module, in_features),)
         self._batch: Tensor | None = None
 
