@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
-from typing import Any, final
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,6 @@ from torch.func import functional_call
 from socicnn.errors import ModelError
 from socicnn.integers import as_integer
 from socicnn.positivity import initialiser as make_initialiser
-from socicnn.positivity.base import Recipe
 from socicnn.positivity.encoder import Encoder
 from socicnn.positivity.initial import Initialiser
 from socicnn.positivity.lift import Lift, LiftedWeight
@@ -23,6 +24,8 @@ from socicnn.registry import choose
 
 TAG = "_pos_required"
 EMITTED = ("constrained", "all")
+RECIPE = Lift(rank=8)
+MOVED = ("conditioning", "points", "summary", "normalise", "rank", "readout")
 
 
 @final
@@ -50,19 +53,15 @@ class HyperNetwork(nn.Module):
         input_size: length of a point of the conditioning batch, after flattening.
         hidden_sizes: widths of the encoder.
         downstream_network: the module; it is held, not copied, and its emitted parameters no longer train themselves.
-        conditioning: `batch`, `single`, `independent` or `constant`, as in `Lift`.
-        points: how many points of a batch count; all where None.
-        summary: `deepsets` or `moments`.
-        normalise: whether the code is normalised over its features.
-        rank: length of the code that the heads read; None for the encoder's last width.
+        recipe: how the batch is read and the weights are read out; its `hidden` gives way to `hidden_sizes`.
         emit: `constrained` (the tagged parameters) or `all` (the others too, without a read-out).
-        readout: psi, `softplus` unless another is named.
         initialiser: law that a tagged parameter with negative entries is drawn from anew (fan-in: all axes but the
             first); one that is non-negative starts where it stands.
-        generator: source of the initial values; torch's own where None.
+        generator: source of the initial values; defaults to torch's own.
+        moved: settings of the recipe by keyword, deprecated.
 
     Raises:
-        ModelError: no parameter is tagged, or an argument that cannot be.
+        ModelError: no parameter is tagged, or an argument is invalid.
 
     >>> module = nn.Sequential(nn.Linear(2, 16), nn.Softplus(), nn.Linear(16, 1))
     >>> module[2].weight._pos_required = True
@@ -81,15 +80,11 @@ class HyperNetwork(nn.Module):
         hidden_sizes: Sequence[int] = (64, 64, 96),
         downstream_network: nn.Module | None = None,
         *,
-        conditioning: str = "batch",
-        points: int | None = None,
-        summary: str = "deepsets",
-        normalise: bool = True,
-        rank: int | None = 8,
-        emit: str = "constrained",
-        readout: Recipe | str = "softplus",
+        recipe: Lift = RECIPE,
+        emit: Literal["constrained", "all"] = "constrained",
         initialiser: Initialiser | str = "principled",
         generator: torch.Generator | None = None,
+        **moved: Any,
     ) -> None:
         super().__init__()
         if not isinstance(downstream_network, nn.Module):
@@ -97,7 +92,9 @@ class HyperNetwork(nn.Module):
         input_size = as_integer("input_size", input_size)
         choose("emit", emit, EMITTED)
         self.input_size = input_size
-        self.recipe = Lift(hidden_sizes, conditioning, points, summary, normalise, rank, True, readout)
+        if moved:
+            recipe = _with_moved(recipe, moved)
+        self.recipe = replace(recipe, hidden=tuple(hidden_sizes))
         law = make_initialiser(initialiser)
         named = dict(downstream_network.named_parameters())
         tagged = {name for name, parameter in named.items() if getattr(parameter, TAG, False)}
@@ -205,6 +202,20 @@ class HyperNetwork(nn.Module):
                 f"{tuple(shape)}: give another batch with `condition=`, or wrap with another input_size"
             )
         return points.to(self._holders()[0].head)
+
+
+def _with_moved(recipe: Lift, moved: Mapping[str, Any]) -> Lift:
+    """Return the recipe with settings that were keywords of the wrapper before 0.2.0."""
+    for name in moved:
+        if name not in MOVED:
+            raise TypeError(f"HyperNetwork.__init__() got an unexpected keyword argument '{name}'")
+    listed = ", ".join(f"{name}=..." for name in moved)
+    warnings.warn(
+        f"{', '.join(moved)} moved into the recipe; write HyperNetwork(..., recipe=Lift({listed}))",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return replace(recipe, **moved)
 
 
 def _start(parameter: nn.Parameter, law: Initialiser, generator: torch.Generator | None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import verify
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN
-from socicnn.positivity import HyperNetwork, Softplus
+from socicnn.positivity import HyperNetwork, Lift, Softplus
 
 
 class Convex(nn.Module):
@@ -74,10 +74,9 @@ def test_signature_of_the_paper(module: Convex, x: Tensor) -> None:
 @pytest.mark.parametrize("emit", ["constrained", "all"])
 @pytest.mark.parametrize("conditioning", ["batch", "single", "independent", "constant"])
 @pytest.mark.parametrize("readout", ["softplus", "exp"])
-def test_trains_and_ends_plain(module: Convex, x: Tensor, emit: str, conditioning: str, readout: str) -> None:
-    lifted = HyperNetwork(
-        3, [16, 16], module, emit=emit, conditioning=conditioning, readout=readout, generator=generator()
-    )
+def test_trains_and_ends_plain(module: Convex, x: Tensor, emit, conditioning, readout: str) -> None:
+    recipe = Lift(conditioning=conditioning, rank=8, readout=readout)
+    lifted = HyperNetwork(3, [16, 16], module, emit=emit, recipe=recipe, generator=generator())
     target = x.square().sum(dim=1)
 
     def error(plain: nn.Module) -> float:
@@ -103,9 +102,11 @@ def test_trains_and_ends_plain(module: Convex, x: Tensor, emit: str, conditionin
 
 @pytest.mark.parametrize("settings", [{}, {"rank": None}, {"normalise": False}, {"summary": "moments"}])
 @pytest.mark.parametrize("emit", ["constrained", "all"])
-def test_finalise_is_the_pinned_emission_to_rounding(module: Convex, x: Tensor, settings, emit: str) -> None:
+def test_finalise_is_the_pinned_emission_to_rounding(module: Convex, x: Tensor, settings, emit) -> None:
     module, x = module.double(), x.double()
-    lifted = moved(HyperNetwork(3, [16, 16], module, emit=emit, generator=generator(), **settings))
+    lifted = moved(
+        HyperNetwork(3, [16, 16], module, emit=emit, recipe=Lift(**{"rank": 8, **settings}), generator=generator())
+    )
     for name, value in lifted.emission(x).items():
         assert not value.requires_grad
         assert torch.equal(dict(lifted.finalise(x).named_parameters())[name], value)
@@ -208,7 +209,7 @@ def test_unfinalised_use_is_refused(module: Convex, x: Tensor) -> None:
         lifted.eval()(x)
     with pytest.raises(ModelError, match="needs data to end"):
         lifted.finalise()
-    constant = HyperNetwork(3, [16], Convex(), conditioning="constant").eval()
+    constant = HyperNetwork(3, [16], Convex(), recipe=Lift(conditioning="constant")).eval()
     torch.testing.assert_close(constant(x), constant.finalise()(x))
 
 
@@ -240,8 +241,8 @@ def test_batches_that_do_not_fit(module: Convex, batch, message: str) -> None:
         (lambda: HyperNetwork(0, [16], Convex()), "input_size must be an integer >= 1; received 0"),
         (lambda: HyperNetwork(3, [], Convex()), "hidden must list widths >= 1"),
         (lambda: HyperNetwork(3, [16], Convex(), emit="hope"), "unknown emit 'hope'; there are: all, constrained"),
-        (lambda: HyperNetwork(3, [16], Convex(), conditioning="hope"), "unknown conditioning 'hope'"),
-        (lambda: HyperNetwork(3, [16], Convex(), readout="admm"), "reads out with softplus"),
+        (lambda: HyperNetwork(3, [16], Convex(), recipe=Lift(conditioning="hope")), "unknown conditioning 'hope'"),
+        (lambda: HyperNetwork(3, [16], Convex(), recipe=Lift(readout="admm")), "reads out with softplus"),
         (lambda: HyperNetwork(3, [16], Convex(), initialiser="hope"), "unknown initialiser 'hope'"),
     ],
 )
@@ -267,3 +268,13 @@ def test_matches_the_recipe(x: Tensor) -> None:
     weight = lifted.weights[0]
     raw = weight.b + (lifted.encoder() @ weight.head).reshape(1, 3)
     torch.testing.assert_close(lifted.emission(x)["weight"], Softplus().emit(raw))
+
+
+def test_settings_of_the_recipe_by_keyword_are_deprecated(x: Tensor) -> None:
+    with pytest.warns(DeprecationWarning, match=r"rank, readout moved .* recipe=Lift\(rank=..., readout=...\)"):
+        old = HyperNetwork(3, [16], Convex(), rank=5, readout="exp", generator=generator())
+    new = HyperNetwork(3, [16], Convex(), recipe=Lift(rank=5, readout="exp"), generator=generator())
+    assert old.recipe == new.recipe == Lift((16,), rank=5, readout="exp")
+    assert HyperNetwork(3, [16], Convex()).recipe.rank == 8
+    with pytest.raises(TypeError, match="unexpected keyword argument 'ranks'"):
+        HyperNetwork(3, [16], Convex(), ranks=5)
