@@ -19,7 +19,7 @@ from socicnn.nn import ICNN
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
-CELLS = {1: (8000,), 2: (420, 240)}  # cells an axis of the grid on which total variation is computed
+CELLS = {1: (8000,), 2: (420, 240)}  # cells per axis of the grid for total variation
 
 NO_RULE = "the log Z of an energy is an integral: give `rule=quadrature(lower, upper)` or `rule=importance(data)`"
 
@@ -133,10 +133,10 @@ def total_variation(energy: Any, target: Target, cells: Sequence[int] | None = N
     Args:
         energy: E, from x of shape `(count, n)` to values.
         target: p.
-        cells: number of cells of each axis; 8,000 in one dimension, 420 x 240 in two where None.
+        cells: number of cells of each axis; defaults to 8,000 in one dimension and 420 x 240 in two.
 
     Raises:
-        ModelError: the target has more than two dimensions, or cells that do not fit.
+        ModelError: the target has more than two dimensions, or the cells do not fit.
     """
     x, _ = grid(target, cells)
     dtype = next((parameter.dtype for parameter in energy.parameters()), torch.float64)

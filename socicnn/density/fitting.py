@@ -62,9 +62,9 @@ def fit(
             that NumPy reads as an array, from which batches are drawn with replacement.
         seed: seed, or generator, of the batches.
         steps: number of steps.
-        batch: points a step.
+        batch: points per step.
         learning_rate: step size of Adam.
-        clip: largest norm of the whole gradient; None for no limit.
+        clip: largest norm of the whole gradient; None for none.
         rule: the rule for log Z, drawn anew at each step where it is random; the quadrature on the target's window
             where None, or none where the model needs none.
         note_every: steps between two notes of the objective.
@@ -114,7 +114,7 @@ class Settings:
         features: dimension of the points.
         dtype: floating type of the model.
         device: where it lives.
-        batch: points a step.
+        batch: points per step.
         rule: the rule for log Z, or None.
         noted: steps at which the objective is noted.
     """

@@ -27,7 +27,7 @@ class PotentialFlow(Density):
     """x -> grad F(x), F(x) = softplus(w_1) f(x) + (softplus(w_0) + sc) ||x||^2 / 2, f convex and smooth.
 
     log p(x) = log N(grad F(x); 0, I) + log det Hess F(x) (Huang et al., "Convex potential flows", 2021). The Hessian is
-    computed exactly: n derivatives of the gradient and a determinant a point, for low dimensions.
+    computed exactly: n derivatives of the gradient and a determinant per point, for low dimensions.
     Start: softplus(w_0) = 1, w_1 = 0.
 
     Args:
@@ -137,7 +137,7 @@ class PotentialFlow(Density):
             for _ in range(40):
                 trial = x - length[:, None] * direction
                 reached = exact(trial) - (target * trial).sum(dim=1)
-                high = left & (reached > value - length * fall + 1e-12 * (1 + value.abs()))  # a rounding is no rise
+                high = left & (reached > value - length * fall + 1e-12 * (1 + value.abs()))  # rounding is not a rise
                 if not high.any():
                     break
                 length = torch.where(high, length / 2, length)

@@ -46,7 +46,7 @@ NODES = np.array([*(-x for x in _HALF), 0.0, *reversed(_HALF)])
 FINE = np.array([*_KRONROD, _KRONROD_MIDDLE, *reversed(_KRONROD)])
 COARSE = np.zeros(15)
 COARSE[1::2] = [*_GAUSS, _GAUSS_MIDDLE, *reversed(_GAUSS)]
-PANELS = {1: (12,), 2: (3, 2)}  # panels an axis, unless asked otherwise: 180 and 1,350 nodes
+PANELS = {1: (12,), 2: (3, 2)}  # default panels per axis: 180 and 1,350 nodes
 
 
 @final
@@ -72,7 +72,7 @@ class Quadrature(Rule):
     upper: tuple[float, ...]
 
     def error(self, energies: Tensor) -> Tensor:
-        """Return |log Z - log Z_Gauss|, Z over the box: an estimate that errs on the large side."""
+        """Return |log Z - log Z_Gauss|, Z over the box: an estimate, usually too large."""
         return (self.log_partition(energies) - torch.logsumexp(self.coarse - energies, dim=-1)).abs()
 
     @torch.no_grad()
@@ -145,8 +145,8 @@ def quadrature(
     Args:
         lower: least coordinates.
         upper: largest coordinates.
-        panels: number of panels of each axis, 15 nodes each; 12 in one dimension and 3 x 2 in two where None.
-        dtype: floating type; torch's default where None.
+        panels: number of panels of each axis, 15 nodes each; defaults to 12 in one dimension and 3 x 2 in two.
+        dtype: floating type; defaults to torch's.
         device: where the tensors live.
 
     Raises:

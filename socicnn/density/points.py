@@ -67,5 +67,5 @@ def _from_array(given: Any, name: str) -> Tensor:
     except (TypeError, ValueError):
         real = None
     if real is None:
-        raise ModelError(f"{name} must be a table of real numbers; received a {type(given).__name__} that is none")
+        raise ModelError(f"{name} must be a table of real numbers; the {type(given).__name__} has other entries")
     return torch.from_numpy(real)

@@ -91,10 +91,10 @@ def importance(
         count: number of draws.
         degrees: degrees of freedom of the proposal, an integer >= 3.
         spread: factor on the standard deviations, > 0.
-        generator: source of the draws; torch's own where None.
+        generator: source of the draws; defaults to torch's own.
 
     Raises:
-        ModelError: settings that cannot be, or points whose covariance is singular.
+        ModelError: an invalid setting, or points whose covariance is singular.
 
     >>> points = torch.randn(500, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     >>> rule = importance(points, 20_000, generator=torch.Generator().manual_seed(1))

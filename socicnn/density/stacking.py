@@ -38,14 +38,14 @@ def fit_stacked(
     """Fit many densities of one architecture and recipe at once: what `fit` does to each with its seed, to rounding.
 
     Their parameters are stacked and every step is one batched computation; each has batches, a gradient norm and a
-    recipe's state of its own, so that one that goes astray leaves the others as they are.
+    recipe's state of its own, so that one that diverges leaves the others unchanged.
 
     Args:
         models: the models, trained in place.
         data: as in `fit`; or the training points of each model, a sequence of tensors of equal shape.
-        seeds: seeds, or generators, of the batches of each model; 0, 1, ... where None.
+        seeds: seeds, or generators, of the batches of each model; defaults to 0, 1, ....
         steps: number of steps.
-        batch: points a step and model.
+        batch: points per step and model.
         learning_rate: step size of Adam.
         clip: largest norm of each model's gradient; None for no limit.
         rule: as in `fit`.
@@ -54,7 +54,7 @@ def fit_stacked(
 
     Raises:
         ModelError: models that differ in more than their values, a recipe whose state is not kept in tensors, or
-            settings and data that cannot be used.
+            invalid settings or data.
     """
     models = list(models)
     _alike(models)
@@ -123,7 +123,7 @@ class _Objective(nn.Module):
 
 @final
 class _AfterStep(nn.Module):
-    """The recipe's act after a step; it changes the tensors in place."""
+    """The recipe's action after a step; it changes the tensors in place."""
 
     def __init__(self, model: Density) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ def _call(module: nn.Module) -> Callable[..., Any]:
 
 
 def _nodes(rules: Sequence[Rule | None]) -> tuple[Nodes | None, int | None]:
-    """Return the nodes of all models, and the axis that tells them apart: None where there is at most one rule."""
+    """Return the nodes of all models, and the axis that tells them apart: None if there is at most one rule."""
     first = rules[0]
     if first is None:
         return None, None

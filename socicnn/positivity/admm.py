@@ -66,7 +66,7 @@ class Balancing(Schedule):
             raise ModelError(f"balancing needs factor > 1 and ratio >= 1; received {self.factor} and {self.ratio}")
 
     def update(self, rho: Tensor, primal: Tensor, dual: Tensor, step: Tensor) -> Tensor:
-        """Return rho times or divided by the factor, or as it is."""
+        """Return rho times or divided by the factor, or unchanged."""
         grown = torch.where(primal > self.ratio * dual, rho * self.factor, rho)
         return torch.where(dual > self.ratio * primal, rho / self.factor, grown)
 
@@ -74,7 +74,7 @@ class Balancing(Schedule):
 @final
 @dataclass(frozen=True)
 class Doubling(Schedule):
-    """rho doubles every so many steps up to a ceiling, towards the hard projection (Bertsekas, 1999).
+    """rho doubles at regular intervals, up to a ceiling, towards the hard projection (Bertsekas, 1999).
 
     Args:
         every: steps between two doublings.
@@ -90,7 +90,7 @@ class Doubling(Schedule):
             raise ModelError(f"doubling needs every >= 1 and ceiling > 0; received {self.every} and {self.ceiling}")
 
     def update(self, rho: Tensor, primal: Tensor, dual: Tensor, step: Tensor) -> Tensor:
-        """Return min(2 rho, ceiling) on every so many-th step."""
+        """Return min(2 rho, ceiling) at every `every`-th step."""
         return torch.where(step % self.every == 0, (2 * rho).clamp(max=self.ceiling), rho)
 
 
@@ -124,7 +124,7 @@ class ADMM(Recipe):
         object.__setattr__(self, "schedule", _schedule(self.schedule))
 
     def weight(self, initial: Tensor, shared: Shared | None = None) -> Weight:
-        """Hold the weight as it is, with its copy and its multiplier."""
+        """Hold the weight unchanged, with its copy and its multiplier."""
         assert isinstance(self.schedule, Schedule)
         return _Split(initial.detach(), self.schedule, self.rho)
 

@@ -54,7 +54,7 @@ class Recipe(ABC):
 
         Args:
             in_features: length of the points that it is conditioned on: n, plus the length of the context.
-            generator: source of its initial values; torch's own where None.
+            generator: source of its initial values; defaults to torch's own.
         """
         return None
 

@@ -1,4 +1,7 @@
-"""Controls: softplus with one ingredient of the lift apiece, to see what it is that helps."""
+"""Controls for experiments, not for use: softplus with one ingredient of the lift each, to see what helps.
+
+`experiments.positivity` compares them with the lift; nothing recommends them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _SOFTPLUS = Softplus()
 @final
 @dataclass(frozen=True)
 class Biased(Recipe):
-    """W = softplus(b + raw): a slack beside the free parameter, and nothing that reads the batch.
+    """A control, not for use. W = softplus(b + raw): a slack beside the free parameter; nothing reads the batch.
 
     b starts where softplus gives the asked weight, raw at zero.
 
@@ -34,7 +37,7 @@ class Biased(Recipe):
         return _BiasedWeight(_raw(initial))
 
     def config(self) -> dict[str, object]:
-        """Return nothing: there is no setting."""
+        """Return an empty dictionary: there is no setting."""
         return {}
 
 
@@ -60,7 +63,7 @@ class _BiasedWeight(Weight):
 @final
 @dataclass(frozen=True)
 class Noisy(Recipe):
-    """W = softplus(raw + deviation * N(0, I)) while training, softplus(raw) otherwise and at the end.
+    """A control, not for use. W = softplus(raw + deviation * N(0, I)) while training, softplus(raw) otherwise.
 
     Fluctuation without a batch behind it. The noise is drawn anew at each reading, from torch's own generator as
     dropout's is.

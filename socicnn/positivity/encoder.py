@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, Literal, TypeAlias, final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from socicnn.errors import ModelError
 from socicnn.positivity.base import Shared
 
-CONDITIONINGS = ("batch", "constant", "independent", "single")
-SUMMARIES = ("deepsets", "moments")
+Conditioning: TypeAlias = Literal["batch", "constant", "independent", "single"]
+Summary: TypeAlias = Literal["deepsets", "moments"]
+CONDITIONINGS = get_args(Conditioning)
+SUMMARIES = get_args(Summary)
 EPSILON = 1e-5  # keeps the normalisation finite where all features agree
 CHUNK = 65536  # points encoded at once
 
@@ -22,17 +24,17 @@ class Encoder(Shared):
     """Compute the code of a batch: code(X) = P n(mean_i h1(x_i)) + p, n(z) = (z - mean z) / (std z + 1e-5).
 
     h1 has ReLU after every layer. Start: weights and biases of h1 uniform on +-1/sqrt(fan-in), P ~ N(0, 1/width),
-    p = 0. For `moments` the code is [mean x, mean x^2] as it is.
+    p = 0. For `moments` the code is [mean x, mean x^2] itself.
 
     Args:
-        in_features: length of a point.
+        in_features: length of one point.
         hidden: widths of h1, the last of them the width of the code before P.
         conditioning: see `Lift`.
         points: see `Lift`.
         summary: `deepsets` or `moments`.
         normalise: whether to apply n.
         rank: length of the code; None leaves P and p out.
-        generator: source of the initial values; torch's own where None.
+        generator: source of the initial values; defaults to torch's own.
     """
 
     def __init__(
@@ -40,9 +42,9 @@ class Encoder(Shared):
         in_features: int,
         hidden: Sequence[int],
         *,
-        conditioning: str = "batch",
+        conditioning: Conditioning = "batch",
         points: int | None = None,
-        summary: str = "deepsets",
+        summary: Summary = "deepsets",
         normalise: bool = True,
         rank: int | None = 8,
         generator: torch.Generator | None = None,

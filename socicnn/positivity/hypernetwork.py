@@ -1,4 +1,4 @@
-"""The lift around anybody's module: its tagged parameters are emitted, its training loop stays as it is."""
+"""The lift around any torch module: its tagged parameters are emitted, its training loop stays the same."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class HyperNetwork(nn.Module):
     """Emit the non-negative parameters of a module from each batch: theta = psi(b + H code(X)) (see `Lift`).
 
     Mark the parameters once (`w._pos_required = True`), wrap the module, and train the wrapper in its place: it is
-    called as the module is, and its parameters are b, H, the encoder's and those of the module that are not emitted.
+    called like the module, and its parameters are b, H, the encoder's and those of the module that are not emitted.
     Afterwards `finalise(train_data)` gives the module itself with plain non-negative parameters.
 
     Args:
-        input_size: length of a point of the conditioning batch, after flattening.
+        input_size: length of one point of the conditioning batch, after flattening.
         hidden_sizes: widths of the encoder.
         downstream_network: the module; it is held, not copied, and its emitted parameters no longer train themselves.
         recipe: how the batch is read and the weights are read out; its `hidden` gives way to `hidden_sizes`.
@@ -128,8 +128,8 @@ class HyperNetwork(nn.Module):
 
         Args:
             inputs: the module's own arguments.
-            condition: the batch to emit from, shape `(count, ...)` with `input_size` entries a point; the module's
-                first argument where None.
+            condition: the batch to emit from, shape `(count, ...)` with `input_size` entries per point; defaults to the
+                module's first argument.
             named: the module's own keyword arguments.
 
         Raises:
@@ -154,7 +154,7 @@ class HyperNetwork(nn.Module):
         """Return the plain module with the parameters that the whole training set emits.
 
         Args:
-            train_data: the conditioning points of the training set, shape `(count, ...)`; not needed where the
+            train_data: the conditioning points of the training set, shape `(count, ...)`; not needed if the
                 conditioning is constant.
 
         Raises:
@@ -198,7 +198,7 @@ class HyperNetwork(nn.Module):
             points = given.flatten(1)
         else:
             raise ModelError(
-                f"a conditioning batch must have {self.input_size} entries a point (input_size); received shape "
+                f"a conditioning batch must have {self.input_size} entries per point (input_size); received shape "
                 f"{tuple(shape)}: give another batch with `condition=`, or wrap with another input_size"
             )
         return points.to(self._holders()[0].head)

@@ -1,7 +1,7 @@
 """How the weights of a convex network start, so that pre-activations keep mean 0 and mean square 1 through its depth.
 
-Non-negative weights push the mean of z = phi(a) upwards and correlate the units of a layer; a law for W must say what
-is done about both (Hoedt and Klambauer, "Principled weight initialisation for input-convex neural networks", 2023).
+Non-negative weights push the mean of z = phi(a) upwards and correlate the units of a layer; a law for W must handle
+both (Hoedt and Klambauer, "Principled weight initialisation for input-convex neural networks", 2023).
 Every formula here supposes standardised inputs, x ~ N(0, I).
 """
 
@@ -88,7 +88,7 @@ class Initialiser(ABC):
             shape: shape of the tensor.
             fan_in: number N of units that each output sums over.
             activation: what made those units, `relu` or `softplus`.
-            generator: source of randomness; torch's own where None.
+            generator: source of randomness; defaults to torch's own.
         """
 
     @abstractmethod

@@ -13,7 +13,7 @@ from socicnn.errors import ModelError
 from socicnn.integers import as_integer, is_integer
 from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity.base import Recipe, Shared, Weight
-from socicnn.positivity.encoder import CONDITIONINGS, SUMMARIES, Encoder
+from socicnn.positivity.encoder import CONDITIONINGS, SUMMARIES, Conditioning, Encoder, Summary
 from socicnn.positivity.readouts import Readout
 from socicnn.registry import choose
 
@@ -21,10 +21,10 @@ from socicnn.registry import choose
 @final
 @dataclass(frozen=True)
 class Lift(Recipe):
-    """W = psi(b + H code(X)): a slack b, one entry a weight, and a body that reads the batch X.
+    """W = psi(b + H code(X)): a slack b, one entry per weight, and a body that reads the batch X.
 
     code(X) is the normalised mean over the batch of a small network's outputs (`socicnn.positivity.encoder`), shared
-    by all weights of one network. H, a linear head a weight, starts at zero, so that training starts at the
+    by all weights of one network. H, a linear head per weight, starts at zero, so that training starts at the
     initialiser's own draw. Train with `model.condition(batch)` before each step (`socicnn.training.fit` does);
     `model.finalise(train_data)` emits the weights once from the whole training set and gives the plain network, the
     only one that is evaluated, exported or decided with.
@@ -33,7 +33,7 @@ class Lift(Recipe):
         hidden: widths of the encoder.
         conditioning: what the code is computed from: `batch` (the loss batch), `single` (its first point),
             `independent` (points of earlier batches) or `constant` (no data; a control).
-        points: how many points of the batch, or of the earlier ones, count; as many as a batch has where None.
+        points: how many points of the batch, or of the earlier ones, count; all if None.
         summary: `deepsets` (the encoder) or `moments` ([mean x, mean x^2], neither normalised nor projected; a
             control).
         normalise: whether the code is brought to mean 0 and standard deviation 1 over its features.
@@ -50,9 +50,9 @@ class Lift(Recipe):
     """
 
     hidden: Sequence[int] = (32, 32)
-    conditioning: str = "batch"
+    conditioning: Conditioning = "batch"
     points: int | None = None
-    summary: str = "deepsets"
+    summary: Summary = "deepsets"
     normalise: bool = True
     rank: int | None = 4
     slack: bool = True
@@ -157,7 +157,7 @@ class LiftedWeight(Weight):
         self.b = nn.Parameter(raw) if slack else None
         self.head = nn.Parameter(head)
         self.readout = readout
-        # the encoder belongs to the network: as a submodule it would be listed once a weight
+        # the encoder belongs to the network: as a submodule it would be listed once per weight
         object.__setattr__(self, "encoder", encoder)
         self.encoder: Encoder
 

@@ -36,7 +36,7 @@ class Projected(Recipe):
             raise ModelError(f"floor must be a number >= 0; received {self.floor}")
 
     def weight(self, initial: Tensor, shared: Shared | None = None) -> Weight:
-        """Hold the weight as it is, lifted to the floor."""
+        """Hold the weight, raised to the floor."""
         return _Projected(initial, self.floor)
 
     def config(self) -> dict[str, object]:

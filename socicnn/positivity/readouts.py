@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from socicnn.errors import ModelError
 from socicnn.positivity.base import Recipe, Shared, Weight
 
-LEAST = (
-    1e-6  # where the read-out has no slope at zero, or never reaches it, a weight that is to start there starts here
-)
+LEAST = 1e-6  # the start of weights below it, for read-outs that never reach zero or have no slope there
 
 
 class Readout(Recipe):
@@ -34,14 +32,14 @@ class Readout(Recipe):
         return _ReadWeight(self.inverse(initial.detach().double()).to(initial.dtype), self)
 
     def config(self) -> dict[str, object]:
-        """Return nothing: most read-outs have no setting."""
+        """Return an empty dictionary: most read-outs have no setting."""
         return {}
 
 
 @final
 @dataclass(frozen=True)
 class ReLUReadout(Readout):
-    """W = max(raw, floor); an entry below the floor gets no gradient at all.
+    """W = max(raw, floor); an entry below the floor gets no gradient.
 
     Args:
         floor: least value of a weight, >= 0. An entry that is to start below it starts at it.

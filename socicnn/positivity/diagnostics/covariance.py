@@ -73,13 +73,13 @@ def probe(
     is still taken at those weights, and to first order the reading is Var(theta) times the loss's curvature.
 
     Args:
-        model: a network of `socicnn.nn`, or a `HyperNetwork`; it is left as it is, but for the batch it holds.
-        loss: gives the loss on a batch; it conditions the model where the recipe needs that.
+        model: a network of `socicnn.nn`, or a `HyperNetwork`; it is left unchanged, except for the batch that it holds.
+        loss: gives the loss on a batch; it conditions the model if the recipe needs that.
         batches: the batches.
-        others: for each batch, the one that theta is read from instead; None for the same.
+        others: for each batch, the one that theta is read from instead; defaults to the same.
 
     Raises:
-        ModelError: no batch, or a model none of whose weights is read out.
+        ModelError: no batch, or a model without weights that are read out.
     """
     channels = _channels(model)
     window = []

@@ -17,7 +17,7 @@ class Escape:
 
     Args:
         sigma_jac: noise of the slack channel, shape `(noises,)`.
-        times: first time past the absorbing point, inf where the run ended before, shape `(noises, replicates)`.
+        times: first time past the absorbing point, inf if the run ended before, shape `(noises, replicates)`.
         start: where every replicate starts.
         absorbing: the absorbing point.
     """
@@ -34,7 +34,7 @@ class Escape:
 
     @property
     def mean_time(self) -> Array:
-        """Mean first-passage time of those that escaped, NaN where none did, shape `(noises,)`."""
+        """Mean first-passage time of those that escaped, NaN if none did, shape `(noises,)`."""
         out = np.isfinite(self.times)
         total = np.where(out, self.times, 0.0).sum(axis=1)
         return np.divide(total, out.sum(axis=1), out=np.full(len(total), np.nan), where=out.any(axis=1))
@@ -68,7 +68,7 @@ def simulate_escape(
         sigma_obj: noise of the objective's gradient, >= 0.
         start: w at time 0, below `absorbing`.
         absorbing: the point past which a replicate has escaped.
-        replicates: replicates a noise.
+        replicates: replicates per noise.
         steps: steps of each.
         time_step: time of one step.
 

@@ -24,7 +24,7 @@ def read_outs(model: nn.Module) -> list[tuple[str, ReadOut]]:
     """Return the name and the holder of each weight that is read out.
 
     Raises:
-        ModelError: there is none.
+        ModelError: no weight is read out.
     """
     found = [(name, cast(ReadOut, module)) for name, module in model.named_modules() if _has_raw(module)]
     if not found:

@@ -17,12 +17,12 @@ THRESHOLD = -2.944  # softplus' is 0.05 there
 
 @final
 class ShoulderStatistics:
-    """Follow every entry of the weights that are read out, in a snapshot every so many steps.
+    """Follow every entry of the weights that are read out, by snapshots at regular intervals.
 
-    An entry is in the shoulder when raw < threshold. Between two snapshots, the entry rate is the share of those
-    outside that went in, the leave rate the share of those inside that came out (NaN where there were none). The
+    An entry is in the shoulder when raw < threshold. Between two snapshots, the entry rate is the share of the entries
+    outside that went in, the leave rate the share of those inside that came out (NaN if there were none). The
     dwell fraction of an entry is the share of snapshots that it spent inside since it first went in; `dwell` is its
-    mean over all entries that ever did. Final occupancy alone is no sign of failure.
+    mean over all entries that ever did. Final occupancy alone does not indicate failure.
 
     Use it as a training callback: `fit(model, data, options=FitOptions(on_step=ShoulderStatistics()))`, or call it as
     `statistics(step, model)` after each step.
@@ -47,8 +47,8 @@ class ShoulderStatistics:
         self._steps: list[int] = []
         self._rows: list[tuple[float, float, float]] = []
         self._inside: Tensor | None = None
-        self._spent: Tensor | None = None  # snapshots inside, an entry
-        self._since: Tensor | None = None  # snapshots since it first went in, an entry
+        self._spent: Tensor | None = None  # snapshots inside, per entry
+        self._since: Tensor | None = None  # snapshots since it first went in, per entry
 
     def __call__(self, step: int, model: nn.Module) -> None:
         """Take a snapshot if the step is due for one.
@@ -60,7 +60,7 @@ class ShoulderStatistics:
             self.record(step, raw_vector(read_outs(model)))
 
     def record(self, step: int, raw: Tensor) -> None:
-        """Take a snapshot of raw, whatever made it.
+        """Take a snapshot of raw, from any source.
 
         Args:
             step: the step that it belongs to.
@@ -69,7 +69,7 @@ class ShoulderStatistics:
         inside = raw.detach() < self.threshold
         before = self._inside
         if before is not None and before.shape != inside.shape:
-            raise ModelError(f"a snapshot has {inside.numel()} entries, those before had {before.numel()}")
+            raise ModelError(f"a snapshot has {inside.numel()} entries, the earlier ones {before.numel()}")
         entered = left = float("nan")
         if before is not None:
             was_in = int(before.sum())
@@ -93,7 +93,7 @@ class ShoulderStatistics:
 
     @property
     def occupancy(self) -> Array:
-        """Share of the entries inside, a snapshot."""
+        """Share of the entries inside, per snapshot."""
         return self._column(0)
 
     @property
@@ -103,7 +103,7 @@ class ShoulderStatistics:
 
     @property
     def leave(self) -> Array:
-        """Leave rate since the snapshot before; NaN in the first, and where none was inside."""
+        """Leave rate since the snapshot before; NaN in the first, and if none was inside."""
         return self._column(2)
 
     @property
