@@ -216,7 +216,7 @@ def test_unfinalised_use_is_refused(module: Convex, x: Tensor) -> None:
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        (torch.zeros(4, 2), r"must have 3 entries a point \(input_size\); received shape \(4, 2\)"),
+        (torch.zeros(4, 2), r"must have 3 entries per point \(input_size\); received shape \(4, 2\)"),
         (torch.zeros(0, 3), "the conditioning batch is empty"),
         (torch.zeros(()), r"received shape \(\)"),
         (None, "must be a tensor; received NoneType"),

@@ -75,5 +75,5 @@ def test_refusals() -> None:
     with pytest.raises(ModelError, match="no weight with a read-out"):
         statistics(1, ICNN(2, (4, 4)))
     statistics.record(0, torch.zeros(3))
-    with pytest.raises(ModelError, match="4 entries, those before had 3"):
+    with pytest.raises(ModelError, match="4 entries, the earlier ones 3"):
         statistics.record(1, torch.zeros(4))
