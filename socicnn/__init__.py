@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from socicnn.nn import ICNN as ICNN
     from socicnn.nn import SOCICNN as SOCICNN
     from socicnn.nn import ConvSOCICNN as ConvSOCICNN
+    from socicnn.nn import NetOptions as NetOptions
     from socicnn.nn import RecurrentSOCICNN as RecurrentSOCICNN
     from socicnn.nn import load as load
     from socicnn.nn import save as save
@@ -41,6 +42,7 @@ __all__ = face(
         "FrozenNet": "socicnn.frozen",
         "ICNN": "socicnn.nn",
         "ModelError": "socicnn.errors",
+        "NetOptions": "socicnn.nn",
         "RecurrentSOCICNN": "socicnn.nn",
         "SOCICNN": "socicnn.nn",
         "SocicnnError": "socicnn.errors",

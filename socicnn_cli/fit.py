@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import typer
@@ -28,7 +28,7 @@ def fit(
     hidden: Annotated[str, typer.Option(help="Widths of the hidden layers, '32' or '64,64'; '' for none.")] = "32",
     quadratic: Annotated[str | None, typer.Option(help="Rows of each quadratic branch; '' for none.")] = None,
     norm: Annotated[str | None, typer.Option(help="Rows of each norm branch; '' for none.")] = None,
-    context: Annotated[str, typer.Option(help="How the context enters: partial or joint.")] = "partial",
+    context: Annotated[Literal["joint", "partial"], typer.Option(help="How the context enters.")] = "partial",
     loss: Annotated[
         str, typer.Option(help="within_context, mse, smooth_l1, or auto: the first where contexts repeat, else mse.")
     ] = "auto",

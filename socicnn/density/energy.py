@@ -16,6 +16,7 @@ from socicnn.density.targets import Target
 from socicnn.errors import ModelError
 from socicnn.integers import is_integer
 from socicnn.nn import ICNN
+from socicnn.nn.options import Activation
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
@@ -55,7 +56,7 @@ class Energy(Density):
         hidden_features: Sequence[int] = (128, 128, 128),
         *,
         strong_convexity: float = 0.02,
-        activation: str = "softplus",
+        activation: Activation = "softplus",
         positivity: Recipe | str = "projected",
         initialiser: Initialiser | str = "principled",
         generator: torch.Generator | None = None,

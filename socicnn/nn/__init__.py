@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from socicnn.nn.geometry import Conv as Conv
     from socicnn.nn.kinds import NETWORKS as NETWORKS
     from socicnn.nn.network import Network as Network
+    from socicnn.nn.options import NetOptions as NetOptions
     from socicnn.nn.recurrent import RecurrentSOCICNN as RecurrentSOCICNN
     from socicnn.nn.storage import load as load
     from socicnn.nn.storage import load_metadata as load_metadata
@@ -29,6 +30,7 @@ __all__ = face(
         "ConvSOCICNN": "socicnn.nn.convolutional",
         "DyingUnits": "socicnn.positivity.initial",
         "ICNN": "socicnn.nn.feedforward",
+        "NetOptions": "socicnn.nn.options",
         "Network": "socicnn.nn.network",
         "RecurrentSOCICNN": "socicnn.nn.recurrent",
         "SOCICNN": "socicnn.nn.feedforward",

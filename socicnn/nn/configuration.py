@@ -1,39 +1,21 @@
-"""How a network is made: its recipe, law, type and place, as values and as JSON."""
+"""Recipes and initialisers as JSON values, and the start of a network whose tensors are about to be loaded."""
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from socicnn.integers import is_integer
+from socicnn.nn import geometry
+from socicnn.nn.options import NetOptions
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
-
-
-@dataclass(frozen=True, eq=False)
-class Means:
-    """How a network is made, apart from its architecture.
-
-    Args:
-        positivity: recipe of its non-negative weights.
-        readout: recipe whose `emit` reads what a context network emits; that of `positivity` where None.
-        initialiser: law of its weights.
-        generator: source of the initial values; torch's own where None.
-        dtype: floating type; torch's default where None.
-        device: where its tensors live; torch's default where None.
-    """
-
-    positivity: Recipe | str = "projected"
-    readout: Recipe | str | None = None
-    initialiser: Initialiser | str = "principled"
-    generator: torch.Generator | None = None
-    dtype: torch.dtype | None = None
-    device: torch.device | str | None = None
 
 
 @final
@@ -77,3 +59,43 @@ def plain(value: Any) -> Any:
 def named(description: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments that make it again: `recipe(**named(described(r)))`."""
     return {"given": description["name"], **{k: v for k, v in description.items() if k != "name"}}
+
+
+SIZES = ("in_features", "input_shape", "hidden_features", "hidden", "quadratic", "norm")  # shown in any case
+
+
+def shown(network: Any) -> dict[str, str]:
+    """Return the arguments of a network as text, sizes first, without options that have their defaults, for its repr.
+
+    >>> from socicnn.nn import ICNN
+    >>> shown(ICNN(3, (8,), context_features=2, positivity="softplus"))
+    {'in_features': '3', 'hidden_features': '(8,)', 'context_features': '2', 'positivity': 'Softplus()'}
+    """
+    defaults = {field.name: field.default for field in fields(NetOptions)} | {
+        name: parameter.default for name, parameter in inspect.signature(type(network).__init__).parameters.items()
+    }
+    entries: dict[str, Any] = network.architecture()
+    if isinstance(entries.get("activation"), list):
+        kinds = set(entries["activation"]) or {"relu"}
+        entries["activation"] = kinds.pop() if len(kinds) == 1 else entries["activation"]
+    if not entries.get("context_features") and not entries.get("context_channels"):
+        entries = {name: value for name, value in entries.items() if not name.startswith("context")}
+    ordered = [name for name in SIZES if name in entries] + [name for name in entries if name not in SIZES]
+    texts = {name: _text(entries[name]) for name in ordered if name in SIZES or entries[name] != defaults.get(name)}
+    for name in ("positivity", "readout", "initialiser"):
+        strategy = getattr(network, name)
+        inherited = name == "readout" and strategy is network.positivity
+        if not inherited and strategy.name != defaults[name]:
+            texts[name] = repr(strategy)
+    return texts
+
+
+def _text(value: Any) -> str:
+    """Return an entry of an architecture as one would write it."""
+    if isinstance(value, list):
+        return f"({', '.join(map(_text, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, dict):
+        kind = getattr(geometry, value["kind"])
+        given = {field.name: value[field.name] for field in fields(kind) if value[field.name] != field.default}
+        return f"{value['kind']}({', '.join(f'{name}={entry!r}' for name, entry in given.items())})"
+    return repr(value)

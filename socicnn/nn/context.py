@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from socicnn.arrays import Array, as_float64
 from socicnn.integers import as_integer
 from socicnn.nn.geometry import ImageMap
+from socicnn.nn.options import CONTEXT_HIDDEN
 from socicnn.positivity.base import Recipe, Shared
 from socicnn.positivity.initial import normal
 from socicnn.registry import choose
 
-CODE = 32  # width of the context network's hidden layer, unless asked otherwise
 CODE_ACTIVATIONS = {"relu": torch.relu, "silu": nn.functional.silu}
 NEAR_ZERO = 0.01  # standard deviation of its last layer at the start
 SKIP = 0.1  # standard deviation that theta ~ N(0, I) gives each output at the start, through the skip
@@ -128,7 +128,8 @@ class ContextNetwork(Source):
         context_features: int,
         readout: Recipe,
         generator: torch.Generator | None,
-        hidden: int = CODE,
+        *,
+        hidden: int = CONTEXT_HIDDEN,
         activation: str = "silu",
     ) -> None:
         super().__init__()

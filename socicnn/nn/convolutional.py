@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast, final
+from typing import Any, Unpack, cast, final
 
 import numpy as np
 import torch
@@ -27,10 +27,11 @@ from socicnn.nn.context import Source, Vector
 from socicnn.nn.dying import warn_if_units_die
 from socicnn.nn.fields import FieldNetwork, JointField
 from socicnn.nn.geometry import AveragePool, Chain, Conv, Convolution, ImageMap, described
-from socicnn.nn.network import Means, Network
+from socicnn.nn.network import Network
+from socicnn.nn.options import DENSE_ONLY, Activation, ContextMode, NetOptions, NetSettings, net_options
 from socicnn.nn.stages import branch_specs, kernel_shape, layer_spec, rows_of_norm, stages, with_channels
-from socicnn.positivity.base import Recipe, Weight
-from socicnn.positivity.initial import Initialiser, normal
+from socicnn.positivity.base import Weight
+from socicnn.positivity.initial import normal
 
 
 @final
@@ -45,25 +46,21 @@ class ConvSOCICNN(Network):
         input_shape: shape of x, (channels, *size), with one to three spatial axes.
         hidden: the layers: a number of channels (kernel 3), a `Conv`, or an `AveragePool` that acts before the next
             layer (or the read-out).
-        quadratic: a `Conv` (or number of channels) for each quadratic branch; one of 16 channels, kernel 5, where None.
+        quadratic: a `Conv` (or number of channels) for each quadratic branch; defaults to one of 16
+            channels, kernel 5.
         norm: the same for the norm branches; `Conv.group` channels of a position make one norm (averaged over groups
-            and positions), the whole tensor where None. One of 16 channels in pairs, kernel 5, where None.
+            and positions), the whole tensor if omitted. Defaults to one of 16 channels in pairs, kernel 5.
         context_features: length p of a context that is a vector, 0 for none.
         context_channels: channels of a context that is an image of x's size, 0 for none.
         context: `joint` (theta as further channels of x everywhere: convex in both) or `partial` (theta sets biases,
             offsets, read-out and branch weights, as fields over the positions where it is an image).
-        activation: `relu` or `softplus`, one name or one a layer; softplus networks have no conic program.
+        activation: `relu` or `softplus`, one name or one per layer; softplus networks have no conic program.
         passthrough: whether x enters the layers after the first.
-        quadratic_offset: whether the quadratic branches have offsets.
-        positivity: recipe that keeps W, w, beta, gamma non-negative, or its short name.
-        initialiser: law of the weights at the start, or its short name; fan-ins are channels times taps.
-        readout: recipe whose `emit` reads a context network's outputs; that of `positivity` where None.
-        generator: source of the initial weights; torch's own where None.
-        dtype: floating type; torch's default where None.
-        device: where the tensors live.
+        options: how it is made: recipe, law of the start, type, device.
+        settings: the entries of `NetOptions` as keywords, e.g. `positivity="lift"`; they go before `options`.
 
     Raises:
-        ModelError: an argument that cannot be; the message names it.
+        ModelError: an argument is invalid; the message says which.
 
     >>> model = ConvSOCICNN((1, 8, 8), hidden=(4, AveragePool(2), 4), quadratic=(Conv(3, 5),), norm=(Conv(4, group=2),))
     >>> model(torch.zeros(5, 1, 8, 8)).shape
@@ -82,18 +79,13 @@ class ConvSOCICNN(Network):
         *,
         context_features: int = 0,
         context_channels: int = 0,
-        context: str = "partial",
-        activation: str | Sequence[str] = "relu",
+        context: ContextMode = "partial",
+        activation: Activation | Sequence[Activation] = "relu",
         passthrough: bool = True,
-        quadratic_offset: bool = True,
-        positivity: Recipe | str = "projected",
-        initialiser: Initialiser | str = "principled",
-        readout: Recipe | str | None = None,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
+        options: NetOptions | None = None,
+        **settings: Unpack[NetSettings],
     ) -> None:
-        means = Means(positivity, readout, initialiser, generator, dtype, device)
+        chosen = net_options("ConvSOCICNN", options, settings, refused=DENSE_ONLY)
         shape = tuple(input_shape)
         if not 2 <= len(shape) <= 4 or any(not is_integer(size) or size < 1 for size in shape):
             raise ModelError(f"input_shape must be (channels, *size) with one to three sizes; received {input_shape!r}")
@@ -102,18 +94,18 @@ class ConvSOCICNN(Network):
         context_features = as_integer("context_features", context_features, 0)
         context_channels = as_integer("context_channels", context_channels, 0)
         theta_shape = context_shape(context_features, context_channels, size)
-        super().__init__(shape, theta_shape, context, means, tuple(range(1, len(shape))))
+        super().__init__(shape, theta_shape, context, chosen, shared_axes=tuple(range(1, len(shape))))
         self.context_features, self.context_channels = context_features, context_channels
         self.size, self.axes = size, len(size)
         self.specs = tuple(layer_spec(entry, "hidden", pools=True) for entry in hidden)
         self.quadratic = branch_specs(quadratic, "quadratic", Conv(16, 5))
         self.norm = branch_specs(norm, "norm", Conv(16, 5, group=2))
-        self.passthrough, self.quadratic_offset = passthrough, quadratic_offset
+        self.passthrough, self.quadratic_offset = passthrough, chosen.quadratic_offset
         self.U_maps, self.W_maps, self.tail = stages(self.specs, channels, size)
         self.activations = activation_names(activation, len(self.U_maps))
         self.A_maps = [Convolution(spec, channels, size) for spec in self.quadratic]
         self.C_maps = [Convolution(spec, channels, size) for spec in self.norm]
-        self._build(means.generator)
+        self._build(chosen.generator)
         if not passthrough:
             warn_if_units_die(self)
 

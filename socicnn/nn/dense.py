@@ -23,7 +23,8 @@ from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn.branches import BranchMap, BranchSpec, branch_map
 from socicnn.nn.checks import check_joint_offsets
 from socicnn.nn.context import ContextNetwork, Vector
-from socicnn.nn.network import Means, Network
+from socicnn.nn.network import Network
+from socicnn.nn.options import Activation, ContextMode, NetOptions
 from socicnn.positivity.base import Weight
 from socicnn.positivity.initial import normal
 
@@ -37,18 +38,16 @@ class Dense(Network, ABC):
         hidden_features: Sequence[int],
         quadratic: tuple[BranchSpec, ...],
         norm: tuple[BranchSpec, ...],
+        *,
         context_features: int,
-        context: str,
-        activation: str | Sequence[str],
+        context: ContextMode,
+        activation: Activation | Sequence[Activation],
         passthrough: bool,
-        quadratic_offset: bool,
-        context_hidden: int,
-        context_activation: str,
-        means: Means,
+        options: NetOptions,
     ) -> None:
         n = as_integer("in_features", in_features)
         p = as_integer("context_features", context_features, 0)
-        super().__init__((n,), (p,) if p else None, context, means)
+        super().__init__((n,), (p,) if p else None, context, options)
         self.in_features, self.context_features = n, p
         if is_integer(hidden_features):
             raise ModelError(f"hidden_features lists the widths, as in ({hidden_features},); received one number")
@@ -56,11 +55,11 @@ class Dense(Network, ABC):
             raise ModelError(f"hidden_features must be integers >= 1; received {hidden_features!r}")
         self.hidden_features = tuple(int(h) for h in hidden_features)
         self.activations = activation_names(activation, len(self.hidden_features))
-        self.passthrough, self.quadratic_offset = passthrough, quadratic_offset
+        self.passthrough, self.quadratic_offset = passthrough, options.quadratic_offset
         self.quadratic, self.norm = quadratic, norm
-        self.context_hidden = as_integer("context_hidden", context_hidden, 0)
-        self.context_activation = context_activation
-        draw = means.generator
+        self.context_hidden = as_integer("context_hidden", options.context_hidden, 0)
+        self.context_activation = options.context_activation
+        draw = options.generator
         joint = p if self.context == "joint" else 0
         fan_in = n + joint
 
@@ -92,7 +91,7 @@ class Dense(Network, ABC):
         )
         self.A = nn.ModuleList(branch_map(entry, n, fan_in, draw) for entry in quadratic)
         self.C = nn.ModuleList(branch_map(entry, n, fan_in, draw) for entry in norm)
-        maps = [("e", self.quadratics)] * quadratic_offset + [("d", self.norms)]
+        maps = [("e", self.quadratics)] * self.quadratic_offset + [("d", self.norms)]
         for letter, branches in maps:
             for index, branch in enumerate(branches, start=1):
                 zeros, moved = (
@@ -100,7 +99,7 @@ class Dense(Network, ABC):
                     theta(branch.rows, fan_in**-0.5),
                 )
                 vectors.append(Vector(f"{letter}{index}", zeros, theta=moved))
-        check_joint_offsets(bool(joint), bool(quadratic), quadratic_offset)
+        check_joint_offsets(bool(joint), bool(quadratic), self.quadratic_offset)
         if widths:
             w = self.initialiser.weight((widths[-1],), widths[-1], self.activations[-1], draw)
             vectors.append(Vector("w", w, positive=True))
@@ -109,7 +108,9 @@ class Dense(Network, ABC):
                 starts = torch.tensor([branch.rows**power for branch in branches], dtype=torch.float64, device="cpu")
                 vectors.append(Vector(name, starts, positive=True))
         if p and not joint:
-            emitted = ContextNetwork(vectors, p, self.readout, draw, context_hidden, context_activation)
+            emitted = ContextNetwork(
+                vectors, p, self.readout, draw, hidden=self.context_hidden, activation=self.context_activation
+            )
             self.finish(emitted)
         else:
             self.finish(self.source(vectors))

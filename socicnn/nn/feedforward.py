@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, final
-
-import torch
+from typing import Any, Unpack, final
 
 from socicnn.nn.branches import BranchSpec, checked
-from socicnn.nn.context import CODE
 from socicnn.nn.dense import Dense
 from socicnn.nn.dying import warn_if_units_die
-from socicnn.nn.network import Means
-from socicnn.positivity.base import Recipe
-from socicnn.positivity.initial import Initialiser
+from socicnn.nn.options import Activation, ContextMode, NetOptions, NetSettings, net_options
 
 
 @final
@@ -25,17 +20,12 @@ class ICNN(Dense):
         hidden_features: widths h_1 .. h_L; empty for an affine function.
         context_features: length p of the context theta, 0 for none.
         context: `joint` (convex in x and theta together) or `partial` (convex in x for each theta).
-        activation: `relu` or `softplus`, one name or one a layer; softplus networks have no conic program.
+        activation: `relu` or `softplus`, one name or one per layer; softplus networks have no conic program.
         passthrough: whether x enters the layers after the first.
-        positivity: recipe that keeps W and w non-negative, or its short name.
-        initialiser: law of the weights at the start, or its short name.
-        readout: recipe whose `emit` reads a context network's outputs; that of `positivity` where None.
-        context_hidden: width of a partial context's network; 0 for vectors affine in theta.
-        context_activation: its activation, `silu` or `relu`.
-        generator: source of the initial weights; torch's own where None.
-        dtype: floating type; torch's default where None.
-        device: where the tensors live.
+        options: how it is made: recipe, law of the start, type, device.
+        settings: the entries of `NetOptions` as keywords, e.g. `positivity="lift"`; they go before `options`.
 
+    >>> import torch
     >>> model = ICNN(3, hidden_features=(8,))
     >>> model(torch.zeros(5, 3)).shape
     torch.Size([5])
@@ -47,32 +37,22 @@ class ICNN(Dense):
         hidden_features: Sequence[int] = (64, 64),
         *,
         context_features: int = 0,
-        context: str = "partial",
-        activation: str | Sequence[str] = "relu",
+        context: ContextMode = "partial",
+        activation: Activation | Sequence[Activation] = "relu",
         passthrough: bool = True,
-        positivity: Recipe | str = "projected",
-        initialiser: Initialiser | str = "principled",
-        readout: Recipe | str | None = None,
-        context_hidden: int = CODE,
-        context_activation: str = "silu",
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
+        options: NetOptions | None = None,
+        **settings: Unpack[NetSettings],
     ) -> None:
-        means = Means(positivity, readout, initialiser, generator, dtype, device)
         super().__init__(
             in_features,
             hidden_features,
             (),
             (),
-            context_features,
-            context,
-            activation,
-            passthrough,
-            True,
-            context_hidden,
-            context_activation,
-            means,
+            context_features=context_features,
+            context=context,
+            activation=activation,
+            passthrough=passthrough,
+            options=net_options("ICNN", options, settings, refused=("quadratic_offset",)),
         )
         if not passthrough:
             warn_if_units_die(self)
@@ -95,27 +75,21 @@ class SOCICNN(Dense):
     Args:
         in_features: length n of x.
         hidden_features: widths h_1 .. h_L; empty for no hidden layer.
-        quadratic: rows of each quadratic branch; instead of a number "diagonal" (n rows, one a coordinate) or
-            ("diagonal", k) (k full rows more), which export sparse. One of n rows where None, () for none.
+        quadratic: rows of each quadratic branch; instead of a number "diagonal" (n rows, one per coordinate) or
+            ("diagonal", k) (k full rows more), which export sparse. Defaults to one of n rows; () for none.
         norm: the same for the norm branches.
         context_features: length p of the context theta, 0 for none.
         context: `joint` (theta beside x everywhere, branches included: convex in x and theta together) or `partial`
             (theta sets biases, offsets, read-out and branch weights: convex in x for each theta).
-        activation: `relu` or `softplus`, one name or one a layer; softplus networks have no conic program.
+        activation: `relu` or `softplus`, one name or one per layer; softplus networks have no conic program.
         passthrough: whether x enters the layers after the first.
-        quadratic_offset: whether the quadratic branches have offsets e_m.
-        positivity: recipe that keeps W, w, beta, gamma non-negative, or its short name.
-        initialiser: law of the weights at the start, or its short name.
-        readout: recipe whose `emit` reads a context network's outputs; that of `positivity` where None.
-        context_hidden: width of a partial context's network; 0 for vectors affine in theta.
-        context_activation: its activation, `silu` or `relu`.
-        generator: source of the initial weights; torch's own where None.
-        dtype: floating type; torch's default where None.
-        device: where the tensors live.
+        options: how it is made: recipe, law of the start, type, device.
+        settings: the entries of `NetOptions` as keywords, e.g. `positivity="lift"`; they go before `options`.
 
     Raises:
-        ModelError: an argument that cannot be; the message names it.
+        ModelError: an argument is invalid; the message says which.
 
+    >>> import torch
     >>> model = SOCICNN(3, hidden_features=(8,), quadratic=("diagonal",), norm=(2, 2), context_features=4)
     >>> model(torch.zeros(5, 7, 3), torch.zeros(5, 1, 4)).shape
     torch.Size([5, 7])
@@ -131,33 +105,22 @@ class SOCICNN(Dense):
         norm: Sequence[BranchSpec] | None = None,
         *,
         context_features: int = 0,
-        context: str = "partial",
-        activation: str | Sequence[str] = "relu",
+        context: ContextMode = "partial",
+        activation: Activation | Sequence[Activation] = "relu",
         passthrough: bool = True,
-        quadratic_offset: bool = True,
-        positivity: Recipe | str = "projected",
-        initialiser: Initialiser | str = "principled",
-        readout: Recipe | str | None = None,
-        context_hidden: int = CODE,
-        context_activation: str = "silu",
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
+        options: NetOptions | None = None,
+        **settings: Unpack[NetSettings],
     ) -> None:
-        means = Means(positivity, readout, initialiser, generator, dtype, device)
         super().__init__(
             in_features,
             hidden_features,
             checked(quadratic, in_features, "quadratic"),
             checked(norm, in_features, "norm"),
-            context_features,
-            context,
-            activation,
-            passthrough,
-            quadratic_offset,
-            context_hidden,
-            context_activation,
-            means,
+            context_features=context_features,
+            context=context,
+            activation=activation,
+            passthrough=passthrough,
+            options=net_options("SOCICNN", options, settings),
         )
         if not passthrough:
             warn_if_units_die(self)

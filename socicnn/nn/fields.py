@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.arrays import Array, as_float64
-from socicnn.nn.context import CODE, NEAR_ZERO, SKIP, Plain, Source, Vector, raw_of, shaped
+from socicnn.nn.context import NEAR_ZERO, SKIP, Plain, Source, Vector, raw_of, shaped
 from socicnn.nn.geometry import Conv, Convolution, Resizing
+from socicnn.nn.options import CONTEXT_HIDDEN
 from socicnn.positivity.base import Recipe, Shared
 from socicnn.positivity.initial import normal
 
-CODE_KERNEL, HEAD_KERNEL = 5, 3  # kernels of the context network's two layers; the skip's is the second
+CONTEXT_HIDDEN_KERNEL, HEAD_KERNEL = 5, 3  # kernels of the context network's two layers; the skip's is the second
 
 
 @final
@@ -108,8 +109,8 @@ class FieldNetwork(Source):
         self.grids = [None if v.grid is None else Resizing(k, size, v.grid) for v, k in zip(ordered, rows, strict=True)]
         outputs = sum(rows)
         self.skip_map = Convolution(Conv(outputs, HEAD_KERNEL), context_channels, size)
-        self.code_map = Convolution(Conv(CODE, CODE_KERNEL), context_channels, size)
-        self.head_map = Convolution(Conv(outputs, HEAD_KERNEL), CODE, size)
+        self.code_map = Convolution(Conv(CONTEXT_HIDDEN, CONTEXT_HIDDEN_KERNEL), context_channels, size)
+        self.head_map = Convolution(Conv(outputs, HEAD_KERNEL), CONTEXT_HIDDEN, size)
         starts = [raw_of(readout, v.initial) if v.positive else v.initial for v in ordered]
         ones = (1,) * len(size)
         self.start = nn.Parameter(torch.cat([start.reshape(-1) for start in starts]).reshape(-1, *ones))
@@ -119,7 +120,7 @@ class FieldNetwork(Source):
 
         self.skip = kernel(self.skip_map, SKIP / math.sqrt(self.skip_map.fan_in))
         self.code = kernel(self.code_map, 1 / math.sqrt(self.code_map.fan_in))
-        self.code_bias = nn.Parameter(torch.zeros(CODE, *ones, dtype=torch.float64, device="cpu"))
+        self.code_bias = nn.Parameter(torch.zeros(CONTEXT_HIDDEN, *ones, dtype=torch.float64, device="cpu"))
         self.head = kernel(self.head_map, NEAR_ZERO)
 
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,9 @@ from socicnn.arrays import Array
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from socicnn.nn.checks import check_call, one_or_many
-from socicnn.nn.configuration import Blank, described, named, plain
-from socicnn.nn.configuration import Means as Means
+from socicnn.nn.configuration import Blank, described, named, plain, shown
 from socicnn.nn.context import ContextNetwork, Plain, Source, Vector
+from socicnn.nn.options import ContextMode, NetOptions
 from socicnn.nn.standardise import Standardisation
 from socicnn.positivity import initialiser as make_initialiser
 from socicnn.positivity import recipe as make_recipe
@@ -24,7 +24,7 @@ from socicnn.positivity.projected import Projected
 from socicnn.ranges import Ranges
 from socicnn.registry import choose
 
-CONTEXTS = ("joint", "partial")
+CONTEXTS: tuple[ContextMode, ...] = get_args(ContextMode)
 
 
 class Network(nn.Module, ABC):
@@ -37,7 +37,7 @@ class Network(nn.Module, ABC):
         input_shape: shape of one x.
         context_shape: shape of one context theta, or None.
         context: `joint` or `partial`, how the context enters.
-        means: how to make it.
+        options: how it is made.
         shared_axes: axes of x (and of a context of the same rank) over which standardisation is one number.
 
     Attributes:
@@ -52,8 +52,9 @@ class Network(nn.Module, ABC):
         self,
         input_shape: tuple[int, ...],
         context_shape: tuple[int, ...] | None,
-        context: str,
-        means: Means,
+        context: ContextMode,
+        options: NetOptions,
+        *,
         shared_axes: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
@@ -61,18 +62,18 @@ class Network(nn.Module, ABC):
         self.input_shape = input_shape
         self.context_shape = context_shape
         self.context = context
-        self.positivity = make_recipe(means.positivity)
-        self.readout = self.positivity if means.readout is None else make_recipe(means.readout)
-        self.initialiser = make_initialiser(means.initialiser)
+        self.positivity = make_recipe(options.positivity)
+        self.readout = self.positivity if options.readout is None else make_recipe(options.readout)
+        self.initialiser = make_initialiser(options.initialiser)
         units = lambda shape: tuple(1 if axis in shared_axes else size for axis, size in enumerate(shape))  # noqa: E731 (local shorthand)
         same_rank = context_shape is not None and len(context_shape) == len(input_shape)
         self.standardisation = Standardisation(
             units(input_shape), units(context_shape) if context_shape is not None and same_rank else context_shape
         )
         points = torch.Size(input_shape).numel() + torch.Size(context_shape or (0,)).numel()
-        self.shared = self.positivity.shared(points, means.generator)
+        self.shared = self.positivity.shared(points, options.generator)
         self.ranges = None
-        self._means = means
+        self._options = options
 
     # what a subclass gives
 
@@ -107,15 +108,15 @@ class Network(nn.Module, ABC):
         if self.context_shape is None or self.context == "joint":
             return Plain(vectors, self.positivity, self.shared)
         (features,) = self.context_shape
-        return ContextNetwork(vectors, features, self.readout, self._means.generator)
+        return ContextNetwork(vectors, features, self.readout, self._options.generator)
 
     def finish(self, source: Source) -> None:
         """Take the source of the vectors, then bring every tensor to its type and device: a constructor's last act."""
         self.vectors = source
-        dtype = self._means.dtype or torch.get_default_dtype()
+        dtype = self._options.dtype or torch.get_default_dtype()
         if not dtype.is_floating_point:
             raise ModelError(f"dtype must be a floating type; received {dtype}")
-        self.to(device=self._means.device or torch.get_default_device(), dtype=dtype)
+        self.to(device=self._options.device or torch.get_default_device(), dtype=dtype)
 
     # use
 
@@ -216,7 +217,7 @@ class Network(nn.Module, ABC):
         """Whether only `finalise(train_data)` gives a network that can be evaluated, exported or decided with."""
         return self.positivity.needs_data
 
-    def condition(self, x: Tensor, context: Tensor | None = None, whole: bool = False) -> None:
+    def condition(self, x: Tensor, context: Tensor | None = None, *, whole: bool = False) -> None:
         """Give recipes whose weights depend on data the batch they are emitted from; nothing to do for the others.
 
         Args:
@@ -276,8 +277,14 @@ class Network(nn.Module, ABC):
         return final
 
     def extra_repr(self) -> str:
-        """Return what the first line of the network's repr says: the ranges that it was trained on."""
-        return "" if self.ranges is None else f"ranges={self.ranges}"
+        """Return the arguments of the network, without those that have their defaults, and the ranges of its data."""
+        entries = shown(self)
+        if self.ranges is not None:
+            entries["ranges"] = str(self.ranges)
+        return ", ".join(f"{name}={text}" for name, text in entries.items())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
 
     def check(self, x: Tensor, context: Tensor | None = None) -> None:
         """Raise a ModelError where x or the context cannot be given to the network."""

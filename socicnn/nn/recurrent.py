@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias, cast, final
+from typing import Any, TypeAlias, Unpack, cast, final
 
 import numpy as np
 import torch
@@ -25,10 +25,10 @@ from socicnn.nn.checks import check_joint_offsets, context_shape
 from socicnn.nn.context import Source, Vector
 from socicnn.nn.fields import FieldNetwork, JointField
 from socicnn.nn.geometry import Conv, Convolution, described
-from socicnn.nn.network import Means, Network
+from socicnn.nn.network import Network
+from socicnn.nn.options import DENSE_ONLY, Activation, ContextMode, NetOptions, NetSettings, net_options
 from socicnn.nn.sequence_branches import SequenceBranch, checked, sequence_branch
-from socicnn.positivity.base import Recipe
-from socicnn.positivity.initial import Initialiser, normal
+from socicnn.positivity.initial import normal
 
 SequenceSpec: TypeAlias = "BranchSpec | Conv | dict[str, Any]"
 RADIUS = 0.9  # largest spectral radius of W at the start: a unit's influence fades over about ten steps
@@ -47,24 +47,19 @@ class RecurrentSOCICNN(Network):
         hidden_features: width h.
         quadratic: what each quadratic branch does with the sequence: rows of a full matrix on the flattened sequence,
             "diagonal" or ("diagonal", rows), summed as in `SOCICNN`; or a `Conv` over time, averaged as in
-            `ConvSOCICNN`. One `Conv(24, 5)` where None.
-        norm: the same for the norm branches; one `Conv(24, 5, group=2)` where None.
+            `ConvSOCICNN`. Defaults to one `Conv(24, 5)`.
+        norm: the same for the norm branches; defaults to one `Conv(24, 5, group=2)`.
         shared: whether all steps share W, U and b; otherwise each has its own.
         context_features: length of a context that is a vector, 0 for none.
         context_channels: features q of a context that is a sequence `(T, q)`, 0 for none.
         context: `joint` (theta beside x, convex in both; a sequence enters each step through one matrix) or `partial`
             (theta sets biases, offsets, read-out and branch weights, step by step where it is a sequence).
         activation: `relu` or `softplus`; softplus networks have no conic program.
-        quadratic_offset: whether the quadratic branches have offsets.
-        positivity: recipe that keeps W, w, beta, gamma non-negative, or its short name.
-        initialiser: law of the weights at the start, or its short name.
-        readout: recipe whose `emit` reads a context network's outputs; that of `positivity` where None.
-        generator: source of the initial weights; torch's own where None.
-        dtype: floating type; torch's default where None.
-        device: where the tensors live.
+        options: how it is made: recipe, law of the start, type, device.
+        settings: the entries of `NetOptions` as keywords, e.g. `positivity="lift"`; they go before `options`.
 
     Raises:
-        ModelError: an argument that cannot be; the message names it.
+        ModelError: an argument is invalid; the message says which.
 
     >>> model = RecurrentSOCICNN((6, 2), hidden_features=4, quadratic=("diagonal",), norm=(Conv(4, 3, group=2), 3))
     >>> model(torch.zeros(5, 6, 2)).shape
@@ -83,17 +78,12 @@ class RecurrentSOCICNN(Network):
         shared: bool = True,
         context_features: int = 0,
         context_channels: int = 0,
-        context: str = "partial",
-        activation: str = "relu",
-        quadratic_offset: bool = True,
-        positivity: Recipe | str = "projected",
-        initialiser: Initialiser | str = "principled",
-        readout: Recipe | str | None = None,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
+        context: ContextMode = "partial",
+        activation: Activation = "relu",
+        options: NetOptions | None = None,
+        **settings: Unpack[NetSettings],
     ) -> None:
-        means = Means(positivity, readout, initialiser, generator, dtype, device)
+        chosen = net_options("RecurrentSOCICNN", options, settings, refused=DENSE_ONLY)
         shape = tuple(input_shape)
         if len(shape) != 2 or any(not is_integer(size) or size < 1 for size in shape):
             raise ModelError(f"input_shape must be (T, features), both >= 1; received {input_shape!r}")
@@ -103,14 +93,14 @@ class RecurrentSOCICNN(Network):
         context_channels = as_integer("context_channels", context_channels, 0)
         found = context_shape(context_features, context_channels, (T,), "a sequence")
         theta_shape = found and found[::-1]  # (T, channels): steps come first in a sequence
-        super().__init__(shape, theta_shape, context, means, (0,))
+        super().__init__(shape, theta_shape, context, chosen, shared_axes=(0,))
         self.steps, self.features, self.hidden_features = T, p, hidden_features
         self.context_features, self.context_channels = context_features, context_channels
-        self.shared_weights, self.quadratic_offset = shared, quadratic_offset
+        self.shared_weights, self.quadratic_offset = shared, chosen.quadratic_offset
         (self.activation,) = activation_names(activation, 1)
         self.quadratic = checked(quadratic, "quadratic", Conv(24, 5))
         self.norm = checked(norm, "norm", Conv(24, 5, group=2))
-        self._build(means.generator)
+        self._build(chosen.generator)
 
     def _build(self, draw: torch.Generator | None) -> None:
         T, p, h, law, kind = self.steps, self.features, self.hidden_features, self.initialiser, self.activation

@@ -26,7 +26,8 @@ from socicnn.frozen import FrozenNet, Output, Quadratic
 from socicnn.frozen import Norm as FrozenNorm
 from socicnn.integers import as_integer
 from socicnn.nn.context import ContextNetwork, Vector
-from socicnn.nn.network import Means, Network
+from socicnn.nn.network import Network
+from socicnn.nn.options import NetOptions
 from socicnn.positivity.initial import normal
 
 
@@ -42,19 +43,26 @@ class Structured(Network, ABC):
         atoms: the atoms, each with `rows` rows.
         rows: rows of each A_k.
         diagonal: whether there is the term 1/2 sum_i d_i (x_i - m_i)^2.
-        means: how to make it.
+        options: how it is made.
     """
 
     def __init__(
-        self, in_features: int, context_features: int, atoms: Sequence[Atom], rows: int, diagonal: bool, means: Means
+        self,
+        in_features: int,
+        context_features: int,
+        atoms: Sequence[Atom],
+        rows: int,
+        *,
+        diagonal: bool,
+        options: NetOptions,
     ) -> None:
         in_features, rows = as_integer("in_features", in_features), as_integer("rows", rows)
         context_features = as_integer("context_features", context_features)
         n = in_features
-        super().__init__((n,), (context_features,), "partial", means)
+        super().__init__((n,), (context_features,), "partial", options)
         self.in_features, self.context_features, self.rows = n, context_features, rows
         self.atoms, self.diagonal = tuple(atoms), diagonal
-        self.A = nn.ParameterList(normal((rows, n), means.generator) / math.sqrt(n) for _ in self.atoms)
+        self.A = nn.ParameterList(normal((rows, n), options.generator) / math.sqrt(n) for _ in self.atoms)
         zeros = lambda size: torch.zeros(size, dtype=torch.float64)  # noqa: E731 (local shorthand)
         vectors = [Vector("q", zeros(n)), Vector("c", zeros(()))]
         if diagonal:
@@ -62,7 +70,7 @@ class Structured(Network, ABC):
         for k, atom in enumerate(self.atoms, start=1):
             beta = zeros(rows) + 1 / rows if atom.elementwise else zeros(1) + rows**-0.5
             vectors += [Vector(f"s{k}", zeros(rows)), Vector(f"beta{k}", beta, positive=True)]
-        self.finish(ContextNetwork(vectors, context_features, self.readout, means.generator, hidden=0))
+        self.finish(ContextNetwork(vectors, context_features, self.readout, options.generator, hidden=0))
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments that describe the architecture."""

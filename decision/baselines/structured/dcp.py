@@ -9,7 +9,7 @@ import torch
 from decision.atoms import Logistic, Norm, Square
 from decision.baselines.structured.base import Structured
 from socicnn.nn.kinds import NETWORKS
-from socicnn.nn.network import Means
+from socicnn.nn.options import NetOptions
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
@@ -51,8 +51,10 @@ class StructuredDCP(Structured):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        means = Means(positivity, readout, initialiser, generator, dtype, device)
-        super().__init__(in_features, context_features, (Logistic(), Square(), Norm(), Norm()), rows, False, means)
+        options = NetOptions(positivity, readout, initialiser, generator=generator, dtype=dtype, device=device)
+        super().__init__(
+            in_features, context_features, (Logistic(), Square(), Norm(), Norm()), rows, diagonal=False, options=options
+        )
 
 
 NETWORKS.register("StructuredDCP", StructuredDCP)  # files of it can be loaded from now on

@@ -9,7 +9,7 @@ import torch
 from decision.atoms import Norm
 from decision.baselines.structured.base import Structured
 from socicnn.nn.kinds import NETWORKS
-from socicnn.nn.network import Means
+from socicnn.nn.options import NetOptions
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
@@ -50,8 +50,8 @@ class StructuredPCF(Structured):
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        means = Means(positivity, readout, initialiser, generator, dtype, device)
-        super().__init__(in_features, context_features, (Norm(), Norm()), rows, True, means)
+        options = NetOptions(positivity, readout, initialiser, generator=generator, dtype=dtype, device=device)
+        super().__init__(in_features, context_features, (Norm(), Norm()), rows, diagonal=True, options=options)
 
 
 NETWORKS.register("StructuredPCF", StructuredPCF)  # files of it can be loaded from now on
