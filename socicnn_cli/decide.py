@@ -9,9 +9,9 @@ import numpy as np
 import typer
 
 from socicnn.files import FileError
+from socicnn_cli.csv_files import write_csv
 from socicnn_cli.models import load_model, read_context
 from socicnn_cli.outputs import check_output
-from socicnn_cli.tables import write_csv
 
 
 def feasible_set(name: str, n: int, lower: float | None, upper: float | None, total: float | None) -> Any:

@@ -1,17 +1,16 @@
-"""Reads points, contexts and samples from .npy, .npz and .csv files, and writes tables."""
+"""Reads points, contexts and samples from .npy, .npz and .csv files."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from socicnn.arrays import Array
-from socicnn.files import FileError, replacing
+from socicnn.files import FileError
 from socicnn.numpy_files import read_arrays
+from socicnn_cli.csv_files import columns, read_csv, refuse_others
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,54 +57,6 @@ def _arrays(path: Path) -> dict[str, Array]:
     return {name: np.asarray(array, dtype=np.float64) for name, array in content.items()}
 
 
-def _csv(path: Path) -> tuple[list[str], Array]:
-    """Return header and rows of a CSV file; the header is empty where the first line is numbers."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            numbered = enumerate(csv.reader(stream), start=1)
-            lines = [(number, row) for number, row in numbered if any(map(str.strip, row))]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FileError(f"{path} is not a CSV text file ({error}); save it as UTF-8 CSV") from None
-    if not lines:
-        raise FileError(f"{path} is empty; it needs a header x0,x1,... and one row a point")
-
-    def numeric(text: str) -> bool:
-        try:
-            float(text)
-        except ValueError:
-            return False
-        return True
-
-    header: list[str] = []
-    if not all(numeric(cell) for cell in lines[0][1]):
-        header = [cell.strip() for cell in lines[0][1]]
-        lines = lines[1:]
-    width = len(header) or len(lines[0][1])
-    for number, row in lines:
-        if len(row) != width:
-            raise FileError(f"{path}, line {number}: {len(row)} entries where {width} were expected; complete the row")
-        for place, cell in enumerate(row):
-            if not numeric(cell):
-                column = header[place] if header else f"column {place}"
-                raise FileError(f"{path}, line {number}: {column} is {cell!r}, not a number; mend or remove the row")
-    if not lines:
-        raise FileError(f"{path} has a header and no rows; it needs one row a point")
-    return header, np.array([[float(cell) for cell in row] for _, row in lines])
-
-
-def _columns(path: Path, header: list[str], prefix: str) -> list[int]:
-    """Return the places of prefix0, prefix1, ... in order; a gap is refused."""
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise FileError(f"{path} has several columns {twice[0]}; give each a name of its own")
-    numbers = [name.removeprefix(prefix) if name.startswith(prefix) else "" for name in header]
-    found = {int(number): place for place, number in enumerate(numbers) if number.isdigit()}
-    missing = [f"{prefix}{i}" for i in range(max(found, default=-1) + 1) if i not in found]
-    if missing:
-        raise FileError(f"{path} has no column {missing[0]}; number the columns {prefix}0, {prefix}1, ... without gaps")
-    return [found[i] for i in sorted(found)]
-
-
 def read_rows(path: Path, name: str, prefix: str) -> Array:
     """Return a table of points (`prefix` "x") or contexts ("theta") of shape `(rows, width)` or, from .npy, as stored.
 
@@ -115,9 +66,9 @@ def read_rows(path: Path, name: str, prefix: str) -> Array:
         prefix: column prefix.
     """
     if _existing(path).suffix.lower() == ".csv":
-        header, rows = _csv(path)
+        header, rows = read_csv(path)
         if header:
-            places = _columns(path, header, prefix)
+            places = columns(path, header, prefix)
             if not places:
                 raise FileError(f"{path} has no columns {prefix}0, {prefix}1, ...; found {', '.join(header)}")
             rows = rows[:, places]
@@ -149,14 +100,15 @@ def read_samples(path: Path) -> Samples:
             raise FileError(f"{path} lacks {' and '.join(sorted(missing))}; it needs x, y and, with contexts, theta")
         x, y, theta = content["x"], content["y"], content.get("theta")
     elif suffix == ".csv":
-        header, rows = _csv(path)
+        header, rows = read_csv(path)
         if "y" not in header:
             raise FileError(f"{path} has no column y; its header must name x0, x1, ..., optionally theta0, ..., and y")
-        columns = _columns(path, header, "x")
-        if not columns:
+        inputs = columns(path, header, "x")
+        if not inputs:
             raise FileError(f"{path} has no column x0; its header must name x0, x1, ..., optionally theta0, ..., and y")
-        places = _columns(path, header, "theta")
-        x, y, theta = rows[:, columns], rows[:, header.index("y")], rows[:, places] if places else None
+        places = columns(path, header, "theta")
+        refuse_others(path, header, [*inputs, *places, header.index("y")])
+        x, y, theta = rows[:, inputs], rows[:, header.index("y")], rows[:, places] if places else None
     else:
         raise FileError(f"{path}: training data are read from .npz or .csv; received {path.suffix or 'no suffix'!r}")
     if x.ndim not in (2, 3) or y.shape != x.shape[:-1]:
@@ -178,11 +130,3 @@ def _grouped(x: Array, y: Array, theta: Array) -> Samples:
         return Samples(x, y, theta, grouped=False)
     order = np.argsort(owner.reshape(-1), kind="stable").reshape(len(contexts), -1)
     return Samples(x[order], y[order], contexts, grouped=True)
-
-
-def write_csv(path: Path, header: list[str], rows: Any) -> None:
-    """Write a table with exact decimal numbers, whole or not at all."""
-    with replacing(path) as draft, draft.open("w", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(header)
-        table.writerows([repr(float(cell)) if isinstance(cell, float) else cell for cell in row] for row in rows)

@@ -1,12 +1,15 @@
 """Reading what users hold, and saying in one sentence what is wrong with it."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from socicnn.files import FileError
-from socicnn_cli.tables import read_rows, read_samples, write_csv
+from socicnn_cli.csv_files import read_csv, write_csv
+from socicnn_cli.tables import read_rows, read_samples
 
 
 def _write(path: Path, text: str) -> Path:
@@ -56,6 +59,22 @@ def test_npz_with_candidates(tmp_path: Path) -> None:
         ("x0,y\n1,2,3\n", "line 2: 3 entries where 2"),
         ("x0,y\n1,two\n", "line 2: y is 'two', not a number"),
         ("x0,y\n1,nan\n", "y has 1 entries that are NaN"),
+        ("x0,y\n1,-INF\n", "y has 1 entries that are NaN or infinite"),
+        ("x0,x\u00b2,y\n1,2,3\n", "a column 'x\u00b2', which is none of x0, x1"),
+        ("x0,x\u0661,y\n1,2,3\n", "which is none of x0, x1"),
+        ("x0,x1,x01,y\n1,2,7,3\n", "a column 'x01', which is none of x0, x1"),
+        ("x0,X1,y\n1,2,3\n", "a column 'X1', which is none of x0, x1"),
+        ("x0,x_1,y\n1,2,3\n", "a column 'x_1', which is none of x0, x1"),
+        ("x0,Theta0,y\n1,2,3\n", "a column 'Theta0', which is none of theta0, theta1"),
+        ("x0,price,y,x1_new\n1,2,3,4\n", "none of x0, x1, .* and y: price, x1_new; rename"),
+        ("x0,Y,y\n1,2,3\n", "none of x0, x1, .* and y: Y; rename"),
+        ("x0,x999999999,y\n1,2,3\n", "no column x1; number the columns"),
+        ("x0,x" + "9" * 5000 + ",y\n1,2,3\n", "which is none of x0, x1"),
+        ("x0,y\n1_000,3\n", "line 2: x0 is '1_000', not a number"),
+        ("x0,y\n\u0661,3\n", "not a number"),
+        ("x0,y\n0x10,3\n", "not a number"),
+        ("x0;y\n1;3\n", "separates its columns by semicolons; save it with commas"),
+        ("x0\ty\n1\t3\n", "separates its columns by tabs; save it with commas"),
     ],
 )
 def test_a_bad_csv_is_refused_in_one_sentence(tmp_path: Path, text: str, message: str) -> None:
@@ -96,3 +115,27 @@ def test_numbers_survive_a_csv_exactly(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(4, 3)) * 10.0 ** np.arange(-150, 150, 100)
     write_csv(tmp_path / "t.csv", ["x0", "x1", "x2"], rows.tolist())
     np.testing.assert_array_equal(read_rows(tmp_path / "t.csv", "points", "x"), rows)
+
+
+@pytest.mark.parametrize("text", ["1", "-1.", "+.5", "1e-3", "1E+300", " 2 ", "5e-324", "0001.50", "-0.0"])
+def test_what_is_a_number(tmp_path: Path, text: str) -> None:
+    _, rows = read_csv(_write(tmp_path / "t.csv", f"x0\n{text}\n"))
+    assert rows.tolist() == [[float(text)]]
+
+
+def test_points_beside_other_columns_are_read(tmp_path: Path) -> None:
+    """What `decide` writes is read again as points."""
+    path = _write(tmp_path / "t.csv", "context,x0,x1,value,status\n0,1,2,3,4\n")
+    np.testing.assert_array_equal(read_rows(path, "points", "x"), [[1, 2]])
+    with pytest.raises(FileError, match="a column 'X2', which is none of x0"):
+        read_rows(_write(path, "x0,X2\n1,2\n"), "points", "x")
+
+
+def test_another_program_reads_what_is_written(tmp_path: Path) -> None:
+    """awk, which knows nothing of us, adds the numbers up."""
+    write_csv(tmp_path / "t.csv", ["x0", "x1"], [[0.5, 0.25], [1e300, -1.0]])
+    words = ["awk", "-F,", 'NR>1 {a+=$1; b+=$2} END {printf "%.17g %.17g", a, b}', str(tmp_path / "t.csv")]
+    if shutil.which("awk") is None:
+        pytest.skip("awk is not installed")
+    total = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    assert [float(number) for number in total] == [1e300, -0.75]

@@ -1,0 +1,104 @@
+"""CSV files, read strictly: what is no plain number or no clear column name is refused, never guessed."""
+
+from __future__ import annotations
+
+import csv
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from socicnn.arrays import Array
+from socicnn.files import FileError, replacing
+
+# decimal numbers in ASCII; Python's float() takes 1_000 and digits of every script too
+_NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE)
+_DIGITS = "(0|[1-9][0-9]{0,8})"
+
+
+def read_csv(path: Path) -> tuple[list[str], Array]:
+    """Return header and rows of a CSV file; the header is empty if the first line is numbers.
+
+    Raises:
+        FileError: the file is no text, has rows of unequal length, or an entry that is no number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            numbered = enumerate(csv.reader(stream), start=1)
+            lines = [(number, row) for number, row in numbered if any(map(str.strip, row))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FileError(f"{path} is not a CSV text file ({error}); save it as UTF-8 CSV") from None
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
+    if not lines:
+        raise FileError(f"{path} is empty; it needs a header x0,x1,... and one row per point")
+    header: list[str] = []
+    if not all(map(_NUMBER.fullmatch, lines[0][1])):
+        header = [cell.strip() for cell in lines[0][1]]
+        lines = lines[1:]
+    separators = [
+        name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if len(header) == 1 and mark in header[0]
+    ]
+    if separators:
+        raise FileError(f"{path} separates its columns by {separators[0]}; save it with commas")
+    width = len(header) or len(lines[0][1])
+    for number, row in lines:
+        if len(row) != width:
+            raise FileError(f"{path}, line {number}: {len(row)} entries where {width} were expected; complete the row")
+        for place, cell in enumerate(row):
+            if not _NUMBER.fullmatch(cell):
+                column = header[place] if header else f"column {place}"
+                raise FileError(
+                    f"{path}, line {number}: {column} is {cell[:80]!r}, not a number; write it as 1234.5 or remove "
+                    "the row"
+                )
+    if not lines:
+        raise FileError(f"{path} has a header and no rows; it needs one row per point")
+    return header, np.array([[float(cell) for cell in row] for _, row in lines])
+
+
+def columns(path: Path, header: Sequence[str], prefix: str) -> list[int]:
+    """Return the places of the columns prefix0, prefix1, ..., in order.
+
+    Raises:
+        FileError: a column is there twice or missing, or is spelled nearly like one of these.
+    """
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise FileError(f"{path} has several columns {twice[0]}; give each a name of its own")
+    found: dict[int, int] = {}
+    for place, name in enumerate(header):
+        if re.fullmatch(prefix + _DIGITS, name):
+            found[int(name.removeprefix(prefix))] = place
+        elif re.fullmatch(rf"{prefix}[\W_]*\d+[\W_]*", unicodedata.normalize("NFKC", name), re.IGNORECASE):
+            raise FileError(
+                f"{path} has a column {name!r}, which is none of {prefix}0, {prefix}1, ... (small letters, no signs, "
+                "no leading zeros); rename or remove it"
+            )
+    missing = next((i for i in range(len(found)) if i not in found), None)
+    if missing is not None:
+        raise FileError(
+            f"{path} has no column {prefix}{missing}; number the columns {prefix}0, {prefix}1, ... without gaps"
+        )
+    return [found[i] for i in sorted(found)]
+
+
+def refuse_others(path: Path, header: Sequence[str], places: Sequence[int]) -> None:
+    """Raise a FileError if a file has columns that are not used: what is not learned from is not dropped in silence."""
+    others = [name for place, name in enumerate(header) if place not in set(places)]
+    if others:
+        raise FileError(
+            f"{path} has columns that are none of x0, x1, ..., theta0, theta1, ... and y: {', '.join(others)[:200]}; "
+            "rename those to learn from, remove the others"
+        )
+
+
+def write_csv(path: Path, header: list[str], rows: Any) -> None:
+    """Write a table with exact decimal numbers, whole or not at all."""
+    with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(header)
+        table.writerows([repr(float(cell)) if isinstance(cell, float) else cell for cell in row] for row in rows)
