@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
 
-from decision.minimise.answers import Answers, Decision, Goal, sentence
-from decision.minimise.bounds import lower_bound, upper_bound
+from decision.minimise.answers import Decision, Goal, sentence
+from decision.minimise.bounds import lower_bound, minorant, repaired, upper_bound
 from decision.minimise.constrained import Constraints, solve_constrained
-from decision.minimise.methods import Auto, Exact, Method, Problem, make
-from decision.minimise.module_descent import decide_module
-from decision.minimise.smoothed_stack import rounded, tangent
+from decision.minimise.methods import Auto, Exact, Method, make
+from decision.minimise.module_descent import minimise_module
+from decision.minimise.reference import ROUNDING, Reference, own_reach, terms
+from decision.minimise.search import Found, Task, minimise
 from decision.minimise.stack import Stack
 from decision.region import Region
 from decision.sets.base import FeasibleSet
@@ -24,8 +27,11 @@ from socicnn.arrays import as_float64
 from socicnn.compile import Freezable, frozen
 from socicnn.conic.solvers import Solver
 from socicnn.errors import ModelError, NoProgramError
+from socicnn.frozen import FrozenNet
+from socicnn.ranges import Ranges
 
-CHUNK = 256  # contexts at a time: enough to keep the processor busy, few enough to stay in its cache
+RTOL = 1e-6  # of the library, the command and every method
+EPS = 2.0**-53
 
 
 def decide(
@@ -34,39 +40,50 @@ def decide(
     context: Any = None,
     method: str | Method = "auto",
     *,
-    gap: float = 1e-6,
+    rtol: float = RTOL,
+    atol: float = 0.0,
     start: Any = None,
     max_iterations: int | None = None,
     time_limit: float | None = None,
     solver: str | Solver = "clarabel",
     settings: dict[str, Any] | None = None,
-    region: Region | None = None,
+    region: Region | Literal["stored"] | None = "stored",
     device: torch.device | str | None = None,
     progress: bool = False,
+    gap: float | None = None,
 ) -> Decision:
     """Minimise f(x, theta) over x in X for each context theta.
 
     The gap is proven by a dual point of the network (ReLU multipliers in their boxes, unit vectors of the norms), which
-    every method gives: f(x) - gap <= min_X f holds whatever the method did.
+    every method gives: f(x) - gap <= min_X f holds whatever the method did. A decision is certified if
 
-    Where the method is `auto`, a network without a conic program (softplus layers, logistic atoms) is decided by
-    `module_descent.decide_module`: gaps in plain float64, on the CPU, from the set's centre whatever `start` says.
+        gap <= max(rtol scale, atol, 64 eps S_all),    scale = min(max_P f - f(x), S(x))
+
+    with P a few points of X that are fixed before the search, S(x) the sum of the absolute values of the terms of f
+    without its constant (`minimise.reference`), and S_all that sum with the constant and the terms of the bound. A
+    constant added to f changes neither decisions nor verdicts, nor do units of f and x that are powers of two.
+
+    If the method is `auto`, a network without a conic program (softplus layers, logistic atoms) is minimised by
+    `minimise.module_descent`: gaps in plain float64, on the CPU, from the set's centre whatever `start` says.
 
     Args:
         model_or_net: a trained network, or a FrozenNet.
         feasible_set: the set X; or a list of CVXPY constraints on one variable of n entries (exact way only).
         context: contexts, shape `(contexts, p)`, or one, shape `(p,)`; None for a network without.
         method: `auto`, `interior_point`, `projected_gradient`, `exact`, or a `Method`.
-        gap: relative gap gap / (1 + |f|) at which to stop.
-        start: points to start from, shape `(n,)` or `(contexts, n)`; the set's centre where None.
-        max_iterations: iterations of one context at most; each method has its own limit where None.
+        rtol: relative accuracy: the share of the scale that a gap may have.
+        atol: absolute accuracy, in the units of f; a gap of this size will do, too.
+        start: points to start from, shape `(n,)` or `(contexts, n)`; defaults to a point of the set that suits f.
+        max_iterations: iterations of one context at most; each method has its own limit if omitted.
         time_limit: seconds for the whole call; a solve through CVXPY, of constraints that need more than second-order
             cones, is not interrupted.
         solver: of the exact way.
         settings: its settings, by its own names.
-        region: region of the training candidates, to flag decisions outside it.
-        device: where to compute; the CPU where None.
+        region: where the network has learned something, to flag decisions and contexts outside: by default the ranges
+            of the training data that are stored in the network, if any; None to flag nothing.
+        device: where to compute; defaults to the CPU.
         progress: whether the exact way shows a progress bar.
+        gap: deprecated, use `rtol`.
 
     Returns:
         The decisions.
@@ -83,68 +100,114 @@ def decide(
     (tensor([[0.7500, 0.2500]], dtype=torch.float64), True)
     """
     began = time.perf_counter()
-    goal = Goal.of(gap, max_iterations, time_limit)
+    if gap is not None:
+        warnings.warn("decide(gap=...) is now decide(rtol=...)", DeprecationWarning, stacklevel=2)
+        rtol = gap
+    if isinstance(region, str) and region != "stored":
+        raise ModelError(f"region must be a Region, 'stored' or None; received {region!r}")
+    goal = Goal.of(rtol, atol, max_iterations, time_limit)
     theta = None if context is None else torch.as_tensor(as_float64(context))
     if theta is not None and tuple(theta.shape) == (getattr(model_or_net, "context_shape", None) or theta.shape[:1]):
         theta = theta[None]  # one context
     chosen = make(method, solver, settings)
+    ranges = getattr(model_or_net, "ranges", None)
     try:
         net = frozen(model_or_net, theta)
     except NoProgramError:
         if not isinstance(chosen, Auto) or not isinstance(feasible_set, FeasibleSet):
             raise
         assert isinstance(model_or_net, Module)  # arrays are a program
-        return decide_module(
-            model_or_net,
-            feasible_set,
-            theta,
-            gap=gap,
-            max_iterations=max_iterations,
-            time_limit=time_limit,
-            region=region,
-        )
-    if not isinstance(feasible_set, FeasibleSet):
-        exact = chosen.exact if isinstance(chosen, Auto) else chosen
-        if not isinstance(exact, Exact):
-            raise ModelError(f"CVXPY constraints go through the exact program; use method='exact', not '{chosen.name}'")
-        given = {"start": start, "max_iterations": max_iterations, "device": device}
-        unused = [name for name, value in given.items() if value is not None]
-        if unused:
-            raise ModelError(f"CVXPY constraints go through a solver alone; leave out {', '.join(unused)}")
-        solved = solve_constrained(net, Constraints.of(feasible_set, net.in_features), exact.made(), goal)
-        ones = torch.ones(len(solved.x), dtype=torch.int64)
-        found = _decision(solved.x, solved.value, solved.gap, ones, exact, gap, theta, region, solved.violation)
-        return replace(found, status=sentence(found, solved.notes), seconds=time.perf_counter() - began)
-    n = net.in_features
+        found = minimise_module(model_or_net, feasible_set, theta, goal, ranges)
+    else:
+        if isinstance(feasible_set, FeasibleSet):
+            stack = Stack.of(net, device)
+            x = _start(start, feasible_set, len(stack), net.in_features, stack.v.device)
+            found = _over_set(net, feasible_set, goal, chosen, _Given(stack, ranges, x, progress))
+        else:
+            exact = chosen.exact if isinstance(chosen, Auto) else chosen
+            if not isinstance(exact, Exact):
+                raise ModelError(
+                    f"CVXPY constraints go through the exact program; use method='exact', not '{chosen.name}'"
+                )
+            given = {"start": start, "max_iterations": max_iterations, "device": device}
+            unused = [name for name, value in given.items() if value is not None]
+            if unused:
+                raise ModelError(f"CVXPY constraints go through a solver alone; leave out {', '.join(unused)}")
+            found = _under_constraints(net, feasible_set, goal, exact)
+    outside = _outside(region, ranges, found.x, theta)
+    found = replace(found, rtol=rtol, atol=atol, context=theta, outside=outside)
+    return replace(
+        found, status=sentence(found, [found.status] if found.status else []), seconds=time.perf_counter() - began
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What a search over a set starts from: the networks, the ranges of their data, starting points or None."""
+
+    stack: Stack
+    ranges: Ranges | None
+    x: Tensor | None
+    progress: bool
+
+
+def _over_set(net: FrozenNet, feasible_set: FeasibleSet, goal: Goal, method: Method, given: _Given) -> Decision:
+    """Return the decisions over one of the sets, with their notes as status."""
+    stack = replace(given.stack, c=torch.zeros_like(given.stack.c))
+    if not len(stack):
+        none = stack.c
+        x = stack.v.new_zeros(0, feasible_set.n)
+        return Decision(x, none, none, none.long(), 0.0, method.name, goal.rtol, "", none, none)
+    reference = Reference.of(feasible_set, given.ranges)
+    most, reach = reference.largest(stack), reference.reach(stack)
+    x = feasible_set.center(device=stack.v.device).repeat(len(stack), 1) if given.x is None else given.x
+    task = Task(net, stack, feasible_set, most, reach, method, given.progress)
+    return _judged(given.stack.c, task, minimise(task, x, goal))
+
+
+def _judged(c: Tensor, task: Task, found: Found) -> Decision:
+    """Return decisions with what is proven of them; the task leaves the constants c out."""
+    stack, feasible_set = task.stack, task.feasible_set
+    x = feasible_set.project(found.x)
+    plain = stack.value(x)
+    value = plain + c
+    line = minorant(stack, repaired(stack, found.dual))
+    vertex = feasible_set.minimize_linear(line.slope)
+    proven = upper_bound(stack, x) - lower_bound(stack, feasible_set, found.dual)
+    # the difference is rounded once, and so is the sum that the value is
+    proven = ((proven + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)).clamp(min=0.0)
+    size = terms(stack, x, task.reach)
+    bound = (line.slope * vertex).abs().sum(dim=-1) + line.offset_size
+    scale = torch.minimum((task.most - plain).clamp(min=0.0), size)
+    floor = ROUNDING * (size + c.abs() + bound)
+    missed = feasible_set.relative_violation(x)
+    status = " ".join(found.notes)
+    return Decision(
+        x, value, proven, found.iterations, 0.0, task.method.name, 0.0, status, scale, floor, violation=missed
+    )
+
+
+def _under_constraints(net: FrozenNet, constraints: Sequence[Any], goal: Goal, method: Exact) -> Decision:
+    """Return the decisions under CVXPY constraints: relative to the terms of f alone, as their set has no points P."""
+    stack = Stack.of(net)
+    c = stack.c
+    plain = replace(net, output=replace(net.output, c=0.0 * np.asarray(net.output.c)))
+    solved = solve_constrained(plain, Constraints.of(constraints, net.in_features), method.made(), goal)
+    value = solved.value + c
+    gap = solved.gap + 2.0 * EPS * (solved.value.abs() + value.abs())
+    size = terms(stack, solved.x, own_reach(stack))
+    floor = ROUNDING * (2.0 * size + c.abs())
+    ones = torch.ones(len(value), dtype=torch.int64)
+    status = " ".join(solved.notes)
+    return Decision(solved.x, value, gap, ones, 0.0, method.name, 0.0, status, size, floor, violation=solved.violation)
+
+
+def _start(start: Any, feasible_set: FeasibleSet, count: int, n: int, device: torch.device) -> Tensor | None:
+    """Return feasible starting points, one per context; None if the user gives none."""
     if feasible_set.n != n:
         raise ModelError(f"the set has {feasible_set.n} coordinates, the network {n} inputs")
-    stack = Stack.of(net, device)
-    x = _start(start, feasible_set, len(stack), stack.v.device)
-    if not len(stack):
-        none = x.new_zeros(0)
-        found = _decision(x, none, none, none.long(), chosen, gap, theta, region)
-        return replace(found, status=sentence(found, []), seconds=time.perf_counter() - began)
-    answers = Answers.start(stack, x)
-    for rows in torch.arange(len(stack), device=x.device).split(CHUNK):
-        part = net if net.contexts is None else net[rows.cpu().numpy()]
-        problem = Problem(part, stack.take(rows), feasible_set, progress)
-        mine = answers.take(rows)
-        _first_bound(problem, mine)
-        if not goal.late:
-            chosen.improve(problem, mine, goal)
-        answers.put(rows, mine)
-    x = feasible_set.project(answers.x)
-    proven = upper_bound(stack, x) - lower_bound(stack, feasible_set, answers.dual)
-    proven = (proven * (1.0 + 2.0**-50)).clamp(min=0.0)
-    missed = feasible_set.relative_violation(x)
-    found = _decision(x, stack.value(x), proven, answers.iterations, chosen, gap, theta, region, missed)
-    return replace(found, status=sentence(found, answers.notes), seconds=time.perf_counter() - began)
-
-
-def _start(start: Any, feasible_set: FeasibleSet, count: int, device: torch.device) -> Tensor:
-    """Return feasible starting points, one a context."""
     if start is None:
-        return feasible_set.center(device=device).repeat(count, 1)
+        return None
     x = torch.as_tensor(as_float64(start), device=device)
     if x.shape not in ((feasible_set.n,), (count, feasible_set.n)) or not bool(x.isfinite().all()):
         raise ModelError(
@@ -154,24 +217,17 @@ def _start(start: Any, feasible_set: FeasibleSet, count: int, device: torch.devi
     return feasible_set.project(x.expand(count, -1).contiguous())
 
 
-def _first_bound(problem: Problem, answers: Answers) -> None:
-    """Offer the bound of the subgradient at the start, so that every answer has a gap."""
-    stack, x = problem.stack, answers.x
-    gradient, minorant, dual = tangent(stack, rounded(stack, x, torch.full_like(answers.value, 1e-9)))
-    fall = (gradient * (x - problem.feasible_set.minimize_linear(gradient))).sum(dim=-1)
-    answers.offer_bound(minorant - fall, dual)
-
-
-def _decision(
-    x: Tensor,
-    value: Tensor,
-    gap: Tensor,
-    iterations: Tensor,
-    method: Method,
-    goal: float,
-    context: Tensor | None,
-    region: Region | None,
-    violation: Tensor | None = None,
-) -> Decision:
-    outside = None if region is None else region.outside(x)
-    return Decision(x, value, gap, iterations, 0.0, method.name, goal, "", context, outside, violation)
+def _outside(
+    region: Region | Literal["stored"] | None, ranges: Ranges | None, x: Tensor, context: Tensor | None
+) -> Tensor | None:
+    """Return which rows leave the region or the stored ranges, in x or in the context; None if neither is known."""
+    if region is None or (ranges is None and region == "stored"):
+        return None
+    outside = torch.zeros(len(x), dtype=torch.bool)
+    if isinstance(region, Region):
+        outside |= region.outside(x).cpu()
+    elif ranges is not None:
+        outside |= torch.tensor(ranges.outside_x(x.reshape(len(x), *ranges.x_lower.shape).cpu().numpy()))
+    if ranges is not None and ranges.context_lower is not None and context is not None:
+        outside |= torch.tensor(ranges.outside_context(context.cpu().numpy()))
+    return outside

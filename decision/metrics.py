@@ -27,7 +27,7 @@ class Answer(Protocol):
 
     @property
     def gap(self) -> Tensor:
-        """Certified gaps f(x) - min f <= gap, shape `(contexts,)`."""
+        """Certified gaps f(x) - min f <= gap, in the units of f, shape `(contexts,)`."""
         ...
 
 
@@ -79,10 +79,15 @@ def decision_error(x_hat: Tensor, x_star: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x_hat - x_star, dim=-1)
 
 
-def relative_gap(gap: Tensor, value: Tensor) -> Tensor:
-    """Return gap / (1 + |f|) of each context."""
-    gap, value = _pair(gap, value)
-    return gap / (1 + value.abs())
+def relative_gap(gap: Tensor, scale: Tensor) -> Tensor:
+    """Return gap / scale of each context, 0 where there is no gap.
+
+    Args:
+        gap: certified gaps, shape `(contexts,)`.
+        scale: what they are relative to, as `decide` returns it, same shape.
+    """
+    gap, scale = _pair(gap, scale)
+    return torch.where(gap > 0, gap / scale, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +99,10 @@ class Evaluation:
         relative_regret: regret / (|F_star| + 1e-8).
         decision_error: ||x_hat - x_star||.
         infeasibility: worst violation of one constraint of the set.
-        gap: certified gap / (1 + |f|) of the surrogate's minimisation.
+        gap: certified gap of the surrogate's minimisation, in the units of f.
         optimiser_regret: F(x_hat) - F(x_f), x_f the surrogate's exact minimiser; None where x_f was not given.
         surrogate_regret: F(x_f) - F_star; None where x_f was not given.
+        relative_gap: the gap relative to the answer's own `scale`; None if the answer has none.
     """
 
     regret: Tensor
@@ -106,6 +112,7 @@ class Evaluation:
     gap: Tensor
     optimiser_regret: Tensor | None = None
     surrogate_regret: Tensor | None = None
+    relative_gap: Tensor | None = None
 
     def row(self) -> dict[str, float]:
         """Return the figures of one table row. A NaN of any context shows in each figure that it enters."""
@@ -116,8 +123,10 @@ class Evaluation:
             "relative_regret_mean": self.relative_regret.mean(),
             "decision_error": self.decision_error.mean(),
             "infeasibility": self.infeasibility.amax(),
-            "certified_gap_max": self.gap.amax(),
+            "gap_max": self.gap.amax(),
         }
+        if self.relative_gap is not None:
+            row["relative_gap_max"] = self.relative_gap.amax()
         if self.optimiser_regret is not None and self.surrogate_regret is not None:
             row["regret_optimiser"] = self.optimiser_regret.mean()
             row["regret_surrogate"] = self.surrogate_regret.mean()
@@ -171,15 +180,17 @@ def evaluate(
         )
     x_star, F_star = task.optimum(context, **options) if optimum is None else optimum
     F_hat = task.cost(x_hat, context)
+    scale = getattr(answer, "scale", None)
     F_exact = None if exact is None else task.cost(_plain(exact), context)
     return Evaluation(
         regret=regret(F_hat, F_star),
         relative_regret=relative_regret(F_hat, F_star),
         decision_error=decision_error(x_hat, x_star),
         infeasibility=task.feasible_set.violation(x_hat),
-        gap=relative_gap(answer.gap, answer.value),
+        gap=_plain(answer.gap),
         optimiser_regret=None if F_exact is None else regret(F_hat, F_exact),
         surrogate_regret=None if F_exact is None else regret(F_exact, F_star),
+        relative_gap=None if scale is None else relative_gap(answer.gap, scale),
     )
 
 

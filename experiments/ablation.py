@@ -42,7 +42,7 @@ from socicnn.nn.storage import load_metadata
 from socicnn.training.options import FitOptions, gathered
 
 VERSION = 1  # goes up when a job changes
-GAP = 1e-6
+RTOL = 1e-6
 TASK_SEED, TRAIN, VALIDATION, TEST = 2026, 1, 2, 3
 RATE = 5e-3
 ROUNDS = 2  # of active candidates
@@ -261,7 +261,7 @@ def learn_and_decide(
     spent = time.process_time() - started - given.passed + given.first
     theta = given.task.sample_contexts(given.sizes.tests, seed=TEST)
     made = model if isinstance(model, Ensemble) else model.finalise()
-    answer = decide(made.double(), given.task.feasible_set, theta, gap=GAP)
+    answer = decide(made.double(), given.task.feasible_set, theta, rtol=RTOL)
     judged = evaluate(given.task, answer, theta, optimum=given.task.optimum(theta)).row()
     validation = given.task.sample(given.sizes.contexts, given.sizes.candidates, seed=VALIDATION)
     values = made(validation.x, validation.context.unsqueeze(1)).detach()
@@ -273,7 +273,7 @@ def learn_and_decide(
             "regret_median": judged["regret_median"],
             "regret_max": judged["regret_max"],
             "within_context_error": within_context_error(values, validation.y),
-            "certified_gap_max": judged["certified_gap_max"],
+            "relative_gap_max": judged["relative_gap_max"],
         }
     ]
 
@@ -312,7 +312,8 @@ def rendered(rows: Sequence[Mapping[str, Value]]) -> str:
                     "max": f"{_mean(found, 'regret_max'):.3f}",
                     "against uniform": f"{regret / _mean(base, 'regret_mean'):.2f}",
                     "within-context error": f"{_mean(found, 'within_context_error'):.4f}",
-                    "gap, max": f"{_mean(found, 'certified_gap_max'):.0e}",
+                    "gap / (1 + abs f), max": _shown(found, "certified_gap_max"),  # of rows before version 0.2
+                    "relative gap, max": _shown(found, "relative_gap_max"),
                 }
             )
         parts.append(f"**{task}, n = {n}**\n\n{markdown(table)}")
@@ -322,6 +323,11 @@ def rendered(rows: Sequence[Mapping[str, Value]]) -> str:
 def _mean(rows: Sequence[Mapping[str, Value]], column: str) -> float:
     values = [float(row[column]) for row in rows]  # type: ignore[arg-type]  # numbers by construction
     return statistics.fmean(values) if values else float("nan")
+
+
+def _shown(rows: Sequence[Mapping[str, Value]], column: str) -> str:
+    known = [row for row in rows if row.get(column) not in (None, "")]
+    return f"{_mean(known, column):.0e}" if known else "-"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

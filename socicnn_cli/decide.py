@@ -1,4 +1,4 @@
-"""`socicnn decide`: minimise a saved network over a feasible set, one certified answer a context."""
+"""`socicnn decide`: minimise a saved network over a feasible set, one certified answer per context."""
 
 from __future__ import annotations
 
@@ -38,22 +38,30 @@ def decide(
     upper: Annotated[float | None, typer.Option(help="Box: upper bound (default 1).")] = None,
     total: Annotated[float | None, typer.Option(help="Budget: sum of the entries, each between 0 and 1.")] = None,
     method: Annotated[str, typer.Option(help="auto, interior_point, projected_gradient or exact.")] = "auto",
-    gap: Annotated[float, typer.Option(help="Relative gap to certify.")] = 1e-4,
+    rtol: Annotated[float, typer.Option(help="Relative accuracy to certify.")] = 1e-6,
+    atol: Annotated[float, typer.Option(help="Absolute accuracy that will do, too.")] = 0.0,
+    gap: Annotated[float | None, typer.Option(hidden=True, help="Deprecated: use --rtol.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write decisions to this CSV file.")] = None,
 ) -> None:
-    """Minimise the network over the set, with a certified gap on every answer; exit status 1 where one is missed."""
+    """Minimise the network over the set, with a certified gap on every answer; exit status 1 if one is missed."""
     import decision
 
+    if gap is not None:
+        typer.echo("warning: --gap is now --rtol", err=True)
+        rtol = gap
     check_output(out, "--out", model, context, suffixes=(".csv",))
     network = load_model(model)
     theta = read_context(network, context)
     region = feasible_set(set, network.in_features, lower, upper, total)
-    answer = decision.decide(network, region, theta, method=method, gap=gap)
-    x, value, certified = (np.asarray(array) for array in (answer.x, answer.value, answer.gap))
-    x, value, certified = np.atleast_2d(x), np.atleast_1d(value), np.atleast_1d(certified)
-    relative = certified / (1 + np.abs(value))
-    header = [*(f"x{i}" for i in range(x.shape[1])), "value", "gap", "relative_gap"]
-    rows = np.column_stack([x, value, certified, relative]).tolist()
+    answer = decision.decide(network, region, theta, method=method, rtol=rtol, atol=atol)
+    header = [*(f"x{i}" for i in range(answer.x.shape[1])), "value", "gap", "relative_gap"]
+    columns = [answer.x, answer.value, answer.gap, answer.relative_gap]
+    if answer.outside is not None:
+        header.append("outside")
+        columns.append(answer.outside)
+    rows = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns]).tolist()
+    if answer.outside is not None:
+        rows = [[*row[:-1], int(row[-1])] for row in rows]
     if out is not None:
         write_csv(out, header, rows)
         typer.echo(f"wrote {len(rows)} decisions to {out}")
@@ -61,5 +69,6 @@ def decide(
         typer.echo(",".join(header))
         for row in rows:
             typer.echo(",".join(f"{cell:.6g}" for cell in row))
-    typer.echo(f"{answer.status} Largest certified relative gap: {relative.max():.1e}.", err=out is None)
+    worst = float(answer.relative_gap.max()) if len(answer) else 0.0
+    typer.echo(f"{answer.status} Largest certified relative gap: {worst:.1e}.", err=out is None)
     raise typer.Exit(0 if bool(answer.certified.all()) else 1)

@@ -137,7 +137,7 @@ COLUMNS = {
     "regret_mean": ("regret mean", "{:.5f}"),
     "regret_max": ("max", "{:.4f}"),
     "decision_error": ("|x - x*|", "{:.4f}"),
-    "certified_gap_max": ("rel. gap max", "{:.1e}"),
+    "relative_gap_max": ("rel. gap max", "{:.1e}"),
     "train_s": ("train s", "{:.1f}"),
     "decide_ms": ("decide ms", "{:.2f}"),
     "verified": ("program = network", "{}"),

@@ -19,7 +19,7 @@ from socicnn.nn.network import Network
 from socicnn.training.history import History
 from socicnn.training.options import FitOptions, accepts_moved_keywords
 
-GAP = 1e-4  # relative gap of the decisions that are labelled
+RTOL = 1e-4  # relative accuracy of the decisions that are labelled
 
 
 @final
@@ -131,7 +131,7 @@ def with_decisions(
         seed: seed of the near points.
     """
     _check_near(near, spread)
-    x = decide(model, task.feasible_set, data.context, gap=GAP).x[:, None]
+    x = decide(model, task.feasible_set, data.context, rtol=RTOL).x[:, None]
     draw = stream("near", seed)
     steps = torch.randn(len(data), near, x.shape[-1], dtype=torch.float64, generator=draw)
     lengths = (

@@ -31,7 +31,7 @@ from socicnn.nn.network import Network
 from socicnn.ranges import Ranges
 from socicnn.training.losses import Loss, make_loss
 
-GAP = 1e-5  # relative gap of the decisions that are differentiated
+RTOL = 1e-5  # relative accuracy of the decisions that are differentiated
 
 
 @final
@@ -143,7 +143,7 @@ def fit_focused(
 
 
 def perturbed(
-    model: Network, task: Task, context: Tensor, perturbation: float, gap: float = GAP
+    model: Network, task: Task, context: Tensor, perturbation: float, rtol: float = RTOL
 ) -> tuple[Tensor, Tensor]:
     """Return the decisions x_0 of the surrogate, and x_lambda, those after lambda F joined it, F by its tangent at x_0.
 
@@ -152,19 +152,19 @@ def perturbed(
         task: gives F.
         context: shape `(contexts, p)`.
         perturbation: lambda.
-        gap: relative gap of both.
+        rtol: relative accuracy of both.
 
     Returns:
         Both of shape `(contexts, n)`, float64.
     """
     net = model.freeze(context)
-    x = decide(net, task.feasible_set, gap=gap).x
+    x = decide(net, task.feasible_set, rtol=rtol).x
     at = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(task.cost(at, context).sum(), at)
     output = replace(net.output, v=net.output.v + perturbation * slope.numpy())
-    return x, decide(replace(net, output=output), task.feasible_set, gap=gap, start=x).x
+    return x, decide(replace(net, output=output), task.feasible_set, rtol=rtol, start=x).x
 
 
 def _cost(model: Network, task: Task, context: Tensor) -> float:
-    answer: Any = decide(model, task.feasible_set, context, gap=GAP)
+    answer: Any = decide(model, task.feasible_set, context, rtol=RTOL)
     return float(task.cost(answer.x, context).mean())

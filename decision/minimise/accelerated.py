@@ -37,7 +37,7 @@ def descend(stack: Stack, feasible_set: FeasibleSet, answers: Answers, goal: Goa
     for iteration in range(limit):
         if not run.iterate(check=iteration % CHECK == 0):
             continue
-        done = run.answers.relative_gap() <= goal.gap
+        done = run.answers.done(goal)
         if bool(done.all()) or goal.late:
             break
         if int(done.sum()) * 4 > len(done):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
+from decision.minimise.reference import ROUNDING
 from decision.minimise.stack import Dual, Stack
 from socicnn.errors import ModelError
 
@@ -18,33 +20,37 @@ SHARE = 0.99  # of the gap asked for, that an optimiser has to reach; the rest i
 
 @dataclass(frozen=True)
 class Goal:
-    """When an optimiser may stop.
+    """When an optimiser may stop: where f(x) - lower <= max(rtol scale, atol, rounding).
 
     Args:
-        gap: relative gap (f(x) - lower) / (1 + |f(x)|) to reach.
-        max_iterations: iterations of one context at most; None for the optimiser's own limit.
+        rtol: relative accuracy, of the scale of `reference`.
+        max_iterations: iterations of one context at most; defaults to the optimiser's own limit.
         deadline: time of `time.perf_counter()` at which to stop.
+        atol: absolute accuracy, in units of the user's f.
     """
 
-    gap: float
+    rtol: float
     max_iterations: int | None = None
     deadline: float = math.inf
+    atol: float = 0.0
 
     @classmethod
-    def of(cls, gap: float, max_iterations: int | None, time_limit: float | None) -> Goal:
+    def of(cls, rtol: float, atol: float, max_iterations: int | None, time_limit: float | None) -> Goal:
         """Return what a user asks for, from now on.
 
         Raises:
-            ModelError: a gap or limit that is not positive.
+            ModelError: an accuracy or limit that is not positive.
         """
-        if not gap > 0:
-            raise ModelError(f"gap must be a positive number; received {gap}")
+        if not rtol > 0:
+            raise ModelError(f"rtol must be a positive number; received {rtol}")
+        if not 0 <= atol < math.inf:
+            raise ModelError(f"atol must be a number >= 0; received {atol}")
         if max_iterations is not None and not max_iterations >= 1:
             raise ModelError(f"max_iterations must be an integer >= 1; received {max_iterations}")
         if time_limit is not None and not time_limit > 0:
             raise ModelError(f"time_limit must be a positive number of seconds; received {time_limit}")
         deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
-        return cls(SHARE * gap, max_iterations, deadline)
+        return cls(SHARE * rtol, max_iterations, deadline, SHARE * atol)
 
     @property
     def late(self) -> bool:
@@ -52,7 +58,7 @@ class Goal:
         return time.perf_counter() > self.deadline
 
     def after(self, iterations: int) -> Goal:
-        """Return the goal that is left after so many iterations."""
+        """Return the goal that is left after these iterations."""
         return self if self.max_iterations is None else replace(self, max_iterations=self.max_iterations - iterations)
 
 
@@ -66,6 +72,9 @@ class Answers:
         lower: lower bound of f over X, in plain float64, shape `(contexts,)`.
         dual: the dual point that gives the bound.
         iterations: shape `(contexts,)`.
+        most: largest value of f at the reference points, shape `(contexts,)`.
+        size: sum of the absolute values of the terms of f at the start, shape `(contexts,)`.
+        unit: what 1 here is in units of the user's f, shape `(contexts,)`.
         notes: what a caller should know, one sentence each.
     """
 
@@ -74,23 +83,38 @@ class Answers:
     lower: Tensor
     dual: Dual
     iterations: Tensor
+    most: Tensor
+    size: Tensor
+    unit: Tensor
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def start(cls, stack: Stack, x: Tensor) -> Answers:
+    def start(cls, stack: Stack, x: Tensor, most: Tensor, size: Tensor, unit: Tensor) -> Answers:
         """Return the answers before any work: points, their values and no bound."""
         lower = x.new_full((len(stack),), -math.inf)
         none = torch.zeros(len(stack), dtype=torch.int64, device=x.device)
-        return cls(x.clone(), stack.value(x), lower, stack.zero_dual(x), none)
+        return cls(x.clone(), stack.value(x), lower, stack.zero_dual(x), none, most, size, unit)
 
-    def relative_gap(self) -> Tensor:
-        """Return (f(x) - lower) / (1 + |f(x)|)."""
-        return (self.value - self.lower) / (1.0 + self.value.abs())
+    def allowed(self, goal: Goal) -> Tensor:
+        """Return the gap at which each context is done, shape `(contexts,)`."""
+        scale = torch.minimum((self.most - self.value).clamp(min=0.0), self.size)
+        return torch.maximum(torch.maximum(goal.rtol * scale, ROUNDING * self.size), goal.atol / self.unit)
+
+    def done(self, goal: Goal) -> Tensor:
+        """Return which contexts have the gap asked for, shape `(contexts,)`."""
+        return self.value - self.lower <= self.allowed(goal)
 
     def take(self, rows: Tensor) -> Answers:
         """Return a copy for some contexts."""
+        fixed = (self.most[rows], self.size[rows], self.unit[rows])
         return Answers(
-            self.x[rows], self.value[rows], self.lower[rows], self.dual.take(rows), self.iterations[rows], self.notes
+            self.x[rows],
+            self.value[rows],
+            self.lower[rows],
+            self.dual.take(rows),
+            self.iterations[rows],
+            *fixed,
+            self.notes,
         )
 
     def put(self, rows: Tensor, other: Answers) -> None:
@@ -114,23 +138,26 @@ class Answers:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Decision:
-    """Decisions of a batch of contexts, one row a context, in float64.
+    """Decisions of a batch of contexts, one row per context, in float64.
 
     Args:
         x: decisions, in the set up to `violation`, shape `(contexts, n)`.
         value: f(x), shape `(contexts,)`.
-        gap: certified: f(x) - gap <= min_X f in real arithmetic, rounding counted in (by `decide_module` in plain
-            float64), shape `(contexts,)`.
+        gap: certified, in the units of f: f(x) - gap <= min_X f in real arithmetic, rounding counted in (of networks
+            without a conic program in plain float64), shape `(contexts,)`.
         iterations: of the optimiser (or solves) each context took, shape `(contexts,)`.
         seconds: wall time of the whole call.
         method: name of the method.
-        goal: the relative gap asked for.
+        rtol: the relative accuracy asked for.
         status: what a user should know, in a sentence or two.
+        scale: what gaps are relative to (`reference`), shape `(contexts,)`.
+        floor: the gap that rounding alone may leave, shape `(contexts,)`.
         context: the contexts decided for, shape `(contexts, p)`, or None.
-        outside: whether x left the region of the training candidates, shape `(contexts,)`; None where no region was
-            given.
+        outside: whether x or the context left the region of the training data, shape `(contexts,)`; None if that
+            region is not known.
         violation: worst violation of one constraint at x, relative to the size of the set's data, shape
             `(contexts,)`; None if it was not measured. Above 1e-9 a decision is not certified.
+        atol: the absolute accuracy asked for.
     """
 
     x: Tensor
@@ -139,22 +166,27 @@ class Decision:
     iterations: Tensor
     seconds: float
     method: str
-    goal: float
+    rtol: float
     status: str
+    scale: Tensor
+    floor: Tensor
     context: Tensor | None = None
     outside: Tensor | None = None
     violation: Tensor | None = None
+    atol: float = 0.0
 
     @property
     def relative_gap(self) -> Tensor:
-        """Gap / (1 + |f(x)|), shape `(contexts,)`; infinite where the value overflowed."""
-        known = self.value.isfinite() & ~self.gap.isnan()
-        return torch.where(known, self.gap / (1.0 + self.value.abs()), torch.inf)
+        """Gap / scale, shape `(contexts,)`; infinite where nothing is proven or the value overflowed."""
+        known = self.value.isfinite() & self.gap.isfinite()
+        ratio = torch.where(self.gap > 0, self.gap / self.scale, 0.0)
+        return torch.where(known & ~ratio.isnan(), ratio, torch.inf)
 
     @property
     def certified(self) -> Tensor:
-        """Whether x is in the set, its value finite and its relative gap at most the goal, shape `(contexts,)`."""
-        return self.feasible & self.value.isfinite() & (self.relative_gap <= self.goal)
+        """Whether x is in the set, its value finite and gap <= max(rtol scale, atol, floor), shape `(contexts,)`."""
+        allowed = torch.maximum(self.rtol * self.scale, self.floor).clamp(min=self.atol)
+        return self.feasible & self.value.isfinite() & allowed.isfinite() & (self.gap <= allowed)
 
     @property
     def feasible(self) -> Tensor:
@@ -165,23 +197,34 @@ class Decision:
         finite = self.x.isfinite().all(dim=-1)
         return finite if self.violation is None else finite & (self.violation <= FEASIBLE)
 
+    @property
+    def goal(self) -> float:
+        """The relative accuracy asked for; deprecated, use `rtol`."""
+        warnings.warn("Decision.goal is now Decision.rtol", DeprecationWarning, stacklevel=2)
+        return self.rtol
+
     def __len__(self) -> int:
         return len(self.x)
 
     def __repr__(self) -> str:
-        return f"<Decision: method {self.method}, {self.seconds:.2g} s. {self.status}>"
+        return f"<Decision: {self.status} Method {self.method}, {self.seconds:.2g} s>"
 
 
 def sentence(found: Decision, notes: list[str]) -> str:
-    """Return what a user should know about the decisions."""
+    """Return what a user should know about the decisions, the verdict first."""
     short = int((~found.certified).sum())
     count = len(found)
+    asked = f"a relative gap of {found.rtol:g}" + (f" or a gap of {found.atol:g}" if found.atol else "")
     if short:
-        worst = float(found.relative_gap.max())
-        first = f"{short} of {count} decisions have a larger gap than asked for (worst relative gap {worst:.1e})."
+        worst = float(found.relative_gap[~found.certified].max())
+        which = "The decision is" if count == 1 else f"{short} of {count} decisions {'is' if short == 1 else 'are'}"
+        first = f"{which} not certified to {asked} (worst relative gap {worst:.1e})."
     else:
-        first = f"All {count} decisions are certified to a relative gap of {found.goal:g}."
+        which = "The decision is" if count == 1 else f"All {count} decisions are"
+        first = f"{which} certified to {asked}."
     parts = [first, *notes]
     if found.outside is not None and bool(found.outside.any()):
-        parts.append(f"{int(found.outside.sum())} of {count} lie outside the region of the training candidates.")
+        outside = int(found.outside.sum())
+        which = "It lies" if count == 1 else f"{outside} of {count} {'lies' if outside == 1 else 'lie'}"
+        parts.append(f"{which} outside the training data, where the network has learned nothing.")
     return " ".join(parts)

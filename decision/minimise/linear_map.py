@@ -54,6 +54,14 @@ class Map:
             self._gram = self.dense.T @ self.dense
         return self._gram
 
+    @property
+    def row_norms(self) -> Tensor:
+        """Euclidean length of each row, shape `(rows,)`."""
+        if isinstance(self._matrix, np.ndarray):
+            return torch.linalg.vector_norm(self.dense, dim=1)
+        squares = sparse.csr_array(self._matrix).power(2).sum(axis=1)
+        return torch.as_tensor(np.sqrt(np.asarray(squares)), dtype=self._dtype, device=self._device)
+
     def absolute(self) -> Map:
         """Return |M|."""
         return Map(abs(self._matrix), self._device, self._dtype)

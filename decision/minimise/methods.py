@@ -153,7 +153,7 @@ class Auto(Method):
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Choose, then mend."""
         for method in self.order(problem):
-            left = (answers.relative_gap() > goal.gap).nonzero()[:, 0]
+            left = (~answers.done(goal)).nonzero()[:, 0]
             had = int(answers.iterations[left].max()) if len(left) else 0
             rest = goal.after(had)
             if not len(left) or goal.late or rest.max_iterations == 0:

@@ -7,6 +7,7 @@ with linear rows and an interior and few inputs, accelerated projected gradient 
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import replace
 from typing import Any, final
 
@@ -21,6 +22,7 @@ from decision.region import Region
 from decision.sets.base import FeasibleSet
 from socicnn.arrays import as_float64
 from socicnn.errors import ModelError
+from socicnn.ranges import Ranges
 
 NAME = "module_descent"
 NOTE = "Gaps are in plain float64: there is no conic program to prove more by."
@@ -36,25 +38,26 @@ def decide_module(
     feasible_set: FeasibleSet,
     context: Any = None,
     *,
-    gap: float = 1e-4,
+    rtol: float = 1e-6,
+    atol: float = 0.0,
     max_iterations: int | None = None,
     time_limit: float | None = None,
     region: Region | None = None,
+    gap: float | None = None,
 ) -> Decision:
-    """Minimise f(x, theta) over X for each context, on f_delta with delta falling: by Newton's method where it can be.
-
-    The gap is in plain float64: rounding is not counted in. The module may use relu and Euclidean norms where they are
-    followed by non-decreasing functions, and twice differentiable functions anywhere, as convex networks do.
+    """Minimise f(x, theta) over X for each context, for any convex module: what `decide` does without a program.
 
     Args:
         model: called as `model(x, context)`, convex in x; it is copied and computed with in float64 on the CPU.
         feasible_set: the set X.
-        context: contexts, shape `(contexts, p)`, or of the module's own `context_shape` where it has one; None for a
+        context: contexts, shape `(contexts, p)`, or of the module's own `context_shape` if it has one; None for a
             module that is called as `model(x)`.
-        gap: relative gap gap / (1 + |f|) at which to stop.
+        rtol: relative accuracy: the share of max_P f - f(x) that a gap may have (`reference`).
+        atol: absolute accuracy, in the units of f; a gap of this size will do, too.
         max_iterations: iterations of one context at most.
         time_limit: seconds for the whole call.
         region: region of the training candidates, to flag decisions outside it.
+        gap: deprecated, use `rtol`.
 
     >>> from decision import Simplex, surrogates
     >>> model = surrogates.make("softplus-partial", 3)
@@ -62,7 +65,37 @@ def decide_module(
     True
     """
     began = time.perf_counter()
-    goal = Goal.of(gap, max_iterations, time_limit)
+    if gap is not None:
+        warnings.warn("decide_module(gap=...) is now decide_module(rtol=...)", DeprecationWarning, stacklevel=2)
+        rtol = gap
+    goal = Goal.of(rtol, atol, max_iterations, time_limit)
+    found = minimise_module(model, feasible_set, context, goal, getattr(model, "ranges", None))
+    outside = None if region is None else region.outside(found.x)
+    found = replace(found, rtol=rtol, atol=atol, outside=outside)
+    return replace(found, status=sentence(found, [NOTE]), seconds=time.perf_counter() - began)
+
+
+def minimise_module(
+    model: nn.Module, feasible_set: FeasibleSet, context: Any, goal: Goal, ranges: Ranges | None
+) -> Decision:
+    """Minimise f_delta over X for each context with delta falling: by Newton's method if the set and n allow it.
+
+    The gap is in plain float64: rounding is not counted in. The module may use relu and Euclidean norms where they are
+    followed by non-decreasing functions, and twice differentiable functions anywhere, as convex networks do.
+
+    Args:
+        model: called as `model(x, context)`, convex in x.
+        feasible_set: the set X.
+        context: contexts, or None for a module that is called as `model(x)`.
+        goal: when to stop.
+        ranges: of the training data, for the reference points.
+
+    Returns:
+        The decisions; their status holds the notes alone.
+
+    Raises:
+        ModelError: contexts or a set that do not fit.
+    """
     theta = _contexts(model, context)
     bad = (~theta.isfinite()).flatten(1).any(dim=1).nonzero()[:, 0]
     if len(bad):
@@ -72,7 +105,7 @@ def decide_module(
     n = getattr(model, "in_features", feasible_set.n)
     if feasible_set.n != n:
         raise ModelError(f"the set has {feasible_set.n} coordinates, the network {n} inputs")
-    found = Bracket(RoundedModule(model, context is None), feasible_set, theta, goal)
+    found = Bracket(RoundedModule(model, context is None), feasible_set, theta, goal, ranges)
     polyhedron = Polyhedron.of(feasible_set) if feasible_set.n <= LARGEST else None
     if polyhedron is None:
         Descent(found).run()
@@ -83,10 +116,23 @@ def decide_module(
     value = found.module.exact(x, theta)
     # where f overflowed nothing is proven
     proven = torch.where(value.isfinite(), (value - found.lower).clamp(min=0.0), torch.inf)
-    outside = None if region is None else region.outside(x)
+    scale = (found.most - value).clamp(min=0.0)
     shown = None if context is None else theta
-    answer = Decision(x, value, proven, found.iterations, 0.0, NAME, gap, "", shown, outside)
-    return replace(answer, status=sentence(answer, [NOTE]), seconds=time.perf_counter() - began)
+    missed = feasible_set.relative_violation(x)
+    return Decision(
+        x,
+        value,
+        proven,
+        found.iterations,
+        0.0,
+        NAME,
+        0.0,
+        NOTE,
+        scale,
+        found.floor(),
+        shown,
+        violation=missed,
+    )
 
 
 def _contexts(model: nn.Module, context: Any) -> Tensor:

@@ -53,7 +53,8 @@ class CentralPath:
         fall = bracket.offer_bound(self.rows, self.x, value, gradient)
         self.pairs = max(1, self.s.shape[1])  # a single point has none
         # a unit of mu and of rounding for each context: their costs may differ by orders of magnitude
-        self.mu = torch.maximum(fall, bracket.goal.gap * (1.0 + value.abs()))[:, None] / self.pairs
+        least = bracket.allowed(self.rows).clamp(min=torch.finfo(value.dtype).tiny)
+        self.mu = torch.maximum(fall, least)[:, None] / self.pairs
         self.rounding = ROUNDING * (value.abs() + self.pairs * self.mu[:, 0])
         self.y = self.mu / self.s
         for _ in range(LEVELS):

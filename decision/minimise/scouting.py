@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -35,10 +37,12 @@ def scout(stack: Stack, feasible_set: FeasibleSet, answers: Answers, goal: Goal)
         The pre-activations some iterations before the end, shape `(contexts, h_k)` of each layer.
     """
     short = stack.to(torch.float32)
-    rough = Answers.start(short, answers.x.float())
+    rough = Answers.start(
+        short, answers.x.float(), *(one.float() for one in (answers.most, answers.size, answers.unit))
+    )
     before: list[Tensor] = []
     for count in ITERATIONS:
-        descend(short, feasible_set, rough, Goal(goal.gap, count, goal.deadline))
+        descend(short, feasible_set, rough, replace(goal, max_iterations=count))
         x = feasible_set.project(rough.x.double())
         a = stack.preactivations(x)
         before = before or a

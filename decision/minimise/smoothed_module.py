@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from decision.minimise.answers import Goal
+from decision.minimise.reference import ROUNDING, Reference
 from decision.sets.base import FeasibleSet
 from socicnn.errors import ModelError
+from socicnn.ranges import Ranges
 
 _RELUS = (torch.relu, nn.functional.relu, Tensor.relu)
 
@@ -145,21 +147,49 @@ class Bracket:
         feasible_set: the set X.
         theta: contexts, shape `(contexts, p)`.
         goal: when to stop.
+        ranges: of the training data, for the reference points; None if they are not known.
     """
 
-    def __init__(self, module: RoundedModule, feasible_set: FeasibleSet, theta: Tensor, goal: Goal) -> None:
+    def __init__(
+        self,
+        module: RoundedModule,
+        feasible_set: FeasibleSet,
+        theta: Tensor,
+        goal: Goal,
+        ranges: Ranges | None = None,
+    ) -> None:
         self.module, self.set, self.theta, self.goal = module, feasible_set, theta, goal
         self.x = feasible_set.center().repeat(len(theta), 1)
         module.check(self.x, theta)
         self.value = module.exact(self.x, theta)
         self.lower = torch.full_like(self.value, -torch.inf)
+        self.most = self.lower.clone()
+        reference = Reference.of(feasible_set, ranges)
+        for point in reference.points if len(theta) else ():
+            found = module.exact(point.expand(len(theta), -1), theta)
+            self.most = torch.maximum(self.most, found.nan_to_num(nan=-torch.inf, posinf=-torch.inf))
+        if not bool(reference.half.any()):  # a single point
+            self.lower = self.value.clone()
         self.iterations = torch.zeros(len(theta), dtype=torch.int64)
 
     def open(self, rows: Tensor) -> Tensor:
         """Return which of the rows have a larger gap than asked for, and iterations and time left."""
         best = self.value[rows]
-        left = best - self.lower[rows] > self.goal.gap * (1 + best.abs())
+        left = ~(best - self.lower[rows] <= self.allowed(rows))
         return left & (not self.spent(rows)) & (not self.goal.late)
+
+    def scale(self) -> Tensor:
+        """Return max_P f - f(x): the terms of a module are not known, how much it varies is."""
+        return (self.most - self.value).clamp(min=0.0)
+
+    def floor(self) -> Tensor:
+        """Return the gap that rounding alone may leave, shape `(contexts,)`."""
+        return ROUNDING * (self.value.abs() + self.lower.nan_to_num(neginf=0.0).abs())
+
+    def allowed(self, rows: Tensor) -> Tensor:
+        """Return the gap at which these rows are done."""
+        relative = torch.maximum(self.goal.rtol * self.scale(), self.floor())
+        return relative[rows].clamp(min=self.goal.atol)
 
     def spent(self, rows: Tensor) -> bool:
         """Return whether these rows, which all go on together, have had their iterations."""

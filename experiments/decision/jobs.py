@@ -121,7 +121,7 @@ def judge_afresh(
     theta = instance.task.sample_contexts(contexts, seed=FRESH)
     answer = certified(model, load(kept), instance, theta)
     row = evaluate(instance.task, answer, theta, optimum=instance.task.optimum(theta)).row()
-    names = ("regret_mean", "regret_median", "regret_max", "infeasibility", "certified_gap_max")
+    names = ("regret_mean", "regret_median", "regret_max", "infeasibility", "relative_gap_max")
     return [{"contexts": contexts, **{name: row[name] for name in names}}]
 
 

@@ -13,6 +13,7 @@ from decision import metrics as judging
 from decision.baselines.seed.steps import RATE, STRUCTURED_RATE, seed_steps
 from decision.deciding import decide
 from decision.metrics import evaluate, relative_error, within_context_error
+from decision.minimise.answers import Decision
 from decision.minimise.module_descent import decide_module
 from decision.region import Region
 from decision.tasks import Data
@@ -21,8 +22,7 @@ from experiments.decision.models import BASELINES, NO_PROGRAM
 from experiments.engine.tables import Row
 from socicnn.nn.network import Network
 
-GAP = 1e-6  # relative gap to which decisions are certified
-MODULE_GAP = 1e-4  # of surrogates without a conic program
+RTOL = 1e-6  # relative accuracy to which decisions are certified
 TIGHT = 1e-4  # the table counts the contexts that are certified to this
 MARGIN = 0.01  # decisions further than this outside the training candidates are counted; x lies in [0, 1]
 
@@ -46,11 +46,11 @@ def errors(model: Network, data: Data) -> Row:
     }
 
 
-def certified(name: str, model: Network, instance: Instance, context: Tensor) -> Answer:
+def certified(name: str, model: Network, instance: Instance, context: Tensor) -> Decision:
     """Decide by our optimiser: `decide`, or descent on the module where there is no program."""
     if name in NO_PROGRAM:
-        return decide_module(model, instance.task.feasible_set, context, gap=MODULE_GAP)
-    return decide(model, instance.task.feasible_set, context, gap=GAP)
+        return decide_module(model, instance.task.feasible_set, context, rtol=RTOL)
+    return decide(model, instance.task.feasible_set, context, rtol=RTOL)
 
 
 def judged(name: str, model: Network, instance: Instance) -> dict[str, Row]:
@@ -59,15 +59,19 @@ def judged(name: str, model: Network, instance: Instance) -> dict[str, Row]:
     theta = task.sample_contexts(sizes.tests, seed=TEST)
     optimum = task.optimum(theta)
     region = Region.of(instance.train)
-    answers = {
+    ours = certified(name, model, instance, theta)
+    answers: dict[str, Answer] = {
         "seed-steps": seed_steps(model, task.feasible_set, theta, rate=rate_of(name)),
-        "certified": certified(name, model, instance, theta),
+        "certified": ours,
     }
     exact = exactly(name, model, instance, theta)
     if exact is not None:
         answers["exact"] = exact
     best = minimiser(list(answers.values()))
-    return {method: metrics(answer, instance, theta, optimum, region, best) for method, answer in answers.items()}
+    return {
+        method: metrics(answer, instance, theta, optimum, region, best, ours.scale)
+        for method, answer in answers.items()
+    }
 
 
 def minimiser(answers: list[Answer]) -> Tensor:
@@ -88,16 +92,19 @@ def metrics(
     optimum: tuple[Tensor, Tensor],
     region: Region,
     best: Tensor,
+    scale: Tensor,
 ) -> Row:
-    """Return one row of metrics; the regret is split at the surrogate's minimiser `best`."""
+    """Return one row of metrics; regret is split at the surrogate's minimiser `best`, gaps are relative to `scale`."""
     size = len(answer.x)
     found = evaluate(
         instance.task, answer, theta[:size], optimum=(optimum[0][:size], optimum[1][:size]), exact=best[:size]
     )
+    relative = found.gap / scale[:size]
     return {
         "contexts": size,
         **found.row(),
-        "certified_share": float((found.gap <= TIGHT).double().mean()),
+        "relative_gap_max": float(relative.max()),
+        "certified_share": float((relative <= TIGHT).double().mean()),
         "outside": int(region.outside(answer.x, MARGIN).sum()),
     }
 

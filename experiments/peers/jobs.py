@@ -19,11 +19,11 @@ from decision.region import Region
 from decision.tasks import Data
 from experiments.decision import models as decision_models
 from experiments.decision.instances import TEST, TRAIN, Instance, Sizes
-from experiments.decision.judging import GAP, Answer, Solved, count, errors, metrics, minimiser
+from experiments.decision.judging import RTOL, Answer, Solved, count, errors, metrics, minimiser
 from experiments.engine.cells import kept_as
 from experiments.engine.tables import Row
 
-ROUGH = 1e-2  # relative gap of the decisions that configurations are judged by
+ROUGH = 1e-2  # relative accuracy of the decisions that configurations are judged by
 
 # lpcf: the shape of its networks, its condition on the minimiser, the share of candidates near the boundary, and
 # further seeds of its random weights
@@ -85,7 +85,7 @@ def peer_lpcf(
 
     tried = fits(range(len(configurations)), tuning)
     theta = instance.tuning_contexts()
-    number = cheapest(instance, [decide_module(one, instance.task.feasible_set, theta, gap=ROUGH).x for one in tried])
+    number = cheapest(instance, [decide_module(one, instance.task.feasible_set, theta, rtol=ROUGH).x for one in tried])
     (fitted,) = fits([number], final)
     seen = {share: tuning["contexts"] * tuning["candidates"] for share in sources}
     seen[configurations[number].get("boundary", 0.0)] = final["contexts"] * final["candidates"]
@@ -98,12 +98,13 @@ def peer_lpcf(
         "train_s": fitted.seconds,
     }
     feasible_set, test = instance.task.feasible_set, instance.task.sample_contexts(instance.sizes.tests, seed=TEST)
-    ours, cpu = timed(lambda: fitted.decide(feasible_set, test, gap=GAP))
+    ours, cpu = timed(lambda: fitted.decide(feasible_set, test, rtol=RTOL))
     x, export_cpu = fitted.decide_exported(feasible_set, test)
     with torch.no_grad():
         value = fitted(x, test)
     exact = Solved(x, value, gap_of(value, ours), export_cpu)
-    return judged(instance, test, {"certified": (ours, cpu, cpu), "exact": (exact, export_cpu, export_cpu)}, shared)
+    ways = {"certified": (ours, cpu, cpu), "exact": (exact, export_cpu, export_cpu)}
+    return judged(instance, test, ways, shared, ours.scale)
 
 
 def source(instance: Instance, boundary: float) -> Data:
@@ -179,7 +180,7 @@ def peer_layer(
 
     tried = [trained(given, tuning) for given in configurations]
     theta, feasible_set = instance.tuning_contexts(), instance.task.feasible_set
-    number = cheapest(instance, [decide(layer.model, feasible_set, theta, gap=ROUGH).x for layer, _, _ in tried])
+    number = cheapest(instance, [decide(layer.model, feasible_set, theta, rtol=ROUGH).x for layer, _, _ in tried])
     layer, labels, seconds = trained(configurations[number], final)
     from_values = configurations[number]["start"] == "values"
     shared: Row = {
@@ -191,8 +192,8 @@ def peer_layer(
         "train_s": seconds + (values_s if from_values else 0.0),
     }
     test = instance.task.sample_contexts(instance.sizes.tests, seed=TEST)
-    ours, cpu = timed(lambda: decide(layer.model, feasible_set, test, gap=GAP))
-    _, one_cpu = timed(lambda: decide(layer.model, feasible_set, test[:1], gap=GAP))
+    ours, cpu = timed(lambda: decide(layer.model, feasible_set, test, rtol=RTOL))
+    _, one_cpu = timed(lambda: decide(layer.model, feasible_set, test[:1], rtol=RTOL))
     with torch.no_grad():
         raw, layer_cpu = timed(lambda: layer(test))
         _, layer_one = timed(lambda: layer(test[:1]))
@@ -202,7 +203,7 @@ def peer_layer(
     shared["layer_infeasibility"] = float(feasible_set.violation(raw).max())
     size = len(test)
     ways = {"certified": (ours, one_cpu * size, cpu), "exact": (exact, layer_one * size, layer_cpu)}
-    return judged(instance, test, ways, shared)
+    return judged(instance, test, ways, shared, ours.scale)
 
 
 def cheapest(instance: Instance, decisions: Sequence[Tensor]) -> int:
@@ -217,15 +218,17 @@ def gap_of(value: Tensor, certified: Answer) -> Tensor:
     return (value - (certified.value - certified.gap)).clamp(min=0.0)
 
 
-def judged(instance: Instance, test: Tensor, ways: dict[str, tuple[Answer, float, float]], shared: Row) -> list[Row]:
-    """Return one row a method: its answer, and CPU seconds for all contexts one by one and at once."""
+def judged(
+    instance: Instance, test: Tensor, ways: dict[str, tuple[Answer, float, float]], shared: Row, scale: Tensor
+) -> list[Row]:
+    """Return one row per method: its answer, and CPU seconds for all contexts one by one and at once."""
     optimum, region = instance.task.optimum(test), Region.of(instance.train)
     best = minimiser([answer for answer, _, _ in ways.values()])
     return [
         {
             "method": method,
             **shared,
-            **metrics(answer, instance, test, optimum, region, best),
+            **metrics(answer, instance, test, optimum, region, best, scale),
             "decide_ms_1": 1e3 * one / len(test),
             "decide_ms_200": 1e3 * many / len(test),
         }

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, final
 
@@ -223,28 +223,23 @@ class LPCF(nn.Module):
             factors.append(np.diag(as_float64(found.diagonal) / sigma))
         return FrozenNet(layers, output, [Quadratic(float(scale), C, -C @ mu) for C in factors])
 
-    def decide(
-        self, feasible_set: FeasibleSet, context: Any, *, gap: float = 1e-6, module_gap: float = 1e-4
-    ) -> Decision:
-        """Minimise f over X by our optimisers, with certified gaps: one frozen network a context, or the module.
+    def decide(self, feasible_set: FeasibleSet, context: Any, *, rtol: float = 1e-6) -> Decision:
+        """Minimise f over X by our optimisers, with certified gaps: one frozen network per context, or the module.
 
         Args:
             feasible_set: the set X.
             context: shape `(contexts, p)`.
-            gap: relative gap at which to stop.
-            module_gap: the same for softplus activations, which have no conic program.
+            rtol: relative accuracy, as in `decision.decide`.
         """
         theta = torch.as_tensor(as_float64(context))
         if self.settings.activation != "relu":
-            return decide_module(self, feasible_set, theta, gap=module_gap)
+            return decide_module(self, feasible_set, theta, rtol=rtol)
         began = time.perf_counter()
-        found = [decide(self.freeze(one), feasible_set, gap=gap) for one in theta]
-        x, value, proven, iterations = (
-            torch.cat([getattr(one, name) for one in found]) for name in ("x", "value", "gap", "iterations")
-        )
-        whole = Decision(x, value, proven, iterations, 0.0, found[0].method, gap, "", theta)
-        seconds = time.perf_counter() - began
-        return Decision(x, value, proven, iterations, seconds, whole.method, gap, sentence(whole, []), theta)
+        found = [decide(self.freeze(one), feasible_set, rtol=rtol) for one in theta]
+        names = ("x", "value", "gap", "iterations", "scale", "floor", "violation")
+        joined: dict[str, Any] = {name: torch.cat([getattr(one, name) for one in found]) for name in names}
+        whole = replace(found[0], **joined, context=theta, outside=None)
+        return replace(whole, status=sentence(whole, []), seconds=time.perf_counter() - began)
 
     def export(
         self,

@@ -20,6 +20,7 @@ from decision.minimise.constrained.repair import Repair
 from decision.minimise.constrained.support import support_extents
 from decision.minimise.constrained.weak_duality import WeakDuality, into_dual_cone
 from decision.minimise.exact import FreePrograms
+from decision.minimise.reference import own_reach, terms
 from decision.minimise.scaled import tight
 from decision.minimise.stack import Stack
 from socicnn.arrays import Array, IntArray
@@ -149,7 +150,7 @@ class _Proven:
         found.x[i], found.value[i], found.violation[i] = x[0], one.value(x)[0], violation
         gap = (upper - lower) * (1.0 + 2.0**-50)
         found.gap[i] = max(gap, 0.0) if np.isfinite(gap) else np.inf
-        small = gap <= self._goal.gap * (1.0 + abs(upper))
+        small = gap <= self._goal.rtol * float(terms(one, x, own_reach(one))[0])
         return "" if solution.ok or (small and violation <= FEASIBLE) else solution.status
 
     def _point(self, i: int) -> tuple[Solution, tuple[Array, float] | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -48,8 +50,9 @@ def follow(
         before: pre-activations at earlier points, which show how far each unit still moves: the path then starts near
             `answers.x`. None to start from the centre, with every unit.
     """
+    rough = replace(goal, rtol=max(goal.rtol, ROUGH))
     limit = ITERATIONS if goal.max_iterations is None else goal.max_iterations
-    left = (answers.relative_gap() > goal.gap).nonzero()[:, 0]
+    left = (~answers.done(goal)).nonzero()[:, 0]
     now = stack.preactivations(answers.x)
     small = before is None or is_small(stack)
     near = [torch.ones_like(a, dtype=torch.bool) for a in now]
@@ -80,7 +83,7 @@ def follow(
             for mine, seen in zip(near, path.seen, strict=True):
                 mine[some] = seen
         again = torch.cat(lost) if lost else left[:0]
-        again = again[answers.relative_gap()[left[again]] > max(goal.gap, ROUGH)]
+        again = again[~answers.take(left[again]).done(rough)]
         if not len(again) or goal.late or goal.max_iterations is not None:
             return
         left, near, on = left[again], [one[again] for one in near], [one[again] for one in on]

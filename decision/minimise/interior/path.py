@@ -98,13 +98,13 @@ class Path:
         def flush() -> None:
             """Write what is known of the contexts at work."""
             answers.put(rows[self.rows], self.best)
-            again[self.rows] = self.best.relative_gap() > goal.gap
+            again[self.rows] = ~self.best.done(goal)
             for mine, new in zip(seen, self.seen, strict=True):
                 mine[self.rows] = new
 
         for iteration in range(limit + 1):
             self._offer()
-            done = (self.best.relative_gap() <= goal.gap) | self.lost
+            done = self.best.done(goal) | self.lost
             if iteration == limit or goal.late or bool(done.all()):
                 break
             if int(done.sum()) * 4 > len(done):

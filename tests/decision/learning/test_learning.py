@@ -65,7 +65,7 @@ class TestActive:
         assert more.labels == data.labels + 4 * len(data)
         assert torch.equal(more.x[:, :8], data.x)
         assert torch.equal(more.y[:, :8], data.y)
-        x = decide(model, task.feasible_set, data.context, gap=1e-4).x
+        x = decide(model, task.feasible_set, data.context, rtol=1e-4).x
         torch.testing.assert_close(more.x[:, 8], x)
         assert bool(task.feasible_set.contains(more.x).all())
         distance = (more.x[:, 9:] - x[:, None]).norm(dim=-1)
@@ -105,7 +105,7 @@ class TestFocused:
         model = surrogate(dtype=torch.float64, hidden_features=())
         decision.fit(model, data, epochs=10, **QUIET)
         theta, small = data.context[:20], 1e-3
-        x, moved = perturbed(model, task, theta, small, gap=1e-12)
+        x, moved = perturbed(model, task, theta, small, rtol=1e-12)
         values = (model(moved, theta) - model(x, theta)) / small
         parameters = list(model.parameters())
         direction = [torch.randn(p.shape, generator=generator(4), dtype=p.dtype) for p in parameters]
@@ -116,7 +116,7 @@ class TestFocused:
             with torch.no_grad():
                 for parameter, d in zip(parameters, direction, strict=True):
                     parameter.add_(step * d)
-            found = task.cost(decide(model, task.feasible_set, theta, gap=1e-12).x, theta)
+            found = task.cost(decide(model, task.feasible_set, theta, rtol=1e-12).x, theta)
             with torch.no_grad():
                 for parameter, d in zip(parameters, direction, strict=True):
                     parameter.sub_(step * d)
@@ -188,7 +188,7 @@ class TestEnsemble:
         torch.testing.assert_close(both(x, theta), mean)
         np.testing.assert_allclose(both.freeze(theta)(x), mean.detach().numpy(), rtol=1e-10)
         np.testing.assert_allclose(both.freeze(theta[0])(x[:1]), mean[:1].detach().numpy(), rtol=1e-10)
-        answer = decide(both, task.feasible_set, theta, gap=1e-6)
+        answer = decide(both, task.feasible_set, theta, rtol=1e-6)
         assert bool(answer.certified.all())
         torch.testing.assert_close(answer.value, both(answer.x, theta).detach(), rtol=1e-9, atol=1e-9)
         exact = decide(both, task.feasible_set, theta, method="exact")

@@ -71,6 +71,6 @@ def test_tiny_rows_have_the_columns_of_the_benchmark(model: str, loss: str, tmp_
         assert set(COLUMNS) <= set(row)
         assert all(row[column] is not None for column in COLUMNS)
         assert row["infeasibility"] <= 1e-9
-        assert row["certified_gap_max"] <= 1e-4
+        assert row["relative_gap_max"] <= 1e-4
         assert row["regret_mean"] >= -1e-7
     assert rows[0]["regret_mean"] == pytest.approx(rows[1]["regret_mean"], abs=1e-3)
