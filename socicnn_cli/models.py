@@ -21,9 +21,10 @@ def load_model(path: Path) -> Any:
         from socicnn.frozen import FrozenNet
 
         return FrozenNet.load(path)
-    from socicnn.nn import load
+    from socicnn.nn import Network, load
 
-    return load(path).double()
+    kind: Any = Network  # no density: it has no program
+    return load(path, kind).double()
 
 
 def read_context(model: Any, path: Path | None) -> Array | None:

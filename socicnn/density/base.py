@@ -35,6 +35,8 @@ class Density(nn.Module, ABC):
         self.network = network if isinstance(network, Network | ConvexModule) else ConvexModule(network, in_features)
         if self.network.context_shape is not None:
             raise ModelError("a density takes a network without a context; set context_features to 0")
+        if in_features is not None and in_features != self.features:
+            raise ModelError(f"in_features is {in_features!r}, but the network takes {self.features}; leave it out")
 
     @abstractmethod
     def objective(self, x: Tensor, rule: Weighted | None) -> Tensor:

@@ -16,6 +16,7 @@ from socicnn.density.targets import Target
 from socicnn.errors import ModelError
 from socicnn.integers import is_integer
 from socicnn.nn import ICNN
+from socicnn.nn.kinds import NETWORKS
 from socicnn.nn.options import Activation
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
@@ -123,6 +124,9 @@ class Energy(Density):
             data: the training points, for recipes whose weights depend on data.
         """
         return type(self)(self.network.finalise(data), self.strong_convexity)
+
+
+NETWORKS.register("Energy", Energy)  # files of it can be loaded from now on
 
 
 @torch.no_grad()

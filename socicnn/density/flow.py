@@ -16,6 +16,7 @@ from socicnn.density.rule import Rule, Weighted
 from socicnn.density.smoothness import why_not_smooth
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN
+from socicnn.nn.kinds import NETWORKS
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
@@ -180,3 +181,6 @@ class PotentialFlow(Density):
             plain.w0.copy_(self.w0)
             plain.w1.copy_(self.w1)
         return plain
+
+
+NETWORKS.register("PotentialFlow", PotentialFlow)  # files of it can be loaded from now on

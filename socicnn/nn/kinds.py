@@ -1,4 +1,4 @@
-"""The kinds of networks that files can hold, by the name that files store.
+"""The kinds of networks, and of models made of them, that files can hold, by the name that files store.
 
 Other packages add theirs: by `NETWORKS.register(...)` when they are imported, and by an entry point of the group
 `socicnn.networks`, so that a file can be loaded before anybody has imported them.

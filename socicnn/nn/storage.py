@@ -1,4 +1,7 @@
-"""Saving and loading: one safetensors file, the configuration in its metadata; loading never runs code."""
+"""Saving and loading: one safetensors file, the configuration in its metadata; loading never runs code.
+
+What is saved is a network, or something made of one that registers itself in `socicnn.nn.kinds`, e.g. a density.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol, TypeVar, overload
 
 import safetensors.torch
 import torch
+from torch import nn
 
 from socicnn.errors import ModelError
 from socicnn.files import FileError
@@ -22,17 +26,39 @@ from socicnn.tensor_files import FORMAT, check_version, read, write
 VERSION = 1
 SPARE = 1000  # what a number in a configuration may be without as many numbers in the file: strides, kernels
 
+M = TypeVar("M", bound=nn.Module)
 
-def save(model: Network, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
-    """Write a network to one file; an older file of that name is replaced in one step.
+
+class Storable(Protocol):
+    """What a file can hold: a module that its configuration and its tensors make again."""
+
+    ranges: Ranges | None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one x."""
+
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """Shape of one context, or None."""
+
+    def config(self) -> dict[str, Any]:
+        """Return what makes the same module again, apart from its tensors, as JSON values."""
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the tensors by name."""
+
+
+def save(model: Storable, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
+    """Write a network, or a density, to one file; an older file of that name is replaced in one step.
 
     Args:
-        model: any network of `socicnn.nn`.
+        model: any network of `socicnn.nn`, or what is registered beside them: `Energy`, `PotentialFlow`.
         path: where to.
         metadata: JSON values to keep beside it; the ranges of the training data are kept anyway.
 
     Raises:
-        ModelError: not a network of `socicnn.nn`, or metadata that is not JSON.
+        ModelError: a model of another kind, or metadata that is not JSON.
         FileError: the place cannot be written.
 
     >>> from tempfile import mkdtemp
@@ -45,15 +71,16 @@ def save(model: Network, path: str | os.PathLike[str], metadata: dict[str, Any] 
     name = type(model).__name__
     if isinstance(model, FrozenNet):
         raise ModelError("a FrozenNet is saved by itself: net.save(path), and read by FrozenNet.load(path)")
-    if not isinstance(model, Network) or not knows_network(name):
+    if not knows_network(name) or type(model) is not NETWORKS[name]:
         raise ModelError(f"only the networks {', '.join(sorted(NETWORKS))} can be saved; received {name}")
+    config = model.config()
     try:
         header = {
             "format": FORMAT,
             "version": str(VERSION),
             "network": name,
             "module": type(model).__module__,
-            "config": json.dumps(model.config(), allow_nan=False),
+            "config": json.dumps(config, allow_nan=False),
             "metadata": json.dumps(metadata or {}, allow_nan=False),
         }
         if model.ranges is not None:
@@ -64,23 +91,39 @@ def save(model: Network, path: str | os.PathLike[str], metadata: dict[str, Any] 
     write(path, safetensors.torch.save(tensors, metadata=header))
 
 
-def load(path: str | os.PathLike[str]) -> Network:
-    """Read a network that `save` wrote, every tensor of the type that it had.
+@overload
+def load(path: str | os.PathLike[str]) -> Network: ...
+
+
+@overload
+def load(path: str | os.PathLike[str], kind: type[M]) -> M: ...
+
+
+def load(path: str | os.PathLike[str], kind: type[nn.Module] = nn.Module) -> Any:
+    """Read what `save` wrote, every tensor of the type that it had.
+
+    Args:
+        path: the file.
+        kind: the class that is expected, e.g. `Energy`; any if omitted.
 
     Raises:
-        FileError: the file cannot be read, or is not a whole file of this kind and version.
+        FileError: the file cannot be read, is not a whole file of this kind and version, or holds another class.
     """
     tensors, header = _read(path)
     name = header["network"]
     if not knows_network(name):
         module = header.get("module", "")
-        hint = "update socicnn" if module.startswith("socicnn.") or not module else f"import {module} first"
+        hint = f"import {module} first" if module else "update socicnn"
+        if module.startswith("socicnn."):
+            hint = f"update socicnn, or {hint}"
         raise FileError(f"{path} holds a network '{name}' that socicnn does not know; {hint}")
-    kind: type[Network] = NETWORKS[name]
+    made: Any = NETWORKS[name]
+    if not issubclass(made, kind):
+        raise FileError(f"{path} holds a model of the class {name}, where {kind.__name__} is expected")
     try:
         config = json.loads(header["config"])
-        _check_fit(kind, config, tensors)
-        model = kind.from_config(config)
+        _check_fit(made, config, tensors)
+        model = made.from_config(config)
         model.load_state_dict(tensors, assign=True)
         model.ranges = _ranges(model, header)
     except (ModelError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
@@ -89,7 +132,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     return model
 
 
-def _ranges(model: Network, header: dict[str, str]) -> Ranges | None:
+def _ranges(model: Storable, header: dict[str, str]) -> Ranges | None:
     """Return the ranges in a header; None in files of older versions, and of networks that were never trained."""
     if "ranges" not in header:
         return None
@@ -116,7 +159,7 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     return found
 
 
-def _check_fit(kind: type[Network], config: Any, tensors: dict[str, torch.Tensor]) -> None:
+def _check_fit(kind: Any, config: Any, tensors: dict[str, torch.Tensor]) -> None:
     """Compare the tensors with a network of that configuration, before any memory is taken for one.
 
     Raises:
