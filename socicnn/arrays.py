@@ -19,10 +19,15 @@ def as_float64(values: Any) -> Array:
 
     A tensor is detached and copied, so that training on leaves the result as it is.
 
+    Raises:
+        ModelError: a tensor on the meta device.
+
     >>> as_float64([1, 2]).dtype
     dtype('float64')
     """
     if hasattr(values, "detach"):  # a torch tensor, recognised without importing torch
+        if getattr(values, "is_meta", False):
+            raise ModelError("a tensor is on the meta device, where it has no values; move its values to the CPU first")
         return np.array(values.detach().cpu().resolve_neg().double().numpy())  # bfloat16 is none of NumPy's types
     return np.asarray(values, dtype=np.float64)
 

@@ -39,7 +39,9 @@ def frozen(model_or_net: Freezable, context: Any = None) -> FrozenNet:
         ModelError: it has no `freeze`, or its weights cannot be exported.
     """
     if not isinstance(model_or_net, Freezable):
-        raise ModelError(f"expected a socicnn network or a FrozenNet; received {type(model_or_net).__name__}")
+        inner = getattr(model_or_net, "module", None)  # DataParallel, AveragedModel
+        mend = "; pass its .module" if isinstance(inner, Freezable) else ""
+        raise ModelError(f"expected a socicnn network or a FrozenNet; received {type(model_or_net).__name__}{mend}")
     return model_or_net.freeze() if context is None else model_or_net.freeze(context)
 
 

@@ -30,7 +30,8 @@ def feasible_set(name: str, n: int, lower: float | None, upper: float | None, to
 
 def decide(
     model: Annotated[
-        Path, typer.Argument(help="A model file written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`.")
+        Path,
+        typer.Argument(help="A model written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`, or an ONNX graph."),
     ],
     set: Annotated[str, typer.Option("--set", help="simplex, box or budget.")],
     context: Annotated[Path | None, typer.Option(help="Contexts: .npy, .npz (theta) or .csv (theta0, ...).")] = None,

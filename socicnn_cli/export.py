@@ -14,7 +14,8 @@ from socicnn_cli.outputs import check_output
 
 def export(
     model: Annotated[
-        Path, typer.Argument(help="A model file written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`.")
+        Path,
+        typer.Argument(help="A model written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`, or an ONNX graph."),
     ],
     format: Annotated[str, typer.Option(help="npz (arrays), cbf (conic), mps (linear programs: ReLU networks).")],
     out: Annotated[Path | None, typer.Option(help="File to write; the model's name with the format's suffix.")] = None,

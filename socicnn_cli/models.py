@@ -12,11 +12,18 @@ from socicnn_cli.tables import read_rows
 
 
 def load_model(path: Path) -> Any:
-    """Return the network in a file, in float64, so that what is certified is what is decided; a frozen one too."""
+    """Return the network in a file, in float64, so that what is certified is what is decided.
+
+    A frozen network and an ONNX graph (`.onnx`) are read too.
+    """
     from socicnn.frozen.storage import is_frozen
 
     if not path.exists():
         raise FileError(f"no file {path}; make one with `socicnn fit DATA --out {path}`")
+    if path.suffix.lower() == ".onnx":
+        from socicnn.frozen import FrozenNet
+
+        return FrozenNet.from_onnx(path)
     if is_frozen(path):
         from socicnn.frozen import FrozenNet
 

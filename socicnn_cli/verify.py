@@ -15,7 +15,8 @@ from socicnn_cli.tables import read_rows
 
 def verify(
     model: Annotated[
-        Path, typer.Argument(help="A model file written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`.")
+        Path,
+        typer.Argument(help="A model written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`, or an ONNX graph."),
     ],
     points: Annotated[Path, typer.Option(help="Points x: .npy, .npz (x) or .csv (x0, x1, ...).")],
     context: Annotated[

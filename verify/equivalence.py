@@ -203,7 +203,19 @@ def _of_model(values: Array, roundoff: float, instance: Instance, certificate: C
     error = np.abs(values - certificate.forward)
     with np.errstate(all="ignore"):
         at = int(np.argmax(error / allowed))
-    return Check("model_forward", float(error[at]), float(allowed[at]), at, bool((error <= allowed).all()))
+    ok = bool((error <= allowed).all())
+    return Check("model_forward", float(error[at]), float(allowed[at]), at, ok, "" if ok else _autocast())
+
+
+def _autocast() -> str:
+    """Return a sentence if torch's autocast is on, which lets models compute in a shorter type than their own."""
+    import torch
+
+    for device in ("cpu", "cuda"):
+        if torch.is_autocast_enabled(device):
+            kind = str(torch.get_autocast_dtype(device)).removeprefix("torch.")
+            return f"autocast is on: the model computes in {kind}; verify outside of torch.autocast"
+    return ""
 
 
 def _of_bracket(certificate: Certificate, lo: Array, hi: Array) -> Check:

@@ -168,6 +168,11 @@ class Network(nn.Module, ABC):
                 "in x yet; call `model.finalise(train_data)` and freeze what it returns"
             )
         for name, tensor in self.state_dict().items():
+            if tensor.is_meta:
+                raise ModelError(
+                    "the network is on the meta device, where weights have no values; call "
+                    "model.to_empty(device='cpu') and load its weights"
+                )
             bad = int((~torch.isfinite(tensor)).sum())
             if bad:
                 raise ModelError(f"{name} has {bad} non-finite entries; train again from the last finite weights")

@@ -13,20 +13,25 @@ from socicnn.errors import MissingExtra, ModelError
 from socicnn.files import FileError, replacing
 from socicnn.nn.network import Network
 
+# what onnxruntime does not run in float64; a file that nothing can run is of no use
+NO_FLOAT64 = frozenset({"AveragePool", "Conv", "ConvTranspose", "GlobalAveragePool", "Softplus"})
+
 
 def to_onnx(model: Network, path: str | os.PathLike[str]) -> None:
     """Write f(x) or f(x, context) as an ONNX graph (extra `onnx`).
 
     Its inputs are `x` of shape `(batch, *input_shape)` and, where the network takes one, `context` of shape
     `(batch, *context_shape)`; its output `value` has shape `(batch,)`. Any batch goes. Runtimes agree with torch to
-    the rounding of the network's own type. `FrozenNet.from_onnx` reads the file back.
+    the rounding of the network's own type: float32, float16, or float64 without convolutions and softplus, of which
+    onnxruntime has no float64 form. `FrozenNet.from_onnx` reads the file back.
 
     Args:
         model: a network; one with softplus layers too, although that has no conic program.
         path: file to write.
 
     Raises:
-        ModelError: the network's weights depend on data, or torch cannot write it as a graph.
+        ModelError: the network's weights depend on data, torch cannot write it as a graph, or no runtime has the
+            graph's operators in the network's floating type.
         FileError: the file cannot be written.
         MissingExtra: onnx or onnxscript is not installed.
     """
@@ -39,6 +44,10 @@ def to_onnx(model: Network, path: str | os.PathLike[str]) -> None:
         raise ModelError(
             f"the weights of the '{model.positivity.name}' recipe depend on data; call `model.finalise(train_data)` "
             "and export what it returns"
+        )
+    if model.dtype == torch.bfloat16:
+        raise ModelError(
+            "onnxruntime runs no graph in bfloat16; write the network in float32: to_onnx(model.float(), path)"
         )
     shapes = {"x": model.input_shape}
     if model.context_shape is not None:
@@ -69,5 +78,12 @@ def to_onnx(model: Network, path: str | os.PathLike[str]) -> None:
         model.train(training)
     if program is None:
         raise FileError(f"torch gave no graph to write to {path}")
+    if model.dtype == torch.float64:
+        missing = sorted(NO_FLOAT64 & {node.op_type for node in program.model_proto.graph.node})
+        if missing:
+            raise ModelError(
+                f"the network holds {', '.join(missing)}, which onnxruntime does not run in float64; write it in "
+                "float32: to_onnx(model.float(), path)"
+            )
     with replacing(path) as draft:
         program.save(str(draft), external_data=False)

@@ -267,3 +267,26 @@ def test_a_key_that_stops_it_is_said(run, model: Path, context: Path, monkeypatc
     status, _, err = run("decide", model, "--set", "simplex", "--context", context)
     assert status == 130
     assert err.strip() == "stopped; finished files are whole, nothing else was written"
+
+
+@pytest.mark.extra
+def test_an_onnx_graph_is_verified_decided_and_exported(run, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'socicnn[onnx]'")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'socicnn[onnx]'")
+    from socicnn.nn.onnx_export import to_onnx
+
+    network = SOCICNN(4, hidden_features=(8,), generator=torch.Generator().manual_seed(0))
+    path = tmp_path / "cost.onnx"
+    to_onnx(network, path)
+    np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(3, 4)))
+    status, out, _ = run("verify", path, "--points", tmp_path / "points.npy")
+    assert status == 0, out
+    status, out, _ = run("decide", path, "--set", "simplex", "--out", tmp_path / "x.csv")
+    assert status == 0, out
+    status, out, _ = run("export", path, "--format", "cbf")
+    assert status == 0, out
+    assert (tmp_path / "cost.cbf").exists()
+    path.write_bytes(path.read_bytes()[:100])
+    status, _, err = run("verify", path, "--points", tmp_path / "points.npy")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "is not a whole ONNX file" in err

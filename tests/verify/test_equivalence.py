@@ -53,6 +53,16 @@ def test_frozen_networks_are_verified(name: str) -> None:
     report.raise_if_failed()
 
 
+def test_autocast_is_named_where_it_moves_the_values() -> None:
+    model = SOCICNN(3, (8, 8), (3,), (2,), generator=torch.Generator().manual_seed(0))
+    x = torch.randn(20, 3, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        report = verify.equivalence(model, x, solvers=())
+    assert not report.ok
+    assert "model_forward: autocast is on: the model computes in bfloat16; verify outside of" in str(report)
+    assert verify.equivalence(model, x, solvers=()).ok
+
+
 def test_the_report_holds_every_metric() -> None:
     report = verify.equivalence(random_net(1), np.ones((3, 4)), solvers=("clarabel", "ecos", "scs"), proof=True)
     assert set(report.residuals) >= {

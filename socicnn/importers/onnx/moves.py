@@ -66,7 +66,7 @@ def _pads(node: Node, rank: int) -> tuple[list[int], list[int]]:
     given = node.settings.get("pads")
     if len(node.inputs) > 1 and node.inputs[1] is not None:
         given = node.constant(1, "pads").reshape(-1).tolist()
-    axes = range(rank)
+    axes = list(range(rank))
     if len(node.inputs) > 3 and node.inputs[3] is not None:
         axes = [int(axis) % rank for axis in node.constant(3, "axes").reshape(-1)]
     if given is None or len(given) != 2 * len(axes):

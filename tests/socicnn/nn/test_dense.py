@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from socicnn import ICNN, SOCICNN
+from socicnn.compile import value_program
 from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Output
 from socicnn.nn import DyingUnits
 from socicnn.positivity.initial import Principled
 from tests.contracts.networks import NetworkContract
@@ -260,3 +262,16 @@ def test_the_default_device_is_where_a_network_is_made(options: dict[str, Any], 
     with torch.device("meta"):
         model = SOCICNN(4, (5, 6), (3, "diagonal"), (2, 4), initialiser=start, **shape, **options)
     assert {tensor.device.type for tensor in model.state_dict().values()} == {"meta"}
+
+
+def test_what_holds_a_network_or_no_values_says_so() -> None:
+    model = SOCICNN(3, (4,))
+    for holder in (torch.nn.DataParallel(model), torch.optim.swa_utils.AveragedModel(model)):
+        with pytest.raises(ModelError, match=rf"received {type(holder).__name__}; pass its .module"):
+            value_program(holder)
+    with pytest.raises(ModelError, match=r"received Linear$"):
+        value_program(torch.nn.Linear(2, 1))
+    with pytest.raises(ModelError, match=r"the network is on the meta device, .*to_empty"):
+        value_program(model.to("meta"))
+    with pytest.raises(ModelError, match="a tensor is on the meta device"):
+        FrozenNet([], Output([], torch.zeros(3, device="meta")))

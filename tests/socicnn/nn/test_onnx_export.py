@@ -12,7 +12,7 @@ from socicnn.files import FileError
 from socicnn.frozen import FrozenNet
 from socicnn.nn.convolutional import ConvSOCICNN
 from socicnn.nn.geometry import AveragePool, Conv
-from socicnn.nn.onnx_export import to_onnx
+from socicnn.nn.onnx_export import NO_FLOAT64, to_onnx
 from socicnn.nn.recurrent import RecurrentSOCICNN
 
 pytestmark = pytest.mark.extra
@@ -93,6 +93,64 @@ def test_values_agree_and_the_graph_is_read_back(name: str, tmp_path: Path) -> N
     assert back.input_shape == frozen.input_shape
     assert len(back.norms) == len(frozen.norms)
     np.testing.assert_allclose(back(x), frozen(x), rtol=1e-5, atol=1e-5)
+
+
+def truth_and_found(model: torch.nn.Module, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    inputs = {"x": 3 * draw(5, *model.input_shape).to(model.dtype)}
+    if model.context_shape:
+        inputs["context"] = draw(5, *model.context_shape).to(model.dtype)
+    with torch.no_grad():
+        truth = model(*inputs.values()).double().numpy()
+    (found,) = session(path).run(["value"], {key: value.numpy() for key, value in inputs.items()})
+    return truth, found.astype(float)
+
+
+@pytest.mark.parametrize(("name", "holds"), [("plain", ""), ("images", "AveragePool, Conv, ConvTranspose, Softplus"),
+                                             ("sequences", "Conv"), ("smooth", "Softplus")])  # fmt: skip
+def test_float64_is_written_where_a_runtime_runs_it(name: str, holds: str, tmp_path: Path) -> None:
+    model = networks()[name].double()
+    path = tmp_path / "model.onnx"
+    if holds:
+        said = rf"the network holds {holds}, which onnxruntime does not run in float64; .* to_onnx\(model.float\("
+        with pytest.raises(ModelError, match=said):
+            to_onnx(model, path)
+        assert not path.exists()
+        return
+    to_onnx(model, path)
+    truth, found = truth_and_found(model, path)
+    np.testing.assert_allclose(found, truth, rtol=1e-13, atol=1e-13 * np.abs(truth).max())
+
+
+@pytest.mark.parametrize("kind", sorted(NO_FLOAT64))
+def test_the_list_of_what_runs_in_float32_alone_is_right(kind: str) -> None:
+    """The day onnxruntime runs one of them in float64, this test says so."""
+    import onnx
+    import onnxruntime
+
+    weight = {"Conv": ["w"], "ConvTranspose": ["w"]}.get(kind, [])
+    settings = {"kernel_shape": [2]} if kind == "AveragePool" else {}
+    for dtype, code in ((np.float32, 1), (np.float64, 11)):
+        node = onnx.helper.make_node(kind, ["x", *weight], ["y"], **settings)
+        info = onnx.helper.make_tensor_value_info
+        values = [onnx.numpy_helper.from_array(np.ones((2, 2, 2), dtype), "w")] if weight else []
+        graph = onnx.helper.make_graph([node], "g", [info("x", code, [1, 2, 4])], [info("y", code, None)], values)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
+        content = model.SerializeToString()
+        if dtype is np.float32:
+            onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        else:
+            with pytest.raises(Exception, match="Could not find an implementation"):
+                onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("name", ["plain", "images", "smooth"])
+def test_short_types(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    to_onnx(networks()[name].half(), path)
+    truth, found = truth_and_found(networks()[name].half(), path)
+    np.testing.assert_allclose(found, truth, rtol=2e-2, atol=2e-2 * np.abs(truth).max())
+    with pytest.raises(ModelError, match=r"runs no graph in bfloat16; .* to_onnx\(model.float\(\), path\)"):
+        to_onnx(networks()[name].bfloat16(), path)
 
 
 def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
