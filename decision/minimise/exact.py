@@ -108,6 +108,7 @@ class FreePrograms:
         self._order = _order(first, rows)
         self._blocks = {block.name: slice(block.start, block.stop) for block in self._base.rows}
         self._scaled: Scaled | None = None
+        self._last: tuple[int, ConicProgram] | None = None  # the context that was solved last
         self._limit = math.inf  # seconds that a solve may take as it is prepared
 
     def _single(self, i: int) -> ValueProgram:
@@ -134,7 +135,9 @@ class FreePrograms:
             goal: its deadline is kept.
             more: a linear cost on [x | further variables] that is added to the network's.
         """
-        problem = self.at(i)
+        if self._last is None or self._last[0] != i:
+            self._last = i, self.at(i)
+        problem = self._last[1]
         c = problem.c
         if more is not None:
             c = c.copy()

@@ -104,13 +104,15 @@ class Bound:
     Args:
         lower: the bound, -infinity if a coordinate that matters has no extent.
         cost: of each coordinate, >= 0, shape `(variables,)`.
+        residual: bound of |r_j|, shape `(variables,)`.
     """
 
     lower: float
     cost: Array
+    residual: Array
 
 
-def lower_bound(line: Line, weak: WeakDuality, y: Array, extents: Extents) -> Bound:
+def lower_bound(line: Line, y: Array, *, weak: WeakDuality, extents: Extents) -> Bound:
     """Return the bound of one minorant and multipliers y in K* over a set with these extents."""
     y = _signed(line, weak, y, extents)
     proof = weak.combine(y)
@@ -122,7 +124,8 @@ def lower_bound(line: Line, weak: WeakDuality, y: Array, extents: Extents) -> Bo
     parts = line.offset - proof.most + total
     rounding = 8 * EPS * (abs(line.offset) + abs(proof.most) + abs(total)) + TINY
     lower = parts - rounding
-    return Bound(lower if np.isfinite(lower) else -np.inf, np.maximum(-cover, 0.0))
+    residual = np.maximum(np.abs(least), np.abs(most))
+    return Bound(lower if np.isfinite(lower) else -np.inf, np.maximum(-cover, 0.0), residual)
 
 
 def _interval(r: Array, error: Array, first: Array, second: Array) -> tuple[Array, Array]:

@@ -9,6 +9,8 @@ tolerance, so for every v of the level set, whatever the solver claims,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -19,77 +21,74 @@ from decision.minimise.constrained.weak_duality import WeakDuality, into_dual_co
 from decision.minimise.exact import FreePrograms
 from decision.minimise.scaled import power
 from decision.minimise.stack import Stack
-from socicnn.arrays import Array, IntArray
+from socicnn.arrays import Array, BoolArray, IntArray
 from socicnn.margins import EPS, TINY
 
 SHARES = (2.0**-4, 2.0**-12, 2.0**-20)  # mu, as shares of the size of the slope's terms
 
 
-def level_extents(
-    programs: FreePrograms,
-    stack: Stack,
-    context: int,
-    weak: WeakDuality,
-    start: Extents,
-    wanted: IntArray,
-    level: float,
-    sizes: Array,
-    goal: Goal,
-) -> Extents:
-    """Return extents of the part of the set where f is at most `level`.
+@dataclass(frozen=True, eq=False)
+class LevelSet:
+    """{v in the set : f(x) <= level} of one context.
 
     Args:
         programs: the exact programs over the rows of `weak`.
-        stack: the network of this context alone.
-        context: its number.
+        context: the number of the context.
+        stack: its network alone.
         weak: the rows.
-        start: what is known of the extents.
-        wanted: coordinates to bound, as integers.
         level: the value F.
-        sizes: sizes of the slope's terms, shape `(variables,)`; they choose mu.
         goal: its deadline is kept.
     """
-    variables = len(sizes)
-    sides = []
-    for sign in (1.0, -1.0):
-        cuts = Cuts.none(variables)
-        for j in wanted:
-            weight = power(np.array([sizes[j] or sizes.max(initial=0.0)]))
-            for share in SHARES:
-                if goal.late or np.isfinite(cuts.most[j]):
-                    break
-                cost = np.zeros(variables)
-                cost[j] = -sign * share * weight
-                _cut(cuts, programs, stack, context, weak, level, int(j), cost, goal)
-        sides.append(cuts)
-    return chained(start, sides[0], sides[1])
 
+    programs: FreePrograms
+    context: int
+    stack: Stack
+    weak: WeakDuality
+    level: float
+    goal: Goal
 
-def _cut(
-    cuts: Cuts,
-    programs: FreePrograms,
-    stack: Stack,
-    context: int,
-    weak: WeakDuality,
-    level: float,
-    j: int,
-    cost: Array,
-    goal: Goal,
-) -> None:
-    """Add the cut of coordinate j that min f(x) + cost'v gives; cost has one entry, a power of two."""
-    solution = programs.solve(context, goal, cost)
-    if not (np.isfinite(solution.v).all() and np.isfinite(solution.y).all()):
-        return
-    x = torch.as_tensor(solution.v[: stack.in_features])[None]
-    line = Line.of(stack, programs.dual(stack, solution.y, x), len(cost))
-    proof = weak.combine(into_dual_cone(programs.set_multipliers(solution.y), weak.rows.cones))
-    rest = line.slope + proof.sum
-    rest[j] += cost[j]
-    mu = abs(float(cost[j]))
-    error = line.error + proof.error
-    error += 4 * EPS * np.where(error > 0, np.abs(line.slope) + np.abs(proof.sum) + np.abs(cost), 0.0)
-    most = level - line.offset + proof.most
-    most += 4 * EPS * (abs(level) + abs(line.offset) + abs(proof.most))
-    with np.errstate(over="ignore", invalid="ignore"):
-        left = (np.abs(rest) + error) * (1.0 + 4 * EPS) / mu
-        cuts.put(j, most / mu + TINY, np.where((rest != 0) | (error > 0), left + TINY, 0.0))
+    def extents(self, start: Extents, wanted: IntArray, needed: BoolArray, sizes: Array) -> Extents:
+        """Return the extents of the level set.
+
+        Args:
+            start: what is known of them.
+            wanted: coordinates to bound, as integers.
+            needed: which coordinates must be bounded, or the others are of no use; shape `(variables,)`.
+            sizes: sizes of the slope's terms, shape `(variables,)`; they choose mu.
+        """
+        above, below = Cuts.none(len(sizes)), Cuts.none(len(sizes))
+        for j in sorted(wanted, key=lambda one: not needed[one]):
+            for sign, cuts in ((1.0, above), (-1.0, below)):
+                self._bound(cuts, int(j), sign, sizes)
+                if needed[j] and not np.isfinite(cuts.most[j]):
+                    return start
+        return chained(start, above, below)
+
+    def _bound(self, cuts: Cuts, j: int, sign: float, sizes: Array) -> None:
+        """Add a cut of sign v_j, with the first mu that gives one."""
+        weight = power(np.array([sizes[j] or sizes.max(initial=0.0)]))
+        for share in SHARES:
+            if self.goal.late or np.isfinite(cuts.most[j]):
+                return
+            cost = np.zeros(len(sizes))
+            cost[j] = -sign * share * weight
+            self._cut(cuts, j, cost)
+
+    def _cut(self, cuts: Cuts, j: int, cost: Array) -> None:
+        """Add the cut of coordinate j that min f(x) + cost'v gives; cost has one entry, a power of two."""
+        solution = self.programs.solve(self.context, self.goal, cost)
+        if not (np.isfinite(solution.v).all() and np.isfinite(solution.y).all()):
+            return
+        x = torch.as_tensor(solution.v[: self.stack.in_features])[None]
+        line = Line.of(self.stack, self.programs.dual(self.stack, solution.y, x), len(cost))
+        proof = self.weak.combine(into_dual_cone(self.programs.set_multipliers(solution.y), self.weak.rows.cones))
+        rest = line.slope + proof.sum
+        rest[j] += cost[j]
+        mu = abs(float(cost[j]))
+        error = line.error + proof.error
+        error += 4 * EPS * np.where(error > 0, np.abs(line.slope) + np.abs(proof.sum) + np.abs(cost), 0.0)
+        most = self.level - line.offset + proof.most
+        most += 4 * EPS * (abs(self.level) + abs(line.offset) + abs(proof.most))
+        with np.errstate(over="ignore", invalid="ignore"):
+            left = (np.abs(rest) + error) * (1.0 + 4 * EPS) / mu
+            cuts.put(j, most / mu + TINY, np.where((rest != 0) | (error > 0), left + TINY, 0.0))

@@ -15,7 +15,7 @@ from decision.minimise.answers import FEASIBLE, Goal
 from decision.minimise.bounds import upper_bound
 from decision.minimise.constrained.bound import SNAP, Bound, Line, lower_bound, snapped
 from decision.minimise.constrained.constraints import Constraints, near, some
-from decision.minimise.constrained.level_set import level_extents
+from decision.minimise.constrained.level_set import LevelSet
 from decision.minimise.constrained.repair import Repair
 from decision.minimise.constrained.support import support_extents
 from decision.minimise.constrained.weak_duality import WeakDuality, into_dual_cone
@@ -23,7 +23,7 @@ from decision.minimise.exact import FreePrograms
 from decision.minimise.reference import own_reach, terms
 from decision.minimise.scaled import tight
 from decision.minimise.stack import Stack
-from socicnn.arrays import Array, IntArray
+from socicnn.arrays import Array
 from socicnn.compile import to_cvxpy
 from socicnn.conic.blocks import Rows
 from socicnn.conic.solution import Solution
@@ -32,6 +32,8 @@ from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet
 
 COVER = 1e-9  # what the residual may cost, relative to the terms of f, before the cost is asked to bound the set
+
+SOLVED = 0.1  # residual, relative to the terms of the slope, above which smaller extents are no help
 
 
 @dataclass(eq=False)
@@ -146,7 +148,7 @@ class _Proven:
         one = self._stack.take(torch.tensor([i]))
         x = torch.as_tensor(v[: one.in_features])[None]
         upper = float(upper_bound(one, x)[0])
-        lower = self._lower(i, one, solution, x, upper)
+        lower = self._lower(i, one, solution, v, upper)
         found.x[i], found.value[i], found.violation[i] = x[0], one.value(x)[0], violation
         gap = (upper - lower) * (1.0 + 2.0**-50)
         found.gap[i] = max(gap, 0.0) if np.isfinite(gap) else np.inf
@@ -168,35 +170,36 @@ class _Proven:
         whole = np.isfinite(solution.v).all() and np.isfinite(solution.y).all()
         return solution, self._repair(v) if whole else None
 
-    def _lower(self, i: int, one: Stack, solution: Solution, x: Tensor, upper: float) -> float:
+    def _lower(self, i: int, one: Stack, solution: Solution, v: Array, upper: float) -> float:
         """Return a proven lower bound of context i."""
-        variables, cones = self._rows.G.shape[1], self._near.cones
+        x = torch.as_tensor(v[: one.in_features])[None]
+        cones, weak = self._near.cones, self._weak
         dual, y = self._programs.dual(one, solution.y, x), self._programs.set_multipliers(solution.y)
-        line = Line.of(one, dual, variables)
-        bound = lower_bound(line, self._weak, into_dual_cone(y, cones), self._extents)
-        best = bound.lower
-        wanted = self._worth(bound, line, upper)
-        if not len(wanted):
-            return best
+        line = Line.of(one, dual, len(v))
+        tries = [(line, into_dual_cone(y, cones))]
+        allowed = COVER * (abs(upper) + abs(line.offset) + float(line.size @ np.abs(v)))
+        bound = lower_bound(*tries[0], weak=weak, extents=self._extents)
+        if _small(bound, allowed):
+            return bound.lower
         # a coordinate that nothing bounds needs a slope of exactly 0
-        exact = Line.of(one, snapped(one, dual, x), variables)
-        zeros = into_dual_cone(y, cones, SNAP * float(line.size.max(initial=0.0)))
-        bound = lower_bound(exact, self._weak, zeros, self._extents)
-        best = max(best, bound.lower)
-        if not len(self._worth(bound, exact, upper)) or not np.isfinite(upper):
+        noise = SNAP * float(line.size.max(initial=0.0))
+        tries.append((Line.of(one, snapped(one, dual, x), len(v)), into_dual_cone(y, cones, noise)))
+        again = lower_bound(*tries[1], weak=weak, extents=self._extents)
+        best = max(bound.lower, again.lower)
+        solved = min(bound.residual.max(), again.residual.max()) <= SOLVED * line.size.max()
+        if _small(again, allowed) or not solved or not np.isfinite(upper):
             return best
-        extents = level_extents(self._programs, one, i, self._weak, self._extents, wanted, upper, line.size, self._goal)
-        for tangent, multipliers in ((line, into_dual_cone(y, cones)), (exact, zeros)):
-            best = max(best, min(lower_bound(tangent, self._weak, multipliers, extents).lower, upper))
-        return best
+        costly = np.minimum(bound.cost, again.cost)
+        needed = ~np.isfinite(costly)
+        wanted = np.flatnonzero(~np.isfinite(self._extents.reach) | (costly > allowed / len(v)))
+        level = LevelSet(self._programs, i, one, weak, upper, self._goal)
+        extents = level.extents(self._extents, wanted, needed, line.size)
+        return max(best, *(min(lower_bound(*each, weak=weak, extents=extents).lower, upper) for each in tries))
 
-    def _worth(self, bound: Bound, line: Line, upper: float) -> IntArray:
-        """Return the coordinates for the cost to bound: those without an extent, or over which too much is lost."""
-        allowed = COVER * (abs(upper) + abs(line.offset))
-        if np.isfinite(bound.lower) and float(bound.cost.sum()) <= allowed:
-            return np.zeros(0, dtype=np.int64)
-        open_coordinates = ~np.isfinite(self._extents.reach)
-        return np.flatnonzero(open_coordinates | (bound.cost > allowed / len(bound.cost)))
+
+def _small(bound: Bound, allowed: float) -> bool:
+    """Return whether what the residual cost is worth no more work."""
+    return bool(np.isfinite(bound.lower)) and float(bound.cost.sum()) <= allowed
 
 
 def _through_cvxpy(net: FrozenNet, constraints: Constraints, solver: Solver) -> tuple[Tensor, float, str]:
