@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from socicnn._faces import face
+from socicnn._shadows import warn_of_script
 
 __version__ = "0.2.0"
+
+warn_of_script()
 
 if TYPE_CHECKING:
     from socicnn import conic as conic

@@ -25,5 +25,9 @@ class MissingExtra(SocicnnError, ImportError):
     """An optional package that is not installed; the message says what to install."""
 
 
+class ShadowedError(SocicnnError, ImportError):
+    """A file of the user that hides a package of ours; the message says which."""
+
+
 class VerificationError(SocicnnError):
     """A network and a program that were not shown to agree; the message says which check failed, where, by how much."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from socicnn._shadows import refuse_shadow
 from socicnn.files import FileError
 from socicnn_cli.csv_files import write_csv
 from socicnn_cli.models import load_model, read_context
@@ -16,6 +17,7 @@ from socicnn_cli.outputs import check_output
 
 def feasible_set(name: str, n: int, lower: float | None, upper: float | None, total: float | None) -> Any:
     """Return the set of that name, refusing options that do not belong to it."""
+    refuse_shadow("decision")
     from decision import sets
 
     given = {"lower": lower, "upper": upper, "total": total}
@@ -45,6 +47,7 @@ def decide(
     out: Annotated[Path | None, typer.Option(help="Write decisions to this CSV file.")] = None,
 ) -> None:
     """Minimise the network over the set, with a certified gap on every answer; exit status 1 if one is missed."""
+    refuse_shadow("decision")
     import decision
 
     if gap is not None:

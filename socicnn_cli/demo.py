@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from socicnn._shadows import refuse_shadow
 from socicnn.files import FileError, replacing
 from socicnn_cli.fit import SEEDS
 from socicnn_cli.outputs import check_output
@@ -29,6 +30,8 @@ def demo(
     """Train two surrogates on a parametric task, prove them equal to their programs, and decide with a certificate."""
     import torch
 
+    refuse_shadow("decision")
+    refuse_shadow("verify")
     import decision
     from decision import metrics, tasks
     from socicnn.nn import save

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from socicnn._shadows import refuse_shadow
 from socicnn.files import FileError, replacing
 from socicnn_cli.models import load_model, read_context
 from socicnn_cli.outputs import check_output
@@ -38,6 +39,7 @@ def verify(
 
     What a solver says is printed beside the proof and is no part of it.
     """
+    refuse_shadow("verify")
     from verify import certify, equivalence
 
     check_output(json, "--json", model, points, context)

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     "socicnn._faces",
     "socicnn.errors",
+    "socicnn._shadows",
     "socicnn.registry",
     "socicnn.files",
     "socicnn.numpy_files",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Any
 
+from socicnn._shadows import PACKAGES, refuse_shadow
 from socicnn.registry import Registry
 
 GROUP = "socicnn.networks"
@@ -31,6 +32,8 @@ def knows_network(name: str) -> bool:
     """
     if name not in NETWORKS:
         for point in entry_points(group=GROUP, name=name):
+            if point.module.partition(".")[0] in PACKAGES:
+                refuse_shadow(point.module.partition(".")[0])
             NETWORKS.register(name, point.load())
             break
     return name in NETWORKS
