@@ -99,6 +99,7 @@ TORCH_FREE = [
     "socicnn.frozen",
     "socicnn.frozen.storage",
     "socicnn.importers.onnx",
+    "socicnn.importers.lpcf",
     "socicnn.importers.ott",
     "verify",
     "verify.core.checker",

@@ -266,6 +266,33 @@ class FrozenNet:
 
         return from_ott(cls.from_parts, params, readout=readout, version=version, check=check)
 
+    @classmethod
+    def from_lpcf(
+        cls,
+        weights: Sequence[Any],
+        context: Any,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        check: tuple[Any, Any] | None = None,
+    ) -> FrozenNet:
+        """Read the weights of lpcf's `PCF`, at one context; lpcf itself is not needed.
+
+        Args:
+            weights: the arrays of `pcf.model.params`, in their order.
+            context: theta, shape `(p,)`.
+            settings: the arguments that `PCF` was made with, e.g. `{"widths": [8], "quadratic": True}`; its defaults if
+                omitted.
+            check: points x of shape `(count, n)` and lpcf's values there at this context, shape `(count,)`; a network
+                that has other values is refused.
+
+        Raises:
+            ModelError: the weights do not fit the settings, or the values are not those of `check`.
+            NoProgramError: the activation is logistic.
+        """
+        from socicnn.importers.lpcf import from_lpcf
+
+        return from_lpcf(cls.from_parts, weights, context, settings or {}, check=check)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to one safetensors file; an older file of that name is replaced in one step.
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from socicnn.errors import ModelError
 from socicnn.frozen.parts import Parts
 from socicnn.importers.agreement import Network
-from socicnn.importers.onnx.assemble import assemble
+from socicnn.importers.assemble import assemble
 from socicnn.importers.onnx.comparison import compare
 from socicnn.importers.onnx.interpreter import Interpreter
 from socicnn.importers.onnx.source import Source, first_line, open_source

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.importers.onnx.node import Node, Tensor
-from socicnn.importers.onnx.value import Value
+from socicnn.importers.value import Value
 
 Labels = tuple[str, ...]
 

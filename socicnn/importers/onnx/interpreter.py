@@ -18,7 +18,7 @@ from socicnn.importers.onnx.hints import hint
 from socicnn.importers.onnx.node import Node
 from socicnn.importers.onnx.nodes import HANDLERS
 from socicnn.importers.onnx.source import Source, captured, words
-from socicnn.importers.onnx.value import Value
+from socicnn.importers.value import Value
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from socicnn.importers.onnx.node import Node, Tensor, plus
-from socicnn.importers.onnx.value import Value
+from socicnn.importers.value import Value
 
 
 def moved(node: Node) -> list[Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from socicnn.arrays import Array
 from socicnn.errors import ModelError
-from socicnn.importers.onnx.value import Value
+from socicnn.importers.value import Value
 
 Tensor: TypeAlias = Value | Array
 

@@ -13,7 +13,7 @@ from socicnn.importers.onnx.convolution import average_pool, convolution, transp
 from socicnn.importers.onnx.moves import concat, moved, pad
 from socicnn.importers.onnx.node import Node, Tensor, plus, squared
 from socicnn.importers.onnx.reductions import reduce_l2, reduce_mean, reduce_sum, reduce_sum_square, root
-from socicnn.importers.onnx.value import Value, negative
+from socicnn.importers.value import Value, negative
 
 Handler: TypeAlias = Callable[[Node], list[Tensor]]
 

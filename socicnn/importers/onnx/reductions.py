@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.importers.onnx.node import Node, Tensor, affine, squared
-from socicnn.importers.onnx.value import Value, negative
+from socicnn.importers.value import Value, negative
 
 
 def _axes(node: Node, rank: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from scipy import sparse
 from socicnn.arrays import Array, IntArray, Matrix
 from socicnn.errors import ModelError
 from socicnn.frozen.parts import Layer, Norm, Output, Parts, Quadratic, Squares
-from socicnn.importers.onnx.value import Atoms, Value, negative
+from socicnn.importers.value import Atoms, Value, negative
 
 
 def assemble(output: Value, name: str, input_shape: tuple[int, ...]) -> Parts:
