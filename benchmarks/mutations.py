@@ -22,8 +22,16 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.mutation.kernels import wrong_kernels
-from benchmarks.mutation.mutants import Mutant, compiler_mutants, program_mutants, witness_mutants
+from benchmarks.mutation.mutants import (
+    Mutant,
+    compiler_mutants,
+    double_mutants,
+    program_mutants,
+    scale_mutants,
+    witness_mutants,
+)
 from benchmarks.mutation.mutation import Row, Table
+from benchmarks.mutation.optimised import optimised_programs, optimised_witnesses
 from socicnn import ICNN, SOCICNN
 from socicnn.arrays import Array
 from socicnn.compile import compile_net
@@ -55,6 +63,26 @@ def lifted(draw: torch.Generator, **settings: Any) -> Any:
     return model.finalise(torch.randn(64, 3, generator=draw, dtype=torch.float64))
 
 
+def any_size(draw: torch.Generator, scaled: bool = False, **_: Any) -> FrozenNet:
+    """Return a network of random sizes: n to 12, up to five layers of up to 16 units, up to three branches each.
+
+    Args:
+        draw: the random numbers.
+        scaled: whether each part is also multiplied by a power of ten between 1e-3 and 1e3.
+    """
+    rng = np.random.default_rng(int(torch.randint(2**62, (1,), generator=draw)))
+    size = lambda most: int(rng.integers(1, most + 1))  # noqa: E731 (local shorthand)
+    part = lambda *shape: rng.normal(size=shape) * (10.0 ** rng.uniform(-3, 3) if scaled else 1.0)  # noqa: E731
+    n, widths = size(12), [size(16) for _ in range(rng.integers(0, 6))]
+    layers: list[Layer] = []
+    for h in widths:
+        W = np.abs(part(h, len(layers[-1].b))) / h if layers else None
+        layers.append(Layer(W, part(h, n) if not layers or rng.random() < 0.8 else None, part(h)))
+    quadratics = [Quadratic(float(np.abs(part())), part(rows, n), part(rows)) for rows in (size(6),) * rng.integers(4)]
+    norms = [Norm(float(np.abs(part())), part(rows, n), part(rows)) for rows in (size(6),) * rng.integers(4)]
+    return FrozenNet(layers, Output(np.abs(part(widths[-1] if widths else 0)), part(n), part()), quadratics, norms)
+
+
 def _of(kind: Callable[..., Any], *arguments: Any, **settings: Any) -> Callable[..., Any]:
     return lambda draw, **more: kind(*arguments, generator=draw, **settings, **more)
 
@@ -80,6 +108,8 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
     ),
     "recurrent": _of(RecurrentSOCICNN, (4, 2), 3, (3,), (PAIRS,)),
     "recurrent, varying weights": _of(RecurrentSOCICNN, (3, 2), 3, shared=False),
+    "any size": any_size,
+    "any size, any scale": lambda draw, **_: any_size(draw, scaled=True),
 }
 
 
@@ -107,9 +137,13 @@ def mutants(
     """Yield every kind of mutant of one network: of each exported array, of each part of a witness, of the compiler."""
     compiled = compile_net(net)
     yield from chain(
-        program_mutants(compiled, rng, entries=3),
+        program_mutants(compiled, rng, entries=2, vector_entries=16),
         compiler_mutants(net, others),
-        witness_mutants(compiled, x, rng, entries=1),
+        witness_mutants(compiled, x, rng, entries=8),
+        double_mutants(net, rng, count=60),
+        scale_mutants(compiled, x, rng),
+        optimised_programs(net, x, rng, steps=12),
+        optimised_witnesses(compiled, x, rng, steps=40),
     )
 
 

@@ -26,7 +26,7 @@ def batches(mutants: Iterable[Mutant], program: ValueProgram, net: FrozenNet, po
         points: at how many points each is to be tried.
     """
     most = max(1, NUMBERS // (points * sum(program.A.shape)))
-    waiting: dict[str, list[Mutant]] = {"program": [], "compiler": [], "witness": []}
+    waiting: dict[str, list[Mutant]] = {"program": [], "compiler": [], "witness": [], "cut": []}
     for mutant in mutants:
         if net.contexts is not None or not _stackable(mutant, program):
             yield [mutant]

@@ -1,4 +1,4 @@
-"""Mutants: programs, witnesses and compilers that are wrong in one place."""
+"""Mutants: programs, witnesses and compilers that are wrong in one place or in two."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from benchmarks.mutation.scales import at_scales
 from socicnn.arrays import Array
 from socicnn.compile import Compiled, Witness
 from socicnn.conic.program import ValueProgram
@@ -24,13 +25,13 @@ class Mutant:
     """Something changed.
 
     Args:
-        what: `program`, `witness` or `compiler`.
+        what: `program`, `witness`, `compiler`, or, found by a search, `cut` or `disguise`.
         kind: how it was changed, for instance `sign`.
         array: what was changed, for instance `A`.
         place: where, in words.
-        program: the program to check; None for what is compiled from `net`.
-        witness: the witness to check it with; None for the honest one.
-        net: the network of a wrong compiler, whose bracket is that of its program; else None.
+        program: the program to check; what is compiled from `net` if omitted.
+        witness: the witness to check it with; the honest one if omitted.
+        net: the network whose program it is, where that is another one than the honest; else None.
         vectors: whether A and B, or the matrices of the network, are the honest ones.
     """
 
@@ -44,17 +45,21 @@ class Mutant:
     vectors: bool = False
 
 
-def program_mutants(compiled: Compiled, rng: np.random.Generator, entries: int = 2) -> Iterator[Mutant]:
+def program_mutants(
+    compiled: Compiled, rng: np.random.Generator, entries: int = 2, vector_entries: int | None = None
+) -> Iterator[Mutant]:
     """Yield mutants of the exported arrays, block by block.
 
     Args:
         compiled: a network and its program.
         rng: chooses the entries.
         entries: how many single entries of each block are nudged, and how many signs turned.
+        vector_entries: the same for blocks of b, q, d and r, whose mutants are judged together; defaults to `entries`.
     """
-    program = compiled.program
+    program, matrix_entries = compiled.program, entries
     for name in ("A", "B", "b", "q", "d", "r"):
         array = getattr(program, name)
+        entries = matrix_entries if name in ("A", "B") or vector_entries is None else vector_entries
         rounded: Any = array.astype(np.float32).astype(np.float64)
         if (rounded != array).sum():
             yield _of_program("float32 rounding", name, name, replace(program, **{name: rounded}))
@@ -189,6 +194,23 @@ def witness_mutants(compiled: Compiled, x: Array, rng: np.random.Generator, entr
         yield Mutant("witness", "doubled", "k", "k", program, replace(honest, k=2 * honest.k), vectors=True)
 
 
+def scale_mutants(compiled: Compiled, x: Array, rng: np.random.Generator) -> Iterator[Mutant]:
+    """Yield consistent witnesses at scales k times 10^j, alone and beside programs whose value is off.
+
+    Alone they prove what they say, up to the rounding of terms of size k^2; what they must not do is raise the
+    tolerance of a value.
+    """
+    program, honest = compiled.program, compiled.witness(x)
+    if not honest.k.shape[1] or compiled.net.contexts is not None:
+        return
+    for power in (-10, -4, -1, 1, 2, 4, 6, 8, 10, 20):
+        moved = at_scales(program, honest, 10.0**power * honest.k)
+        yield Mutant("witness", "scale 10^j", "k", f"10^{power}", program, moved, vectors=True)
+        off = 10.0 ** rng.uniform(-9, 6)
+        wrong = _with(program, "r", 0, float(program.r) + off)
+        yield Mutant("program", "off, scale 10^j", "r", f"r, 10^{power}", wrong, moved, vectors=True)
+
+
 def compiler_mutants(net: FrozenNet, others: Iterable[tuple[str, str, FrozenNet]] = ()) -> Iterator[Mutant]:
     """Yield wrong compilers: each builds the consistent program and witness of another network.
 
@@ -204,6 +226,22 @@ def compiler_mutants(net: FrozenNet, others: Iterable[tuple[str, str, FrozenNet]
         yield Mutant("compiler", kind, name, place, None, net=checked, vectors=name in VECTORS)
     for kind, name, other in others:
         yield Mutant("compiler", kind, name, name, None, net=other)
+
+
+def double_mutants(net: FrozenNet, rng: np.random.Generator, count: int) -> Iterator[Mutant]:
+    """Yield compilers that are wrong in two places, chosen at random among those that are wrong in one."""
+    first = list(_wrong_nets(net))
+    for number in rng.choice(len(first), size=min(count, len(first)), replace=False) if first else ():
+        place, name, _, build = first[number]
+        try:
+            one = build()
+            second = list(_wrong_nets(one))
+            other, also, _, build = second[rng.integers(len(second))]
+            both = build()
+        except ModelError:  # refused before it is a program
+            continue
+        vectors = name in VECTORS and also in VECTORS
+        yield Mutant("compiler", "two places", "two", f"{place}; {other}", None, net=both, vectors=vectors)
 
 
 def _wrong_nets(net: FrozenNet) -> Iterator[tuple[str, str, str, Any]]:

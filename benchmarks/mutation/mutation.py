@@ -2,8 +2,12 @@
 
 A mutant of a program matters at a point where its proven bracket excludes the network's (no feasible point and no
 bound counted as values +inf and -inf); one of a witness where it breaks feasibility or duality by far more than
-rounding. There it must be rejected. Points that are left undecided, and mutants that matter at no point tried, are
-counted and not judged.
+rounding, or where its cut lies above the network. There it must be rejected. Points that are left undecided, and
+mutants that matter at no point tried, are counted and not judged.
+
+A mutant is accepted where it matters if every check passes although its value, or its cut, leaves the network's
+bracket widened by the tolerance, by S of network and x alone. Those that leave the bracket by less are told apart by
+brackets only.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from socicnn.arrays import Array, BoolArray
 from socicnn.compile import Compiled, Witness, compile_net
 from socicnn.conic.program import ValueProgram
 from socicnn.frozen import FrozenNet
+from verify.certify import certify
 from verify.core.checker import Checker
 from verify.proof.network import Bracket, Prover
 from verify.proof.program import ProgramProver
@@ -40,7 +45,7 @@ class Row:
         mutants: how many.
         points: at how many points all of them together were tried.
         matter: points at which they matter.
-        rejected: of those, rejected by the core.
+        rejected: of those, rejected by the core, or, of programs in disguise, by `verify.certify`.
         by_bracket: of those, rejected by the brackets alone: the difference is below the tolerance of the core.
         accepted: of those, accepted; 0 where the verifier is sound.
         undecided: points that are left undecided.
@@ -155,13 +160,13 @@ class Table:
 
     def _count(self, mutant: Mutant, architecture: str, found: _Verdicts) -> None:
         passed = found.matters & found.ok
-        accepted, unsettled = int((passed & ~found.apart).sum()), int(found.undecided.sum())
+        accepted, unsettled = int((passed & found.beyond).sum()), int(found.undecided.sum())
         row = Row(
             mutants=1,
             points=len(found.ok),
             matter=int(found.matters.sum()),
             rejected=int((found.matters & ~found.ok).sum()),
-            by_bracket=int((passed & found.apart).sum()),
+            by_bracket=int((passed & ~found.beyond).sum()),
             accepted=accepted,
             undecided=unsettled,
             harmless=int(not found.matters.any() and not unsettled),
@@ -189,11 +194,11 @@ class _Honest:
 
 
 class _Verdicts(NamedTuple):
-    """Of each point: whether the core accepts, it matters, the brackets alone tell, or nothing is decided."""
+    """Of each point: whether the core accepts, it matters, it matters by more than the tolerance, or is undecided."""
 
     ok: BoolArray
     matters: BoolArray
-    apart: BoolArray
+    beyond: BoolArray
     undecided: BoolArray
 
 
@@ -204,29 +209,65 @@ def _judged(batch: list[Mutant], honest: _Honest) -> _Verdicts:
     x, forward = repeated(honest.x), repeated(honest.forward)
     truth = Bracket(*(repeated(getattr(honest.bracket, name)) for name in ("lo", "hi", "scale")))
     first = batch[0]
+    if first.what == "disguise":
+        return _disguised(first, honest)
     if first.what == "compiler":
         net = stacked_nets([mutant.net for mutant in batch if mutant.net is not None], N)
         compiled = compile_net(net)
         program, own = compiled.program, compiled.witness(x)
     else:
         programs = [mutant.program for mutant in batch if mutant.program is not None]
-        program = programs[0] if first.what == "witness" else stacked_programs(programs, N)
+        program = programs[0] if first.what in ("witness", "cut") else stacked_programs(programs, N)
         given = [mutant.witness or honest.witness for mutant in batch]
         own = Witness(*(np.concatenate([getattr(one, name) for one in given]) for name in ("v", "y", "k")))
     ok = Checker(program)(x, own.v, own.y, forward, own.k, scale=truth.scale).ok
+    if first.what == "cut":
+        matters, beyond = _lifted(program, x, own, truth, N)
+        return _Verdicts(ok, matters, beyond, np.zeros(len(x), dtype=bool))
     if first.what == "witness":
         wrong = lack(program, x, own)
-        matters, apart = ~(wrong <= BROKEN), np.zeros(len(x), dtype=bool)
-        return _Verdicts(ok, matters, apart, ~matters & ~(wrong <= WHOLE))
+        matters = ~(wrong <= BROKEN)
+        return _Verdicts(ok, matters, matters, ~matters & ~(wrong <= WHOLE))
     bracket = (Prover(net) if first.what == "compiler" else ProgramProver(program))(x)
     apart = _apart(bracket, truth)
     with np.errstate(invalid="ignore"):
         sharp = bracket.hi - bracket.lo <= SHARP * (1 + truth.scale)
-    return _Verdicts(ok, apart, apart, ~apart & ~sharp)
+    return _Verdicts(ok, apart, _apart(bracket, truth, WHOLE * (1 + truth.scale)), ~apart & ~sharp)
 
 
-def _apart(first: Bracket, second: Bracket) -> BoolArray:
-    return np.asarray((first.lo > second.hi) | (first.hi < second.lo))
+def _disguised(mutant: Mutant, honest: _Honest) -> _Verdicts:
+    """Return the verdicts on a wrong network's program in disguise, by every check that `verify.certify` makes."""
+    net, x, truth, own = honest.compiled.net, honest.x, honest.bracket, mutant.witness
+    assert mutant.net is not None
+    assert mutant.program is not None
+    assert own is not None
+    bracket = Prover(mutant.net)(x)
+    apart, beyond = _apart(bracket, truth), _apart(bracket, truth, WHOLE * truth.scale)
+    ok = Checker(mutant.program)(x, own.v, own.y, honest.forward, own.k, scale=truth.scale).ok
+    if (ok & beyond).any():  # the core alone is deceived, so what remains is asked too
+        ok &= certify(net, x, program=mutant.program, witness=own).passed
+    return _Verdicts(ok, apart, beyond, ~apart & ~np.isfinite(bracket.lo))
+
+
+def _lifted(
+    program: ValueProgram, x: Array, witness: Witness, truth: Bracket, points: int
+) -> tuple[BoolArray, BoolArray]:
+    """Tell whose cut lies above the network at some point, and whose by more than the tolerance.
+
+    The cuts are evaluated in extended precision, so that the multipliers alone can be wrong.
+    """
+    kind = np.longdouble
+    y, k, heads = witness.y.astype(kind), witness.k.astype(kind), program.lifts.heads
+    b, d, z = program.b.astype(kind), program.d.astype(kind), x[:points].T.astype(kind)
+    slope = d - (sparse.csr_array(program.B.T, dtype=kind) @ y.T).T
+    offset = kind(program.r) - y @ b + ((1 - k) * b[heads] * y[:, heads]).sum(axis=1)
+    offset = offset + ((1 - k) * b[heads + 1] * y[:, heads + 1]).sum(axis=1)  # the offsets of the lifts at scale k
+    above = (slope @ z + offset[:, None] - truth.hi[:points].astype(kind)).astype(np.float64)
+    return (above > 0).any(axis=1), (above > WHOLE * truth.scale[:points]).any(axis=1)
+
+
+def _apart(first: Bracket, second: Bracket, widened: Array | float = 0.0) -> BoolArray:
+    return np.asarray((first.lo > second.hi + widened) | (first.hi < second.lo - widened))
 
 
 def lack(program: ValueProgram, x: Array, witness: Witness) -> Array:

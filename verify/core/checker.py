@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,9 +81,10 @@ class Checker:
     `tolerance * (1 + scale_i)`, one of a cone within the same with the 2-norm of its rows' scales, a product s'y within
     `tolerance * (1 + sum_i scale_i |y_i|)`.
 
-    The dual point has relative tolerances alone, since a multiplier that is small next to 1 may weigh a large row:
-    stationarity passes within `tolerance * (sum_i |A_ij||y_i| + |q_j|)`, a dual cone within `tolerance * ||y||`, the
-    multiplier of an inequality must be >= 0. So a cut that passes is wrong by rounding at most, at every x.
+    The dual point has relative tolerances alone, since a multiplier that is small next to 1 may weigh a large row, and
+    they are those of rounding, since y speaks of every x: with c = min(1, 1e12 (m + 8) 2^-52), m the number of entries
+    that are summed, stationarity passes within `c * tolerance * (sum_i |A_ij||y_i| + |q_j|)`, a dual cone within
+    `c * tolerance * ||y||`; the multiplier of an inequality must be >= 0.
 
     Gap and forward value pass within `tolerance * (1 + S)`, S the data scale of the network at x.
 
@@ -120,6 +121,7 @@ class Checker:
         self._lifts = len(program.lifts)
         self._arrays = Arrays(rows, rows.T, b, q, d, r, a, offset, t, heads)
         self._own = own_entries(rows, len(q))
+        self._rounding = _rounding(np.bincount(rows.indices, minlength=rows.shape[1])[: len(q)])[:, None]
 
     def __call__(
         self,
@@ -189,7 +191,7 @@ class Checker:
                 violation = _length(s[:, 1:]) + s[:, 0]
                 yield _Residual(primal, violation, None)
                 yield _Residual(slack, -violation, None)
-                yield _Residual(dual, _length(own[:, 1:]) - own[:, 0], np.abs(own[:, 0]))
+                yield _Residual(dual, _length(own[:, 1:]) - own[:, 0], _rounding(run.size) * np.abs(own[:, 0]))
                 yield _Residual(complementarity, np.abs(np.einsum("ckn,ckn->cn", s, own)), None)
             else:
                 yield _Residual(primal, s, None)
@@ -205,7 +207,8 @@ class Checker:
             if run.size:
                 s, own = (part.reshape(run.cones, run.size, -1) for part in (s, own))
                 length = 1.0 + _length(s)
-                yield from (length, length, _length(own), 1.0 + np.einsum("ckn,ckn->cn", s, own))
+                dual = _rounding(run.size) * _length(own)
+                yield from (length, length, dual, 1.0 + np.einsum("ckn,ckn->cn", s, own))
             else:
                 yield from (1.0 + s, np.zeros_like(own), 1.0 + s * own)
 
@@ -232,7 +235,7 @@ class Checker:
                 pair = _worst(matrix, self.tolerance * least)
             found[name] = pair if name not in found else _larger(found[name], pair)
         if len(terms.stationarity):
-            allowed = self.tolerance * self._least(arrays, point) + SMALLEST
+            allowed = self.tolerance * self._rounding * self._least(arrays, point) + SMALLEST
             found["stationarity"] = _worst(np.abs(terms.stationarity), allowed)
         value, dual = terms.primal, terms.dual
         allowed = self.tolerance * (1.0 + scale)
@@ -252,7 +255,7 @@ class Checker:
         matrices = [(name, matrix) for name, matrix, _ in self._residuals(terms.lack, point.y)]
         limits = [self.tolerance * size for size in self._sizes(sizes.lack, np.abs(point.y))]
         matrices.append(("stationarity", np.abs(terms.stationarity)))
-        limits.append(self.tolerance * sizes.stationarity + SMALLEST)
+        limits.append(self.tolerance * self._rounding * sizes.stationarity + SMALLEST)
         for (name, matrix), allowed in zip(matrices, limits, strict=True):
             if not len(matrix):
                 continue
@@ -269,6 +272,11 @@ class Checker:
                 checked.tolerances[name] = checked.tolerances[name].copy()  # shared between metrics until now
                 checked.tolerances[name][where] = limit
         checked.ok[where] = ok
+
+
+def _rounding(terms: Any) -> Any:
+    """Return which part of 1e-12 the rounding of a sum of `terms` products may take, at most 1."""
+    return np.minimum(1.0, 1e12 * (np.asarray(terms) + 8.0) * 2.0**-52)
 
 
 def _worst(matrix: Array, allowed: Array) -> tuple[Array, Array]:
