@@ -180,12 +180,21 @@ class Compiled:
             groups = norm.image(x)
             length = lengths(groups, -1)[..., None]
             primal.append(length[..., 0])
-            unit = np.divide(groups, length, out=np.zeros_like(groups), where=length > 0)
+            unit = _units(groups, length)
             gamma = np.broadcast_to(norm.gamma, (count,))[:, None, None]
             cone = np.concatenate([np.broadcast_to(gamma, length.shape), -gamma * unit], axis=-1)
             dual.append(cone.reshape(count, -1))
         join = lambda parts: np.concatenate(parts, axis=-1) if parts else np.zeros((count, 0))  # noqa: E731 (local shorthand)
         return Witness(join(primal), join(dual), k)
+
+
+def _units(groups: Array, length: Array) -> Array:
+    """Return groups / length, zero where the length is; numbers next to underflow are scaled up first."""
+    tiny = (length > 0) & (length < 2.0**-900)
+    if tiny.any():
+        groups = np.where(tiny, groups * 2.0**900, groups)
+        length = np.where(tiny, lengths(groups, -1)[..., None], length)
+    return np.divide(groups, length, out=np.zeros_like(groups), where=length > 0)
 
 
 def _rotated(beta: Array, p: Array, k: Array) -> Array:

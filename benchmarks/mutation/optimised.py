@@ -51,13 +51,7 @@ def optimised_programs(net: FrozenNet, x: Array, rng: np.random.Generator, steps
         return
     compiled = compile_net(net)
     witness, forward, S = compiled.witness(x), net(x), Prover(net).scale(x)
-    inequalities = compiled.program.cones.nonnegative
-    size = 10.0 ** rng.uniform(-13, 4)
-    lie = _Lie(
-        float(rng.choice([0.0, size])),
-        tuple(size * (rng.random(layer.b.shape) < 0.2) for layer in net.layers),
-        np.zeros(inequalities),
-    )
+    lie = _start(compiled, witness, rng)
     best, kept = -np.inf, lie
     for _ in range(steps):
         wrong = _wrong(net, lie)
@@ -69,7 +63,32 @@ def optimised_programs(net: FrozenNet, x: Array, rng: np.random.Generator, steps
         score = float(np.where(checked.ok, 50.0 + np.log10(1e-9 + error), -_excess(checked)).max())
         if score >= best:
             best, kept = score, lie
-        lie = _moved(kept, rng)
+        lie = _moved(kept, compiled.program, rng)
+
+
+def _start(compiled: Compiled, witness: Witness, rng: np.random.Generator) -> _Lie:
+    """Return where a climb begins: anything, or units that are off at some point, in rows scaled out of sight."""
+    program, point = compiled.program, rng.integers(len(witness.v))
+    size = 10.0 ** rng.uniform(-13, 4)
+    columns = {block.name: slice(block.start, block.stop) for block in program.columns}
+    hidden = rng.random() < 0.5
+    biases = []
+    for number, layer in enumerate(compiled.net.layers, start=1):
+        some = rng.random(layer.b.shape) < 0.3
+        biases.append(size * (some & (witness.v[point, columns[f"z{number}"]] == 0) if hidden else some))
+    constant = 0.0 if hidden else float(rng.choice([0.0, size]))
+    lie = _Lie(constant, tuple(biases), np.zeros(program.cones.nonnegative))
+    return replace(lie, scales=np.where(_lying(lie, program), -13.0 - np.log10(size), 0.0)) if hidden else lie
+
+
+def _lying(lie: _Lie, program: ValueProgram) -> Array:
+    """Tell which inequalities hold a bias that is off."""
+    found = np.zeros(program.cones.nonnegative, dtype=bool)
+    rows = {block.name: block.start for block in program.rows}
+    for number, more in enumerate(lie.biases, start=1):
+        start = rows[f"relu{number}"]
+        found[start : start + len(more)] = more != 0
+    return found
 
 
 def optimised_witnesses(compiled: Compiled, x: Array, rng: np.random.Generator, steps: int = 20) -> Iterator[Mutant]:
@@ -140,11 +159,12 @@ def _divided(y: Array, scales: Array) -> Array:
     return found
 
 
-def _moved(lie: _Lie, rng: np.random.Generator) -> _Lie:
+def _moved(lie: _Lie, program: ValueProgram, rng: np.random.Generator) -> _Lie:
     """Return a neighbour: other scales for some rows, a larger or smaller error."""
     size = 10.0 ** rng.normal(scale=2.0)
     if rng.random() < 0.3:
-        return replace(lie, biases=tuple(size * more for more in lie.biases))
+        scales = lie.scales - np.where(_lying(lie, program) & (rng.random() < 0.5), np.log10(size), 0.0)
+        return replace(lie, biases=tuple(size * more for more in lie.biases), scales=np.clip(scales, -30, 30))
     if rng.random() < 0.3:
         return replace(lie, constant=float(size * lie.constant))
     some = rng.random(lie.scales.shape) < 0.3

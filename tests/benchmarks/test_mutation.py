@@ -1,15 +1,26 @@
 """The mutation table: every array, every part of a witness, and the compiler, on every architecture."""
 
 import json
+from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+import verify
 from benchmarks.mutation.batches import batches
 from benchmarks.mutation.kernels import wrong_kernels
-from benchmarks.mutation.mutants import Mutant, compiler_mutants, program_mutants, witness_mutants
+from benchmarks.mutation.mutants import (
+    Mutant,
+    compiler_mutants,
+    double_mutants,
+    program_mutants,
+    scale_mutants,
+    witness_mutants,
+)
 from benchmarks.mutation.mutation import Row, Table, lack
+from benchmarks.mutation.optimised import optimised_programs, optimised_witnesses
 from socicnn.compile import compile_net
 from socicnn.frozen import FrozenNet, Squares
 from tests.support.cases import CASES
@@ -60,6 +71,10 @@ def test_the_table(family: str) -> None:
         table.add(net, x, program_mutants(compiled, rng, entries=1), name)
         table.add(net, x, compiler_mutants(net, others), name)
         table.add(net, x, witness_mutants(compiled, x, rng, entries=1), name)
+        table.add(net, x, double_mutants(net, rng, count=20), name)
+        table.add(net, x[:25], scale_mutants(compiled, x[:25], rng), name)
+        table.add(net, x[:25], optimised_programs(net, x[:25], rng, steps=5), name)
+        table.add(net, x[:25], optimised_witnesses(compiled, x[:25], rng, steps=20), name)
     print(table)
     assert table.honest_rejected == 0
     assert table.accepted == []
@@ -84,6 +99,57 @@ def test_a_lenient_verifier_shows_in_the_table(monkeypatch: pytest.MonkeyPatch) 
     table.add(net, x, witness_mutants(compile_net(net), x, np.random.default_rng(0), entries=1))
     assert table.accepted
     assert "accepted: witness" in str(table)
+
+
+def _lenient(program, tolerance=1e-12):
+    """A core that judges duals and values by what it is shown, as one did that took S and k from the witness."""
+    checker = Checker(program, 1e-3)
+    return lambda x, v, y, f, k, *, scale, **more: checker(x, v, y, f, k, scale=1e12 * scale, **more)
+
+
+def test_a_core_that_believes_the_claimant_shows_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mutants that a search finds, and those at other scales, are accepted where tolerances are the claimant's."""
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    net = random_net(1)
+    monkeypatch.setattr("benchmarks.mutation.mutation.Checker", _lenient)
+    monkeypatch.setattr("benchmarks.mutation.mutation.certify", lambda *_, **__: Namespace(passed=True))
+    monkeypatch.setattr("verify.core.lifts.FACTOR", np.inf)
+    table, rng = Table(), np.random.default_rng(0)
+    compiled = compile_net(net)
+    table.add(net, x, scale_mutants(compiled, x, rng))
+    table.add(net, x, optimised_programs(net, x, rng, steps=30))
+    table.add(net, x, optimised_witnesses(compiled, x, rng, steps=30))
+    accepted = {key[0] for key, row in table.rows.items() if row.accepted}
+    assert accepted == {"program", "disguise", "cut"}
+
+
+def test_disguises_deceive_the_residuals_and_not_the_certificate() -> None:
+    """Rows scaled down hide an error from every residual; the bracket of the program's value finds it."""
+    found = 0
+    for seed in range(6):
+        net, rng = random_net(seed), np.random.default_rng(seed)
+        x = rng.normal(size=(20, 4))
+        forward, scale = net(x), Prover(net).scale(x)
+        for mutant in optimised_programs(net, x, rng, steps=25):
+            own = mutant.witness
+            ok = Checker(mutant.program)(x, own.v, own.y, forward, own.k, scale=scale).ok
+            beyond = np.abs(mutant.net(x) - forward) > 1e-6 * (1 + scale)
+            found += int((ok & beyond).sum())
+            assert not (verify.certify(net, x, program=mutant.program, witness=own).passed & beyond).any()
+    assert found
+
+
+def test_a_network_of_any_size() -> None:
+    from benchmarks.mutations import any_size
+
+    sizes = set()
+    for seed in range(20):
+        for scaled in (False, True):
+            net = any_size(torch.Generator().manual_seed(seed), scaled)
+            sizes.add((net.in_features, net.hidden_features))
+            x = np.random.default_rng(seed).normal(size=(5, net.in_features))
+            assert verify.certify(net, x, proof=True).ok
+    assert len(sizes) >= 19
 
 
 def test_the_table_of_witnesses() -> None:

@@ -207,7 +207,7 @@ class Checker:
             if run.size:
                 s, own = (part.reshape(run.cones, run.size, -1) for part in (s, own))
                 length = 1.0 + _length(s)
-                dual = _rounding(run.size) * _length(own)
+                dual = _rounding(run.size) * _length(own) + SMALLEST
                 yield from (length, length, dual, 1.0 + np.einsum("ckn,ckn->cn", s, own))
             else:
                 yield from (1.0 + s, np.zeros_like(own), 1.0 + s * own)
@@ -232,7 +232,7 @@ class Checker:
             if least is None or least is _NOTHING:
                 pair = matrix.max(axis=0), flat if least is None else np.zeros(len(flat))  # NaN stays NaN
             else:
-                pair = _worst(matrix, self.tolerance * least)
+                pair = _worst(matrix, self.tolerance * least + SMALLEST)
             found[name] = pair if name not in found else _larger(found[name], pair)
         if len(terms.stationarity):
             allowed = self.tolerance * self._rounding * self._least(arrays, point) + SMALLEST
