@@ -85,7 +85,8 @@ class DecisionLayer(nn.Module):
         """Return (r, g, A_1, .., s_1, ..) at contexts of shape `(contexts, p)`, differentiable in the weights."""
         model = self.model
         vectors = model.vectors(model.standard_context(context))
-        mu, sigma, scale = (model.standardisation.get_buffer(name) for name in ("x_mean", "x_scale", "y_scale"))
+        units = model.standardisation
+        mu, sigma, scale = units.x_mean + units.x_mean_low, units.x_scale, units.y_scale
         g, r = folded(vectors, mu, sigma, scale)
         matrices, offsets = [], []
         for k, A in enumerate(model.A, start=1):

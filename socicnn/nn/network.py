@@ -147,8 +147,11 @@ class Network(nn.Module, ABC):
         """
         self.check(x, context)
         units = self.standardisation
-        theta = None if context is None else units.context(context)
-        return units.y(self.evaluate(units.x(x), self.vectors(theta)))
+        return units.y(self.standard_value(units.x(x), None if context is None else units.context(context)))
+
+    def standard_value(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return g, the value in standardised units, at standardised x and contexts; shapes are those of `forward`."""
+        return self.evaluate(x, self.vectors(context))
 
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return the network as float64 arrays at a context.
@@ -188,7 +191,10 @@ class Network(nn.Module, ABC):
             ModelError: it is missing or superfluous, of another shape, or not finite.
         """
         theta = one_or_many(context, self.context_shape)
-        return None if theta is None else self.standardisation.context(theta.to(self.device, self.dtype))
+        if theta is None:
+            return None
+        # centred in float64, so that a float32 network loses nothing of contexts far from zero
+        return self.standardisation.exact("context", theta).to(self.device, self.dtype)
 
     def standardise(
         self,
@@ -233,12 +239,17 @@ class Network(nn.Module, ABC):
         if self.shared is None:
             return
         self.check(x, context)
-        features = len(self.input_shape)
-        batch = x.shape[: x.ndim - features]
-        points = self.standardisation.x(x).reshape(*batch, -1)
+        units = self.standardisation
+        self.standard_condition(units.x(x), None if context is None else units.context(context), whole)
+
+    def standard_condition(self, x: Tensor, context: Tensor | None = None, whole: bool = False) -> None:
+        """Do as `condition` does, at standardised x and contexts."""
+        if self.shared is None:
+            return
+        batch = x.shape[: x.ndim - len(self.input_shape)]
+        points = x.reshape(*batch, -1)
         if context is not None and self.context_shape is not None:
-            theta = self.standardisation.context(context)
-            theta = theta.reshape(*theta.shape[: theta.ndim - len(self.context_shape)], -1)
+            theta = context.reshape(*context.shape[: context.ndim - len(self.context_shape)], -1)
             points = torch.cat([points, theta.expand(*batch, theta.shape[-1])], dim=-1)
         self.shared.condition(points.reshape(-1, points.shape[-1]), whole)
 
@@ -269,6 +280,10 @@ class Network(nn.Module, ABC):
             x, context = data if isinstance(data, tuple) else (data, None)
             theta = None if context is None else context.to(self.device, self.dtype)
             self.condition(x.to(self.device, self.dtype), theta, whole=True)
+        return self.as_plain()
+
+    def as_plain(self) -> Self:
+        """Return a network of the same kind with the weights that this one emits now, plain and non-negative."""
         final = type(self).from_config({**self.config(), "positivity": described(Projected())})
         final.to(device=self.device, dtype=self.dtype)
         finals = {name: weight.final() for name, weight in self.constrained()}

@@ -59,13 +59,11 @@ class Samples:
         return self.context.unsqueeze(1) if self.context is not None and self.grouped else self.context
 
 
-def as_samples(data: Any, dtype: torch.dtype, device: torch.device) -> Samples:
-    """Return data of any accepted kind as finite tensors.
+def as_samples(data: Any) -> Samples:
+    """Return data of any accepted kind as finite float64 tensors on the CPU.
 
     Args:
         data: an object with x, y and perhaps context, or a tuple (x, y) or (x, context, y); tensors or arrays.
-        dtype: type of the network.
-        device: where the network is.
 
     Raises:
         ModelError: shapes that do not agree, no rows, or an entry that is not finite.
@@ -83,7 +81,7 @@ def as_samples(data: Any, dtype: torch.dtype, device: torch.device) -> Samples:
         if values is None:
             continue
         tensor = values.detach() if isinstance(values, Tensor) else torch.from_numpy(as_float64(values).copy())
-        tensor = tensor.to(device, dtype)
+        tensor = tensor.to("cpu", torch.float64)
         bad = int((~torch.isfinite(tensor)).sum())
         if bad:
             raise ModelError(f"{name} of the data has {bad} non-finite entries; remove or replace them")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from socicnn.arrays import Array
 from socicnn.training.data import Samples
+from socicnn.training.frame import Frame
 
 EVERY = 10  # iterations between two looks at the validation data
 MEMORY = 20  # pairs that L-BFGS keeps
@@ -21,6 +22,7 @@ MEMORY = 20  # pairs that L-BFGS keeps
 
 def polish(
     model: nn.Module,
+    frame: Frame,
     objective: Callable[[nn.Module, Samples], Tensor],
     train: Samples,
     judge: Callable[[nn.Module], float] | None,
@@ -33,6 +35,7 @@ def polish(
 
     Args:
         model: the model; it is trained as a float64 copy.
+        frame: the units of the samples.
         objective: the loss of a model on samples.
         train: the training data.
         judge: a model's validation loss, looked at every tenth iteration; None keeps the last weights.
@@ -47,7 +50,6 @@ def polish(
         wide.train()
     data = train.like(wide)
     parameters = [parameter for parameter in wide.parameters() if parameter.requires_grad]
-    hooks: Any = wide
     best: tuple[float, Array | None] = (math.inf if judge is None else judge(wide), None)
     seen: list[float] = []
     count = 0
@@ -55,8 +57,7 @@ def polish(
     def evaluate(point: Array) -> tuple[float, Array]:
         _assign(parameters, point)
         wide.zero_grad(set_to_none=True)
-        if hasattr(hooks, "condition"):
-            hooks.condition(data.x, data.aligned())
+        frame.condition(wide, data.x, data.aligned())
         value = objective(wide, data)
         value.backward()
         return value.item(), _joined([torch.zeros_like(p) if p.grad is None else p.grad for p in parameters])

@@ -18,6 +18,7 @@ from socicnn.integers import as_seed
 from socicnn.ranges import Ranges
 from socicnn.training import checkpoint as checkpoints
 from socicnn.training.data import Samples, as_samples
+from socicnn.training.frame import Frame
 from socicnn.training.history import History
 from socicnn.training.losses import Loss
 from socicnn.training.options import SCHEDULES
@@ -51,13 +52,13 @@ class Run:
             seed = torch.Generator().manual_seed(as_seed("seed", seed))
         self.generator = seed
         start = self.generator.get_state()
-        wide = as_samples(data, torch.float64, torch.device("cpu"))
-        samples = wide.to(self.dtype, self.device)
+        data = as_samples(data)
         if hasattr(model, "check"):
             check: Any = model.check
-            check(samples.x[:1], samples[:1].aligned())
-        self.train, self.validation = self._split(samples, validation)
-        self.batch_size: int = settings["batch_size"] or (16 if samples.grouped else 256)
+            first = data[:1].to(self.dtype, self.device)
+            check(first.x, first.aligned())
+        train, held = self._split(data, validation)
+        self.batch_size: int = settings["batch_size"] or (16 if data.grouped else 256)
         self.mark = checkpoints.Mark.of(
             {
                 **settings,
@@ -66,15 +67,13 @@ class Run:
                 "generator": start.tolist(),
                 "weights": checkpoints.weights_hash(model),
             },
-            self.train,
-            self.validation,
+            train,
+            held,
         )
-        self.y_mean, self.y_scale = self.train.y.mean(), loss.scale(self.train.y)
-        if not self.y_scale > 0:
-            self.y_scale = torch.ones_like(self.y_scale)
-        if settings["standardise"] and hasattr(model, "standardise"):
-            self._standardise()
-        self._note_ranges(wide.ranges())
+        self.frame = Frame(model, train, loss.scale(train.y), settings["standardise"])
+        self.train = self.frame.samples(train)
+        self.validation = None if held is None else self.frame.samples(held)
+        self._note_ranges(data.ranges())
         kind = OPTIMISERS[settings["optimiser"]]
         self.optimiser = kind(
             parameters, lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
@@ -91,38 +90,20 @@ class Run:
 
     def _split(self, samples: Samples, validation: Any) -> tuple[Samples, Samples | None]:
         if not isinstance(validation, Real):
-            return samples, as_samples(validation, self.dtype, self.device)
+            return samples, as_samples(validation)
         if not 0 <= float(validation) < 1:
             raise ModelError(f"validation must be a share in [0, 1) or data; received {validation}")
         held = round(float(validation) * len(samples))
         if not held:
             return samples, None
-        order = torch.randperm(len(samples), generator=self.generator).to(self.device)
+        order = torch.randperm(len(samples), generator=self.generator)
         return samples[order[held:]], samples[order[:held]]
-
-    def _standardise(self) -> None:
-        given = {"x": self.train.x, "context": self.train.context}
-        means: dict[str, Tensor] = {"y_mean": self.y_mean, "y_scale": self.y_scale}
-        for name, values in given.items():
-            if values is not None:
-                means[f"{name}_mean"], means[f"{name}_scale"] = _statistics(self.model, name, values)
-        standardise: Any = self.model.standardise
-        standardise(**means)
 
     def _note_ranges(self, ranges: Ranges) -> None:
         """Store the ranges of the data in the model; training that goes on, without standardising anew, widens them."""
         model: Any = self.model
         before = None if self.settings["standardise"] else getattr(model, "ranges", None)
         model.ranges = ranges if before is None else before.widened(ranges)
-
-    def predict(self, batch: Samples, model: nn.Module | None = None) -> Tensor:
-        """Return the model's values at a batch, in standardised units."""
-        context, model = batch.aligned(), model or self.model
-        value = model(batch.x) if context is None else model(batch.x, context)
-        return (value - self.y_mean) / self.y_scale
-
-    def _target(self, batch: Samples) -> Tensor:
-        return (batch.y - self.y_mean) / self.y_scale
 
     @property
     def done(self) -> bool:
@@ -139,7 +120,7 @@ class Run:
         """Return the training data in a new order, and its targets."""
         order = torch.randperm(len(self.train), generator=self.generator).to(self.device)
         shuffled = self.train[order]
-        return shuffled, self._target(shuffled)
+        return shuffled, shuffled.y
 
     def judge(self, loss: float, seconds: float) -> None:
         """End an epoch: validate, keep the weights if they are the best so far.
@@ -177,13 +158,11 @@ class Run:
     def _validate(self, samples: Samples, model: Any = None) -> float:
         model = model or self.model
         if getattr(model, "needs_data", False):  # its weights depend on the batch; judge those it would end with
-            train = self.train.like(model)
-            context = train.aligned()
-            model = model.finalise(train.x if context is None else (train.x, context))
+            model = self.frame.finalised(model, self.train.like(model))
         total, size = 0.0, 256
         for first in range(0, len(samples), size):
             batch = samples[slice(first, first + size)]
-            total += float(self.loss(self.predict(batch, model), self._target(batch))) * len(batch)
+            total += float(self.loss(self.frame.predict(batch, model), batch.y)) * len(batch)
         return total / len(samples)
 
     def postfix(self) -> str:
@@ -235,12 +214,12 @@ class Run:
         started = time.perf_counter()
 
         def objective(model: Any, samples: Samples) -> Tensor:
-            value = self.loss(self.predict(samples, model), self._target(samples))
+            value = self.loss(self.frame.predict(samples, model), samples.y)
             return value + model.penalty() if hasattr(model, "penalty") else value
 
         held = self.validation
         judge = None if held is None else lambda model: self._validate(held.like(model), model)
-        self.history.polish = polish(self.model, objective, self.train, judge, iterations, tick)
+        self.history.polish = polish(self.model, self.frame, objective, self.train, judge, iterations, tick)
         self.best = checkpoints.copied(self.model.state_dict())
         self.history.seconds += time.perf_counter() - started
 
@@ -248,15 +227,3 @@ class Run:
         """Put the best weights in place."""
         self.model.load_state_dict(self.best)
         self.model.eval()
-
-
-def _statistics(model: nn.Module, name: str, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation over all axes but those that the network standardises one by one."""
-    buffer: Tensor = model.get_buffer(f"standardisation.{name}_mean")
-    lead = values.ndim - buffer.ndim
-    axes = [*range(lead), *(lead + axis for axis, size in enumerate(buffer.shape) if size == 1)]
-    wide = values.double()
-    scale = wide.std(dim=axes, unbiased=False, keepdim=True)
-    scale = torch.where(scale > 1e-12 * (1 + wide.abs().amax(dim=axes, keepdim=True)), scale, 1.0)
-    mean = wide.mean(dim=axes, keepdim=True)
-    return mean.reshape(buffer.shape), scale.reshape(buffer.shape)

@@ -26,7 +26,7 @@ class SingleEngine:
         """Run one pass over the training data; return its mean loss."""
         (run,) = self.runs
         model: Any = run.model
-        condition, penalty, after_step = (getattr(model, name, None) for name in ("condition", "penalty", "after_step"))
+        penalty, after_step = (getattr(model, name, None) for name in ("penalty", "after_step"))
         for group in run.optimiser.param_groups:
             group["lr"] = run.rate()
         shuffled, targets = run.begin_epoch()
@@ -36,9 +36,8 @@ class SingleEngine:
             rows = slice(first, first + run.batch_size)
             batch = shuffled[rows]
             run.optimiser.zero_grad(set_to_none=True)
-            if condition is not None:
-                condition(batch.x, batch.aligned())
-            loss = run.loss(run.predict(batch), targets[rows])
+            run.frame.condition(model, batch.x, batch.aligned())
+            loss = run.loss(run.frame.predict(batch), targets[rows])
             objective = loss if penalty is None else loss + penalty()
             objective.backward()
             if run.settings["clip"] is not None:

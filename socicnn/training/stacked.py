@@ -13,6 +13,7 @@ from torch.func import stack_module_state
 from socicnn.errors import ModelError
 from socicnn.positivity.base import Weight
 from socicnn.training.data import Samples
+from socicnn.training.frame import Frame
 from socicnn.training.history import History
 from socicnn.training.loop import train
 from socicnn.training.losses import Loss, LossName, make_loss
@@ -120,7 +121,7 @@ class _Stack:
         fixed = {name: tensor.detach() for name, tensor in state.items() if name not in trained}
         self.others = {**buffers, **fixed}
         self.rule: Rule = RULES[runs[0].settings["optimiser"]](self.flat)
-        self.one = _One(template, runs[0].loss, self.shapes, list(self.others))
+        self.one = _One(template, runs[0].frame, runs[0].loss, self.shapes, list(self.others))
         self.objective = torch.func.vmap(self.one.objective, randomness="different")
         self.after_step = torch.func.vmap(self.one.after_step) if _acts(template) else None
 
@@ -130,7 +131,7 @@ class _Stack:
         passes = [run.begin_epoch() for run in runs]
         shuffled = _stacked([one for one, _ in passes])
         targets = torch.stack([target for _, target in passes])
-        units = torch.stack([run.y_mean for run in runs]), torch.stack([run.y_scale for run in runs])
+        units = torch.stack([run.frame.mean for run in runs]), torch.stack([run.frame.scale for run in runs])
         column: dict[str, Any] = {"dtype": self.flat.dtype, "device": self.flat.device}
         rates = torch.tensor([[run.rate()] for run in runs], **column)
         decays = torch.tensor([[run.settings["weight_decay"]] for run in runs], **column)
@@ -181,13 +182,16 @@ class _One:
 
     Args:
         model: the network; not usable on its own afterwards.
+        frame: the units of its data.
         loss: of its predictions.
         shapes: shape of each trained parameter, in the order in which they lie in a row of the matrix.
         others: names of the fixed parameters and of the buffers.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, shapes: dict[str, torch.Size], others: list[str]) -> None:
-        self.model, self.loss = model.train(), loss
+    def __init__(
+        self, model: nn.Module, frame: Frame, loss: Loss, shapes: dict[str, torch.Size], others: list[str]
+    ) -> None:
+        self.model, self.frame, self.loss = model.train(), frame, loss
         self.shapes, self.sizes = list(shapes.values()), [shape.numel() for shape in shapes.values()]
         places: dict[int, list[tuple[dict[str, Any], str]]] = {}  # several for a tensor that modules share
         for module in model.modules():
@@ -219,9 +223,8 @@ class _One:
         self.put(row, others)
         model: Any = self.model
         theta = context.unsqueeze(1) if context is not None and target.ndim == 2 else context
-        if hasattr(model, "condition"):
-            model.condition(x, theta)
-        value = model(x) if theta is None else model(x, theta)
+        self.frame.condition(model, x, theta)
+        value = self.frame.value(model, x, theta)
         loss = self.loss((value - mean) / scale, target)
         return loss, loss + model.penalty() if hasattr(model, "penalty") else loss
 

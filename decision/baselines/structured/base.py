@@ -184,10 +184,8 @@ class Structured(Network, ABC):
         theta = self.standard_context(context)
         if theta is None or theta.ndim != 2:
             raise ModelError(f"context must have shape (contexts, {self.context_features}); received one context")
-        vectors = self.vectors.frozen(theta)
-        mu, sigma, scale = (
-            as_float64(self.standardisation.get_buffer(name).double()) for name in ("x_mean", "x_scale", "y_scale")
-        )
+        vectors, units = self.vectors.frozen(theta), self.standardisation
+        mu, sigma, scale = (as_float64(part.double()) for part in (units.exact_mean("x"), units.x_scale, units.y_scale))
         matrices = [as_float64(A.double()) / sigma for A in self.A]
         g, r = folded(vectors, mu, sigma, scale)
         s = tuple(vectors[f"s{k}"] + A @ mu for k, A in enumerate(matrices, start=1))
@@ -200,7 +198,8 @@ class Structured(Network, ABC):
         theta = self.standard_context(context)
         vectors = self.vectors.frozen(theta)
         mu, sigma, y_mean, scale = (
-            as_float64(units.get_buffer(name).double()) for name in ("x_mean", "x_scale", "y_mean", "y_scale")
+            as_float64(part.double())
+            for part in (units.exact_mean("x"), units.x_scale, units.exact_mean("y"), units.y_scale)
         )
         value = y_mean + scale * (vectors["c"] - vectors["q"] @ (mu / sigma))
         if self.diagonal:
