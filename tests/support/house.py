@@ -1,0 +1,150 @@
+"""The source read as a graph and counted: imports (nested ones and names in strings too), circles, names, sizes."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("socicnn", "verify", "decision", "socicnn_cli")
+ADDRESS = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+(:\w+)?")
+
+
+def module_of(path: Path) -> str:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+@cache
+def sources() -> dict[str, ast.Module]:
+    """Return module name -> syntax tree, of every file of our packages."""
+    paths = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return {module_of(path): ast.parse(path.read_text()) for path in paths}
+
+
+def _faced(tree: ast.Module) -> dict[str, str]:
+    """Return public name -> home module of a package that has a face."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "face":
+            homes: dict[str, str] = ast.literal_eval(node.args[1])
+            return homes
+    return {}
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield every node, nested ones too, but for what only type checkers read."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        pending.extend(ast.iter_child_nodes(node))
+
+
+def in_strings(tree: ast.Module) -> set[str]:
+    """Return the modules of ours that a file names in strings: `import_module("a.b")`, registries' "a.b:name"."""
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    addresses = {text.partition(":")[0] for text in texts if ADDRESS.fullmatch(text)}
+    return {address for address in addresses if address in sources()}
+
+
+def imports(module: str) -> set[str]:
+    """Return the files of ours that a file imports when it runs, each name traced to its home."""
+    tree, files, targets = sources()[module], sources(), set[str]()
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            targets |= {alias.name for alias in node.names if alias.name in files}
+        elif isinstance(node, ast.ImportFrom) and node.module in files:
+            homes = _faced(files[node.module])
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                targets.add(inner if inner in files else homes.get(alias.name, node.module))
+    if not _faced(tree):  # a face names its own package's modules, and imports them when asked
+        targets |= in_strings(tree)
+    return targets - {module}
+
+
+@cache
+def circles() -> list[tuple[str, ...]]:
+    """Return the sets of files that import each other in a circle, each sorted."""
+    graph = {module: imports(module) for module in sources()}
+    reach = {module: _reachable(graph, module) for module in graph}
+    groups = {tuple(sorted(other for other in reach[module] if module in reach[other])) for module in graph}
+    return sorted(group for group in groups if len(group) > 1)
+
+
+def _reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    seen, pending = set[str](), [start]
+    while pending:
+        fresh = graph[pending.pop()] - seen
+        seen |= fresh
+        pending.extend(fresh)
+    return seen
+
+
+def twice_named_classes() -> dict[str, list[str]]:
+    """Return the public class names that several files define, with these files."""
+    homes = defaultdict[str, list[str]](list)
+    for module, tree in sources().items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(module)
+    return {name: modules for name, modules in sorted(homes.items()) if len(modules) > 1}
+
+
+def bound_names(names: set[str]) -> int:
+    """Return how often a local variable or an argument of these names is bound."""
+    count = 0
+    for tree in sources().values():
+        for node in ast.walk(tree):
+            bound = node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else ""
+            bound = node.arg if isinstance(node, ast.arg) else bound
+            count += bound in names
+    return count
+
+
+def signatures() -> dict[str, int]:
+    """Return public function or class -> number of its parameters, without self and without **settings."""
+    lengths: dict[str, int] = {}
+    for module, tree in sources().items():
+        owners: list[tuple[str, ast.AST]] = [(module, tree)]
+        owners += [(f"{module}.{node.name}", node) for node in tree.body if isinstance(node, ast.ClassDef)]
+        for owner, body in owners:
+            for node in getattr(body, "body", []):
+                if isinstance(node, ast.FunctionDef) and (not node.name.startswith("_") or node.name == "__init__"):
+                    entries = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                    lengths[f"{owner}.{node.name}"] = len([e for e in entries if e.arg not in {"self", "cls"}])
+    return lengths
+
+
+def positional_booleans() -> list[str]:
+    """Return the public functions that take a boolean by position."""
+    wrong = []
+    for module, tree in sources().items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef) or (node.name.startswith("_") and node.name != "__init__"):
+                continue
+            defaults = [default for default in node.args.defaults if isinstance(default, ast.Constant)]
+            if any(isinstance(default.value, bool) for default in defaults):
+                wrong.append(f"{module}.{node.name}")
+    return sorted(set(wrong))
+
+
+def lines(*packages: str) -> int:
+    return sum(len(path.read_text().splitlines()) for package in packages for path in (ROOT / package).rglob("*.py"))
+
+
+def files_with(pattern: str) -> list[str]:
+    """Return the files of our packages whose text holds the pattern."""
+    paths = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return sorted(module_of(path) for path in paths if re.search(pattern, path.read_text()))
+
+
+def occurrences(pattern: str) -> int:
+    paths = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return sum(len(re.findall(pattern, path.read_text())) for path in paths)
