@@ -1,6 +1,6 @@
 """Plain float64 arrays from whatever a user holds: torch tensors, NumPy arrays, lists, SciPy sparse matrices."""
 
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ Array: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 Matrix: TypeAlias = Array | sparse.csr_array
+M = TypeVar("M", bound=Any)
 
 
 def as_float64(values: Any) -> Array:
@@ -46,6 +47,18 @@ def as_matrix(values: Any) -> Matrix:
         matrix.sum_duplicates()
         return matrix
     return as_float64(values)
+
+
+def read_only(value: M) -> M:
+    """Make an array, or the three arrays of a sparse matrix, read-only, and return it.
+
+    >>> read_only(np.zeros(2)).flags.writeable
+    False
+    """
+    parts = (value.data, value.indices, value.indptr) if sparse.issparse(value) else (value,)
+    for part in parts:
+        part.flags.writeable = False
+    return value
 
 
 def entries(matrix: Matrix) -> Array:

@@ -28,7 +28,7 @@ class Map:
     ) -> None:
         self._matrix, self._device, self._dtype = matrix, device, dtype
         if isinstance(matrix, np.ndarray):
-            self._dense: Tensor | None = torch.as_tensor(matrix, dtype=dtype, device=device)
+            self._dense: Tensor | None = torch.tensor(matrix, dtype=dtype, device=device)
         else:
             self._dense = None
             self._sparse = _csr(matrix, device, dtype)
@@ -98,9 +98,9 @@ def _csr(matrix: Any, device: torch.device | str | None, dtype: torch.dtype) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says that its sparse rows are in beta; the tests here cover their use
         return torch.sparse_csr_tensor(
-            torch.as_tensor(matrix.indptr, dtype=torch.int64),
-            torch.as_tensor(matrix.indices, dtype=torch.int64),
-            torch.as_tensor(matrix.data, dtype=dtype),
+            torch.tensor(matrix.indptr, dtype=torch.int64),
+            torch.tensor(matrix.indices, dtype=torch.int64),
+            torch.tensor(matrix.data, dtype=dtype),
             size=matrix.shape,
             device=device,
         )

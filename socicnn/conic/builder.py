@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array
+from socicnn.arrays import Array, read_only
 from socicnn.conic.blocks import Block, Lifts
 from socicnn.conic.cones import Cones
 from socicnn.conic.program import ValueProgram
@@ -119,12 +119,12 @@ class Builder:
         )
         lifts = np.asarray(self._lifts, dtype=np.int64).reshape(-1, 3)
         return ValueProgram(
-            A=sparse.csc_array(A),
-            B=sparse.csr_array(sparse.vstack(self._B)) if self._B else sparse.csr_array((0, self._n)),
-            b=np.concatenate(self._b, axis=-1) if self._b else np.zeros((*self._batch, 0)),
-            q=q,
-            d=self._d,
-            r=self._r,
+            A=read_only(sparse.csc_array(A)),
+            B=read_only(sparse.csr_array(sparse.vstack(self._B)) if self._B else sparse.csr_array((0, self._n))),
+            b=read_only(np.concatenate(self._b, axis=-1) if self._b else np.zeros((*self._batch, 0))),
+            q=read_only(q),
+            d=read_only(self._d),
+            r=read_only(self._r),
             cones=Cones(0, self._inequalities, tuple(self._cones)),
             columns=tuple(self._columns),
             rows=tuple(self._rows),

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from socicnn.arrays import Array, IntArray, Matrix, as_float64, as_matrix, as_points, entries, lengths
+from socicnn.arrays import Array, IntArray, Matrix, as_float64, as_matrix, as_points, entries, lengths, read_only
 from socicnn.errors import ModelError
 from socicnn.frozen.fingerprint import fingerprint
 from socicnn.frozen.parts import Layer as Layer
@@ -357,7 +357,7 @@ class _Checker:
         if isinstance(shape, int) and array.shape[-1] != shape:
             raise ModelError(f"{name} must have length {shape}; received shape {array.shape}")
         self.values(name, array, sign)
-        return array
+        return read_only(array)
 
     def matrix(self, name: str, value: Any, shape: tuple[int | None, int | None], sign: bool = False) -> Matrix:
         matrix = as_matrix(value)
@@ -370,7 +370,7 @@ class _Checker:
         if matrix.shape[0] == 0:
             raise ModelError(f"{name} has no rows; leave the branch out instead")
         self.values(name, entries(matrix), sign)
-        return matrix
+        return read_only(matrix)
 
     @staticmethod
     def values(name: str, array: Array, sign: bool) -> None:

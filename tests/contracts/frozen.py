@@ -8,6 +8,7 @@ from pathlib import Path
 import cvxpy as cp
 import numpy as np
 import pytest
+from scipy import sparse
 
 import socicnn
 import verify
@@ -125,3 +126,18 @@ class FrozenContract:
         if self.net.layers:
             with pytest.raises(ModelError, match="output weight w has"):
                 replace(self.net, output=output)
+
+    def test_its_arrays_are_its_own_and_read_only(self) -> None:
+        """What was checked stays what it was: neither the caller's arrays nor the network's own can change it."""
+        before = self.net(self.points(9))
+        for part in (self.net.output, *self.net.layers, *self.net.quadratics, *self.net.norms):
+            for entry in vars(part).values():
+                stored = [getattr(entry, "data", entry)] if sparse.issparse(entry) else [entry]
+                for array in (value for value in stored if isinstance(value, np.ndarray)):
+                    assert not array.flags.writeable
+                    with pytest.raises(ValueError, match="read-only"):
+                        array[...] = 0
+        program = value_program(self.net)
+        for array in (program.A.data, program.B.data, program.b, program.q, program.d, program.r):
+            assert not array.flags.writeable
+        np.testing.assert_array_equal(self.net(self.points(9)), before)

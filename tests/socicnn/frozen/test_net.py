@@ -1,5 +1,7 @@
 """FrozenNet: the reference forward pass, and every refusal."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -96,3 +98,15 @@ def test_points_of_the_wrong_shape_or_not_finite_are_refused() -> None:
         _net()([1.0, np.nan, 0.0])
     with pytest.raises(ModelError, match="leave `context` out"):
         _net().freeze([1.0])
+
+
+def test_the_arrays_of_the_caller_are_copied() -> None:
+    W, U, b, v = np.ones((1, 2)), np.eye(2), np.zeros(2), np.zeros(2)
+    A = sparse.csr_array(np.eye(2))
+    net = FrozenNet([Layer(None, U, b), Layer(W, None, [0.0])], Output([1.0], v), [Quadratic(1.0, A)])
+    x = np.ones((1, 2))
+    before, mark = net(x), net.fingerprint
+    for array in (W, U, b, v, A.data):
+        array[...] = 7.0  # the caller's own stay writable
+    assert net(x) == before
+    assert replace(net).fingerprint == mark
