@@ -16,12 +16,14 @@ from torch.nn import Module
 from decision.minimise.answers import Decision, Goal, sentence
 from decision.minimise.bounds import lower_bound, minorant, repaired, upper_bound
 from decision.minimise.constrained import Constraints, solve_constrained
+from decision.minimise.growth import growth_bound
 from decision.minimise.methods import Auto, Exact, Method, make
 from decision.minimise.module_descent import minimise_module
 from decision.minimise.reference import ROUNDING, Reference, own_reach, terms
 from decision.minimise.search import Found, Task, minimise
 from decision.minimise.stack import Stack
 from decision.region import Region
+from decision.sets import Box
 from decision.sets.base import FeasibleSet
 from socicnn.arrays import as_float64
 from socicnn.compile import Freezable, frozen
@@ -160,12 +162,11 @@ def _over_set(net: FrozenNet, feasible_set: FeasibleSet, goal: Goal, method: Met
         return Decision(x, none, none, none.long(), 0.0, method.name, goal.rtol, "", none, none)
     reference = Reference.of(feasible_set, given.ranges)
     most, reach = reference.largest(stack), reference.reach(stack)
-    x = feasible_set.center(device=stack.v.device).repeat(len(stack), 1) if given.x is None else given.x
     task = Task(net, stack, feasible_set, most, reach, method, given.progress)
-    return _judged(given.stack.c, task, minimise(task, x, goal))
+    return _judged(given.stack.c, task, minimise(task, given.x, goal), goal)
 
 
-def _judged(c: Tensor, task: Task, found: Found) -> Decision:
+def _judged(c: Tensor, task: Task, found: Found, goal: Goal) -> Decision:
     """Return decisions with what is proven of them; the task leaves the constants c out."""
     stack, feasible_set = task.stack, task.feasible_set
     x = feasible_set.project(found.x)
@@ -173,17 +174,33 @@ def _judged(c: Tensor, task: Task, found: Found) -> Decision:
     value = plain + c
     line = minorant(stack, repaired(stack, found.dual))
     vertex = feasible_set.minimize_linear(line.slope)
-    proven = upper_bound(stack, x) - lower_bound(stack, feasible_set, found.dual)
-    # the difference is rounded once, and so is the sum that the value is
-    proven = ((proven + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)).clamp(min=0.0)
     size = terms(stack, x, task.reach)
-    bound = (line.slope * vertex).abs().sum(dim=-1) + line.offset_size
     scale = torch.minimum((task.most - plain).clamp(min=0.0), size)
+    bound = (line.slope * vertex).abs().sum(dim=-1) + line.offset_size
+    above, below = upper_bound(stack, x), lower_bound(stack, feasible_set, found.dual)
+    allowed = goal.rtol * scale
+    if isinstance(feasible_set, Box) and bool((above - below > allowed).any()):
+        grown = growth_bound(stack, feasible_set, x, found.dual, 0.1 * allowed)
+        bound = torch.where(grown > below, size, bound)  # its terms are those of f at x
+        below = torch.maximum(below, grown)
     floor = ROUNDING * (size + c.abs() + bound)
+    # the difference is rounded once, and so is the sum that the value is
+    proven = (above - below + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)
+    proven = proven.clamp(min=0.0)
     missed = feasible_set.relative_violation(x)
     status = " ".join(found.notes)
     return Decision(
-        x, value, proven, found.iterations, 0.0, task.method.name, 0.0, status, scale, floor, violation=missed
+        x,
+        value,
+        proven,
+        found.iterations,
+        0.0,
+        task.method.name,
+        0.0,
+        status,
+        scale,
+        floor,
+        violation=missed,
     )
 
 

@@ -86,16 +86,21 @@ def hadamard(n: int) -> Tensor:
     return H[:n, :n]
 
 
+def rows_of(stack: Stack) -> list[tuple[Map, Tensor]]:
+    """Return the matrices that act on x with their offsets: of branches, of layers and of quadratics inside these."""
+    rows: list[tuple[Map, Tensor]] = [(one.matrix, one.offset) for one in (*stack.quadratics, *stack.norms)]
+    rows += [(layer.U, layer.b) for layer in stack.layers if layer.U is not None]
+    rows += [(layer.squares.F, layer.squares.g) for layer in stack.layers if layer.squares is not None]
+    return rows
+
+
 def own_length(stack: Stack) -> Tensor:
     """Return a length in x over which each network changes its course, shape `(contexts,)`; +inf if it has none.
 
     The larger of the median distance |offset_i| / ||row_i|| from the origin to the zeros of its rows, and of the Newton
     step |slope| / curvature of its quadratics at the origin.
     """
-    rows: list[tuple[Map, Tensor]] = [(one.matrix, one.offset) for one in (*stack.quadratics, *stack.norms)]
-    rows += [(layer.U, layer.b) for layer in stack.layers if layer.U is not None]
-    rows += [(layer.squares.F, layer.squares.g) for layer in stack.layers if layer.squares is not None]
-    distances = [offset.abs() / matrix.row_norms for matrix, offset in rows]
+    distances = [offset.abs() / matrix.row_norms for matrix, offset in rows_of(stack)]
     joined = torch.cat([stack.v.new_zeros(len(stack), 1), *distances], dim=1)
     joined = torch.where(joined.isfinite() & (joined > 0), joined, torch.nan)
     length = joined.nanmedian(dim=1).values.nan_to_num(nan=0.0)

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from decision.minimise.answers import Answers, Goal
+from decision.minimise.local import first_box, on_inner_side, wider_box
 from decision.minimise.methods import Method, Problem
 from decision.minimise.reference import terms
 from decision.minimise.smoothed_stack import rounded, tangent
 from decision.minimise.stack import Dual, Stack
 from decision.minimise.units import Units
+from decision.sets import Box
 from decision.sets.base import FeasibleSet
 from socicnn.frozen import FrozenNet
 
@@ -71,8 +73,29 @@ class Task:
         return replace(self, net=net, stack=self.stack.take(rows), most=self.most[rows], reach=self.reach[rows])
 
 
-def minimise(task: Task, x: Tensor, goal: Goal) -> Found:
-    """Search from the points x, shape `(contexts, n)`."""
+def minimise(task: Task, x: Tensor | None, goal: Goal) -> Found:
+    """Search from the points x, shape `(contexts, n)`; if omitted from the centre, of a part of a box that is wide."""
+    box = task.feasible_set
+    inner = first_box(task.stack, box) if isinstance(box, Box) else None
+    if inner is None or not isinstance(box, Box):
+        return _within(task, x, goal)
+    found = _within(replace(task, feasible_set=inner), x, goal)
+    while not goal.late:
+        rows = on_inner_side(found.x, inner, box).nonzero()[:, 0]
+        rest = goal.after(int(found.iterations[rows].max())) if len(rows) else goal
+        if not len(rows) or inner is box or rest.max_iterations == 0:
+            break
+        inner = wider_box(inner, box)
+        found.put(rows, _within(replace(task.take(rows), feasible_set=inner), found.x[rows], rest))
+    return found
+
+
+def _within(task: Task, x: Tensor | None, goal: Goal) -> Found:
+    """Search the whole set of a task from the points x."""
+    feasible_set = task.feasible_set
+    if x is None:
+        x = feasible_set.center(device=task.stack.v.device).repeat(len(task.stack), 1)
+    x = feasible_set.project(x)
     found = Found(x.clone(), task.stack.zero_dual(x), torch.zeros(len(x), dtype=torch.int64, device=x.device))
     for rows in torch.arange(len(x), device=x.device).split(CHUNK):
         found.put(rows, _chunk(task.take(rows), x[rows], goal))

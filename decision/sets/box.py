@@ -66,6 +66,11 @@ class Box(FeasibleSet):
         """Return n, lower and upper as they were given."""
         return {"n": self.n, **deepcopy(self._given)}
 
+    def ends(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the lower and upper bounds, shape `(n,)`, in the type and on the device of a tensor."""
+        lower, upper = self._like(like)
+        return lower, upper
+
     def _make_constants(self) -> tuple[Tensor, ...]:
         return torch.tensor(self._lower), torch.tensor(self._upper)
 

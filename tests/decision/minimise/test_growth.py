@@ -1,0 +1,78 @@
+"""The bound that keeps the quadratics is below exact minima, and close to them however wide the box is."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from decision import Box
+from decision.minimise.growth import growth_bound, least_curvature
+from decision.minimise.local import first_box, on_inner_side, wider_box
+from decision.minimise.stack import Stack
+from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
+
+
+def separable(rng: np.random.Generator, n: int) -> tuple[FrozenNet, Fraction]:
+    """Return sum_j beta a_j^2 (x_j - m_j)^2 + v_j x_j, and its minimum over all x in exact rationals."""
+    a, m, v = rng.uniform(0.1, 3, n), rng.normal(size=n), rng.normal(size=n)
+    beta = float(rng.uniform(0.1, 2))
+    e = -a * m  # rounded once; the network is what its arrays say
+    least = Fraction(0)
+    for a_j, e_j, v_j in zip(a.tolist(), e.tolist(), v.tolist(), strict=True):
+        A, E, V, B = (Fraction(value) for value in (a_j, e_j, v_j, beta))
+        x = -(V / (2 * B * A) + E) / A
+        least += B * (A * x + E) ** 2 + V * x
+    return FrozenNet([], Output([], v), [Quadratic(beta, np.diag(a), e)]), least
+
+
+@pytest.mark.parametrize("n", [1, 3, 10])
+@pytest.mark.parametrize("width", [1e2, 1e6, 1e12, 1e20])
+def test_below_the_exact_minimum_and_near_it(n: int, width: float) -> None:
+    rng = np.random.default_rng(n)
+    for _ in range(20):
+        net, least = separable(rng, n)
+        quadratic = net.quadratics[0]
+        a, beta = np.diag(quadratic.A), float(quadratic.beta)
+        best = -(net.output.v / (2 * beta * a) + quadratic.e) / a
+        for off in (0.0, 1e-9, 1e-6, 1e-2):
+            stack = Stack.of(net)
+            x = torch.tensor((best + off)[None])
+            bound = growth_bound(stack, Box(n, -width, width), x, stack.zero_dual(x), torch.zeros(1))
+            assert Fraction(float(bound[0])) <= least
+            assert float(least) - float(bound[0]) <= 1e4 * n * off**2 + 1e-12 * (10 + abs(float(least)))
+
+
+def test_a_bound_that_is_active_holds_x() -> None:
+    net = FrozenNet([], Output([], [3.0, 0.0]), [Quadratic(1.0, np.eye(2), [0.0, -1.0])])  # least at (0, 1) from 0 on
+    stack = Stack.of(net)
+    x = torch.tensor([[1e-9, 1.0]], dtype=torch.float64)
+    bound = growth_bound(stack, Box(2, 0.0, 1e20), x, stack.zero_dual(x), torch.full((1,), 1e-6))
+    assert -1e-12 <= float(bound[0]) <= 0.0
+
+
+def test_without_growth_nothing_is_bounded() -> None:
+    flat = Stack.of(FrozenNet([], Output([], [0.0, 0.0]), [Quadratic(1.0, [[1.0, 1.0]])]))
+    assert least_curvature(flat).tolist() == [0.0]
+    x = torch.zeros(1, 2, dtype=torch.float64)
+    assert growth_bound(flat, Box(2, -1, 1), x, flat.zero_dual(x), torch.zeros(1)).tolist() == [-torch.inf]
+
+
+def test_least_curvature_is_a_bound() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        A = rng.normal(size=(6, 4)) * 10.0 ** rng.uniform(-3, 3, size=4)
+        stack = Stack.of(FrozenNet([], Output([], [0.0] * 4), [Quadratic(0.5, A)]))
+        assert float(least_curvature(stack)[0]) <= np.linalg.svd(A, compute_uv=False)[-1] ** 2
+
+
+def test_the_search_begins_near_the_zeros_of_the_rows_and_grows() -> None:
+    net = FrozenNet([Layer(None, np.eye(2), [-100.0, -101.0])], Output([1.0, 1.0], [0.0, -0.1]))
+    box = Box(2, -1e9, 1e9)
+    inner = first_box(Stack.of(net), box)
+    assert inner is not None
+    assert inner.violation(torch.tensor([[100.0, 101.0]], dtype=torch.float64)).tolist() == [0.0]
+    assert inner.diameter < 1e5
+    assert on_inner_side(torch.tensor([inner.ends(torch.zeros(1).double())[0].tolist()]).double(), inner, box).all()
+    assert wider_box(inner, box).diameter == pytest.approx(16 * inner.diameter)
+    assert first_box(Stack.of(net), Box(2, 99.0, 102.0)) is None
