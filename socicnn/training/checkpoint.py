@@ -67,8 +67,9 @@ def fingerprint(settings: dict[str, Any], *samples: Samples | None) -> str:
 
 def write(path: str | os.PathLike[str], mark: Mark, state: dict[str, Any]) -> None:
     """Write a checkpoint in one step."""
-    with replacing(path) as draft:
-        torch.save({"format": FORMAT, "fingerprint": mark.fingerprint, "parts": mark.parts, **state}, draft)
+    # a stream: from a path, torch.save would put the name of the draft into the file
+    with replacing(path) as draft, draft.open("wb") as stream:
+        torch.save({"format": FORMAT, "fingerprint": mark.fingerprint, "parts": mark.parts, **state}, stream)
 
 
 def read(path: str | os.PathLike[str], mark: Mark, device: torch.device) -> dict[str, Any] | None:

@@ -64,7 +64,7 @@ def write(path: str | os.PathLike[str], claim: Claim) -> None:
         arrays[f"program.{name}s.names"] = np.asarray(getattr(claim.program, f"{name}_names"), dtype=np.str_)
     arrays |= {name: getattr(claim, name) for name in _VECTORS}
     arrays["format"] = np.asarray(FORMAT)
-    arrays["digest"] = np.asarray(_digest(arrays))
+    arrays["digest"] = np.asarray(digest(arrays))
     with replacing(path) as draft, draft.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
@@ -83,8 +83,7 @@ def read(path: str | os.PathLike[str]) -> Claim:
     words = [name for name, array in arrays.items() if name not in _WORDS and array.dtype.kind not in "fiu"]
     if words:
         raise FileError(f"{os.fspath(path)} is not a whole certificate file: {words[0]} holds no real numbers")
-    digest = str(arrays.pop("digest", ""))
-    if digest != _digest(arrays):
+    if str(arrays.pop("digest", "")) != digest(arrays):
         raise FileError(f"{os.fspath(path)} was changed after it was written: its digest does not match")
     try:
         net = FrozenNet(**unpack_net(arrays, "net."))
@@ -113,11 +112,11 @@ def _points(arrays: Arrays, program: ValueProgram) -> dict[str, Array]:
     return {name: np.asarray(arrays[name], dtype=np.float64) for name in widths}
 
 
-def _digest(arrays: Arrays) -> str:
+def digest(arrays: Arrays) -> str:
     """Return SHA-256 over names, types, shapes and contents: damage is told from a claim that is false."""
-    digest = hashlib.sha256()
+    hashed = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {np.shape(arrays[name])}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+        hashed.update(f"{name} {array.dtype.str} {np.shape(arrays[name])}".encode())
+        hashed.update(array.tobytes())
+    return hashed.hexdigest()

@@ -1,0 +1,156 @@
+"""Every writer: against links, pipes, permissions and read-only files; a second program reads what it wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import struct
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import socicnn
+from socicnn.compile import value_program
+from socicnn.conic.export import export
+from socicnn.files import FileError
+from socicnn.training import checkpoint
+from socicnn_cli.csv_files import write_csv
+from tests.support.frozen_nets import NETS, random_net
+from verify.certify import certify
+
+
+def _checkpoint(path: Path) -> None:
+    checkpoint.write(path, checkpoint.Mark("a", {}), {"epoch": 1, "weights": torch.ones(3)})
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "frozen.safetensors": lambda path: random_net(1).save(path),
+    "model.safetensors": lambda path: socicnn.save(socicnn.ICNN(2), path),
+    "claim.npz": lambda path: certify(random_net(1), np.ones((2, 4))).save(path),
+    "program.npz": lambda path: export(value_program(random_net(1)), path),
+    "program.cbf": lambda path: export(value_program(random_net(1)), path),
+    "program.mps": lambda path: export(value_program(random_net(1, **NETS["relu"])), path),
+    "table.csv": lambda path: write_csv(path, ["x0", "y"], [[0.5, 1.0]]),
+    "run.pt": _checkpoint,
+}
+
+
+@pytest.fixture(params=sorted(WRITERS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def test_a_link_stays_a_link(name: str, tmp_path: Path) -> None:
+    target, link = tmp_path / f"v1-{name}", tmp_path / name
+    WRITERS[name](target)
+    link.symlink_to(target.name)
+    target.write_bytes(b"old")
+    WRITERS[name](link)
+    assert link.is_symlink()
+    assert target.stat().st_size > 3
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_permissions_are_kept_and_read_only_files_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    WRITERS[name](path)
+    path.chmod(0o600)
+    WRITERS[name](path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o400)
+    before = path.read_bytes()
+    with pytest.raises(FileError, match="read-only"):
+        WRITERS[name](path)
+    assert path.read_bytes() == before
+
+
+def test_a_pipe_is_written_to(name: str, tmp_path: Path) -> None:
+    pipe, plain = tmp_path / name, tmp_path / f"plain-{name}"
+    WRITERS[name](plain)
+    os.mkfifo(pipe)
+    content: list[bytes] = []
+    reader = threading.Thread(target=lambda: content.append(pipe.read_bytes()))
+    reader.start()
+    WRITERS[name](pipe)
+    reader.join(60)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert len(content[0]) == plain.stat().st_size
+
+
+def by_zip(path: Path) -> None:
+    """Archives of arrays: their checksums hold, and each member begins as NumPy's format says."""
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert all(archive.read(member)[:6] == b"\x93NUMPY" for member in archive.namelist())
+
+
+def by_struct(path: Path) -> None:
+    """Safetensors: a length, JSON, and numbers without gap or overlap."""
+    content = path.read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + size])
+    assert header.pop("__metadata__")["format"] == "socicnn"
+    spans = sorted(entry["data_offsets"] for entry in header.values())
+    assert [start for start, _ in spans] == [0, *(end for _, end in spans[:-1])]
+    assert 8 + size + spans[-1][1] == len(content)
+
+
+def by_torch(path: Path) -> None:
+    """Checkpoints: torch alone, in a process that has never seen this package."""
+    code = "import sys, torch; print(sorted(torch.load(sys.argv[1], weights_only=True)))"
+    done = subprocess.run([sys.executable, "-I", "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert "weights" in done.stdout
+
+
+def by_highs(path: Path) -> None:
+    highspy = pytest.importorskip("highspy")
+    solver = highspy.Highs()
+    solver.setOptionValue("output_flag", False)
+    assert solver.readModel(str(path)) == highspy.HighsStatus.kOk
+
+
+def by_numpy(path: Path) -> None:
+    table = np.genfromtxt(path, delimiter=",", names=True)
+    assert table.dtype.names == ("x0", "y")
+    assert table.tolist() == (0.5, 1.0)
+
+
+def by_hand(path: Path) -> None:
+    """CBF: the sizes that its sections announce are those of the program; MOSEK reads whole files among the extras."""
+    lines = path.read_text(encoding="ascii").splitlines()
+    program = value_program(random_net(1)).free()
+    m, variables = program.A.shape
+    assert lines[lines.index("VAR") + 1] == f"{variables} 1"
+    assert lines[lines.index("CON") + 1].split()[0] == str(m)
+    start = lines.index("ACOORD")
+    count = int(lines[start + 1])
+    A = np.zeros((m, variables))
+    for row, column, value in (line.split() for line in lines[start + 2 : start + 2 + count]):
+        A[int(row), int(column)] = float(value)
+    linear = program.cones.zero + program.cones.nonnegative
+    np.testing.assert_array_equal(A[:linear], -program.A.toarray()[:linear])
+
+
+READERS: dict[str, Callable[[Path], None]] = {
+    "frozen.safetensors": by_struct,
+    "model.safetensors": by_struct,
+    "claim.npz": by_zip,
+    "program.npz": by_zip,
+    "program.cbf": by_hand,
+    "program.mps": by_highs,
+    "table.csv": by_numpy,
+    "run.pt": by_torch,
+}
+
+
+def test_a_second_program_reads_the_file(name: str, tmp_path: Path) -> None:
+    WRITERS[name](tmp_path / name)
+    READERS[name](tmp_path / name)
