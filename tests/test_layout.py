@@ -18,6 +18,7 @@ ORDER = [
     "socicnn.numpy_files",
     "socicnn.arrays",
     "socicnn.integers",
+    "socicnn.moved",
     "socicnn.margins",
     "socicnn.ranges",
     "socicnn.conic",

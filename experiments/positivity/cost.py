@@ -19,7 +19,7 @@ from torch import nn
 
 from experiments.engine.tables import Row, markdown, median_and_quartiles
 from experiments.positivity.jobs import start
-from socicnn.density import Density, fit, fit_stacked, target
+from socicnn.density import Density, DensityOptions, fit, fit_stacked, target
 from socicnn.positivity.diagnostics import ShoulderStatistics
 
 STEPS = 20  # of each recipe a round
@@ -87,7 +87,7 @@ def watching(rounds: int, hidden: Sequence[int], batch: int, given: dict[str, An
     """Return the share of the training time that shoulder statistics take at their default interval."""
     energy, watch = start(1, hidden, given, "principled", 0), Timed(ShoulderStatistics())
     started = time.process_time()
-    fit(energy, target("gumbel"), steps=rounds * STEPS, batch=batch, on_step=watch)
+    fit(energy, target("gumbel"), steps=rounds * STEPS, batch=batch, options=DensityOptions(on_step=watch))
     return watch.seconds / (time.process_time() - started - watch.seconds)
 
 

@@ -76,7 +76,7 @@ def fit_block(
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seeds[0])  # noise on weights comes from torch's own generator, as dropout's does
         if stacked:
-            seconds = [fit_stacked(energies, law, seeds=batches, **settings).seconds / len(seeds)] * len(seeds)
+            seconds = [history.seconds for history in fit_stacked(energies, law, seeds=batches, **settings)]
         else:
             pairs = zip(energies, batches, strict=True)
             seconds = [fit(energy, law, seed=draws, **settings).seconds for energy, draws in pairs]

@@ -8,7 +8,7 @@
     total_variation(energy, target), negative_log_likelihood(energy, rule, x)
     PotentialFlow(network)                    p from the gradient of a convex network; `log_density`, `sample`
     cloud("eight_gaussians")                  laws in the plane to fit flows to
-    fit(model, data, seed=0, steps=3000, batch=256, learning_rate=1e-3, clip=1.0)
+    fit(model, data, seed=0, steps=3000, batch=256, learning_rate=1e-3)       a History
     fit_stacked(models, data, seeds=None, ...)    the same for many models of one architecture at once
 
 Each name is imported when it is first used.
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from socicnn.density.integration import quadrature as quadrature
     from socicnn.density.likelihood import negative_log_likelihood as negative_log_likelihood
     from socicnn.density.modules import ConvexModule as ConvexModule
+    from socicnn.density.runs import DensityOptions as DensityOptions
     from socicnn.density.sampling import Importance as Importance
     from socicnn.density.sampling import importance as importance
     from socicnn.density.stacking import fit_stacked as fit_stacked
@@ -51,6 +52,7 @@ __all__ = face(
         "CLOUDS": "socicnn.density.clouds",
         "ConvexModule": "socicnn.density.modules",
         "Density": "socicnn.density.base",
+        "DensityOptions": "socicnn.density.runs",
         "Energy": "socicnn.density.energy",
         "Estimate": "socicnn.density.estimate",
         "Importance": "socicnn.density.sampling",
@@ -59,8 +61,8 @@ __all__ = face(
         "Quadrature": "socicnn.density.integration",
         "TARGETS": "socicnn.density.targets",
         "Target": "socicnn.density.targets",
-        "Trace": "socicnn.density.fitting",
         "UnreliableEstimate": "socicnn.density.estimate",
+        "Trace": "socicnn.density.fitting",
         "bracket": "socicnn.density.bounds",
         "cloud": "socicnn.density.clouds",
         "fit": "socicnn.density.fitting",

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
-from tqdm import tqdm
 
 from socicnn.density.base import Density
-from socicnn.density.fitting import Batches, Trace, settings
 from socicnn.density.modules import ConvexModule
 from socicnn.density.rule import Nodes, Rule
+from socicnn.density.runs import DensityOptions, DensityRun, settings
 from socicnn.density.targets import Law
 from socicnn.errors import ModelError
+from socicnn.moved import with_moved
 from socicnn.nn.network import Network
+from socicnn.training.history import History
+from socicnn.training.loop import train
 
 
 def fit_stacked(
@@ -30,11 +31,12 @@ def fit_stacked(
     steps: int = 3000,
     batch: int = 256,
     learning_rate: float = 1e-3,
-    clip: float | None = 1.0,
     rule: Rule | None = None,
     note_every: int = 50,
     progress: bool = False,
-) -> Trace:
+    options: DensityOptions = DensityOptions(),  # noqa: B008 (frozen)
+    **moved: Any,
+) -> list[History]:
     """Fit many densities of one architecture and recipe at once: what `fit` does to each with its seed, to rounding.
 
     Their parameters are stacked and every step is one batched computation; each has batches, a gradient norm and a
@@ -47,10 +49,14 @@ def fit_stacked(
         steps: number of steps.
         batch: points per step and model.
         learning_rate: step size of Adam.
-        clip: largest norm of each model's gradient; None for no limit.
         rule: as in `fit`.
         note_every: steps between two notes of the objectives.
-        progress: whether to show a progress bar.
+        progress: whether to show a progress bar, if there is a terminal to show it on.
+        options: as in `fit`, without `on_step`; `clip` limits the gradient of each model.
+        moved: `clip` by keyword, deprecated.
+
+    Returns:
+        The history of each model; its seconds are an equal share of the time that the steps took.
 
     Raises:
         ModelError: models that differ in more than their values, a recipe whose state is not kept in tensors, or
@@ -65,39 +71,62 @@ def fit_stacked(
             f"{len(models)} models need as many seeds and as many sets of points; "
             f"received {len(seeds)} and {len(sources)}"
         )
-    run = settings(models[0], sources[0], steps, batch, learning_rate, clip, rule, note_every)
-    batches = [Batches(source, run, seed) for source, seed in zip(sources, seeds, strict=True)]
-    for model in models:
-        model.train()
-    state, buffers = stack_module_state(models)
-    parameters = list(state.values())
-    optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
-    template = copy.deepcopy(models[0])
-    objective_of = _call(_Objective(template))
-    after_step = torch.func.vmap(_call(_AfterStep(template)))
-    noted: list[Tensor] = []
-    started = time.perf_counter()
-    for step in tqdm(range(1, steps + 1), desc="fit", unit="step", disable=None if progress else True):
-        x = torch.stack([source.next() for source in batches])
-        optimiser.zero_grad(set_to_none=True)
-        nodes, stacked = _nodes([source.rule() for source in batches])
-        objectives = torch.func.vmap(objective_of, in_dims=(0, 0, 0, stacked), randomness="different")
-        objective, penalty = objectives(state, buffers, x, nodes)
+    options = with_moved(options, moved, function="fit_stacked", argument="options")
+    if options.on_step is not None:
+        raise ModelError("on_step is not for stacked models; fit them one by one, or leave it out")
+    shared = settings(models[0], sources[0], steps, batch, learning_rate, rule, note_every, options)
+    runs = [DensityRun(model, source, shared, seed) for model, source, seed in zip(models, sources, seeds, strict=True)]
+    train(_DensityStack(runs), epochs=len(shared.noted), description=options.description, progress=progress)
+    return [run.history for run in runs]
+
+
+@final
+class _DensityStack:
+    """Takes the steps of all runs at once; they all end at the same step."""
+
+    def __init__(self, runs: list[DensityRun]) -> None:
+        self.runs, self.settings = runs, runs[0].settings
+        models = [run.model for run in runs]
+        for model in models:
+            model.train()
+        self.state, self.buffers = stack_module_state(models)
+        self.parameters = list(self.state.values())
+        self.optimiser = torch.optim.Adam(self.parameters, lr=self.settings.learning_rate, fused=True)
+        template = copy.deepcopy(models[0])
+        self.objective_of = _call(_Objective(template))
+        self.after_step = torch.func.vmap(_call(_AfterStep(template)))
+
+    def epoch(self) -> list[float]:
+        """Take the steps of the next block; return the objective of each run at the last one."""
+        objective = torch.empty(0)
+        for _ in self.runs[0].block:
+            objective = self._step()
+        return [float(value) for value in objective]
+
+    def _step(self) -> Tensor:
+        x = torch.stack([run.batches.next() for run in self.runs])
+        self.optimiser.zero_grad(set_to_none=True)
+        nodes, stacked = _nodes([run.batches.rule() for run in self.runs])
+        objectives = torch.func.vmap(self.objective_of, in_dims=(0, 0, 0, stacked), randomness="different")
+        objective, penalty = objectives(self.state, self.buffers, x, nodes)
         (objective + penalty).sum().backward()
-        if clip is not None:
-            _clip_each(parameters, clip)
-        optimiser.step()
+        if self.settings.options.clip is not None:
+            _clip_each(self.parameters, self.settings.options.clip)
+        self.optimiser.step()
         with torch.no_grad():
-            after_step(state, buffers, x)
-        if step % note_every == 0 or step == steps:
-            noted.append(objective.detach())
-    seconds = time.perf_counter() - started
-    with torch.no_grad():
-        for index, model in enumerate(models):
-            for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-                tensor.copy_({**state, **buffers}[name][index])
-            model.eval()
-    return Trace(run.noted, torch.stack(noted, dim=1).double(), seconds)
+            self.after_step(self.state, self.buffers, x)
+        return cast(Tensor, objective.detach())
+
+    @torch.no_grad()
+    def keep(self, runs: list[DensityRun]) -> None:
+        """Go on, or write the tensors of each run into its model."""
+        if runs:
+            return
+        tensors = {**self.state, **self.buffers}
+        for index, run in enumerate(self.runs):
+            for name, tensor in [*run.model.named_parameters(), *run.model.named_buffers()]:
+                tensor.copy_(tensors[name][index])
+        self.runs = runs
 
 
 def _sources(data: Any, count: int) -> list[Any]:

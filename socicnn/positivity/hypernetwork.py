@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, final
 
@@ -15,6 +14,7 @@ from torch.func import functional_call
 
 from socicnn.errors import ModelError
 from socicnn.integers import as_integer
+from socicnn.moved import with_moved
 from socicnn.positivity import initialiser as make_initialiser
 from socicnn.positivity.encoder import Encoder
 from socicnn.positivity.initial import Initialiser
@@ -25,7 +25,6 @@ from socicnn.registry import choose
 TAG = "_pos_required"
 EMITTED = ("constrained", "all")
 RECIPE = Lift(rank=8)
-MOVED = ("conditioning", "points", "summary", "normalise", "rank", "readout")
 
 
 @final
@@ -92,8 +91,7 @@ class HyperNetwork(nn.Module):
         input_size = as_integer("input_size", input_size)
         choose("emit", emit, EMITTED)
         self.input_size = input_size
-        if moved:
-            recipe = _with_moved(recipe, moved)
+        recipe = with_moved(recipe, moved, function="HyperNetwork", argument="recipe")
         self.recipe = replace(recipe, hidden=tuple(hidden_sizes))
         law = make_initialiser(initialiser)
         named = dict(downstream_network.named_parameters())
@@ -202,20 +200,6 @@ class HyperNetwork(nn.Module):
                 f"{tuple(shape)}: give another batch with `condition=`, or wrap with another input_size"
             )
         return points.to(self._holders()[0].head)
-
-
-def _with_moved(recipe: Lift, moved: Mapping[str, Any]) -> Lift:
-    """Return the recipe with settings that were keywords of the wrapper before 0.2.0."""
-    for name in moved:
-        if name not in MOVED:
-            raise TypeError(f"HyperNetwork.__init__() got an unexpected keyword argument '{name}'")
-    listed = ", ".join(f"{name}=..." for name in moved)
-    warnings.warn(
-        f"{', '.join(moved)} moved into the recipe; write HyperNetwork(..., recipe=Lift({listed}))",
-        DeprecationWarning,
-        stacklevel=3,
-    )
-    return replace(recipe, **moved)
 
 
 def _start(parameter: nn.Parameter, law: Initialiser, generator: torch.Generator | None) -> Tensor:

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from socicnn.density import Energy, Trace, fit, fit_stacked, quadrature, target, total_variation
+import socicnn.density
+from socicnn.density import DensityOptions, Energy, fit, fit_stacked, quadrature, target, total_variation
 from socicnn.errors import ModelError
 from socicnn.positivity import ADMM, Lift, Recipe, Square
+from socicnn.training import History
 
 RECIPES: dict[str, Recipe | str] = {
     **{name: name for name in ("projected", "softplus", "relu", "exp", "square", "admm", "biased", "lift")},
@@ -35,7 +37,7 @@ def tensors(energy: Energy) -> Tensor:
 
 def both(
     one: Sequence[Energy], many: Sequence[Energy], law: str, seeds: Sequence[int], **settings: object
-) -> tuple[list[Trace], Trace]:
+) -> tuple[list[History], list[History]]:
     apart = [fit(energy, target(law), seed=seed, **settings) for energy, seed in zip(one, seeds, strict=True)]  # type: ignore[arg-type]  # passed on
     return apart, fit_stacked(many, target(law), seeds=seeds, **settings)  # type: ignore[arg-type]  # passed on
 
@@ -45,20 +47,23 @@ class TestStacked:
     def test_is_one_by_one(self, name: str) -> None:
         one, many = energies(3, RECIPES[name]), energies(3, RECIPES[name])
         start = [tensors(energy) for energy in one]
-        settings = {"steps": 12, "batch": 16, "learning_rate": 0.02, "note_every": 5, "clip": 0.5}
+        options = DensityOptions(clip=0.5)
+        settings = {"steps": 12, "batch": 16, "learning_rate": 0.02, "note_every": 5, "options": options}
         apart, together = both(one, many, "gumbel", [4, 2, 9], **settings)
         for a, b, s in zip(one, many, start, strict=True):
             assert torch.allclose(tensors(a), tensors(b), rtol=1e-6, atol=1e-8)
             assert float((tensors(a) - s).abs().max()) > 0.01
-        assert together.steps == apart[0].steps == [5, 10, 12]
-        assert torch.allclose(together.objective, torch.cat([trace.objective for trace in apart]), rtol=1e-9)
+        for one_by_one, stacked in zip(apart, together, strict=True):
+            assert one_by_one.epochs == stacked.epochs == stacked.best_epoch == 3  # after steps 5, 10 and 12
+            assert stacked.train == pytest.approx(one_by_one.train, rel=1e-9)
+            assert stacked.ok
         data = target("gumbel").sample(50, torch.Generator().manual_seed(0), torch.float64)
         for a, b in zip(one, many, strict=True):
             assert torch.allclose(a.finalise(data)(data), b.finalise(data)(data), rtol=1e-6)
 
     def test_without_a_limit_on_the_gradient_and_in_two_dimensions(self) -> None:
         one, many = energies(2, n=2), energies(2, n=2)
-        both(one, many, "gamma_mode", [0, 1], steps=6, batch=8, clip=None)
+        both(one, many, "gamma_mode", [0, 1], steps=6, batch=8, options=DensityOptions(clip=None))
         assert all(torch.allclose(tensors(a), tensors(b), rtol=1e-6, atol=1e-8) for a, b in zip(one, many, strict=True))
 
     def test_batches_of_each_models_own_points(self) -> None:
@@ -75,8 +80,8 @@ class TestStacked:
         many, alone = energies(3), energies(3)
         with torch.no_grad():
             next(many[1].network.parameters()).fill_(torch.nan)
-        trace = fit_stacked(many, target("gumbel"), steps=5, batch=8, note_every=5)
-        assert trace.objective.isfinite().flatten().tolist() == [True, False, True]
+        histories = fit_stacked(many, target("gumbel"), steps=5, batch=8, note_every=5)
+        assert [history.ok for history in histories] == [True, False, True]
         fit(alone[2], target("gumbel"), seed=2, steps=5, batch=8)
         assert torch.allclose(tensors(many[2]), tensors(alone[2]), rtol=1e-6, atol=1e-8)
 
@@ -94,14 +99,18 @@ class TestStacked:
             fit_stacked(energies(2), law, seeds=[1])
         with pytest.raises(ModelError, match="cannot be stacked"):
             fit_stacked(energies(2, Lift(conditioning="independent")), law, steps=1)
+        with pytest.raises(ModelError, match="on_step is not for stacked models"):
+            fit_stacked(energies(2), law, options=DensityOptions(on_step=lambda step, model: None))
 
 
 class TestFit:
     def test_learns(self) -> None:
         (energy,) = energies(1, "softplus", hidden=(16, 16))
         before = total_variation(energy, target("gumbel"))
-        trace = fit(energy, target("gumbel"), steps=250, learning_rate=0.02, note_every=25)
-        assert float(trace.objective[0, -1]) < float(trace.objective[0, 0])
+        history = fit(energy, target("gumbel"), steps=250, learning_rate=0.02, note_every=25)
+        assert history.train[-1] < history.train[0]
+        assert history.value == history.train[-1]
+        assert history.seconds > 0
         after = total_variation(energy.finalise(), target("gumbel"))
         assert after < 0.05 < before
 
@@ -116,14 +125,15 @@ class TestFit:
 
     def test_every_step_is_seen(self) -> None:
         seen: list[int] = []
-        fit(energies(1)[0], target("gumbel"), steps=3, batch=8, on_step=lambda step, energy: seen.append(step))
+        options = DensityOptions(on_step=lambda step, energy: seen.append(step))
+        fit(energies(1)[0], target("gumbel"), steps=3, batch=8, note_every=2, options=options)
         assert seen == [1, 2, 3]
 
     def test_gradient_is_limited(self) -> None:
         # a limit far below the epsilon in the denominator of Adam stops it
         free, held = energies(2)[0], energies(2)[0]
-        fit(free, target("gumbel"), steps=2, batch=8, clip=None)
-        fit(held, target("gumbel"), steps=2, batch=8, clip=1e-9)
+        fit(free, target("gumbel"), steps=2, batch=8, options=DensityOptions(clip=None))
+        fit(held, target("gumbel"), steps=2, batch=8, options=DensityOptions(clip=1e-9))
         assert not torch.allclose(tensors(free), tensors(held), atol=1e-6)
 
     @pytest.mark.parametrize(
@@ -133,7 +143,6 @@ class TestFit:
             ({"batch": 1.5}, "batch"),
             ({"note_every": True}, "note_every"),
             ({"learning_rate": 0.0}, "learning_rate"),
-            ({"clip": -1.0}, "clip"),
             ({"rule": quadrature([0.0, 0.0], [1.0, 1.0], dtype=torch.float64)}, "dimension 2"),
             ({"rule": quadrature([0.0], [1.0], dtype=torch.float32)}, "float32"),
         ],
@@ -141,6 +150,19 @@ class TestFit:
     def test_bad_settings_are_named(self, settings: dict[str, object], message: str) -> None:
         with pytest.raises(ModelError, match=message):
             fit(energies(1)[0], target("gumbel"), **settings)  # type: ignore[arg-type]  # what is refused
+
+    def test_options_are_checked_and_were_keywords_before(self) -> None:
+        with pytest.raises(ModelError, match=r"clip must be a finite number > 0; received -1\.0"):
+            DensityOptions(clip=-1.0)
+        old, new = energies(1)[0], energies(1)[0]
+        with pytest.warns(DeprecationWarning, match=r"clip moved into `options`; .*DensityOptions\(clip=...\)"):
+            fit(old, target("gumbel"), steps=3, batch=8, clip=0.1)
+        fit(new, target("gumbel"), steps=3, batch=8, options=DensityOptions(clip=0.1))
+        assert torch.equal(tensors(old), tensors(new))
+        with pytest.raises(TypeError, match=r"fit\(\) got an unexpected keyword argument 'clips'"):
+            fit(old, target("gumbel"), clips=0.1)
+        with pytest.warns(DeprecationWarning, match="Trace is now"):
+            assert isinstance(socicnn.density.Trace(), History)
 
     def test_data_that_do_not_fit_are_refused(self) -> None:
         (energy,) = energies(1)

@@ -85,8 +85,8 @@ class TestFlow:
     def test_every_recipe_trains_it(self, name: str) -> None:
         law, made = cloud("eight_gaussians"), flow(positivity=name)
         x = law.sample(300, torch.Generator().manual_seed(2), torch.float64)
-        trace = fit(made, law, steps=25, batch=32, learning_rate=0.02, note_every=5)
-        assert float(trace.objective[0, -1]) < float(trace.objective[0, 0])
+        history = fit(made, law, steps=25, batch=32, learning_rate=0.02, note_every=5)
+        assert history.train[-1] < history.train[0]
         plain = made.finalise(x)
         assert all(bool((weight() >= 0).all()) for _, weight in plain.network.constrained())
         assert math.isfinite(negative_log_likelihood(plain, None, x))

@@ -136,8 +136,8 @@ class TestFlow:
         law = cloud("eight_gaussians")
         network: nn.Module = HyperNetwork(2, (8, 8), module(2)) if lift else module(2)
         flow = PotentialFlow(network)
-        trace = fit(flow, law, steps=40, batch=64, learning_rate=0.03, note_every=10)
-        assert float(trace.objective[0, -1]) < float(trace.objective[0, 0])
+        history = fit(flow, law, steps=40, batch=64, learning_rate=0.03, note_every=10)
+        assert history.train[-1] < history.train[0]
         plain = flow.finalise(law.sample(200, torch.Generator().manual_seed(0), torch.float64))
         axis = torch.linspace(-12, 12, 300, dtype=torch.float64)
         x = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1).reshape(-1, 2)

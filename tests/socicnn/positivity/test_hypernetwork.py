@@ -271,7 +271,7 @@ def test_matches_the_recipe(x: Tensor) -> None:
 
 
 def test_settings_of_the_recipe_by_keyword_are_deprecated(x: Tensor) -> None:
-    with pytest.warns(DeprecationWarning, match=r"rank, readout moved .* recipe=Lift\(rank=..., readout=...\)"):
+    with pytest.warns(DeprecationWarning, match=r"rank, readout moved into `recipe`.*Lift\(rank=..., readout=...\)"):
         old = HyperNetwork(3, [16], Convex(), rank=5, readout="exp", generator=generator())
     new = HyperNetwork(3, [16], Convex(), recipe=Lift(rank=5, readout="exp"), generator=generator())
     assert old.recipe == new.recipe == Lift((16,), rank=5, readout="exp")

@@ -1,0 +1,46 @@
+"""Keywords that moved into an options object: accepted for one more version, with a DeprecationWarning."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def with_moved(options: T, moved: Mapping[str, Any], *, function: str, argument: str) -> T:
+    """Return options with the settings that were keywords of a function before.
+
+    Args:
+        options: a dataclass.
+        moved: the keywords that the function does not have any more.
+        function: its name, for the messages.
+        argument: the argument that takes the options, for the messages.
+
+    Raises:
+        TypeError: the options have no such setting either.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Options:
+    ...     clip: float = 1.0
+    >>> with_moved(Options(), {}, function="fit", argument="options")
+    Options(clip=1.0)
+    """
+    if not moved:
+        return options
+    known = {entry.name for entry in fields(options)}  # type: ignore[arg-type]  # a dataclass
+    for name in moved:
+        if name not in known:
+            raise TypeError(f"{function}() got an unexpected keyword argument '{name}'")
+    listed = ", ".join(f"{name}=..." for name in moved)
+    warnings.warn(
+        f"{', '.join(moved)} moved into `{argument}`; write "
+        f"{function}(..., {argument}={type(options).__name__}({listed}))",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    made: T = replace(options, **moved)  # type: ignore[type-var]  # a dataclass
+    return made
