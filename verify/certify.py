@@ -169,13 +169,14 @@ def _prover(proof: bool | str) -> Callable[[FrozenNet], Prover | BallProver] | N
 def _checked(
     checker: Checker, net: FrozenNet, own: Witness, x: Array, forward: Array, rows: slice, stacked: bool
 ) -> Checked:
-    """Check one chunk; |f| is a part of the network's data scale S, which is computed where that does not suffice."""
+    """Check one chunk; |f| is a part of the network's data scale S; S and the bracket are asked where it is too small."""
     contexts = rows if stacked else None
     checked = checker(x, own.v, own.y, forward, own.k, scale=np.abs(forward), contexts=contexts)
     values = ("gap", "forward")
     if any(not (checked.residuals[name] <= checked.tolerances[name]).all() for name in values):
-        scale = Prover(net).scale(x)
-        checked = checker(x, own.v, own.y, forward, own.k, scale=scale, contexts=contexts)
+        proven = Prover(net)(x)
+        slack = proven.slack(forward)
+        checked = checker(x, own.v, own.y, forward, own.k, scale=proven.scale, slack=slack, contexts=contexts)
     return checked
 
 

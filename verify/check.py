@@ -64,6 +64,7 @@ def check(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> Re
                 forward[rows],
                 claim.k[rows],
                 scale=proven.scale,
+                slack=proven.slack(forward[rows]),
                 contexts=rows if stacked else None,
             )
             found.residuals["claimed_value"] = np.abs(claim.forward[rows] - forward[rows])

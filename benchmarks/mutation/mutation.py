@@ -149,7 +149,13 @@ class Table:
         compiled = compile_net(net)
         honest = _Honest(compiled, x, compiled.witness(x), net(x), Prover(net)(x))
         ok = Checker(compiled.program)(
-            x, honest.witness.v, honest.witness.y, honest.forward, honest.witness.k, scale=honest.bracket.scale
+            x,
+            honest.witness.v,
+            honest.witness.y,
+            honest.forward,
+            honest.witness.k,
+            scale=honest.bracket.scale,
+            slack=honest.bracket.slack(honest.forward),
         ).ok
         self.honest_points += len(x)
         self.honest_rejected += int((~(ok & ~_apart(ProgramProver(compiled.program)(x), honest.bracket))).sum())
@@ -220,7 +226,7 @@ def _judged(batch: list[Mutant], honest: _Honest) -> _Verdicts:
         program = programs[0] if first.what in ("witness", "cut") else stacked_programs(programs, N)
         given = [mutant.witness or honest.witness for mutant in batch]
         own = Witness(*(np.concatenate([getattr(one, name) for one in given]) for name in ("v", "y", "k")))
-    ok = Checker(program)(x, own.v, own.y, forward, own.k, scale=truth.scale).ok
+    ok = Checker(program)(x, own.v, own.y, forward, own.k, scale=truth.scale, slack=truth.slack(forward)).ok
     if first.what == "cut":
         matters, beyond = _lifted(program, x, own, truth, N)
         return _Verdicts(ok, matters, beyond, np.zeros(len(x), dtype=bool))
@@ -237,13 +243,14 @@ def _judged(batch: list[Mutant], honest: _Honest) -> _Verdicts:
 
 def _disguised(mutant: Mutant, honest: _Honest) -> _Verdicts:
     """Return the verdicts on a wrong network's program in disguise, by every check that `verify.certify` makes."""
-    net, x, truth, own = honest.compiled.net, honest.x, honest.bracket, mutant.witness
+    net, x, forward = honest.compiled.net, honest.x, honest.forward
+    truth, own = honest.bracket, mutant.witness
     assert mutant.net is not None
     assert mutant.program is not None
     assert own is not None
     bracket = Prover(mutant.net)(x)
     apart, beyond = _apart(bracket, truth), _apart(bracket, truth, WHOLE * truth.scale)
-    ok = Checker(mutant.program)(x, own.v, own.y, honest.forward, own.k, scale=truth.scale).ok
+    ok = Checker(mutant.program)(x, own.v, own.y, forward, own.k, scale=truth.scale, slack=truth.slack(forward)).ok
     if (ok & beyond).any():  # the core alone is deceived, so what remains is asked too
         ok &= certify(net, x, program=mutant.program, witness=own).passed
     return _Verdicts(ok, apart, beyond, ~apart & ~np.isfinite(bracket.lo))

@@ -50,7 +50,8 @@ def optimised_programs(net: FrozenNet, x: Array, rng: np.random.Generator, steps
     if net.contexts is not None:
         return
     compiled = compile_net(net)
-    witness, forward, S = compiled.witness(x), net(x), Prover(net).scale(x)
+    witness, forward, bracket = compiled.witness(x), net(x), Prover(net)(x)
+    S, slack = bracket.scale, bracket.slack(forward)
     lie = _start(compiled, witness, rng)
     best, kept = -np.inf, lie
     for _ in range(steps):
@@ -58,7 +59,7 @@ def optimised_programs(net: FrozenNet, x: Array, rng: np.random.Generator, steps
         program = _scaled(compile_net(wrong).program, 10.0**lie.scales)
         own = replace(witness, y=_divided(witness.y, 10.0**lie.scales))
         yield Mutant("disguise", "optimised", "A, B, b, r", "rows scaled", program, own, wrong)
-        checked = Checker(program)(x, own.v, own.y, forward, own.k, scale=S)
+        checked = Checker(program)(x, own.v, own.y, forward, own.k, scale=S, slack=slack)
         error = np.abs(wrong(x) - forward) / (1e-12 * (1 + S))
         score = float(np.where(checked.ok, 50.0 + np.log10(1e-9 + error), -_excess(checked)).max())
         if score >= best:
@@ -109,7 +110,7 @@ def optimised_witnesses(compiled: Compiled, x: Array, rng: np.random.Generator, 
     for _ in range(steps):
         own = replace(honest, y=y) if k is honest.k else at_scales(program, replace(honest, y=y), k)
         yield Mutant("cut", "optimised", "y, k", "multipliers moved", program, own, vectors=True)
-        checked = checker(x, own.v, own.y, forward, own.k, scale=bracket.scale)
+        checked = checker(x, own.v, own.y, forward, own.k, scale=bracket.scale, slack=bracket.slack(forward))
         above = _above(checked, x, bracket.hi, bracket.scale)
         score = np.where(checked.ok, 50.0 + np.log10(1e-9 + np.maximum(above, 0.0)), -_excess(checked))
         better = score >= best

@@ -86,7 +86,8 @@ class Checker:
     that are summed, stationarity passes within `c * tolerance * (sum_i |A_ij||y_i| + |q_j|)`, a dual cone within
     `c * tolerance * ||y||`; the multiplier of an inequality must be >= 0.
 
-    Gap and forward value pass within `tolerance * (1 + S)`, S the data scale of the network at x.
+    Gap and forward value pass within `tolerance * (1 + S)`, S the data scale of the network at x, and what rounding of
+    the network leaves open: its bracket may be wider than that at kinks and where terms cancel inside a layer.
 
     Args:
         program: the exported arrays, of one context or with stacked contexts.
@@ -132,6 +133,7 @@ class Checker:
         k: Array | None = None,
         *,
         scale: Array,
+        slack: Array | None = None,
         contexts: slice | None = None,
     ) -> Checked:
         """Check N points.
@@ -146,6 +148,8 @@ class Checker:
                 next to ||p||. If omitted, 1, the plain lift, which passes for every p.
             scale: S, the data scale of the forward value, shape `(N,)`, from network and x alone; a smaller number is
                 safe too, `|forward|` for instance.
+            slack: distance from the forward value to the nearer end of the network's proven bracket, shape `(N,)`: a
+                value that passes lies in the bracket widened by `tolerance * (1 + S)`. Defaults to 0.
             contexts: which of the stacked contexts the points belong to, in order; defaults to all.
 
         Raises:
@@ -164,7 +168,8 @@ class Checker:
             raise ValueError(f"{arrays.r.shape[-1]} contexts need as many points; received {N}")
         point = Point(*(np.ascontiguousarray(array.T) for array in (x, v, y, k[:, : len(arrays.t)])))
         with np.errstate(all="ignore"):  # overflow and NaN end as a failed check
-            checked = self._quick(arrays, point, forward, scale)
+            limit = self._of_values(scale, slack)
+            checked = self._quick(arrays, point, forward, limit)
             scaled = np.ones(N, dtype=bool) if plain else self._scales.allowed(point.x, arrays.b, point.k)
             if not scaled.all():
                 checked.residuals["lift_scale"] = np.where(scaled, 0.0, np.inf)
@@ -176,7 +181,7 @@ class Checker:
                 checked.ok[:] = False
             elif not checked.ok.all():
                 doubtful = np.flatnonzero(~checked.ok & scaled)
-                self._scaled(arrays.context(doubtful), point.take(doubtful), checked, doubtful, scale[doubtful])
+                self._scaled(arrays.context(doubtful), point.take(doubtful), checked, doubtful, limit[doubtful])
         return checked
 
     def _residuals(self, lack: Array, y: Array) -> Iterator[_Residual]:
@@ -223,7 +228,14 @@ class Checker:
             size[columns] += weights * np.abs(point.y[rows])
         return size
 
-    def _quick(self, arrays: Arrays, point: Point, forward: Array, scale: Array) -> Checked:
+    def _of_values(self, scale: Array, slack: Array | None) -> Array:
+        """Return the tolerance of gap and forward value, 0 where it is no number."""
+        limit = self.tolerance * (1.0 + scale)
+        if slack is not None:  # a tolerance below the default asks for less than the rounding of the network
+            limit = limit + np.maximum(slack, 0.0) * min(1.0, self.tolerance / 1e-12)
+        return np.where(np.isfinite(limit), limit, 0.0)
+
+    def _quick(self, arrays: Arrays, point: Point, forward: Array, limit: Array) -> Checked:
         """Compare every residual with a number that its tolerance is not below: few passes, few absolute values."""
         terms = evaluate(arrays, point, -1.0)
         found: dict[str, tuple[Array, Array]] = {}
@@ -238,16 +250,14 @@ class Checker:
             allowed = self.tolerance * self._rounding * self._least(arrays, point) + SMALLEST
             found["stationarity"] = _worst(np.abs(terms.stationarity), allowed)
         value, dual = terms.primal, terms.dual
-        allowed = self.tolerance * (1.0 + scale)
-        allowed = np.where(np.isfinite(allowed), allowed, 0.0)
-        found["gap"] = np.abs(value - dual), allowed
-        found["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), allowed
+        found["gap"] = np.abs(value - dual), limit
+        found["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), limit
         residuals = {name: np.maximum(residual, 0.0) for name, (residual, _) in found.items()}
         tolerances = {name: limit for name, (_, limit) in found.items() if name not in INFORMATIVE}
         ok = np.logical_and.reduce([residuals[name] <= tolerances[name] for name in tolerances])
         return Checked(value, dual, forward, terms.slope.T, terms.offset, residuals, tolerances, ok)
 
-    def _scaled(self, arrays: Arrays, point: Point, checked: Checked, where: NDArray[np.intp], scale: Array) -> None:
+    def _scaled(self, arrays: Arrays, point: Point, checked: Checked, where: NDArray[np.intp], values: Array) -> None:
         """Judge some points again with the tolerances in full, and enter the verdict into `checked`."""
         terms = evaluate(arrays, point, -1.0)
         sizes = evaluate(arrays.absolute(), point.absolute(), 1.0)
@@ -261,9 +271,8 @@ class Checker:
                 continue
             pair = _worst(matrix, np.where(np.isfinite(allowed), allowed, 0.0))
             found[name] = pair if name not in found else _larger(found[name], pair)
-        limit = self.tolerance * (1.0 + scale)
         for name in ("gap", "forward"):
-            found[name] = checked.residuals[name][where], np.where(np.isfinite(limit), limit, 0.0)
+            found[name] = checked.residuals[name][where], values
         ok = np.ones(len(where), dtype=bool)
         for name, (residual, limit) in found.items():
             checked.residuals[name][where] = np.maximum(residual, 0.0)

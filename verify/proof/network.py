@@ -36,6 +36,12 @@ class Bracket:
     hi: Array
     scale: Array
 
+    def slack(self, values: Array) -> Array:
+        """Return how far values may move and stay inside: the distance to the nearer end, 0 outside or if unproven."""
+        with np.errstate(invalid="ignore"):
+            inside = np.minimum(values - self.lo, self.hi - values)
+        return np.where(np.isfinite(inside), np.maximum(inside, 0.0), 0.0)
+
 
 @dataclass(frozen=True, eq=False)
 class Guess:

@@ -132,6 +132,28 @@ def test_honest_quadratics_pass_where_p_vanishes_by_rounding(scale: float, seed:
     assert certificate.ok, certificate
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_honest_points_pass_at_kinks_and_under_cancellation_whatever_the_weights(seed: int) -> None:
+    """S does not see a unit that is off by an ulp, nor terms that cancel inside a layer: the bracket does."""
+    rng = np.random.default_rng(seed)
+    n, h = int(rng.integers(1, 40)), int(rng.integers(1, 30))
+    x = rng.normal(size=n) * 10.0 ** rng.uniform(-3, 3)
+    U, w = rng.normal(size=(h, n)), np.abs(rng.normal(size=h)) * 10.0 ** rng.uniform(0, 10)
+    output = Output(w, 1e-3 * rng.normal(size=n))
+    first = Layer(None, U, np.abs(U) @ np.abs(x) * 1e3)
+    W = np.abs(rng.normal(size=(h, h)))
+    kink = FrozenNet([Layer(None, U, -(U @ x))], output)
+    cancelled = FrozenNet([first, Layer(W, None, -(W @ np.maximum(U @ x + first.b, 0)))], output)
+    points = np.stack([x, np.nextafter(x, np.inf), x * (1 + 1e-15)])
+    for net in (kink, cancelled):
+        certificate = verify.certify(net, points, proof=True)
+        assert certificate.ok, certificate
+        S = Prover(net).scale(points)
+        for value in (certificate.value, certificate.dual):
+            assert (certificate.lo - 1e-12 * (1 + S) <= value).all()
+            assert (value <= certificate.hi + 1e-12 * (1 + S)).all()
+
+
 def test_what_was_certified_stays_what_it_was() -> None:
     net, x = random_net(3), np.random.default_rng(0).normal(size=(3, 4))
     own = compile_net(net).witness(x)
