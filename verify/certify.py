@@ -169,7 +169,7 @@ def _prover(proof: bool | str) -> Callable[[FrozenNet], Prover | BallProver] | N
 def _checked(
     checker: Checker, net: FrozenNet, own: Witness, x: Array, forward: Array, rows: slice, stacked: bool
 ) -> Checked:
-    """Check one chunk; |f| is a part of the network's data scale S; S and the bracket are asked where it is too small."""
+    """Check one chunk; |f| is a part of the data scale S; S and the bracket are asked where it is too small."""
     contexts = rows if stacked else None
     checked = checker(x, own.v, own.y, forward, own.k, scale=np.abs(forward), contexts=contexts)
     values = ("gap", "forward")
