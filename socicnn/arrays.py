@@ -1,6 +1,6 @@
 """Plain float64 arrays from whatever a user holds: torch tensors, NumPy arrays, lists, SciPy sparse matrices."""
 
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, NoReturn, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,22 +15,69 @@ Matrix: TypeAlias = Array | sparse.csr_array
 M = TypeVar("M", bound=Any)
 
 
-def as_float64(values: Any) -> Array:
+def as_float64(values: Any, name: str = "the array") -> Array:
     """Return a float64 NumPy array; floats of lower precision are lifted exactly.
 
     A tensor is detached and copied, so that training on leaves the result as it is.
 
+    Args:
+        values: numbers or booleans: a scalar, nested lists, NumPy, torch, pandas or polars.
+        name: of the argument, for messages.
+
     Raises:
-        ModelError: a tensor on the meta device.
+        ModelError: text, complex numbers, dates, a masked array with masked entries, rows of different lengths, a
+            sparse matrix, or a tensor on the meta device.
 
     >>> as_float64([1, 2]).dtype
     dtype('float64')
+    >>> as_float64(["1", "2"], "x")
+    Traceback (most recent call last):
+    ...
+    socicnn.errors.ModelError: x must hold real numbers; received text (convert it with `float`)
     """
     if hasattr(values, "detach"):  # a torch tensor, recognised without importing torch
         if getattr(values, "is_meta", False):
-            raise ModelError("a tensor is on the meta device, where it has no values; move its values to the CPU first")
+            raise ModelError(f"{name} is on the meta device, where it has no values; move its values to the CPU first")
+        if values.is_complex():
+            _refuse(name, "complex numbers")
+        if "strided" not in str(values.layout):
+            raise ModelError(f"{name} must be dense; received a sparse tensor (convert it with `.to_dense()`)")
         return np.array(values.detach().cpu().resolve_neg().double().numpy())  # bfloat16 is none of NumPy's types
-    return np.asarray(values, dtype=np.float64)
+    if type(values) is np.ndarray and values.dtype == np.float64:
+        return np.asarray(values, dtype=np.float64)  # native byte order
+    if sparse.issparse(values):
+        raise ModelError(f"{name} must be dense; received a sparse matrix (convert it with `.toarray()`)")
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ModelError(f"{name} has masked entries; fill or remove them")
+    try:
+        array = np.asarray(values)
+    except ValueError:  # NumPy's word for rows of different lengths
+        raise ModelError(f"{name} has rows of different lengths; it must be a full array of numbers") from None
+    if array.dtype.kind == "O":
+        _refuse_objects(array, name)
+    if array.dtype.kind not in "biufO":
+        kind = {"U": "text", "S": "text", "T": "text", "c": "complex numbers", "M": "dates", "m": "times"}
+        _refuse(name, kind.get(array.dtype.kind, f"entries of type {array.dtype}"))
+    try:
+        return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        raise ModelError(f"{name} must hold real numbers; received {type(values).__name__}") from None
+
+
+def _refuse(name: str, what: str) -> NoReturn:
+    mend = {"text": " (convert it with `float`)", "missing values": " (fill or remove them)"}
+    raise ModelError(f"{name} must hold real numbers; received {what}{mend.get(what, '')}")
+
+
+def _refuse_objects(array: NDArray[np.object_], name: str) -> None:
+    """Refuse entries that NumPy would convert in silence, or whose conversion fails."""
+    for entry in array.reshape(-1):
+        if isinstance(entry, str | bytes):
+            _refuse(name, "text")
+        if isinstance(entry, complex | np.complexfloating):
+            _refuse(name, "complex numbers")
+        if entry is None or type(entry).__name__ in {"NAType", "NaTType"}:
+            _refuse(name, "missing values")
 
 
 def frozen_copy(values: Any) -> Array:
@@ -101,7 +148,7 @@ def as_points(points: Any, shape: tuple[int, ...], name: str = "x") -> Array:
     Raises:
         ModelError: the trailing shape does not fit, or an entry is not finite.
     """
-    array = as_float64(points)
+    array = as_float64(points, name)
     size = int(np.prod(shape, dtype=np.int64))
     leads = [
         array.shape[: array.ndim - len(tail)]

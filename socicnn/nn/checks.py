@@ -75,7 +75,7 @@ def one_or_many(context: Any, context_shape: Shape | None) -> Tensor | None:
     check_presence(context, context_shape)
     if context is None or context_shape is None:
         return None
-    theta = torch.tensor(as_float64(context))
+    theta = torch.tensor(as_float64(context, "context"))
     lead = theta.ndim - len(context_shape)
     if lead not in (0, 1) or tuple(theta.shape[lead:]) != context_shape:
         wanted = _listed(context_shape)

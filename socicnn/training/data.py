@@ -76,12 +76,13 @@ def as_samples(data: Any) -> Samples:
         if not (hasattr(data, "x") and hasattr(data, "y")):
             raise ModelError(f"data must have x and y, or be a tuple (x, y); received {type(data).__name__}")
         x, y, context = data.x, data.y, getattr(data, "context", None)
+    if x is None or y is None:
+        raise ModelError(f"{'x' if x is None else 'y'} of the data is None; give points x and values y")
     found: dict[str, Tensor] = {}
     for name, values in (("x", x), ("y", y), ("context", context)):
         if values is None:
             continue
-        tensor = values.detach() if isinstance(values, Tensor) else torch.from_numpy(as_float64(values).copy())
-        tensor = tensor.to("cpu", torch.float64)
+        tensor = torch.from_numpy(as_float64(values, f"{name} of the data").copy())
         bad = int((~torch.isfinite(tensor)).sum())
         if bad:
             raise ModelError(f"{name} of the data has {bad} non-finite entries; remove or replace them")
