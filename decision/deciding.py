@@ -30,6 +30,7 @@ from socicnn.compile import Freezable, frozen
 from socicnn.conic.solvers import Solver
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.frozen import FrozenNet
+from socicnn.nn.devices import as_device
 from socicnn.ranges import Ranges
 
 RTOL = 1e-6  # of the library, the command and every method
@@ -122,7 +123,7 @@ def decide(
         found = minimise_module(model_or_net, feasible_set, theta, goal, ranges)
     else:
         if isinstance(feasible_set, FeasibleSet):
-            stack = Stack.of(net, device)
+            stack = Stack.of(net, None if device is None else as_device(device))
             x = _start(start, feasible_set, len(stack), net.in_features, stack.v.device)
             found = _over_set(net, feasible_set, goal, chosen, _Given(stack, ranges, x, progress))
         else:

@@ -26,8 +26,13 @@ def fit(
     upper: Annotated[float | None, typer.Option(help="Box: upper bound (default 1).")] = None,
     total: Annotated[float | None, typer.Option(help="Budget: sum of the entries, each between 0 and 1.")] = None,
     hidden: Annotated[str, typer.Option(help="Widths of the hidden layers, '32' or '64,64'; '' for none.")] = "32",
-    quadratic: Annotated[str | None, typer.Option(help="Rows of each quadratic branch; '' for none.")] = None,
-    norm: Annotated[str | None, typer.Option(help="Rows of each norm branch; '' for none.")] = None,
+    quadratic: Annotated[
+        str | None,
+        typer.Option(help="Rows of each quadratic branch; '' for none. Default: one, of min(n, points) rows."),
+    ] = None,
+    norm: Annotated[
+        str | None, typer.Option(help="Rows of each norm branch; '' for none. Default: two, of min(n, points) rows.")
+    ] = None,
     context: Annotated[Literal["joint", "partial"], typer.Option(help="How the context enters.")] = "partial",
     loss: Annotated[
         str, typer.Option(help="within_context, mse, smooth_l1, or auto: the first where contexts repeat, else mse.")
@@ -56,18 +61,20 @@ def fit(
         violation = float(region.violation(torch.as_tensor(samples.x)).max())
         if violation > 1e-6:
             raise FileError(f"{data}: points violate the {set} by up to {violation:.1e}; mend them, or leave --set out")
+    reason = "as asked"
     if loss == "auto":
-        loss = "within_context" if samples.grouped else "mse"
+        loss, reason = "within_context" if samples.grouped else "mse", samples.layout
     if loss == "within_context" and not samples.grouped:
         raise FileError(
             f"{data}: the within-context loss needs equally many points a context, two or more; use --loss mse"
         )
     widths = _sizes("hidden", hidden)
+    rows = min(n, int(np.size(samples.y)))  # more rows than points are not told apart by the data
     model = SOCICNN(
         n,
         hidden_features=widths,
-        quadratic=(n,) if quadratic is None else _sizes("quadratic", quadratic),
-        norm=(n, n) if norm is None else _sizes("norm", norm),
+        quadratic=(rows,) if quadratic is None else _sizes("quadratic", quadratic),
+        norm=(rows, rows) if norm is None else _sizes("norm", norm),
         context_features=0 if samples.context is None else samples.context.shape[-1],
         context=context,
         generator=torch.Generator().manual_seed(seed),
@@ -79,7 +86,9 @@ def fit(
     save(final, out)
     parameters = sum(p.numel() for p in final.parameters())
     typer.echo(f"{history}")
-    typer.echo(f"wrote {out}: {parameters} parameters, n = {n}, {np.size(samples.y)} labelled points, loss {loss}")
+    typer.echo(
+        f"wrote {out}: {parameters} parameters, n = {n}, {np.size(samples.y)} labelled points, loss {loss} ({reason})"
+    )
 
 
 def _sizes(name: str, text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from socicnn.arrays import Array
+from socicnn.arrays import Array, IntArray
 from socicnn.files import FileError
 from socicnn.numpy_files import read_arrays
 from socicnn_cli.csv_files import columns, read_csv, refuse_others
@@ -22,12 +22,14 @@ class Samples:
         y: values, shape of x without the last axis.
         context: `(contexts, p)` or `(count, p)`; None without contexts.
         grouped: whether x has the candidate axis.
+        layout: how the points are spread over contexts, in words.
     """
 
     x: Array
     y: Array
     context: Array | None
     grouped: bool
+    layout: str = ""
 
 
 def _existing(path: Path) -> Path:
@@ -120,13 +122,33 @@ def read_samples(path: Path) -> Samples:
             _finite(path, name, array)
     if x.ndim == 2 and theta is not None:
         return _grouped(x, y, theta)
-    return Samples(x, y, theta, grouped=x.ndim == 3)
+    layout = _layout(*y.shape) if x.ndim == 3 else "there are no contexts"
+    return Samples(x, y, theta, grouped=x.ndim == 3, layout=layout)
 
 
 def _grouped(x: Array, y: Array, theta: Array) -> Samples:
-    """Gather the points of each context where every context has equally many, at least two."""
-    contexts, owner, counts = np.unique(theta, axis=0, return_inverse=True, return_counts=True)
-    if counts.min() != counts.max() or counts[0] < 2:
-        return Samples(x, y, theta, grouped=False)
-    order = np.argsort(owner.reshape(-1), kind="stable").reshape(len(contexts), -1)
-    return Samples(x[order], y[order], contexts, grouped=True)
+    """Gather the points of each context if every context has equally many, at least two."""
+    labels = np.stack([_labels(column) for column in theta.T], axis=1)
+    _, first, owner, counts = np.unique(labels, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    fewest, most = int(counts.min()), int(counts.max())
+    if most < 2:
+        return Samples(x, y, theta, grouped=False, layout="no context repeats")
+    if fewest != most:
+        layout = f"contexts have unequal numbers of points, from {fewest} to {most}"
+        return Samples(x, y, theta, grouped=False, layout=layout)
+    order = np.argsort(owner.reshape(-1), kind="stable").reshape(len(first), -1)
+    return Samples(x[order], y[order], theta[first], grouped=True, layout=_layout(*order.shape))
+
+
+def _layout(contexts: int, candidates: int) -> str:
+    return f"{contexts} contexts with {candidates} points each"
+
+
+def _labels(column: Array) -> IntArray:
+    """Number the values of a column; values within 8 roundings of the column's range are one."""
+    order = np.argsort(column, kind="stable")
+    sorted_values = column[order]
+    tolerance = 8 * np.finfo(np.float64).eps * (sorted_values[-1] - sorted_values[0])
+    labels = np.empty(len(column), dtype=np.int64)
+    labels[order] = np.concatenate([[0], np.cumsum(np.diff(sorted_values) > tolerance)])
+    return labels

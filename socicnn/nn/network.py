@@ -15,6 +15,7 @@ from socicnn.frozen import FrozenNet
 from socicnn.nn.checks import check_call, one_or_many
 from socicnn.nn.configuration import Blank, described, named, plain, shown
 from socicnn.nn.context import ContextNetwork, Plain, Source, Vector
+from socicnn.nn.devices import as_device
 from socicnn.nn.options import ContextMode, NetOptions
 from socicnn.nn.standardise import Standardisation
 from socicnn.positivity import initialiser as make_initialiser
@@ -116,7 +117,7 @@ class Network(nn.Module, ABC):
         dtype = self._options.dtype or torch.get_default_dtype()
         if not dtype.is_floating_point:
             raise ModelError(f"dtype must be a floating type; received {dtype}")
-        self.to(device=self._options.device or torch.get_default_device(), dtype=dtype)
+        self.to(device=as_device(self._options.device), dtype=dtype)
 
     # use
 

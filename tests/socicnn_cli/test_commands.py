@@ -63,7 +63,7 @@ def test_fit_verify_decide_export_in_a_row(run, tmp_path: Path, context: Path) -
     model = tmp_path / "model.safetensors"
     status, out, _ = run("fit", tmp_path / "data.npz", "--set", "simplex", "--epochs", 3, "--out", model)
     assert status == 0
-    assert "60 labelled points, loss within_context" in out
+    assert "60 labelled points, loss within_context (3 contexts with 20 points each)" in out
 
     np.save(tmp_path / "points.npy", x[:, 0])
     report = tmp_path / "report.json"
@@ -290,3 +290,17 @@ def test_an_onnx_graph_is_verified_decided_and_exported(run, tmp_path: Path) -> 
     status, _, err = run("verify", path, "--points", tmp_path / "points.npy")
     assert (status, err.count("\n")) == (2, 1)
     assert "is not a whole ONNX file" in err
+
+
+def test_default_branches_have_at_most_one_row_per_point(run, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(20, 300))
+    np.savez(tmp_path / "wide.npz", x=x, y=(x**2).sum(axis=1))
+    model = tmp_path / "wide.safetensors"
+    status, out, _ = run("fit", tmp_path / "wide.npz", "--epochs", 1, "--out", model)
+    assert status == 0
+    assert "loss mse (there are no contexts)" in out
+    network = socicnn.load(model)
+    assert isinstance(network, SOCICNN)
+    assert (network.quadratic, network.norm) == ((20,), (20, 20))
+    assert sum(p.numel() for p in network.parameters()) < 40_000

@@ -139,3 +139,25 @@ def test_another_program_reads_what_is_written(tmp_path: Path) -> None:
         pytest.skip("awk is not installed")
     total = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
     assert [float(number) for number in total] == [1e300, -0.75]
+
+
+@pytest.mark.parametrize("unit", [2.0**-40, 1.0, 2.0**40])
+@pytest.mark.parametrize("offset", [0.0, 2.0**31])
+def test_contexts_group_within_eight_roundings_of_their_range(tmp_path: Path, unit: float, offset: float) -> None:
+    theta = np.array([0.3, 0.7, 1.0]) + offset
+    blurred = theta + (4 * np.finfo(float).eps * (theta[-1] - theta[0]) if offset == 0 else 0.0)
+    rows = np.concatenate([theta, blurred])[:, None] * unit
+    np.savez(tmp_path / "d.npz", x=np.arange(6.0)[:, None], y=np.arange(6.0), theta=rows)
+    samples = read_samples(tmp_path / "d.npz")
+    assert samples.grouped
+    assert samples.layout == "3 contexts with 2 points each"
+    apart = np.concatenate([theta, theta * (1 + 1e-9)])[:, None] * unit  # different contexts, however close
+    np.savez(tmp_path / "d.npz", x=np.arange(6.0)[:, None], y=np.arange(6.0), theta=apart)
+    assert read_samples(tmp_path / "d.npz").layout == "no context repeats"
+
+
+def test_the_layout_of_the_points_is_said_in_words(tmp_path: Path) -> None:
+    path = _write(tmp_path / "data.csv", "x0,theta0,y\n1,7,10\n2,8,20\n3,7,30\n")
+    assert read_samples(path).layout == "contexts have unequal numbers of points, from 1 to 2"
+    path = _write(tmp_path / "data.csv", "x0,y\n1,10\n2,20\n")
+    assert read_samples(path).layout == "there are no contexts"
