@@ -25,7 +25,8 @@ from socicnn.arrays import Array
 from socicnn.compile import compile_net
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 from verify.proof.balls import BallProver
-from verify.proof.network import Prover, lower_bound
+from verify.proof.duals import lower_bound
+from verify.proof.network import Prover
 from verify.proof.program import ProgramProver
 
 POINTS = 40

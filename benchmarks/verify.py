@@ -28,7 +28,8 @@ from socicnn.arrays import Array
 from socicnn.compile import compile_net, value_program
 from socicnn.conic.program import ValueProgram
 from verify.proof.balls import BallProver
-from verify.proof.network import Prover, dual_guess
+from verify.proof.duals import dual_guess
+from verify.proof.network import Prover
 
 SMALL: dict[str, Any] = {"in_features": 10, "hidden_features": (32,) * 3, "quadratic": (8, 8), "norm": (8, 8)}
 LARGE: dict[str, Any] = {"in_features": 100, "hidden_features": (256,) * 6, "quadratic": (24, 24), "norm": (24, 24)}

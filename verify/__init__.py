@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from verify.equivalence import equivalence as equivalence
     from verify.falsify import Falsification as Falsification
     from verify.falsify import falsify as falsify
-    from verify.proof.network import lower_bound as lower_bound
+    from verify.proof.duals import lower_bound as lower_bound
     from verify.report import Report as Report
 
 __all__ = face(
@@ -32,7 +32,7 @@ __all__ = face(
         "certify": "verify.certify",
         "equivalence": "verify.equivalence",
         "falsify": "verify.falsify",
-        "lower_bound": "verify.proof.network",
+        "lower_bound": "verify.proof.duals",
     },
     modules=("check",),
 )

@@ -16,7 +16,8 @@ from tests.support.frozen_nets import NETS, random_net
 from verify.certify import certify
 from verify.proof import network as proof
 from verify.proof.balls import BallProver
-from verify.proof.network import Guess, Prover, dual_guess, lower_bound
+from verify.proof.duals import dual_guess, lower_bound
+from verify.proof.network import Guess, Prover
 
 KINDS = ("random", "cancelled", "kinks")
 
