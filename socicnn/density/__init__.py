@@ -8,6 +8,7 @@
     total_variation(energy, target), negative_log_likelihood(energy, rule, x)
     PotentialFlow(network)                    p from the gradient of a convex network; `log_density`, `sample`
     cloud("eight_gaussians")                  laws in the plane to fit flows to
+    plot(density, path, lower, upper)         a figure of a density in one or two dimensions
     fit(model, data, seed=0, steps=3000, batch=256, learning_rate=1e-3)       a History
     fit_stacked(models, data, seeds=None, ...)    the same for many models of one architecture at once
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from socicnn.density.integration import quadrature as quadrature
     from socicnn.density.likelihood import negative_log_likelihood as negative_log_likelihood
     from socicnn.density.modules import ConvexModule as ConvexModule
+    from socicnn.density.plots import plot as plot
     from socicnn.density.runs import DensityOptions as DensityOptions
     from socicnn.density.sampling import Importance as Importance
     from socicnn.density.sampling import importance as importance
@@ -70,6 +72,7 @@ __all__ = face(
         "grid": "socicnn.density.energy",
         "importance": "socicnn.density.sampling",
         "negative_log_likelihood": "socicnn.density.likelihood",
+        "plot": "socicnn.density.plots",
         "quadrature": "socicnn.density.integration",
         "target": "socicnn.density.targets",
         "total_variation": "socicnn.density.energy",
