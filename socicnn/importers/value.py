@@ -50,6 +50,7 @@ class Value:
         x: the matrix X, shape `(size, n)`.
         atoms: the matrix M of each group of atoms, shape `(size, atoms)`.
         origin: the last node that multiplied by weights, in words, for messages.
+        kind: the floating type that the original computes it in.
     """
 
     shape: tuple[int, ...]
@@ -57,6 +58,7 @@ class Value:
     x: sparse.csr_array
     atoms: dict[Atoms, sparse.csr_array] = field(default_factory=dict)
     origin: str = ""
+    kind: str = "float64"
 
     @property
     def size(self) -> int:
@@ -126,6 +128,7 @@ class Value:
             constant=np.zeros(size),
             x=sparse.csr_array((size, self.x.shape[1])),
             atoms={group: sparse.eye_array(size, format="csr")},
+            kind=self.kind,
         )
 
     def reshaped(self, shape: tuple[int, ...]) -> Value:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
-from socicnn.errors import ModelError
+from socicnn.errors import ModelError, SocicnnError
+from socicnn.files import FileError
 from socicnn.frozen.parts import Parts
 from socicnn.importers.agreement import Network
 from socicnn.importers.assemble import assemble
 from socicnn.importers.onnx.comparison import compare
 from socicnn.importers.onnx.interpreter import Interpreter
-from socicnn.importers.onnx.source import Source, first_line, open_source
+from socicnn.importers.onnx.source import first_line, open_source
 
 N = TypeVar("N", bound=Network)
 
@@ -28,17 +29,13 @@ def from_onnx(
     if batch not in (0, None):
         raise ModelError(f"batch must be 0, the axis of x that is the batch, or None for none; received {batch!r}")
     graph = open_source(source, output)
-    interpreter = Interpreter(graph, fixed, batch)
-    value = interpreter.run()
-    net = make(assemble(value, graph.output, interpreter.input_shape))
-    _check_types(graph)
-    compare(graph, net, interpreter.x, interpreter.shape, interpreter.fixed)
-    return net
-
-
-def _check_types(source: Source) -> None:
-    """Raise a ModelError where a node gets inputs of types that ONNX does not allow, such as float64 beside float32."""
     try:
-        source.onnx.shape_inference.infer_shapes(source.model, check_type=True)
-    except Exception as error:  # onnx's own kinds
-        raise ModelError(f"{source.name} mixes types that ONNX does not let meet: {first_line(error)}") from error
+        interpreter = Interpreter(graph, fixed, batch)
+        value = interpreter.run()
+        net = make(assemble(value, graph.output, interpreter.input_shape))
+        compare(graph, net, interpreter.x, interpreter.shape, interpreter.fixed)
+    except SocicnnError:
+        raise
+    except (Exception, MemoryError) as error:  # a damaged file can hold anything in any place
+        raise FileError(f"{graph.name} is damaged, or no valid ONNX graph: {first_line(error)}") from error
+    return net

@@ -13,13 +13,17 @@ from scipy import sparse
 
 from socicnn.arrays import as_float64
 from socicnn.errors import ModelError
+from socicnn.files import FileError
 from socicnn.importers.onnx.constants import run_node
 from socicnn.importers.onnx.hints import hint
 from socicnn.importers.onnx.node import Node
 from socicnn.importers.onnx.nodes import HANDLERS
+from socicnn.importers.onnx.sizes import check_size
 from socicnn.importers.onnx.source import Source, captured, words
 from socicnn.importers.value import Value
 
+# kinds whose tensors must all be of one type
+_ONE_TYPE = {"Add", "Sub", "Mul", "Div", "Sum", "MatMul", "Gemm", "Einsum", "Conv", "ConvTranspose", "Concat", "Where"}
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -68,7 +72,10 @@ class Interpreter:
 
     def _weights(self, graph: Any) -> None:
         for weight in graph.initializer:
-            self._tensors[weight.name] = self._source.onnx.numpy_helper.to_array(weight)
+            try:
+                self._tensors[weight.name] = self._source.onnx.numpy_helper.to_array(weight)
+            except Exception as error:  # sizes, types and bytes that do not belong together
+                raise FileError(f"{self._source.name} has a damaged weight '{weight.name}': {error}") from error
 
     def _walk(self, nodes: Any) -> None:
         for proto in nodes:
@@ -102,6 +109,8 @@ class Interpreter:
             raise ModelError(f"{name} has an inner graph that reads x, which is not read; unroll it before the export")
         if proto.op_type in ("Shape", "Size") and isinstance(inputs[0], Value):
             inputs = [np.empty(inputs[0].shape)]
+        settings = {a.name: _setting(self._helper.get_attribute_value(a)) for a in proto.attribute}
+        check_size(name, proto.op_type, settings, inputs)
         evaluate = lambda given: self._evaluate(proto, given, outer)  # noqa: E731 (bound to this node)
         values = [tensor for tensor in inputs if isinstance(tensor, Value)]
         if not values:
@@ -109,7 +118,7 @@ class Interpreter:
         if proto.op_type not in HANDLERS or proto.domain not in ("", "ai.onnx"):
             layer = max(value.level for value in values) + 1
             raise ModelError(f"{name} (layer {layer}) {hint(proto.op_type, sorted(HANDLERS))}")
-        settings = {a.name: _setting(self._helper.get_attribute_value(a)) for a in proto.attribute}
+        _check_types(name, proto.op_type, inputs)
         node = Node(name, inputs, settings, evaluate)
         try:
             return list(HANDLERS[proto.op_type](node))
@@ -140,7 +149,7 @@ class Interpreter:
             raise ModelError(f"input '{name}' has shape {sizes}; all its sizes but the batch must be fixed")
         shape = (1, *inner) if batched else tuple(inner)
         n = int(np.prod(shape, dtype=np.int64))
-        self._tensors[name] = Value(shape, np.zeros(n), sparse.eye_array(n, format="csr"))
+        self._tensors[name] = Value(shape, np.zeros(n), sparse.eye_array(n, format="csr"), kind=held)
         return shape, tuple(inner)
 
     def _fixed(self, tensor: Any, number: Any) -> Any:
@@ -164,5 +173,15 @@ class _Unread:
         self.node = node
 
 
+def _check_types(words: str, kind: str, inputs: Sequence[Any]) -> None:
+    """Raise a ModelError where tensors of two types meet, such as float64 beside float32: no runtime runs that."""
+    if kind not in _ONE_TYPE:
+        return
+    tensors = [tensor for tensor in inputs[kind == "Where" :] if tensor is not None]
+    types = sorted({tensor.kind if isinstance(tensor, Value) else str(tensor.dtype) for tensor in tensors})
+    if len(types) > 1:
+        raise ModelError(f"{words} mixes {' and '.join(types)}, which ONNX does not let meet; add a Cast")
+
+
 def _setting(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -163,12 +164,13 @@ def _dropout(node: Node) -> list[Tensor]:
 
 
 def _cast(node: Node) -> list[Tensor]:
-    if node.settings.get("to") not in _FLOATS:
+    kind = _FLOATS.get(node.settings.get("to", 0))
+    if kind is None:
         raise node.refused("turns a function of x into something else than floats")
-    return [node.first()]
+    return [replace(node.first(), kind=kind)]
 
 
-_FLOATS = (1, 10, 11, 16)  # float32, float16, float64 and bfloat16 in ONNX
+_FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}  # by their numbers in ONNX
 _MOVES = (
     "DepthToSpace", "Expand", "Flatten", "Gather", "GatherND", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze",
     "Tile", "Transpose", "Unsqueeze",

@@ -91,4 +91,4 @@ def root(node: Node, value: Value) -> Value:
     lengths = np.bincount(entry, minlength=value.size)
     if (lengths == 0).any():
         raise node.refused("takes the root of zero at some entries")
-    return Value((len(order),), constant, rows).made("norm", node.words, lengths).reshaped(value.shape)
+    return Value((len(order),), constant, rows, kind=value.kind).made("norm", node.words, lengths).reshaped(value.shape)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from importlib import import_module
+from io import StringIO
 from typing import Any, TypeAlias
 
 Run: TypeAlias = Callable[[Mapping[str, Any]], list[Any]]
@@ -35,7 +37,8 @@ def runtime(model: Any) -> Run | None:
         # as written: fused, a product of float64 matrices is scaled by a float32 number
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        with redirect_stdout(StringIO()):  # it prints what it cannot run
+            session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception:  # it refuses in many ways; then there is no second opinion
         return None
     return lambda arrays: list(session.run(None, dict(arrays)))
