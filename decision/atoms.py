@@ -25,7 +25,7 @@ class Atom(ABC):
 
 
 @final
-class Norm(Atom):
+class NormAtom(Atom):
     """||u||_2; its subgradient at 0 is taken as 0."""
 
     name = "norm"
@@ -99,7 +99,7 @@ class Huber(Atom):
 
 
 @final
-class Square(Atom):
+class SquareAtom(Atom):
     """u_j^2 of each row."""
 
     name = "square"

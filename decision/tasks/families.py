@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from decision.atoms import Atom, Huber, Logistic, LogSumExp, Norm
+from decision.atoms import Atom, Huber, Logistic, LogSumExp, NormAtom
 from decision.sets import FeasibleSet
 from decision.sets import make as make_set
-from decision.tasks.maps import Clip, ContextMap, Normalised, Plain, Positive, Readout
+from decision.tasks.maps import Clip, ContextMap, Identity, MapReadout, Normalised, Positive
 from decision.tasks.task import Block, Task, stream
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
@@ -35,7 +35,7 @@ class Surroundings:
     """
 
     set_options: Callable[[int], dict[str, float]]
-    center: Readout
+    center: MapReadout
     m0: tuple[float, float]
     M: float
     C: float
@@ -71,14 +71,14 @@ class Family:
     S: float
 
 
-_NORM = Family(Norm(), 0.10, None, None, 0.3, 0.25)
+_NORM = Family(NormAtom(), 0.10, None, None, 0.3, 0.25)
 _LOGISTIC = Family(Logistic(), 0.05, (0.2, 0.7), 0.15, 0.4, 0.25)
 _LOGSUMEXP = Family(LogSumExp(), 0.05, (0.2, 0.6), 0.15, 0.35, 0.22)
 _HUBER = Family(Huber(), 0.05, (0.10, 0.45), 0.10, 0.3, 0.18)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TaskRecipe:
     """One task: a set, the quadratic's weight, a family, and the rows of each block, given n."""
 
     set_name: str
@@ -88,12 +88,12 @@ class Recipe:
 
 
 RECIPES = {
-    "simplex_socp": Recipe("simplex", 1.0, _NORM, lambda n: (max(4, n // 3),)),
-    "box_socp": Recipe("box", 1.0, _NORM, lambda n: (max(4, n // 3),)),
-    "budget_twocone_socp": Recipe("budget", 1.0, _NORM, lambda n: (max(4, n // 4), max(3, n // 5))),
-    "simplex_logistic": Recipe("simplex", 0.35, _LOGISTIC, lambda n: (max(6, n // 3),)),
-    "box_logsumexp": Recipe("box", 0.35, _LOGSUMEXP, lambda n: (max(4, n // 5),) * 2),
-    "budget_huber": Recipe("budget", 0.25, _HUBER, lambda n: (max(8, n // 2),)),
+    "simplex_socp": TaskRecipe("simplex", 1.0, _NORM, lambda n: (max(4, n // 3),)),
+    "box_socp": TaskRecipe("box", 1.0, _NORM, lambda n: (max(4, n // 3),)),
+    "budget_twocone_socp": TaskRecipe("budget", 1.0, _NORM, lambda n: (max(4, n // 4), max(3, n // 5))),
+    "simplex_logistic": TaskRecipe("simplex", 0.35, _LOGISTIC, lambda n: (max(6, n // 3),)),
+    "box_logsumexp": TaskRecipe("box", 0.35, _LOGSUMEXP, lambda n: (max(4, n // 5),) * 2),
+    "budget_huber": TaskRecipe("budget", 0.25, _HUBER, lambda n: (max(8, n // 2),)),
 }
 
 
@@ -102,7 +102,7 @@ def names() -> list[str]:
     return list(RECIPES)
 
 
-def _recipe(name: str) -> Recipe:
+def _recipe(name: str) -> TaskRecipe:
     return RECIPES[choose("task", name, RECIPES)]
 
 
@@ -197,7 +197,7 @@ def from_arrays(name: str, arrays: Mapping[str, Any], feasible_set: FeasibleSet 
         blocks=[
             Block(
                 torch.tensor(as_float64(get(f"A{k}"))),
-                ContextMap(f"the offsets (s{k}, S{k})", get(f"s{k}"), get(f"S{k}"), Plain()),
+                ContextMap(f"the offsets (s{k}, S{k})", get(f"s{k}"), get(f"S{k}"), Identity()),
                 ContextMap(f"the weights (beta{k}, B{k})", get(f"beta{k}"), get(f"B{k}"), Positive(family.floor)),
             )
             for k in range(1, blocks + 1)

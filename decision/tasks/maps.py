@@ -13,7 +13,7 @@ from socicnn.arrays import as_float64
 from socicnn.errors import ModelError
 
 
-class Readout(ABC):
+class MapReadout(ABC):
     """What is done to bias + weight theta."""
 
     @abstractmethod
@@ -23,7 +23,7 @@ class Readout(ABC):
 
 @final
 @dataclass(frozen=True)
-class Plain(Readout):
+class Identity(MapReadout):
     """The identity."""
 
     def __call__(self, raw: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class Plain(Readout):
 
 @final
 @dataclass(frozen=True)
-class Clip(Readout):
+class Clip(MapReadout):
     """clip(raw, lower, upper)."""
 
     lower: float
@@ -46,7 +46,7 @@ class Clip(Readout):
 
 @final
 @dataclass(frozen=True)
-class Positive(Readout):
+class Positive(MapReadout):
     """floor + softplus(raw)."""
 
     floor: float
@@ -58,7 +58,7 @@ class Positive(Readout):
 
 @final
 @dataclass(frozen=True)
-class Normalised(Readout):
+class Normalised(MapReadout):
     """softplus(raw) + 1e-6, divided by its sum: a point of the simplex."""
 
     def __call__(self, raw: Tensor) -> Tensor:
@@ -75,13 +75,13 @@ class ContextMap:
         name: what it sets, for messages.
         bias: shape `(size,)`.
         weight: shape `(size, p)`.
-        readout: see `Readout`.
+        readout: see `MapReadout`.
 
     Raises:
         ModelError: shapes that disagree, or a non-finite entry.
     """
 
-    def __init__(self, name: str, bias: Any, weight: Any, readout: Readout) -> None:
+    def __init__(self, name: str, bias: Any, weight: Any, readout: MapReadout) -> None:
         self.bias, self.weight = torch.tensor(as_float64(bias)), torch.tensor(as_float64(weight))
         self.readout = readout
         if self.bias.ndim != 1 or self.weight.ndim != 2 or len(self.weight) != len(self.bias):

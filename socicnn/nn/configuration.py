@@ -61,7 +61,7 @@ def named(description: dict[str, Any]) -> dict[str, Any]:
     return {"given": description["name"], **{k: v for k, v in description.items() if k != "name"}}
 
 
-SIZES = ("in_features", "input_shape", "hidden_features", "hidden", "quadratic", "norm")  # shown in any case
+SIZES = ("in_features", "input_shape", "hidden_features", "quadratic", "norm")  # shown in any case
 
 
 def shown(network: Any) -> dict[str, str]:

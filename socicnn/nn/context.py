@@ -50,7 +50,7 @@ class Vector:
     grid: tuple[int, ...] | None = None
 
 
-class Source(nn.Module, ABC):
+class VectorSource(nn.Module, ABC):
     """Gives the vectors of a network, by name, perhaps at a context."""
 
     @abstractmethod
@@ -63,7 +63,7 @@ class Source(nn.Module, ABC):
 
 
 @final
-class Plain(Source):
+class ParameterSource(VectorSource):
     """Vectors that are parameters, and for a joint context affine in theta: b + Theta theta.
 
     Args:
@@ -103,7 +103,7 @@ class Plain(Source):
 
 
 @final
-class ContextNetwork(Source):
+class ContextNetwork(VectorSource):
     """Emits every vector from a context: a linear skip plus Linear(p, 32), SiLU, Linear(32, outputs).
 
     At the start the skip's bias gives each vector its own initial value (through the inverse of the positive

@@ -9,8 +9,9 @@ Means are over positions (and channels, for the quadratics); g runs over groups 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
-from typing import Any, Unpack, cast, final
+from typing import Any, ClassVar, Unpack, cast, final
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from socicnn.integers import as_integer, is_integer
 from socicnn.nn import operators
 from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn.checks import check_joint_offsets, context_shape
-from socicnn.nn.context import Source, Vector
+from socicnn.nn.context import Vector, VectorSource
 from socicnn.nn.dying import warn_if_units_die
 from socicnn.nn.fields import FieldNetwork, JointField
 from socicnn.nn.geometry import AveragePool, Chain, Conv, Convolution, ImageMap, described
@@ -44,8 +45,8 @@ class ConvSOCICNN(Network):
 
     Args:
         input_shape: shape of x, (channels, *size), with one to three spatial axes.
-        hidden: the layers: a number of channels (kernel 3), a `Conv`, or an `AveragePool` that acts before the next
-            layer (or the read-out).
+        hidden_features: the layers: a number of channels (kernel 3), a `Conv`, or an `AveragePool` that acts before the
+            next layer (or the read-out).
         quadratic: a `Conv` (or number of channels) for each quadratic branch; defaults to one of 16
             channels, kernel 5.
         norm: the same for the norm branches; `Conv.group` channels of a position make one norm (averaged over groups
@@ -62,7 +63,7 @@ class ConvSOCICNN(Network):
     Raises:
         ModelError: an argument is invalid; the message says which.
 
-    >>> model = ConvSOCICNN((1, 8, 8), hidden=(4, AveragePool(2), 4), quadratic=(Conv(3, 5),), norm=(Conv(4, group=2),))
+    >>> model = ConvSOCICNN((1, 8, 8), (4, AveragePool(2), 4), quadratic=(Conv(3, 5),), norm=(Conv(4, group=2),))
     >>> model(torch.zeros(5, 1, 8, 8)).shape
     torch.Size([5])
     >>> net = model.freeze()
@@ -70,10 +71,12 @@ class ConvSOCICNN(Network):
     ((256, 64), 2)
     """
 
+    renamed: ClassVar[dict[str, str]] = {"hidden": "hidden_features"}
+
     def __init__(
         self,
         input_shape: Sequence[int],
-        hidden: Sequence[int | Conv | AveragePool | dict[str, Any]] = (10, 10, 10),
+        hidden_features: Sequence[int | Conv | AveragePool | dict[str, Any]] = (10, 10, 10),
         quadratic: Sequence[int | Conv | dict[str, Any]] | None = None,
         norm: Sequence[int | Conv | dict[str, Any]] | None = None,
         *,
@@ -85,6 +88,9 @@ class ConvSOCICNN(Network):
         options: NetOptions | None = None,
         **settings: Unpack[NetSettings],
     ) -> None:
+        if "hidden" in settings:
+            warnings.warn("hidden is now hidden_features; the old name ends with 0.3", DeprecationWarning, stacklevel=2)
+            hidden_features = settings.pop("hidden")  # type: ignore[typeddict-item]  # the old name
         chosen = net_options("ConvSOCICNN", options, settings, refused=DENSE_ONLY)
         shape = tuple(input_shape)
         if not 2 <= len(shape) <= 4 or any(not is_integer(size) or size < 1 for size in shape):
@@ -97,7 +103,7 @@ class ConvSOCICNN(Network):
         super().__init__(shape, theta_shape, context, chosen, shared_axes=tuple(range(1, len(shape))))
         self.context_features, self.context_channels = context_features, context_channels
         self.size, self.axes = size, len(size)
-        self.specs = tuple(layer_spec(entry, "hidden", pools=True) for entry in hidden)
+        self.specs = tuple(layer_spec(entry, "hidden_features", pools=True) for entry in hidden_features)
         self.quadratic = branch_specs(quadratic, "quadratic", Conv(16, 5))
         self.norm = branch_specs(norm, "norm", Conv(16, 5, group=2))
         self.passthrough, self.quadratic_offset = passthrough, chosen.quadratic_offset
@@ -117,7 +123,7 @@ class ConvSOCICNN(Network):
         scale = (channels + beside) / channels
         vectors: list[Vector] = []
 
-        def add(name: str, start: float, map_: Chain | Convolution, deviation: float, reached: bool = True) -> None:
+        def add(name: str, start: float, map_: Chain | Convolution, deviation: float, *, reached: bool = True) -> None:
             rows = map_.out_channels
             theta, field = None, None
             if beside and reached:
@@ -144,7 +150,7 @@ class ConvSOCICNN(Network):
                 below = self.W_maps[k - 1].convolution
                 self.W.append(self.weight(law.weight(below.kernel_shape, below.fan_in, kinds[k - 1], draw)))
                 bias = law.bias(below.fan_in, kinds[k - 1])
-            add(f"b{k + 1}", bias, map_, deviation, reached)
+            add(f"b{k + 1}", bias, map_, deviation, reached=reached)
         deviation = math.sqrt((shares[-1] if last else 1.0) / (channels + beside + more))
         v = deviation * normal((channels, *(1,) * self.axes), draw)
         vectors.append(Vector("v", v, grid=self.size))
@@ -170,7 +176,7 @@ class ConvSOCICNN(Network):
                 [1 / math.sqrt(rows_of_norm(m)) for m in self.C_maps], dtype=torch.float64, device="cpu"
             )
             vectors.append(Vector("gamma", starts, positive=True))
-        source: Source
+        source: VectorSource
         if not fields:
             source = self.source(vectors)
         elif joint:
@@ -258,7 +264,7 @@ class ConvSOCICNN(Network):
         """Return the arguments that describe the architecture."""
         return {
             "input_shape": list(self.input_shape),
-            "hidden": [described(spec) for spec in self.specs],
+            "hidden_features": [described(spec) for spec in self.specs],
             "quadratic": [described(spec) for spec in self.quadratic],
             "norm": [described(spec) for spec in self.norm],
             "context_features": self.context_features,

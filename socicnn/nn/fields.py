@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.arrays import Array, as_float64
-from socicnn.nn.context import NEAR_ZERO, SKIP, Plain, Source, Vector, raw_of, shaped
+from socicnn.nn.context import NEAR_ZERO, SKIP, ParameterSource, Vector, VectorSource, raw_of, shaped
 from socicnn.nn.geometry import Conv, Convolution, Resizing
 from socicnn.nn.options import CONTEXT_HIDDEN
 from socicnn.positivity.base import Recipe, Shared
@@ -25,8 +25,8 @@ CONTEXT_HIDDEN_KERNEL, HEAD_KERNEL = 5, 3  # kernels of the context network's tw
 
 
 @final
-class JointField(Source):
-    """Plain vectors plus linear maps of the context: b + U_theta * theta, theta's channels standing beside those of x.
+class JointField(VectorSource):
+    """Parameters plus linear maps of the context: b + U_theta * theta, theta's channels standing beside those of x.
 
     Args:
         vectors: what to hold; `field` maps the context to a vector, with the kernel `theta` at the start; a vector with
@@ -43,10 +43,11 @@ class JointField(Source):
         axes: int,
         positivity: Recipe,
         shared: Shared | None,
+        *,
         channels_last: bool = False,
     ) -> None:
         super().__init__()
-        self.plain = Plain([Vector(v.name, v.initial, v.positive) for v in vectors], positivity, shared)
+        self.plain = ParameterSource([Vector(v.name, v.initial, v.positive) for v in vectors], positivity, shared)
         self.Theta = nn.ParameterDict({v.name: nn.Parameter(v.theta) for v in vectors if v.theta is not None})
         self.fields = {v.name: v.field for v in vectors if v.theta is not None}
         self.axes, self.channels_last = axes, channels_last
@@ -75,7 +76,7 @@ class JointField(Source):
 
 
 @final
-class FieldNetwork(Source):
+class FieldNetwork(VectorSource):
     """Emits every vector from an image: a linear skip (3 wide) plus Conv(channels, 32, 5), SiLU, Conv(32, outputs, 3).
 
     Starts as `ContextNetwork` does: the skip's bias gives each vector its initial value.
@@ -96,6 +97,7 @@ class FieldNetwork(Source):
         size: tuple[int, ...],
         readout: Recipe,
         generator: torch.Generator | None,
+        *,
         channels_last: bool = False,
     ) -> None:
         super().__init__()

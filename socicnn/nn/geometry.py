@@ -254,7 +254,7 @@ def described(spec: Conv | AveragePool) -> dict[str, Any]:
     return {"kind": type(spec).__name__, **asdict(spec)}
 
 
-def specified(given: Any, argument: str, pools: bool = False) -> Conv | AveragePool:
+def specified(given: Any, argument: str, *, pools: bool = False) -> Conv | AveragePool:
     """Return a spec from itself or from its JSON values.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,8 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from socicnn.nn.checks import check_call, one_or_many
 from socicnn.nn.configuration import Blank, described, named, plain, shown
-from socicnn.nn.context import ContextNetwork, Plain, Source, Vector
 from socicnn.nn.devices import as_device
+from socicnn.nn.context import ContextNetwork, ParameterSource, Vector, VectorSource
 from socicnn.nn.options import ContextMode, NetOptions
 from socicnn.nn.standardise import Standardisation
 from socicnn.positivity import initialiser as make_initialiser
@@ -45,7 +45,8 @@ class Network(nn.Module, ABC):
         ranges: ranges of the data that it was trained on, set by `fit` and kept by `save`; None before training.
     """
 
-    vectors: Source
+    vectors: VectorSource
+    renamed: ClassVar[dict[str, str]] = {}  # old names of arguments, in files, and what they are called now
     shared: Shared | None
     ranges: Ranges | None
 
@@ -104,14 +105,14 @@ class Network(nn.Module, ABC):
         """Return a non-negative weight held by the network's recipe."""
         return self.positivity.weight(initial, self.shared)
 
-    def source(self, vectors: list[Vector]) -> Source:
+    def source(self, vectors: list[Vector]) -> VectorSource:
         """Return the source of the vectors for no context, or for one that is a vector theta."""
         if self.context_shape is None or self.context == "joint":
-            return Plain(vectors, self.positivity, self.shared)
+            return ParameterSource(vectors, self.positivity, self.shared)
         (features,) = self.context_shape
         return ContextNetwork(vectors, features, self.readout, self._options.generator)
 
-    def finish(self, source: Source) -> None:
+    def finish(self, source: VectorSource) -> None:
         """Take the source of the vectors, then bring every tensor to its type and device: a constructor's last act."""
         self.vectors = source
         dtype = self._options.dtype or torch.get_default_dtype()
@@ -241,9 +242,9 @@ class Network(nn.Module, ABC):
             return
         self.check(x, context)
         units = self.standardisation
-        self.standard_condition(units.x(x), None if context is None else units.context(context), whole)
+        self.standard_condition(units.x(x), None if context is None else units.context(context), whole=whole)
 
-    def standard_condition(self, x: Tensor, context: Tensor | None = None, whole: bool = False) -> None:
+    def standard_condition(self, x: Tensor, context: Tensor | None = None, *, whole: bool = False) -> None:
         """Do as `condition` does, at standardised x and contexts."""
         if self.shared is None:
             return
@@ -332,7 +333,7 @@ class Network(nn.Module, ABC):
             ModelError: an entry is missing, unknown or of the wrong kind.
         """
         try:
-            own = dict(config)
+            own = {cls.renamed.get(name, name): value for name, value in config.items()}
             law = make_initialiser(**named(own.pop("initialiser")))
             positivity = make_recipe(**named(own.pop("positivity")))
             readout = make_recipe(**named(own.pop("readout")))

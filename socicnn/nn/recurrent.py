@@ -22,7 +22,7 @@ from socicnn.integers import as_integer, is_integer
 from socicnn.nn.activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn.branches import BranchSpec
 from socicnn.nn.checks import check_joint_offsets, context_shape
-from socicnn.nn.context import Source, Vector
+from socicnn.nn.context import Vector, VectorSource
 from socicnn.nn.fields import FieldNetwork, JointField
 from socicnn.nn.geometry import Conv, Convolution, described
 from socicnn.nn.network import Network
@@ -147,7 +147,7 @@ class RecurrentSOCICNN(Network):
             if maps:
                 starts = torch.tensor([branch.start**power for branch in maps], dtype=torch.float64, device="cpu")
                 vectors.append(Vector(name, starts, positive=True))
-        source: Source
+        source: VectorSource
         if not field:
             source = self.source(vectors)
         elif joint:

@@ -12,9 +12,9 @@ from socicnn.integers import is_integer
 from socicnn.nn.geometry import AveragePool, Chain, Conv, Convolution, ImageMap, Pooling, Resizing, specified
 
 
-def layer_spec(entry: Any, argument: str, pools: bool = False) -> Conv | AveragePool:
+def layer_spec(entry: Any, argument: str, *, pools: bool = False) -> Conv | AveragePool:
     """Return the spec of an entry; a number of channels is a convolution of kernel 3."""
-    return specified(Conv(int(entry)) if is_integer(entry) else entry, argument, pools)
+    return specified(Conv(int(entry)) if is_integer(entry) else entry, argument, pools=pools)
 
 
 def check_group(spec: Conv, argument: str) -> None:
@@ -61,7 +61,7 @@ def stages(
         pending, start = [], (conv.out_channels, conv.out_size)
         at = start
     if not U_maps and pending:
-        raise ModelError("hidden has pools but no layer; leave them out")
+        raise ModelError("hidden_features has pools but no layer; leave them out")
     return U_maps, W_maps, Chain(pending, *start)
 
 

@@ -17,13 +17,12 @@ from scipy import sparse
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from decision.atoms import Atom, Norm
+from decision.atoms import Atom, NormAtom
 from decision.parametric import SETTINGS, Coefficients, ParametricProgram
 from decision.sets import FeasibleSet
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError, NoProgramError
-from socicnn.frozen import FrozenNet, Output, Quadratic
-from socicnn.frozen import Norm as FrozenNorm
+from socicnn.frozen import FrozenNet, Norm, Output, Quadratic
 from socicnn.integers import as_integer
 from socicnn.nn.context import ContextNetwork, Vector
 from socicnn.nn.network import Network
@@ -96,7 +95,7 @@ class Structured(Network, ABC):
         Raises:
             ModelError: an atom has no second-order-cone form.
         """
-        other = [atom.name for atom in self.atoms if not isinstance(atom, Norm)]
+        other = [atom.name for atom in self.atoms if not isinstance(atom, NormAtom)]
         if other:
             raise NoProgramError(
                 f"{type(self).__name__} has {other[0]} atoms, which are not second-order-cone representable or not "
@@ -112,10 +111,7 @@ class Structured(Network, ABC):
                 Quadratic(0.5 * vectors["d"][..., i], eye[[i]], -vectors["m"][..., [i]])
                 for i in range(n if self.diagonal else 0)
             ],
-            norms=[
-                FrozenNorm(vectors[f"beta{k}"][..., 0], matrix, -vectors[f"s{k}"])
-                for k, matrix in enumerate(A, start=1)
-            ],
+            norms=[Norm(vectors[f"beta{k}"][..., 0], matrix, -vectors[f"s{k}"]) for k, matrix in enumerate(A, start=1)],
         )
 
     def minimize(

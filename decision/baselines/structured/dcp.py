@@ -6,7 +6,7 @@ from typing import final
 
 import torch
 
-from decision.atoms import Logistic, Norm, Square
+from decision.atoms import Logistic, NormAtom, SquareAtom
 from decision.baselines.structured.base import Structured
 from socicnn.nn.kinds import NETWORKS
 from socicnn.nn.options import NetOptions
@@ -52,9 +52,8 @@ class StructuredDCP(Structured):
         device: torch.device | str | None = None,
     ) -> None:
         options = NetOptions(positivity, readout, initialiser, generator=generator, dtype=dtype, device=device)
-        super().__init__(
-            in_features, context_features, (Logistic(), Square(), Norm(), Norm()), rows, diagonal=False, options=options
-        )
+        atoms = (Logistic(), SquareAtom(), NormAtom(), NormAtom())
+        super().__init__(in_features, context_features, atoms, rows, diagonal=False, options=options)
 
 
 NETWORKS.register("StructuredDCP", StructuredDCP)  # files of it can be loaded from now on

@@ -6,7 +6,7 @@ from typing import final
 
 import torch
 
-from decision.atoms import Norm
+from decision.atoms import NormAtom
 from decision.baselines.structured.base import Structured
 from socicnn.nn.kinds import NETWORKS
 from socicnn.nn.options import NetOptions
@@ -51,7 +51,7 @@ class StructuredPCF(Structured):
         device: torch.device | str | None = None,
     ) -> None:
         options = NetOptions(positivity, readout, initialiser, generator=generator, dtype=dtype, device=device)
-        super().__init__(in_features, context_features, (Norm(), Norm()), rows, diagonal=True, options=options)
+        super().__init__(in_features, context_features, (NormAtom(), NormAtom()), rows, diagonal=True, options=options)
 
 
 NETWORKS.register("StructuredPCF", StructuredPCF)  # files of it can be loaded from now on

@@ -86,7 +86,7 @@ def test_the_size_of_the_paper_compiles_and_certifies() -> None:
         (((1, 4), ("3x3",)), {}, "each entry of hidden must be Conv or AveragePool; received '3x3'"),
         (((1, 4), (), (AveragePool(2),)), {}, "each entry of quadratic must be Conv; received AveragePool"),
         (((1, 4), (), 3), {}, "quadratic lists the branches, one entry each; received 3"),
-        (((1, 4), (AveragePool(2),)), {}, "hidden has pools but no layer"),
+        (((1, 4), (AveragePool(2),)), {}, "hidden_features has pools but no layer"),
         (((1, 4), (Conv(2, 3, group=1),)), {}, "group of a hidden layer must be left out"),
         (((1, 4), (), (Conv(2, 3, group=1),)), {}, "group of a quadratic branch must be left out"),
         (((1, 4), (), (), (Conv(4, 3, group=3),)), {}, "group of a norm branch must divide its 4 channels; received 3"),
@@ -108,3 +108,16 @@ def test_the_size_of_the_paper_compiles_and_certifies() -> None:
 def test_refusals_name_the_argument(arguments, settings, message) -> None:
     with pytest.raises(ModelError, match=message):
         ConvSOCICNN(*arguments, **settings)
+
+
+def test_the_old_name_of_the_layers_is_read_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match="hidden is now hidden_features"):
+        old = ConvSOCICNN((1, 4), hidden=(3,), generator=torch.Generator().manual_seed(0))  # type: ignore[call-arg]
+    new = ConvSOCICNN((1, 4), hidden_features=(3,), generator=torch.Generator().manual_seed(0))
+    assert old.config() == new.config()
+
+
+def test_a_configuration_of_an_older_file_is_read() -> None:
+    config = ConvSOCICNN((1, 4), (3, AveragePool(2), 2)).config()
+    older = {"hidden" if name == "hidden_features" else name: value for name, value in config.items()}
+    assert ConvSOCICNN.from_config(older).config() == config

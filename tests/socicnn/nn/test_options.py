@@ -87,7 +87,7 @@ def test_an_object_with_options_that_do_not_belong_is_refused() -> None:
         ),
         (
             lambda: ConvSOCICNN((1, 8, 8), (4, AveragePool(2), Conv(5, 3, stride=2)), (), ()),
-            "ConvSOCICNN(input_shape=(1, 8, 8), hidden=(Conv(channels=4), AveragePool(kernel=2), "
+            "ConvSOCICNN(input_shape=(1, 8, 8), hidden_features=(Conv(channels=4), AveragePool(kernel=2), "
             "Conv(channels=5, stride=2)), quadratic=(), norm=())",
         ),
         (
