@@ -83,7 +83,7 @@ def test_the_size_of_the_paper_compiles_and_certifies() -> None:
         (((4,),), {}, r"input_shape must be \(channels, \*size\) with one to three sizes"),
         (((1, 0),), {}, "input_shape must be"),
         (((1, 4), (0,)), {}, "channels of a convolution must be an integer >= 1; received 0"),
-        (((1, 4), ("3x3",)), {}, "each entry of hidden must be Conv or AveragePool; received '3x3'"),
+        (((1, 4), ("3x3",)), {}, "each entry of hidden_features must be Conv or AveragePool; received '3x3'"),
         (((1, 4), (), (AveragePool(2),)), {}, "each entry of quadratic must be Conv; received AveragePool"),
         (((1, 4), (), 3), {}, "quadratic lists the branches, one entry each; received 3"),
         (((1, 4), (AveragePool(2),)), {}, "hidden_features has pools but no layer"),
