@@ -14,8 +14,8 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from socicnn.nn.checks import check_call, one_or_many
 from socicnn.nn.configuration import Blank, described, named, plain, shown
-from socicnn.nn.devices import as_device
 from socicnn.nn.context import ContextNetwork, ParameterSource, Vector, VectorSource
+from socicnn.nn.devices import as_device
 from socicnn.nn.options import ContextMode, NetOptions
 from socicnn.nn.standardise import Standardisation
 from socicnn.positivity import initialiser as make_initialiser
