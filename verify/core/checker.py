@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from verify.core.lifts import Scales, lifts_exact
+from verify.core.measures import larger, length, rounding, worst
 from verify.core.rows import INFORMATIVE, runs_of
 from verify.core.terms import Array, Arrays, Point, evaluate, own_entries
 
@@ -122,7 +123,7 @@ class Checker:
         self._lifts = len(program.lifts)
         self._arrays = Arrays(rows, rows.T, b, q, d, r, a, offset, t, heads)
         self._own = own_entries(rows, len(q))
-        self._rounding = _rounding(np.bincount(rows.indices, minlength=rows.shape[1])[: len(q)])[:, None]
+        self._rounding = rounding(np.bincount(rows.indices, minlength=rows.shape[1])[: len(q)])[:, None]
 
     def __call__(
         self,
@@ -193,10 +194,10 @@ class Checker:
             primal, dual, complementarity, slack = run.names
             if run.size:
                 s, own = (part.reshape(run.cones, run.size, -1) for part in (s, own))
-                violation = _length(s[:, 1:]) + s[:, 0]
+                violation = length(s[:, 1:]) + s[:, 0]
                 yield _Residual(primal, violation, None)
                 yield _Residual(slack, -violation, None)
-                yield _Residual(dual, _length(own[:, 1:]) - own[:, 0], _rounding(run.size) * np.abs(own[:, 0]))
+                yield _Residual(dual, length(own[:, 1:]) - own[:, 0], rounding(run.size) * np.abs(own[:, 0]))
                 yield _Residual(complementarity, np.abs(np.einsum("ckn,ckn->cn", s, own)), None)
             else:
                 yield _Residual(primal, s, None)
@@ -211,9 +212,9 @@ class Checker:
             s, own = scale[run.start : run.stop], y[run.start : run.stop]
             if run.size:
                 s, own = (part.reshape(run.cones, run.size, -1) for part in (s, own))
-                length = 1.0 + _length(s)
-                dual = _rounding(run.size) * _length(own) + SMALLEST
-                yield from (length, length, dual, 1.0 + np.einsum("ckn,ckn->cn", s, own))
+                size = 1.0 + length(s)
+                dual = rounding(run.size) * length(own) + SMALLEST
+                yield from (size, size, dual, 1.0 + np.einsum("ckn,ckn->cn", s, own))
             else:
                 yield from (1.0 + s, np.zeros_like(own), 1.0 + s * own)
 
@@ -244,11 +245,11 @@ class Checker:
             if least is None or least is _NOTHING:
                 pair = matrix.max(axis=0), flat if least is None else np.zeros(len(flat))  # NaN stays NaN
             else:
-                pair = _worst(matrix, self.tolerance * least + SMALLEST)
-            found[name] = pair if name not in found else _larger(found[name], pair)
+                pair = worst(matrix, self.tolerance * least + SMALLEST)
+            found[name] = pair if name not in found else larger(found[name], pair)
         if len(terms.stationarity):
             allowed = self.tolerance * self._rounding * self._least(arrays, point) + SMALLEST
-            found["stationarity"] = _worst(np.abs(terms.stationarity), allowed)
+            found["stationarity"] = worst(np.abs(terms.stationarity), allowed)
         value, dual = terms.primal, terms.dual
         found["gap"] = np.abs(value - dual), limit
         found["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), limit
@@ -269,8 +270,8 @@ class Checker:
         for (name, matrix), allowed in zip(matrices, limits, strict=True):
             if not len(matrix):
                 continue
-            pair = _worst(matrix, np.where(np.isfinite(allowed), allowed, 0.0))
-            found[name] = pair if name not in found else _larger(found[name], pair)
+            pair = worst(matrix, np.where(np.isfinite(allowed), allowed, 0.0))
+            found[name] = pair if name not in found else larger(found[name], pair)
         for name in ("gap", "forward"):
             found[name] = checked.residuals[name][where], values
         ok = np.ones(len(where), dtype=bool)
@@ -281,41 +282,3 @@ class Checker:
                 checked.tolerances[name] = checked.tolerances[name].copy()  # shared between metrics until now
                 checked.tolerances[name][where] = limit
         checked.ok[where] = ok
-
-
-def _rounding(terms: Any) -> Any:
-    """Return which part of 1e-12 the rounding of a sum of `terms` products may take, at most 1."""
-    return np.minimum(1.0, 1e12 * (np.asarray(terms) + 8.0) * 2.0**-52)
-
-
-def _worst(matrix: Array, allowed: Array) -> tuple[Array, Array]:
-    """Return per column the residual that is largest relative to what is allowed, with that; the first NaN if any."""
-    at = _ratio(matrix, allowed).argmax(axis=0), np.arange(matrix.shape[1])
-    return matrix[at], allowed[at]
-
-
-def _larger(first: tuple[Array, Array], second: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Return of each point the pair whose residual is larger, measured by what is allowed; NaN is largest."""
-    one, other = _ratio(*first), _ratio(*second)
-    keep = np.isnan(one) | (one >= other)
-    return np.where(keep, first[0], second[0]), np.where(keep, first[1], second[1])
-
-
-def _ratio(residual: Array, allowed: Array) -> Array:
-    """Return residual / allowed: 0 where the residual is satisfied, huge where nothing is allowed."""
-    nothing = 1e150 * (1.0 + residual)
-    return np.where(residual <= 0, 0.0, np.where(allowed > 0, residual / allowed, nothing))
-
-
-def _length(values: Array) -> Array:
-    """Return the 2-norm over the middle axis; where squares overflow or underflow, of values scaled down or up."""
-    # not `socicnn.arrays.lengths`: the core shares no code with what it checks
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        found = np.sqrt(np.einsum("ckn,ckn->cn", values, values))
-        doubtful = ~((found > 1e-140) & (found < np.inf))
-        if not doubtful.any():
-            return found
-        largest = np.abs(values).max(axis=1, initial=0.0)
-        scaled = np.isfinite(largest) & (largest > 0)
-        unit = values / np.where(scaled, largest, 1.0)[:, None]
-        return np.where(doubtful & scaled, largest * np.sqrt(np.einsum("ckn,ckn->cn", unit, unit)), found)
