@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 from scipy import sparse
 
-from socicnn.conic.program import ValueProgram
+from socicnn.conic.data import ConicData
 from socicnn.conic.solution import Solution
 from socicnn.conic.solvers.base import Solver
+
+
+class Instances(Protocol):
+    """What is solved at many points: a `ValueProgram`."""
+
+    @property
+    def contexts(self) -> int | None:
+        """Number of stacked contexts, or None."""
+
+    @property
+    def in_features(self) -> int:
+        """Length of x."""
+
+    def __getitem__(self, index: int) -> Instances:
+        """Return the program of one context."""
+
+    def at(self, x: Any, *, balanced: bool = True) -> ConicData:
+        """Substitute x."""
 
 
 @final
@@ -21,7 +39,7 @@ class PreparedValue:
         solver: the solver.
     """
 
-    def __init__(self, program: ValueProgram, solver: Solver) -> None:
+    def __init__(self, program: Instances, solver: Solver) -> None:
         self.program = program
         self.solver = solver
         first = program if program.contexts is None else program[0]

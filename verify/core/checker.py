@@ -28,7 +28,7 @@ from verify.core.rows import INFORMATIVE, runs_of
 from verify.core.terms import Array, Arrays, Point, evaluate, own_entries
 
 if TYPE_CHECKING:
-    from socicnn.conic.program import ValueProgram
+    from socicnn.conic.data import ValueData
 
 SMALLEST = 2.0**-1000  # below every underflow: what is smaller counts as zero
 
@@ -95,7 +95,7 @@ class Checker:
         tolerance: relative tolerance.
     """
 
-    def __init__(self, program: ValueProgram, tolerance: float = 1e-12) -> None:
+    def __init__(self, program: ValueData, tolerance: float = 1e-12) -> None:
         self.tolerance = float(tolerance)
         parts = [sparse.csr_array(program.A), -sparse.csr_array(program.B)]
         rows = sparse.csr_array(sparse.hstack(parts, format="csr"))  # [A | -B](v, x) = b - s

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from socicnn.arrays import Array
-from socicnn.conic.program import ValueProgram
+from socicnn.conic.data import ValueData
 from socicnn.errors import ModelError, ProgramError
 from socicnn.files import FileError, replacing
 from socicnn.frozen import FrozenNet
@@ -43,7 +43,7 @@ class Claim:
     """
 
     net: FrozenNet
-    program: ValueProgram
+    program: ValueData
     x: Array
     forward: Array
     v: Array
@@ -87,7 +87,7 @@ def read(path: str | os.PathLike[str]) -> Claim:
         raise FileError(f"{os.fspath(path)} was changed after it was written: its digest does not match")
     try:
         net = FrozenNet(**unpack_net(arrays, "net."))
-        program = unpack_program(arrays, ValueProgram, PROGRAM, "program.")
+        program = unpack_program(arrays, ValueData, PROGRAM, "program.")
         for name in ("row", "column"):
             if arrays[f"program.{name}s.names"].tolist() != getattr(program, f"{name}_names"):
                 raise PackingError(f"the names of the {name}s are not those of their blocks")
@@ -99,7 +99,7 @@ def read(path: str | os.PathLike[str]) -> Claim:
         raise FileError(f"{os.fspath(path)} is not a whole certificate file: {reason}") from None
 
 
-def _points(arrays: Arrays, program: ValueProgram) -> dict[str, Array]:
+def _points(arrays: Arrays, program: ValueData) -> dict[str, Array]:
     """Return points, values and witnesses, equally many of each."""
     (m, variables), n = program.A.shape, program.in_features
     widths = {"x": (n,), "v": (variables,), "y": (m,), "k": (len(program.lifts),), "forward": (), "lo": (), "hi": ()}

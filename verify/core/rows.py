@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from socicnn.conic.program import ValueProgram
+    from socicnn.conic.data import ValueData
 
 # names of the metrics of one family of rows: primal violation, dual violation, complementarity, slack
 LINEAR = {
@@ -36,7 +36,7 @@ class Run(NamedTuple):
     size: int
 
 
-def runs_of(program: ValueProgram) -> list[Run]:
+def runs_of(program: ValueData) -> list[Run]:
     """Split the cone's rows into runs of one family and size; every row past the equalities is in exactly one run."""
     cones = program.cones
     m = program.A.shape[0]

@@ -18,11 +18,11 @@ from scipy import sparse
 
 from socicnn.arrays import Array, BoolArray, IntArray
 from socicnn.conic.blocks import Block
-from socicnn.conic.program import ValueProgram
+from socicnn.conic.data import ValueData
 from socicnn.frozen import FrozenNet
 
 
-def monotone(program: ValueProgram) -> list[str]:
+def monotone(program: ValueData) -> list[str]:
     """Return what keeps `program` from being a monotone epigraph program; an empty list when nothing does.
 
     Each inequality must bound one variable of its own from below, -v_j + sum_i P_i v_i + s = b + B x with P >= 0 over
@@ -39,7 +39,7 @@ def monotone(program: ValueProgram) -> list[str]:
 class _Reading:
     """Goes once through the arrays and collects what is wrong, one sentence a kind of fault."""
 
-    def __init__(self, program: ValueProgram) -> None:
+    def __init__(self, program: ValueData) -> None:
         self.wrong: list[str] = []
         self._row_names, self._column_names = program.row_names, program.column_names
         A, B = sparse.csr_array(program.A, copy=True), sparse.csr_array(program.B, copy=True)
@@ -81,7 +81,7 @@ class _Reading:
         self._owned[column[own]] = True
         self._blame(~own & (column >= owner[row]), "weights on later variables", place)
 
-    def _cones(self, program: ValueProgram, A: sparse.csr_array, B: sparse.csr_array) -> None:
+    def _cones(self, program: ValueData, A: sparse.csr_array, B: sparse.csr_array) -> None:
         """The head of each cone is one variable, or two rows are the lift of one square; the rest holds x alone."""
         heads = program.cones.heads
         if not len(heads):
@@ -112,7 +112,7 @@ class _Reading:
         self._owned[column(lift[good])] = True
 
 
-def differences(program: ValueProgram, net: FrozenNet) -> list[str]:
+def differences(program: ValueData, net: FrozenNet) -> list[str]:
     """Return where the arrays of `program` are not those of `net`, entry by entry; an empty list when nowhere.
 
     Blocks are found by their names; that every other entry is zero is part of the comparison.
@@ -140,7 +140,7 @@ class _Mismatch(Exception):
 class _Expected:
     """The arrays that the network asks for, placed where the program's block names say."""
 
-    def __init__(self, program: ValueProgram, net: FrozenNet) -> None:
+    def __init__(self, program: ValueData, net: FrozenNet) -> None:
         self._rows = {block.name: block for block in program.rows}
         self._columns = {block.name: block for block in program.columns}
         self._entries: dict[str, list[tuple[IntArray, IntArray, Array]]] = {"A": [], "B": []}

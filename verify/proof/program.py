@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array, BoolArray, IntArray
-from socicnn.conic.program import ValueProgram
+from socicnn.conic.data import ValueData
 from socicnn.margins import EPS, TINY, relative_margin
 from verify.proof.cones import Lengths, Squares
 from verify.proof.network import Bracket
@@ -53,7 +53,7 @@ class ProgramProver:
         program: the exported arrays.
     """
 
-    def __init__(self, program: ValueProgram) -> None:
+    def __init__(self, program: ValueData) -> None:
         self._program = program
         cones = program.cones
         self._first = cones.zero
@@ -270,5 +270,5 @@ class ProgramProver:
         return np.flatnonzero(~used)
 
 
-def _vectors(program: ValueProgram) -> tuple[Any, Any, Any]:
+def _vectors(program: ValueData) -> tuple[Any, Any, Any]:
     return program.b, program.q, program.d

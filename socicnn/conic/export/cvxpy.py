@@ -69,7 +69,7 @@ def to_cvxpy(
     Raises:
         ProgramError: x is not affine, or has another shape.
     """
-    program._single("to_cvxpy")
+    program.check_single("to_cvxpy")
     x = flat(x, program.in_features, shape)
     v = cp.Variable(program.A.shape[1]) if program.A.shape[1] else None
     A, B, cones = sparse.csr_array(program.A), program.B, program.cones

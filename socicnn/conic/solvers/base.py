@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array
-from socicnn.conic.program import ConicProgram
+from socicnn.conic.data import ConicData
 from socicnn.conic.solution import Solution
 from socicnn.errors import MissingExtra, SolverError
 
@@ -70,7 +70,7 @@ class Solver(ABC):
         return f"{type(self).__name__}({shown})"
 
     @final
-    def prepare(self, program: ConicProgram) -> Prepared:
+    def prepare(self, program: ConicData) -> Prepared:
         """Set the solver up for `program`.
 
         Raises:
@@ -85,7 +85,7 @@ class Solver(ABC):
         return Prepared(program, engine, self)
 
     @abstractmethod
-    def engine(self, program: ConicProgram) -> Engine:
+    def engine(self, program: ConicData) -> Engine:
         """Set the package up for a program that has rows and variables."""
 
     @final
@@ -110,7 +110,7 @@ class Prepared:
         solver: the solver, for its name.
     """
 
-    def __init__(self, program: ConicProgram, engine: Engine, solver: Solver) -> None:
+    def __init__(self, program: ConicData, engine: Engine, solver: Solver) -> None:
         self.program = program
         self._engine = engine
         self._solver = solver
@@ -183,7 +183,7 @@ class Prepared:
         return replace(answer, verdict="almost", detail=detail)
 
 
-def residuals(program: ConicProgram, v: Array, y: Array, offset: float = 0.0) -> dict[str, float]:
+def residuals(program: ConicData, v: Array, y: Array, offset: float = 0.0) -> dict[str, float]:
     """Return how far (v, y) is from optimal, each relative to its data.
 
     primal: violation of s = b - A v in K, against 1 + max(|A| |v| + |b|). dual: A'y + c and the violation of y in K*,
@@ -207,7 +207,7 @@ def residuals(program: ConicProgram, v: Array, y: Array, offset: float = 0.0) ->
 class _Trivial(Engine):
     """A program without rows or without variables, which needs no solver."""
 
-    def __init__(self, program: ConicProgram) -> None:
+    def __init__(self, program: ConicData) -> None:
         self._shape = program.A.shape
         self._cones = program.cones
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array
-from socicnn.conic.program import ConicProgram
+from socicnn.conic.data import ConicData
 from socicnn.conic.solvers.base import Answer, Engine, Solver, Verdict, sentence
 from socicnn.errors import SolverError
 
@@ -24,7 +24,7 @@ class Clarabel(Solver):
     label = "Clarabel"
     package = "clarabel"
 
-    def engine(self, program: ConicProgram) -> Engine:
+    def engine(self, program: ConicData) -> Engine:
         """Set Clarabel up; b and c are updated in place afterwards, which was faster than setting up anew."""
         clarabel = self.module()
         options = clarabel.DefaultSettings()
@@ -43,7 +43,7 @@ class Clarabel(Solver):
 
 
 class _Engine(Engine):
-    def __init__(self, clarabel: Any, program: ConicProgram, options: Any) -> None:
+    def __init__(self, clarabel: Any, program: ConicData, options: Any) -> None:
         cones = program.cones
         kinds = [clarabel.ZeroConeT(cones.zero)] if cones.zero else []
         kinds += [clarabel.NonnegativeConeT(cones.nonnegative)] if cones.nonnegative else []

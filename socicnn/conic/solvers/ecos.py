@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array
-from socicnn.conic.program import ConicProgram
+from socicnn.conic.data import ConicData
 from socicnn.conic.solvers.base import Answer, Engine, Solver, Verdict, sentence
 from socicnn.errors import SolverError
 
@@ -24,7 +24,7 @@ class Ecos(Solver):
     label = "ECOS"
     package = "ecos"
 
-    def engine(self, program: ConicProgram) -> Engine:
+    def engine(self, program: ConicData) -> Engine:
         """Split the rows into ECOS's form G v + s = h, A v = b once; each solve sets ECOS up anew."""
         ecos = self.module()
         if self.time_limit is not None:
@@ -33,7 +33,7 @@ class Ecos(Solver):
 
 
 class _Engine(Engine):
-    def __init__(self, ecos: Any, program: ConicProgram, options: dict[str, Any]) -> None:
+    def __init__(self, ecos: Any, program: ConicData, options: dict[str, Any]) -> None:
         self._ecos = ecos
         self._options = options
         self._zero = program.cones.zero

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array
-from socicnn.conic.program import ConicProgram
+from socicnn.conic.data import ConicData
 from socicnn.conic.solvers.base import Answer, Engine, Solver, Verdict, sentence
 from socicnn.errors import SolverError
 
@@ -25,7 +25,7 @@ class Highs(Solver):
     label = "HiGHS"
     package = "highspy"
 
-    def engine(self, program: ConicProgram) -> Engine:
+    def engine(self, program: ConicData) -> Engine:
         """Pass the matrix once; bounds and costs move afterwards, and the last basis is the next start."""
         cones = [size for size in program.cones.second_order if size > 1]
         if cones:
@@ -46,7 +46,7 @@ class Highs(Solver):
         return _Engine(highspy, solver, program, self.time_limit)
 
 
-def linear_model(highspy: Any, program: ConicProgram) -> Any:
+def linear_model(highspy: Any, program: ConicData) -> Any:
     """Return a program without second-order cones as a HighsLp: equality rows A v = b, then rows A v <= b."""
     m, variables = program.A.shape
     A = sparse.csc_array(program.A)
@@ -63,7 +63,7 @@ def linear_model(highspy: Any, program: ConicProgram) -> Any:
 
 
 class _Engine(Engine):
-    def __init__(self, highspy: Any, solver: Any, program: ConicProgram, time_limit: float | None) -> None:
+    def __init__(self, highspy: Any, solver: Any, program: ConicData, time_limit: float | None) -> None:
         self._time_limit = time_limit
         self._highspy = highspy
         self._solver = solver

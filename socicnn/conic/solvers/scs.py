@@ -7,7 +7,7 @@ from typing import Any, final
 from scipy import sparse
 
 from socicnn.arrays import Array
-from socicnn.conic.program import ConicProgram
+from socicnn.conic.data import ConicData
 from socicnn.conic.solvers.base import Answer, Engine, Solver, Verdict, sentence
 from socicnn.errors import SolverError
 
@@ -27,7 +27,7 @@ class Scs(Solver):
     label = "SCS"
     package = "scs"
 
-    def engine(self, program: ConicProgram) -> Engine:
+    def engine(self, program: ConicData) -> Engine:
         """Keep the matrix, the cones and the settings."""
         scs = self.module()
         options = dict(self.settings)
@@ -40,7 +40,7 @@ class Scs(Solver):
 
 
 class _Engine(Engine):
-    def __init__(self, scs: Any, program: ConicProgram, options: dict[str, Any]) -> None:
+    def __init__(self, scs: Any, program: ConicData, options: dict[str, Any]) -> None:
         cones = program.cones
         self._scs = scs
         self._A = sparse.csc_matrix(program.A)

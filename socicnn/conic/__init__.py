@@ -1,0 +1,42 @@
+"""Conic programs: their arrays, their solvers, their files.
+
+    ValueProgram, ConicProgram    the value function of a network, and an instance of it: `at(x)`, `free(rows)`, `solve()`
+    Cones, Rows, Block, Lifts     what they are made of
+    Solver, SOLVERS, make         solvers by name; Solution, what they return
+
+Each name is imported when it is first used. Files: `socicnn.conic.export`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from socicnn._faces import face
+
+if TYPE_CHECKING:
+    from socicnn.conic.blocks import Block as Block
+    from socicnn.conic.blocks import Lifts as Lifts
+    from socicnn.conic.blocks import Rows as Rows
+    from socicnn.conic.cones import Cones as Cones
+    from socicnn.conic.program import ConicProgram as ConicProgram
+    from socicnn.conic.program import ValueProgram as ValueProgram
+    from socicnn.conic.solution import Solution as Solution
+    from socicnn.conic.solvers import SOLVERS as SOLVERS
+    from socicnn.conic.solvers import Solver as Solver
+    from socicnn.conic.solvers import make as make
+
+__all__ = face(
+    __name__,
+    {
+        "Block": "socicnn.conic.blocks",
+        "ConicProgram": "socicnn.conic.program",
+        "Cones": "socicnn.conic.cones",
+        "Lifts": "socicnn.conic.blocks",
+        "Rows": "socicnn.conic.blocks",
+        "SOLVERS": "socicnn.conic.solvers",
+        "Solution": "socicnn.conic.solution",
+        "Solver": "socicnn.conic.solvers",
+        "ValueProgram": "socicnn.conic.program",
+        "make": "socicnn.conic.solvers",
+    },
+)
