@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -12,10 +12,12 @@ from socicnn.arrays import Array, as_points
 from socicnn.conic.blocks import Block, Rows
 from socicnn.conic.cones import Cones
 from socicnn.conic.data import ConicData, ValueData
-from socicnn.conic.prepared import PreparedValue
-from socicnn.conic.solution import Solution
-from socicnn.conic.solvers import Solver, make
 from socicnn.errors import ProgramError
+
+if TYPE_CHECKING:  # imported when they are used: who builds or checks a program needs no solver
+    from socicnn.conic.prepared import PreparedValue
+    from socicnn.conic.solution import Solution
+    from socicnn.conic.solvers import Solver
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,6 +34,8 @@ class ConicProgram(ConicData):
             MissingExtra: the solver is not installed.
             SolverError: the solver cannot take this kind of program (HiGHS and cones).
         """
+        from socicnn.conic.solvers import make
+
         return make(solver, **settings).prepare(self).solve()
 
 
@@ -154,4 +158,7 @@ class ValueProgram(ValueData):
         >>> [round(prepared.solve([x]).value, 6) for x in (3.0, -3.0)]
         [9.0, -3.0]
         """
+        from socicnn.conic.prepared import PreparedValue
+        from socicnn.conic.solvers import make
+
         return PreparedValue(self, make(solver, **settings))
