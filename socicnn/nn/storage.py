@@ -58,7 +58,7 @@ def save(model: Storable, path: str | os.PathLike[str], metadata: dict[str, Any]
         metadata: JSON values to keep beside it; the ranges of the training data are kept anyway.
 
     Raises:
-        ModelError: a model of another kind, or metadata that is not JSON.
+        ModelError: a model of another kind, tied tensors, or metadata that is not JSON.
         FileError: the place cannot be written.
 
     >>> from tempfile import mkdtemp
@@ -87,8 +87,21 @@ def save(model: Storable, path: str | os.PathLike[str], metadata: dict[str, Any]
             header["ranges"] = model.ranges.to_json()
     except (TypeError, ValueError) as error:
         raise ModelError(f"metadata must hold finite JSON values: {error}") from None
+    _refuse_tied(model)
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     write(path, safetensors.torch.save(tensors, metadata=header))
+
+
+def _refuse_tied(model: Any) -> None:
+    """Refuse tensors under two names: a file keeps each by itself, so that they would come back untied."""
+    names: dict[int, str] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        first = names.setdefault(id(tensor), name)
+        if first != name:
+            raise ModelError(
+                f"{first} and {name} are one tied tensor, which a file cannot keep; give each module a parameter of "
+                "its own (a clone) before saving"
+            )
 
 
 @overload

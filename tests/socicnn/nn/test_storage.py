@@ -169,3 +169,11 @@ def test_a_reader_sees_the_old_network_or_the_new_one(path: Path) -> None:
         reread = safetensors.torch.load(stream.read())
     assert torch.equal(reread["U.0"], old.U[0])
     assert isinstance(socicnn.load(path), ICNN)
+
+
+def test_tied_tensors_are_refused_by_name(tmp_path: Path) -> None:
+    model = SOCICNN(3, (3, 3))
+    model.U[1] = model.U[0]
+    with pytest.raises(ModelError, match=r"U\.0 and U\.1 are one tied tensor"):
+        socicnn.save(model, tmp_path / "tied.safetensors")
+    assert not list(tmp_path.iterdir())
