@@ -92,6 +92,7 @@ def test_fit_verify_decide_export_in_a_row(run, tmp_path: Path, context: Path) -
     for row in rows:
         assert sum(float(row[f"x{i}"]) for i in range(4)) == pytest.approx(2, abs=1e-9)
         assert float(row["relative_gap"]) <= 1e-6
+        assert row["outside"] == "1"  # the sum is 2, the network was trained on the simplex
 
     np.save(tmp_path / "one.npy", theta[:1])
     status, out, _ = run("export", model, "--format", "npz", "--context", tmp_path / "one.npy")
@@ -257,6 +258,10 @@ def test_a_gap_that_is_missed_gives_status_1(run, model: Path, context: Path) ->
     status, _, err = run(*words, "--rtol", "1e-20")
     assert status == 1
     assert "not certified" in err
+    status, _, err = run(*words, "--gap", "1e-3")
+    assert status == 0
+    assert err.startswith("warning: --gap is now --rtol\n")
+    assert run(*words, "--rtol", "1e-20", "--atol", "10")[0] == 0
 
 
 def test_a_key_that_stops_it_is_said(run, model: Path, context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
