@@ -1,16 +1,17 @@
-"""The bound that keeps the quadratics is below exact minima, and close to them however wide the box is."""
+"""The bound that keeps what grows is below exact minima, and close to them however wide the box is."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from decision import Box
+from decision import Box, decide
 from decision.minimise.growth import growth_bound, least_curvature
 from decision.minimise.local import first_box, on_inner_side, wider_box
-from decision.minimise.stack import Stack
-from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
+from decision.minimise.stack import Dual, Stack
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 
 
 def separable(rng: np.random.Generator, n: int) -> tuple[FrozenNet, Fraction]:
@@ -41,6 +42,53 @@ def test_below_the_exact_minimum_and_near_it(n: int, width: float) -> None:
             bound = growth_bound(stack, Box(n, -width, width), x, stack.zero_dual(x), torch.zeros(1))
             assert Fraction(float(bound[0])) <= least
             assert float(least) - float(bound[0]) <= 1e4 * n * off**2 + 1e-12 * (10 + abs(float(least)))
+
+
+@pytest.mark.parametrize("width", [1e2, 1e6, 1e12, 1e20])
+def test_kinks_hold_x_as_quadratics_do(width: float) -> None:
+    """sum_j c_j |x_j - m_j| + v'x with |v_j| < c_j, and gamma ||x - m|| + v'x with ||v|| < gamma: least v'm, at m."""
+    rng = np.random.default_rng(7)
+    for n in (1, 2, 5):
+        for off in (0.0, 1e-9, 1e-7):
+            m, c = rng.normal(size=n), rng.uniform(1, 2, n)
+            v = 0.7 * rng.uniform(-1, 1, n) / np.sqrt(n)
+            units = Layer(None, np.vstack([np.eye(n), -np.eye(n)]), np.concatenate([-m, m]))
+            least = sum((Fraction(a) * Fraction(b) for a, b in zip(v.tolist(), m.tolist(), strict=True)), Fraction(0))
+            x = torch.tensor((m + off)[None])
+            inside = torch.tensor(np.concatenate([(c - v) / 2, (c + v) / 2])[None])
+            for net, dual in (
+                (FrozenNet([units], Output(np.concatenate([c, c]), v)), Dual((inside,), (), ())),
+                (
+                    FrozenNet([], Output([], v), norms=[Norm(2.0, np.eye(n), -m)]),
+                    Dual((), (torch.tensor(-v[None] / 2),), ()),
+                ),
+            ):
+                bound = growth_bound(Stack.of(net), Box(n, -width, width), x, dual, torch.zeros(1))
+                assert Fraction(float(bound[0])) <= least
+                assert float(least) - float(bound[0]) <= 1e-10
+                # multipliers at the ends of their boxes leave nothing that could hold x
+                ends = replace(dual, lam=tuple(0 * one for one in dual.lam), u=tuple(one.sign() for one in dual.u))
+                bound = growth_bound(Stack.of(net), Box(n, -width, width), x, ends, torch.zeros(1))
+                assert bound.tolist() == [-torch.inf] or n > 1
+                assert not bound.isfinite().any() or Fraction(float(bound[0])) <= least
+
+
+def test_random_networks_in_wide_boxes() -> None:
+    """The bound over a wide box is never above the value of the narrow one, which is a value of f."""
+    rng = np.random.default_rng(3)
+    relu = FrozenNet(
+        [
+            Layer(None, rng.normal(size=(12, 4)), rng.normal(size=(6, 12))),
+            Layer(rng.uniform(size=(5, 12)), rng.normal(size=(5, 4)), rng.normal(size=5)),
+        ],
+        Output(rng.uniform(0.5, 1, size=5), np.zeros(4)),
+        norms=[Norm(0.3, rng.normal(size=(4, 4)), rng.normal(size=4))],
+    )
+    narrow = decide(relu, Box(4, -20, 20), rtol=1e-9)
+    for width in (1e5, 1e9, 1e12):
+        wide = decide(relu, Box(4, -width, width))
+        assert (wide.value - wide.gap <= narrow.value).all()
+        np.testing.assert_allclose(wide.value.numpy(), narrow.value.numpy(), atol=1e-5)
 
 
 def test_a_bound_that_is_active_holds_x() -> None:
