@@ -11,7 +11,7 @@ import numpy as np
 from socicnn.errors import ModelError
 from socicnn.importers.value import Value
 
-MOST = 2**23  # entries of one tensor that the file does not hold itself: 64 MiB in float64
+MOST = 2**21  # entries of one tensor that the file does not hold itself: 16 MiB in float64
 _STEPS = 10_000  # of a loop over constants
 _ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "Pow", "Sum", "Where")
 

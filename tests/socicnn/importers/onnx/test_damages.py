@@ -74,5 +74,5 @@ def test_damages_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
 def test_sizes_beyond_the_file_are_refused_before_they_are_made(make: Any) -> None:
     graph = Graph((1, 4))
     large = make(graph)
-    with pytest.raises(ModelError, match=r"makes \d+ entries, more than the 8388608 that are read"):
+    with pytest.raises(ModelError, match=r"makes \d+ entries, more than the 2097152 that are read"):
         FrozenNet.from_onnx(content(graph, graph("ReduceSum", large, keepdims=0)))
