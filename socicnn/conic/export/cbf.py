@@ -23,6 +23,8 @@ from socicnn.conic.cones import Cones
 from socicnn.conic.program import ConicProgram, ValueProgram
 from socicnn.files import FileError, replacing
 
+SPARE = 10**6  # rows or columns that a file may have beyond one for each of its characters
+
 
 def write(program: ValueProgram | ConicProgram, path: str | os.PathLike[str]) -> None:
     """Write a program in CBF; numbers are written so that they are read back without loss.
@@ -117,7 +119,7 @@ def read_cbf(path: str | os.PathLike[str]) -> ConicProgram:
         raise FileError(f"{path} cannot be read as CBF: {error}") from error
     try:
         return _Reader(text).program()
-    except (ValueError, IndexError, StopIteration) as error:
+    except (ValueError, IndexError, StopIteration, OverflowError) as error:
         raise FileError(
             f"{path} is not a CBF file that this package reads: {str(error) or 'it ends too soon'}"
         ) from error
@@ -127,6 +129,7 @@ class _Reader:
     """The sections of a file, as they come."""
 
     def __init__(self, text: str) -> None:
+        self._largest = len(text) + SPARE
         self._blocks: dict[str, list[Block]] = {"columns": [], "rows": []}
         self._sign = 1.0
         self._domains: dict[str, list[tuple[str, int]]] = {"VAR": [], "CON": []}
@@ -167,6 +170,8 @@ class _Reader:
                 self._domains[keyword].append((_known(name, ("F", "L+", "L-", "L=", "Q", "QR")), int(size)))
             if sum(size for _, size in self._domains[keyword]) != self._sizes[keyword]:
                 raise ValueError(f"the domains of {keyword} do not add up to {self._sizes[keyword]}")
+            if self._sizes[keyword] > self._largest or min((size for _, size in self._domains[keyword]), default=0) < 0:
+                raise ValueError(f"{keyword} announces {self._sizes[keyword]} places, which so short a file cannot use")
         elif keyword == "OBJBCOORD":
             self._offset = float(next(lines))
         elif keyword in _PLACES:

@@ -188,6 +188,9 @@ def test_a_foreign_file(tmp_path: Path) -> None:
     [
         ("VER\n3", "VER\n9", "its version is 9"),
         ("MAX", "BEST", "'BEST' is not one of MIN, MAX"),
+        ("VAR\n7 4", "VAR\n1000000000007 5\nF 1000000000000", "which so short a file cannot use"),
+        ("VAR\n7 4", "VAR\n7 6\nF 1000\nF -1000", "which so short a file cannot use"),
+        ("2 5 9.0\n", f"2 {10**40} 9.0\n", "not a CBF file that this package reads"),
         ("QR 3", "EXP 3", "'EXP' is not one of"),
         ("QR 3", "QR 2", "do not add up to 7"),
         ("CON\n4 3", "INT\n1\n0\n\nCON\n4 3", "the section 'INT'"),
