@@ -92,7 +92,11 @@ def test_fit_verify_decide_export_in_a_row(run, tmp_path: Path, context: Path) -
     for row in rows:
         assert sum(float(row[f"x{i}"]) for i in range(4)) == pytest.approx(2, abs=1e-9)
         assert float(row["relative_gap"]) <= 1e-6
-        assert row["outside"] == "1"  # the sum is 2, the network was trained on the simplex
+    words = ("--set", "box", "--lower", 2, "--upper", 3, "--context", context, "--out", out_file)
+    status, out, _ = run("decide", model, *words)
+    assert status == 0, out
+    with out_file.open() as stream:
+        assert [row["outside"] for row in csv.DictReader(stream)] == ["1"] * 3  # trained on the simplex
 
     np.save(tmp_path / "one.npy", theta[:1])
     status, out, _ = run("export", model, "--format", "npz", "--context", tmp_path / "one.npy")
