@@ -23,7 +23,7 @@ from socicnn.nn.network import Network
 from socicnn.ranges import Ranges
 from socicnn.tensor_files import FORMAT, check_version, read, write
 
-VERSION = 1
+VERSION = 2  # of version 1: means without a second buffer, no ranges; they are still read
 SPARE = 1000  # what a number in a configuration may be without as many numbers in the file: strides, kernels
 
 M = TypeVar("M", bound=nn.Module)
@@ -135,6 +135,7 @@ def load(path: str | os.PathLike[str], kind: type[nn.Module] = nn.Module) -> Any
         raise FileError(f"{path} holds a model of the class {name}, where {kind.__name__} is expected")
     try:
         config = json.loads(header["config"])
+        tensors = _of_version_1(tensors) if header["version"] == "1" else tensors
         _check_fit(made, config, tensors)
         model = made.from_config(config)
         model.load_state_dict(tensors, assign=True)
@@ -143,6 +144,16 @@ def load(path: str | os.PathLike[str], kind: type[nn.Module] = nn.Module) -> Any
         reason = " ".join(str(error).split())
         raise FileError(f"{path} is damaged: its tensors do not fit its configuration ({reason[:300]})") from None
     return model
+
+
+def _of_version_1(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file of version 1 by the names of today: it has no second buffers of the means."""
+    second = {
+        f"{name}_low": torch.zeros_like(tensor)
+        for name, tensor in tensors.items()
+        if name.endswith("_mean") and "standardisation" in name.split(".")
+    }
+    return second | tensors
 
 
 def _ranges(model: Storable, header: dict[str, str]) -> Ranges | None:

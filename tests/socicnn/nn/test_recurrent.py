@@ -1,8 +1,11 @@
 """Recurrent networks: the contract for each case, the formula by another road, the start, and refusals."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+import socicnn
 from socicnn.errors import ModelError
 from socicnn.nn import Conv, RecurrentSOCICNN
 from tests.contracts.networks import NetworkContract
@@ -75,3 +78,12 @@ def test_a_long_horizon_neither_explodes_nor_dies_at_the_start(shared: bool, ini
 def test_refusals_name_the_argument(arguments, settings, message) -> None:
     with pytest.raises(ModelError, match=message):
         RecurrentSOCICNN(*arguments, **settings)
+
+
+@pytest.mark.parametrize("hidden_features", [1, 20, 21, 25, 49])
+def test_networks_of_any_width_come_back_from_files(hidden_features: int, tmp_path: Path) -> None:
+    """Loading begins with equal weights, whose eigenvalues LAPACK does not find at some sizes."""
+    model = RecurrentSOCICNN((5, 2), hidden_features, dtype=torch.float64)
+    socicnn.save(model, tmp_path / "model.safetensors")
+    x = torch.rand(3, 5, 2, dtype=torch.float64)
+    assert torch.equal(socicnn.load(tmp_path / "model.safetensors")(x), model(x))

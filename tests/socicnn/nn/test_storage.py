@@ -15,6 +15,9 @@ from socicnn.errors import ModelError
 from socicnn.files import FileError
 from socicnn.nn import load_metadata
 
+OLD = Path(__file__).parents[1] / "old_files"
+VALUE = 1.3418374061584473  # of its network at ones, by 0.1.0
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -95,9 +98,29 @@ class TestBrokenFiles:
         path.write_bytes(safetensors.torch.save({"weight": torch.zeros(3)}))
         self.refuses(read, path, "was not written by socicnn.save")
 
-    @pytest.mark.parametrize("version", ["2", "soon", None])
+    @pytest.mark.parametrize("version", ["3", "soon", None])
     def test_newer_version(self, read, path: Path, version: str | None) -> None:
-        self.refuses(read, rewritten(path, version=version), "format version .*reads up to 1; update socicnn")
+        self.refuses(read, rewritten(path, version=version), "format version .*reads up to 2; update socicnn")
+
+
+def test_the_version_tells_older_readers_to_update(path: Path) -> None:
+    """They read up to version 1, and do not know the second buffers of the means."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        assert int(file.metadata()["version"]) == 2
+        assert any(name.endswith("_mean_low") for name in file.keys())  # noqa: SIM118 (the file is no mapping)
+
+
+def test_files_of_version_1_are_read() -> None:
+    """It was written by 0.1.0, and has neither second buffers of the means nor ranges."""
+    path = OLD / "network-1.safetensors"
+    model = socicnn.load(path)
+    tensors = safetensors.torch.load_file(path)
+    assert model.ranges is None
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in model.state_dict().items() if name in tensors)
+    added = [tensor for name, tensor in model.state_dict().items() if name not in tensors]
+    assert added
+    assert not any(tensor.any() for tensor in added)
+    assert model(torch.ones(1, 3), torch.ones(1, 2)).item() == pytest.approx(VALUE, rel=1e-6)
 
 
 @pytest.mark.parametrize(
