@@ -29,7 +29,11 @@ def refuse_shadow(package: str) -> None:
 
 def warn_of_script() -> None:
     """Warn if the running script has the name of a package of ours, which then cannot be imported."""
-    script = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "")
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name not in PACKAGES:
+        return  # a module of a package, as in `python -m tools.verify`, hides nothing
+    script = Path(getattr(main, "__file__", None) or "")
     if script.suffix == ".py" and script.stem in PACKAGES:
         warnings.warn(
             f"this script is called {script.name}: `import {script.stem}` finds it in place of the package of socicnn; "

@@ -61,3 +61,10 @@ def test_nothing_is_said_where_nothing_is_hidden(tmp_path: Path) -> None:
     (tmp_path / "verify_my_model.py").write_text("import socicnn, verify, decision; verify.certify; decision.decide\n")
     run = _run(tmp_path, "verify_my_model.py")
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_module_of_that_name_in_a_package_hides_nothing(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "verify.py").write_text("import socicnn, verify; verify.certify\n")
+    run = _run(tmp_path, "-m", "tools.verify")
+    assert (run.returncode, run.stderr) == (0, "")
