@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from decision.tasks import Task
 from socicnn.errors import ModelError
+from socicnn.results import Result, Row
 
 
 class Answer(Protocol):
@@ -90,8 +92,8 @@ def relative_gap(gap: Tensor, scale: Tensor) -> Tensor:
     return torch.where(gap > 0, gap / scale, 0.0)
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(Result):
     """The decisions of one method on one task, judged; every field has shape `(contexts,)`.
 
     Args:
@@ -132,9 +134,22 @@ class Evaluation:
             row["regret_surrogate"] = self.surrogate_regret.mean()
         return {key: float(value) for key, value in row.items()}
 
-    def __str__(self) -> str:
+    @property
+    def ok(self) -> bool:
+        """Whether every figure is finite."""
+        return all(math.isfinite(value) for value in self.row().values())
+
+    def summary(self) -> str:
+        """Return the mean regret, and all figures in a table."""
+        count = len(self.regret)
+        head = f"mean regret {float(self.regret.mean()):.3e} over {count} context{'' if count == 1 else 's'}"
         lines = [f"{key.replace('_', ' '):22s} {value:.3e}" for key, value in self.row().items()]
-        return "\n".join([f"{'contexts':22s} {len(self.regret)}", *lines])
+        return "\n".join([head, *lines])
+
+    def table(self) -> tuple[Row, list[Row]]:
+        """Return the figures by name."""
+        rows: list[Row] = [(key.replace("_", " "), f"{value:.3e}") for key, value in self.row().items()]
+        return ("figure", "value"), rows
 
 
 def evaluate(

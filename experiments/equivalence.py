@@ -73,7 +73,7 @@ def trial(
     row: Row = {
         "forward": float(report.forward[0]),
         "dual": float(report.dual[0]),
-        "gap": abs(float(report.gaps[0])),
+        "gap": report.max_gap,
         **{name: report.residuals[name] for name in METRICS},
         "lo": float(report.lo[0]),
         "hi": float(report.hi[0]),

@@ -37,7 +37,7 @@ def verify(
 ) -> None:
     """Prove that the network equals its conic program at each point; exit status 0 if proven, 1 if not.
 
-    What a solver says is printed beside the proof and is no part of it.
+    What a solver says is printed, but is not part of the proof.
     """
     refuse_shadow("verify")
     from verify import certify, equivalence

@@ -14,6 +14,7 @@ ORDER = [
     "socicnn.errors",
     "socicnn._shadows",
     "socicnn.registry",
+    "socicnn.results",
     "socicnn.files",
     "socicnn.numpy_files",
     "socicnn.arrays",

@@ -14,6 +14,7 @@ from socicnn.compile import Compiled, Witness
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+from socicnn.results import Result, Row
 from verify.core.checker import Checker
 from verify.core.claim import Claim, write
 from verify.core.structure import differences, monotone
@@ -25,7 +26,7 @@ from verify.report import Check
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class Certificate:
+class Certificate(Result):
     """A proof at each of N points that network = program there, by the four families of optimality conditions.
 
     Witnesses in closed form are not kept: they are recomputed when asked for.
@@ -46,7 +47,7 @@ class Certificate:
         tolerance: relative tolerance of the checks.
         chunk: points worked on at a time.
         seconds: time of the reference forward pass, and of witness and check.
-        given: the witness that was checked in place of the closed form; None for that.
+        supplied: witness of the user; None if the closed-form witness was checked.
     """
 
     net: FrozenNet
@@ -64,7 +65,7 @@ class Certificate:
     tolerance: float
     chunk: int
     seconds: dict[str, float] = field(default_factory=dict)
-    given: Witness | None = None
+    supplied: Witness | None = None
 
     @property
     def ok(self) -> bool:
@@ -79,14 +80,27 @@ class Certificate:
     def __len__(self) -> int:
         return len(self.x)
 
-    def __repr__(self) -> str:
+    @property
+    def max_gap(self) -> float:
+        """Largest |gap|; NaN if one is NaN."""
+        return float(np.max(np.abs(self.gap)))
+
+    def summary(self) -> str:
+        """Return the verdict, the gap and what failed, in one line."""
         held, count = int(self.passed.sum()), len(self)
-        head = f"network = program holds at {'all' if held == count else held} of {count} points"
-        notes = [f"|gap| at most {np.abs(self.gap).max():.1e}", f"tolerance {self.tolerance:.0e} (1 + scale)"]
+        head = f"network = program holds at {'all' if held == count else f'{held} of'} {count} points"
+        notes = [f"|gap| at most {self.max_gap:.1e}", f"tolerance {self.tolerance:.0e} (1 + scale)"]
         if self.lo is not None and self.hi is not None:
             notes.append(f"proven hi - lo at most {(self.hi - self.lo).max():.1e}")
         failed = [f"{check.name} fails at point {check.where}" for check in self.checks.values() if check.ok is False]
-        return f"<Certificate: {'; '.join([head, *notes, *failed])}>"
+        return "; ".join([head, *notes, *failed])
+
+    def table(self) -> tuple[Row, list[Row]]:
+        """Return the values and gaps, point by point."""
+        rows: list[Row] = [
+            (i, float(self.value[i]), f"{self.gap[i]:.1e}", "yes" if self.passed[i] else "NO") for i in range(len(self))
+        ]
+        return ("point", "value", "gap", "holds"), rows
 
     def witness(self, points: slice | IntArray | None = None) -> Witness:
         """Return the witness that was checked; the closed form is computed again.
@@ -95,8 +109,8 @@ class Certificate:
             points: which points; all where None.
         """
         rows = slice(None) if points is None else points
-        if self.given is not None:
-            return Witness(self.given.v[rows], self.given.y[rows], self.given.k[rows])
+        if self.supplied is not None:
+            return Witness(self.supplied.v[rows], self.supplied.y[rows], self.supplied.k[rows])
         return self.compiled.part(rows).witness(self.x[rows])
 
     def cut(self) -> tuple[Array, Array]:

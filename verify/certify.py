@@ -148,7 +148,7 @@ def certify_instance(
         tolerance=tolerance,
         chunk=chunk,
         seconds=seconds,
-        given=witness,
+        supplied=witness,
     )
 
 

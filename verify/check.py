@@ -85,9 +85,8 @@ def check(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> Re
     return Report(
         checks=(*about, *judged, *checks.values(), claimed),
         forward=forward,
+        value=value,
         dual=dual,
-        gap=float(np.max(np.abs(value - dual), initial=0.0)),
-        gaps=value - dual,
         passed=passed,
         residuals={check.name: check.worst for check in checks.values()},
         lo=claim.lo if claimed.ok else None,

@@ -43,7 +43,7 @@ def equivalence(
     dual (`verify.core.checker`), against a forward value that was computed from the weights independently. The model's
     own forward pass, in its own floating type, is compared too. That is the proof, and `report.ok` is its verdict.
 
-    Solvers see a sample of the points. What they say is reported beside the proof, `report.solvers` and
+    Solvers see a sample of the points. What they say is reported apart from the proof, in `report.solvers` and
     `report.agreed`: a solver that is inaccurate, fails or lies says nothing about the network.
 
     Args:
@@ -111,9 +111,8 @@ def equivalence(
     return Report(
         checks=tuple(checks),
         forward=certificate.forward,
+        value=certificate.value,
         dual=certificate.dual,
-        gap=float(np.max(np.abs(certificate.gap))),
-        gaps=certificate.gap,
         passed=certificate.passed,
         residuals={check.name: check.worst for check in checks if check.where is not None},
         solvers=reports,
@@ -138,9 +137,8 @@ def _misfit(checks: list[Check], program: ValueProgram, instance: Instance) -> R
     return Report(
         checks=(*checks, Check("shape", np.inf, 0.0, None, False, what)),
         forward=instance.net(instance.x),
+        value=nothing,
         dual=nothing,
-        gap=np.nan,
-        gaps=nothing,
         passed=np.zeros(len(nothing), dtype=bool),
         residuals={},
         sizes=_sizes(program),

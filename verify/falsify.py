@@ -14,6 +14,7 @@ import numpy as np
 from socicnn.arrays import Array
 from socicnn.compile import Freezable
 from socicnn.errors import ModelError, SocicnnError
+from socicnn.results import Result
 from verify.oracles import Counted, Points, Region, oracle_of, region_of
 
 LINE = 4096  # points on a line, so that kinks are told apart from the curvature around them
@@ -23,8 +24,8 @@ SLOPES = 16  # points of a line whose cuts are tested against the whole line
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class Falsification:
+@dataclass(frozen=True, eq=False, repr=False)
+class Falsification(Result):
     """The worst that a search found.
 
     Args:
@@ -46,7 +47,13 @@ class Falsification:
     evaluations: int
     detail: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def ok(self) -> bool:
+        """Whether no violation was found; that proves nothing."""
+        return not self.found
+
+    def summary(self) -> str:
+        """Return the worst that was found, in one sentence."""
         what = {
             "midpoint": "f((x + z)/2) above (f(x) + f(z))/2",
             "cut": "f(z) below f(x) + g'(z - x)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from socicnn.arrays import Array, BoolArray, IntArray
 from socicnn.errors import VerificationError
+from socicnn.results import Result, Row
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ def _exceeds(value: float, allowed: float | None, old: Check) -> bool:
     return not value * old.tolerance <= old.worst * allowed
 
 
-@dataclass(frozen=True, eq=False)
-class SolverReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class SolverReport(Result):
     """What one solver returned at the points that it was shown; no part of the proof.
 
     Args:
@@ -78,7 +80,6 @@ class SolverReport:
             solver's own objective, without the constant, where that is larger.
         solved: whether the solver reports success, at each point.
         residuals: violations of its primal and dual points, worst over the points: name -> residual.
-        ok: whether it agrees at every point that it solved; a failure of the solver says nothing about the network.
     """
 
     status: str
@@ -90,22 +91,29 @@ class SolverReport:
     allowed: Array
     solved: BoolArray
     residuals: dict[str, float]
-    ok: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether it agrees at every point that it solved; a failure of the solver says nothing about the network."""
+        return bool((self.errors[self.solved] <= self.allowed[self.solved]).all())
+
+    def summary(self) -> str:
+        """Return the status."""
+        return self.status
 
 
-@dataclass(frozen=True, eq=False)
-class Report:
+@dataclass(frozen=True, eq=False, repr=False)
+class Report(Result):
     """The verdict of `verify.equivalence`.
 
     Args:
         checks: the proof, one entry per metric, in the order of the table.
         forward: the network's value at each point, shape `(count,)`.
-        dual: the closed-form dual value at each point.
-        gap: worst |primal - dual|.
-        gaps: primal - dual at each point.
+        value: the primal objective at each point.
+        dual: the dual objective at each point.
         passed: whether the certificate holds, at each point.
         residuals: name of a metric -> its worst value.
-        solvers: name -> what that solver returned; beside the proof, and no part of it.
+        solvers: name -> what that solver returned; not part of the proof.
         lo: proven lower bound at each point, with `proof=True`; else None.
         hi: proven upper bound at each point, with `proof=True`; else None.
         sizes: variables, rows, cones and nonzeros of the program.
@@ -115,9 +123,8 @@ class Report:
 
     checks: tuple[Check, ...]
     forward: Array
+    value: Array
     dual: Array
-    gap: float
-    gaps: Array
     passed: BoolArray
     residuals: dict[str, float]
     solvers: dict[str, SolverReport] = field(default_factory=dict)
@@ -131,6 +138,22 @@ class Report:
     def ok(self) -> bool:
         """Whether every check of the proof passed, whatever the solvers say."""
         return all(check.ok is not False for check in self.checks)
+
+    @property
+    def gap(self) -> Array:
+        """Primal minus dual objective, in the units of f, shape `(count,)`."""
+        return self.value - self.dual
+
+    @property
+    def max_gap(self) -> float:
+        """Largest |gap|; NaN if one is NaN, 0 without points."""
+        return float(np.max(np.abs(self.gap), initial=0.0))
+
+    @property
+    def gaps(self) -> Array:
+        """Primal minus dual objective; deprecated, use `gap`."""
+        warnings.warn("Report.gaps is now Report.gap", DeprecationWarning, stacklevel=2)
+        return self.gap
 
     @property
     def agreed(self) -> bool:
@@ -161,31 +184,44 @@ class Report:
         others = f" ({len(failed) - 1} more checks failed)" if len(failed) > 1 else ""
         raise VerificationError(f"the check of {what}{others}")
 
-    def __str__(self) -> str:
-        count = len(self.forward)
-        head = f"{'PASSED' if self.ok else 'FAILED'}: network = program at {count} point{'' if count == 1 else 's'}"
-        sizes = ", ".join(f"{value} {name}" for name, value in self.sizes.items())
-        lines = [f"{head} ({sizes})" if sizes else head, ""]
-        rows = [("check", "worst", "tolerance", "where", "verdict")]
+    def summary(self) -> str:
+        """Return the verdict, the table of the checks, and what else is known, line by line."""
+        return "\n".join([self._verdict(), "", *self._lines(), "", *self._notes()])
+
+    def table(self) -> tuple[Row, list[Row]]:
+        """Return the checks: name, worst residual, its tolerance, the point and the verdict."""
+        rows: list[Row] = []
         for check in self.checks:
             tolerance = "-" if check.tolerance is None else f"{check.tolerance:.1e}"
             where = "program" if check.where is None else f"point {check.where}"
             verdict = {True: "ok", False: "FAILED", None: "-"}[check.ok]
             rows.append((check.name, f"{check.worst:.1e}", tolerance, where, verdict))
-        widths = [max(len(row[i]) for row in rows) for i in range(5)]
-        for number, row in enumerate(rows):
-            lines.append(
-                "  ".join(
-                    cell.ljust(width) if i in (0, 3, 4) else cell.rjust(width)
-                    for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-                ).rstrip()
-            )
-            if number == 0:
-                lines.append("  ".join("-" * width for width in widths))
+        return ("check", "worst", "tolerance", "where", "verdict"), rows
+
+    def _verdict(self) -> str:
+        count = len(self.forward)
+        head = f"{'PASSED' if self.ok else 'FAILED'}: network = program at {count} point{'' if count == 1 else 's'}"
+        sizes = ", ".join(f"{value} {name}" for name, value in self.sizes.items())
+        return f"{head} ({sizes})" if sizes else head
+
+    def _lines(self) -> list[str]:
+        """Return the table as text, in columns."""
+        head, body = self.table()
+        rows = [head, *body]
+        widths = [max(len(str(row[i])) for row in rows) for i in range(5)]
+        lines = []
+        for row in rows:
+            cells = zip(map(str, row), widths, strict=True)
+            padded = [text.ljust(w) if i in (0, 3, 4) else text.rjust(w) for i, (text, w) in enumerate(cells)]
+            lines.append("  ".join(padded).rstrip())
+        return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+
+    def _notes(self) -> list[str]:
         notes = [f"{check.name}: {check.detail}" for check in self.checks if check.detail and check.ok is False]
-        notes += [f"{name}, beside the proof: {solver.status}" for name, solver in self.solvers.items()]
-        low, high = float(np.min(self.forward)), float(np.max(self.forward))
-        notes.append(f"value {low:.6g}" if count == 1 else f"values from {low:.6g} to {high:.6g}")
+        notes += [f"{name}, not part of the proof: {solver.status}" for name, solver in self.solvers.items()]
+        if len(self.forward):
+            low, high = float(np.min(self.forward)), float(np.max(self.forward))
+            notes.append(f"value {low:.6g}" if len(self.forward) == 1 else f"values from {low:.6g} to {high:.6g}")
         if self.lo is not None and self.hi is not None:
             width = float(np.max(self.hi - self.lo))
             notes.append(f"proven: lo <= f(x) <= hi in real arithmetic, hi - lo at most {width:.1e}")
@@ -193,7 +229,7 @@ class Report:
             notes.append(f"network: SHA-256 {self.fingerprint}")
         if self.times:
             notes.append("seconds: " + ", ".join(f"{name} {value:.3g}" for name, value in self.times.items()))
-        return "\n".join([*lines, "", *notes])
+        return notes
 
     def to_json(self, **options: Any) -> str:
         """Return the report as JSON; a number that is not finite becomes a string.
@@ -201,15 +237,16 @@ class Report:
         Args:
             options: go to `json.dumps`, for instance `indent=2`.
         """
-        solvers = {name: {key: _plain(value) for key, value in vars(s).items()} for name, s in self.solvers.items()}
+        solvers = {name: _plain({**vars(solver), "ok": solver.ok}) for name, solver in self.solvers.items()}
         document = {
             "ok": self.ok,
             "agreed": self.agreed,
             "checks": [{key: _plain(value) for key, value in vars(check).items()} for check in self.checks],
             "forward": _plain(self.forward),
+            "value": _plain(self.value),
             "dual": _plain(self.dual),
             "gap": _plain(self.gap),
-            "gaps": _plain(self.gaps),
+            "max_gap": _plain(self.max_gap),
             "passed": _plain(self.passed),
             "residuals": _plain(self.residuals),
             "solvers": solvers,

@@ -13,6 +13,7 @@ from torch import Tensor
 from decision.minimise.reference import ROUNDING
 from decision.minimise.stack import Dual, Stack
 from socicnn.errors import ModelError
+from socicnn.results import Result, Row
 
 FEASIBLE = 1e-9  # violation, relative to the data, up to which a decision counts as one in the set
 SHARE = 0.99  # of the gap asked for, that an optimiser has to reach; the rest is left to rounding
@@ -137,7 +138,7 @@ class Answers:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Decision:
+class Decision(Result):
     """Decisions of a batch of contexts, one row per context, in float64.
 
     Args:
@@ -206,8 +207,28 @@ class Decision:
     def __len__(self) -> int:
         return len(self.x)
 
-    def __repr__(self) -> str:
-        return f"<Decision: {self.status} Method {self.method}, {self.seconds:.2g} s>"
+    @property
+    def ok(self) -> bool:
+        """Whether every decision is certified."""
+        return bool(self.certified.all())
+
+    @property
+    def max_gap(self) -> float:
+        """Largest gap, in the units of f; 0 without decisions."""
+        return float(self.gap.max()) if len(self) else 0.0
+
+    def summary(self) -> str:
+        """Return the verdict, what else a user should know, method and time, in one line."""
+        return f"{self.status} Method {self.method}, {self.seconds:.2g} s"
+
+    def table(self) -> tuple[Row, list[Row]]:
+        """Return value, gap and verdict of each context."""
+        columns = (self.value, self.gap, self.relative_gap, self.certified)
+        rows: list[Row] = [
+            (i, value, f"{gap:.1e}", f"{relative:.1e}", "yes" if certified else "NO")
+            for i, (value, gap, relative, certified) in enumerate(zip(*(c.tolist() for c in columns), strict=True))
+        ]
+        return ("context", "value", "gap", "relative gap", "certified"), rows
 
 
 def sentence(found: Decision, notes: list[str]) -> str:

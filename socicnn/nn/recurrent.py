@@ -237,7 +237,7 @@ def _contracting(W: Tensor) -> tuple[Tensor, Tensor]:
     """Return non-negative matrices `(count, h, h)` scaled to a spectral radius of at most 0.9, and the scales."""
     try:
         radius = torch.linalg.eigvals(W).abs().amax(dim=-1)
-    except torch.linalg.LinAlgError:  # e.g. of 20 x 20 equal entries; no radius is above the largest sum
+    except RuntimeError:  # no convergence, e.g. for 20 x 20 equal entries; no radius is above the largest sum
         radius = torch.minimum(W.sum(dim=-1).amax(dim=-1), W.sum(dim=-2).amax(dim=-1))
     scale = (RADIUS / radius).clamp(max=1.0)
     return scale[:, None, None] * W, scale

@@ -1,14 +1,15 @@
-"""What a training run leaves behind, beside the weights."""
+"""What a training run leaves behind besides the weights."""
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass, field
 
+from socicnn.results import Result, Row
+
 
 @dataclass(repr=False)
-class History:
+class History(Result):
     """The course of a run, one entry per epoch.
 
     Args:
@@ -60,21 +61,11 @@ class History:
         after = f", {min(self.polish):.3g} at best after polishing" if self.polish else ""
         return f"{kept}, {what} loss {losses[self.best_epoch - 1]:.3g}{after}"
 
-    def __str__(self) -> str:
-        """Return the summary."""
-        return self.summary()
-
-    def __repr__(self) -> str:
-        """Return one line, whatever the number of epochs."""
-        return f"History({self.summary()})"
-
-    def _repr_html_(self) -> str:
-        """Return the summary, and the losses of at most ten epochs, for a notebook."""
+    def table(self) -> tuple[Row, list[Row]]:
+        """Return the losses of at most twelve epochs."""
         step = max(1, math.ceil(self.epochs / 10))
         shown = sorted({*range(0, self.epochs, step), self.epochs - 1, self.best_epoch - 1} - {-1})
-        rows = [
-            (f"{k + 1}", f"{self.train[k]:.3g}", f"{self.validation[k]:.3g}" if self.validation else "") for k in shown
+        rows: list[Row] = [
+            (k + 1, f"{self.train[k]:.3g}", f"{self.validation[k]:.3g}" if self.validation else "") for k in shown
         ]
-        cells = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-        head = "<tr><th>epoch</th><th>training loss</th><th>validation loss</th></tr>"
-        return f"<p>{html.escape(self.summary())}</p><table>{head}{cells}</table>"
+        return ("epoch", "training loss", "validation loss"), rows

@@ -1,5 +1,7 @@
 """The search for counterexamples: it finds planted ones, and none where there is none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 import verify
 from decision.sets import Simplex
 from socicnn.errors import ModelError
+from socicnn.frozen import Layer
 from socicnn.nn import SOCICNN
 from tests.support.frozen_nets import NETS, random_net
 
@@ -115,8 +118,8 @@ def test_a_program_of_another_network_is_found() -> None:
     class Wrong(SOCICNN):
         def freeze(self, context=None):
             net = super().freeze(context)
-            net.layers[0].b[0] += 0.01
-            return net
+            first, *others = net.layers
+            return replace(net, layers=[Layer(None, first.U, first.b + 0.01), *others])
 
     found = verify.falsify(Wrong(3, (8, 8)), (-1.0, 1.0), evaluations=10_000)
     assert found.found

@@ -46,7 +46,7 @@ def test_a_history_says_its_verdict_and_fits_on_a_line() -> None:
     history = fit(model, contexts(), epochs=30, **QUIET)
     assert history.ok
     assert history.value == min(history.validation)
-    assert repr(history) == f"History({history.summary()})"
+    assert repr(history) == f"<History: {history.summary()}>"
     assert "\n" not in repr(history)
     assert history._repr_html_().count("<tr>") <= 13
     blank = History()

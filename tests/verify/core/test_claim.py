@@ -227,10 +227,10 @@ def test_what_is_not_proven_is_not_called_proven(tmp_path: Path) -> None:
 
 def test_a_certificate_prints_on_one_line(tmp_path: Path) -> None:
     net, x = random_net(3), np.random.default_rng(0).normal(size=(5, 4))
-    text = str(certify(net, x, proof=True))
-    assert text.startswith("<Certificate: network = program holds at all of 5 points; |gap| at most ")
+    text = repr(certify(net, x, proof=True))
+    assert text.startswith("<Certificate: network = program holds at all 5 points; |gap| at most ")
     assert "proven hi - lo at most" in text
-    wrong = str(certify(net, x, tolerance=0.0))
+    wrong = repr(certify(net, x, tolerance=0.0))
     assert " of 5 points" in wrong
     assert "fails at point" in wrong
     assert "\n" not in text + wrong

@@ -1,0 +1,62 @@
+"""What all results have in common: a verdict, a summary, one line, and a table for notebooks.
+
+A result has `ok` and `summary()`; those that hold values f have `value` and `gap`, arrays in the units of f, and
+`max_gap`, the largest |gap| as a number.
+"""
+
+from __future__ import annotations
+
+import html
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+Row = Sequence[object]
+ROWS = 20  # of a table, at most
+
+
+class Result(ABC):
+    """Base of what functions return as their verdict: `Report`, `Certificate`, `Decision`, `History` and others."""
+
+    @property
+    @abstractmethod
+    def ok(self) -> bool:
+        """Whether all is well; what that means is told by each result."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """Return a few sentences or lines for a reader, the verdict first."""
+
+    def line(self) -> str:
+        """Return the summary's first line."""
+        return self.summary().partition("\n")[0]
+
+    def table(self) -> tuple[Row, Sequence[Row]]:
+        """Return the head and the rows of a small table for notebooks; no rows for none."""
+        return (), ()
+
+    def __str__(self) -> str:
+        """Return the summary."""
+        return self.summary()
+
+    def __repr__(self) -> str:
+        """Return one line, whatever the size of the result."""
+        return f"<{type(self).__name__}: {self.line()}>"
+
+    def _repr_html_(self) -> str:
+        """Return the first line and the table, for a notebook."""
+        head, rows = self.table()
+        parts = [f"<p>{_escaped(self.line())}</p>"]
+        if rows:
+            parts.append(f"<table>{_row('th', head)}{''.join(_row('td', row) for row in rows[:ROWS])}</table>")
+        if len(rows) > ROWS:
+            parts.append(f"<p>{ROWS} of {len(rows)} rows</p>")
+        return "".join(parts)
+
+
+def _row(tag: str, cells: Row) -> str:
+    return "<tr>" + "".join(f"<{tag}>{_escaped(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _escaped(cell: object) -> str:
+    """Return a cell as HTML; floats with six digits."""
+    return html.escape(f"{cell:.6g}" if isinstance(cell, float) else str(cell))
