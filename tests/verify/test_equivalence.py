@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,17 +25,37 @@ from tests.support.frozen_nets import NETS, random_net
 from tests.support.mutants import block, with_entry
 
 
-@pytest.mark.parametrize("case", [case for case in CASES.values() if case.exports], ids=lambda case: case.name)
-def test_every_network_is_verified(case: Case) -> None:
+@cache
+def proven(case: Case) -> tuple[verify.Report, Array]:
+    """Return the report of a network at six points, and the model's own values."""
     model = case.model()
-    x = case.points(model, 6)
-    report = verify.equivalence(model, x, case.contexts(model, 6), proof=True, max_solver_points=2)
-    assert report.ok, str(report)
-    assert np.allclose(report.forward, model(x, *filter(lambda c: c is not None, [case.contexts(model, 6)])).detach())
-    assert (report.lo <= report.forward).all()
-    assert (report.forward <= report.hi).all()
-    assert report.solvers["clarabel"].solved.all()
-    assert report.solvers["clarabel"].error < 1e-6 * (1 + np.abs(report.forward).max())
+    x, contexts = case.points(model, 6), case.contexts(model, 6)
+    report = verify.equivalence(model, x, contexts, proof=True, max_solver_points=2)
+    return report, (model(x) if contexts is None else model(x, contexts)).detach().numpy()
+
+
+@pytest.mark.parametrize("case", [case for case in CASES.values() if case.exports], ids=lambda case: case.name)
+class TestEveryNetwork:
+    """Of each architecture: the proof, the values and the solver of one report."""
+
+    @pytest.fixture(autouse=True)
+    def _report(self, case: Case) -> None:
+        self.report, self.values = proven(case)
+
+    def test_it_is_proven(self, case: Case) -> None:
+        assert self.report.ok, str(self.report)
+
+    def test_the_forward_value_is_the_models(self, case: Case) -> None:
+        assert np.allclose(self.report.forward, self.values)
+
+    def test_the_bracket_holds_the_forward_value(self, case: Case) -> None:
+        assert (self.report.lo <= self.report.forward).all()
+        assert (self.report.forward <= self.report.hi).all()
+
+    def test_the_solver_agrees(self, case: Case) -> None:
+        clarabel = self.report.solvers["clarabel"]
+        assert clarabel.solved.all()
+        assert clarabel.error < 1e-6 * (1 + np.abs(self.report.forward).max())
 
 
 @pytest.mark.parametrize("case", [case for case in CASES.values() if not case.exports], ids=lambda case: case.name)
@@ -63,25 +84,38 @@ def test_autocast_is_named_where_it_moves_the_values() -> None:
     assert verify.equivalence(model, x, solvers=()).ok
 
 
-def test_the_report_holds_every_metric() -> None:
-    report = verify.equivalence(random_net(1), np.ones((3, 4)), solvers=("clarabel", "ecos", "scs"), proof=True)
-    assert set(report.residuals) >= {
+@pytest.fixture(scope="module")
+def full() -> verify.Report:
+    """Return a report on three points, with a proof and three solvers."""
+    return verify.equivalence(random_net(1), np.ones((3, 4)), solvers=("clarabel", "ecos", "scs"), proof=True)
+
+
+def test_the_report_holds_every_metric(full: verify.Report) -> None:
+    assert set(full.residuals) >= {
         *("relu_primal", "relu_dual_box", "relu_complementarity"),
         *("quadratic_epigraph", "quadratic_slack", "norm_epigraph", "norm_slack"),
         *("norm_dual_ball", "norm_dual_alignment", "stationarity", "gap", "forward"),
     }
-    assert report.max_gap == report.residuals["gap"]
-    assert set(report.sizes) == {"variables", "rows", "cones", "nonzeros"}
-    assert set(report.times) == {"forward", "certificate", "solver"}
-    solver = report.solvers["ecos"]
-    assert solver.value.shape == solver.errors.shape == solver.seconds.shape == (3,)
-    assert solver.residuals["norm_epigraph"] < 1e-6
-    text = str(report)
-    for word in ("PASSED", "relu_complementarity", "clarabel", "proven", "point"):
-        assert word in text
-    document = json.loads(report.to_json())
+    assert full.max_gap == full.residuals["gap"]
+    assert set(full.sizes) == {"variables", "rows", "cones", "nonzeros"}
+    assert set(full.times) == {"forward", "certificate", "solver"}
+
+
+def test_the_report_holds_what_each_solver_returned(full: verify.Report) -> None:
+    ecos = full.solvers["ecos"]
+    assert ecos.value.shape == ecos.errors.shape == ecos.seconds.shape == (3,)
+    assert ecos.residuals["norm_epigraph"] < 1e-6
+
+
+@pytest.mark.parametrize("word", ["PASSED", "relu_complementarity", "clarabel", "proven", "point"])
+def test_the_printed_report_names(full: verify.Report, word: str) -> None:
+    assert word in str(full)
+
+
+def test_the_report_goes_out_as_json(full: verify.Report) -> None:
+    document = json.loads(full.to_json())
     assert document["ok"] is True
-    assert document["forward"] == report.forward.tolist()
+    assert document["forward"] == full.forward.tolist()
     assert document["solvers"]["scs"]["solved"] == [True] * 3
 
 

@@ -1,20 +1,14 @@
-import numpy as np
 import pytest
 import torch
 
 from decision.sets import Box, FeasibleSet
 from tests.contracts.sets import SetContract
+from tests.support.sets import boxes
 
 
 class TestBox(SetContract):
     def cases(self) -> list[FeasibleSet]:
-        return [
-            Box(1),
-            Box(5),
-            Box(3, lower=-2.0, upper=[1.0, -2.0, 3.0]),  # one coordinate fixed
-            Box(2, lower=0.5, upper=0.5),  # a point
-            Box(4, lower=torch.tensor([-1.0, 0.0, 1.0, 2.0]), upper=np.full(4, 5.0)),
-        ]
+        return [*boxes()]
 
 
 def test_uniform_moments() -> None:

@@ -6,29 +6,17 @@ import torch
 from decision.sets import Budget, FeasibleSet
 from decision.sets import capped_sampling as capped
 from tests.contracts.sets import SetContract
+from tests.support.sets import budgets
 
 
 class TestBudget(SetContract):
     def cases(self) -> list[FeasibleSet]:
-        totals = [
-            (1, 0.4),
-            (1, 1.0),
-            (3, 0.0),
-            (3, 3.0),
-            (5, 0.2),
-            (5, 2.0),
-            (5, 4.7),
-            (10, 3.0),
-            (10, 5.5),
-            (50, 15.0),
-        ]
-        return [Budget(n, total) for n, total in totals]
+        return [*budgets(equality=True)]
 
 
 class TestInequalityBudget(SetContract):
     def cases(self) -> list[FeasibleSet]:
-        totals = [(1, 0.4), (3, 0.0), (3, 3.0), (3, 7.0), (3, 1e20), (5, 0.2), (5, 2.0), (10, 5.5)]
-        return [Budget(n, total, equality=False) for n, total in totals]
+        return [*budgets(equality=False)]
 
 
 def test_projection_agrees_with_bisection() -> None:

@@ -2,13 +2,11 @@ import pytest
 
 import decision.sets
 from decision.sets import FeasibleSet
-from tests.decision.sets.test_box import TestBox as BoxCases
-from tests.decision.sets.test_budget import TestBudget as BudgetCases
-from tests.decision.sets.test_simplex import TestSimplex as SimplexCases
+from tests.support.sets import boxes, budgets, simplices
 
 
-def test_every_registered_set_has_a_contract_test() -> None:
-    tested = {type(X) for contract in (BoxCases, BudgetCases, SimplexCases) for X in contract().cases()}
+def test_every_registered_set_has_cases_for_the_contract() -> None:
+    tested = {type(X) for X in (*boxes(), *budgets(equality=True), *simplices())}
     options = {"budget": {"total": 1.0}}
     made = {type(decision.sets.make(name, 2, **options.get(name, {}))) for name in decision.sets.names()}
     assert tested == made == set(FeasibleSet.__subclasses__())

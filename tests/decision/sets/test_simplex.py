@@ -2,11 +2,12 @@ import torch
 
 from decision.sets import FeasibleSet, Simplex
 from tests.contracts.sets import SetContract
+from tests.support.sets import simplices
 
 
 class TestSimplex(SetContract):
     def cases(self) -> list[FeasibleSet]:
-        return [Simplex(n) for n in (1, 2, 5, 50)]
+        return [*simplices()]
 
 
 def test_uniform_moments() -> None:

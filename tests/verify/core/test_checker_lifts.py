@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from socicnn.compile import compile_net
+from socicnn.conic.program import ValueProgram
 from tests.support.certificates import check
 from tests.support.frozen_nets import random_net
 from tests.support.mutants import stored, with_entry
@@ -33,25 +34,39 @@ def test_plain_and_balanced_lifts_are_both_understood() -> None:
     ).ok.any()
 
 
-@pytest.mark.parametrize("column", ["first", "second", "offset", "head", "inputs"])
-def test_a_lift_that_is_not_exact_fails(column: str) -> None:
-    compiled = compile_net(random_net(9))
-    program = compiled.program
-    head = int(program.lifts.heads[0])
-    entries = stored(program, "A", "quadratic1")
-    if column in ("first", "second"):
-        at = entries[program.A.indices[entries] == head + (column == "second")]
-        mutant = with_entry(program, "A", at, -0.51)
-    elif column == "offset":
-        mutant = with_entry(program, "b", head + 1, -0.49)
-    elif column == "head":
-        mutant = replace(program, lifts=replace(program.lifts, heads=program.lifts.heads + 1))
-    else:
-        B = program.B.tolil()
-        B[head, 0] = 1e-3
-        mutant = replace(program, B=type(program.B)(B))
+COMPILED = compile_net(random_net(9))
+HEAD = int(
+    COMPILED.program.lifts.heads[0]
+)  # row of s_0 = (t + k) / 2 of the first quadratic; s_1 = (t - k) / 2 is next
+
+
+def fails_everywhere(mutant: ValueProgram) -> bool:
+    """Return whether the core rejects the mutant, with the honest witness, at every one of four points."""
     x = np.random.default_rng(0).normal(size=(4, 4))
-    assert not check(compiled, x, program=mutant).ok.any()
+    return not check(COMPILED, x, program=mutant).ok.any()
+
+
+@pytest.mark.parametrize("row", [HEAD, HEAD + 1], ids=["s_0", "s_1"])
+def test_a_half_that_is_not_exactly_one_half_fails(row: int) -> None:
+    """Both rows hold -1/2 in the column of t."""
+    entries = stored(COMPILED.program, "A", "quadratic1")
+    at = entries[COMPILED.program.A.indices[entries] == row]
+    assert fails_everywhere(with_entry(COMPILED.program, "A", at, -0.51))
+
+
+def test_an_offset_that_is_not_minus_one_half_fails() -> None:
+    assert fails_everywhere(with_entry(COMPILED.program, "b", HEAD + 1, -0.49))
+
+
+def test_a_lift_said_to_begin_one_row_later_fails() -> None:
+    lifts = replace(COMPILED.program.lifts, heads=COMPILED.program.lifts.heads + 1)
+    assert fails_everywhere(replace(COMPILED.program, lifts=lifts))
+
+
+def test_a_lift_whose_head_depends_on_x_fails() -> None:
+    B = COMPILED.program.B.tolil()
+    B[HEAD, 0] = 1e-3
+    assert fails_everywhere(replace(COMPILED.program, B=type(COMPILED.program.B)(B)))
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, np.inf])
@@ -73,7 +88,6 @@ def test_a_lift_must_be_the_head_of_a_cone() -> None:
 
     from socicnn.conic.blocks import Lifts
     from socicnn.conic.cones import Cones
-    from socicnn.conic.program import ValueProgram
 
     program = ValueProgram(
         A=sparse.csc_array(np.array([[-1.0, 0.0], [0.0, -0.5], [0.0, -0.5]])),

@@ -10,8 +10,8 @@ import verify
 from benchmarks.mutation.mutants import compiler_mutants, program_mutants, witness_mutants
 from benchmarks.mutation.mutation import Table
 from socicnn.compile import compile_net
-from tests.socicnn.frozen.test_squares import CASES, N, net
 from tests.support.exact import exact_value
+from tests.support.squares import CASES, N, net
 from verify.check import check
 from verify.core.structure import differences, monotone
 from verify.proof.balls import BallProver

@@ -21,7 +21,7 @@ from socicnn.frozen import FrozenNet, Output, Quadratic
 from tests.support.conic_cases import KNOWN
 from tests.support.frozen_nets import NETS, random_net
 
-OLD = Path(__file__).parents[1] / "old_files"
+OLD = Path(__file__).parents[2] / "old_files"
 
 
 def simplex(n: int) -> Rows:
