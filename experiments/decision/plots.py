@@ -24,7 +24,7 @@ def plots(rows: Sequence[Row], folder: Path, preset: Any, models: Path) -> list[
     matplotlib.use("Agg")
     found = [
         _scatter(
-            rows, "decide_ms_200", "milliseconds a decision, batch of all test contexts", folder / "decision_time.png"
+            rows, "decide_ms_200", "milliseconds per decision, batch of all test contexts", folder / "decision_time.png"
         ),
         _scatter(rows, "parameters", "parameters", folder / "decision_parameters.png"),
         _finding(rows, folder / "decision_finding.png"),
@@ -49,7 +49,7 @@ def _save(figure: Any, path: Path) -> Path:
 
 
 def _scatter(rows: Sequence[Row], column: str, label: str, path: Path) -> Path | None:
-    """Regret against another column, one panel an n, one point a (task, model, loss), certified decisions."""
+    """Regret against another column, one panel per n, one point per (task, model, loss), certified decisions."""
     from matplotlib.figure import Figure
 
     useful = [row for row in rows if row["method"] == "certified" and number(row.get(column)) > 0]
