@@ -43,6 +43,16 @@ def test_modes_of_padding(mode: str, tmp_path: Path) -> None:
     close(FrozenNet.from_onnx(path), path, points(4))
 
 
+def test_negative_pads_cut_off(tmp_path: Path) -> None:
+    """onnx's reference evaluator raises for them, so that the file is evaluated by onnxruntime."""
+    graph = Graph(("N", 4))
+    padded = graph("Pad", graph("Relu", "x"), graph.integers(0, -1, 0, -2))
+    path = graph.save(tmp_path / "pad.onnx", graph("MatMul", padded, np.full((1, 1), 2.0)))
+    net = FrozenNet.from_onnx(path)
+    assert net([[1.0, 2.0, 3.0, 4.0], [5.0, -6.0, 7.0, 8.0]]).tolist() == [4.0, 0.0]
+    close(net, path, points(4))
+
+
 @pytest.mark.parametrize("exponent", [1.0, 2.0])
 def test_the_shape_of_an_exponent_counts(exponent: float, tmp_path: Path) -> None:
     graph = Graph((1, 1))
