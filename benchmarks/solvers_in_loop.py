@@ -25,6 +25,7 @@ from decision.baselines import StructuredPCF
 from decision.baselines.cvxpylayer import DecisionLayer
 from decision.baselines.lpcf.fitting import fit_lpcf
 from decision.baselines.lpcf.function import LPCF, LPCFSettings
+from decision.options import DecideOptions
 from decision.tasks import Data, Task
 
 HEADER = ("n", "way", "parameters")
@@ -115,7 +116,7 @@ def surrogate_ways(
 
     region = task.feasible_set
     by_us = lambda size: decision.decide(network, region, theta[:size], rtol=tolerance)  # noqa: E731 (local shorthand)
-    exact = lambda size: decision.decide(network, region, theta[:size], "exact", settings=tight)  # noqa: E731 (local shorthand)
+    exact = lambda size: decision.decide(network, region, theta[:size], "exact", options=DecideOptions(settings=tight))  # noqa: E731 (local shorthand)
     return {"decide": {0: forward, 1: backward, 2: by_us}, "exact Clarabel": {0: forward, 1: backward, 2: exact}}
 
 

@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.known_minima import Problem, problem
 from decision import Decision, decide
+from decision.options import DecideOptions
 from decision.sets import FeasibleSet
 from socicnn.arrays import Array
 from socicnn.conic.program import ConicProgram
@@ -140,7 +141,7 @@ def _decided(one: Problem, lie: str, draw: np.random.Generator) -> Decision:
         solver = Clarabel(tol_gap_abs=1e-2, tol_gap_rel=1e-2, tol_feas=1e-2)
     elif lie:
         solver = Liar(lie, int(draw.integers(1 << 30)))
-    return decide(one.net, one.feasible_set, method=method, solver=solver)
+    return decide(one.net, one.feasible_set, method=method, options=DecideOptions(solver=solver))
 
 
 def _count(found: Tally, one: Problem, answer: Decision, lie: str, name: str) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from decision.fitting import fit as fit
     from decision.metrics import evaluate as evaluate
     from decision.minimise.answers import Decision as Decision
+    from decision.options import DecideOptions as DecideOptions
     from decision.region import Region as Region
     from decision.sets import Box as Box
     from decision.sets import Budget as Budget
@@ -30,6 +31,7 @@ __all__ = face(
         "Box": "decision.sets",
         "Budget": "decision.sets",
         "Data": "decision.tasks",
+        "DecideOptions": "decision.options",
         "Decision": "decision.minimise.answers",
         "FeasibleSet": "decision.sets",
         "Region": "decision.region",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -22,14 +21,15 @@ from decision.minimise.module_descent import minimise_module
 from decision.minimise.reference import ROUNDING, Reference, own_reach, terms
 from decision.minimise.search import Found, Task, minimise
 from decision.minimise.stack import Stack
+from decision.options import DecideOptions, MethodName
 from decision.region import Region
 from decision.sets import Box
 from decision.sets.base import FeasibleSet
 from socicnn.arrays import as_float64
 from socicnn.compile import Freezable, frozen
-from socicnn.conic.solvers import Solver
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.frozen import FrozenNet
+from socicnn.moved import with_moved, with_renamed
 from socicnn.nn.devices import as_device
 from socicnn.ranges import Ranges
 
@@ -41,19 +41,15 @@ def decide(
     model_or_net: Freezable,
     feasible_set: FeasibleSet | Sequence[Any],
     context: Any = None,
-    method: str | Method = "auto",
+    method: MethodName | Method = "auto",
     *,
     rtol: float = RTOL,
     atol: float = 0.0,
     start: Any = None,
-    max_iterations: int | None = None,
     time_limit: float | None = None,
-    solver: str | Solver = "clarabel",
-    settings: dict[str, Any] | None = None,
     region: Region | Literal["stored"] | None = "stored",
-    device: torch.device | str | None = None,
-    progress: bool = False,
-    gap: float | None = None,
+    options: DecideOptions = DecideOptions(),  # noqa: B008 (frozen)
+    **moved: Any,
 ) -> Decision:
     """Minimise f(x, theta) over x in X for each context theta.
 
@@ -73,20 +69,16 @@ def decide(
         model_or_net: a trained network, or a FrozenNet.
         feasible_set: the set X; or a list of CVXPY constraints on one variable of n entries (exact way only).
         context: contexts, shape `(contexts, p)`, or one, shape `(p,)`; None for a network without.
-        method: `auto`, `interior_point`, `projected_gradient`, `exact`, or a `Method`.
+        method: `auto`, `interior_point`, `projected_gradient` or `exact`, or a `Method`.
         rtol: relative accuracy: the share of the scale that a gap may have.
         atol: absolute accuracy, in the units of f; a gap of this size will do, too.
         start: points to start from, shape `(n,)` or `(contexts, n)`; defaults to a point of the set that suits f.
-        max_iterations: iterations of one context at most; each method has its own limit if omitted.
         time_limit: seconds for the whole call; a solve through CVXPY, of constraints that need more than second-order
             cones, is not interrupted.
-        solver: of the exact way.
-        settings: its settings, by its own names.
         region: where the network has learned something, to flag decisions and contexts outside: by default the ranges
             of the training data that are stored in the network, if any; None to flag nothing.
-        device: where to compute; defaults to the CPU.
-        progress: whether the exact way shows a progress bar.
-        gap: deprecated, use `rtol`.
+        options: limit of iterations, solver, device and progress bar; see `DecideOptions`.
+        moved: options by keyword, and `gap`, now `rtol`; deprecated.
 
     Returns:
         The decisions.
@@ -103,16 +95,15 @@ def decide(
     (tensor([[0.7500, 0.2500]], dtype=torch.float64), True)
     """
     began = time.perf_counter()
-    if gap is not None:
-        warnings.warn("decide(gap=...) is now decide(rtol=...)", DeprecationWarning, stacklevel=2)
-        rtol = gap
+    rtol = with_renamed(rtol, moved, "gap", "rtol", function="decide")
+    options = with_moved(options, moved, function="decide", argument="options")
     if isinstance(region, str) and region != "stored":
         raise ModelError(f"region must be a Region, 'stored' or None; received {region!r}")
-    goal = Goal.of(rtol, atol, max_iterations, time_limit)
+    goal = Goal.of(rtol, atol, options.max_iterations, time_limit)
     theta = None if context is None else torch.as_tensor(as_float64(context))
     if theta is not None and tuple(theta.shape) == (getattr(model_or_net, "context_shape", None) or theta.shape[:1]):
         theta = theta[None]  # one context
-    chosen = make(method, solver, settings)
+    chosen = make(method, options.solver, options.settings)
     ranges = getattr(model_or_net, "ranges", None)
     try:
         net = frozen(model_or_net, theta)
@@ -123,16 +114,16 @@ def decide(
         found = minimise_module(model_or_net, feasible_set, theta, goal, ranges)
     else:
         if isinstance(feasible_set, FeasibleSet):
-            stack = Stack.of(net, None if device is None else as_device(device))
+            stack = Stack.of(net, None if options.device is None else as_device(options.device))
             x = _start(start, feasible_set, len(stack), net.in_features, stack.v.device)
-            found = _over_set(net, feasible_set, goal, chosen, _Given(stack, ranges, x, progress))
+            found = _over_set(net, feasible_set, goal, chosen, _Given(stack, ranges, x, options.progress))
         else:
             exact = chosen.exact if isinstance(chosen, Auto) else chosen
             if not isinstance(exact, Exact):
                 raise ModelError(
                     f"CVXPY constraints go through the exact program; use method='exact', not '{chosen.name}'"
                 )
-            given = {"start": start, "max_iterations": max_iterations, "device": device}
+            given = {"start": start, "max_iterations": options.max_iterations, "device": options.device}
             unused = [name for name, value in given.items() if value is not None]
             if unused:
                 raise ModelError(f"CVXPY constraints go through a solver alone; leave out {', '.join(unused)}")

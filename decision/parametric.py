@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cvxpy as cp
 import numpy as np
@@ -18,6 +18,8 @@ from decision.sets import FeasibleSet
 from socicnn.arrays import Array
 from socicnn.errors import MissingExtra, SolverError
 from socicnn.registry import choose
+
+ParametricSolver = Literal["clarabel", "ecos", "scs"]
 
 # Tight settings, tried first, and looser ones. Clarabel rarely meets 1e-10 by its own account, but its answer there has
 # a tenth of the Frank-Wolfe gap of the one at its default of 1e-8.

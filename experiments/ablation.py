@@ -29,7 +29,7 @@ from typing import Any
 
 import decision
 from decision.deciding import decide
-from decision.learning import Ensemble, WeightAverage, fit_active, fit_focused
+from decision.learning import ActiveOptions, Ensemble, WeightAverage, fit_active, fit_focused
 from decision.metrics import evaluate, within_context_error
 from decision.tasks import Data, Task, make
 from experiments.decision.models import make as make_model
@@ -193,9 +193,9 @@ def active(within: bool) -> Callable[[Setting], Learned]:
             near=sizes.near,
             epochs=sizes.epochs,
             first=False,
-            learning_rate=RATE,
-            batch_size=16,
-            options=FitOptions(optimiser="adamw", weight_decay=0.1),
+            options=ActiveOptions(
+                learning_rate=RATE, batch_size=16, training=FitOptions(optimiser="adamw", weight_decay=0.1)
+            ),
             seed=given.seed,
             progress=False,
         )

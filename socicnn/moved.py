@@ -1,4 +1,4 @@
-"""Keywords that moved into an options object: accepted for one more version, with a DeprecationWarning."""
+"""Keywords that were renamed, or moved into an options object: accepted for one more version, with a warning."""
 
 from __future__ import annotations
 
@@ -8,6 +8,23 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+def with_renamed(value: T, moved: dict[str, Any], old: str, new: str, *, function: str) -> T:
+    """Return the value of a keyword that was renamed: what stands under its old name, if anything does.
+
+    Args:
+        value: what was passed under the new name.
+        moved: the keywords that the function does not have any more; the old name is taken out.
+        old: the name before.
+        new: the name now.
+        function: its name, for the message.
+    """
+    if old not in moved:
+        return value
+    warnings.warn(f"{function}({old}=...) is now {function}({new}=...)", DeprecationWarning, stacklevel=3)
+    renamed: T = moved.pop(old)
+    return renamed
 
 
 def with_moved(options: T, moved: Mapping[str, Any], *, function: str, argument: str) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -40,7 +40,9 @@ def decide(
     lower: Annotated[float | None, typer.Option(help="Box: lower bound (default 0).")] = None,
     upper: Annotated[float | None, typer.Option(help="Box: upper bound (default 1).")] = None,
     total: Annotated[float | None, typer.Option(help="Budget: sum of the entries, each between 0 and 1.")] = None,
-    method: Annotated[str, typer.Option(help="auto, interior_point, projected_gradient or exact.")] = "auto",
+    method: Annotated[
+        Literal["auto", "interior_point", "projected_gradient", "exact"], typer.Option(help="How to minimise.")
+    ] = "auto",
     rtol: Annotated[float, typer.Option(help="Relative accuracy to certify.")] = 1e-6,
     atol: Annotated[float, typer.Option(help="Absolute accuracy that will do, too.")] = 0.0,
     gap: Annotated[float | None, typer.Option(hidden=True, help="Deprecated: use --rtol.")] = None,

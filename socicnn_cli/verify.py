@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,7 +51,7 @@ def verify(
         raise FileError(f"{context} has {len(theta)} contexts for {len(x)} points; give one, or one a point")
     if theta is not None and len(theta) == 1:
         theta = theta[0]
-    solvers = tuple(name for name in (solver or ["clarabel"]) if name != "none")
+    solvers: list[Any] = [name for name in (solver or ["clarabel"]) if name != "none"]
     report = equivalence(network, x, theta, solvers=solvers, proof=proof)
     typer.echo(str(report))
     if json is not None:

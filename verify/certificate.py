@@ -261,7 +261,7 @@ class Certificate(Result):
         write(path, Claim(net, program, x, self.forward[rows], own.v, own.y, own.k, lo, hi))
 
 
-def slices(count: int, chunk: int, progress: bool = False) -> Iterator[slice]:
+def slices(count: int, chunk: int, *, progress: bool = False) -> Iterator[slice]:
     """Yield consecutive slices of at most `chunk` points."""
     parts = [slice(start, min(start + chunk, count)) for start in range(0, count, chunk)]
     if not progress:

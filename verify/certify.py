@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from socicnn.compile import Compiled, Freezable, Witness, compile_net
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+from socicnn.integers import as_integer
 from socicnn.registry import unknown
 from verify.certificate import Certificate, slices
 from verify.core.checker import Checked, Checker
@@ -23,6 +24,8 @@ from verify.proof.network import Prover
 from verify.proof.program import ProgramProver
 from verify.report import Check, worst
 
+ProofName = Literal["float64", "balls"]
+
 CHUNK = 400_000  # numbers that a witness of one chunk holds: a few megabytes, so that passes stay in cache
 
 
@@ -31,7 +34,7 @@ def certify(
     x: Any,
     context: Any = None,
     *,
-    proof: bool | str = False,
+    proof: bool | ProofName = False,
     tolerance: float | None = None,
     program: ValueProgram | None = None,
     witness: Witness | None = None,
@@ -80,7 +83,7 @@ def certify_instance(
     instance: Instance,
     compiled: Compiled,
     *,
-    proof: bool | str = False,
+    proof: bool | ProofName = False,
     tolerance: float = 1e-12,
     program: ValueProgram | None = None,
     witness: Witness | None = None,
@@ -103,7 +106,9 @@ def certify_instance(
         witness = Witness(*(_kept(part) for part in (witness.v, witness.y, witness.k)))
     foreign = bool(monotone(program) or differences(program, net))  # not the network's, entry by entry
     N = len(points)
-    chunk = chunk or max(1, min(4096, CHUNK // max(1, sum(program.A.shape) + program.in_features)))
+    if chunk is None:
+        chunk = max(1, min(4096, CHUNK // max(1, sum(program.A.shape) + program.in_features)))
+    chunk = as_integer("chunk", chunk)
     checker = Checker(program, tolerance)
     prove = _prover(proof)
     prover = prove(net) if prove is not None and net.contexts is None else None
@@ -113,7 +118,7 @@ def certify_instance(
     residuals: dict[str, Array] = {}
     checks: dict[str, Check] = {}
     seconds = {"forward": 0.0, "certificate": 0.0}
-    for rows in slices(N, chunk, progress):
+    for rows in slices(N, chunk, progress=progress):
         part, own_net = compiled.part(rows), instance.part(rows)
         x = points[rows]
         start = time.perf_counter()

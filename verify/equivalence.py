@@ -12,10 +12,11 @@ import numpy as np
 from socicnn.arrays import Array
 from socicnn.compile import Freezable, Witness, compile_net
 from socicnn.conic.program import ValueProgram
-from socicnn.conic.solvers.base import Solver
+from socicnn.conic.solvers import Solver, SolverName
 from socicnn.frozen import FrozenNet
+from socicnn.integers import as_integer
 from verify.certificate import Certificate, slices
-from verify.certify import certify_instance, fits
+from verify.certify import ProofName, certify_instance, fits
 from verify.core.structure import differences, monotone
 from verify.instance import Instance
 from verify.proof.network import Prover
@@ -29,9 +30,9 @@ def equivalence(
     x: Any,
     context: Any = None,
     *,
-    solvers: str | Solver | Sequence[str | Solver] = ("clarabel",),
+    solvers: SolverName | Solver | Sequence[SolverName | Solver] = ("clarabel",),
     tolerance: float | None = None,
-    proof: bool | str = False,
+    proof: bool | ProofName = False,
     program: ValueProgram | None = None,
     witness: Witness | None = None,
     max_solver_points: int = 25,
@@ -70,6 +71,7 @@ def equivalence(
     >>> report.ok, report.forward
     (True, array([2., 0., 3.]))
     """
+    max_solver_points = as_integer("max_solver_points", max_solver_points, 0)
     solvers = (solvers,) if isinstance(solvers, str | Solver) else solvers
     instance = Instance.of(model_or_net, x, context)
     compiled = compile_net(instance.net)

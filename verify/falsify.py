@@ -14,6 +14,7 @@ import numpy as np
 from socicnn.arrays import Array
 from socicnn.compile import Freezable
 from socicnn.errors import ModelError, SocicnnError
+from socicnn.integers import as_integer
 from socicnn.results import Result
 from verify.oracles import Counted, Points, Region, oracle_of, region_of
 
@@ -95,6 +96,7 @@ def falsify(
     >>> falsify(bent, (np.full(2, -1.0), np.full(2, 1.0)), evaluations=20_000).found
     True
     """
+    evaluations, seed = as_integer("evaluations", evaluations), as_integer("seed", seed, 0)
     if evaluations < LINE:
         raise ModelError(f"evaluations must be at least {LINE}, one line; received {evaluations}")
     rng = np.random.default_rng(seed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any, final
 
 import torch
@@ -13,11 +14,12 @@ from decision.deciding import decide
 from decision.fitting import fit
 from decision.tasks import Data, Task
 from decision.tasks.task import stream
-from socicnn.errors import ModelError
 from socicnn.integers import as_integer
+from socicnn.moved import with_moved
 from socicnn.nn.network import Network
 from socicnn.training.history import History
-from socicnn.training.options import FitOptions, accepts_moved_keywords
+from socicnn.training.losses import Loss, LossName
+from socicnn.training.options import FitOptions, positive
 
 RTOL = 1e-4  # relative accuracy of the decisions that are labelled
 
@@ -38,7 +40,45 @@ class Active:
     costs: list[float]
 
 
-@accepts_moved_keywords
+@final
+@dataclass(frozen=True)
+class ActiveOptions:
+    """What seldom changes between runs of `fit_active`.
+
+    Args:
+        spread: how far the points near a decision lie, as a share of the set's radius; each at a distance uniform up
+            to that.
+        share: share of the epochs that each round trains for, at half the learning rate.
+        learning_rate: of the first fit.
+        loss: of every fit, as in `decision.fit`.
+        batch_size: contexts per step; defaults to that of `decision.fit`.
+        validation: share of the contexts held out, or data to validate on.
+        training: optimiser, schedule and more; a checkpoint names one file per fit: `PATH.0`, `PATH.1`, ...
+
+    Raises:
+        ModelError: the spread or the share is not positive.
+    """
+
+    spread: float = 0.1
+    share: float = 0.25
+    learning_rate: float = 1e-2
+    loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor] = "within_context"
+    batch_size: int | None = None
+    validation: float | Any = 0.1
+    training: FitOptions = FitOptions()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        """Check the numbers that no fit checks."""
+        positive("spread", self.spread)
+        positive("share", self.share)
+
+    def at(self, number: int) -> FitOptions:
+        """Return the options of a fit, which keeps its progress in a file of its own and standardises once."""
+        path = self.training.checkpoint
+        checkpoint = None if path is None else f"{os.fspath(path)}.{number}"
+        return replace(self.training, checkpoint=checkpoint, standardise=self.training.standardise and number == 0)
+
+
 def fit_active(
     model: Network,
     task: Task,
@@ -46,14 +86,12 @@ def fit_active(
     *,
     rounds: int = 2,
     near: int = 7,
-    spread: float = 0.1,
     epochs: int = 200,
-    share: float = 0.25,
     first: bool = True,
-    learning_rate: float = 1e-2,
     seed: int = 0,
     progress: bool = True,
-    **options: Any,
+    options: ActiveOptions = ActiveOptions(),
+    **moved: Any,
 ) -> Active:
     """Train a surrogate, decide for its training contexts, label the decisions and points near them, and train on.
 
@@ -65,56 +103,48 @@ def fit_active(
         task: labels the new candidates by its cost.
         data: the first candidates.
         rounds: how often new candidates are labelled.
-        near: points near each decision, beside the decision itself; a round costs `(1 + near)` labels a context.
-        spread: how far they lie, as a share of the set's radius; each at a distance uniform up to that.
+        near: points near each decision, besides the decision itself; a round costs `1 + near` labels per context.
         epochs: epochs of the first fit.
-        share: share of them that each round trains for, at half the learning rate.
-        first: whether there is a first fit; False where the model has been trained on the data already.
-        learning_rate: of the first fit.
+        first: whether there is a first fit; False if the model has been trained on the data already.
         seed: seed of the splits, the batches and the near points.
         progress: whether to show progress bars.
-        options: `loss`, `batch_size`, `validation` and `options` of `decision.fit`; a checkpoint among them names one
-            file per fit: `PATH.0`, `PATH.1`, ...
+        options: spread, learning rate, loss and more; see `ActiveOptions`.
+        moved: options by keyword, deprecated.
 
     Raises:
-        ModelError: rounds, near or spread are invalid.
+        ModelError: rounds, near or an option is invalid.
 
     >>> from decision import surrogates, tasks
     >>> task = tasks.make("simplex_socp", features=3, seed=0)
     >>> model = surrogates.make("soc-partial", 3, generator=torch.Generator().manual_seed(0))
     >>> data = task.sample(contexts=20, candidates=8, seed=1)
-    >>> found = fit_active(model, task, data, rounds=1, near=1, epochs=4, progress=False)
-    >>> data.labels, found.data.labels
+    >>> active = fit_active(model, task, data, rounds=1, near=1, epochs=4, progress=False)
+    >>> data.labels, active.data.labels
     (160, 200)
     """
-    rounds, epochs = as_integer("rounds", rounds), as_integer("epochs", epochs)
-    _check_near(near, spread)
-    training = options.pop("options", None) or FitOptions()
-    shared = {"seed": seed, "progress": progress, **options}
-
-    def place(number: int, base: FitOptions) -> FitOptions:
-        """Return the options of a fit, which keeps its progress in a file of its own."""
-        checkpoint = base.checkpoint
-        return base if checkpoint is None else replace(base, checkpoint=f"{os.fspath(checkpoint)}.{number}")
-
-    histories, costs = [], []
+    options = _with_moved(options, moved)
+    rounds, epochs, near = as_integer("rounds", rounds), as_integer("epochs", epochs), as_integer("near", near, 0)
+    settings: dict[str, Any] = {name: getattr(options, name) for name in ("loss", "batch_size", "validation")}
+    settings |= {"seed": seed, "progress": progress}
+    rate, histories, costs = options.learning_rate, [], []
     if first:
-        settings = {**shared, "options": place(0, training)}
-        histories.append(fit(model, data, epochs=epochs, learning_rate=learning_rate, **settings))
+        histories.append(fit(model, data, epochs=epochs, learning_rate=rate, options=options.at(0), **settings))
+    again = max(1, round(options.share * epochs))
     for number in range(1, rounds + 1):
-        more = with_decisions(model, task, data, near=near, spread=spread, seed=seed + number)
+        more = with_decisions(model, task, data, near=near, spread=options.spread, seed=seed + number)
         costs.append(float(more.y[:, data.y.shape[1]].mean()))
         data = more
-        again = {"epochs": max(1, round(share * epochs)), "learning_rate": learning_rate / 2}
-        settings = {**shared, **again, "options": place(number, replace(training, standardise=False))}
-        histories.append(fit(model, data, **settings))
+        histories.append(fit(model, data, epochs=again, learning_rate=rate / 2, options=options.at(number), **settings))
     return Active(data, histories, costs)
 
 
-def _check_near(near: int, spread: float) -> None:
-    as_integer("near", near, 0)
-    if not spread > 0:
-        raise ModelError(f"spread must be positive; received {spread}")
+def _with_moved(options: ActiveOptions, moved: dict[str, Any]) -> ActiveOptions:
+    """Return the options with what was a keyword before, of `fit_active` or of a fit."""
+    fits = {field.name: moved.pop(field.name) for field in fields(FitOptions) if field.name in moved}
+    if fits:
+        training = with_moved(options.training, fits, function="ActiveOptions", argument="training")
+        options = replace(options, training=training)
+    return with_moved(options, moved, function="fit_active", argument="options")
 
 
 def with_decisions(
@@ -126,11 +156,12 @@ def with_decisions(
         model: a trained network.
         task: labels them.
         data: the contexts, with the candidates so far.
-        near: points near each decision.
+        near: points near each decision, >= 0.
         spread: largest distance, as a share of half the set's diameter.
         seed: seed of the near points.
     """
-    _check_near(near, spread)
+    near = as_integer("near", near, 0)
+    positive("spread", spread)
     x = decide(model, task.feasible_set, data.context, rtol=RTOL).x[:, None]
     draw = stream("near", seed)
     steps = torch.randn(len(data), near, x.shape[-1], dtype=torch.float64, generator=draw)
@@ -138,6 +169,6 @@ def with_decisions(
         torch.rand(len(data), near, 1, dtype=torch.float64, generator=draw) * spread * task.feasible_set.diameter / 2
     )
     moved: Tensor = x + lengths * steps / torch.linalg.vector_norm(steps, dim=-1, keepdim=True)
-    found = torch.cat([x, task.feasible_set.project(moved)], dim=1)
-    labels = task.cost(found, data.context)
-    return Data(torch.cat([data.x, found], dim=1), data.context, torch.cat([data.y, labels], dim=1))
+    candidates = torch.cat([x, task.feasible_set.project(moved)], dim=1)
+    labels = task.cost(candidates, data.context)
+    return Data(torch.cat([data.x, candidates], dim=1), data.context, torch.cat([data.y, labels], dim=1))

@@ -16,6 +16,8 @@ Sources: McAllester, Hazan and Keshet, "Direct loss minimization for structured 
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -27,9 +29,11 @@ from decision.deciding import decide
 from decision.tasks import Data, Task
 from socicnn.errors import ModelError
 from socicnn.integers import as_integer, as_seed
+from socicnn.moved import with_moved
 from socicnn.nn.network import Network
 from socicnn.ranges import Ranges
-from socicnn.training.losses import Loss, make_loss
+from socicnn.training.losses import Loss, LossName, make_loss
+from socicnn.training.options import positive
 
 RTOL = 1e-5  # relative accuracy of the decisions that are differentiated
 
@@ -50,6 +54,36 @@ class Focused:
     labels: int
 
 
+@final
+@dataclass(frozen=True)
+class FocusedOptions:
+    """What seldom changes between runs of `fit_focused`.
+
+    Args:
+        anchor: weight of the loss on the candidates of the step's contexts.
+        loss: that loss, in units of the spread of y.
+        held_out: share of the contexts on which the decisions are checked, in (0, 1).
+        every: steps between two checks.
+
+    Raises:
+        ModelError: an option is invalid; the message names it.
+    """
+
+    anchor: float = 1.0
+    loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor] = "within_context"
+    held_out: float = 0.1
+    every: int = 5
+
+    def __post_init__(self) -> None:
+        """Check every option."""
+        object.__setattr__(self, "every", as_integer("every", self.every))
+        if not 0 <= self.anchor < math.inf:
+            raise ModelError(f"anchor must be a finite number >= 0; received {self.anchor!r}")
+        if not 0 < self.held_out < 1:
+            raise ModelError(f"held_out must lie within (0, 1); received {self.held_out!r}")
+        make_loss(self.loss)
+
+
 def fit_focused(
     model: Network,
     task: Task,
@@ -59,12 +93,10 @@ def fit_focused(
     contexts: int = 128,
     learning_rate: float = 1e-3,
     perturbation: float = 0.3,
-    anchor: float = 1.0,
-    loss: Loss | str = "within_context",
-    held_out: float = 0.1,
-    every: int = 5,
     seed: int = 0,
     progress: bool = True,
+    options: FocusedOptions = FocusedOptions(),
+    **moved: Any,
 ) -> Focused:
     """Fine-tune a trained surrogate for the true cost of its decisions; the best weights seen are kept.
 
@@ -73,42 +105,37 @@ def fit_focused(
         task: gives the true cost and its gradient at the decisions.
         data: labelled candidates, which anchor the surrogate to what it has learned.
         steps: steps of Adam, with a cosine schedule.
-        contexts: training contexts a step.
+        contexts: training contexts per step.
         learning_rate: step size at the start.
         perturbation: lambda.
-        anchor: weight of the loss on the candidates of the step's contexts.
-        loss: that loss, in units of the spread of y.
-        held_out: share of the contexts on which the decisions are checked.
-        every: steps between two checks.
         seed: seed of the split and of the batches.
         progress: whether to show a progress bar.
+        options: the loss on the candidates and the checks; see `FocusedOptions`.
+        moved: options by keyword, deprecated.
 
     Raises:
-        ModelError: settings that cannot be, or a network whose weights depend on data.
+        ModelError: a setting is invalid, or a network whose weights depend on data.
 
     >>> from decision import fit, surrogates, tasks
     >>> task = tasks.make("box_socp", features=3, seed=0)
     >>> model = surrogates.make("soc-partial", 3, generator=torch.Generator().manual_seed(0))
     >>> data = task.sample(contexts=40, candidates=8, seed=1)
     >>> _ = fit(model, data, epochs=5, progress=False)
-    >>> found = fit_focused(model, task, data, steps=4, contexts=16, every=2, progress=False)
-    >>> found.costs[found.best] <= found.costs[0]
+    >>> often = FocusedOptions(every=2)
+    >>> focused = fit_focused(model, task, data, steps=4, contexts=16, progress=False, options=often)
+    >>> focused.costs[focused.best] <= focused.costs[0]
     True
     """
-    steps, contexts, every = (
-        as_integer(name, value) for name, value in (("steps", steps), ("contexts", contexts), ("every", every))
-    )
-    if not perturbation > 0 or not 0 < held_out < 1:
-        raise ModelError(
-            f"perturbation must be positive and held_out within (0, 1); received {perturbation} and {held_out}"
-        )
+    options = with_moved(options, moved, function="fit_focused", argument="options")
+    steps, contexts = as_integer("steps", steps), as_integer("contexts", contexts)
+    positive("perturbation", perturbation)
     if model.needs_data:
         raise ModelError("the weights depend on data; fine-tune what `model.finalise(train_data)` returns")
     draw = torch.Generator().manual_seed(as_seed("seed", seed))
     order = torch.randperm(len(data), generator=draw)
-    held = max(1, round(held_out * len(data)))
+    held = max(1, round(options.held_out * len(data)))
     train, checked = data[order[held:]].to(model.dtype).to(model.device), data.context[order[:held]]
-    measure = make_loss(loss)
+    measure = make_loss(options.loss)
     mean, scale = train.y.mean(), measure.scale(train.y)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -120,18 +147,18 @@ def fit_focused(
     for step in tqdm(range(1, steps + 1), desc="fine-tune", unit="step", disable=None if progress else True):
         rows = torch.randperm(len(train), generator=draw)[:contexts]
         batch = train[rows]
-        x, moved = perturbed(model, task, batch.context.cpu(), perturbation)
+        x, shifted = perturbed(model, task, batch.context.cpu(), perturbation)
         labels += len(batch) * (1 + task.in_features)
-        seen = seen.widened(Ranges.of(torch.cat([x, moved]), batch.context))
+        seen = seen.widened(Ranges.of(torch.cat([x, shifted]), batch.context))
         optimiser.zero_grad(set_to_none=True)
-        difference = model(moved.to(batch.x), batch.context) - model(x.to(batch.x), batch.context)
+        difference = model(shifted.to(batch.x), batch.context) - model(x.to(batch.x), batch.context)
         value = (difference / (perturbation * scale)).mean()
         values = (model(batch.x, batch.context.unsqueeze(1)) - mean) / scale
-        (value + anchor * measure(values, (batch.y - mean) / scale) + model.penalty()).backward()
+        (value + options.anchor * measure(values, (batch.y - mean) / scale) + model.penalty()).backward()
         optimiser.step()
         schedule.step()
         model.after_step()
-        if step % every == 0 or step == steps:
+        if step % options.every == 0 or step == steps:
             costs.append(_cost(model, task, checked))
             labels += len(checked)
             if costs[-1] < costs[best]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from decision.minimise.reference import ROUNDING
 from decision.minimise.stack import Dual, Stack
 from socicnn.errors import ModelError
+from socicnn.integers import as_integer
 from socicnn.results import Result, Row
 
 FEASIBLE = 1e-9  # violation, relative to the data, up to which a decision counts as one in the set
@@ -46,8 +47,8 @@ class Goal:
             raise ModelError(f"rtol must be a positive number; received {rtol}")
         if not 0 <= atol < math.inf:
             raise ModelError(f"atol must be a number >= 0; received {atol}")
-        if max_iterations is not None and not max_iterations >= 1:
-            raise ModelError(f"max_iterations must be an integer >= 1; received {max_iterations}")
+        if max_iterations is not None:
+            max_iterations = as_integer("max_iterations", max_iterations)
         if time_limit is not None and not time_limit > 0:
             raise ModelError(f"time_limit must be a positive number of seconds; received {time_limit}")
         deadline = math.inf if time_limit is None else time.perf_counter() + time_limit

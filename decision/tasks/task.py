@@ -20,6 +20,7 @@ from socicnn.errors import ModelError
 from socicnn.integers import as_integer
 
 if TYPE_CHECKING:
+    from decision.parametric import ParametricSolver
     from decision.tasks.optimum import Optimiser
 
 
@@ -194,8 +195,8 @@ class Task:
         self,
         context: Tensor,
         *,
-        solver: str = "clarabel",
-        cross_check: str | None = None,
+        solver: ParametricSolver = "clarabel",
+        cross_check: ParametricSolver | None = None,
         tolerance: float = 1e-6,
         progress: bool = False,
         **settings: Any,

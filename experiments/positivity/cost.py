@@ -52,7 +52,7 @@ def costs(rounds: int, hidden: Sequence[int], batch: int, seeds: int) -> dict[st
     }
 
     def train(found: list[Any], steps: int) -> None:
-        settings: dict[str, Any] = {"steps": steps, "batch": batch, "note_every": steps}
+        settings: dict[str, Any] = {"steps": steps, "batch_size": batch, "note_every": steps}
         if seeds == 1:
             fit(found[0], law, **settings)
         else:
@@ -87,7 +87,7 @@ def watching(rounds: int, hidden: Sequence[int], batch: int, given: dict[str, An
     """Return the share of the training time that shoulder statistics take at their default interval."""
     energy, watch = start(1, hidden, given, "principled", 0), Timed(ShoulderStatistics())
     started = time.process_time()
-    fit(energy, target("gumbel"), steps=rounds * STEPS, batch=batch, options=DensityOptions(on_step=watch))
+    fit(energy, target("gumbel"), steps=rounds * STEPS, batch_size=batch, options=DensityOptions(on_step=watch))
     return watch.seconds / (time.process_time() - started - watch.seconds)
 
 

@@ -71,7 +71,12 @@ def fit_block(
     """
     law = make_target(target)
     energies = [start(law.features, hidden, given, initialiser, seed) for seed in seeds]
-    settings: dict[str, Any] = {"steps": steps, "batch": batch, "learning_rate": learning_rate, "note_every": steps}
+    settings: dict[str, Any] = {
+        "steps": steps,
+        "batch_size": batch,
+        "learning_rate": learning_rate,
+        "note_every": steps,
+    }
     batches = [generator(seed, BATCHES) for seed in seeds]
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seeds[0])  # noise on weights comes from torch's own generator, as dropout's does

@@ -9,7 +9,7 @@
     PotentialFlow(network)                    p from the gradient of a convex network; `log_density`, `sample`
     cloud("eight_gaussians")                  laws in the plane to fit flows to
     plot(density, path, lower, upper)         a figure of a density in one or two dimensions
-    fit(model, data, seed=0, steps=3000, batch=256, learning_rate=1e-3)       a History
+    fit(model, data, seed=0, steps=3000, batch_size=256, learning_rate=1e-3)       a History
     fit_stacked(models, data, seeds=None, ...)    the same for many models of one architecture at once
 
 Each name is imported when it is first used.

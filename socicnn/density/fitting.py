@@ -12,7 +12,7 @@ from socicnn.density.base import Density
 from socicnn.density.rule import Rule
 from socicnn.density.runs import DensityOptions, DensityRun, settings
 from socicnn.density.targets import Law
-from socicnn.moved import with_moved
+from socicnn.moved import with_moved, with_renamed
 from socicnn.training.history import History
 from socicnn.training.loop import train
 
@@ -23,7 +23,7 @@ def fit(
     *,
     seed: int | torch.Generator = 0,
     steps: int = 3000,
-    batch: int = 256,
+    batch_size: int = 256,
     learning_rate: float = 1e-3,
     rule: Rule | None = None,
     note_every: int = 50,
@@ -39,14 +39,14 @@ def fit(
             that NumPy reads as an array, from which batches are drawn with replacement.
         seed: seed, or generator, of the batches.
         steps: number of steps.
-        batch: points per step.
+        batch_size: points per step.
         learning_rate: step size of Adam.
         rule: the rule for log Z, drawn anew at each step if it is random; defaults to the quadrature on the target's
             window. A model that needs no rule needs none.
         note_every: steps between two notes of the objective.
         progress: whether to show a progress bar, if there is a terminal to show it on.
         options: limit of the gradient, callback and more; see `DensityOptions`.
-        moved: `clip` and `on_step` by keyword, deprecated.
+        moved: `clip` and `on_step` by keyword, and `batch`, now `batch_size`; deprecated.
 
     Returns:
         The history. Its epochs are blocks of `note_every` steps (the last may be shorter); `train` holds the mean of
@@ -61,8 +61,11 @@ def fit(
     >>> history.epochs, history.train[-1] < history.train[0]
     (2, True)
     """
+    batch_size = with_renamed(batch_size, moved, "batch", "batch_size", function="fit")
     options = with_moved(options, moved, function="fit", argument="options")
-    run = DensityRun(model, data, settings(model, data, steps, batch, learning_rate, rule, note_every, options), seed)
+    run = DensityRun(
+        model, data, settings(model, data, steps, batch_size, learning_rate, rule, note_every, options), seed
+    )
     epochs = len(run.settings.noted)
     train(_DensityEngine(run), epochs=epochs, description=options.description, progress=progress)
     return run.history

@@ -55,7 +55,7 @@ class Settings:
         features: dimension of the points.
         dtype: floating type of the model.
         device: where it lives.
-        batch: points per step.
+        batch_size: points per step.
         learning_rate: step size of Adam.
         rule: the rule for log Z, or None.
         noted: steps at which the objective is noted.
@@ -65,7 +65,7 @@ class Settings:
     features: int
     dtype: torch.dtype
     device: torch.device
-    batch: int
+    batch_size: int
     learning_rate: float
     rule: Rule | None
     noted: list[int]
@@ -76,15 +76,15 @@ def settings(
     model: Density,
     data: Law | Any,
     steps: int,
-    batch: int,
+    batch_size: int,
     learning_rate: float,
     rule: Rule | None,
     note_every: int,
     options: DensityOptions,
 ) -> Settings:
     """Return the settings of a run, or raise a ModelError that names an invalid one."""
-    for name, value in (("steps", steps), ("batch", batch), ("note_every", note_every)):
-        as_integer(name, value)
+    steps, batch_size = as_integer("steps", steps), as_integer("batch_size", batch_size)
+    note_every = as_integer("note_every", note_every)
     positive("learning_rate", learning_rate)
     dtype, device = model.network.dtype, model.network.device
     if rule is None and not model.normalised:
@@ -99,7 +99,7 @@ def settings(
             f"{model.features} and {dtype}"
         )
     noted = [step for step in range(1, steps + 1) if step % note_every == 0 or step == steps]
-    return Settings(model.features, dtype, device, batch, learning_rate, rule, noted, options)
+    return Settings(model.features, dtype, device, batch_size, learning_rate, rule, noted, options)
 
 
 @final
@@ -132,11 +132,11 @@ class Batches:
         self.ahead: list[Tensor] = []
 
     def next(self) -> Tensor:
-        """Return the next batch, shape `(batch, n)`."""
+        """Return the next batch, shape `(batch_size, n)`."""
         if not self.ahead:
-            shape = (CHUNK, self.run.batch)
+            shape = (CHUNK, self.run.batch_size)
             if isinstance(self.data, Law):
-                drawn = self.data.sample(CHUNK * self.run.batch, self.generator, self.run.dtype, self.run.device)
+                drawn = self.data.sample(CHUNK * self.run.batch_size, self.generator, self.run.dtype, self.run.device)
                 self.ahead = list(drawn.reshape(*shape, self.run.features))
             else:
                 rows = torch.randint(len(self.data), shape, generator=self.generator)

@@ -17,7 +17,7 @@ from socicnn.density.rule import Nodes, Rule
 from socicnn.density.runs import DensityOptions, DensityRun, settings
 from socicnn.density.targets import Law
 from socicnn.errors import ModelError
-from socicnn.moved import with_moved
+from socicnn.moved import with_moved, with_renamed
 from socicnn.nn.network import Network
 from socicnn.training.history import History
 from socicnn.training.loop import train
@@ -29,7 +29,7 @@ def fit_stacked(
     *,
     seeds: Sequence[int | torch.Generator] | None = None,
     steps: int = 3000,
-    batch: int = 256,
+    batch_size: int = 256,
     learning_rate: float = 1e-3,
     rule: Rule | None = None,
     note_every: int = 50,
@@ -47,13 +47,13 @@ def fit_stacked(
         data: as in `fit`; or the training points of each model, a sequence of tensors of equal shape.
         seeds: seeds, or generators, of the batches of each model; defaults to 0, 1, ....
         steps: number of steps.
-        batch: points per step and model.
+        batch_size: points per step and model.
         learning_rate: step size of Adam.
         rule: as in `fit`.
         note_every: steps between two notes of the objectives.
         progress: whether to show a progress bar, if there is a terminal to show it on.
         options: as in `fit`, without `on_step`; `clip` limits the gradient of each model.
-        moved: `clip` by keyword, deprecated.
+        moved: `clip` by keyword, and `batch`, now `batch_size`; deprecated.
 
     Returns:
         The history of each model; its seconds are an equal share of the time that the steps took.
@@ -71,10 +71,11 @@ def fit_stacked(
             f"{len(models)} models need as many seeds and as many sets of points; "
             f"received {len(seeds)} and {len(sources)}"
         )
+    batch_size = with_renamed(batch_size, moved, "batch", "batch_size", function="fit_stacked")
     options = with_moved(options, moved, function="fit_stacked", argument="options")
     if options.on_step is not None:
         raise ModelError("on_step is not for stacked models; fit them one by one, or leave it out")
-    shared = settings(models[0], sources[0], steps, batch, learning_rate, rule, note_every, options)
+    shared = settings(models[0], sources[0], steps, batch_size, learning_rate, rule, note_every, options)
     runs = [DensityRun(model, source, shared, seed) for model, source, seed in zip(models, sources, seeds, strict=True)]
     train(_DensityStack(runs), epochs=len(shared.noted), description=options.description, progress=progress)
     return [run.history for run in runs]

@@ -14,6 +14,7 @@ from decision.minimise.exact import FreePrograms
 from decision.minimise.methods import Auto, Problem
 from decision.minimise.search import CHUNK
 from decision.minimise.stack import Stack
+from decision.options import DecideOptions
 from socicnn import SOCICNN
 from socicnn.compile import value_program
 from socicnn.conic.program import ConicProgram
@@ -89,7 +90,7 @@ class TestDecisions:
     def test_the_optimum_of_another_solver_is_within_the_gap(self, method: str, shape: str, seed: int) -> None:
         assert (self.answer.gap >= 0).all()
         for i in range(3):
-            best = decide(self.net[i], self.region, method="exact", solver="ecos").value[0]
+            best = decide(self.net[i], self.region, method="exact", options=DecideOptions(solver="ecos")).value[0]
             assert best >= self.answer.value[i] - self.answer.gap[i]
             assert self.answer.value[i] - best <= self.answer.gap[i] + 1e-12
 
@@ -156,7 +157,7 @@ def test_constraints_of_the_users_own_take_the_place_of_a_set() -> None:
 
 def test_effort_is_bounded_and_the_answer_is_feasible_all_the_same() -> None:
     net = random_net(0)
-    hurried = decide(net, Simplex(4), method="projected_gradient", max_iterations=2, rtol=1e-12)
+    hurried = decide(net, Simplex(4), method="projected_gradient", rtol=1e-12, options=DecideOptions(max_iterations=2))
     patient = decide(net, Simplex(4), method="projected_gradient", rtol=1e-5)
     assert not hurried.certified.all()
     assert SETS["simplex"].violation(hurried.x).max() <= 1e-9
@@ -170,10 +171,10 @@ def test_effort_is_bounded_and_the_answer_is_feasible_all_the_same() -> None:
 @pytest.mark.parametrize("most", [1, 3, 45])
 def test_no_context_has_more_iterations_than_asked_for(method: str, most: int) -> None:
     net = random_net(0, widths=(100, 100))  # wide enough to be scouted
-    answer = decide(net, SETS["box"], method=method, max_iterations=most, rtol=1e-13)
+    answer = decide(net, SETS["box"], method=method, rtol=1e-13, options=DecideOptions(max_iterations=most))
     assert 1 <= answer.iterations.max() <= most
     with pytest.raises(ModelError, match="max_iterations must be an integer >= 1; received 0"):
-        decide(net, SETS["box"], method=method, max_iterations=0)
+        decide(net, SETS["box"], method=method, options=DecideOptions(max_iterations=0))
 
 
 @pytest.mark.parametrize("method", ["auto", "exact", "interior_point", "projected_gradient"])
@@ -215,12 +216,12 @@ def test_contexts_of_any_shape(activation: str) -> None:
 def test_constraints_take_the_solvers_settings_and_nothing_else() -> None:
     net, z = random_net(0), cp.Variable(4)
     entropy = [cp.sum(cp.entr(z)) >= 0.1, z <= 1, z >= 1e-3]
-    found = decide(net, entropy, settings={"max_iter": 150})
+    found = decide(net, entropy, options=DecideOptions(settings={"max_iter": 150}))
     assert found.x.isfinite().all()
     with pytest.raises(SolverError, match="no_such_setting"):
-        decide(net, entropy, settings={"no_such_setting": 1})
+        decide(net, entropy, options=DecideOptions(settings={"no_such_setting": 1}))
     with pytest.raises(ModelError, match="leave out start, max_iterations"):
-        decide(net, [z >= 0, z <= 1], start=np.zeros(4), max_iterations=3)
+        decide(net, [z >= 0, z <= 1], start=np.zeros(4), options=DecideOptions(max_iterations=3))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 
 from decision import Box, Decision, Simplex, decide
 from decision.minimise.module_descent import decide_module
+from decision.options import DecideOptions
 from decision.region import Region
 from socicnn import SOCICNN
 from socicnn.errors import ModelError
@@ -49,7 +50,7 @@ def test_a_constant_changes_neither_decision_nor_verdict(method: str, c: float) 
     center = FrozenNet([], Output([], [0.0] * 3, c), [Quadratic(1.0, np.eye(3), [-0.9, -0.1, -0.5])])
     found = decide(center, Box(3), method=method, rtol=1e-4)
     np.testing.assert_allclose(found.x[0].numpy(), [0.9, 0.1, 0.5], atol=0.02)  # a gap of 1e-4 of the spread
-    unfinished = decide(network(c=c), Box(3), method="projected_gradient", max_iterations=1)
+    unfinished = decide(network(c=c), Box(3), method="projected_gradient", options=DecideOptions(max_iterations=1))
     assert not unfinished.certified.any()
 
 
@@ -140,6 +141,12 @@ def test_old_names_still_work_with_a_warning() -> None:
     with pytest.warns(DeprecationWarning, match="rtol"):
         old = decide(network(), Box(3), gap=1e-3)
     assert old.rtol == 1e-3
+    with pytest.warns(DeprecationWarning, match=r"max_iterations moved into .*DecideOptions\(max_iterations=...\)"):
+        few = decide(network(), Box(3), method="projected_gradient", max_iterations=1)
+    new = decide(network(), Box(3), method="projected_gradient", options=DecideOptions(max_iterations=1))
+    assert torch.equal(few.x, new.x)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'gab'"):
+        decide(network(), Box(3), gab=1e-3)
     with pytest.warns(DeprecationWarning, match="rtol"):
         assert old.goal == 1e-3
     with pytest.warns(DeprecationWarning, match="rtol"):
@@ -212,5 +219,5 @@ def test_data_outside_the_stored_ranges_are_flagged() -> None:
 def test_the_verdict_comes_first() -> None:
     one = decide(network(), Box(3))
     assert repr(one).startswith("<Decision: The decision is certified to a relative gap of 1e-06.")
-    rough = decide(network(), Box(3), method="projected_gradient", max_iterations=1)
+    rough = decide(network(), Box(3), method="projected_gradient", options=DecideOptions(max_iterations=1))
     assert repr(rough).startswith("<Decision: The decision is not certified to a relative gap of 1e-06 (worst ")

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from decision import surrogates, tasks
-from decision.learning import fit_active, fit_focused
+import verify
+from decision import DecideOptions, decide, surrogates, tasks
+from decision.learning import FocusedOptions, fit_active, fit_focused
 from decision.sets import Simplex
-from socicnn import ICNN, SOCICNN
+from socicnn import ICNN, SOCICNN, density
+from socicnn.frozen import FrozenNet, Output, Quadratic
 from socicnn.integers import as_seed, is_integer
 from socicnn.nn import Conv, ConvSOCICNN, RecurrentSOCICNN
 from socicnn.positivity import Lift
@@ -21,11 +23,16 @@ X = DRAW.normal(size=(40, 3))
 DATA = (X, np.square(X).sum(axis=1))
 TASK = tasks.make("simplex_socp", features=3, seed=0)
 LABELLED = TASK.sample(contexts=8, candidates=4, seed=1)
+NET = FrozenNet([], Output([], [0.0, 1.0]), [Quadratic(1.0, np.eye(2))])
 SHORT: dict[str, Any] = {"epochs": 1, "progress": False}
 
 
 def model() -> Any:
     return surrogates.make("soc-partial", 3, generator=torch.Generator().manual_seed(0))
+
+
+def energy() -> Any:
+    return density.Energy.dense(1, (4,), generator=torch.Generator().manual_seed(0))
 
 
 def active(**settings: Any) -> Any:
@@ -64,11 +71,17 @@ COUNTS: list[tuple[str, Callable[[Any], Any], int]] = [
     ("contexts", lambda k: TASK.sample(contexts=k, candidates=2, seed=0), 4),
     ("candidates", lambda k: TASK.sample(contexts=4, candidates=k, seed=0), 2),
     ("count", lambda k: TASK.sample_contexts(k, seed=0), 4),
+    ("max_iterations", lambda k: decide(NET, Simplex(2), options=DecideOptions(max_iterations=k)), 50),
+    ("max_solver_points", lambda k: verify.equivalence(NET, np.ones((3, 2)), max_solver_points=k), 2),
+    ("seed", lambda k: verify.falsify(NET, (np.zeros(2), np.ones(2)), evaluations=20_000, seed=k), 5),
+    ("chunk", lambda k: verify.certify(NET, np.ones((3, 2)), chunk=k), 2),
+    ("batch_size", lambda k: density.fit(energy(), density.target("gumbel"), steps=1, batch_size=k), 4),
+    ("note_every", lambda k: density.fit(energy(), density.target("gumbel"), steps=2, note_every=k), 2),
     ("rounds", lambda k: active(rounds=k), 1),
     ("near", lambda k: active(near=k), 1),
     ("steps", lambda k: focused(steps=k), 1),
     ("contexts", lambda k: focused(contexts=k), 4),
-    ("every", lambda k: focused(every=k), 1),
+    ("every", lambda k: focused(options=FocusedOptions(every=k)), 1),
 ]
 
 

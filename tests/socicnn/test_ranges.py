@@ -13,7 +13,7 @@ import torch
 import decision
 import socicnn
 from decision import surrogates, tasks
-from decision.learning import Ensemble, fit_active, fit_focused
+from decision.learning import Ensemble, FocusedOptions, fit_active, fit_focused
 from socicnn import SOCICNN
 from socicnn.errors import ModelError
 from socicnn.files import FileError
@@ -79,7 +79,7 @@ def test_active_and_focused_training_hold_what_they_saw() -> None:
     model = surrogates.make("soc-partial", 3, generator=torch.Generator().manual_seed(0))
     found = fit_active(model, task, data, rounds=1, near=2, epochs=2, progress=False)
     assert same(model.ranges, Ranges.of(found.data.x, found.data.context))
-    fit_focused(model, task, data, steps=2, contexts=8, every=1, progress=False)
+    fit_focused(model, task, data, steps=2, contexts=8, progress=False, options=FocusedOptions(every=1))
     assert model.ranges is not None
     seen = Ranges.of(found.data.x, found.data.context)
     assert (model.ranges.x_lower <= seen.x_lower).all()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from decision.atoms import Atom, NormAtom
-from decision.parametric import SETTINGS, Coefficients, ParametricProgram
+from decision.parametric import SETTINGS, Coefficients, ParametricProgram, ParametricSolver
 from decision.sets import FeasibleSet
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError, NoProgramError
@@ -119,7 +119,7 @@ class Structured(Network, ABC):
         feasible_set: FeasibleSet,
         context: Any,
         *,
-        solver: str = "clarabel",
+        solver: ParametricSolver = "clarabel",
         progress: bool = False,
         **settings: Any,
     ) -> Tensor:

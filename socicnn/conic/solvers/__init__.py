@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from socicnn.conic.solvers.base import Prepared, Solver
 from socicnn.conic.solvers.clarabel import Clarabel
@@ -16,7 +16,9 @@ SOLVERS: Registry[type[Solver]] = Registry(
     "solver", {solver.name: solver for solver in (Clarabel, Ecos, Scs, Highs)}, error=SolverError
 )
 
-__all__ = ["SOLVERS", "Clarabel", "Ecos", "Highs", "Prepared", "Scs", "Solver", "make"]
+SolverName = Literal["clarabel", "ecos", "scs", "highs"]
+
+__all__ = ["SOLVERS", "Clarabel", "Ecos", "Highs", "Prepared", "Scs", "Solver", "SolverName", "make"]
 
 
 def make(solver: str | Solver, **settings: Any) -> Solver:
@@ -27,7 +29,7 @@ def make(solver: str | Solver, **settings: Any) -> Solver:
         settings: `time_limit` in seconds, and the solver's own settings by its own names.
 
     Raises:
-        SolverError: the name is unknown, or settings were given beside a `Solver`.
+        SolverError: the name is unknown, or settings were given for a `Solver`.
 
     >>> make("scs", eps=1e-9)
     Scs(eps=1e-09)

@@ -10,7 +10,16 @@ import torch
 import decision
 from decision import surrogates, tasks
 from decision.deciding import decide
-from decision.learning import Ensemble, WeightAverage, average, fit_active, fit_focused, with_decisions
+from decision.learning import (
+    ActiveOptions,
+    Ensemble,
+    FocusedOptions,
+    WeightAverage,
+    average,
+    fit_active,
+    fit_focused,
+    with_decisions,
+)
 from decision.learning.focused import perturbed
 from decision.tasks import Data, Task
 from socicnn.errors import ModelError
@@ -40,7 +49,7 @@ class TestActive:
     def test_a_checkpoint_is_one_file_a_fit(self, tmp_path: Path) -> None:
         task, data = setting(contexts=12)
         options: dict[str, Any] = {"rounds": 2, "near": 1, "epochs": 3, **QUIET}
-        options["options"] = FitOptions(checkpoint=tmp_path / "run.pt")
+        options["options"] = ActiveOptions(training=FitOptions(checkpoint=tmp_path / "run.pt"))
         first, again = surrogate(), surrogate()
         costs = [fit_active(model, task, data, **options).costs for model in (first, again)]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["run.pt.0", "run.pt.1", "run.pt.2"]
@@ -48,6 +57,27 @@ class TestActive:
         assert all(
             torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True)
         )
+
+    def test_options_were_keywords_before(self) -> None:
+        """Those of the active fit, and those of each fit; the results are the same."""
+        task, data = setting(contexts=12)
+        old, new = surrogate(), surrogate()
+        short: dict[str, Any] = {"rounds": 1, "near": 1, "epochs": 4, **QUIET}
+        with pytest.warns(DeprecationWarning, match="moved into") as caught:
+            fit_active(old, task, data, **short, spread=0.2, patience=3)
+        told = " ".join(str(warning.message) for warning in caught)
+        assert "options=ActiveOptions(spread=...)" in told
+        assert "training=FitOptions(patience=...)" in told
+        options = ActiveOptions(spread=0.2, training=FitOptions(patience=3))
+        fit_active(new, task, data, **short, options=options)
+        assert all(torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True))
+        with pytest.raises(TypeError, match=r"fit_active\(\) got an unexpected keyword argument 'sprad'"):
+            fit_active(new, task, data, **short, sprad=0.2)
+
+    @pytest.mark.parametrize("wrong", [{"spread": 0.0}, {"share": -1.0}])
+    def test_options_are_checked(self, wrong: dict[str, float]) -> None:
+        with pytest.raises(ModelError, match="must be a finite number > 0"):
+            ActiveOptions(**wrong)  # type: ignore[arg-type]  # numbers
 
     def test_settings_are_looked_at_before_the_first_fit(self) -> None:
         task, data = setting(contexts=12)
@@ -133,14 +163,16 @@ class TestFocused:
         model = surrogate()
         decision.fit(model, data, epochs=15, **QUIET)
         before = regret(model, task)
-        found = fit_focused(model, task, data, steps=20, contexts=32, learning_rate=5e-3, every=4, **QUIET)
+        found = fit_focused(
+            model, task, data, steps=20, contexts=32, learning_rate=5e-3, options=FocusedOptions(every=4), **QUIET
+        )
         assert found.costs[found.best] == min(found.costs) < found.costs[0]
         assert found.labels == 6 * len(data) // 10 + 20 * 32 * (1 + 4)
         assert regret(model, task) < before
 
     def test_refusals(self) -> None:
         task, data = setting()
-        with pytest.raises(ModelError, match="perturbation must be positive"):
+        with pytest.raises(ModelError, match="perturbation must be a finite number > 0"):
             fit_focused(surrogate(), task, data, perturbation=0.0)
         with pytest.raises(ModelError, match="finalise"):
             fit_focused(surrogate(positivity="lift", hidden_features=(5, 5)), task, data)

@@ -12,6 +12,7 @@ from decision.deciding import decide
 from decision.minimise import module_descent, module_newton
 from decision.minimise.module_descent import LARGEST, decide_module
 from decision.minimise.smoothed_module import Rounded
+from decision.options import DecideOptions
 from decision.region import Region
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from socicnn.errors import ModelError, NoProgramError
@@ -233,7 +234,7 @@ def test_networks_without_a_context_and_images_are_decided() -> None:
 
 def test_limits_are_kept() -> None:
     model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
-    few = decide(model, Simplex(4), contexts(), max_iterations=3)
+    few = decide(model, Simplex(4), contexts(), options=DecideOptions(max_iterations=3))
     assert int(few.iterations.max()) == 3
     assert not bool(few.certified.any())
     assert (few.gap >= 0).all()

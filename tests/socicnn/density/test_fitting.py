@@ -48,7 +48,7 @@ class TestStacked:
         one, many = energies(3, RECIPES[name]), energies(3, RECIPES[name])
         start = [tensors(energy) for energy in one]
         options = DensityOptions(clip=0.5)
-        settings = {"steps": 12, "batch": 16, "learning_rate": 0.02, "note_every": 5, "options": options}
+        settings = {"steps": 12, "batch_size": 16, "learning_rate": 0.02, "note_every": 5, "options": options}
         apart, together = both(one, many, "gumbel", [4, 2, 9], **settings)
         for a, b, s in zip(one, many, start, strict=True):
             assert torch.allclose(tensors(a), tensors(b), rtol=1e-6, atol=1e-8)
@@ -63,14 +63,14 @@ class TestStacked:
 
     def test_without_a_limit_on_the_gradient_and_in_two_dimensions(self) -> None:
         one, many = energies(2, n=2), energies(2, n=2)
-        both(one, many, "gamma_mode", [0, 1], steps=6, batch=8, options=DensityOptions(clip=None))
+        both(one, many, "gamma_mode", [0, 1], steps=6, batch_size=8, options=DensityOptions(clip=None))
         assert all(torch.allclose(tensors(a), tensors(b), rtol=1e-6, atol=1e-8) for a, b in zip(one, many, strict=True))
 
     def test_batches_of_each_models_own_points(self) -> None:
         one, many = energies(2, "lift"), energies(2, "lift")
         sets = [target("beta").sample(40, torch.Generator().manual_seed(s), torch.float64) for s in range(2)]
         rule = quadrature([-0.5], [1.5], [3], dtype=torch.float64)
-        settings = {"steps": 70, "batch": 8, "rule": rule}  # past the batches that are drawn ahead
+        settings = {"steps": 70, "batch_size": 8, "rule": rule}  # past the batches that are drawn ahead
         for seed, (energy, points) in enumerate(zip(one, sets, strict=True)):
             fit(energy, points, seed=seed, **settings)  # type: ignore[arg-type]  # passed on
         fit_stacked(many, sets, **settings)  # type: ignore[arg-type]  # passed on
@@ -80,9 +80,9 @@ class TestStacked:
         many, alone = energies(3), energies(3)
         with torch.no_grad():
             next(many[1].network.parameters()).fill_(torch.nan)
-        histories = fit_stacked(many, target("gumbel"), steps=5, batch=8, note_every=5)
+        histories = fit_stacked(many, target("gumbel"), steps=5, batch_size=8, note_every=5)
         assert [history.ok for history in histories] == [True, False, True]
-        fit(alone[2], target("gumbel"), seed=2, steps=5, batch=8)
+        fit(alone[2], target("gumbel"), seed=2, steps=5, batch_size=8)
         assert torch.allclose(tensors(many[2]), tensors(alone[2]), rtol=1e-6, atol=1e-8)
 
     def test_models_that_differ_are_refused(self) -> None:
@@ -118,7 +118,7 @@ class TestFit:
         state = torch.get_rng_state()
         runs = [energies(1)[0] for _ in range(3)]
         for energy, seed in zip(runs, (1, torch.Generator().manual_seed(1), 2), strict=True):
-            fit(energy, target("gumbel"), seed=seed, steps=3, batch=8)
+            fit(energy, target("gumbel"), seed=seed, steps=3, batch_size=8)
         assert torch.equal(tensors(runs[0]), tensors(runs[1]))
         assert not torch.equal(tensors(runs[0]), tensors(runs[2]))
         assert torch.equal(torch.get_rng_state(), state)
@@ -126,21 +126,21 @@ class TestFit:
     def test_every_step_is_seen(self) -> None:
         seen: list[int] = []
         options = DensityOptions(on_step=lambda step, energy: seen.append(step))
-        fit(energies(1)[0], target("gumbel"), steps=3, batch=8, note_every=2, options=options)
+        fit(energies(1)[0], target("gumbel"), steps=3, batch_size=8, note_every=2, options=options)
         assert seen == [1, 2, 3]
 
     def test_gradient_is_limited(self) -> None:
         # a limit far below the epsilon in the denominator of Adam stops it
         free, held = energies(2)[0], energies(2)[0]
-        fit(free, target("gumbel"), steps=2, batch=8, options=DensityOptions(clip=None))
-        fit(held, target("gumbel"), steps=2, batch=8, options=DensityOptions(clip=1e-9))
+        fit(free, target("gumbel"), steps=2, batch_size=8, options=DensityOptions(clip=None))
+        fit(held, target("gumbel"), steps=2, batch_size=8, options=DensityOptions(clip=1e-9))
         assert not torch.allclose(tensors(free), tensors(held), atol=1e-6)
 
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
             ({"steps": 0}, "steps"),
-            ({"batch": 1.5}, "batch"),
+            ({"batch_size": 1.5}, "batch_size"),
             ({"note_every": True}, "note_every"),
             ({"learning_rate": 0.0}, "learning_rate"),
             ({"rule": quadrature([0.0, 0.0], [1.0, 1.0], dtype=torch.float64)}, "dimension 2"),
@@ -156,11 +156,13 @@ class TestFit:
             DensityOptions(clip=-1.0)
         old, new = energies(1)[0], energies(1)[0]
         with pytest.warns(DeprecationWarning, match=r"clip moved into `options`; .*DensityOptions\(clip=...\)"):
-            fit(old, target("gumbel"), steps=3, batch=8, clip=0.1)
-        fit(new, target("gumbel"), steps=3, batch=8, options=DensityOptions(clip=0.1))
+            fit(old, target("gumbel"), steps=3, batch_size=8, clip=0.1)
+        fit(new, target("gumbel"), steps=3, batch_size=8, options=DensityOptions(clip=0.1))
         assert torch.equal(tensors(old), tensors(new))
         with pytest.raises(TypeError, match=r"fit\(\) got an unexpected keyword argument 'clips'"):
             fit(old, target("gumbel"), clips=0.1)
+        with pytest.warns(DeprecationWarning, match=r"fit\(batch=...\) is now fit\(batch_size=...\)"):
+            assert fit(old, target("gumbel"), steps=1, batch=8).epochs == 1
         with pytest.warns(DeprecationWarning, match="Trace is now"):
             assert isinstance(socicnn.density.Trace(), History)
 

@@ -18,7 +18,7 @@ def flow(n: int = 2, seed: int = 0, positivity: str = "softplus", trained: bool 
     made = PotentialFlow.dense(n, (7, 6), positivity=positivity, generator=draw, dtype=torch.float64)
     if trained:
         x = torch.randn(200, n, generator=draw, dtype=torch.float64)
-        fit(made, x.sign() * x.square() + 1, steps=60, batch=32, learning_rate=0.03)
+        fit(made, x.sign() * x.square() + 1, steps=60, batch_size=32, learning_rate=0.03)
     return made.finalise() if trained else made
 
 
@@ -85,7 +85,7 @@ class TestFlow:
     def test_every_recipe_trains_it(self, name: str) -> None:
         law, made = cloud("eight_gaussians"), flow(positivity=name)
         x = law.sample(300, torch.Generator().manual_seed(2), torch.float64)
-        history = fit(made, law, steps=25, batch=32, learning_rate=0.02, note_every=5)
+        history = fit(made, law, steps=25, batch_size=32, learning_rate=0.02, note_every=5)
         assert history.train[-1] < history.train[0]
         plain = made.finalise(x)
         assert all(bool((weight() >= 0).all()) for _, weight in plain.network.constrained())
@@ -96,8 +96,8 @@ class TestFlow:
     def test_stacked_is_one_by_one(self, name: str) -> None:
         one, many = ([flow(seed=seed, positivity=name) for seed in range(2)] for _ in range(2))
         for seed, made in enumerate(one):
-            fit(made, cloud("two_spirals"), seed=seed, steps=6, batch=8)
-        fit_stacked(many, cloud("two_spirals"), steps=6, batch=8)
+            fit(made, cloud("two_spirals"), seed=seed, steps=6, batch_size=8)
+        fit_stacked(many, cloud("two_spirals"), steps=6, batch_size=8)
         for a, b in zip(one, many, strict=True):
             for left, right in zip(a.parameters(), b.parameters(), strict=True):
                 assert torch.allclose(left, right, rtol=1e-6, atol=1e-8)

@@ -50,7 +50,7 @@ def tensors(model: nn.Module) -> Tensor:
 class TestEnergy:
     def test_plain_module_learns_and_stays_convex(self) -> None:
         energy = Energy(module())
-        fit(energy, target("gumbel"), steps=300, batch=64, learning_rate=0.03)
+        fit(energy, target("gumbel"), steps=300, batch_size=64, learning_rate=0.03)
         plain = energy.finalise()
         assert isinstance(plain.network, ConvexModule)
         assert bool((plain.network.module[2].weight >= 0).all())
@@ -61,7 +61,7 @@ class TestEnergy:
         lifted = HyperNetwork(1, (8, 8), module())
         energy = Energy(lifted)
         assert energy.needs_data
-        fit(energy, target("gumbel"), steps=200, batch=64, learning_rate=0.02)
+        fit(energy, target("gumbel"), steps=200, batch_size=64, learning_rate=0.02)
         with pytest.raises(ModelError, match="needs data"):
             energy.finalise()
         data = target("gumbel").sample(500, torch.Generator().manual_seed(1), torch.float64)
@@ -100,8 +100,8 @@ class TestEnergy:
 
         one, many = energies(), energies()
         for seed, energy in enumerate(one):
-            fit(energy, target("gumbel"), seed=seed, steps=6, batch=8)
-        fit_stacked(many, target("gumbel"), steps=6, batch=8)
+            fit(energy, target("gumbel"), seed=seed, steps=6, batch_size=8)
+        fit_stacked(many, target("gumbel"), steps=6, batch_size=8)
         for a, b in zip(one, many, strict=True):
             assert torch.allclose(tensors(a), tensors(b), rtol=1e-6, atol=1e-8)
         with pytest.raises(ModelError, match="share architecture"):
@@ -136,7 +136,7 @@ class TestFlow:
         law = cloud("eight_gaussians")
         network: nn.Module = HyperNetwork(2, (8, 8), module(2)) if lift else module(2)
         flow = PotentialFlow(network)
-        history = fit(flow, law, steps=40, batch=64, learning_rate=0.03, note_every=10)
+        history = fit(flow, law, steps=40, batch_size=64, learning_rate=0.03, note_every=10)
         assert history.train[-1] < history.train[0]
         plain = flow.finalise(law.sample(200, torch.Generator().manual_seed(0), torch.float64))
         axis = torch.linspace(-12, 12, 300, dtype=torch.float64)

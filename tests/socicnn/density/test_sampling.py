@@ -87,7 +87,7 @@ class TestTraining:
         law = target("gamma_mode")
         x = law.sample(2000, draws(0), torch.float64)
         energy = Energy.dense(2, (12, 12), generator=draws(1), dtype=torch.float64)
-        fit(energy, law, rule=importance(x, 300, generator=draws(2)), steps=150, batch=64, learning_rate=0.02)
+        fit(energy, law, rule=importance(x, 300, generator=draws(2)), steps=150, batch_size=64, learning_rate=0.02)
         plain = energy.finalise()
         exact = negative_log_likelihood(
             plain, quadrature([-40.0, -12.0], [60.0, 12.0], [60, 20], dtype=torch.float64), x
@@ -107,8 +107,8 @@ class TestTraining:
             [Energy.dense(3, (5,), generator=draws(s), dtype=torch.float64) for s in range(3)] for _ in range(2)
         )
         for seed, energy in enumerate(one):
-            fit(energy, x, rule=rule, seed=seed, steps=6, batch=8)
-        fit_stacked(many, x, rule=rule, steps=6, batch=8)
+            fit(energy, x, rule=rule, seed=seed, steps=6, batch_size=8)
+        fit_stacked(many, x, rule=rule, steps=6, batch_size=8)
         for a, b in zip(one, many, strict=True):
             for left, right in zip(a.parameters(), b.parameters(), strict=True):
                 assert torch.allclose(left, right, rtol=1e-6, atol=1e-8)
@@ -117,6 +117,6 @@ class TestTraining:
         seen: list[Tensor] = []
         energy = Energy.dense(2, (4,), generator=draws(0), dtype=torch.float64)
         energy.register_forward_pre_hook(lambda module, given: seen.append(given[0][8:].clone()))
-        fit(energy, points(2), rule=importance(points(2), 20, generator=draws(0)), steps=3, batch=8)
+        fit(energy, points(2), rule=importance(points(2), 20, generator=draws(0)), steps=3, batch_size=8)
         assert not torch.equal(seen[0], seen[1])
         assert not torch.equal(seen[1], seen[2])

@@ -30,10 +30,10 @@ def made(kind: str, positivity: str = "softplus", dtype: torch.dtype = torch.flo
     draw = torch.Generator().manual_seed(3)
     if kind == "energy":
         energy = Energy.dense(1, (5, 4), strong_convexity=0.3, positivity=positivity, generator=draw, dtype=dtype)
-        fit(energy, target("gumbel"), steps=3, batch=8)
+        fit(energy, target("gumbel"), steps=3, batch_size=8)
         return energy
     flow = PotentialFlow.dense(2, (5,), strong_convexity=0.7, positivity=positivity, generator=draw, dtype=dtype)
-    fit(flow, cloud("two_spirals"), steps=3, batch=8)
+    fit(flow, cloud("two_spirals"), steps=3, batch_size=8)
     return flow
 
 
@@ -59,7 +59,7 @@ def test_come_back_bit_for_bit(kind: str, positivity: str, tmp_path: Path) -> No
         again,
         x,
         steps=1,
-        batch=4,
+        batch_size=4,
         rule=None if kind == "flow" else quadrature([-9.0], [9.0], dtype=x.dtype),
     )
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import decision
+from decision.options import DecideOptions
 from decision.sets import Simplex
 from socicnn import SOCICNN
 from socicnn.errors import ModelError
@@ -13,7 +14,11 @@ from socicnn.nn.devices import as_device
 def test_a_gpu_that_torch_does_not_see_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     net = SOCICNN(3, (4,), dtype=torch.float64).freeze()
-    for call in (lambda: SOCICNN(3, device="cuda"), lambda: decision.decide(net, Simplex(3), device="cuda:1")):
+    calls = (
+        lambda: SOCICNN(3, device="cuda"),
+        lambda: decision.decide(net, Simplex(3), options=DecideOptions(device="cuda:1")),
+    )
+    for call in calls:
         with pytest.raises(ModelError, match=r"asks for a GPU, and torch sees 0; leave device out"):
             call()
 

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.constrained_sets import SETS, decided
 from benchmarks.soundness_decisions import Liar, bounds_above_minimum
 from decision import decide
+from decision.options import DecideOptions
 from decision.sets import Simplex
 from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
@@ -44,7 +45,7 @@ def test_a_flat_direction_to_a_far_cone(far: float, slope: float) -> None:
 
 def test_a_liar_is_not_believed() -> None:
     x = cp.Variable(1)
-    found = decide(FrozenNet([], Output([], [-1e-9])), [x >= 0, x <= 1e6], solver=Liar("zero"))
+    found = decide(FrozenNet([], Output([], [-1e-9])), [x >= 0, x <= 1e6], options=DecideOptions(solver=Liar("zero")))
     assert float(found.value[0]) - float(found.gap[0]) <= -1e-3
     assert not found.certified.any()
 
@@ -109,7 +110,7 @@ def test_points_are_moved_into_the_set() -> None:
     )
     x = cp.Variable(4)
     sloppy = {"tol_gap_abs": 1e-3, "tol_gap_rel": 1e-3, "tol_feas": 1e-3}
-    found = decide(net, [cp.norm(x) <= 1, x[0] + x[1] == 0.25, x >= -0.9], settings=sloppy)
+    found = decide(net, [cp.norm(x) <= 1, x[0] + x[1] == 0.25, x >= -0.9], options=DecideOptions(settings=sloppy))
     assert np.linalg.norm(found.x, axis=1).max() <= 1 + 1e-14
     assert (found.x[:, 0] + found.x[:, 1] - 0.25).abs().max() <= 1e-15
 
@@ -118,7 +119,7 @@ def test_points_that_stay_outside_are_flagged_and_not_certified() -> None:
     """Two opposite planes leave no interior to pull towards."""
     net = FrozenNet([], Output([], [[1.0, 0.0]] * 3), [Quadratic(np.ones(3), np.eye(2))])
     x = cp.Variable(2)
-    found = decide(net, [x[0] + x[1] <= 1, x[0] + x[1] >= 1], solver=Liar("far"))
+    found = decide(net, [x[0] + x[1] <= 1, x[0] + x[1] >= 1], options=DecideOptions(solver=Liar("far")))
     assert found.violation is not None
     assert (found.violation > 1e-9).all()
     assert not found.certified.any()
