@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array, BoolArray, IntArray, lengths
+from socicnn.arrays import Array, IntArray
 from socicnn.conic.blocks import Block
 from socicnn.conic.builder import Builder
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Norm, Quadratic, Squares
 from socicnn.frozen.parts import picked
+from socicnn.witness import Witness as Witness
+from socicnn.witness import closed_form
 
 if TYPE_CHECKING:
     import cvxpy
@@ -97,21 +99,6 @@ def to_cvxpy(model_or_net: Freezable, x: Any, context: Any = None) -> tuple[cvxp
 
 
 @dataclass(frozen=True, eq=False)
-class Witness:
-    """A primal and a dual point of the program at each x, and the scales k of the quadratics that they belong to.
-
-    Args:
-        v: primal points, shape `(count, variables)`.
-        y: dual points, shape `(count, m)`.
-        k: scales, shape `(count, quadratics)`.
-    """
-
-    v: Array
-    y: Array
-    k: Array
-
-
-@dataclass(frozen=True, eq=False)
 class Compiled:
     """A frozen network beside its program.
 
@@ -142,66 +129,12 @@ class Compiled:
         Args:
             x: points of shape `(count, n)`; with stacked contexts, row i belongs to context i.
         """
-        count = len(x)
-        primal: list[Array] = []
-        z: Array | None = None
-        active: list[BoolArray] = []
-        k = self.program.scales(x)
-        widths = [len(layer.squares.rho) for layer in self.net.layers if layer.squares is not None]
-        *inside, branches = np.split(k, np.cumsum(widths, dtype=np.int64), axis=1)
-        images: list[tuple[Array, Array] | None] = []  # p and k of the quadratics inside each layer
-        for layer in self.net.layers:
-            a = layer.preactivation(x, z)
-            z = np.maximum(a, 0.0)
-            pair = None if layer.squares is None else (layer.squares.image(x), inside.pop(0))
-            if pair is not None:
-                primal.append((pair[0] ** 2).sum(axis=-1) / pair[1])
-            primal.append(z)
-            active.append(a > 0)
-            images.append(pair)
-        dual: list[Array] = []
-        cones: list[Array] = []
-        bound = np.broadcast_to(
-            self.net.output.w, (count, self.net.output.w.shape[-1])
-        )  # w, then W_{k+1}' lambda_{k+1}
-        for layer, on, pair in zip(reversed(self.net.layers), reversed(active), reversed(images), strict=True):
-            multiplier = np.where(on, bound, 0.0)
-            dual[:0] = [multiplier, bound - multiplier]
-            if layer.squares is not None and pair is not None:  # beta is rho lambda
-                cones.insert(0, _rotated(layer.squares.rho * multiplier, *pair))
-            if layer.W is not None:
-                bound = np.ascontiguousarray((layer.W.T @ multiplier.T).T)  # sparse W.T is a view by columns: no copy
-        dual += cones
-        for m, quad in enumerate(self.quadratics):
-            p, scale = quad.image(x)[:, None], branches[:, m : m + 1]
-            primal.append((p**2).sum(axis=-1) / scale)
-            dual.append(_rotated(np.broadcast_to(quad.beta, (count,))[:, None], p, scale))
-        for norm in self.norms:
-            groups = norm.image(x)
-            length = lengths(groups, -1)[..., None]
-            primal.append(length[..., 0])
-            unit = _units(groups, length)
-            gamma = np.broadcast_to(norm.gamma, (count,))[:, None, None]
-            cone = np.concatenate([np.broadcast_to(gamma, length.shape), -gamma * unit], axis=-1)
-            dual.append(cone.reshape(count, -1))
-        join = lambda parts: np.concatenate(parts, axis=-1) if parts else np.zeros((count, 0))  # noqa: E731 (local shorthand)
-        return Witness(join(primal), join(dual), k)
+        own = self.columns(x)
+        return Witness(*(np.ascontiguousarray(array) for array in (own.v, own.y, own.k)))
 
-
-def _units(groups: Array, length: Array) -> Array:
-    """Return groups / length, zero where the length is; numbers next to underflow are scaled up first."""
-    tiny = (length > 0) & (length < 2.0**-900)
-    if tiny.any():
-        groups = np.where(tiny, groups * 2.0**900, groups)
-        length = np.where(tiny, lengths(groups, -1)[..., None], length)
-    return np.divide(groups, length, out=np.zeros_like(groups), where=length > 0)
-
-
-def _rotated(beta: Array, p: Array, k: Array) -> Array:
-    """Return the multipliers of the cones of beta_i ||p_i||^2, p of shape `(count, units, rows)`, at scales k_i."""
-    square = (p**2).sum(axis=-1) / k
-    head = np.stack([beta * (k + square), beta * (k - square)], axis=-1)
-    return np.concatenate([head, -2.0 * beta[..., None] * p], axis=-1).reshape(len(p), -1)
+    def columns(self, x: Array) -> Witness:
+        """Return the same as views whose transposes are contiguous: one column per point, as checks compute with."""
+        return closed_form(self.net, self.quadratics, self.norms, self.program.A.shape, x)
 
 
 def compile_net(net: FrozenNet) -> Compiled:

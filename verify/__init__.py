@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from socicnn.errors import VerificationError as VerificationError
     from verify import check as check
     from verify.certificate import Certificate as Certificate
+    from verify.certifier import Certifier as Certifier
     from verify.certify import certify as certify
     from verify.core.checker import Checker as Checker
     from verify.equivalence import equivalence as equivalence
@@ -25,6 +26,7 @@ __all__ = face(
     __name__,
     {
         "Certificate": "verify.certificate",
+        "Certifier": "verify.certifier",
         "Checker": "verify.core.checker",
         "Falsification": "verify.falsify",
         "Report": "verify.report",

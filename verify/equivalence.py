@@ -16,7 +16,7 @@ from socicnn.conic.solvers import Solver, SolverName
 from socicnn.frozen import FrozenNet
 from socicnn.integers import as_integer
 from verify.certificate import Certificate, slices
-from verify.certify import ProofName, certify_instance, fits
+from verify.certifier import PreparedNet, ProofName, fits
 from verify.core.structure import differences, monotone
 from verify.instance import Instance
 from verify.proof.network import Prover
@@ -82,15 +82,9 @@ def equivalence(
     ]
     if not fits(found, compiled.program, witness):
         return _misfit(checks, found, instance)
-    certificate = certify_instance(
-        instance,
-        compiled,
-        proof=proof,
-        tolerance=1e-12 if tolerance is None else tolerance,
-        program=found,
-        witness=witness,
-        progress=progress,
-    )
+    tolerance = 1e-12 if tolerance is None else tolerance
+    prepared = PreparedNet(instance.net, tolerance, proof=proof, program=found, compiled=compiled)
+    certificate = prepared(instance.x, witness=witness, progress=progress)
     checks += certificate.checks.values()
     start = time.perf_counter()
     own = _model_forward(model_or_net, instance)

@@ -14,7 +14,7 @@ S comes from network and x, and the scales k of the rotated cones are held next 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,10 +24,12 @@ from scipy import sparse
 
 from verify.core.lifts import Scales, lifts_exact
 from verify.core.measures import larger, length, rounding, worst
+from verify.core.products import Split
 from verify.core.rows import INFORMATIVE, runs_of
 from verify.core.terms import Array, Arrays, Point, evaluate, own_entries
 
 if TYPE_CHECKING:
+    from socicnn.conic.blocks import Block
     from socicnn.conic.data import ValueData
 
 SMALLEST = 2.0**-1000  # below every underflow: what is smaller counts as zero
@@ -121,7 +123,8 @@ class Checker:
             rows.eliminate_zeros()
             b = b * keep[:, None]
         self._lifts = len(program.lifts)
-        self._arrays = Arrays(rows, rows.T, b, q, d, r, a, offset, t, heads)
+        row_cuts, column_cuts = (_ends(blocks) for blocks in (program.rows, program.columns))
+        self._arrays = Arrays(Split(rows, row_cuts, [*column_cuts, len(q)]), b, q, d, r, a, offset, t, heads)
         self._own = own_entries(rows, len(q))
         self._rounding = rounding(np.bincount(rows.indices, minlength=rows.shape[1])[: len(q)])[:, None]
 
@@ -159,7 +162,7 @@ class Checker:
         N, arrays = len(x), self._arrays
         plain = k is None
         k = np.ones((N, self._lifts)) if k is None else k
-        m, variables, n = arrays.rows.shape[0], arrays.q.shape[0], arrays.d.shape[0]
+        m, variables, n = arrays.matrix.shape[0], arrays.q.shape[0], arrays.d.shape[0]
         wanted = {"x": (N, n), "v": (N, variables), "y": (N, m), "forward": (N,), "k": (N, self._lifts), "scale": (N,)}
         for (name, shape), array in zip(wanted.items(), (x, v, y, forward, k, scale), strict=True):
             if array.shape != shape:
@@ -202,7 +205,8 @@ class Checker:
             else:
                 yield _Residual(primal, s, None)
                 yield _Residual(dual, -own, _NOTHING)
-                yield _Residual(complementarity, np.abs(s * own), None)
+                product = s * own
+                yield _Residual(complementarity, np.abs(product, out=product), None)
 
     def _sizes(self, scale: Array, y: Array) -> Iterator[Array]:
         """Yield, in the order of `_residuals`, what the tolerance of each residual is a multiple of."""
@@ -218,15 +222,24 @@ class Checker:
             else:
                 yield from (1.0 + s, np.zeros_like(own), 1.0 + s * own)
 
+    def _stationarity(self, residual: Array, size: Array) -> tuple[Array, Array]:
+        """Return the largest residual of each point, and the tolerance that is to it as the worst ratio demands."""
+        size *= self.tolerance * self._rounding
+        size += SMALLEST
+        residual = np.abs(residual)
+        largest = residual.max(axis=0)
+        ratio = np.divide(residual, size, out=size).max(axis=0)
+        return largest, np.where(ratio == 0, SMALLEST, largest / ratio)  # at most that of its place; NaN stays NaN
+
     def _least(self, arrays: Arrays, point: Point) -> Array:
         """Return part of the sum |A|'|y| + |q|: the cost, and the entries of the rows that bound each variable."""
-        size = np.abs(arrays.q) + np.zeros((1, point.y.shape[1]))
-        if len(arrays.t):
-            size[arrays.t] *= point.k
+        size: Array = self._own @ np.abs(point.y)
+        q, t = np.abs(arrays.q), arrays.t
+        lifted = size[t]
+        size += q
+        if len(t):
             head, second = point.y[arrays.heads], point.y[arrays.heads + 1]
-            size[arrays.t] += np.abs(arrays.a) * (np.abs(head) + np.abs(second))
-        for columns, rows, weights in self._own:
-            size[columns] += weights * np.abs(point.y[rows])
+            size[t] = lifted + q[t] * point.k + np.abs(arrays.a) * (np.abs(head) + np.abs(second))
         return size
 
     def _of_values(self, scale: Array, slack: Array | None) -> Array:
@@ -248,8 +261,7 @@ class Checker:
                 pair = worst(matrix, self.tolerance * least + SMALLEST)
             found[name] = pair if name not in found else larger(found[name], pair)
         if len(terms.stationarity):
-            allowed = self.tolerance * self._rounding * self._least(arrays, point) + SMALLEST
-            found["stationarity"] = worst(np.abs(terms.stationarity), allowed)
+            found["stationarity"] = self._stationarity(terms.stationarity, self._least(arrays, point))
         value, dual = terms.primal, terms.dual
         found["gap"] = np.abs(value - dual), limit
         found["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), limit
@@ -282,3 +294,8 @@ class Checker:
                 checked.tolerances[name] = checked.tolerances[name].copy()  # shared between metrics until now
                 checked.tolerances[name][where] = limit
         checked.ok[where] = ok
+
+
+def _ends(blocks: Iterable[Block]) -> list[int]:
+    """Return where the blocks begin and end."""
+    return [place for block in blocks for place in (block.start, block.stop)]

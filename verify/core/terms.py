@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from verify.core.products import Split
+
 Array: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]
 
@@ -18,8 +20,7 @@ Indices: TypeAlias = NDArray[np.int64]
 class Arrays(NamedTuple):
     """A program's arrays, features first: one column a context, or one for all."""
 
-    rows: sparse.csr_array
-    columns: sparse.csc_array
+    matrix: Split
     b: Array
     q: Array
     d: Array
@@ -36,9 +37,9 @@ class Arrays(NamedTuple):
 
     def absolute(self) -> Arrays:
         """Return the absolute values."""
-        rows, columns, b, q, d, r, a, offset, t, heads = self
+        matrix, b, q, d, r, a, offset, t, heads = self
         return Arrays(
-            abs(rows), abs(columns), np.abs(b), np.abs(q), np.abs(d), np.abs(r), np.abs(a), np.abs(offset), t, heads
+            matrix.absolute(), np.abs(b), np.abs(q), np.abs(d), np.abs(r), np.abs(a), np.abs(offset), t, heads
         )
 
 
@@ -75,14 +76,14 @@ def evaluate(arrays: Arrays, point: Point, sign: float) -> Terms:
 
     With sign = 1 and absolute values throughout, the same sums are the data scales.
     """
-    _, _, b, q, d, r, a, offset, t, heads = arrays
+    _, b, q, d, r, a, offset, t, heads = arrays
     x, v, y, k = point
     stacked = np.concatenate([v, x])
     if len(t):
         stacked[t] *= k  # t = k t'
-    lack = arrays.rows @ stacked
+    lack = arrays.matrix.times(stacked)
     lack += sign * b
-    both = arrays.columns @ y
+    both = arrays.matrix.transposed_times(y)
     stationarity, slope = both[: len(v)], both[len(v) :]
     stationarity += q
     primal = _dot(q, stacked[: len(v)])
@@ -105,15 +106,18 @@ def _dot(weights: Array, values: Array) -> Array:
     return np.einsum("ij,ij->j", weights, values)
 
 
-def own_entries(rows: sparse.csr_array, variables: int) -> list[tuple[Indices, Indices, Array]]:
-    """Return columns, rows and sizes of the first two negative entries of each variable: the rows that bound it."""
+def own_entries(rows: sparse.csr_array, variables: int) -> sparse.csr_array:
+    """Return the sizes of the first two negative entries of each variable: those of the rows that bound it.
+
+    Returns:
+        Shape `(variables, m)`.
+    """
     columns = sparse.csc_array(rows)
     columns.sort_indices()
     stop = columns.indptr[variables]
     own = np.flatnonzero(columns.data[:stop] < 0)
     column = np.repeat(np.arange(columns.shape[1]), np.diff(columns.indptr))[own]
-    order = np.arange(len(own)) - np.searchsorted(column, column)  # 0 for the first of each column
-    return [
-        (column[part], columns.indices[own[part]].astype(np.int64), np.abs(columns.data[own[part], None]))
-        for part in (order == 0, order == 1)
-    ]
+    first = np.arange(len(own)) - np.searchsorted(column, column) < 2
+    own, column = own[first], column[first]
+    shape = (variables, rows.shape[0])
+    return sparse.csr_array((np.abs(columns.data[own]), (column, columns.indices[own])), shape=shape)
