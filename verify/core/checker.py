@@ -14,7 +14,7 @@ S comes from network and x, and the scales k of the rotated cones are held next 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,7 +29,6 @@ from verify.core.rows import INFORMATIVE, runs_of
 from verify.core.terms import Array, Arrays, Point, evaluate, own_entries
 
 if TYPE_CHECKING:
-    from socicnn.conic.blocks import Block
     from socicnn.conic.data import ValueData
 
 SMALLEST = 2.0**-1000  # below every underflow: what is smaller counts as zero
@@ -123,8 +122,8 @@ class Checker:
             rows.eliminate_zeros()
             b = b * keep[:, None]
         self._lifts = len(program.lifts)
-        row_cuts, column_cuts = (_ends(blocks) for blocks in (program.rows, program.columns))
-        self._arrays = Arrays(Split(rows, row_cuts, [*column_cuts, len(q)]), b, q, d, r, a, offset, t, heads)
+        cuts = [[place for one in blocks for place in (one.start, one.stop)] for blocks in (program.rows, program.columns)]
+        self._arrays = Arrays(Split(rows, cuts[0], [*cuts[1], len(q)]), b, q, d, r, a, offset, t, heads)
         self._own = own_entries(rows, len(q))
         self._rounding = rounding(np.bincount(rows.indices, minlength=rows.shape[1])[: len(q)])[:, None]
 
@@ -294,8 +293,3 @@ class Checker:
                 checked.tolerances[name] = checked.tolerances[name].copy()  # shared between metrics until now
                 checked.tolerances[name][where] = limit
         checked.ok[where] = ok
-
-
-def _ends(blocks: Iterable[Block]) -> list[int]:
-    """Return where the blocks begin and end."""
-    return [place for block in blocks for place in (block.start, block.stop)]
