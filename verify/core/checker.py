@@ -122,7 +122,9 @@ class Checker:
             rows.eliminate_zeros()
             b = b * keep[:, None]
         self._lifts = len(program.lifts)
-        cuts = [[place for one in blocks for place in (one.start, one.stop)] for blocks in (program.rows, program.columns)]
+        cuts = [
+            [place for one in blocks for place in (one.start, one.stop)] for blocks in (program.rows, program.columns)
+        ]
         self._arrays = Arrays(Split(rows, cuts[0], [*cuts[1], len(q)]), b, q, d, r, a, offset, t, heads)
         self._own = own_entries(rows, len(q))
         self._rounding = rounding(np.bincount(rows.indices, minlength=rows.shape[1])[: len(q)])[:, None]
