@@ -11,7 +11,7 @@ import typer
 
 from socicnn import __version__
 from socicnn.errors import SocicnnError
-from socicnn_cli import decide, demo, export, fit, verify
+from socicnn_cli import decide, demo, export, fit, info, verify
 
 INTERRUPTED = 130  # typer's exit status after Ctrl-C
 
@@ -28,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify.verify,
     "decide": decide.decide,
     "export": export.export,
+    "info": info.info,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

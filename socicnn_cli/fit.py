@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
+from socicnn import __version__
 from socicnn.files import FileError
 from socicnn_cli.outputs import check_output
 from socicnn_cli.tables import read_samples
@@ -83,7 +84,16 @@ def fit(
         model, samples, loss=make_loss(loss), epochs=epochs, seed=seed, options=FitOptions(checkpoint=checkpoint)
     )
     final = model.finalise()
-    save(final, out)
+    trained = {
+        "loss": loss,
+        "points": int(np.size(samples.y)),
+        "epochs": history.epochs,
+        "kept": history.best_epoch,
+        "value": history.value,
+        "seed": seed,
+        "socicnn": __version__,
+    }
+    save(final, out, {"trained": trained})
     parameters = sum(p.numel() for p in final.parameters())
     typer.echo(f"{history}")
     typer.echo(

@@ -12,9 +12,10 @@ from socicnn.importers.agreement import Network
 from socicnn.importers.assemble import assemble
 from socicnn.importers.onnx.comparison import compare
 from socicnn.importers.onnx.interpreter import Interpreter
-from socicnn.importers.onnx.source import first_line, open_source
+from socicnn.importers.onnx.source import Source, first_line, open_source
 
 N = TypeVar("N", bound=Network)
+LONGEST = 1200  # letters of a message; a file can hold names of any length
 
 
 def from_onnx(
@@ -28,7 +29,16 @@ def from_onnx(
     """Return the network that `make` builds of an ONNX graph; see `FrozenNet.from_onnx`."""
     if batch not in (0, None):
         raise ModelError(f"batch must be 0, the axis of x that is the batch, or None for none; received {batch!r}")
-    graph = open_source(source, output)
+    try:
+        graph = open_source(source, output)
+        return _network(make, graph, fixed, batch)
+    except SocicnnError as error:
+        if (sentence := _one_line(str(error))) == str(error):
+            raise
+        raise type(error)(sentence) from None
+
+
+def _network(make: Callable[[Parts], N], graph: Source, fixed: Mapping[str, Any], batch: Literal[0] | None) -> N:
     try:
         interpreter = Interpreter(graph, fixed, batch)
         value = interpreter.run()
@@ -39,3 +49,9 @@ def from_onnx(
     except (Exception, MemoryError) as error:  # a damaged file can hold anything in any place
         raise FileError(f"{graph.name} is damaged, or no valid ONNX graph: {first_line(error)}") from error
     return net
+
+
+def _one_line(sentence: str) -> str:
+    """Return a message without line breaks or control characters, its middle left out if a name in it is endless."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in sentence)
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST // 2]} ... {plain[-LONGEST // 2 :]}"

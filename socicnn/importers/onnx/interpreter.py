@@ -6,6 +6,7 @@ Whatever does not keep the output convex is refused where it happens, by the nam
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from socicnn.importers.onnx.constants import run_node
 from socicnn.importers.onnx.hints import hint
 from socicnn.importers.onnx.node import Node
 from socicnn.importers.onnx.nodes import HANDLERS
-from socicnn.importers.onnx.sizes import check_size
+from socicnn.importers.onnx.sizes import check_input, check_size
 from socicnn.importers.onnx.source import Source, captured, words
 from socicnn.importers.value import Value
 
@@ -148,7 +149,8 @@ class Interpreter:
         if not sizes or len(inner) < len(sizes[batched:]):
             raise ModelError(f"input '{name}' has shape {sizes}; all its sizes but the batch must be fixed")
         shape = (1, *inner) if batched else tuple(inner)
-        n = int(np.prod(shape, dtype=np.int64))
+        check_input(name, shape)
+        n = prod(shape)
         self._tensors[name] = Value(shape, np.zeros(n), sparse.eye_array(n, format="csr"), kind=held)
         return shape, tuple(inner)
 

@@ -12,6 +12,7 @@ from socicnn.errors import ModelError
 from socicnn.importers.value import Value
 
 MOST = 2**21  # entries of one tensor that the file does not hold itself: 16 MiB in float64
+MOST_OF_X = 2**18  # the same for a function of x, whose entries each have a row of coefficients
 _STEPS = 10_000  # of a loop over constants
 _ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "Pow", "Sum", "Where")
 
@@ -31,10 +32,20 @@ def check_size(words: str, kind: str, settings: Mapping[str, Any], inputs: Seque
             raise ModelError(
                 f"{words} may take more than {_STEPS} steps, which is not read; unroll it before the export"
             )
+    most = MOST_OF_X if any(isinstance(tensor, Value) for tensor in inputs) else MOST
     entries = _entries(kind, settings, inputs)
-    if entries > max(MOST, *(_size(tensor) for tensor in inputs), 0):
+    if entries > max(most, *(_size(tensor) for tensor in inputs), 0):
         raise ModelError(
-            f"{words} makes {entries} entries, more than the {MOST} that are read; the file may be damaged"
+            f"{words} makes {entries} entries, more than the {most} that are read; the file may be damaged"
+        )
+
+
+def check_input(name: str, shape: Sequence[int]) -> None:
+    """Raise a ModelError if one x has more than `MOST_OF_X` entries: a file says its size in a few bytes."""
+    if prod(shape) > MOST_OF_X:
+        raise ModelError(
+            f"input '{name}' has {prod(shape)} entries, more than the {MOST_OF_X} that are read; the file may be "
+            "damaged"
         )
 
 
@@ -43,6 +54,12 @@ def _entries(kind: str, settings: Mapping[str, Any], inputs: Sequence[Any]) -> i
     shapes = [tuple(tensor.shape) for tensor in inputs if tensor is not None]
     if kind in _ELEMENTWISE:
         return prod(np.broadcast_shapes(*shapes))
+    if kind == "Concat":
+        return sum(map(prod, shapes))
+    if kind == "MatMul":
+        return _product(*shapes)
+    if kind == "Gemm":
+        return shapes[0][1 if settings.get("transA") else 0] * shapes[1][0 if settings.get("transB") else 1]
     if kind in ("ConstantOfShape", "Expand", "Tile"):
         numbers = _integers(inputs[-1])
         if kind == "ConstantOfShape":
@@ -69,6 +86,13 @@ def _entries(kind: str, settings: Mapping[str, Any], inputs: Sequence[Any]) -> i
         sides = zip(space, steps[0], steps[1], shapes[1][2:], more, strict=True)
         return shapes[1][1] * prod(n * stride + k * dilation + pad for n, stride, dilation, k, pad in sides)
     return 0
+
+
+def _product(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return the entries of a matrix product; a vector is a row on the left, a column on the right."""
+    rows = a[-2] if len(a) > 1 else 1
+    columns = b[-1] if len(b) > 1 else 1
+    return prod(np.broadcast_shapes(tuple(a[:-2]), tuple(b[:-2]))) * rows * columns
 
 
 def _padded(shape: Sequence[int], pads: Sequence[int]) -> int:

@@ -54,7 +54,7 @@ def test_damages_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
                 pytest.fail(f"more than a line: {error}")
         slowest = max(slowest, time.process_time() - start)
     assert refused > 800
-    assert slowest < 2.0
+    assert slowest < 0.5  # seconds of CPU time
     assert capsys.readouterr().out == ""
 
 
@@ -69,10 +69,29 @@ def test_damages_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
         lambda g: g("Conv", g("Unsqueeze", "x", g.integers(0)), draw(0)(1, 1, 2), pads=[2**40, 0]),
         lambda g: g("ConvTranspose", g("Unsqueeze", "x", g.integers(0)), draw(0)(1, 1, 2), strides=[2**40]),
         lambda g: g("Add", g("Reshape", "x", g.integers(4, 1)), np.zeros((1, 2**22))),
+        lambda g: g("Expand", "x", g.integers(2**17, 4)),
+        lambda g: g("MatMul", g("Reshape", "x", g.integers(4, 1)), np.zeros((1, 2**17))),
+        lambda g: g("Gemm", g("Reshape", "x", g.integers(4, 1)), np.zeros((2**17, 1)), transB=1),
+        lambda g: g("Add", "x", g("MatMul", np.zeros((2**11, 1)), np.zeros((1, 2**11)))),
     ],
 )
 def test_sizes_beyond_the_file_are_refused_before_they_are_made(make: Any) -> None:
     graph = Graph((1, 4))
     large = make(graph)
-    with pytest.raises(ModelError, match=r"makes \d+ entries, more than the 2097152 that are read"):
+    with pytest.raises(ModelError, match=r"makes \d+ entries, more than the (2097152|262144) that are read"):
         FrozenNet.from_onnx(content(graph, graph("ReduceSum", large, keepdims=0)))
+
+
+def test_an_input_of_any_size_is_refused_before_it_is_made() -> None:
+    graph = Graph((1, 2**40))
+    with pytest.raises(ModelError, match=r"input 'x' has 1099511627776 entries, more than the 262144 that are read"):
+        FrozenNet.from_onnx(content(graph, graph("ReduceSum", "x", keepdims=0)))
+
+
+def test_messages_are_one_line_whatever_a_file_calls_its_nodes() -> None:
+    graph = Graph((1, 4))
+    bad = graph("Sin", "x", name="a\nb" * 10_000)
+    with pytest.raises(ModelError) as caught:
+        FrozenNet.from_onnx(content(graph, graph("ReduceSum", bad, keepdims=0)))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1500

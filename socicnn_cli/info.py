@@ -1,0 +1,126 @@
+"""`socicnn info`: what a model file holds."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from socicnn.errors import ModelError
+from socicnn_cli.models import load_model, read_context
+
+SHOWN = 12  # entries of x or of the context that are listed one by one
+
+
+def info(
+    model: Annotated[
+        Path,
+        typer.Argument(help="A model written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`, or an ONNX graph."),
+    ],
+    context: Annotated[
+        Path | None, typer.Option(help="One context: also print the fingerprint of the model there.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a model is: its shapes, the ranges of its training data, its fingerprint, how it was trained."""
+    network = load_model(model)
+    facts = describe(network, read_context(network, context) if context is not None else None)
+    facts["metadata"] = _metadata(network, model)
+    if json:
+        typer.echo(jsonlib.dumps(facts, indent=2))
+        return
+    typer.echo(f"{model}: {facts['network']}")
+    for name in ("x", "context"):
+        typer.echo(f"{name}: {_axis(name, facts[name])}")
+    typer.echo(f"parameters: {facts['parameters']}")
+    typer.echo(f"fingerprint: {facts['fingerprint'] or facts['no_fingerprint']}")
+    trained = facts["metadata"].get("trained")
+    typer.echo(f"trained: {_listed(trained) if isinstance(trained, dict) else 'the file does not say how'}")
+    others = {name: value for name, value in facts["metadata"].items() if name != "trained"}
+    if others:
+        typer.echo(f"metadata: {_listed(others)}")
+
+
+def describe(network: Any, context: Any = None) -> dict[str, Any]:
+    """Return what a network is, as JSON values.
+
+    Args:
+        network: a network or a FrozenNet.
+        context: contexts of shape `(1, *context_shape)`, where the fingerprint is taken; None for none.
+
+    Raises:
+        ModelError: more than one context.
+    """
+    ranges = getattr(network, "ranges", None)
+    shape = getattr(network, "context_shape", None)
+    facts: dict[str, Any] = {
+        "class": type(network).__name__,
+        "network": repr(network),
+        "x": {"shape": list(network.input_shape), **_ends(ranges, "x")},
+        "context": None if shape is None else {"shape": list(shape), **_ends(ranges, "context")},
+        "parameters": _parameters(network),
+        "fingerprint": None,
+        "no_fingerprint": "",
+    }
+    if context is not None and len(context) != 1:
+        raise ModelError(f"the fingerprint is of the network at one context; received {len(context)}")
+    if shape is not None and context is None:
+        facts["no_fingerprint"] = "another at every context; name one with --context"
+        return facts
+    try:
+        facts["fingerprint"] = network.freeze(None if context is None else context[0]).fingerprint
+    except ModelError as error:  # no conic program, or weights that are not final
+        facts["no_fingerprint"] = f"none: {error}"
+    return facts
+
+
+def _metadata(network: Any, path: Path) -> dict[str, Any]:
+    from socicnn.frozen import FrozenNet
+    from socicnn.nn import load_metadata
+
+    return {} if isinstance(network, FrozenNet) else load_metadata(path)
+
+
+def _parameters(network: Any) -> int:
+    """Return the number of trained numbers; of a frozen network, the entries of its arrays."""
+    if hasattr(network, "parameters"):
+        return sum(parameter.numel() for parameter in network.parameters())
+    from socicnn.arrays import entries
+
+    parts = (network.output, *network.layers, *network.quadratics, *network.norms)
+    arrays = [array for part in parts for array in vars(part).values() if hasattr(array, "dtype")]
+    return sum(entries(array).size for array in arrays)
+
+
+def _ends(ranges: Any, name: str) -> dict[str, Any]:
+    """Return the least and the largest value of each entry in the training data; nothing if they are not known."""
+    lower = getattr(ranges, f"{name}_lower", None)
+    if lower is None:
+        return {}
+    return {"lower": lower.tolist(), "upper": getattr(ranges, f"{name}_upper").tolist()}
+
+
+def _axis(name: str, facts: dict[str, Any] | None) -> str:
+    if facts is None:
+        return "none"
+    shape = facts["shape"]
+    text = f"{shape[0]} entries" if len(shape) == 1 else f"shape {tuple(shape)}"
+    if "lower" not in facts:
+        return f"{text}, ranges of the training data not known"
+    if len(shape) > 1 or shape[0] > SHOWN:
+        return f"{text}, trained on {_extremes(facts)}"
+    prefix = "theta" if name == "context" else name
+    ends = zip(facts["lower"], facts["upper"], strict=True)
+    return f"{text}, trained on " + ", ".join(f"{prefix}{i} in [{a:.4g}, {b:.4g}]" for i, (a, b) in enumerate(ends))
+
+
+def _extremes(facts: dict[str, Any]) -> str:
+    import numpy as np
+
+    return f"[{np.min(facts['lower']):.4g}, {np.max(facts['upper']):.4g}]"
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
