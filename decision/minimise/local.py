@@ -3,7 +3,7 @@
 The network changes its course where its rows are zero. The point x_0 nearest to all these zeros (least squares over
 rows of unit length) and a radius (their median distance from it, or the Newton step of the quadratics there, the
 larger) move and scale as x does. The search begins in a box around x_0; contexts that end on a side that is no side of
-the set go on in a box sixteen times as wide. What is found is judged over the whole set: this is no assumption.
+the set go on in a box sixteen times as wide (wider still after fifteen boxes). What is found is judged over the whole set: this is no assumption.
 """
 
 from __future__ import annotations
@@ -29,12 +29,16 @@ def first_box(stack: Stack, box: Box) -> Box | None:
     return _within(box, (x - reach).amin(dim=0), (x + reach).amax(dim=0))
 
 
-def wider_box(inner: Box, box: Box) -> Box:
-    """Return a box sixteen times as wide around the same middle, or the set itself if that is no wider."""
+def wider_box(inner: Box, box: Box, factor: float = WIDER) -> Box:
+    """Return a box `factor` times as wide around the same middle, or the set itself if that is no wider.
+
+    A side is at least 2^-40 of where it lies: a box that rounding has shrunk to a point would never grow.
+    """
     lower, upper = inner.ends(torch.empty(0, dtype=torch.float64))
     middle, half = lower / 2 + upper / 2, upper / 2 - lower / 2
-    half = WIDER * torch.where(half > 0, half, half.amax())
-    return _within(box, middle - half, middle + half) or box
+    half = torch.maximum(factor * torch.where(half > 0, half, half.amax()), 2.0**-40 * middle.abs())
+    wider = _within(box, middle - half, middle + half) if bool((half > 0).any()) else None
+    return box if wider is None else wider
 
 
 def on_inner_side(x: Tensor, inner: Box, box: Box) -> Tensor:

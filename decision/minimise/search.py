@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from decision.minimise.answers import Answers, Goal
-from decision.minimise.local import first_box, on_inner_side, wider_box
+from decision.minimise.local import TOUCH, WIDER, first_box, on_inner_side, wider_box
 from decision.minimise.methods import Method, Problem
 from decision.minimise.reference import terms
 from decision.minimise.smoothed_stack import rounded, tangent
@@ -80,13 +80,18 @@ def minimise(task: Task, x: Tensor | None, goal: Goal) -> Found:
     if inner is None or not isinstance(box, Box):
         return _within(task, x, goal)
     found = _within(replace(task, feasible_set=inner), x, goal)
-    while not goal.late:
-        rows = on_inner_side(found.x, inner, box).nonzero()[:, 0]
-        rest = goal.after(int(found.iterations[rows].max())) if len(rows) else goal
-        if not len(rows) or inner is box or rest.max_iterations == 0:
+    rows, step = on_inner_side(found.x, inner, box).nonzero()[:, 0], 0
+    while len(rows) and inner is not box and not goal.late:
+        rest = goal.after(int(found.iterations[rows].max()))
+        if rest.max_iterations == 0:
             break
-        inner = wider_box(inner, box)
-        found.put(rows, _within(replace(task.take(rows), feasible_set=inner), found.x[rows], rest))
+        step += 1
+        start, (lower, upper) = found.x[rows], inner.ends(found.x)
+        inner = wider_box(inner, box, WIDER ** max(1, step - 15))
+        found.put(rows, _within(replace(task.take(rows), feasible_set=inner), start, rest))
+        # a search that did not leave the side where it began has failed there: a wider box may do
+        stuck = ((found.x[rows] - start).abs() <= TOUCH * (upper - lower)).all(dim=1)
+        rows = rows[stuck | on_inner_side(found.x[rows], inner, box)]
     return found
 
 
