@@ -3,7 +3,8 @@
 The network changes its course where its rows are zero. The point x_0 nearest to all these zeros (least squares over
 rows of unit length) and a radius (their median distance from it, or the Newton step of the quadratics there, the
 larger) move and scale as x does. The search begins in a box around x_0; contexts that end on a side that is no side of
-the set go on in a box sixteen times as wide (wider still after fifteen boxes). What is found is judged over the whole set: this is no assumption.
+the set go on in a box sixteen times as wide (wider still after fifteen boxes). What is found is judged over the whole
+set: this is no assumption.
 """
 
 from __future__ import annotations
