@@ -44,7 +44,7 @@ PY
 for release in 0.4.7:old 0.5.0:new; do
     rm -rf venv
     python3 -m venv venv
-    venv/bin/pip install --quiet "ott-jax[neural]==${release%:*}" jax==0.10.2 jaxlib==0.10.2 flax==0.12.8 numpy==2.4.6
+    venv/bin/pip install --quiet --no-compile "ott-jax[neural]==${release%:*}" jax==0.10.2 jaxlib==0.10.2 flax==0.12.8 numpy==2.4.6
     JAX_PLATFORMS=cpu venv/bin/python probe.py | tail -n 1 > "${release#*:}.json"
 done
 venv/bin/python finding.py

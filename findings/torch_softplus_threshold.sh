@@ -11,7 +11,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv venv
-venv/bin/pip install --quiet numpy==2.4.6 torch==2.13.0
+venv/bin/pip install --quiet --no-compile numpy==2.4.6 torch==2.13.0
 cat > finding.py <<'PY'
 import sys
 from importlib.metadata import version
