@@ -1,4 +1,4 @@
-"""Fit a surrogate for decisions: the training loop of `socicnn.training`, with the loss that a decision feels."""
+"""Fit a surrogate for decisions: the training loop of `socicnn.training`, with the loss that decides."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from socicnn.errors import ModelError
 from socicnn.results import Result, Row
 
 
-class Answer(Protocol):
+class Decided(Protocol):
     """What `evaluate` asks of a decision: x `(contexts, n)`, and the surrogate's value and certified gap there."""
 
     @property
@@ -48,7 +48,7 @@ def relative_error(f: Tensor, y: Tensor) -> float:
 
 
 def within_context_error(f: Tensor, y: Tensor) -> float:
-    """Return `relative_error` after subtracting each context's mean from f and from y: what a decision feels.
+    """Return `relative_error` after subtracting each context's mean from f and y: the error that changes decisions.
 
     Args:
         f: the surrogate's values, shape `(contexts, candidates)`.
@@ -82,7 +82,7 @@ def decision_error(x_hat: Tensor, x_star: Tensor) -> Tensor:
 
 
 def relative_gap(gap: Tensor, scale: Tensor) -> Tensor:
-    """Return gap / scale of each context, 0 where there is no gap.
+    """Return gap / scale of each context, 0 without a gap.
 
     Args:
         gap: certified gaps, shape `(contexts,)`.
@@ -102,8 +102,8 @@ class Evaluation(Result):
         decision_error: ||x_hat - x_star||.
         infeasibility: worst violation of one constraint of the set.
         gap: certified gap of the surrogate's minimisation, in the units of f.
-        optimiser_regret: F(x_hat) - F(x_f), x_f the surrogate's exact minimiser; None where x_f was not given.
-        surrogate_regret: F(x_f) - F_star; None where x_f was not given.
+        optimiser_regret: F(x_hat) - F(x_f), x_f the surrogate's exact minimiser; None if x_f was not given.
+        surrogate_regret: F(x_f) - F_star; None if x_f was not given.
         relative_gap: the gap relative to the answer's own `scale`; None if the answer has none.
     """
 
@@ -154,7 +154,7 @@ class Evaluation(Result):
 
 def evaluate(
     task: Task,
-    answer: Answer,
+    answer: Decided,
     context: Tensor | None = None,
     *,
     optimum: tuple[Tensor, Tensor] | None = None,
@@ -166,8 +166,8 @@ def evaluate(
     Args:
         task: the task.
         answer: the decisions, as `decide` returns them: x, value, gap.
-        context: the contexts they were taken for, shape `(contexts, p)`; `answer.context` where None.
-        optimum: (x_star, F_star) of these contexts; solved for where None.
+        context: the contexts they were taken for, shape `(contexts, p)`; `answer.context` if omitted.
+        optimum: (x_star, F_star) of these contexts; solved for if omitted.
         exact: minimisers x_f of the surrogate that an exact solver found, shape `(contexts, n)`, to split the regret
             into the optimiser's part and the surrogate's.
         options: go to `task.optimum`, for instance `cross_check="scs"` or `progress=True`.
@@ -190,7 +190,7 @@ def evaluate(
     context, x_hat = _plain(context), _plain(answer.x)
     if context.ndim != 2 or x_hat.shape != (len(context), task.in_features):
         raise ModelError(
-            f"decisions must have shape (contexts, {task.in_features}), one a context; received "
+            f"decisions must have shape (contexts, {task.in_features}), one per context; received "
             f"{tuple(x_hat.shape)} for contexts of shape {tuple(context.shape)}"
         )
     x_star, F_star = task.optimum(context, **options) if optimum is None else optimum

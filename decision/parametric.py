@@ -44,13 +44,13 @@ def require(solver: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
-    """The numbers of the program, one row a context.
+    """The numbers of the program, one row per context.
 
     Args:
         g: linear cost, shape `(contexts, n)`.
         s: offsets of each block, shape `(contexts, rows)`.
         beta: weights >= 0 of each block, shape `(contexts, rows)` if its atom is elementwise, else `(contexts, 1)`.
-        r: scales of the quadratic, shape `(contexts, n)`; None where they do not depend on the context.
+        r: scales of the quadratic, shape `(contexts, n)`; None if they do not depend on the context.
     """
 
     g: Array
@@ -76,14 +76,14 @@ class ParametricProgram:
         name: what it minimises, for messages.
         feasible_set: the set X.
         blocks: atom and matrix A, shape `(rows, n)`, of each block.
-        r: scales of the quadratic, shape `(n,)`, or None where each context has its own.
+        r: scales of the quadratic, shape `(n,)`, or None if each context has its own.
     """
 
     def __init__(
         self, name: str, feasible_set: FeasibleSet, blocks: Sequence[tuple[Atom, Array]], r: Array | None
     ) -> None:
         self._name, self._set, self._blocks, self._r = name, feasible_set, tuple(blocks), r
-        self._compiled: dict[str, _Compiled] = {}  # one a solver: CVXPY keeps the compiled form of the last one only
+        self._compiled: dict[str, _Compiled] = {}  # one per solver: CVXPY keeps the compiled form of the last one only
 
     def solve(
         self,

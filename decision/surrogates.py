@@ -109,7 +109,7 @@ def make(
         name: one of `names()`.
         in_features: length n of x.
         context_features: length p of theta.
-        generator: source of the initial weights; torch's own where None.
+        generator: source of the initial weights; torch's own if omitted.
         options: arguments of the network that replace those of its shape: hidden_features, norm, positivity, dtype ...
 
     Raises:

@@ -42,7 +42,7 @@ def as_float64(values: Any, name: str = "the array") -> Array:
             _refuse(name, "complex numbers")
         if "strided" not in str(values.layout):
             raise ModelError(f"{name} must be dense; received a sparse tensor (convert it with `.to_dense()`)")
-        return np.array(values.detach().cpu().resolve_neg().double().numpy())  # bfloat16 is none of NumPy's types
+        return np.array(values.detach().cpu().resolve_neg().double().numpy())  # NumPy has no bfloat16
     if type(values) is np.ndarray and values.dtype == np.float64:
         return np.asarray(values, dtype=np.float64)  # native byte order
     if sparse.issparse(values):
@@ -65,8 +65,8 @@ def as_float64(values: Any, name: str = "the array") -> Array:
 
 
 def _refuse(name: str, what: str) -> NoReturn:
-    mend = {"text": " (convert it with `float`)", "missing values": " (fill or remove them)"}
-    raise ModelError(f"{name} must hold real numbers; received {what}{mend.get(what, '')}")
+    hint = {"text": " (convert it with `float`)", "missing values": " (fill or remove them)"}
+    raise ModelError(f"{name} must hold real numbers; received {what}{hint.get(what, '')}")
 
 
 def _refuse_objects(array: NDArray[np.object_], name: str) -> None:

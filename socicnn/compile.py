@@ -42,8 +42,10 @@ def frozen(model_or_net: Freezable, context: Any = None) -> FrozenNet:
     """
     if not isinstance(model_or_net, Freezable):
         inner = getattr(model_or_net, "module", None)  # DataParallel, AveragedModel
-        mend = "; pass its .module" if isinstance(inner, Freezable) else ""
-        raise ModelError(f"expected a socicnn network or a FrozenNet; received {type(model_or_net).__name__}{mend}")
+        hint = "; pass its .module" if isinstance(inner, Freezable) else ""
+        if getattr(model_or_net, "needs_data", False):
+            hint = ", which is not finalised; pass what `finalise(train_data)` returns"
+        raise ModelError(f"expected a socicnn network or a FrozenNet; received {type(model_or_net).__name__}{hint}")
     return model_or_net.freeze() if context is None else model_or_net.freeze(context)
 
 

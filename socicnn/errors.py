@@ -1,4 +1,4 @@
-"""The errors that socicnn raises on purpose; each message names what was wrong, what was received and the mend."""
+"""The errors that socicnn raises on purpose; each message names what was wrong, what was received and how to fix it."""
 
 
 class SocicnnError(Exception):
@@ -6,7 +6,7 @@ class SocicnnError(Exception):
 
 
 class ModelError(SocicnnError, ValueError):
-    """A network, or an argument given to it, that cannot be used as it is."""
+    """An invalid network, or an invalid argument of one."""
 
 
 class NoProgramError(ModelError):
@@ -14,7 +14,7 @@ class NoProgramError(ModelError):
 
 
 class ProgramError(SocicnnError, ValueError):
-    """A conic program, a feasible set or a point that cannot be used as it is."""
+    """An invalid conic program, feasible set or point."""
 
 
 class SolverError(SocicnnError, RuntimeError):

@@ -54,7 +54,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path to write to; on success it takes the name `path` in one step, on failure it is removed.
 
     A link is followed: the file that it names is replaced. A file that is replaced keeps its permissions. A pipe or a
-    device is not replaced: what was written is copied to it. A draft that a killed process left beside the file is
+    device is not replaced: what was written is copied to it. A draft that a killed process left next to the file is
     removed by the next write to the same name.
 
     Raises:

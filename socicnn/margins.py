@@ -21,7 +21,7 @@ def relative_margin(terms: int) -> float:
 
 
 def column(vector: Any) -> Array:
-    """Return a vector, or a stack of one a context, as columns."""
+    """Return a vector, or a stack of one per context, as columns."""
     return np.atleast_2d(vector).T
 
 

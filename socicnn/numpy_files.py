@@ -26,14 +26,14 @@ _DEFLATE = 1032  # no stream of `deflate` grows by more than this factor
 def read_arrays(
     path: str | os.PathLike[str],
     what: str = "NumPy file of numbers and text",
-    mend: str = "write it with numpy.save or numpy.savez",
+    hint: str = "write it with numpy.save or numpy.savez",
 ) -> dict[str, NDArray[Any]]:
     """Return the arrays of a `.npz` file by their names, or that of a `.npy` file under the name "".
 
     Args:
         path: the file.
         what: what it should be, for messages.
-        mend: how to get a whole one, for messages.
+        hint: how to obtain a valid file, for messages.
 
     Raises:
         FileError: there is no such file, or it is damaged; objects are not read.
@@ -53,9 +53,9 @@ def read_arrays(
     except FileNotFoundError as error:
         raise FileError(f"{path} does not exist; check the path") from error
     except OSError as error:
-        raise FileError(f"{path} is not a whole {what} ({error.strerror or error}); {mend}") from error
+        raise FileError(f"{path} is not a valid {what} ({error.strerror or error}); {hint}") from error
     except Exception as error:  # zipfile, zlib, ast and tokenize each have their own way to say that bytes are damaged
-        raise FileError(f"{path} is not a whole {what}; {mend}") from error
+        raise FileError(f"{path} is not a valid {what}; {hint}") from error
 
 
 def _members(stream: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
@@ -65,7 +65,7 @@ def _members(stream: IO[bytes], size: int) -> dict[str, NDArray[Any]]:
             name = member.filename.removesuffix(".npy")
             packed, whole = member.compress_size, member.file_size
             if name == member.filename or name in arrays:
-                raise ValueError(f"{member.filename} is no array, or is there twice")
+                raise ValueError(f"{member.filename} is not an array, or occurs twice")
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or packed > size:
                 raise ValueError(f"{member.filename} is not packed as NumPy packs arrays")
             if whole > (packed if member.compress_type == zipfile.ZIP_STORED else _DEFLATE * packed):

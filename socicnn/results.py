@@ -20,7 +20,7 @@ class Result(ABC):
     @property
     @abstractmethod
     def ok(self) -> bool:
-        """Whether all is well; what that means is told by each result."""
+        """Whether all is well; each result says what that means."""
 
     @abstractmethod
     def summary(self) -> str:

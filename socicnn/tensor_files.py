@@ -38,7 +38,7 @@ def read(
         writer: what writes such files, for messages.
 
     Raises:
-        FileError: the file cannot be read, or is not a whole file of this kind.
+        FileError: the file cannot be read, or is not a valid file of this kind.
     """
     safetensors: Any = import_module("safetensors")
     try:
@@ -50,7 +50,7 @@ def read(
         raise FileError(f"cannot read {path}: {error.strerror or error}") from None
     except safetensors.SafetensorError as error:
         reason = " ".join(str(error).split())[:300]
-        raise FileError(f"{path} is not a whole safetensors file ({reason}); save the network again") from None
+        raise FileError(f"{path} is not a valid safetensors file ({reason}); save the network again") from None
     except (AttributeError, TypeError, ValueError) as error:  # a number type that the framework does not have
         reason = " ".join(str(error).split())[:300]
         raise FileError(f"{path} holds numbers that cannot be read ({reason}); save the network again") from None

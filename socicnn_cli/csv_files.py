@@ -1,4 +1,4 @@
-"""CSV files, read strictly: what is no plain number or no clear column name is refused, never guessed."""
+"""CSV files, read strictly: entries that are not plain numbers and unclear column names are refused, never guessed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_csv(path: Path) -> tuple[list[str], Array]:
     """Return header and rows of a CSV file; the header is empty if the first line is numbers.
 
     Raises:
-        FileError: the file is no text, has rows of unequal length, or an entry that is no number.
+        FileError: the file is not text, has rows of unequal length, or an entry that is not a number.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -75,8 +75,8 @@ def columns(path: Path, header: Sequence[str], prefix: str) -> list[int]:
             found[int(name.removeprefix(prefix))] = place
         elif re.fullmatch(rf"{prefix}[\W_]*\d+[\W_]*", unicodedata.normalize("NFKC", name), re.IGNORECASE):
             raise FileError(
-                f"{path} has a column {name!r}, which is none of {prefix}0, {prefix}1, ... (small letters, no signs, "
-                "no leading zeros); rename or remove it"
+                f"{path} has a column {name!r}, which is not one of {prefix}0, {prefix}1, ... (small letters, no "
+                "signs, no leading zeros); rename or remove it"
             )
     missing = next((i for i in range(len(found)) if i not in found), None)
     if missing is not None:
@@ -91,7 +91,7 @@ def refuse_others(path: Path, header: Sequence[str], places: Sequence[int]) -> N
     others = [name for place, name in enumerate(header) if place not in set(places)]
     if others:
         raise FileError(
-            f"{path} has columns that are none of x0, x1, ..., theta0, theta1, ... and y: {', '.join(others)[:200]}; "
+            f"{path} has columns other than x0, x1, ..., theta0, theta1, ... and y: {', '.join(others)[:200]}; "
             "rename those to learn from, remove the others"
         )
 

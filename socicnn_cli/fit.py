@@ -61,13 +61,15 @@ def fit(
         region = feasible_set(set, n, lower, upper, total)
         violation = float(region.violation(torch.as_tensor(samples.x)).max())
         if violation > 1e-6:
-            raise FileError(f"{data}: points violate the {set} by up to {violation:.1e}; mend them, or leave --set out")
+            raise FileError(
+                f"{data}: points violate the {set} by up to {violation:.1e}; correct them, or leave --set out"
+            )
     reason = "as asked"
     if loss == "auto":
         loss, reason = "within_context" if samples.grouped else "mse", samples.layout
     if loss == "within_context" and not samples.grouped:
         raise FileError(
-            f"{data}: the within-context loss needs equally many points a context, two or more; use --loss mse"
+            f"{data}: the within-context loss needs equally many points per context, two or more; use --loss mse"
         )
     widths = _sizes("hidden", hidden)
     rows = min(n, int(np.size(samples.y)))  # more rows than points are not told apart by the data

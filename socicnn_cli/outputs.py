@@ -8,7 +8,7 @@ from socicnn.files import FileError, check_place
 
 
 def check_output(path: Path | None, option: str, *inputs: Path | None, suffixes: tuple[str, ...] = ()) -> None:
-    """Check that a file can be written there, and that it is none of the files that the command reads.
+    """Check that a file can be written there, and that the command does not read it.
 
     Args:
         path: the file; None if the option was left out.

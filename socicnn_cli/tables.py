@@ -14,7 +14,7 @@ from socicnn_cli.csv_files import columns, read_csv, refuse_others
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class Table:
     """What `socicnn fit` learns from.
 
     Args:
@@ -87,11 +87,12 @@ def read_rows(path: Path, name: str, prefix: str) -> Array:
     return _finite(path, f"the table of {name}", rows)
 
 
-def read_samples(path: Path) -> Samples:
+def read_samples(path: Path) -> Table:
     """Return the training data of `socicnn fit`.
 
     An .npz holds x `(contexts, candidates, n)` and y `(contexts, candidates)`, or x `(count, n)` and y `(count,)`, with
-    theta one row a context or one a point. A CSV has columns x0.., theta0.. (optional) and y, one row a point. Points
+    theta one row per context or one per point. A CSV has columns x0.., theta0.. (optional) and y, one row per
+    point. Points
     with equal theta belong to one context; where all contexts have equally many points they are grouped.
     """
     suffix = _existing(path).suffix.lower()
@@ -116,28 +117,28 @@ def read_samples(path: Path) -> Samples:
     if x.ndim not in (2, 3) or y.shape != x.shape[:-1]:
         raise FileError(f"{path}: y must have the shape of x without its last axis; received x {x.shape}, y {y.shape}")
     if theta is not None and (theta.ndim != 2 or len(theta) != len(x)):
-        raise FileError(f"{path}: theta must be one row a context, ({len(x)}, p); received {theta.shape}")
+        raise FileError(f"{path}: theta must be one row per context, ({len(x)}, p); received {theta.shape}")
     for name, array in (("x", x), ("y", y), ("theta", theta)):
         if array is not None:
             _finite(path, name, array)
     if x.ndim == 2 and theta is not None:
         return _grouped(x, y, theta)
     layout = _layout(*y.shape) if x.ndim == 3 else "there are no contexts"
-    return Samples(x, y, theta, grouped=x.ndim == 3, layout=layout)
+    return Table(x, y, theta, grouped=x.ndim == 3, layout=layout)
 
 
-def _grouped(x: Array, y: Array, theta: Array) -> Samples:
+def _grouped(x: Array, y: Array, theta: Array) -> Table:
     """Gather the points of each context if every context has equally many, at least two."""
     labels = np.stack([_labels(column) for column in theta.T], axis=1)
     _, first, owner, counts = np.unique(labels, axis=0, return_index=True, return_inverse=True, return_counts=True)
     fewest, most = int(counts.min()), int(counts.max())
     if most < 2:
-        return Samples(x, y, theta, grouped=False, layout="no context repeats")
+        return Table(x, y, theta, grouped=False, layout="no context repeats")
     if fewest != most:
         layout = f"contexts have unequal numbers of points, from {fewest} to {most}"
-        return Samples(x, y, theta, grouped=False, layout=layout)
+        return Table(x, y, theta, grouped=False, layout=layout)
     order = np.argsort(owner.reshape(-1), kind="stable").reshape(len(first), -1)
-    return Samples(x[order], y[order], theta[first], grouped=True, layout=_layout(*order.shape))
+    return Table(x[order], y[order], theta[first], grouped=True, layout=_layout(*order.shape))
 
 
 def _layout(contexts: int, candidates: int) -> str:

@@ -21,7 +21,7 @@ def verify(
     ],
     points: Annotated[Path, typer.Option(help="Points x: .npy, .npz (x) or .csv (x0, x1, ...).")],
     context: Annotated[
-        Path | None, typer.Option(help="Contexts: one row for all points, or one row a point (theta0, theta1, ...).")
+        Path | None, typer.Option(help="Contexts: one row for all points, or one row per point (theta0, theta1, ...).")
     ] = None,
     solver: Annotated[
         list[str] | None, typer.Option(help="Also solve with this solver; repeat for several; 'none' for none.")
@@ -48,7 +48,7 @@ def verify(
     x = read_rows(points, "points", "x")
     theta = read_context(network, context)
     if theta is not None and len(theta) not in (1, len(x)):
-        raise FileError(f"{context} has {len(theta)} contexts for {len(x)} points; give one, or one a point")
+        raise FileError(f"{context} has {len(theta)} contexts for {len(x)} points; give one, or one per point")
     if theta is not None and len(theta) == 1:
         theta = theta[0]
     solvers: list[Any] = [name for name in (solver or ["clarabel"]) if name != "none"]

@@ -106,7 +106,7 @@ class Certificate(Result):
         """Return the witness that was checked; the closed form is computed again.
 
         Args:
-            points: which points; all where None.
+            points: which points; all if omitted.
         """
         rows = slice(None) if points is None else points
         if self.supplied is not None:
@@ -156,7 +156,7 @@ class Certificate(Result):
         """Return f'(x; d), the one-sided derivative, by one forward pass of directions.
 
         Args:
-            d: one direction `(n,)`, one a point `(N, n)`, or several a point `(N, K, n)`.
+            d: one direction `(n,)`, one per point `(N, n)`, or several per point `(N, K, n)`.
 
         Returns:
             Shape `(N,)`, or `(N, K)`.
@@ -186,7 +186,7 @@ class Certificate(Result):
         """Return that Hessian times directions, without forming it.
 
         Args:
-            d: one direction `(n,)`, one a point `(N, n)`, or several a point `(N, K, n)`.
+            d: one direction `(n,)`, one per point `(N, n)`, or several per point `(N, K, n)`.
 
         Returns:
             Shape `(N, n)`, or `(N, K, n)`.
@@ -231,7 +231,7 @@ class Certificate(Result):
 
         Args:
             path: where to write, usually `.npz`.
-            points: which points; all where None.
+            points: which points; all if omitted.
 
         Raises:
             ModelError: the certificate does not hold, the program is not the network's row by row, or the file would

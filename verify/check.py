@@ -170,7 +170,7 @@ if __name__ == "__main__":
     try:
         status = main()
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the verdict has closed the pipe: nothing more can be told
+    except BrokenPipeError:  # whoever read the verdict has closed the pipe: there is nobody to report to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 2
     sys.exit(status)

@@ -50,7 +50,7 @@ def equivalence(
     Args:
         model_or_net: a network, or a FrozenNet.
         x: one point or a batch, torch or NumPy, of shape `(*batch, n)` or `(*batch, *input_shape)`.
-        context: one context, or one a point.
+        context: one context, or one per point.
         solvers: names of solvers, or `Solver` objects, several or one; () for no solver.
         tolerance: relative tolerance of the certificate, times 1 + data scale; defaults to 1e-12.
         proof: also bracket the value in real arithmetic, of the network and of the program, and compare the brackets;
@@ -127,7 +127,7 @@ def _sizes(program: ValueProgram) -> dict[str, int]:
 
 
 def _misfit(checks: list[Check], program: ValueProgram, instance: Instance) -> Report:
-    """Report a program that has not the shape of the network's, at which no witness can be tried."""
+    """Report a program whose shape differs from the network's, so that no witness fits."""
     nothing = np.full(len(instance.x), np.nan)
     what = f"the program has {program.A.shape[0]} rows and {program.A.shape[1]} variables, which no witness fits"
     return Report(
@@ -147,7 +147,7 @@ def _of_program(name: str, wrong: list[str]) -> Check:
 
 
 def _model_forward(model: Any, instance: Instance) -> tuple[Array, float] | None:
-    """Return the model's own forward values and the unit roundoff of its type; None where it is no torch module."""
+    """Return the model's own forward values and the unit roundoff of its type; None if it is not a torch module."""
     if isinstance(model, FrozenNet) or not hasattr(model, "parameters"):
         return None
     import torch

@@ -16,7 +16,7 @@ from socicnn.compile import Freezable
 from socicnn.errors import ModelError, SocicnnError
 from socicnn.integers import as_integer
 from socicnn.results import Result
-from verify.oracles import Counted, Points, Region, oracle_of, region_of
+from verify.oracles import Counted, Points, SearchRegion, oracle_of, region_of
 
 LINE = 4096  # points on a line, so that kinks are told apart from the curvature around them
 KEPT = 48  # pairs that gradient ascent works on
@@ -67,7 +67,7 @@ class Falsification(Result):
 
 def falsify(
     model: Any,
-    region: Region | tuple[Any, Any],
+    region: SearchRegion | tuple[Any, Any],
     context: Any = None,
     *,
     evaluations: int = 500_000,
@@ -90,7 +90,7 @@ def falsify(
         The worst that was found; `.found` tells whether it is a violation. Finding none proves nothing.
 
     Raises:
-        ModelError: bounds that do not fit, or a model that gives no value a point.
+        ModelError: bounds that do not fit, or a model that does not give one value per point.
 
     >>> bent = lambda x: np.abs(x).sum(axis=1) - 0.01 * np.maximum(x[:, 0] - 0.3, 0)
     >>> falsify(bent, (np.full(2, -1.0), np.full(2, 1.0)), evaluations=20_000).found

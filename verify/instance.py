@@ -20,7 +20,7 @@ class Instance:
     Args:
         net: the frozen network; with stacked contexts, context i belongs to point i.
         x: points, shape `(count, n)`; a read-only copy.
-        context: what was frozen, `(*context_shape)` or `(count, *context_shape)`; None where there is none.
+        context: what was frozen, `(*context_shape)` or `(count, *context_shape)`; None if there is none.
     """
 
     net: FrozenNet
@@ -34,7 +34,7 @@ class Instance:
         Args:
             model_or_net: a network, or a FrozenNet.
             x: one point or a batch, torch or NumPy, of shape `(*batch, *input_shape)` or `(*batch, n)`.
-            context: one context, or one a point: its leading shape broadcasts against the batch. A single x is
+            context: one context, or one per point: its leading shape broadcasts against the batch. A single x is
                 verified at every context.
 
         Raises:
@@ -54,7 +54,7 @@ class Instance:
                     context = np.broadcast_to(context, (*np.broadcast_shapes(lead, count), *event))
                 except ValueError:
                     raise ModelError(
-                        f"context has leading shape {lead}, x {count}: give one context, or one a point"
+                        f"context has leading shape {lead}, x {count}: give one context, or one per point"
                     ) from None
                 context = np.array(context.reshape(-1, *event))
             theta = context

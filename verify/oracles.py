@@ -18,7 +18,7 @@ BATCH = 2**20  # numbers that the points of one evaluation hold at most
 Oracle: TypeAlias = Callable[[Array, bool], tuple[Array, Array | None]]  # points, slopes wanted -> values, slopes
 
 
-class Region(Protocol):
+class SearchRegion(Protocol):
     """A convex set that can be sampled and projected on, in torch: for instance a feasible set of `decision`."""
 
     def sample(self, count: int, generator: Any, /) -> Any:
@@ -31,11 +31,11 @@ class Region(Protocol):
 
 
 class Counted:
-    """An oracle that counts its evaluations and refuses values that are none.
+    """An oracle that counts its evaluations and refuses non-finite values.
 
     Args:
         oracle: gives values and slopes.
-        slope: values that one slope takes beside its own.
+        slope: further values that one slope takes.
     """
 
     def __init__(self, oracle: Oracle, slope: int = 0) -> None:
@@ -43,7 +43,7 @@ class Counted:
         self.used = 0
 
     def price(self, points: int, slopes: bool) -> int:
-        """Return how many values it takes to evaluate so many points."""
+        """Return how many values these points take."""
         return points * (1 + self._slope * slopes)
 
     def __call__(self, points: Array, slopes: bool) -> tuple[Array, Array | None]:
@@ -54,7 +54,7 @@ class Counted:
         for part, (values, _) in enumerate(parts):
             count = min(size, len(points) - part * size)
             if values.shape != (count,):
-                raise ModelError(f"the model must give one value a point, shape ({count},); received {values.shape}")
+                raise ModelError(f"the model must give one value per point, shape ({count},); received {values.shape}")
             if not np.isfinite(values).all():
                 where = points[part * size + int(np.flatnonzero(~np.isfinite(values))[0])]
                 raise ModelError(

@@ -3,7 +3,7 @@
 x_hat(theta) = argmin_{x in X} 1/2 ||r x||^2 + g'x + sum_k ||A_k x - s_k||,   minimise mean_theta F(x_hat(theta), theta)
 
 r, g, A_k and s_k are those of a `StructuredPCF` at theta, weights of the norms multiplied in. The solver stands in the
-loop: each step solves and differentiates one program a context (extra `dcp`, cvxpylayers with Clarabel inside).
+loop: each step solves and differentiates one program per context (extra `dcp`, cvxpylayers with Clarabel inside).
 
 Reference: Agrawal et al., "Differentiable convex optimization layers", 2019.
 """
@@ -55,7 +55,7 @@ class DecisionLayer(nn.Module):
     Args:
         model: the parametrised objective; it is trained in place.
         feasible_set: the set X.
-        settings: settings of the solver beside `SOLVER`.
+        settings: settings of the solver, `SOLVER` excepted.
 
     Raises:
         MissingExtra: cvxpylayers is not installed.
@@ -148,7 +148,7 @@ class EndToEnd:
 
     Args:
         epochs: passes over the contexts.
-        batch_size: contexts a step.
+        batch_size: contexts per step.
         learning_rate: of Adam; it falls along half a cosine.
     """
 

@@ -15,7 +15,7 @@ class WeightAverage:
     """Average the parameters over the steps of a run; hand it to `fit` as `on_step`, then call `put`.
 
     Weights that are held non-negative by projection, or read out by a convex function, stay so: the average is a
-    network of the same kind. It is no average of the functions; for that see `Ensemble`.
+    network of the same kind. It is not an average of the functions; for that see `Ensemble`.
 
     Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization" (2018).
 

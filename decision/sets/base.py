@@ -87,7 +87,7 @@ class FeasibleSet(ABC):
 
         Args:
             count: number of points.
-            generator: source of randomness; its device is the points' device, the CPU where None.
+            generator: source of randomness; its device is the points' device, the CPU if omitted.
             boundary: share in [0, 1] of the points that are drawn by `sample_boundary`, at random places.
             dtype: float type of the points; drawn in float64 and rounded.
 

@@ -36,7 +36,7 @@ class Budget(FeasibleSet):
 
     name = "budget"
 
-    def __init__(self, n: int, total: float, equality: bool = True) -> None:
+    def __init__(self, n: int, total: float, *, equality: bool = True) -> None:
         super().__init__(n)
         total = float(total)
         if not math.isfinite(total):

@@ -13,7 +13,7 @@ from decision.atoms import Atom, Huber, Logistic, LogSumExp, NormAtom
 from decision.sets import FeasibleSet
 from decision.sets import make as make_set
 from decision.tasks.maps import Clip, ContextMap, Identity, MapReadout, Normalised, Positive
-from decision.tasks.task import Block, Task, stream
+from decision.tasks.task import CostBlock, Task, stream
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.integers import as_integer
@@ -57,8 +57,8 @@ class Family:
     Args:
         atom: the convex function.
         floor: what is added to the softplus of the weights.
-        beta: range of the weights' bias; None where the set decides.
-        B: scale of the weights' weight; None where the set decides.
+        beta: range of the weights' bias; None if the set decides.
+        B: scale of the weights' weight; None if the set decides.
         s: offsets' bias is U(-s, s).
         S: scale of the offsets' weight.
     """
@@ -116,7 +116,7 @@ def make(name: str, features: int = 10, *, seed: int, context_features: int = 8)
         context_features: length p of theta.
 
     Raises:
-        ModelError: the name is unknown, or a size is none.
+        ModelError: the name is unknown, or a size is below 1.
 
     >>> task = make("budget_huber", features=20, seed=2026)
     >>> task.feasible_set
@@ -163,7 +163,8 @@ def from_arrays(name: str, arrays: Mapping[str, Any], feasible_set: FeasibleSet 
     | sk, Sk | (rows,), (rows, p) | offsets sk + Sk theta |
     | betak, Bk | (weights,), (weights, p) | weights f + softplus(betak + Bk theta), f = 0.10 for norms, else 0.05 |
 
-    `weights` is 1 for a norm or a log-sum-exp (one value a block) and `rows` for logistic and Huber atoms (one a row).
+    `weights` is 1 for a norm or a log-sum-exp (one value per block) and `rows` for logistic and Huber atoms (one per
+    row).
 
     Args:
         name: one of `names()`: it says the set, quad and the family.
@@ -195,7 +196,7 @@ def from_arrays(name: str, arrays: Mapping[str, Any], feasible_set: FeasibleSet 
         linear=ContextMap("the linear map (c0, C)", get("c0"), get("C"), Clip(-2.0, 2.0)),
         atom=family.atom,
         blocks=[
-            Block(
+            CostBlock(
                 torch.tensor(as_float64(get(f"A{k}"))),
                 ContextMap(f"the offsets (s{k}, S{k})", get(f"s{k}"), get(f"S{k}"), Identity()),
                 ContextMap(f"the weights (beta{k}, B{k})", get(f"beta{k}"), get(f"B{k}"), Positive(family.floor)),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class CostBlock:
     """Rows of a family term: sum_j weight_j(theta) atom_j(A x - offset(theta)).
 
     Args:
@@ -70,7 +70,7 @@ class Task:
         center: ContextMap,
         linear: ContextMap,
         atom: Atom,
-        blocks: Sequence[Block],
+        blocks: Sequence[CostBlock],
     ) -> None:
         self.name, self.feasible_set, self.quad = name, feasible_set, float(quad)
         self.w = torch.tensor(as_float64(w))
@@ -166,7 +166,7 @@ class Task:
                 `boundary`, or `vertices`, averages of few vertices; it takes the place of `boundary`.
 
         Raises:
-            ModelError: a number is not positive, or the sampler is unknown, or given beside `boundary`.
+            ModelError: a number is not positive, or the sampler is unknown, or given together with `boundary`.
         """
         contexts, candidates = as_integer("contexts", contexts), as_integer("candidates", candidates)
         law = make_sampler(sampler)

@@ -27,7 +27,7 @@ TIGHT = 1e-4  # the table counts the contexts that are certified to this
 MARGIN = 0.01  # decisions further than this outside the training candidates are counted; x lies in [0, 1]
 
 
-class Answer(judging.Answer, Protocol):
+class Answer(judging.Decided, Protocol):
     """A batch of decisions, with the seconds they took."""
 
     @property

@@ -39,7 +39,7 @@ class Block:
 
 
 def names_of(blocks: tuple[Block, ...]) -> list[str]:
-    """Return one name a row or column."""
+    """Return one name per row or column."""
     return [name for block in blocks for name in block.names()]
 
 

@@ -77,7 +77,7 @@ class ConicData:
 class ValueData:
     """The value function of a network: f(x) = min_v q'v + d'x + r  s.t.  A v + s = b + B x, s in K.
 
-    `b`, `q`, `d` and `r` may carry one leading axis, one row a context (`contexts` is its length): A and B do not
+    `b`, `q`, `d` and `r` may carry one leading axis, one row per context (`contexts` is its length): A and B do not
     depend on the context. `program[i]` is the program of context i.
 
     Args:

@@ -95,7 +95,7 @@ class ValueProgram(ValueData):
 
         Args:
             rows: constraints on x, for instance `feasible_set.rows()`; None leaves x free.
-            scales: scales k of the quadratics, shape `(quadratics,)`; the plain lift where None.
+            scales: scales k of the quadratics, shape `(quadratics,)`; the plain lift if omitted.
         """
         self.check_single("free(rows)")
         n = self.in_features

@@ -57,7 +57,7 @@ class Density(nn.Module, ABC):
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Return the arguments beside the network, as JSON values."""
+        """Return the arguments other than the network, as JSON values."""
 
     @abstractmethod
     def finalise(self, data: Tensor | None = None) -> Self:
@@ -121,7 +121,7 @@ class Density(nn.Module, ABC):
         """Whether only `finalise(train_data)` gives a density that can be evaluated."""
         return self.network.needs_data
 
-    def condition(self, x: Tensor, whole: bool = False) -> None:
+    def condition(self, x: Tensor, *, whole: bool = False) -> None:
         """Give recipes whose weights depend on data the batch they are emitted from."""
         self.network.condition(x, whole=whole)
 

@@ -87,7 +87,7 @@ class ConvexModule(nn.Module):
             )
         return value.reshape(batch)
 
-    def condition(self, x: Tensor, whole: bool = False) -> None:
+    def condition(self, x: Tensor, *, whole: bool = False) -> None:
         """Keep the batch that a `HyperNetwork` emits from; nothing to do for other modules."""
         self._batch = x if isinstance(self.module, HyperNetwork) else None
 

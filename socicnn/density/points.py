@@ -29,7 +29,7 @@ def as_tensor(
         device: where the result lives; where the points are if omitted.
 
     Raises:
-        ModelError: points that are no numbers, of another shape, none at all, or not finite; the message names the
+        ModelError: points that are not numbers, of another shape, none at all, or not finite; the message names the
             first row.
 
     >>> as_tensor([[1, 2], [3, 4]]).shape

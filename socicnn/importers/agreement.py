@@ -14,7 +14,7 @@ from socicnn.frozen.magnitude import HasParts, magnitude
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
 
 
-class Network(HasParts, Protocol):
+class Imported(HasParts, Protocol):
     """A frozen network that can be evaluated."""
 
     @property
@@ -25,7 +25,7 @@ class Network(HasParts, Protocol):
         """Return f at each point."""
 
 
-def disagreement(net: Network, x: Any, values: Any, tolerance: float) -> tuple[int, float, float, float] | None:
+def disagreement(net: Imported, x: Any, values: Any, tolerance: float) -> tuple[int, float, float, float] | None:
     """Return where the network is furthest from the values, or None if |f(x) - value| <= tolerance S(x) everywhere.
 
     Args:
@@ -49,7 +49,7 @@ def disagreement(net: Network, x: Any, values: Any, tolerance: float) -> tuple[i
     return at, float(found[at]), float(values[at]), float(allowed[at])
 
 
-def demand(net: Network, check: tuple[Any, Any], tolerance: float, what: str) -> None:
+def demand(net: Imported, check: tuple[Any, Any], tolerance: float, what: str) -> None:
     """Raise a ModelError if the network differs from values that a user took from the original.
 
     Args:
@@ -72,7 +72,7 @@ def points_and_values(check: tuple[Any, Any], n: int) -> tuple[Array, Array]:
     """Return the points of `check`, shape `(count, n)`, and its values, shape `(count,)`.
 
     Raises:
-        ModelError: it is no such pair, or holds no points.
+        ModelError: it is not such a pair, or holds no points.
     """
     try:
         x, values = (as_float64(part) for part in check)

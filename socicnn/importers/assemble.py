@@ -27,7 +27,7 @@ def assemble(output: Value, name: str, input_shape: tuple[int, ...]) -> Parts:
         ModelError: the output is not one number, or not convex.
     """
     if output.size != 1:
-        raise ModelError(f"output '{name}' has shape {output.shape}; a convex function has one value a point")
+        raise ModelError(f"output '{name}' has shape {output.shape}; a convex function has one value per point")
     count, least = negative(output)
     if count:
         kinds = {"relu": "hidden", "square": "quadratic", "norm": "norm"}

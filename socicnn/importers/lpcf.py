@@ -18,12 +18,12 @@ from scipy import sparse
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.frozen.parts import Parts
-from socicnn.importers.agreement import Network, demand
+from socicnn.importers.agreement import Imported, demand
 from socicnn.importers.assemble import assemble
 from socicnn.importers.value import Value
 from socicnn.registry import choose
 
-N = TypeVar("N", bound=Network)
+N = TypeVar("N", bound=Imported)
 
 _SLOPE = 0.1  # of leaky-relu below zero
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {

@@ -22,10 +22,10 @@ from scipy import sparse
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen.parts import Layer, Output, Parts, Quadratic, Squares
-from socicnn.importers.agreement import TOLERANCES, Network, demand, disagreement, points_and_values
+from socicnn.importers.agreement import TOLERANCES, Imported, demand, disagreement, points_and_values
 from socicnn.registry import choose
 
-N = TypeVar("N", bound=Network)
+N = TypeVar("N", bound=Imported)
 Rectifier: TypeAlias = Literal["relu", "softplus"]
 
 _RECTIFIERS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {

@@ -22,7 +22,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "softp
 
 
 def activation_names(given: str | Sequence[str], layers: int) -> tuple[str, ...]:
-    """Return one name a layer, from one name or one a layer.
+    """Return one name per layer, from one name or one per layer.
 
     Raises:
         ModelError: an unknown name, or not as many as there are layers.
@@ -32,7 +32,7 @@ def activation_names(given: str | Sequence[str], layers: int) -> tuple[str, ...]
         choose("activation", name, ACTIVATIONS)
     names = names * layers if isinstance(given, str) else names
     if len(names) != layers:
-        raise ModelError(f"activation must be one name or one a layer ({layers}); received {len(names)}")
+        raise ModelError(f"activation must be one name or one per layer ({layers}); received {len(names)}")
     return names
 
 

@@ -60,7 +60,7 @@ class BranchMap(nn.Module):
 
 
 def checked(given: Sequence[BranchSpec] | None, n: int, kind: str) -> tuple[BranchSpec, ...]:
-    """Return the branches as a tuple, one of n rows where None.
+    """Return the branches as a tuple, one of n rows if omitted.
 
     Raises:
         ModelError: a branch is neither a number of rows, "diagonal", nor ("diagonal", rows).

@@ -37,7 +37,7 @@ class Vector:
         initial: the values that it starts at.
         positive: whether it must stay >= 0.
         theta: for a joint context, how theta enters at the start, shape `(size, p)`, or the kernel of `field`;
-            None where it does not.
+            None if it does not.
         field: for a joint context that is an image, the map through which it enters.
         grid: for a partial context that is an image, the size of the field that the vector becomes.
     """

@@ -41,7 +41,7 @@ class ConvSOCICNN(Network):
 
     x reaches the layers after the first resized to their size (adaptive average pooling) and convolved with the layer's
     kernel size at stride 1. The read-out averages over positions, so that one weight a channel serves images of any
-    size; without a context v has one entry a channel too.
+    size; without a context v has one entry per channel too.
 
     Args:
         input_shape: shape of x, (channels, *size), with one to three spatial axes.
@@ -118,7 +118,7 @@ class ConvSOCICNN(Network):
     def _build(self, draw: torch.Generator | None) -> None:
         channels, fields = self.input_shape[0], self.context_channels
         joint = self.context == "joint"
-        beside = fields if joint else 0  # context channels beside those of x
+        beside = fields if joint else 0  # context channels next to those of x
         more = self.context_features if joint else 0
         scale = (channels + beside) / channels
         vectors: list[Vector] = []
@@ -255,7 +255,7 @@ class ConvSOCICNN(Network):
         return FrozenNet(layers, Output(w, v, vectors["c"]), quadratics, norms, self.input_shape)
 
     def _field(self, vector: Array, map_: ImageMap) -> Array:
-        """Return a vector, one entry a channel or a whole field, as a flat field."""
+        """Return a vector, one entry per channel or a whole field, as a flat field."""
         lead = vector.shape[: vector.ndim - 1 - self.axes]
         full = np.broadcast_to(vector, (*lead, map_.out_channels, *map_.out_size))
         return full.reshape(*lead, -1)

@@ -1,4 +1,4 @@
-"""What the dense networks share: the ReLU backbone with quadratic and norm branches beside it.
+"""What the dense networks share: the ReLU backbone with quadratic and norm branches in parallel.
 
 a_k = W_k z_{k-1} + U_k x + b_k,   z_k = relu(a_k),   W_k >= 0
 f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0

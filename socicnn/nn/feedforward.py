@@ -79,7 +79,7 @@ class SOCICNN(Dense):
             ("diagonal", k) (k full rows more), which export sparse. Defaults to one of n rows; () for none.
         norm: the same for the norm branches.
         context_features: length p of the context theta, 0 for none.
-        context: `joint` (theta beside x everywhere, branches included: convex in x and theta together) or `partial`
+        context: `joint` (theta next to x everywhere, branches included: convex in x and theta together) or `partial`
             (theta sets biases, offsets, read-out and branch weights: convex in x for each theta).
         activation: `relu` or `softplus`, one name or one per layer; softplus networks have no conic program.
         passthrough: whether x enters the layers after the first.

@@ -1,6 +1,6 @@
-"""Contexts that are images: theta beside x in each convolution (joint), or a small network that emits fields (partial).
+"""Contexts that are images: theta next to x in each convolution (joint), or a small network that emits fields.
 
-A vector that belongs to positions becomes a field, one value a channel and position; the others see theta's average
+A vector that belongs to positions becomes a field, one value per channel and position; the others see theta's average
 over positions. A sequence `(T, channels)` is an image of one axis, its channels last.
 """
 
@@ -26,7 +26,7 @@ CONTEXT_HIDDEN_KERNEL, HEAD_KERNEL = 5, 3  # kernels of the context network's tw
 
 @final
 class JointField(VectorSource):
-    """Parameters plus linear maps of the context: b + U_theta * theta, theta's channels standing beside those of x.
+    """Parameters plus linear maps of the context: b + U_theta * theta, theta's channels next to those of x.
 
     Args:
         vectors: what to hold; `field` maps the context to a vector, with the kernel `theta` at the start; a vector with

@@ -29,10 +29,10 @@ class Conv:
         channels: number of output channels.
         kernel: kernel size, one number or one an axis.
         stride: stride.
-        padding: zeros on both sides, or "same": as many as keep the size at stride 1 (an odd one goes behind).
+        padding: zeros on both sides, or "same": enough to keep the size at stride 1 (an odd zero is added at the end).
         dilation: distance between taps.
         transposed: whether it is a transposed convolution ("same": the size is multiplied by the stride).
-        group: in a norm branch, how many channels of one position a norm takes together; the whole tensor where None.
+        group: in a norm branch, how many channels of one position a norm takes together; the whole tensor if omitted.
     """
 
     channels: int
@@ -57,7 +57,7 @@ class AveragePool:
 
     Args:
         kernel: window size, one number or one an axis.
-        stride: stride; the window size where None.
+        stride: stride; the window size if omitted.
         padding: zeros on both sides.
     """
 

@@ -253,7 +253,7 @@ class Network(nn.Module, ABC):
         if context is not None and self.context_shape is not None:
             theta = context.reshape(*context.shape[: context.ndim - len(self.context_shape)], -1)
             points = torch.cat([points, theta.expand(*batch, theta.shape[-1])], dim=-1)
-        self.shared.condition(points.reshape(-1, points.shape[-1]), whole)
+        self.shared.condition(points.reshape(-1, points.shape[-1]), whole=whole)
 
     def penalty(self) -> Tensor:
         """Return what the recipe adds to the loss; zero for most."""

@@ -1,4 +1,4 @@
-"""Options of a network beside its sizes: recipes, law of the start, type and device."""
+"""Options of a network apart from its sizes: recipes, law of the start, type and device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONTEXT_HIDDEN = 32
 
 @dataclass(frozen=True, eq=False)
 class NetOptions:
-    """How a network is made, beside its sizes and branches.
+    """How a network is made, apart from its sizes and branches.
 
     Every option can be given in two ways: `SOCICNN(3, options=NetOptions(dtype=torch.float64))`, to share it among
     networks, or as a keyword of the network, `SOCICNN(3, dtype=torch.float64)`, which goes before the object.

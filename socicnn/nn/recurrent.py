@@ -52,7 +52,7 @@ class RecurrentSOCICNN(Network):
         shared: whether all steps share W, U and b; otherwise each has its own.
         context_features: length of a context that is a vector, 0 for none.
         context_channels: features q of a context that is a sequence `(T, q)`, 0 for none.
-        context: `joint` (theta beside x, convex in both; a sequence enters each step through one matrix) or `partial`
+        context: `joint` (theta next to x, convex in both; a sequence enters each step through one matrix) or `partial`
             (theta sets biases, offsets, read-out and branch weights, step by step where it is a sequence).
         activation: `relu` or `softplus`; softplus networks have no conic program.
         options: how it is made: recipe, law of the start, type, device.
@@ -193,7 +193,7 @@ class RecurrentSOCICNN(Network):
         return value
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
-        """Return the unrolled network as arrays, one layer a step."""
+        """Return the unrolled network as arrays, one layer per step."""
         refuse_smooth([self.activation])
         T, p, h = self.steps, self.features, self.hidden_features
         U = as_float64(self.U.double())

@@ -26,7 +26,7 @@ class SequenceBranch(nn.Module, ABC):
     """The map of one branch, and what is summed or averaged of its image.
 
     Attributes:
-        group: rows that one norm takes together; all where None.
+        group: rows that one norm takes together; all if omitted.
         start: what beta (its root: gamma) starts at.
     """
 
@@ -79,7 +79,7 @@ class MatrixBranch(SequenceBranch):
         return torch.linalg.vector_norm(u, dim=-1)
 
     def offset(self, name: str, channels: int, features: int, generator: torch.Generator | None) -> Vector:
-        """Return an offset a row; a joint sequence enters through a full matrix."""
+        """Return an offset per row; a joint sequence enters through a full matrix."""
         rows = self.map.rows
         zeros = torch.zeros(rows, dtype=torch.float64, device="cpu")
         size = channels * self.steps or features
@@ -120,7 +120,7 @@ class TimeBranch(SequenceBranch):
         return torch.linalg.vector_norm(groups, dim=-2).mean(dim=(-1, -2))
 
     def offset(self, name: str, channels: int, features: int, generator: torch.Generator | None) -> Vector:
-        """Return an offset a channel; a joint sequence enters through a convolution like that of x."""
+        """Return an offset per channel; a joint sequence enters through a convolution like that of x."""
         rows, grid = self.map.out_channels, self.map.out_size
         zeros, deviation = torch.zeros(rows, 1, dtype=torch.float64, device="cpu"), 1 / math.sqrt(self.fan_in)
         if channels:
@@ -164,10 +164,10 @@ class _Flat(ImageMap):
 
 
 def checked(given: Sequence[Any] | None, argument: str, default: Conv) -> tuple[BranchSpec | Conv, ...]:
-    """Return the branches as a tuple, the default alone where None.
+    """Return the branches as a tuple, the default alone if omitted.
 
     Raises:
-        ModelError: an entry is no branch of a sequence.
+        ModelError: an entry is not a branch of a sequence.
     """
     if isinstance(given, str | int | Conv):
         raise ModelError(f"{argument} lists the branches, one entry each; received {given!r}: write ({given!r},)")

@@ -25,7 +25,7 @@ def check_group(spec: Conv, argument: str) -> None:
 
 
 def branch_specs(given: Sequence[Any] | None, argument: str, default: Conv) -> tuple[Conv, ...]:
-    """Return the specs of the branches, the default alone where None."""
+    """Return the specs of the branches, the default alone if omitted."""
     if is_integer(given) or isinstance(given, Conv):
         raise ModelError(f"{argument} lists the branches, one entry each; received {given!r}: write ({given!r},)")
     specs = (default,) if given is None else tuple(cast(Conv, layer_spec(entry, argument)) for entry in given)

@@ -53,9 +53,9 @@ def save(model: Storable, path: str | os.PathLike[str], metadata: dict[str, Any]
     """Write a network, or a density, to one file; an older file of that name is replaced in one step.
 
     Args:
-        model: any network of `socicnn.nn`, or what is registered beside them: `Energy`, `PotentialFlow`.
+        model: any network of `socicnn.nn`, or another registered model: `Energy`, `PotentialFlow`.
         path: where to.
-        metadata: JSON values to keep beside it; the ranges of the training data are kept anyway.
+        metadata: JSON values to store with it; the ranges of the training data are always stored.
 
     Raises:
         ModelError: a model of another kind, tied tensors, or metadata that is not JSON.
@@ -120,7 +120,7 @@ def load(path: str | os.PathLike[str], kind: type[nn.Module] = nn.Module) -> Any
         kind: the class that is expected, e.g. `Energy`; any if omitted.
 
     Raises:
-        FileError: the file cannot be read, is not a whole file of this kind and version, or holds another class.
+        FileError: the file cannot be read, is not a valid file of this kind and version, or holds another class.
     """
     tensors, header = _read(path)
     name = header["network"]
@@ -171,7 +171,7 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what was given to `save` as metadata.
 
     Raises:
-        FileError: the file cannot be read, or is not a whole file of this kind and version.
+        FileError: the file cannot be read, or is not a valid file of this kind and version.
     """
     _, header = _read(path)
     try:

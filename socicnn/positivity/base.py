@@ -35,7 +35,7 @@ class Shared(nn.Module, ABC):
     """What all weights of one network share and what depends on data: the lift's encoder."""
 
     @abstractmethod
-    def condition(self, points: Tensor, whole: bool = False) -> None:
+    def condition(self, points: Tensor, *, whole: bool = False) -> None:
         """Take the batch that the weights are emitted from, until the next call.
 
         Args:

@@ -22,7 +22,7 @@ _SOFTPLUS = Softplus()
 @final
 @dataclass(frozen=True)
 class Biased(Recipe):
-    """A control, not for use. W = softplus(b + raw): a slack beside the free parameter; nothing reads the batch.
+    """A control, not for use. W = softplus(b + raw): a slack and the free parameter; nothing reads the batch.
 
     b starts where softplus gives the asked weight, raw at zero.
 
@@ -37,7 +37,7 @@ class Biased(Recipe):
         return _BiasedWeight(_raw(initial))
 
     def config(self) -> dict[str, object]:
-        """Return an empty dictionary: there is no setting."""
+        """Return an empty dictionary: it has no settings."""
         return {}
 
 

@@ -75,7 +75,7 @@ class Encoder(Shared):
         """Return the state without the batch: a copy is conditioned anew."""
         return {**self.__dict__, "_points": None, "_earlier": None, "_code": None, "_key": None, "_readers": set()}
 
-    def condition(self, points: Tensor, whole: bool = False) -> None:
+    def condition(self, points: Tensor, *, whole: bool = False) -> None:
         """Take the batch that the weights are emitted from, until the next call.
 
         Args:

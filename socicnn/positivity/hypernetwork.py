@@ -173,14 +173,6 @@ class HyperNetwork(nn.Module):
             setattr(parameters[name], TAG, True)
         return plain
 
-    def freeze(self, context: Any = None) -> None:
-        """Refuse: only what `finalise` returns can be exported.
-
-        Raises:
-            ModelError: always.
-        """
-        raise ModelError("a lift that is not finalised cannot be exported; export what `finalise(train_data)` returns")
-
     def _holders(self) -> list[LiftedWeight]:
         return [weight for weight in self.weights if isinstance(weight, LiftedWeight)]
 

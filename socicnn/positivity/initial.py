@@ -76,7 +76,7 @@ def moments(activation: str) -> Moments:
 
 
 class Initialiser(ABC):
-    """A law for the hidden weights W >= 0 (and w, the last of them), their biases, and the scale of U beside them."""
+    """A law for the hidden weights W >= 0 (and w, the last of them), their biases, and the scale of U next to them."""
 
     name: str
 

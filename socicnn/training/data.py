@@ -1,4 +1,4 @@
-"""Training data as tensors of one type: points with values, perhaps several a context."""
+"""Training data as tensors of one type: points with values, perhaps several per context."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Samples:
     Args:
         x: shape `(contexts, candidates, *input_shape)`, or `(points, *input_shape)`.
         y: shape `(contexts, candidates)`, or `(points,)`.
-        context: shape `(contexts, *context_shape)`, one a row of the first axis; None where there is none.
+        context: shape `(contexts, *context_shape)`, one per row of the first axis; None if there is none.
     """
 
     x: Tensor

@@ -33,7 +33,7 @@ class Course(Protocol):
 C = TypeVar("C", bound=Course)
 
 
-class Engine(Protocol[C]):
+class Trainer(Protocol[C]):
     """Takes the steps of an epoch for all runs that still train."""
 
     runs: list[C]
@@ -46,7 +46,7 @@ class Engine(Protocol[C]):
 
 
 def train(
-    engine: Engine[C],
+    engine: Trainer[C],
     *,
     epochs: int,
     done: int = 0,

@@ -88,7 +88,7 @@ class WithinContext(Loss):
 def _grouped(y: Tensor) -> None:
     if y.ndim != 2:
         raise ModelError(
-            "the within-context loss needs several candidates a context, y of shape (contexts, candidates); "
+            "the within-context loss needs several candidates per context, y of shape (contexts, candidates); "
             f"received {tuple(y.shape)}"
         )
 

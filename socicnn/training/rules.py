@@ -12,7 +12,7 @@ from torch import Tensor
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # torch's defaults
 
 
-class Rule(ABC):
+class UpdateRule(ABC):
     """A step for every row of a matrix of parameters; it holds the optimiser's state.
 
     Args:
@@ -39,11 +39,11 @@ class Rule(ABC):
 
 
 @final
-class SGD(Rule):
+class SGD(UpdateRule):
     """p <- p - rate (g + decay p)."""
 
     def __init__(self, flat: Tensor) -> None:
-        """Hold nothing."""
+        """SGD keeps no state."""
 
     def step(self, flat: Tensor, gradient: Tensor, rate: Tensor, decay: Tensor) -> None:
         """Step against the gradient."""
@@ -54,7 +54,7 @@ class SGD(Rule):
 
 
 @final
-class Adam(Rule):
+class Adam(UpdateRule):
     """Adam (Kingma and Ba, 2015), or AdamW (Loshchilov and Hutter, 2019) with the decay taken off the weights.
 
     m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,   p <- p - rate m' / (sqrt(v') + 1e-8)
@@ -66,7 +66,7 @@ class Adam(Rule):
         decoupled: whether the decay shrinks the weights (AdamW) rather than joining the gradient (Adam).
     """
 
-    def __init__(self, flat: Tensor, decoupled: bool = False) -> None:
+    def __init__(self, flat: Tensor, *, decoupled: bool = False) -> None:
         self.first, self.second = torch.zeros_like(flat.detach()), torch.zeros_like(flat.detach())
         self.steps, self.decoupled = 0, decoupled
 
@@ -87,7 +87,7 @@ class Adam(Rule):
         self.first, self.second = self.first[rows], self.second[rows]
 
 
-RULES: dict[str, Callable[[Tensor], Rule]] = {
+RULES: dict[str, Callable[[Tensor], UpdateRule]] = {
     "adam": Adam,
     "adamw": lambda flat: Adam(flat, decoupled=True),
     "sgd": SGD,

@@ -18,7 +18,7 @@ from socicnn.training.history import History
 from socicnn.training.loop import train
 from socicnn.training.losses import Loss, LossName, make_loss
 from socicnn.training.options import FitOptions, accepts_moved_keywords, run_settings
-from socicnn.training.rules import RULES, Rule
+from socicnn.training.rules import RULES, UpdateRule
 from socicnn.training.run import Run
 
 
@@ -120,7 +120,7 @@ class _Stack:
         self.flat = flat.requires_grad_()
         fixed = {name: tensor.detach() for name, tensor in state.items() if name not in trained}
         self.others = {**buffers, **fixed}
-        self.rule: Rule = RULES[runs[0].settings["optimiser"]](self.flat)
+        self.rule: UpdateRule = RULES[runs[0].settings["optimiser"]](self.flat)
         self.one = _One(template, runs[0].frame, runs[0].loss, self.shapes, list(self.others))
         self.objective = torch.func.vmap(self.one.objective, randomness="different")
         self.after_step = torch.func.vmap(self.one.after_step) if _acts(template) else None
@@ -256,7 +256,7 @@ def _stacked(samples: list[Samples]) -> Samples:
 def _each(name: str, given: float | Sequence[float], count: int) -> list[float]:
     values = list(map(float, given)) if isinstance(given, Sequence) else [float(given)] * count
     if len(values) != count:
-        raise ModelError(f"{name} must be one number, or one a model; received {len(values)} for {count} models")
+        raise ModelError(f"{name} must be one number, or one per model; received {len(values)} for {count} models")
     return values
 
 

@@ -82,7 +82,7 @@ def test_given_optima_are_used_and_contexts_may_come_with_the_answer(task: Task)
     assert torch.allclose(found.regret, torch.ones(2, dtype=torch.float64))
     with pytest.raises(ValueError, match="pass `context`"):
         metrics.evaluate(task, answer_at(x))
-    with pytest.raises(ValueError, match="one a context"):
+    with pytest.raises(ValueError, match="one per context"):
         metrics.evaluate(task, answer_at(x), theta[:1])
 
 

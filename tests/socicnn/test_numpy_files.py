@@ -19,7 +19,7 @@ def test_arrays_come_back_and_are_named(tmp_path: Path) -> None:
     assert sorted(read_arrays(tmp_path / "two.npz")) == ["a", "b"]
     with pytest.raises(FileError, match="does not exist"):
         read_arrays(tmp_path / "three.npz")
-    with pytest.raises(FileError, match="not a whole NumPy file"):
+    with pytest.raises(FileError, match="not a valid NumPy file"):
         read_arrays(tmp_path)
 
 
@@ -86,7 +86,7 @@ def test_nothing_is_allocated_that_the_file_cannot_fill(tmp_path: Path, make) ->
     path = tmp_path / "broken"
     make(path)
     tracemalloc.start()
-    with pytest.raises(FileError, match="not a whole NumPy file") as caught:
+    with pytest.raises(FileError, match="not a valid NumPy file") as caught:
         read_arrays(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -60,16 +60,16 @@ def test_npz_with_candidates(tmp_path: Path) -> None:
         ("x0,y\n1,two\n", "line 2: y is 'two', not a number"),
         ("x0,y\n1,nan\n", "y has 1 entries that are NaN"),
         ("x0,y\n1,-INF\n", "y has 1 entries that are NaN or infinite"),
-        ("x0,x\u00b2,y\n1,2,3\n", "a column 'x\u00b2', which is none of x0, x1"),
-        ("x0,x\u0661,y\n1,2,3\n", "which is none of x0, x1"),
-        ("x0,x1,x01,y\n1,2,7,3\n", "a column 'x01', which is none of x0, x1"),
-        ("x0,X1,y\n1,2,3\n", "a column 'X1', which is none of x0, x1"),
-        ("x0,x_1,y\n1,2,3\n", "a column 'x_1', which is none of x0, x1"),
-        ("x0,Theta0,y\n1,2,3\n", "a column 'Theta0', which is none of theta0, theta1"),
-        ("x0,price,y,x1_new\n1,2,3,4\n", "none of x0, x1, .* and y: price, x1_new; rename"),
-        ("x0,Y,y\n1,2,3\n", "none of x0, x1, .* and y: Y; rename"),
+        ("x0,x\u00b2,y\n1,2,3\n", "a column 'x\u00b2', which is not one of x0, x1"),
+        ("x0,x\u0661,y\n1,2,3\n", "which is not one of x0, x1"),
+        ("x0,x1,x01,y\n1,2,7,3\n", "a column 'x01', which is not one of x0, x1"),
+        ("x0,X1,y\n1,2,3\n", "a column 'X1', which is not one of x0, x1"),
+        ("x0,x_1,y\n1,2,3\n", "a column 'x_1', which is not one of x0, x1"),
+        ("x0,Theta0,y\n1,2,3\n", "a column 'Theta0', which is not one of theta0, theta1"),
+        ("x0,price,y,x1_new\n1,2,3,4\n", "columns other than x0, x1, .* and y: price, x1_new; rename"),
+        ("x0,Y,y\n1,2,3\n", "columns other than x0, x1, .* and y: Y; rename"),
         ("x0,x999999999,y\n1,2,3\n", "no column x1; number the columns"),
-        ("x0,x" + "9" * 5000 + ",y\n1,2,3\n", "which is none of x0, x1"),
+        ("x0,x" + "9" * 5000 + ",y\n1,2,3\n", "which is not one of x0, x1"),
         ("x0,y\n1_000,3\n", "line 2: x0 is '1_000', not a number"),
         ("x0,y\n\u0661,3\n", "not a number"),
         ("x0,y\n0x10,3\n", "not a number"),
@@ -90,10 +90,10 @@ def test_bad_npz_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"received x \(3, 2\), y \(4,\)"):
         read_samples(tmp_path / "shape.npz")
     np.savez(tmp_path / "code.npz", x=np.array([{}], dtype=object), y=np.zeros(1))
-    with pytest.raises(FileError, match="not a whole NumPy file"):
+    with pytest.raises(FileError, match="not a valid NumPy file"):
         read_samples(tmp_path / "code.npz")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 nothing more")
-    with pytest.raises(FileError, match="not a whole NumPy file"):
+    with pytest.raises(FileError, match="not a valid NumPy file"):
         read_samples(tmp_path / "broken.npz")
     with pytest.raises(FileError, match=r"no file .*check the path"):
         read_samples(tmp_path / "absent.npz")
@@ -127,7 +127,7 @@ def test_points_beside_other_columns_are_read(tmp_path: Path) -> None:
     """What `decide` writes is read again as points."""
     path = _write(tmp_path / "t.csv", "context,x0,x1,value,status\n0,1,2,3,4\n")
     np.testing.assert_array_equal(read_rows(path, "points", "x"), [[1, 2]])
-    with pytest.raises(FileError, match="a column 'X2', which is none of x0"):
+    with pytest.raises(FileError, match="a column 'X2', which is not one of x0"):
         read_rows(_write(path, "x0,X2\n1,2\n"), "points", "x")
 
 

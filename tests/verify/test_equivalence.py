@@ -153,7 +153,7 @@ def test_contexts_one_or_one_a_point() -> None:
     assert candidates.ok
     assert candidates.forward.shape == (20,)
     assert verify.equivalence(model.freeze(theta), x).forward == pytest.approx(every.forward, rel=1e-14)
-    with pytest.raises(ModelError, match="give one context, or one a point"):
+    with pytest.raises(ModelError, match="give one context, or one per point"):
         verify.equivalence(model, x, theta[:3])
 
 

@@ -139,7 +139,7 @@ def test_bounds_that_do_not_fit_are_refused() -> None:
         verify.falsify(random_net(1), (1.0, -1.0))
     with pytest.raises(ModelError, match="bounds"):
         verify.falsify(lambda x: x.sum(axis=1), (0.0, 1.0))
-    with pytest.raises(ModelError, match="one value a point"):
+    with pytest.raises(ModelError, match="one value per point"):
         verify.falsify(lambda x: x, (np.zeros(2), np.ones(2)))
     with pytest.raises(ModelError, match="not finite"):
         verify.falsify(lambda x: np.where(x[:, 0] > 0.5, np.nan, 0.0), (np.zeros(2), np.ones(2)))

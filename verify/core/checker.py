@@ -101,7 +101,7 @@ class Checker:
         parts = [sparse.csr_array(program.A), -sparse.csr_array(program.B)]
         rows = sparse.csr_array(sparse.hstack(parts, format="csr"))  # [A | -B](v, x) = b - s
         rows.sum_duplicates()  # several entries of one place stand for their sum
-        # features first, one column a context
+        # features first, one column per context
         b, q, d = (np.atleast_2d(vector).T for vector in (program.b, program.q, program.d))
         r = np.atleast_1d(program.r)
         self._finite = all(bool(np.isfinite(array).all()) for array in (rows.data, b, q, d, r))
@@ -244,7 +244,7 @@ class Checker:
         return size
 
     def _of_values(self, scale: Array, slack: Array | None) -> Array:
-        """Return the tolerance of gap and forward value, 0 where it is no number."""
+        """Return the tolerance of gap and forward value, 0 where it is NaN."""
         limit = self.tolerance * (1.0 + scale)
         if slack is not None:  # a tolerance below the default asks for less than the rounding of the network
             limit = limit + np.maximum(slack, 0.0) * min(1.0, self.tolerance / 1e-12)

@@ -73,16 +73,16 @@ def read(path: str | os.PathLike[str]) -> Claim:
     """Read a claim; nothing in it is believed yet.
 
     Raises:
-        FileError: no such file, or not a whole file of this format.
+        FileError: no such file, or not a valid file of this format.
         ModelError: the network in it is not convex, not finite or of mismatched shapes.
         ProgramError: the shapes of the program in it disagree.
     """
     arrays = read_arrays(path, "certificate file", "write it again with certificate.save")
     if str(arrays.get("format")) != FORMAT:
-        raise FileError(f"{os.fspath(path)} is no certificate of format '{FORMAT}'; write it with certificate.save")
+        raise FileError(f"{os.fspath(path)} is not a certificate of format '{FORMAT}'; write it with certificate.save")
     words = [name for name, array in arrays.items() if name not in _WORDS and array.dtype.kind not in "fiu"]
     if words:
-        raise FileError(f"{os.fspath(path)} is not a whole certificate file: {words[0]} holds no real numbers")
+        raise FileError(f"{os.fspath(path)} is not a valid certificate file: {words[0]} holds no real numbers")
     if str(arrays.pop("digest", "")) != digest(arrays):
         raise FileError(f"{os.fspath(path)} was changed after it was written: its digest does not match")
     try:
@@ -96,7 +96,7 @@ def read(path: str | os.PathLike[str]) -> Claim:
         raise
     except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise FileError(f"{os.fspath(path)} is not a whole certificate file: {reason}") from None
+        raise FileError(f"{os.fspath(path)} is not a valid certificate file: {reason}") from None
 
 
 def _points(arrays: Arrays, program: ValueData) -> dict[str, Array]:

@@ -1,7 +1,7 @@
 """The rotated cones of the quadratics: which lifts are exact, and which scales k a point allows.
 
 Part of the trusted core. t = k t' maps the program onto itself for every k > 0, but the terms of the dual objective
-grow with k^2, and so would a tolerance. So k is no choice of the claimant: it lies next to ||p||, p = A_m x + e_m.
+grow with k^2, and so would a tolerance. So the claimant does not choose k: it lies next to ||p||, p = A_m x + e_m.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ CONIC = {
 INFORMATIVE = frozenset({"quadratic_slack", "norm_slack", "cone_slack"})
 
 
-class Run(NamedTuple):
+class RowRun(NamedTuple):
     """Consecutive rows of one family: `cones` second-order cones of `size` rows, or linear rows (size 0)."""
 
     names: tuple[str, str, str, str]
@@ -36,7 +36,7 @@ class Run(NamedTuple):
     size: int
 
 
-def runs_of(program: ValueData) -> list[Run]:
+def runs_of(program: ValueData) -> list[RowRun]:
     """Split the cone's rows into runs of one family and size; every row past the equalities is in exactly one run."""
     cones = program.cones
     m = program.A.shape[0]
@@ -57,5 +57,5 @@ def runs_of(program: ValueData) -> list[Run]:
             if len(group):
                 first, size = int(starts[group[0]]), int(lengths[group[0]])
                 stop = first + len(group) * max(size, 1)
-                runs.append(Run(families[str(kind[group[0]])], first, stop, len(group), size))
+                runs.append(RowRun(families[str(kind[group[0]])], first, stop, len(group), size))
     return runs

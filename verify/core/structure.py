@@ -203,7 +203,9 @@ class _Expected:
             cones += [(int(head), group + 1) for head in heads]
         for kind, blocks, total in (("rows", self._rows, m), ("variables", self._columns, variables)):
             if blocks:
-                raise _Mismatch(f"the program has {kind} that the network has not: {', '.join(sorted(blocks))}")
+                raise _Mismatch(
+                    f"the program has {kind} with no counterpart in the network: {', '.join(sorted(blocks))}"
+                )
             named = sum(block.stop - block.start for block in (program.rows if kind == "rows" else program.columns))
             if named != total:
                 raise _Mismatch(f"the named blocks cover {named} of the {total} {kind}")

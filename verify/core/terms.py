@@ -18,7 +18,7 @@ Indices: TypeAlias = NDArray[np.int64]
 
 
 class Arrays(NamedTuple):
-    """A program's arrays, features first: one column a context, or one for all."""
+    """A program's arrays, features first: one column per context, or one for all."""
 
     matrix: Split
     b: Array
@@ -44,7 +44,7 @@ class Arrays(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Points and witnesses, features first: one column a point."""
+    """Points and witnesses, features first: one column per point."""
 
     x: Array
     v: Array
@@ -100,7 +100,7 @@ def evaluate(arrays: Arrays, point: Point, sign: float) -> Terms:
 
 
 def _dot(weights: Array, values: Array) -> Array:
-    """Return the sum over rows of weights * values, the weights one column for all points or one a point."""
+    """Return the sum over rows of weights * values, the weights one column for all points or one per point."""
     if weights.shape[1] == 1:
         return weights[:, 0] @ values
     return np.einsum("ij,ij->j", weights, values)

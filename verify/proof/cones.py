@@ -56,7 +56,7 @@ class Lengths:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Squares:
+class LiftedSquares:
     """Cones alpha t + h >= ||(alpha' t + h', p)||, p affine in x: t >= ||p||^2 in the usual form.
 
     Args:

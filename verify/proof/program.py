@@ -17,7 +17,7 @@ from scipy import sparse
 from socicnn.arrays import Array, BoolArray, IntArray
 from socicnn.conic.data import ValueData
 from socicnn.margins import EPS, TINY, relative_margin
-from verify.proof.cones import Lengths, Squares
+from verify.proof.cones import Lengths, LiftedSquares
 from verify.proof.network import Bracket
 
 
@@ -128,7 +128,7 @@ class ProgramProver:
         exact = (inputs[heads] == 0) & (inputs[heads + 1] == 0)
         b = np.atleast_2d(program.b)
         usual = exact & (b[:, heads] == 0.5).all(axis=0) & (b[:, heads + 1] == -0.5).all(axis=0)
-        self._lifted = Squares(heads, sizes[lifted], t, weight, alpha2, exact, usual)
+        self._lifted = LiftedSquares(heads, sizes[lifted], t, weight, alpha2, exact, usual)
         own = np.concatenate([self._norms.s, t])
         self.readable &= bool((second == t).all()) and len(np.unique(own)) == len(own)
         self.readable &= not self._owned[own].any() and bool((self._norms.weight != 0).all())

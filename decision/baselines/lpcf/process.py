@@ -24,8 +24,8 @@ _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1
 def interpreter(python: str | os.PathLike[str] | None = None) -> Path:
     """Return the Python of lpcf's environment.
 
-    It is the argument; else what SOCICNN_LPCF_PYTHON names; else that of `.venv-pcf` beside this package, or of the
-    environment that `make test-extras` builds beside the one in use.
+    It is the argument; else what SOCICNN_LPCF_PYTHON names; else that of `.venv-pcf` next to this package, or of the
+    environment that `make test-extras` builds next to the one in use.
 
     Raises:
         MissingExtra: it is not there.

@@ -27,10 +27,10 @@ class StructuredPCF(Structured):
         context_features: length p of theta.
         rows: rows of each norm.
         positivity: recipe, for the interface of the networks; every non-negative number here is a head's.
-        readout: recipe whose `emit` reads the non-negative heads; that of `positivity` where None.
+        readout: recipe whose `emit` reads the non-negative heads; that of `positivity` if omitted.
         initialiser: for the interface of the networks; `Structured` says how it starts.
-        generator: source of the initial weights; torch's own where None.
-        dtype: floating type; torch's default where None.
+        generator: source of the initial weights; torch's own if omitted.
+        dtype: floating type; torch's default if omitted.
         device: where the tensors live.
 
     >>> sum(parameter.numel() for parameter in StructuredPCF(10).parameters())

@@ -64,7 +64,7 @@ def to_cvxpy(
         program: the program of one context.
         x: an affine CVXPY expression of shape `(n,)`, `(n, 1)` or `shape`.
         shape: shape of x as an image or a sequence.
-        forward: f at a point of shape `(n,)`, for `cost.value`; q'v + d'x + r where None.
+        forward: f at a point of shape `(n,)`, for `cost.value`; q'v + d'x + r if omitted.
 
     Raises:
         ProgramError: x is not affine, or has another shape.
@@ -106,7 +106,7 @@ def flat(x: Any, n: int, shape: tuple[int, ...] | None = None) -> Any:
     """Return a CVXPY expression of x as a vector of length n, in row-major order.
 
     Raises:
-        ProgramError: x is no CVXPY expression, not affine, or has another shape.
+        ProgramError: x is not a CVXPY expression, not affine, or has another shape.
     """
     if not isinstance(x, cp.Expression):
         raise ProgramError(

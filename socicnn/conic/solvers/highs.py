@@ -104,6 +104,6 @@ class _Engine(Engine):
             found = solver.getSolution()
             v, y = np.array(found.col_value), -np.array(found.row_dual)
         else:
-            solver.clearSolver()  # a basis that led nowhere is no start for the next point
+            solver.clearSolver()  # do not warm-start from a failed basis
         iterations = max(int(solver.getInfo().simplex_iteration_count), 0)
         return Answer(verdict, sentence(verdict, iterations, reason), v, y, seconds)

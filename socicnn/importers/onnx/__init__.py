@@ -8,13 +8,13 @@ from typing import Any, Literal, TypeVar
 from socicnn.errors import ModelError, SocicnnError
 from socicnn.files import FileError
 from socicnn.frozen.parts import Parts
-from socicnn.importers.agreement import Network
+from socicnn.importers.agreement import Imported
 from socicnn.importers.assemble import assemble
 from socicnn.importers.onnx.comparison import compare
 from socicnn.importers.onnx.interpreter import Interpreter
 from socicnn.importers.onnx.source import Source, first_line, open_source
 
-N = TypeVar("N", bound=Network)
+N = TypeVar("N", bound=Imported)
 LONGEST = 1200  # letters of a message; a file can hold names of any length
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from socicnn.arrays import Array
 from socicnn.errors import ModelError
 from socicnn.frozen.magnitude import magnitude
-from socicnn.importers.agreement import TOLERANCES, Network, disagreement
+from socicnn.importers.agreement import TOLERANCES, Imported, disagreement
 from socicnn.importers.onnx.runtimes import Run, reference, runtime
 from socicnn.importers.onnx.source import Source, first_line
 
 
-def compare(source: Source, net: Network, x: Any, shape: tuple[int, ...], fixed: Mapping[str, Any]) -> None:
+def compare(source: Source, net: Imported, x: Any, shape: tuple[int, ...], fixed: Mapping[str, Any]) -> None:
     """Raise a ModelError if the network has other values than the graph, or the graph two values at one point.
 
     The points are zeros, ones, a random one and a large one. Each is evaluated twice, which shows random numbers.
@@ -42,7 +42,7 @@ def compare(source: Source, net: Network, x: Any, shape: tuple[int, ...], fixed:
         at = int(np.argmin(same))
         raise ModelError(
             f"{source.name} has two values at one x, {values[at]:.9g} and {again[at]:.9g}: it draws random numbers, so "
-            "that it is no function of x"
+            "that it is not a function of x"
         )
     far = disagreement(net, points[held], values[held], tolerance)
     if far is None:
@@ -63,7 +63,7 @@ def compare(source: Source, net: Network, x: Any, shape: tuple[int, ...], fixed:
     )
 
 
-def _points(net: Network, kind: Any, coarsest: str) -> tuple[Array, Any]:
+def _points(net: Imported, kind: Any, coarsest: str) -> tuple[Array, Any]:
     """Return points that the graph's type holds exactly, as float64 and in that type."""
     rng, n = np.random.default_rng(0), net.in_features
     large = 1e3 if coarsest in ("float32", "float64") else 10.0

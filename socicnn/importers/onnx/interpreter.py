@@ -143,7 +143,7 @@ class Interpreter:
         if batched and sizes[0] not in (None, 0, 1):
             raise ModelError(
                 f"input '{name}' has a fixed batch of {sizes[0]}; export it with a batch of 1 or any, or pass "
-                "batch=None where its first axis belongs to x"
+                "batch=None if its first axis belongs to x"
             )
         inner = [size for size in sizes[batched:] if size]
         if not sizes or len(inner) < len(sizes[batched:]):
@@ -176,7 +176,7 @@ class _Unread:
 
 
 def _check_types(words: str, kind: str, inputs: Sequence[Any]) -> None:
-    """Raise a ModelError where tensors of two types meet, such as float64 beside float32: no runtime runs that."""
+    """Raise a ModelError where tensors of two types meet, such as float64 and float32: no runtime runs that."""
     if kind not in _ONE_TYPE:
         return
     tensors = [tensor for tensor in inputs[kind == "Where" :] if tensor is not None]

@@ -17,7 +17,7 @@ Tensor: TypeAlias = Value | Array
 
 @dataclass(frozen=True)
 class Node:
-    """A node with its inputs: tensors that depend on x (`Value`), constants (arrays), or None where left out.
+    """A node with its inputs: tensors that depend on x (`Value`), constants (arrays), or None if left out.
 
     Args:
         words: its kind and name, for messages.
@@ -46,7 +46,7 @@ class Node:
         """Return the first input, which depends on x."""
         found = self.inputs[0]
         if not isinstance(found, Value):
-            raise self.refused("has a constant first input beside one that depends on x")
+            raise self.refused("has a constant first input and a second one that depends on x")
         return found
 
 

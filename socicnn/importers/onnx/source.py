@@ -12,7 +12,7 @@ from typing import Any
 from socicnn.errors import MissingExtra, ModelError
 from socicnn.files import FileError
 
-# draw random numbers: what they give is no function of x
+# draw random numbers: their result is not a function of x
 RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 
 
@@ -52,7 +52,7 @@ def open_source(source: Any, output: str) -> Source:
             raise ValueError("it has no nodes")
         model = onnx.inliner.inline_local_functions(loaded)  # a copy
     except Exception as error:  # protobuf and the inliner each have their own kinds
-        raise FileError(f"{name} is not a whole ONNX file: {first_line(error)}") from error
+        raise FileError(f"{name} is not a valid ONNX file: {first_line(error)}") from error
     graph = model.graph
     if graph.sparse_initializer:
         raise ModelError("the graph stores sparse weights, which are not read; store them dense")
@@ -70,7 +70,7 @@ def open_source(source: Any, output: str) -> Source:
     _in_order(graph, name)
     for node in _all_nodes(graph.node):
         if node.op_type in RANDOM:
-            raise ModelError(f"{words(node)} draws random numbers, so that the graph is no function of x")
+            raise ModelError(f"{words(node)} draws random numbers, so that the graph is not a function of x")
     return Source(onnx, model, name, chosen)
 
 
@@ -132,7 +132,7 @@ def _loaded(onnx: Any, source: Any) -> tuple[Any, str]:
     except (FileError, ModelError):
         raise
     except Exception as error:  # protobuf has its own kinds
-        raise FileError(f"{name} is not a whole ONNX file: {first_line(error)}") from error
+        raise FileError(f"{name} is not a valid ONNX file: {first_line(error)}") from error
 
 
 def _output(graph: Any, wanted: str) -> str:
@@ -169,13 +169,13 @@ def _in_order(graph: Any, name: str) -> None:
         for tensor in reads(node):
             if tensor not in known:
                 raise FileError(
-                    f"{name} is no valid ONNX file: {words(node)} reads '{tensor}', which no node before it makes; "
+                    f"{name} is not a valid ONNX file: {words(node)} reads '{tensor}', which no node before it makes; "
                     "onnx.checker.check_model says more"
                 )
         known |= set(node.output)
     for tensor in graph.output:
         if tensor.name not in known:
-            raise FileError(f"{name} is no valid ONNX file: no node makes its output '{tensor.name}'")
+            raise FileError(f"{name} is not a valid ONNX file: no node makes its output '{tensor.name}'")
 
 
 def _inner_graphs(node: Any) -> list[Any]:

@@ -34,7 +34,7 @@ def draw_slice(found: Slice, path: str | os.PathLike[str], trajectories: Mapping
 
 
 def draw_shoulder(found: Mapping[str, ShoulderStatistics], path: str | os.PathLike[str]) -> None:
-    """Draw occupancy and leave rate over the steps, one line a label, the dwell fraction beside the label."""
+    """Draw occupancy and leave rate over the steps, one line per label, the dwell fraction in the label."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for label, statistics in found.items():

@@ -74,7 +74,7 @@ def test_files_of_another_kind(path: Path, tmp_path: Path) -> None:
     whole = path.read_bytes()
     for keep in (0, 100, len(whole) - 1):
         (tmp_path / "half.safetensors").write_bytes(whole[:keep])
-        refuses(tmp_path / "half.safetensors", "not a whole safetensors file")
+        refuses(tmp_path / "half.safetensors", "not a valid safetensors file")
     model = tmp_path / "model.safetensors"
     socicnn.save(socicnn.ICNN(2), model)
     refuses(model, "holds a ICNN; read it with socicnn.load")

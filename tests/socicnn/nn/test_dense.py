@@ -198,7 +198,7 @@ def test_units_that_die_without_passthrough_are_reported() -> None:
         ((3,), {"context": "both"}, "unknown context 'both'; there are: joint, partial"),
         ((3,), {"activation": "tanh"}, "unknown activation 'tanh'; there are: relu, softplus"),
         ((3, ()), {"activation": "tanh"}, "unknown activation 'tanh'"),
-        ((3,), {"activation": ("relu",)}, r"one name or one a layer \(2\); received 1"),
+        ((3,), {"activation": ("relu",)}, r"one name or one per layer \(2\); received 1"),
         ((3,), {"positivity": "hope"}, "unknown recipe 'hope'; there are: .*projected, .*softplus"),
         ((3,), {"positivity": 3}, "positivity must be a recipe or its short name; received int"),
         ((3,), {"initialiser": "hope"}, "unknown initialiser 'hope'; there are: folded, principled"),

@@ -84,15 +84,15 @@ class TestBrokenFiles:
     def test_truncated(self, read, path: Path, keep: float) -> None:
         whole = path.read_bytes()
         path.write_bytes(whole[: int(keep if keep >= 1 or keep == 0 else keep * len(whole))])
-        self.refuses(read, path, "not a whole safetensors file")
+        self.refuses(read, path, "not a valid safetensors file")
 
     def test_noise(self, read, path: Path) -> None:
         path.write_bytes(b"\xff" * 4096)
-        self.refuses(read, path, "not a whole safetensors file")
+        self.refuses(read, path, "not a valid safetensors file")
 
     def test_a_pickle(self, read, path: Path) -> None:
         torch.save({"weights": torch.zeros(3)}, path)
-        self.refuses(read, path, "not a whole safetensors file")
+        self.refuses(read, path, "not a valid safetensors file")
 
     def test_somebody_elses_tensors(self, read, path: Path) -> None:
         path.write_bytes(safetensors.torch.save({"weight": torch.zeros(3)}))

@@ -178,7 +178,7 @@ X, Y, THETA = torch.rand(10, 4, 3), torch.rand(10, 4), torch.rand(10, 2)
         ((X[..., :2], THETA, Y), {}, "x must have shape"),
         ((X, THETA, Y), {"loss": "hinge"}, "unknown loss 'hinge'; there are: mse, smooth_l1, within_context"),
         ((X, THETA, Y), {"loss": 3}, "loss must be a name, a Loss or a function"),
-        ((X[:, 0], THETA, Y[:, 0]), {"loss": "within_context"}, "needs several candidates a context"),
+        ((X[:, 0], THETA, Y[:, 0]), {"loss": "within_context"}, "needs several candidates per context"),
         ((X, THETA, Y), {"optimiser": "magic"}, "unknown optimiser 'magic'; there are: adam, adamw, sgd"),
         ((X, THETA, Y), {"schedule": "step"}, "unknown schedule 'step'"),
         ((X, THETA, Y), {"epochs": 0}, "epochs must be an integer >= 1"),

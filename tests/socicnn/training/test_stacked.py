@@ -169,7 +169,7 @@ def test_what_cannot_be_stacked_is_refused() -> None:
         fit_stacked(networks(), [samples(), samples()])
     with pytest.raises(ModelError, match="equal shapes"):
         fit_stacked(networks(2), [samples(), samples(count=20)])
-    with pytest.raises(ModelError, match="learning_rate must be one number, or one a model; received 2 for 3"):
+    with pytest.raises(ModelError, match="learning_rate must be one number, or one per model; received 2 for 3"):
         fit_stacked(networks(), samples(), learning_rate=[0.1, 0.2])
     with pytest.raises(ModelError, match="learning_rate must be a finite number > 0; received -1"):
         fit_stacked(networks(2), samples(), learning_rate=[0.1, -1])

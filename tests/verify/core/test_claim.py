@@ -158,10 +158,10 @@ def test_damage_is_told_apart(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in (0, 10, len(whole) // 2, len(whole) - 5):
         (tmp_path / "cut.npz").write_bytes(whole[:size])
-        with pytest.raises(FileError, match="not a whole certificate file"):
+        with pytest.raises(FileError, match="not a valid certificate file"):
             check(tmp_path / "cut.npz")
     np.savez(tmp_path / "foreign.npz", x=np.zeros(3))
-    with pytest.raises(FileError, match="no certificate of format"):
+    with pytest.raises(FileError, match="not a certificate of format"):
         check(tmp_path / "foreign.npz")
     with pytest.raises(FileError, match="does not exist"):
         check(tmp_path / "missing.npz")
@@ -169,7 +169,7 @@ def test_damage_is_told_apart(tmp_path: Path) -> None:
 
 def test_no_object_is_ever_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "evil.npz", format=np.array([print], dtype=object))
-    with pytest.raises(FileError, match="not a whole certificate file"):
+    with pytest.raises(FileError, match="not a valid certificate file"):
         check(tmp_path / "evil.npz")
 
 
@@ -338,7 +338,7 @@ def test_a_claim_names_its_network(tmp_path: Path, capsys: pytest.CaptureFixture
     capsys.readouterr()
     for words, said in (
         (["--fingerprint", "12ab"], "must be 64 hexadecimal digits"),
-        (["--network", str(path)], "not a whole safetensors file"),
+        (["--network", str(path)], "not a valid safetensors file"),
         (["--network", str(tmp_path / "none")], "cannot read"),
         (["--network", str(model), "--fingerprint", net.fingerprint], "not allowed with"),
     ):

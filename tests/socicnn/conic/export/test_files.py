@@ -298,7 +298,7 @@ def test_npz_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="not a program"):
         read_npz(tmp_path / "a.npz")
     np.savez(tmp_path / "o.npz", format=np.array({"a": 1}, dtype=object))
-    with pytest.raises(FileError, match="not a whole program file; export the program again"):
+    with pytest.raises(FileError, match="not a valid program file; export the program again"):
         read_npz(tmp_path / "o.npz")
     export(KNOWN["box_corner"].program, tmp_path / "p.npz")
     arrays = dict(np.load(tmp_path / "p.npz"))
@@ -310,7 +310,7 @@ def test_npz_of_something_else(tmp_path: Path) -> None:
         read_npz(tmp_path / "short.npz")
     whole = (tmp_path / "p.npz").read_bytes()
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(FileError, match="not a whole program file"):
+    with pytest.raises(FileError, match="not a valid program file"):
         read_npz(tmp_path / "half.npz")
 
 

@@ -76,7 +76,9 @@ def test_the_shape_of_an_exponent_counts(exponent: float, tmp_path: Path) -> Non
 def test_random_nodes_are_no_function_of_x(kind: str, settings: dict[str, Any], like: bool) -> None:
     graph = Graph(("N", 3))
     noise = graph(kind, *(["x"] if like else []), name="noise", **settings)
-    with pytest.raises(ModelError, match=f"{kind} 'noise' draws random numbers, so that the graph is no function of x"):
+    with pytest.raises(
+        ModelError, match=f"{kind} 'noise' draws random numbers, so that the graph is not a function of x"
+    ):
         FrozenNet.from_onnx(model(graph, total(graph, graph("Add", "x", noise))))
 
 

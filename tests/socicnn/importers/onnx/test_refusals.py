@@ -51,7 +51,7 @@ def test_a_negative_hidden_weight_is_named(tmp_path: Path) -> None:
         ("inside", r"Relu 'outer' has ReduceL2 'len' inside; a FrozenNet has norms in its read-out alone"),
         ("negative_inside", r"Relu 'outer' \(layer 1\) takes MatMul 'fc' with 3 negative quadratic weights"),
         ("einsum", r"Einsum 'outer' multiplies several expressions of x"),
-        ("many", r"output '.*' has shape \(1, 5\); a convex function has one value a point"),
+        ("many", r"output '.*' has shape \(1, 5\); a convex function has one value per point"),
         ("integers", r"Cast 'cast' turns a function of x into something else than floats"),
         ("shapes", r"MatMul 'wrong' does not fit its inputs"),
         ("number", r"output '.*' does not depend on x"),
@@ -112,13 +112,13 @@ def test_broken_and_missing_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         FrozenNet.from_onnx(tmp_path / "nowhere.onnx")
     for name, content in {"text": b"hello world", "bytes": bytes(range(256)), "empty": b""}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(FileError, match="is not a whole ONNX file"):
+        with pytest.raises(FileError, match="is not a valid ONNX file"):
             FrozenNet.from_onnx(tmp_path / name)
     graph = Graph((1, 4))
     path = graph.save(tmp_path / "whole.onnx", graph("ReduceSum", graph("Relu", "x"), keepdims=0))
     half = tmp_path / "half.onnx"
     half.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(FileError, match="is not a whole ONNX file"):
+    with pytest.raises(FileError, match="is not a valid ONNX file"):
         FrozenNet.from_onnx(half)
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(MissingExtra, match=r'pip install "socicnn\[onnx\]"'):

@@ -40,7 +40,7 @@ def test_a_path_bytes_a_file_or_a_model(tmp_path: Path) -> None:
     for wrong in (3, ["a"], io.StringIO("text")):
         with pytest.raises(ModelError, match=r"path, bytes, an open binary file or an onnx.ModelProto; received"):
             FrozenNet.from_onnx(wrong)
-    with pytest.raises(FileError, match="the model is not a whole ONNX file"):
+    with pytest.raises(FileError, match="the model is not a valid ONNX file"):
         FrozenNet.from_onnx(content[:60])
 
 
@@ -52,7 +52,7 @@ def test_weights_in_another_file_need_its_path(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="has weights in another file, which bytes cannot name"):
         FrozenNet.from_onnx(path.read_bytes())
     (tmp_path / "weights.bin").unlink()
-    with pytest.raises(FileError, match=r"outside.onnx is not a whole ONNX file: .*weights.bin"):
+    with pytest.raises(FileError, match=r"outside.onnx is not a valid ONNX file: .*weights.bin"):
         FrozenNet.from_onnx(path)
 
 
@@ -75,7 +75,7 @@ def test_a_column_without_a_batch(tmp_path: Path) -> None:
     r = draw(2)
     z = graph("Relu", graph("Add", graph("MatMul", r(5, 3), "x"), r(5, 1)))
     path = graph.save(tmp_path / "column.onnx", graph("MatMul", abs(r(1, 5)), z))
-    with pytest.raises(ModelError, match=r"fixed batch of 3; .* batch=None where its first axis belongs to x"):
+    with pytest.raises(ModelError, match=r"fixed batch of 3; .* batch=None if its first axis belongs to x"):
         FrozenNet.from_onnx(path)
     net = FrozenNet.from_onnx(path, batch=None)
     assert net.input_shape == (3, 1)
@@ -197,10 +197,10 @@ def test_nodes_out_of_order_and_missing_ones(tmp_path: Path) -> None:
     z = graph("Relu", "x", name="act")
     out = graph("ReduceSum", z, keepdims=0, name="sum")
     graph.nodes.reverse()
-    said = r"order.onnx is no valid ONNX file: ReduceSum 'sum' reads 't0_0', which no node before it makes"
+    said = r"order.onnx is not a valid ONNX file: ReduceSum 'sum' reads 't0_0', which no node before it makes"
     with pytest.raises(FileError, match=said):
         FrozenNet.from_onnx(graph.save(tmp_path / "order.onnx", out))
-    with pytest.raises(FileError, match=r"nothing.onnx is no valid ONNX file: no node makes its output 'nothing'"):
+    with pytest.raises(FileError, match=r"nothing.onnx is not a valid ONNX file: no node makes its output 'nothing'"):
         FrozenNet.from_onnx(graph.save(tmp_path / "nothing.onnx", "nothing"))
 
 

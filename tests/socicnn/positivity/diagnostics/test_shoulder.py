@@ -12,7 +12,7 @@ from socicnn.errors import ModelError
 from socicnn.nn import ICNN
 from socicnn.positivity import Lift
 from socicnn.positivity.diagnostics import ShoulderStatistics
-from socicnn.training import fit
+from socicnn.training import FitOptions, fit
 
 
 def test_counts_a_history_by_hand() -> None:
@@ -51,7 +51,7 @@ def test_is_a_callback_of_training(positivity) -> None:
     model = ICNN(2, (8, 8), positivity=positivity, generator=torch.Generator().manual_seed(0))
     x = torch.randn(64, 2, generator=torch.Generator().manual_seed(1))
     statistics = ShoulderStatistics(every=3)
-    settings = {"batch_size": 16, "validation": 0, "progress": False, "on_step": statistics}
+    settings = {"batch_size": 16, "validation": 0, "progress": False, "options": FitOptions(on_step=statistics)}
     fit(model, (x, x.square().sum(dim=1)), epochs=3, **settings)
     assert statistics.steps.tolist() == [3, 6, 9, 12]
     assert np.isfinite(statistics.occupancy).all()
@@ -61,8 +61,8 @@ def test_watching_changes_nothing() -> None:
     def final(watch: bool) -> list[torch.Tensor]:
         model = ICNN(2, (8, 8), positivity=Lift(hidden=(8,)), generator=torch.Generator().manual_seed(0))
         x = torch.randn(64, 2, generator=torch.Generator().manual_seed(1))
-        callback = {"on_step": ShoulderStatistics(every=1)} if watch else {}
-        fit(model, (x, x.square().sum(dim=1)), epochs=2, batch_size=16, validation=0, progress=False, **callback)
+        options = FitOptions(on_step=ShoulderStatistics(every=1) if watch else None)
+        fit(model, (x, x.square().sum(dim=1)), epochs=2, batch_size=16, validation=0, progress=False, options=options)
         return list(model.parameters())
 
     assert all(torch.equal(a, b) for a, b in zip(final(True), final(False), strict=True))
