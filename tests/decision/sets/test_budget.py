@@ -64,7 +64,7 @@ def test_inequality_samples_are_uniform() -> None:
 @pytest.mark.parametrize(("n", "total"), [(50, 15.0), (50, 25.0), (200, 60.0), (200, 100.0), (1000, 1.5), (50, 1e-9)])
 def test_sampling_does_not_hang(n: int, total: float) -> None:
     for equality in (True, False):
-        X = Budget(n, total, equality)
+        X = Budget(n, total, equality=equality)
         x = X.sample(300, torch.Generator().manual_seed(0))
         assert X.contains(x, 1e-12 * n).all()
 
@@ -89,4 +89,4 @@ def test_boundary_samples_reach_both_bounds() -> None:
 )
 def test_impossible_budgets_are_refused(total: float, equality: bool, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        Budget(3, total, equality)
+        Budget(3, total, equality=equality)
