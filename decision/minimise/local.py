@@ -18,6 +18,7 @@ from decision.sets import Box
 
 REACH = 8.0  # radii that the first box reaches to each side
 WIDER = 16.0  # from one box to the next; a set that is not wider than this is searched as it is
+NARROWEST = 2.0**-24  # of the largest coordinate: a narrower box has no interior that floats can use
 TOUCH = 1e-4  # of the width: nearer to a side than this is on it
 
 
@@ -26,18 +27,18 @@ def first_box(stack: Stack, box: Box) -> Box | None:
     x, radius = _center(stack)
     if not bool((radius > 0).all() & radius.isfinite().all() & x.isfinite().all()):
         return None
-    reach = REACH * radius[:, None]
+    reach = torch.maximum(REACH * radius, NARROWEST * x.abs().amax(dim=1))[:, None]
     return _within(box, (x - reach).amin(dim=0), (x + reach).amax(dim=0))
 
 
 def wider_box(inner: Box, box: Box, factor: float = WIDER) -> Box:
     """Return a box `factor` times as wide around the same middle, or the set itself if that is no wider.
 
-    A side is at least 2^-40 of where it lies: a box that rounding has shrunk to a point would never grow.
+    It is no narrower than `NARROWEST` allows: a box that rounding has shrunk to a point would never grow.
     """
     lower, upper = inner.ends(torch.empty(0, dtype=torch.float64))
     middle, half = lower / 2 + upper / 2, upper / 2 - lower / 2
-    half = torch.maximum(factor * torch.where(half > 0, half, half.amax()), 2.0**-40 * middle.abs())
+    half = torch.maximum(factor * torch.where(half > 0, half, half.amax()), NARROWEST * middle.abs().amax())
     wider = _within(box, middle - half, middle + half) if bool((half > 0).any()) else None
     return box if wider is None else wider
 
