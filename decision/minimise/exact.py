@@ -28,6 +28,7 @@ from socicnn.conic.solution import Solution
 from socicnn.conic.solvers import Solver, make
 from socicnn.frozen import FrozenNet
 
+BLOCK = 256  # contexts whose bounds are proven at a time
 TYPICAL = 8  # points of the set by which the scales of the quadratics are chosen
 
 
@@ -57,27 +58,46 @@ def solve_exactly(
     # always the same points: the same question gets the same answer
     typical = feasible_set.sample(TYPICAL, torch.Generator().manual_seed(0)).numpy()
     programs = FreePrograms(net, feasible_set.rows(), solver, typical)
-    device = answers.x.device
     statuses: Counter[str] = Counter()
+    late = False
     with tqdm(total=len(stack), desc="decide exactly", unit="context", disable=not progress) as bar:
-        for i in range(len(stack)):
-            if goal.late:
-                answers.notes.append(f"The time limit ended the exact solves after {i} of {len(stack)} contexts.")
+        for start in range(0, len(stack), BLOCK):
+            solved: list[tuple[int, Solution]] = []
+            for i in range(start, min(start + BLOCK, len(stack))):
+                late = goal.late
+                if late:
+                    answers.notes.append(f"The time limit ended the exact solves after {i} of {len(stack)} contexts.")
+                    break
+                solved.append((i, programs.solve(i, goal)))
+                bar.update()
+            statuses.update(solution.status for _, solution in solved if not solution.ok)
+            _offer(programs, stack, feasible_set, answers, solved)
+            if late:
                 break
-            solution = programs.solve(i, goal)
-            bar.update()
-            answers.iterations[i] += 1
-            if not solution.ok:
-                statuses[solution.status] += 1
-            if np.isfinite(solution.v).all() and np.isfinite(solution.y).all():
-                row = torch.tensor([i], device=device)
-                mine, one = answers.take(row), stack.take(row)
-                x = feasible_set.project(torch.as_tensor(solution.v[: net.in_features], device=device)[None])
-                dual = programs.dual(one, solution.y, x)
-                mine.offer_point(x, one.value(x))
-                mine.offer_bound(lower_bound(one, feasible_set, dual), dual)
-                answers.put(row, mine)
     answers.notes += [f"{count} of {len(stack)} contexts: {status}." for status, count in statuses.items()]
+
+
+def _offer(
+    programs: FreePrograms,
+    stack: Stack,
+    feasible_set: FeasibleSet,
+    answers: Answers,
+    solved: list[tuple[int, Solution]],
+) -> None:
+    """Offer the points and the bounds of some contexts' solutions, all at once."""
+    device = answers.x.device
+    answers.iterations[[i for i, _ in solved]] += 1
+    whole = [(i, one) for i, one in solved if np.isfinite(one.v).all() and np.isfinite(one.y).all()]
+    if not whole:
+        return
+    rows = torch.tensor([i for i, _ in whole], device=device)
+    mine, some = answers.take(rows), stack.take(rows)
+    v = np.stack([one.v[: stack.in_features] for _, one in whole])
+    x = feasible_set.project(torch.as_tensor(v, device=device))
+    dual = programs.dual(some, np.stack([one.y for _, one in whole]), x)
+    mine.offer_point(x, some.value(x))
+    mine.offer_bound(lower_bound(some, feasible_set, dual), dual)
+    answers.put(rows, mine)
 
 
 class FreePrograms:
@@ -149,16 +169,24 @@ class FreePrograms:
         return self._scaled.solve(problem.b, c, problem.offset)
 
     def dual(self, stack: Stack, y: Array, x: Tensor) -> Dual:
-        """Return the multipliers y of a solution as a dual point of the network, shape `(1, ...)`."""
+        """Return the multipliers of solutions as dual points of the networks.
+
+        Args:
+            stack: the networks of these contexts.
+            y: multipliers, shape `(contexts, m)`, or `(m,)` of one context.
+            x: their points, shape `(contexts, n)`.
+        """
+        y = np.atleast_2d(y)
+        count = len(y)
 
         def part(name: str) -> Tensor:
-            return torch.as_tensor(y[self._blocks[name]], device=x.device)[None]
+            return torch.as_tensor(y[:, self._blocks[name]], device=x.device)
 
         lam = tuple(part(f"relu{k}") for k in range(1, len(stack.layers) + 1))
         u = []
         for r, one in enumerate(stack.norms, start=1):
-            cones = part(f"norm{r}").reshape(1, -1, one.group + 1)
-            u.append((-cones[..., 1:] / cones[..., :1].clamp(min=1e-300)).reshape(1, -1))
+            cones = part(f"norm{r}").reshape(count, -1, one.group + 1)
+            u.append((-cones[..., 1:] / cones[..., :1].clamp(min=1e-300)).reshape(count, -1))
         # -2 beta p; where beta is next to nothing p cannot be read off, and does not matter
         images = stack.images(x)
         weights = [one.weight[:, None] for one in stack.quadratics]
@@ -169,9 +197,9 @@ class FreePrograms:
                 weights.append(layer.squares.rho * lam[k - 1])
         p = []
         for name, weight, image in zip(names, weights, images, strict=True):
-            cones = part(name).reshape(1, weight.shape[1], -1)[..., 2:]
-            least = 1e-6 * float(weight.abs().max()) if weight.numel() else 0.0
-            read = (-0.5 * cones / weight.clamp(min=1e-300)[..., None]).reshape(1, -1)
+            cones = part(name).reshape(count, weight.shape[1], -1)[..., 2:]
+            least = 1e-6 * weight.abs().amax(dim=1, keepdim=True)
+            read = (-0.5 * cones / weight.clamp(min=1e-300)[..., None]).reshape(count, -1)
             sure = (weight > least).repeat_interleave(cones.shape[-1], dim=1)
             p.append(torch.where(sure & read.isfinite(), read, image))
         return Dual(lam, tuple(u), tuple(p))

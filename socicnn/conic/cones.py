@@ -1,10 +1,11 @@
 """The product cone K = {0}^m0 x R+^m1 x SOC(k_1) x SOC(k_2) ..., in this fixed order."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from socicnn.arrays import Array, IntArray
+from socicnn.arrays import Array, IntArray, read_only
 from socicnn.errors import ProgramError
 
 
@@ -34,13 +35,11 @@ class Cones:
         """Total number of rows m."""
         return self.zero + self.nonnegative + sum(self.second_order)
 
-    @property
+    @cached_property
     def heads(self) -> IntArray:
-        """Row index of the head s_0 of each second-order cone."""
+        """Row index of the head s_0 of each second-order cone; read-only."""
         sizes = np.asarray(self.second_order, dtype=np.int64)
-        return (
-            self.zero + self.nonnegative + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)[: len(sizes)]
-        )
+        return read_only(self.zero + self.nonnegative + np.cumsum(sizes) - sizes)
 
     def violation(self, s: Array, *, dual: bool = False) -> Array:
         """Return how far each row or cone of s is from K: |s_i|, max(0, -s_i), and max(0, ||u|| - s_0) at each head.

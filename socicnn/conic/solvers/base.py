@@ -13,6 +13,7 @@ from scipy import sparse
 
 from socicnn.arrays import Array
 from socicnn.conic.data import ConicData
+from socicnn.conic.residuals import Residuals
 from socicnn.conic.solution import Solution
 from socicnn.errors import MissingExtra, SolverError
 
@@ -114,6 +115,7 @@ class Prepared:
         self.program = program
         self._engine = engine
         self._solver = solver
+        self._residuals = Residuals(program)
 
     def solve(self, b: Array | None = None, c: Array | None = None, offset: float | None = None) -> Solution:
         """Solve with the vectors given; those left out keep the values of the prepared program.
@@ -154,7 +156,7 @@ class Prepared:
         v = np.full(variables, np.nan) if answer.v is None else answer.v
         return Solution(
             v=v,
-            s=b - self.program.A @ v,
+            s=self._residuals.slack(b, v),
             y=np.full(m, np.nan) if answer.y is None else answer.y,
             value={"infeasible": np.inf, "unbounded": -np.inf}.get(answer.verdict, float(c @ v) + offset),
             ok=answer.verdict == "optimal",
@@ -175,7 +177,7 @@ class Prepared:
                 return replace(answer, verdict="failed", detail=f"reports a solution, but {what}")
         if answer.verdict != "optimal" or answer.v is None or answer.y is None:
             return answer
-        found = residuals(replace(self.program, b=b, c=c), answer.v, answer.y, offset)
+        found = self._residuals(b, c, answer.v, answer.y, offset)
         name, worst = max(found.items(), key=lambda item: item[1])
         if worst <= 3e-3:
             return answer
@@ -184,24 +186,8 @@ class Prepared:
 
 
 def residuals(program: ConicData, v: Array, y: Array, offset: float = 0.0) -> dict[str, float]:
-    """Return how far (v, y) is from optimal, each relative to its data.
-
-    primal: violation of s = b - A v in K, against 1 + max(|A| |v| + |b|). dual: A'y + c and the violation of y in K*,
-    against 1 + max(|A|'|y| + |c|). value: what these let c'v differ from the optimal value, to first order,
-    violation(s)'|y| + |s|'violation(y) + |v|'|A'y + c| + |s'y|, against 1 + |c'v + offset|.
-    """
-    A, b, c = program.A, program.b, program.c
-    s = b - A @ v
-    primal, dual = program.cones.violation(s), program.cones.violation(y, dual=True)
-    stationarity = np.abs(A.T @ y + c)
-    size = 1.0 + (abs(A) @ np.abs(v) + np.abs(b)).max(initial=0.0)
-    price = 1.0 + (abs(A).T @ np.abs(y) + np.abs(c)).max(initial=0.0)
-    error = primal @ np.abs(y) + np.abs(s) @ dual + np.abs(v) @ stationarity + abs(s @ y)
-    return {
-        "primal": float(primal.max(initial=0.0) / size),
-        "dual": float(max(stationarity.max(initial=0.0), dual.max(initial=0.0)) / price),
-        "value": float(error / (1.0 + abs(float(c @ v) + offset))),
-    }
+    """Return how far (v, y) is from optimal, each relative to its data: what `Residuals` returns."""
+    return Residuals(program)(program.b, program.c, v, y, offset)
 
 
 class _Trivial(Engine):
