@@ -25,7 +25,7 @@ def batches(mutants: Iterable[Mutant], program: ValueProgram, net: FrozenNet, po
         net: the honest network.
         points: at how many points each is to be tried.
     """
-    most = max(1, NUMBERS // (points * sum(program.A.shape)))
+    most = max(1, NUMBERS // max(1, points * sum(program.A.shape)))  # a program may be empty
     waiting: dict[str, list[Mutant]] = {"program": [], "compiler": [], "witness": [], "cut": []}
     for mutant in mutants:
         if net.contexts is not None or not _stackable(mutant, program):

@@ -22,7 +22,7 @@ from benchmarks.mutation.mutants import (
 from benchmarks.mutation.mutation import Row, Table, lack
 from benchmarks.mutation.optimised import optimised_programs, optimised_witnesses
 from socicnn.compile import compile_net
-from socicnn.frozen import FrozenNet, Squares
+from socicnn.frozen import FrozenNet, Output, Squares
 from tests.support.cases import CASES
 from tests.support.frozen_nets import random_net
 from verify.core.checker import Checker
@@ -260,3 +260,14 @@ def test_a_mutant_says_what_it_is() -> None:
     assert isinstance(mutant, Mutant)
     assert mutant.what == "program"
     assert mutant.place
+
+
+def test_an_empty_program_has_batches() -> None:
+    """An affine network has neither rows nor variables; its r is all that can be wrong."""
+    net = FrozenNet([], Output([], [2.0], 1.0))
+    program = compile_net(net).program
+    assert program.A.shape == (0, 0)
+    wrong = Mutant("program", "entry", "r", "off by 1", replace(program, r=program.r + 1.0))
+    table = Table()
+    table.add(net, np.zeros((3, 1)), [wrong])
+    assert (table.mutants, table.accepted) == (1, [])
