@@ -100,7 +100,7 @@ def decide(
     if isinstance(region, str) and region != "stored":
         raise ModelError(f"region must be a Region, 'stored' or None; received {region!r}")
     goal = Goal.of(rtol, atol, options.max_iterations, time_limit)
-    theta = None if context is None else torch.as_tensor(as_float64(context))
+    theta = None if context is None else torch.tensor(as_float64(context, "context"))
     if theta is not None and tuple(theta.shape) == (getattr(model_or_net, "context_shape", None) or theta.shape[:1]):
         theta = theta[None]  # one context
     chosen = make(method, options.solver, options.settings)
@@ -217,12 +217,13 @@ def _start(start: Any, feasible_set: FeasibleSet, count: int, n: int, device: to
         raise ModelError(f"the set has {feasible_set.n} coordinates, the network {n} inputs")
     if start is None:
         return None
-    x = torch.as_tensor(as_float64(start), device=device)
-    if x.shape not in ((feasible_set.n,), (count, feasible_set.n)) or not bool(x.isfinite().all()):
+    x = torch.tensor(as_float64(start, "start"), device=device)
+    if x.shape not in ((feasible_set.n,), (count, feasible_set.n)):
         raise ModelError(
-            f"start must be finite and of shape ({feasible_set.n},) or ({count}, {feasible_set.n}); received "
-            f"shape {tuple(x.shape)}"
+            f"start must have shape ({feasible_set.n},) or ({count}, {feasible_set.n}); received shape {tuple(x.shape)}"
         )
+    if not bool(x.isfinite().all()):
+        raise ModelError("start has non-finite entries; remove or replace them")
     return feasible_set.project(x.expand(count, -1).contiguous())
 
 

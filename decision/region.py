@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -43,14 +43,16 @@ class Region:
         Raises:
             ModelError: there are no candidates, or an entry is not finite.
         """
-        x = torch.as_tensor(as_float64(getattr(data, "x", data)))
-        if x.ndim < 2 or not x.numel() or not bool(x.isfinite().all()):
-            raise ModelError(f"a region needs finite candidates of shape (*batch, n); received shape {tuple(x.shape)}")
+        x = torch.tensor(as_float64(getattr(data, "x", data), "candidates"))
+        if x.ndim < 2 or not x.numel():
+            raise ModelError(f"candidates must have shape (*batch, n), with rows; received shape {tuple(x.shape)}")
+        if not bool(x.isfinite().all()):
+            raise ModelError("candidates have non-finite entries; remove or replace them")
         x = x.reshape(-1, x.shape[-1])
         mean, scale = x.mean(dim=0), x.std(dim=0, unbiased=False)
         scale = torch.where(scale > 0, scale, 1.0)
-        found = cls(x.amin(dim=0), x.amax(dim=0), mean, scale, 0.0)
-        return cls(found.lower, found.upper, mean, scale, float(found.distance(x).max()))
+        box = cls(x.amin(dim=0), x.amax(dim=0), mean, scale, 0.0)
+        return replace(box, reach=float(box.distance(x).max()))
 
     def distance(self, x: Tensor) -> Tensor:
         """Return the distance of each row from the mean, shape `(*batch,)`."""

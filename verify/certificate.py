@@ -203,18 +203,20 @@ class Certificate(Result):
     def _along(self, d: Any, of: Callable[[Geometry, Array], Array], tail: tuple[int, ...]) -> Array:
         """Evaluate `of` with directions of any accepted shape."""
         N, n = self.x.shape
-        directions = as_float64(d)
+        directions = as_float64(d, "directions")
         if directions.shape not in ((n,), (N, n)) and (directions.ndim != 3 or directions.shape[::2] != (N, n)):
             raise ModelError(
                 f"directions must have shape ({n},), ({N}, {n}) or ({N}, K, {n}); received {directions.shape}"
             )
+        if not np.isfinite(directions).all():
+            raise ModelError("directions have non-finite entries; remove or replace them")
         several = directions.ndim == 3
         K = directions.shape[1] if several else 1
         full = directions if several else np.broadcast_to(directions, (N, n))[:, None, :]
-        found = np.empty((N, K, *tail))
+        along = np.empty((N, K, *tail))
         for rows, geometry in self._geometries(max(K, 1)):
-            found[rows] = of(geometry, full[rows])
-        return found if several else found[:, 0]
+            along[rows] = of(geometry, full[rows])
+        return along if several else along[:, 0]
 
     def _holding(self, rows: IntArray, what: str) -> None:
         """Refuse points at which the certificate does not hold."""

@@ -45,7 +45,7 @@ class Instance:
             net = frozen(model_or_net)
             theta = None
         else:
-            context = as_float64(context)
+            context = as_float64(context, "context")
             event = getattr(model_or_net, "context_shape", None) or context.shape[-1:]
             lead = context.shape[: context.ndim - len(event)]
             count = _batch(model_or_net, x)

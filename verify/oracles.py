@@ -92,7 +92,7 @@ def _torch_oracle(model: Any, context: Any) -> Oracle:
 
     twin = copy.deepcopy(model).double().cpu()
     shape = getattr(model, "input_shape", None)
-    theta = None if context is None else torch.as_tensor(as_float64(context))
+    theta = None if context is None else torch.tensor(as_float64(context, "context"))
 
     def evaluate(points: Array, slopes: bool) -> tuple[Array, Array | None]:
         x = torch.tensor(points).requires_grad_(slopes)
@@ -152,7 +152,7 @@ def region_of(model: Any, region: Any, rng: np.random.Generator) -> tuple[Points
     if not isinstance(region, tuple):
         points = _TorchSet(region, int(rng.integers(2**31)))
         return points, points.sample(1).shape[1]
-    lower, upper = (as_float64(bound) for bound in region)
+    lower, upper = (as_float64(bound, "a bound of the region") for bound in region)
     shape = getattr(model, "input_shape", None)
     if lower.ndim == upper.ndim == 0 and shape is None:
         raise ModelError("numbers as bounds need a model that knows its inputs; give bounds of shape (n,)")

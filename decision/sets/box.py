@@ -40,7 +40,7 @@ class Box(FeasibleSet):
         super().__init__(n)
         bounds = []
         for label, value in (("lower", lower), ("upper", upper)):
-            array = as_float64(value)
+            array = as_float64(value, label)
             if array.shape not in ((), (n,)):
                 raise ProgramError(f"{label} must be a number or have shape ({n},); received shape {array.shape}")
             if not np.isfinite(array).all():

@@ -41,7 +41,7 @@ class Optimiser:
     ) -> tuple[Tensor, Tensor]:
         """Return what `Task.optimum` promises."""
         task = self._task
-        theta = torch.tensor(as_float64(context))
+        theta = torch.tensor(as_float64(context, "context"))
         if theta.ndim != 2 or theta.shape[1] != task.context_features or not theta.isfinite().all():
             raise ModelError(
                 f"context must be finite, of shape (contexts, {task.context_features}); received {tuple(theta.shape)}"

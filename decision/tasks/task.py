@@ -182,7 +182,7 @@ class Task:
         """Return F(x, theta) at one context as a CVXPY expression of x, an affine expression of shape `(n,)`."""
         import cvxpy as cp
 
-        theta = torch.tensor(as_float64(context))
+        theta = torch.tensor(as_float64(context, "context"))
         m, c = self.center(theta), self.linear(theta)
         value = 0.5 * self.quad * cp.sum_squares(cp.multiply(self.w.numpy(), x - m.numpy())) + c.numpy() @ x
         for block in self.blocks:

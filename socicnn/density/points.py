@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from socicnn.arrays import as_float64
 from socicnn.errors import ModelError
 
 
@@ -25,7 +25,7 @@ def as_tensor(
         given: a tensor, or what NumPy reads as an array of numbers: arrays, lists, data frames.
         features: n; any if omitted.
         name: what the messages call them.
-        dtype: floating type; that of a floating tensor, else float64, if omitted.
+        dtype: floating type; that of a floating tensor or of float32, else float64, if omitted.
         device: where the result lives; where the points are if omitted.
 
     Raises:
@@ -35,37 +35,26 @@ def as_tensor(
     >>> as_tensor([[1, 2], [3, 4]]).shape
     torch.Size([2, 2])
     """
-    tensor = given.detach() if isinstance(given, Tensor) else _from_array(given, name)
-    if tensor.is_complex() or tensor.dtype == torch.bool:
-        raise ModelError(f"{name} must be real numbers; received {str(tensor.dtype).removeprefix('torch.')}")
+    tensor = _tensor(given, name)
     if tensor.ndim != 2 or not len(tensor) or (features is not None and tensor.shape[1] != features):
         shape = "(count, n)" if features is None else f"(count, {features})"
         raise ModelError(f"{name} must have shape {shape}, count >= 1; received {tuple(tensor.shape)}")
-    if dtype is None:
-        dtype = tensor.dtype if tensor.is_floating_point() else torch.float64
     tensor = tensor.to(device=device, dtype=dtype)
     bad = ~torch.isfinite(tensor).all(dim=1)
     if bool(bad.any()):
         rows = bad.nonzero()[:, 0].tolist()
         listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+        kind = str(tensor.dtype).removeprefix("torch.")
         raise ModelError(
-            f"{name} must be finite numbers in {str(dtype).removeprefix('torch.')}; {len(rows)} of {len(tensor)} rows "
-            f"are not (rows {listed}): remove or replace them"
+            f"{name} has non-finite entries in {kind}, in {len(rows)} of {len(tensor)} rows (rows {listed}); remove or "
+            "replace them"
         )
     return tensor
 
 
-def _from_array(given: Any, name: str) -> Tensor:
-    if np.ma.is_masked(given):
-        raise ModelError(f"{name} has masked entries; fill or remove them")
-    try:
-        array = np.asarray(given)
-        kind = array.dtype.kind
-        if kind == "O" and any(isinstance(entry, str | bytes | bool) for entry in array.flat):
-            kind = "U"
-        real = array.astype(np.float32 if array.dtype == np.float32 else np.float64) if kind in "fiuO" else None
-    except (TypeError, ValueError):
-        real = None
-    if real is None:
-        raise ModelError(f"{name} must be a table of real numbers; the {type(given).__name__} has other entries")
-    return torch.from_numpy(real)
+def _tensor(given: Any, name: str) -> Tensor:
+    """Return the numbers in their own floating type; float64 if they have none that torch shares with NumPy."""
+    if isinstance(given, Tensor) and given.is_floating_point() and given.layout == torch.strided:
+        return given.detach()
+    array = torch.tensor(as_float64(given, name))
+    return array.float() if str(getattr(given, "dtype", "")) == "float32" else array

@@ -57,7 +57,7 @@ class Standardisation(nn.Module):
             if key not in buffers:
                 raise ModelError(f"{key} was given, but the network takes no {name}; leave it out")
             target = buffers[key]
-            given = torch.as_tensor(as_float64(value))
+            given = torch.tensor(as_float64(value, key))
             if not torch.isfinite(given).all() or (part == "scale" and not (given > 0).all()):
                 kind = "finite and positive" if part == "scale" else "finite"
                 raise ModelError(f"{key} must be {kind}; received {given.flatten().tolist()[:5]}")

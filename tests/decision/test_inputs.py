@@ -1,0 +1,37 @@
+"""The contract of inputs, for contexts, starting points and candidates of decisions."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from decision import Box, Region, Simplex, decide
+from socicnn import SOCICNN
+from socicnn.frozen import FrozenNet, Output, Quadratic
+from tests.contracts.inputs import InputContract
+
+
+class TestContexts(InputContract):
+    name = "context"
+
+    def read(self, values: Any) -> Any:
+        draw = torch.Generator().manual_seed(0)
+        model = SOCICNN(3, (4,), context_features=3, dtype=torch.float64, generator=draw)
+        return decide(model, Simplex(3), values).x
+
+
+class TestStart(InputContract):
+    name = "start"
+
+    def read(self, values: Any) -> Any:
+        net = FrozenNet([], Output([], [0.0, 1.0, 2.0], np.arange(4.0)), [Quadratic(1.0, np.eye(3))])
+        return decide(net, Box(3, -4.0, 4.0), method="projected_gradient", start=values).x
+
+
+class TestCandidates(InputContract):
+    name = "candidates"
+
+    def read(self, values: Any) -> Any:
+        region = Region.of(values)
+        assert region.outside(torch.full((1, 3), 9.0)).all()
+        return torch.stack([region.lower, region.upper])
