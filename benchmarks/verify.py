@@ -1,6 +1,6 @@
 """Every ratio of the verifier, side by side in one run.
 
-python -m benchmarks.verify [--points 10000] [--solver-points 200] [--large-points 200] [--million]
+python -m benchmarks.verify [--points 10000] [--solver-points 200] [--large-points 1000] [--million]
 
 Every contender takes its turn in each of several rounds: a time is the median of the rounds, a ratio the median of
 the rounds' ratios. They are CPU times of one thread, so that what else the machine does counts little.
@@ -81,7 +81,7 @@ def raw_clarabel(program: ValueProgram, x: Array) -> Callable[[], Array]:
 
 
 def against_solver(settings: dict[str, Any], points: int, solver_points: int, count: int) -> dict[str, float]:
-    """Compare a certificate a point with the solver and with the torch forward pass."""
+    """Compare the certificate of each point with the solver and with the torch forward pass."""
     model = network(settings)
     net = model.freeze()
     x = np.random.default_rng(1).normal(size=(points, net.in_features))
@@ -106,15 +106,44 @@ def against_solver(settings: dict[str, Any], points: int, solver_points: int, co
     worst = max(float((certificate.residuals[name] / scale).max()) for name in judged)
     each = {name: value / (solver_points if name == "solver" else points) for name, value in times.items()}
     return {
-        "forward, microseconds a point": 1e6 * float(np.median(each["forward"])),
-        "certificate, microseconds a point": 1e6 * float(np.median(each["certificate"])),
-        "proven bracket, microseconds a point": 1e6 * float(np.median(each["proof"])),
-        "raw Clarabel, microseconds a point": 1e6 * float(np.median(each["solver"])),
+        "forward, microseconds per point": 1e6 * float(np.median(each["forward"])),
+        "certificate, microseconds per point": 1e6 * float(np.median(each["certificate"])),
+        "proven bracket, microseconds per point": 1e6 * float(np.median(each["proof"])),
+        "raw Clarabel, microseconds per point": 1e6 * float(np.median(each["solver"])),
         "Clarabel / certificate": float(np.median(each["solver"] / each["certificate"])),
         "certificate / forward": float(np.median(each["certificate"] / each["forward"])),
         "worst residual or gap / (1 + |f| + scale)": worst,
         "worst |Clarabel - forward|": float(error),
     }
+
+
+def one_point(settings: dict[str, Any], count: int, *, solver: bool) -> dict[str, float]:
+    """Compare the certificate of one point, compiled anew or prepared, with a forward pass and with the solver."""
+    model = network(settings)
+    net = model.freeze()
+    x = np.random.default_rng(0).normal(size=(1, net.in_features))
+    tensor, certifier = torch.tensor(x), verify.Certifier(net)
+
+    def forward() -> torch.Tensor:
+        with torch.no_grad():
+            return model(tensor)
+
+    once: dict[str, Callable[[], Any]] = {
+        "forward": forward,
+        "certify": lambda: verify.certify(net, x),
+        "Certifier": lambda: certifier(x),
+    }
+    if solver:
+        once["Clarabel"] = raw_clarabel(value_program(net), x)
+    repeated = {name: (lambda run=run: [run() for _ in range(10)]) for name, run in once.items()}
+    rounds(repeated, 1)
+    times = rounds(repeated, count)
+    figures = {f"{name}, milliseconds": 100 * float(np.median(value)) for name, value in times.items()}
+    for name in ("certify", "Certifier"):
+        figures[f"{name} / forward"] = float(np.median(times[name] / times["forward"]))
+        if solver:
+            figures[f"Clarabel / {name}"] = float(np.median(times["Clarabel"] / times[name]))
+    return figures
 
 
 def memory(points: int) -> dict[str, float]:
@@ -164,7 +193,7 @@ def brackets(points: int) -> dict[str, float]:
         "float64 bracket, median width / |f|": float(np.median(width / np.abs(wide.lo))),
         "float64 bracket, largest width / (1 + S)": float((width / (1 + wide.scale)).max()),
         "ball bracket, largest width / (1 + S)": float(((narrow.hi - narrow.lo) / (1 + wide.scale[:100])).max()),
-        "ball bracket, microseconds a point": 1e6 * balls,
+        "ball bracket, microseconds per point": 1e6 * balls,
         "points of 40 where Clarabel's dual objective is above the value": exceeded,
         "its dual repaired: largest distance below the value": lost,
     }
@@ -199,7 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--points", type=int, default=10_000)
     parser.add_argument("--solver-points", type=int, default=200)
-    parser.add_argument("--large-points", type=int, default=200)
+    parser.add_argument("--large-points", type=int, default=1000)
     parser.add_argument("--large-solver-points", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--million", action="store_true", help="certify 1,000,000 points, about 10 seconds")
@@ -212,6 +241,8 @@ def main() -> None:
         "n = 100, 256 x 6, 2 + 2 branches of 24 rows": lambda: against_solver(
             LARGE, given.large_points, given.large_solver_points, 3
         ),
+        "n = 10, one point": lambda: one_point(SMALL, given.rounds, solver=True),
+        "n = 100, one point": lambda: one_point(LARGE, given.rounds, solver=False),
         "memory": lambda: memory(1_000_000 if given.million else 100_000),
         "brackets": lambda: brackets(1000),
         "files": lambda: files(100),
