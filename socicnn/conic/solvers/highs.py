@@ -13,6 +13,8 @@ from socicnn.conic.data import ConicData
 from socicnn.conic.solvers.base import Answer, Engine, Solver, Verdict, sentence
 from socicnn.errors import SolverError
 
+LEAST = 1e-12  # entries up to this size are dropped by HiGHS: the least that it allows (its default is 1e-9)
+
 
 @final
 class Highs(Solver):
@@ -35,7 +37,7 @@ class Highs(Solver):
             )
         highspy = self.module()
         solver = highspy.Highs()
-        options = {"output_flag": False, **self.settings}
+        options = {"output_flag": False, "small_matrix_value": LEAST, **self.settings}
         for key, value in options.items():
             try:
                 taken = solver.setOptionValue(key, value)
@@ -43,6 +45,14 @@ class Highs(Solver):
                 taken = highspy.HighsStatus.kError
             if taken == highspy.HighsStatus.kError:
                 raise SolverError(f"HiGHS does not take the option {key}={value!r}")
+        least = solver.getOptionValue("small_matrix_value")[1]
+        sizes = np.abs(program.A.data)
+        dropped = sizes[(sizes > 0) & (sizes <= least)]
+        if len(dropped):
+            raise SolverError(
+                f"HiGHS would drop {len(dropped)} entries of A of size at most {dropped.max():.1e} (its option "
+                f"small_matrix_value is {least:g}) and solve another program; choose clarabel, ecos or scs"
+            )
         return _Engine(highspy, solver, program, self.time_limit)
 
 
