@@ -1,11 +1,13 @@
-"""Our decisions beside a solver in the loop: exact Clarabel, lpcf's export and cvxpylayers, equal tolerance, one run.
+"""Our decisions beside a solver in the loop: raw Clarabel, exact Clarabel, lpcf's export, cvxpylayers; equal tolerance.
 
 python -m benchmarks.solvers_in_loop [--task simplex_socp] [--features 10 20 50] [--batches 1 64 200] [--repeat 5]
 
 Times are CPU milliseconds of a whole batch of contexts, one thread, medians after a first call, so that what runs
 beside does not count. `forward` is what one step of training evaluates: f(x, theta) at one candidate a context, or,
-for a layer, its decision. `+ backward` adds the gradient in all weights. `decision` is argmin_x f(x, theta). `gap` is
-the worst relative distance of the decisions at the largest batch from a certified bound of their own surrogate.
+for a layer, its decision. `+ backward` adds the gradient in all weights. `decision` is argmin_x f(x, theta). `raw
+Clarabel` is the solver alone, prepared, its vectors made before the clock starts and its answers without proof
+(`benchmarks.raw_clarabel`). `gap` is the worst relative distance of the decisions at the largest batch from a certified
+bound of their own surrogate.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 import decision
+from benchmarks import raw_clarabel
 from decision import surrogates, tasks
 from decision.baselines import StructuredPCF
 from decision.baselines.cvxpylayer import DecisionLayer
@@ -27,6 +30,7 @@ from decision.baselines.lpcf.fitting import fit_lpcf
 from decision.baselines.lpcf.function import LPCF, LPCFSettings
 from decision.options import DecideOptions
 from decision.tasks import Data, Task
+from socicnn.compile import frozen
 
 HEADER = ("n", "way", "parameters")
 COLUMNS = ("forward", "+ backward", "decision")
@@ -69,7 +73,7 @@ def compared(n: int, given: argparse.Namespace) -> list[Row]:
         ways = {(name, i): way for name, group in {**ours, "cvxpylayers": by_layer}.items() for i, way in group.items()}
         for (name, i), value in medians(ways, size, given.repeat).items():
             seconds[name][b][i] = value
-    gaps = {name: distance(networks, group[2](len(theta)).x, task, theta) for name, group in ours.items()}
+    gaps = {name: distance(networks, decided_by(group[2](len(theta))), task, theta) for name, group in ours.items()}
     gaps["cvxpylayers"] = distance(layer.model, by_layer[2](len(theta)), task, theta)
     counts = {name: networks for name in ours} | {"cvxpylayers": layer.model}
     peer = fit_lpcf(data, LPCFSettings(adam_epochs=5 * given.epochs, lbfgs_epochs=5 * given.epochs))
@@ -117,7 +121,14 @@ def surrogate_ways(
     region = task.feasible_set
     by_us = lambda size: decision.decide(network, region, theta[:size], rtol=tolerance)  # noqa: E731 (local shorthand)
     exact = lambda size: decision.decide(network, region, theta[:size], "exact", options=DecideOptions(settings=tight))  # noqa: E731 (local shorthand)
-    return {"decide": {0: forward, 1: backward, 2: by_us}, "exact Clarabel": {0: forward, 1: backward, 2: exact}}
+    raw = raw_clarabel.decisions(frozen(network, theta), region, tolerance)
+    decisions: dict[str, Callable[[int], Any]] = {"decide": by_us, "exact Clarabel": exact, "raw Clarabel": raw}
+    return {name: {0: forward, 1: backward, 2: decide} for name, decide in decisions.items()}
+
+
+def decided_by(answer: Any) -> Tensor:
+    """Return x of a decision, or of the raw solver's array."""
+    return answer.x if isinstance(answer, decision.Decision) else torch.as_tensor(answer)
 
 
 def layer_ways(layer: DecisionLayer, theta: Tensor, task: Task, tight: dict[str, float]) -> Ways:

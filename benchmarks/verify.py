@@ -3,7 +3,8 @@
 python -m benchmarks.verify [--points 10000] [--solver-points 200] [--large-points 1000] [--million]
 
 Every contender takes its turn in each of several rounds: a time is the median of the rounds, a ratio the median of
-the rounds' ratios. They are CPU times of one thread, so that what else the machine does counts little.
+the rounds' ratios. They are CPU times of one thread, so that what else the machine does counts little. `Clarabel` is
+the raw solver, prepared (`benchmarks.raw_clarabel`); a certificate is that of a prepared `verify.Certifier`.
 """
 
 from __future__ import annotations
@@ -17,16 +18,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import clarabel
 import numpy as np
 import torch
-from scipy import sparse
 
 import verify
+from benchmarks import raw_clarabel
 from socicnn import SOCICNN
 from socicnn.arrays import Array
 from socicnn.compile import compile_net, value_program
-from socicnn.conic.program import ValueProgram
 from verify.proof.balls import BallProver
 from verify.proof.duals import dual_guess
 from verify.proof.network import Prover
@@ -57,47 +56,26 @@ def rounds(contenders: dict[str, Callable[[], Any]], count: int) -> dict[str, Ar
     return {name: np.array(values) for name, values in times.items()}
 
 
-def raw_clarabel(program: ValueProgram, x: Array) -> Callable[[], Array]:
-    """Return a prepared loop over the points: one set-up, then b alone moves; nothing of this project in it."""
-    options = clarabel.DefaultSettings()
-    options.verbose = False
-    options.presolve_enable = False
-    cones = [clarabel.NonnegativeConeT(program.cones.nonnegative)]
-    cones += [clarabel.SecondOrderConeT(size) for size in program.cones.second_order]
-    variables = program.A.shape[1]
-    A, nothing = sparse.csc_matrix(program.A), sparse.csc_matrix((variables, variables))
-    right = program.b + x @ program.B.T
-    constant = x @ program.d + program.r
-    solver = clarabel.DefaultSolver(nothing, program.q, A, right[0], cones, options)
-
-    def loop() -> Array:
-        values = np.empty(len(x))
-        for i, b in enumerate(right):
-            solver.update(b=b)
-            values[i] = solver.solve().obj_val + constant[i]
-        return values
-
-    return loop
-
-
 def against_solver(settings: dict[str, Any], points: int, solver_points: int, count: int) -> dict[str, float]:
     """Compare the certificate of each point with the solver and with the torch forward pass."""
     model = network(settings)
     net = model.freeze()
     x = np.random.default_rng(1).normal(size=(points, net.in_features))
     tensor = torch.tensor(x)
-    solve = raw_clarabel(value_program(net), x[:solver_points])
+    solve = raw_clarabel.values(value_program(net), x[:solver_points])
+    certifier = verify.Certifier(net)
 
     def forward() -> torch.Tensor:
         with torch.no_grad():
             return model(tensor)
 
     def certify() -> verify.Certificate:
-        return verify.certify(net, x)
+        return certifier(x)
 
-    times = rounds(
-        {"forward": forward, "certificate": certify, "proof": lambda: Prover(net)(x), "solver": solve}, count
-    )
+    ways: dict[str, Callable[[], Any]] = {"forward": forward, "certificate": certify, "solver": solve}
+    ways |= {"anew": lambda: verify.certify(net, x), "proof": lambda: Prover(net)(x)}
+    times = rounds(ways, count)
+    alone = rounds({"certificate": lambda: certifier(x[:1]), "anew": lambda: verify.certify(net, x[:1])}, 10 * count)
     certificate = certify()
     scale = 1 + np.abs(certificate.forward) + Prover(net).scale(x)
     error = np.abs(solve() - certificate.forward[:solver_points]).max()
@@ -112,6 +90,10 @@ def against_solver(settings: dict[str, Any], points: int, solver_points: int, co
         "raw Clarabel, microseconds per point": 1e6 * float(np.median(each["solver"])),
         "Clarabel / certificate": float(np.median(each["solver"] / each["certificate"])),
         "certificate / forward": float(np.median(each["certificate"] / each["forward"])),
+        "certificate with nothing prepared / forward": float(np.median(each["anew"] / each["forward"])),
+        "one point: certificate, milliseconds": 1e3 * float(np.median(alone["certificate"])),
+        "one point: with nothing prepared / certificate": float(np.median(alone["anew"] / alone["certificate"])),
+        "one point: Clarabel / certificate": float(np.median(each["solver"]) / np.median(alone["certificate"])),
         "worst residual or gap / (1 + |f| + scale)": worst,
         "worst |Clarabel - forward|": float(error),
     }
