@@ -108,6 +108,29 @@ def read_only(value: M) -> M:
     return value
 
 
+def owned(value: M) -> M:
+    """Return an array, or a sparse matrix, that nobody can write to: itself if it is one, else a read-only copy.
+
+    >>> mine = np.zeros(2)
+    >>> owned(mine) is mine, owned(read_only(mine)) is mine
+    (False, True)
+    """
+    if sparse.issparse(value):
+        parts = (value.data, value.indices, value.indptr)
+        return value if all(map(_unwritable, parts)) else read_only(value.copy())
+    return value if not isinstance(value, np.ndarray) or _unwritable(value) else read_only(value.copy())
+
+
+def _unwritable(array: NDArray[Any]) -> bool:
+    """Return whether neither an array nor one that it is a view of can be written to."""
+    found: Any = array
+    while isinstance(found, np.ndarray):
+        if found.flags.writeable:
+            return False
+        found = found.base
+    return found is None
+
+
 def entries(matrix: Matrix) -> Array:
     """Return the stored entries of a dense or sparse matrix, flat."""
     return cast(Array, matrix.data) if isinstance(matrix, sparse.csr_array) else matrix.reshape(-1)

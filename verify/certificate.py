@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from socicnn.arrays import Array, BoolArray, IntArray, as_float64
+from socicnn.arrays import Array, BoolArray, IntArray, as_float64, read_only
 from socicnn.compile import Compiled, Witness
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
@@ -66,6 +66,12 @@ class Certificate(Result):
     chunk: int
     seconds: dict[str, float] = field(default_factory=dict)
     supplied: Witness | None = None
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only: a proof is not edited."""
+        for array in (self.forward, self.value, self.dual, self.passed, self.lo, self.hi, *self.residuals.values()):
+            if array is not None:
+                read_only(array)
 
     @property
     def ok(self) -> bool:

@@ -139,7 +139,7 @@ def _contexts(model: nn.Module, context: Any) -> Tensor:
     """Return the contexts with an axis that counts them; one of no numbers where there is none."""
     if context is None:
         return torch.zeros(1, 0, dtype=torch.float64)
-    theta = torch.as_tensor(as_float64(context))
+    theta = torch.tensor(as_float64(context))
     shape = getattr(model, "context_shape", None)
     if shape is None:
         wanted, fits = "p", theta.ndim == 2

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array, IntArray
+from socicnn.arrays import Array, IntArray, owned
 from socicnn.conic.cones import Cones
 from socicnn.errors import ProgramError
 
@@ -50,9 +51,15 @@ def check_places(blocks: tuple[Block, ...], size: int, what: str) -> None:
             raise ProgramError(f"block {block.name} holds {what} {block.start} to {block.stop} of {size}")
 
 
+def own(data: Any, *names: str) -> None:
+    """Make these arrays of a frozen dataclass its own and read-only: what was checked stays what it was."""
+    for name in names:
+        object.__setattr__(data, name, owned(getattr(data, name)))
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Linear and conic constraints on x alone: G x + s = h, s in K.
+    """Linear and conic constraints on x alone: G x + s = h, s in K. The arrays are copied, read-only.
 
     Args:
         G: matrix of shape `(rows, n)`.
@@ -65,6 +72,7 @@ class Rows:
     cones: Cones
 
     def __post_init__(self) -> None:
+        own(self, "G", "h")
         if self.G.shape[0] != self.cones.rows or self.h.shape != (self.cones.rows,):
             raise ProgramError(
                 f"rows must agree: G has shape {self.G.shape}, h {self.h.shape}, the cones {self.cones.rows} rows"
@@ -90,6 +98,7 @@ class Lifts:
     sizes: IntArray = field(default_factory=_no_indices)
 
     def __post_init__(self) -> None:
+        own(self, "columns", "heads", "sizes")
         shapes = {name: np.shape(getattr(self, name)) for name in ("columns", "heads", "sizes")}
         if len(set(shapes.values())) != 1 or len(shapes["heads"]) != 1:
             raise ProgramError(f"lifts need equally many columns, heads and sizes; received shapes {shapes}")

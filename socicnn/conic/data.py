@@ -1,5 +1,7 @@
 """The arrays of conic programs, with their names and checks: what solvers, files and the verifier take.
 
+Programs keep copies of the arrays that they are given, read-only; `dataclasses.replace` makes a changed program.
+
 f(x) = min_v  q'v + d'x + r     s.t.   A v + s = b + B x,   s in K
 dual:  max_y  -(b + B x)'y + d'x + r     s.t.   A'y + q = 0,   y in K*
 """
@@ -14,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array, IntArray, transform
-from socicnn.conic.blocks import Block, Lifts, check_places, names_of
+from socicnn.conic.blocks import Block, Lifts, check_places, names_of, own
 from socicnn.conic.cones import Cones
 from socicnn.errors import ProgramError
 
@@ -46,6 +48,7 @@ class ConicData:
     rows: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
+        own(self, "A", "b", "c")
         m, variables = self.A.shape
         found = (self.cones.rows, *self.b.shape, *self.c.shape)
         if found != (m, m, variables):
@@ -105,6 +108,7 @@ class ValueData:
     lifts: Lifts = field(default_factory=Lifts)
 
     def __post_init__(self) -> None:
+        own(self, "A", "B", "b", "q", "d", "r")
         m, variables = self.A.shape
         n = self.B.shape[1]
         found = (self.cones.rows, self.B.shape[0], self.b.shape[-1], self.q.shape[-1], self.d.shape[-1])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array, as_points
+from socicnn.arrays import Array, as_points, read_only
 from socicnn.conic.blocks import Block, Rows
 from socicnn.conic.cones import Cones
 from socicnn.conic.data import ConicData, ValueData
@@ -66,7 +66,8 @@ class ValueProgram(ValueData):
         own = np.zeros(self.A.shape[0], dtype=bool)
         own[heads] = own[heads + 1] = True  # a lift's own rows keep -1/2; only where t enters other rows does A change
         data = np.where(own[A.row], A.data, A.data * factor[A.col])
-        return replace(self, A=sparse.csc_array((data, (A.row, A.col)), shape=A.shape), q=q, b=b)
+        rescaled = sparse.csc_array((data, (A.row, A.col)), shape=A.shape)
+        return replace(self, A=read_only(rescaled), q=read_only(q), b=read_only(b))
 
     def at(self, x: Any, *, balanced: bool = True) -> ConicProgram:
         """Substitute x: only the right-hand side moves (and, balanced, the scale k of each quadratic).
@@ -82,7 +83,7 @@ class ValueProgram(ValueData):
         program = self.rescaled(self.scales(point[0])) if balanced and len(self.lifts) else self
         return ConicProgram(
             A=program.A,
-            b=program.b + program.B @ point[0],
+            b=read_only(program.b + program.B @ point[0]),
             c=program.q,
             offset=float(program.d @ point[0] + program.r),
             cones=program.cones,
@@ -134,7 +135,7 @@ class ValueProgram(ValueData):
                 blocks.append(Block(f"set_{kind}", "set", start, start + size))
             start += size
         return ConicProgram(
-            A=sparse.csc_array(stacked[order]),
+            A=read_only(sparse.csc_array(stacked[order])),
             b=np.concatenate([program.b, rows.h])[order],
             c=np.concatenate([program.d, program.q]),
             offset=float(program.r),

@@ -204,7 +204,7 @@ class LPCF(nn.Module):
                 "a PCF with softplus activations is not second-order-cone representable; decide with "
                 "`model.decide(feasible_set, context)`"
             )
-        theta = torch.as_tensor(as_float64(context))
+        theta = torch.tensor(as_float64(context))
         if theta.shape != (self.context_features,):
             raise ModelError(
                 f"context must be one context of shape ({self.context_features},), because psi emits matrices; "
@@ -231,7 +231,7 @@ class LPCF(nn.Module):
             context: shape `(contexts, p)`.
             rtol: relative accuracy, as in `decision.decide`.
         """
-        theta = torch.as_tensor(as_float64(context))
+        theta = torch.tensor(as_float64(context))
         if self.settings.activation != "relu":
             return decide_module(self, feasible_set, theta, rtol=rtol)
         began = time.perf_counter()

@@ -38,7 +38,7 @@ class Polyhedron:
         if rows.cones.second_order:
             return None
         G = torch.as_tensor(rows.G.toarray(), dtype=torch.float64, device=device)
-        h = torch.as_tensor(rows.h, dtype=torch.float64, device=device)
+        h = torch.tensor(rows.h, dtype=torch.float64, device=device)
         center = feasible_set.center(device=device)
         E, G, h = G[: rows.cones.zero], G[rows.cones.zero :], h[rows.cones.zero :]
         _, size, right = torch.linalg.svd(E, full_matrices=False)
