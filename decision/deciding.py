@@ -130,9 +130,10 @@ def decide(
             found = _under_constraints(net, feasible_set, goal, exact)
     outside = _outside(region, ranges, found.x, theta)
     found = replace(found, rtol=rtol, atol=atol, context=theta, outside=outside)
-    return replace(
-        found, status=sentence(found, [found.status] if found.status else []), seconds=time.perf_counter() - began
-    )
+    notes = [found.status] if found.status else []
+    if getattr(context, "requires_grad", False):
+        notes.append("The contexts require gradients, and decisions have none: they were detached.")
+    return replace(found, status=sentence(found, notes), seconds=time.perf_counter() - began)
 
 
 @dataclass(frozen=True, eq=False)

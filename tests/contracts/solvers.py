@@ -170,6 +170,14 @@ class SolverContract(ABC):
         assert solution.value == np.inf
         assert np.isnan(solution.v).all()
 
+    def test_infeasible_is_not_called_unbounded(self) -> None:
+        """v_0 <= -1 and v_0 >= 0 has no point, whatever the cost v_1 <= 0 falls to."""
+        program = conic([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], [-1, 0, 0], [0, 1], Cones(0, 3))
+        solution = program.solve(self.name, **self.default)
+        assert not solution.ok
+        assert "infeasible" in solution.status
+        assert solution.value == np.inf
+
     def test_unbounded_is_said(self) -> None:
         program = conic([[1.0, 0.0], [0.0, -1.0]], [1, 1], [1, 0], Cones(0, 2))  # min v, v <= 1
         solution = program.solve(self.name, **self.default)

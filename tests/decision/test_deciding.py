@@ -298,3 +298,14 @@ def test_what_is_left_of_the_time_limits_each_solve(monkeypatch: pytest.MonkeyPa
         now[0] = moment
         assert programs.solve(0, Goal(1e-6, None, 100.0)).ok
     assert limits == [100.0, 40.0, 15.0]
+
+
+def test_contexts_that_require_gradients_are_detached_with_a_word() -> None:
+    model = SOCICNN(4, (3,), context_features=2, dtype=torch.float64, generator=generator(0))
+    theta = torch.zeros(2, 2, dtype=torch.float64, requires_grad=True)
+    answer = decide(model, Simplex(4), theta)
+    assert not answer.x.requires_grad
+    assert answer.context is not None
+    assert not answer.context.requires_grad
+    assert "The contexts require gradients, and decisions have none: they were detached." in answer.status
+    assert "detached" not in decide(model, Simplex(4), theta.detach()).status

@@ -313,3 +313,13 @@ def test_default_branches_have_at_most_one_row_per_point(run, tmp_path: Path) ->
     assert isinstance(network, SOCICNN)
     assert (network.quadratic, network.norm) == ((20,), (20, 20))
     assert sum(p.numel() for p in network.parameters()) < 40_000
+
+
+def test_a_few_rows_of_many_columns_make_no_giant(run, tmp_path: Path) -> None:
+    """Branches of n rows would have 27 million parameters here, for 20 numbers to learn from."""
+    x = np.random.default_rng(0).normal(size=(20, 3000))
+    np.savez(tmp_path / "wide.npz", x=x, y=np.square(x[:, 0]))
+    status, out, err = run("fit", tmp_path / "wide.npz", "--epochs", 1, "--out", tmp_path / "wide.safetensors")
+    assert status == 0, err
+    parameters = int(out.split(".safetensors: ")[1].split(" parameters")[0])
+    assert parameters < 400_000

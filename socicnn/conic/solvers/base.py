@@ -157,7 +157,10 @@ class Prepared:
             # a direction without an end is no point: a program that also has none is infeasible, not unbounded
             feasible = self._engine.run(b, np.zeros_like(c))
             if feasible.verdict == "infeasible":
-                answer, remark = replace(feasible, seconds=answer.seconds + feasible.seconds), ", asked without the cost"
+                answer, remark = (
+                    replace(feasible, seconds=answer.seconds + feasible.seconds),
+                    ", asked without the cost",
+                )
         v = np.full(variables, np.nan) if answer.v is None else answer.v
         return Solution(
             v=v,
