@@ -5,8 +5,9 @@ The forward pass is a primal point v of the program, the backward pass a dual po
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from scipy import sparse
@@ -16,13 +17,14 @@ from socicnn.conic.blocks import Block
 from socicnn.conic.builder import Builder
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Norm, Quadratic, Squares
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 from socicnn.frozen.parts import picked
 from socicnn.witness import Witness as Witness
 from socicnn.witness import closed_form
 
-if TYPE_CHECKING:
-    import cvxpy
+Piece: TypeAlias = Literal["b", "q", "d", "r"]
+
+PIECES: tuple[Piece, ...] = ("b", "q", "d", "r")  # the vectors of a program, which a context may move
 
 
 @runtime_checkable
@@ -65,39 +67,6 @@ def value_program(model_or_net: Freezable, context: Any = None) -> ValueProgram:
     ['relu1[0]', 'nonnegative1[0]']
     """
     return compile_net(frozen(model_or_net, context)).program
-
-
-def to_cvxpy(model_or_net: Freezable, x: Any, context: Any = None) -> tuple[cvxpy.Expression, list[cvxpy.Constraint]]:
-    """Return f(x) as a CVXPY expression, and the constraints that belong to it.
-
-    CVXPY knows the expression as convex: use it in an objective to minimise, or on the left of `cost <= number`;
-    `Maximize(cost)` and `cost >= number` are refused as not DCP. Where x is a Parameter the problem is DPP, so that
-    it is compiled once. `cost.value` is the network's value at `x.value`, before a solve and after.
-
-    Args:
-        model_or_net: a network, or a FrozenNet.
-        x: a `cvxpy.Variable`, `Parameter` or affine expression of shape `(n,)`, `(n, 1)`, or the network's input shape.
-        context: one context theta of shape `(p,)`.
-
-    Returns:
-        The expression and its constraints; add all of them to the problem.
-
-    Raises:
-        ModelError: the network is not second-order-cone representable, or has negative hidden weights.
-        ProgramError: x is not affine, or has another shape; or several contexts were given.
-
-    >>> import cvxpy as cp
-    >>> from socicnn.frozen import FrozenNet, Layer, Output
-    >>> net = FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [-1.0]))
-    >>> z = cp.Variable(1)
-    >>> cost, constraints = to_cvxpy(net, z)
-    >>> round(float(cp.Problem(cp.Minimize(cost + z[0] / 4), [*constraints, z >= -1, z <= 1]).solve(cp.CLARABEL)), 6)
-    0.0
-    """
-    from socicnn.conic.export.cvxpy import to_cvxpy as export
-
-    net = frozen(model_or_net, context)
-    return export(compile_net(net).program, x, net.input_shape, lambda point: float(net(point)[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,3 +145,59 @@ def compile_net(net: FrozenNet) -> Compiled:
     for r, norm in enumerate(norms, start=1):
         build.norm(f"norm{r}", norm.gamma, sparse.csr_array(norm.C), norm.d, norm.group or norm.C.shape[0])
     return Compiled(net, build.program(), tuple(quadratics), tuple(norms))
+
+
+def pieces_of(program: ValueProgram) -> dict[Piece, Array]:
+    """Return b, q, d and r of a program, or of the first of a stack, each as a vector; r has length 1."""
+    vectors = {name: np.asarray(getattr(program, name)) for name in PIECES}
+    return {name: vector.reshape(-1, vector.shape[-1])[0] for name, vector in vectors.items() if name != "r"} | {
+        "r": vectors["r"].reshape(-1)[:1]
+    }
+
+
+def with_pieces(template: Compiled, pieces: Mapping[Piece, Array]) -> Compiled:
+    """Return the network and the program that share the matrices of `template` and have these vectors.
+
+    Args:
+        template: a stack of networks, or one, with every branch in its program.
+        pieces: b of shape `(m,)`, q of `(variables,)`, d of `(n,)`, r of `(1,)`.
+
+    Raises:
+        ModelError: a weight in q is negative, or an entry is not finite.
+    """
+    b, q, d, r = (np.asarray(pieces[name], dtype=np.float64).reshape(-1) for name in PIECES)
+    program = replace(template.program, b=b, q=q, d=d, r=r[0])
+    rows = {block.name: block for block in program.rows}
+    columns = {block.name: block for block in program.columns}
+    part = lambda vector, block: vector[block.start : block.stop]  # noqa: E731 (local shorthand)
+
+    def layer(k: int, given: Layer) -> Layer:
+        squares = given.squares
+        if squares is not None:
+            squares = replace(squares, g=_images(b, rows[f"layer{k}"], squares.rows))
+        return replace(given, b=-part(b, rows[f"relu{k}"]), squares=squares)
+
+    depth = len(template.net.layers)
+    w = part(q, columns[f"z{depth}"]) if depth else np.zeros(0)
+    quadratics = tuple(
+        Quadratic(q[columns[f"t_quadratic{m}"].start], quad.A, _images(b, rows[f"quadratic{m}"], quad.A.shape[0]))
+        for m, quad in enumerate(template.quadratics, start=1)
+    )
+    norms = tuple(
+        Norm(q[columns[f"s_norm{i}"].start], norm.C, _bodies(b, rows[f"norm{i}"], norm), norm.group)
+        for i, norm in enumerate(template.norms, start=1)
+    )
+    layers = [layer(k, given) for k, given in enumerate(template.net.layers, start=1)]
+    net = FrozenNet(layers, Output(w, d, r[0]), quadratics, norms, template.net.input_shape)
+    return Compiled(net, program, tuple(net.quadratics), tuple(net.norms))
+
+
+def _images(b: Array, block: Block, rows: int) -> Array:
+    """Return the offsets of quadratics from their cones ((t + 1)/2, (t - 1)/2, p)."""
+    return b[block.start : block.stop].reshape(-1, rows + 2)[:, 2:].reshape(-1)
+
+
+def _bodies(b: Array, block: Block, norm: Norm) -> Array:
+    """Return the offsets of the groups of a norm from their cones (s, u)."""
+    size = norm.group or norm.C.shape[0]
+    return b[block.start : block.stop].reshape(-1, size + 1)[:, 1:].reshape(-1)

@@ -44,6 +44,7 @@ ORDER = [
     "socicnn.compile",
     "socicnn.positivity",
     "socicnn.nn",
+    "socicnn.cvxpy_atom",
     "socicnn.training",
     "socicnn.density",
     "verify",

@@ -53,6 +53,11 @@ class Vector:
 class VectorSource(nn.Module, ABC):
     """Gives the vectors of a network, by name, perhaps at a context."""
 
+    @property
+    @abstractmethod
+    def moving(self) -> frozenset[str]:
+        """Names of the vectors that depend on the context."""
+
     @abstractmethod
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return each vector; where it depends on the context, the context's leading shape comes first."""
@@ -81,6 +86,11 @@ class ParameterSource(VectorSource):
         self.sizes = [v.initial.numel() for v, _ in reached]
         rows = [theta for _, theta in reached]
         self.Theta = nn.Parameter(torch.cat(rows)) if rows else None
+
+    @property
+    def moving(self) -> frozenset[str]:
+        """Names of the vectors that an input weight would reach."""
+        return frozenset(self.reached)
 
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return the parameters, moved by the context where it is joint."""
@@ -163,6 +173,11 @@ class ContextNetwork(VectorSource):
                 )
                 self.head.weight.copy_(NEAR_ZERO * normal(self.head.weight.shape, generator))
                 self.head.bias.zero_()
+
+    @property
+    def moving(self) -> frozenset[str]:
+        """Names of all vectors."""
+        return frozenset(self.names)
 
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return the vectors emitted at the context."""

@@ -52,6 +52,11 @@ class JointField(VectorSource):
         self.fields = {v.name: v.field for v in vectors if v.theta is not None}
         self.axes, self.channels_last = axes, channels_last
 
+    @property
+    def moving(self) -> frozenset[str]:
+        """Names of the vectors that an input weight would reach."""
+        return frozenset(self.fields)
+
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return the vectors moved by the context."""
         assert context is not None
@@ -124,6 +129,11 @@ class FieldNetwork(VectorSource):
         self.code = kernel(self.code_map, 1 / math.sqrt(self.code_map.fan_in))
         self.code_bias = nn.Parameter(torch.zeros(CONTEXT_HIDDEN, *ones, dtype=torch.float64, device="cpu"))
         self.head = kernel(self.head_map, NEAR_ZERO)
+
+    @property
+    def moving(self) -> frozenset[str]:
+        """Names of all vectors."""
+        return frozenset(self.names)
 
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return the vectors emitted at the context."""

@@ -24,10 +24,10 @@ from decision.minimise.reference import own_reach, terms
 from decision.minimise.scaled import tight
 from decision.minimise.stack import Stack
 from socicnn.arrays import Array
-from socicnn.compile import to_cvxpy
 from socicnn.conic.blocks import Rows
 from socicnn.conic.solution import Solution
 from socicnn.conic.solvers import Solver
+from socicnn.cvxpy_atom.build import to_cvxpy
 from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet
 
@@ -207,8 +207,7 @@ def _through_cvxpy(net: FrozenNet, constraints: Constraints, solver: Solver) -> 
     import cvxpy as cp
 
     x = constraints.x
-    cost, rows = to_cvxpy(net, x)
-    problem = cp.Problem(cp.Minimize(cost), [*rows, *constraints.given])
+    problem = cp.Problem(cp.Minimize(to_cvxpy(net, x)), constraints.given)
     began = time.perf_counter()
     try:
         problem.solve(solver=solver.name.upper(), **solver.settings)
