@@ -149,10 +149,8 @@ def compile_net(net: FrozenNet) -> Compiled:
 
 def pieces_of(program: ValueProgram) -> dict[Piece, Array]:
     """Return b, q, d and r of a program, or of the first of a stack, each as a vector; r has length 1."""
-    vectors = {name: np.asarray(getattr(program, name)) for name in PIECES}
-    return {name: vector.reshape(-1, vector.shape[-1])[0] for name, vector in vectors.items() if name != "r"} | {
-        "r": vectors["r"].reshape(-1)[:1]
-    }
+    b, q, d = (np.atleast_2d(vector)[0] for vector in (program.b, program.q, program.d))
+    return {"b": b, "q": q, "d": d, "r": np.atleast_1d(program.r)[:1]}
 
 
 def with_pieces(template: Compiled, pieces: Mapping[Piece, Array]) -> Compiled:
@@ -171,11 +169,11 @@ def with_pieces(template: Compiled, pieces: Mapping[Piece, Array]) -> Compiled:
     columns = {block.name: block for block in program.columns}
     part = lambda vector, block: vector[block.start : block.stop]  # noqa: E731 (local shorthand)
 
-    def layer(k: int, given: Layer) -> Layer:
-        squares = given.squares
+    def layer(k: int, shared: Layer) -> Layer:
+        squares = shared.squares
         if squares is not None:
             squares = replace(squares, g=_images(b, rows[f"layer{k}"], squares.rows))
-        return replace(given, b=-part(b, rows[f"relu{k}"]), squares=squares)
+        return replace(shared, b=-part(b, rows[f"relu{k}"]), squares=squares)
 
     depth = len(template.net.layers)
     w = part(q, columns[f"z{depth}"]) if depth else np.zeros(0)
@@ -187,7 +185,7 @@ def with_pieces(template: Compiled, pieces: Mapping[Piece, Array]) -> Compiled:
         Norm(q[columns[f"s_norm{i}"].start], norm.C, _bodies(b, rows[f"norm{i}"], norm), norm.group)
         for i, norm in enumerate(template.norms, start=1)
     )
-    layers = [layer(k, given) for k, given in enumerate(template.net.layers, start=1)]
+    layers = [layer(k, shared) for k, shared in enumerate(template.net.layers, start=1)]
     net = FrozenNet(layers, Output(w, d, r[0]), quadratics, norms, template.net.input_shape)
     return Compiled(net, program, tuple(net.quadratics), tuple(net.norms))
 

@@ -82,19 +82,19 @@ def _following(model: Any, x: Any, context: Any) -> NetworkCost | list[NetworkCo
     held = Held(moving.template, moving.moved)
     flat = _flat(x, moving.template.net)
 
-    def cost(one: Any) -> NetworkCost:
-        return _checked(NetworkCost(flat, *following(moving, one), one, held), x)
+    def cost(theta: Any) -> NetworkCost:
+        return _checked(NetworkCost(flat, *following(moving, theta), theta, held), x)
 
     many = len(context.shape) == len(moving.context_shape) + 1 and tuple(context.shape[1:]) == moving.context_shape
     return [cost(context[i]) for i in range(context.shape[0])] if many else cost(context)
 
 
-def _given(model: Any, x: Any, given: ContextParameters) -> NetworkCost:
+def _given(model: Any, x: Any, explicit: ContextParameters) -> NetworkCost:
     """Return the cost of a network whose pieces are explicit Parameters."""
-    if given.model is not model:
+    if explicit.model is not model:
         raise ModelError("these ContextParameters belong to another network; make them of the network that you export")
-    held = Held(given.map.template, given.map.moved)
-    return _checked(NetworkCost(_flat(x, given.map.template.net), *given.parameters, held), x)
+    held = Held(explicit.map.template, explicit.map.moved)
+    return _checked(NetworkCost(_flat(x, explicit.map.template.net), *explicit.parameters, held), x)
 
 
 def _checked(cost: NetworkCost, x: Any) -> NetworkCost:

@@ -54,9 +54,9 @@ def following(map: ContextProgram, context: Any) -> list[cp.Parameter]:
     Raises:
         ModelError: the context has another shape.
     """
-    shape, given = map.context_shape, tuple(context.shape)
-    if given != shape and not (given == () and shape == (1,)):
-        raise ModelError(f"context must have shape {shape} or (contexts, *{shape}); received {given}")
+    shape, received = map.context_shape, tuple(context.shape)
+    if received != shape and not (received == () and shape == (1,)):
+        raise ModelError(f"context must have shape {shape} or (contexts, *{shape}); received {received}")
     source = Following(map, context)
     label = context.name()
     return [

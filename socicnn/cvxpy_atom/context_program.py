@@ -102,8 +102,8 @@ class ContextProgram:
         mean = self.standardisation.x_mean
         standard = self.standardisation.exact("context", theta).to(mean.device, mean.dtype)
         vectors = self.vectors.frozen(standard)
-        found = self.constants + self.weights @ np.concatenate([vectors[name].reshape(-1) for name in self.names])
-        parts = np.split(found, np.cumsum(self.sizes)[:-1])
+        values = self.constants + self.weights @ np.concatenate([vectors[name].reshape(-1) for name in self.names])
+        parts = np.split(values, np.cumsum(self.sizes)[:-1])
         return dict(zip(self.moved, parts, strict=True))
 
     def differentiable(self, context: Tensor) -> dict[Piece, Tensor]:
@@ -127,9 +127,9 @@ class ContextProgram:
             device=flat.device,
             check_invariants=True,
         )
-        found = torch.sparse.mm(weights, flat.reshape(-1, flat.shape[-1]).T).T.reshape(*lead, -1)
-        found = found + torch.as_tensor(self.constants, device=flat.device)
-        return dict(zip(self.moved, found.split(list(self.sizes), dim=-1), strict=True))
+        values = torch.sparse.mm(weights, flat.reshape(-1, flat.shape[-1]).T).T.reshape(*lead, -1)
+        values = values + torch.as_tensor(self.constants, device=flat.device)
+        return dict(zip(self.moved, values.split(list(self.sizes), dim=-1), strict=True))
 
 
 def _columns(emitted: dict[str, Array], names: tuple[str, ...]) -> Any:
@@ -162,7 +162,7 @@ def _linear_in(model: Network, emitted: dict[str, Array]) -> dict[Piece, tuple[s
     }
     with torch.no_grad():
         program = compile_net(model.assemble(vectors)).program
-    found: dict[Piece, tuple[sparse.csr_array, Array]] = {}
+    pieces: dict[Piece, tuple[sparse.csr_array, Array]] = {}
     for name in PIECES:
         constant, first, second, wanted = getattr(program, name).reshape(4, -1)
         rows = np.flatnonzero(first - constant)
@@ -175,8 +175,8 @@ def _linear_in(model: Network, emitted: dict[str, Array]) -> dict[Piece, tuple[s
             raise ModelError(
                 f"the program of {type(model).__name__} mixes what its context moves; give the context as a number"
             )
-        found[name] = weights, constant
-    return found
+        pieces[name] = weights, constant
+    return pieces
 
 
 def _folded(
