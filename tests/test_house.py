@@ -41,15 +41,15 @@ FIGURES = {
     "files that know quadratics inside layers": (lambda: len(files_with(r"\.squares\b|\bSquares\b")), 28, 7),
     "circles of files": (lambda: len(circles()), 0, 0),
     "longest public signature": (lambda: max(_public_lengths().values()), 10, 10),
-    "positional booleans": (lambda: len(positional_booleans()), 5, 0),
+    "positional booleans": (lambda: len(_positional_booleans()), 4, 0),
     "class names that two files define": (lambda: len(twice_named_classes()), 6, 0),
     "local names `one`, `found`, `mine`, `given`": (
         lambda: bound_names({"one", "found", "mine", "given"}),
-        320,
+        315,
         0,
     ),
-    "questions whether there is a stack of contexts": (lambda: occurrences(r"contexts is None"), 26, 0),
-    "phrases of the old dialect": (lambda: occurrences(r"where None|that cannot be\b|is no whole|one a point"), 60, 0),
+    "questions whether there is a stack of contexts": (lambda: occurrences(r"contexts is None"), 24, 0),
+    "phrases of the old dialect": (lambda: occurrences(r"where None|that cannot be\b|is no whole|one a point"), 20, 0),
     "public modules": (lambda: sum("._" not in name for name in sources()), 260, 60),
 }
 
@@ -57,6 +57,11 @@ FIGURES = {
 def _public_lengths() -> dict[str, int]:
     """Return the lengths of signatures; the command's are options of a shell."""
     return {name: length for name, length in signatures().items() if not name.startswith("socicnn_cli")}
+
+
+def _positional_booleans() -> list[str]:
+    """Return the functions that take a boolean by position; the command's are options of a shell."""
+    return [name for name in positional_booleans() if not name.startswith("socicnn_cli")]
 
 
 @pytest.mark.parametrize("figure", FIGURES)

@@ -19,7 +19,7 @@ FILLED = 0.3  # share of entries above which a dense block is faster
 LEAST = 64  # numbers in the smallest block worth a product of its own
 
 
-class Block(NamedTuple):
+class DenseBlock(NamedTuple):
     """A dense block at consecutive rows and columns, with its transpose."""
 
     rows: slice
@@ -47,7 +47,7 @@ class Split:
         order = np.argsort(keys, kind="stable")
         found, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
         rest = np.ones(len(keys), dtype=bool)
-        self._blocks: list[Block] = []
+        self._blocks: list[DenseBlock] = []
         for key, start, count in zip(found.tolist(), starts.tolist(), counts.tolist(), strict=True):
             (top, bottom), (left, right) = (
                 cuts[axis][place : place + 2].tolist() for axis, place in enumerate(divmod(key, len(cuts[1])))
@@ -58,7 +58,7 @@ class Split:
                 block = np.zeros((bottom - top, right - left))
                 block[entries.row[own] - top, entries.col[own] - left] = entries.data[own]
                 rest[own] = False
-                self._blocks.append(Block(slice(top, bottom), slice(left, right), block, block.T.copy()))
+                self._blocks.append(DenseBlock(slice(top, bottom), slice(left, right), block, block.T.copy()))
         left_over = sparse.coo_array((entries.data[rest], (entries.row[rest], entries.col[rest])), shape=matrix.shape)
         self._rest, self._rest_transposed = left_over.tocsr(), left_over.T.tocsr()
 
@@ -80,7 +80,7 @@ class Split:
         """Return the matrix of absolute values, split alike."""
         found = Split.__new__(Split)
         found.shape, found._rest, found._rest_transposed = self.shape, abs(self._rest), abs(self._rest_transposed)
-        found._blocks = [Block(r, c, np.abs(matrix), np.abs(turned)) for r, c, matrix, turned in self._blocks]
+        found._blocks = [DenseBlock(r, c, np.abs(matrix), np.abs(turned)) for r, c, matrix, turned in self._blocks]
         return found
 
 
