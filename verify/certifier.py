@@ -136,7 +136,7 @@ class PreparedNet:
         if chunk is None:
             chunk = max(1, min(4096, CHUNK // max(1, sum(program.A.shape) + program.in_features)))
         chunk = as_integer("chunk", chunk)
-        found = _Found(N, self._prove is not None)
+        found = _Found(N, proof=self._prove is not None)
         for rows in slices(N, chunk, progress=progress):
             self._chunk(points[rows], rows, witness, found)
         return Certificate(
@@ -202,7 +202,7 @@ class PreparedNet:
 class _Found:
     """What is found at N points, chunk by chunk."""
 
-    def __init__(self, count: int, proof: bool) -> None:
+    def __init__(self, count: int, *, proof: bool) -> None:
         self.forward, self.value, self.dual = np.empty(count), np.empty(count), np.empty(count)
         self.passed = np.zeros(count, dtype=bool)
         self.lo: Array | None = np.empty(count) if proof else None
