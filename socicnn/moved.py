@@ -1,13 +1,33 @@
-"""Keywords that were renamed, or moved into an options object: accepted for one more version, with a warning."""
+"""Names and keywords that were renamed, or moved into an options object: accepted for one more version, with a warning."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+def renamed_names(module: str, names: Mapping[str, Any]) -> Callable[[str], Any]:
+    """Return a module's `__getattr__` that answers to names it had before.
+
+    Args:
+        module: the module's `__name__`.
+        names: old name -> the object, whose own name is the new one.
+
+    Raises:
+        AttributeError: by what is returned, if the module never had the name.
+    """
+
+    def look_up(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module '{module}' has no attribute '{name}'")
+        warnings.warn(f"{module}.{name} is now {module}.{names[name].__name__}", DeprecationWarning, stacklevel=2)
+        return names[name]
+
+    return look_up
 
 
 def with_renamed(value: T, moved: dict[str, Any], old: str, new: str, *, function: str) -> T:
