@@ -1,4 +1,4 @@
-"""Names and keywords that were renamed, or moved into an options object: accepted for one more version, with a warning."""
+"""Names and keywords that were renamed or moved into an options object: they warn, and work for one more version."""
 
 from __future__ import annotations
 
