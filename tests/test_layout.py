@@ -26,7 +26,7 @@ ORDER = [
     "socicnn.conic.blocks",
     "socicnn.conic.solution",
     "socicnn.conic.data",
-    "socicnn.conic.residuals",
+    "socicnn.conic._residuals",
     "socicnn.conic.solvers",
     "socicnn.conic.prepared",
     "socicnn.conic.program",

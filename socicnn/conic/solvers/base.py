@@ -12,8 +12,8 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array
+from socicnn.conic._residuals import Residuals
 from socicnn.conic.data import ConicData
-from socicnn.conic.residuals import Residuals
 from socicnn.conic.solution import Solution
 from socicnn.errors import MissingExtra, SolverError
 
