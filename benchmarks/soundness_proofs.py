@@ -88,9 +88,7 @@ class Exact:
         ]
         self._output = _numbers(net.output.w), _numbers(net.output.v), rational(net.output.c)
         self._quadratics = [(rational(quad.beta), _rows(quad.A), _numbers(quad.e)) for quad in net.quadratics]
-        self._norms = [
-            (rational(norm.gamma), _rows(norm.C), _numbers(norm.d), norm.group or norm.C.shape[0]) for norm in net.norms
-        ]
+        self._norms = [(rational(norm.gamma), _rows(norm.C), _numbers(norm.d), norm.group) for norm in net.norms]
 
     @staticmethod
     def _squares(inside: Squares | None) -> Any:

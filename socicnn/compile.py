@@ -18,7 +18,6 @@ from socicnn.conic.builder import Builder
 from socicnn.conic.program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
-from socicnn.frozen.parts import picked
 from socicnn.witness import Witness as Witness
 from socicnn.witness import closed_form
 
@@ -86,11 +85,12 @@ class Compiled:
     norms: tuple[Norm, ...]
 
     def part(self, contexts: slice | IntArray) -> Compiled:
-        """Return the same with some of the stacked contexts; itself where there is one context only."""
-        if self.net.contexts is None:
+        """Return the same with some of the stacked contexts; itself if there is one context only."""
+        if not self.net.stacked:
             return self
-        pick = lambda branches: tuple(picked(branch, contexts) for branch in branches)  # noqa: E731 (local shorthand)
-        return Compiled(self.net[contexts], self.program[contexts], pick(self.quadratics), pick(self.norms))
+        quadratics = tuple(quad.take(contexts) for quad in self.quadratics)
+        norms = tuple(norm.take(contexts) for norm in self.norms)
+        return Compiled(self.net[contexts], self.program[contexts], quadratics, norms)
 
     def witness(self, x: Array) -> Witness:
         """Return the closed-form primal and dual points: one forward and one backward pass, no solver.
@@ -115,7 +115,7 @@ def compile_net(net: FrozenNet) -> Compiled:
     quadratic branches, those of the norms. A quadratic inside a layer has its own t with no cost; the row of its unit
     is -z_i + (W z)_i + rho_i t_i + s = -b_i - U_i x.
     """
-    build = Builder(net.in_features, net.contexts)
+    build = Builder(net.in_features, net.batch)
     previous = None
     inside: list[tuple[str, Block, Squares]] = []
     for k, layer in enumerate(net.layers, start=1):
@@ -139,11 +139,11 @@ def compile_net(net: FrozenNet) -> Compiled:
     build.affine(net.output.v, net.output.c)
     quadratics, norms = net.weighted()
     for name, t, squares in inside:
-        build.squares(name, t, sparse.csr_array(squares.F), squares.g)
+        build.rotated(name, t, sparse.csr_array(squares.F), squares.g)
     for m, quad in enumerate(quadratics, start=1):
         build.quadratic(f"quadratic{m}", quad.beta, sparse.csr_array(quad.A), quad.e)
     for r, norm in enumerate(norms, start=1):
-        build.norm(f"norm{r}", norm.gamma, sparse.csr_array(norm.C), norm.d, norm.group or norm.C.shape[0])
+        build.norm(f"norm{r}", norm.gamma, sparse.csr_array(norm.C), norm.d, norm.group)
     return Compiled(net, build.program(), tuple(quadratics), tuple(norms))
 
 

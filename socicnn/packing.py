@@ -9,7 +9,7 @@ there before anything is made of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from scipy import sparse
 from socicnn.arrays import IntArray
 from socicnn.conic.blocks import Block, Lifts
 from socicnn.conic.cones import Cones
-from socicnn.frozen.parts import Layer, Norm, Output, Quadratic, Squares
+from socicnn.frozen.parts import Layer, Norm, Output, Quadratic
 
 Arrays = dict[str, NDArray[Any]]
 P = TypeVar("P")
@@ -157,7 +157,7 @@ def from_compressed(name: str, parts: Sequence[NDArray[Any]], shape: Any, *, by_
 def _put_part(arrays: Arrays, prefix: str, part: Any) -> None:
     for entry in fields(part):
         value = getattr(part, entry.name)
-        if isinstance(value, Squares):
+        if is_dataclass(value):
             _put_part(arrays, f"{prefix}.{entry.name}", value)
         elif value is not None:
             _put(arrays, f"{prefix}.{entry.name}", value)
@@ -176,8 +176,10 @@ def _part(arrays: Mapping[str, NDArray[Any]], kind: type, prefix: str, largest: 
     values: dict[str, Any] = {}
     for entry in fields(kind):
         name = f"{prefix}.{entry.name}"
-        if entry.name == "squares":
-            values["squares"] = _part(arrays, Squares, name, largest) if f"{name}.rho" in arrays else None
+        if kind is Layer and entry.name in Layer.INNER:
+            inner = Layer.INNER[entry.name]
+            there = f"{name}.{inner.LETTERS[0]}" in arrays
+            values[entry.name] = _part(arrays, inner, name, largest) if there else None
         elif entry.name == "group":
             values["group"] = int(_integers(arrays, name, ())[()]) if name in arrays else None
         elif f"{name}.entries" in arrays:

@@ -132,7 +132,7 @@ class Certificate(Result):
         slope, offset = np.empty((len(self), self.x.shape[1])), np.empty(len(self))
         checker = Checker(self.program, self.tolerance)
         for rows in slices(len(self), self.chunk):
-            own, stacked = self.witness(rows), self.net.contexts is not None
+            own, stacked = self.witness(rows), self.net.stacked
             contexts = rows if stacked else None
             found = checker(
                 self.x[rows],
@@ -200,7 +200,7 @@ class Certificate(Result):
         return self._along(d, lambda geometry, part: geometry.hessian_product(part), (self.x.shape[1],))
 
     def _net_of(self, rows: slice) -> FrozenNet:
-        return self.net if self.net.contexts is None else self.net[rows]
+        return self.net.take(rows)
 
     def _geometries(self, directions: int) -> Iterator[tuple[slice, Geometry]]:
         for rows in slices(len(self), max(1, self.chunk // directions)):
@@ -258,7 +258,7 @@ class Certificate(Result):
             raise ModelError(
                 f"the witnesses of {len(rows)} points are {numbers} numbers; save fewer: save(path, points)"
             )
-        stacked = self.net.contexts is not None
+        stacked = self.net.stacked
         net, program = (self.net[rows], self.program[rows]) if stacked else (self.net, self.program)
         x, own = self.x[rows], self.witness(rows)
         parts = slices(len(rows), self.chunk)

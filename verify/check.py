@@ -50,7 +50,7 @@ def check(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> Re
     value, dual, passed = np.empty(N), np.empty(N), np.empty(N, dtype=bool)
     try:
         checker = Checker(claim.program)
-        stacked = claim.net.contexts is not None
+        stacked = claim.net.stacked
         for start in range(0, N, CHUNK):
             rows = slice(start, min(start + CHUNK, N))
             net = claim.net[rows] if stacked else claim.net

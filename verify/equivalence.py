@@ -165,7 +165,7 @@ def _model_forward(model: Any, instance: Instance) -> tuple[Array, float] | None
             if instance.context is None:
                 values.append(model(x))
             else:
-                stacked = instance.net.contexts is not None
+                stacked = instance.net.stacked
                 theta = instance.context[rows] if stacked else instance.context
                 values.append(model(x, torch.as_tensor(np.array(theta)).to(device, dtype)))
     return torch.cat(values).double().cpu().numpy(), float(torch.finfo(dtype).eps) / 2
@@ -226,7 +226,7 @@ def _of_bracket(certificate: Certificate, lo: Array, hi: Array) -> Check:
 
 def _of_program_bracket(program: ValueProgram, certificate: Certificate, lo: Array, hi: Array) -> Check:
     """Check that the value of the program, bracketed from its arrays alone, can be that of the network."""
-    whole = ProgramProver(program) if program.contexts is None else None
+    whole = None if program.stacked else ProgramProver(program)
     apart = np.empty(len(certificate))
     for rows in slices(len(certificate), certificate.chunk):
         own = (whole or ProgramProver(program[rows]))(certificate.x[rows])

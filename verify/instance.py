@@ -76,7 +76,7 @@ class Instance:
 
     def part(self, rows: slice) -> FrozenNet:
         """Return the network of some of the points: its stacked contexts cut to theirs, if it has any."""
-        return self.net if self.net.contexts is None else self.net[rows]
+        return self.net.take(rows)
 
 
 def _batch(model: Any, x: Any) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ def solve_sample(
         if prepared is None:
             break
         x = certificate.x[point]
-        context = None if program.contexts is None else int(point)
+        context = int(point) if program.stacked else None
         try:
             answer = prepared.solve(x, context)
         except Exception as error:  # an adapter's package may raise anything; it is the solver that failed

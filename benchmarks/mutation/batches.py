@@ -28,7 +28,7 @@ def batches(mutants: Iterable[Mutant], program: ValueProgram, net: FrozenNet, po
     most = max(1, NUMBERS // max(1, points * sum(program.A.shape)))  # a program may be empty
     waiting: dict[str, list[Mutant]] = {"program": [], "compiler": [], "witness": [], "cut": []}
     for mutant in mutants:
-        if net.contexts is not None or not _stackable(mutant, program):
+        if net.stacked or not _stackable(mutant, program):
             yield [mutant]
             continue
         batch = waiting[mutant.what]

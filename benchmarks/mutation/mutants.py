@@ -201,7 +201,7 @@ def scale_mutants(compiled: Compiled, x: Array, rng: np.random.Generator) -> Ite
     tolerance of a value.
     """
     program, honest = compiled.program, compiled.witness(x)
-    if not honest.k.shape[1] or compiled.net.contexts is not None:
+    if not honest.k.shape[1] or compiled.net.stacked:
         return
     for power in (-10, -4, -1, 1, 2, 4, 6, 8, 10, 20):
         moved = at_scales(program, honest, 10.0**power * honest.k)

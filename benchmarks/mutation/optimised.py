@@ -47,7 +47,7 @@ def optimised_programs(net: FrozenNet, x: Array, rng: np.random.Generator, steps
         rng: draws the moves.
         steps: candidates.
     """
-    if net.contexts is not None:
+    if net.stacked:
         return
     compiled = compile_net(net)
     witness, forward, bracket = compiled.witness(x), net(x), Prover(net)(x)
@@ -101,7 +101,7 @@ def optimised_witnesses(compiled: Compiled, x: Array, rng: np.random.Generator, 
         rng: draws the moves.
         steps: candidates per point.
     """
-    if compiled.net.contexts is not None:
+    if compiled.net.stacked:
         return
     honest, forward, bracket = compiled.witness(x), compiled.net(x), Prover(compiled.net)(x)
     checker, program = Checker(compiled.program), compiled.program

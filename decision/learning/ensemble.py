@@ -81,7 +81,7 @@ def average(nets: Sequence[FrozenNet]) -> FrozenNet:
             f"networks that are averaged need equal depth, input and contexts; received depths {sorted(depths)}, "
             f"inputs {sorted(map(str, inputs))} and contexts {sorted(map(str, counts))}"
         )
-    if any(layer.squares is not None for net in nets for layer in net.layers):
+    if any(layer.inner for net in nets for layer in net.layers):
         raise ModelError("networks with quadratics inside their layers cannot be averaged; average others")
     contexts = counts.pop() if counts else None
     share = 1.0 / len(nets)

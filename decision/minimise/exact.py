@@ -132,7 +132,7 @@ class FreePrograms:
         self._limit = math.inf  # seconds that a solve may take as it is prepared
 
     def _single(self, i: int) -> ValueProgram:
-        program = self._program if self._program.contexts is None else self._program[i]
+        program = self._program.take(i)
         return program if self._scales is None else program.rescaled(self._scales[i])
 
     def at(self, i: int) -> ConicProgram:
@@ -192,9 +192,9 @@ class FreePrograms:
         weights = [one.weight[:, None] for one in stack.quadratics]
         names = [f"quadratic{m}" for m in range(1, len(weights) + 1)]
         for k, layer in enumerate(stack.layers, start=1):
-            if layer.squares is not None:
+            for one in layer.inner:
                 names.append(f"layer{k}")
-                weights.append(layer.squares.rho * lam[k - 1])
+                weights.append(one.weight * lam[k - 1])
         p = []
         for name, weight, image in zip(names, weights, images, strict=True):
             cones = part(name).reshape(count, weight.shape[1], -1)[..., 2:]

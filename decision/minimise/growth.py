@@ -66,7 +66,7 @@ def _bound(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, sigma: Tensor)
     n = y.shape[1]
     for one, p in zip(stack.quadratics, stack.images(y), strict=False):
         # p is A y + e but for rounding, which tilts the quadratic a little
-        size = one.matrix.absolute().apply(y.abs()) + one.offset.abs() + p.abs() + TINY
+        size = one.size(y.abs()) + p.abs() + TINY
         off = relative_margin(n + 4) * size
         rest = rest + 2.0 * one.weight[:, None] * one.matrix.absolute().adjoint(off) * (1.0 + relative_margin(n))
     loss = rest.square().sum(dim=-1) / (2.0 * sigma) * (1.0 + relative_margin(4 * n + 16))
@@ -88,7 +88,7 @@ def _kinked(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, dual: Dual) -
     size = slack
     parts: list[tuple[Map, Tensor]] = []
     first = stack.layers[0] if stack.layers else None
-    if first is not None and first.U is not None and first.squares is None:
+    if first is not None and first.U is not None and not first.inner:
         box = stack.w
         if len(stack.layers) > 1:
             W = stack.layers[1].W

@@ -34,6 +34,7 @@ class Map:
             self._sparse = _csr(matrix, device, dtype)
             self._transposed = _csr(sparse.csr_array(matrix.T), device, dtype)
         self._gram: Tensor | None = None
+        self._absolute: Map | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -63,8 +64,20 @@ class Map:
         return torch.as_tensor(np.sqrt(np.asarray(squares)), dtype=self._dtype, device=self._device)
 
     def absolute(self) -> Map:
-        """Return |M|."""
-        return Map(abs(self._matrix), self._device, self._dtype)
+        """Return |M|, computed once."""
+        if self._absolute is None:
+            self._absolute = Map(abs(self._matrix), self._device, self._dtype)
+        return self._absolute
+
+    def __matmul__(self, columns: Tensor) -> Tensor:
+        """Return M times columns of shape `(columns, count)`."""
+        matrix = self.dense if isinstance(self._matrix, np.ndarray) else self._sparse
+        return matrix @ columns
+
+    @property
+    def T(self) -> Adjoint:
+        """M', to multiply columns with."""
+        return Adjoint(self)
 
     def sign(self) -> Map:
         """Return the signs of M, which do not underflow where M does."""
@@ -92,6 +105,18 @@ class Map:
         if isinstance(self._matrix, np.ndarray):
             return points @ self.dense
         return (self._transposed @ points.T).T
+
+
+@final
+class Adjoint:
+    """The transpose of a map."""
+
+    def __init__(self, map_: Map) -> None:
+        self._map = map_
+
+    def __matmul__(self, columns: Tensor) -> Tensor:
+        """Return M' times columns of shape `(rows, count)`."""
+        return self._map.adjoint(columns.T).T
 
 
 def _csr(matrix: Any, device: torch.device | str | None, dtype: torch.dtype) -> Tensor:

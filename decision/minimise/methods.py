@@ -48,7 +48,7 @@ class Problem:
 
     def take(self, rows: torch.Tensor) -> Problem:
         """Return the problem of some contexts."""
-        net = self.net if self.net.contexts is None else self.net[rows.cpu().numpy()]
+        net = self.net.take(rows.cpu().numpy())
         return replace(self, net=net, stack=self.stack.take(rows))
 
 
@@ -182,7 +182,7 @@ def exact_is_faster(problem: Problem) -> bool:
     matrices += [branch.A for branch in net.quadratics] + [branch.C for branch in net.norms]
     entries = sum(matrix.size for matrix in matrices)  # of sparse ones those that are stored
     units = sum(layer.b.shape[-1] for layer in net.layers)
-    norms = sum(branch.C.shape[0] // (branch.group or branch.C.shape[0]) for branch in net.norms)
+    norms = sum(branch.groups for branch in net.norms)
     exact_ms = 6.0 + contexts * (2.0 + entries / 450)
     batched_ms = 15.0 + 0.4 * min(units, 100) + 2.0 * norms
     return exact_ms < batched_ms

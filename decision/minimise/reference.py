@@ -90,7 +90,7 @@ def rows_of(stack: Stack) -> list[tuple[Map, Tensor]]:
     """Return the matrices that act on x with their offsets: of branches, of layers and of quadratics inside these."""
     rows: list[tuple[Map, Tensor]] = [(one.matrix, one.offset) for one in (*stack.quadratics, *stack.norms)]
     rows += [(layer.U, layer.b) for layer in stack.layers if layer.U is not None]
-    rows += [(layer.squares.F, layer.squares.g) for layer in stack.layers if layer.squares is not None]
+    rows += [(one.matrix, one.offset) for layer in stack.layers for one in layer.inner]
     return rows
 
 
@@ -139,23 +139,11 @@ def terms(stack: Stack, x: Tensor, reach: Tensor) -> Tensor:
     z = counted = None
     for layer in stack.layers:
         a = layer.preactivation(x, z)
-        size = layer.b.abs()
-        if layer.U is not None:
-            size = size + layer.U.absolute().apply(reach)
-        if layer.W is not None and counted is not None:
-            size = size + layer.W.apply(counted)
-        if layer.squares is not None:
-            inside = layer.squares
-            image = (inside.F.absolute().apply(reach) + inside.g.abs()).reshape(len(x), len(inside.rho), -1)
-            size = size + inside.rho * image.square().sum(dim=-1)
+        size = layer.size(reach, counted)
         z, counted = a.relu(), (size + a.clamp(max=0.0)).clamp(min=0.0)
     total = (stack.v.abs() * reach).sum(dim=-1)
     if counted is not None:
         total = total + (counted * stack.w).sum(dim=-1)
-    for one in stack.quadratics:
-        image = one.matrix.absolute().apply(reach) + one.offset.abs()
-        total = total + one.weight * image.square().sum(dim=-1)
-    for one in stack.norms:
-        image = one.matrix.absolute().apply(reach) + one.offset.abs()
-        total = total + one.weight * torch.linalg.vector_norm(one.grouped(image), dim=-1).sum(dim=-1)
+    for one in (*stack.quadratics, *stack.norms):
+        total = total + one.weight * one.values(one.size(reach)).sum(dim=-1)
     return total

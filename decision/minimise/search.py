@@ -69,7 +69,7 @@ class Task:
 
     def take(self, rows: Tensor) -> Task:
         """Return the task of some contexts."""
-        net = self.net if self.net.contexts is None else self.net[rows.cpu().numpy()]
+        net = self.net.take(rows.cpu().numpy())
         return replace(self, net=net, stack=self.stack.take(rows), most=self.most[rows], reach=self.reach[rows])
 
 

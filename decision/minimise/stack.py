@@ -16,16 +16,31 @@ from torch import Tensor
 from decision.minimise.linear_map import Map
 from socicnn.arrays import Matrix
 from socicnn.frozen import FrozenNet
+from socicnn.frozen.terms import Term
 
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """A quadratic or norm branch: weight `(contexts,)`, matrix `(rows, n)`, offset `(contexts, rows)`, rows a group."""
+    """A term of the networks: weight_i h((M x + o)_i) over consecutive groups i of rows.
+
+    Args:
+        weight: of a branch, shape `(contexts,)`; of a term inside a layer, shape `(1, h)`.
+        matrix: M, shape `(rows, n)`.
+        offset: o, shape `(contexts, rows)`.
+        group: rows of each group.
+        root: whether h is the length of a group, not its square.
+    """
 
     weight: Tensor
     matrix: Map
     offset: Tensor
     group: int
+    root: bool = False
+
+    @classmethod
+    def of(cls, term: Term, weight: Tensor, offset: Tensor) -> Branch:
+        """Return a term of a frozen network, its weight and offset as tensors."""
+        return cls(weight, Map(term.matrix, offset.device), offset, term.rows, term.ROOT)
 
     def image(self, x: Tensor) -> Tensor:
         """Return p = matrix x + offset."""
@@ -35,38 +50,37 @@ class Branch:
         """Return p split into its groups, shape `(contexts, groups, group)`."""
         return p.reshape(len(p), -1, self.group)
 
+    def values(self, p: Tensor) -> Tensor:
+        """Return h of each group of p, shape `(contexts, groups)`."""
+        groups = self.grouped(p)
+        return torch.linalg.vector_norm(groups, dim=-1) if self.root else groups.square().sum(dim=-1)
+
+    def size(self, x: Tensor) -> Tensor:
+        """Return |M| x + |o| for x >= 0: the size of what the rows add up."""
+        return self.matrix.absolute().apply(x) + self.offset.abs()
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Return values of the groups as values of their rows."""
+        return values.repeat_interleave(self.group, dim=1)
+
     def take(self, rows: Tensor | slice) -> Branch:
         """Return the branch in some contexts."""
-        return replace(self, weight=self.weight[rows], offset=self.offset[rows])
+        weight = self.weight[rows] if self.weight.ndim == 1 else self.weight
+        return replace(self, weight=weight, offset=self.offset[rows])
 
-
-@dataclass(frozen=True, eq=False)
-class Squares:
-    """Quadratics inside a layer: rho `(h,)`, F `(h k, n)`, g `(contexts, h k)`; unit i adds rho_i ||F_i x + g_i||^2."""
-
-    rho: Tensor
-    F: Map
-    g: Tensor
-
-    def image(self, x: Tensor) -> Tensor:
-        """Return p = F x + g, unit by unit, shape `(contexts, h, k)`."""
-        p = self.F.apply(x) + self.g
-        return p.reshape(len(p), len(self.rho), -1)
-
-    def pull(self, lam: Tensor, p: Tensor) -> Tensor:
-        """Return sum_i lambda_i rho_i 2 F_i'p_i, the gradient of their Lagrangian."""
-        scaled = (2.0 * self.rho * lam)[..., None] * p
-        return self.F.adjoint(scaled.reshape(len(lam), -1))
+    def to(self, dtype: torch.dtype) -> Branch:
+        """Return the branch in another float type."""
+        return replace(self, weight=self.weight.to(dtype), matrix=self.matrix.to(dtype), offset=self.offset.to(dtype))
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """W `(h, h_previous)` or None, U `(h, n)` or None, b `(contexts, h)`, perhaps quadratics inside."""
+    """W `(h, h_previous)` or None, U `(h, n)` or None, b `(contexts, h)`, and quadratics inside, a group per unit."""
 
     W: Map | None
     U: Map | None
     b: Tensor
-    squares: Squares | None = None
+    inner: tuple[Branch, ...] = ()
 
     def preactivation(self, x: Tensor, z: Tensor | None) -> Tensor:
         """Return a at x, z being the layer before (None for the first)."""
@@ -75,19 +89,36 @@ class Layer:
             a = self.U.add(a, x)
         if self.W is not None and z is not None:
             a = self.W.add(a, z)
-        if self.squares is not None:
-            a = a + self.squares.rho * self.squares.image(x).square().sum(dim=-1)
+        for term in self.inner:
+            a = a + term.weight * term.values(term.image(x))
         return a
 
+    def size(self, x: Tensor, z: Tensor | None) -> Tensor:
+        """Return the sum of the absolute values of the terms of a, for x >= 0 and the sizes z of the layer before."""
+        size = self.b.abs()
+        if self.U is not None:
+            size = size + self.U.absolute().apply(x)
+        if self.W is not None and z is not None:
+            size = size + self.W.apply(z)
+        for term in self.inner:
+            size = size + term.weight * term.values(term.size(x))
+        return size
+
     def pull(self, lam: Tensor, x: Tensor) -> Tensor:
-        """Return the gradient in x of lambda'a with z fixed."""
+        """Return the gradient in x of lambda'a with z fixed: U'lambda + sum_i lambda_i rho_i 2 F_i'p_i."""
         pulled = torch.zeros_like(x) if self.U is None else self.U.adjoint(lam)
-        return pulled if self.squares is None else pulled + self.squares.pull(lam, self.squares.image(x))
+        for term in self.inner:
+            pulled = pulled + term.matrix.adjoint(term.spread(2.0 * term.weight * lam) * term.image(x))
+        return pulled
 
     def take(self, rows: Tensor | slice) -> Layer:
         """Return the layer in some contexts."""
-        squares = None if self.squares is None else replace(self.squares, g=self.squares.g[rows])
-        return replace(self, b=self.b[rows], squares=squares)
+        return replace(self, b=self.b[rows], inner=tuple(term.take(rows) for term in self.inner))
+
+    def to(self, dtype: torch.dtype) -> Layer:
+        """Return the layer in another float type."""
+        W, U = (None if matrix is None else matrix.to(dtype) for matrix in (self.W, self.U))
+        return Layer(W, U, self.b.to(dtype), tuple(term.to(dtype) for term in self.inner))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +138,7 @@ class Dual:
 
     def take(self, rows: Tensor) -> Dual:
         """Return the dual points of some contexts."""
-        return Dual(*(tuple(one[rows] for one in group) for group in (self.lam, self.u, self.p)))
+        return Dual(*(tuple(part[rows] for part in group) for group in (self.lam, self.u, self.p)))
 
     def where(self, keep: Tensor, other: Dual) -> Dual:
         """Return these dual points where `keep` is true, the others elsewhere."""
@@ -137,30 +168,24 @@ class Stack:
     @classmethod
     def of(cls, net: FrozenNet, device: torch.device | str | None = None) -> Stack:
         """Return a frozen network as tensors; one without stacked contexts is a stack of one."""
-        contexts = 1 if net.contexts is None else net.contexts
 
         def rows(values: Any, *tail: int) -> Tensor:
-            array = np.array(np.broadcast_to(values, (contexts, *tail)), dtype=np.float64)
+            array = np.array(np.broadcast_to(values, (*(net.batch or (1,)), *tail)), dtype=np.float64)
             return torch.as_tensor(array, device=device)
-
-        def branch(weight: Any, matrix: Matrix, offset: Any, group: int | None) -> Branch:
-            count = int(matrix.shape[0])
-            offset = 0.0 if offset is None else offset
-            return Branch(rows(weight), Map(matrix, device), rows(offset, count), group or count)
 
         def mapped(matrix: Matrix | None) -> Map | None:
             return None if matrix is None else Map(matrix, device)
 
-        def squares(one: Any) -> Squares | None:
-            if one is None:
-                return None
-            F = Map(one.F, device)
-            return Squares(rows(one.rho, len(one.rho))[0], F, rows(0.0 if one.g is None else one.g, F.shape[0]))
+        def inside(term: Term) -> Branch:
+            return Branch.of(term, rows(term.weight, term.groups)[:1], rows(term.offset, term.matrix.shape[0]))
+
+        def branch(term: Term) -> Branch:
+            return Branch.of(term, rows(term.weight), rows(term.offset, term.matrix.shape[0]))
 
         output, n = net.output, net.in_features
         quadratics, norms = net.weighted()
         layers = [
-            Layer(mapped(one.W), mapped(one.U), rows(one.b, one.b.shape[-1]), squares(one.squares))
+            Layer(mapped(one.W), mapped(one.U), rows(one.b, one.width), tuple(inside(term) for term in one.inner))
             for one in net.layers
         ]
         return cls(
@@ -168,8 +193,8 @@ class Stack:
             rows(output.w, output.w.shape[-1]),
             rows(output.v, n),
             rows(output.c),
-            tuple(branch(one.beta, one.A, one.e, None) for one in quadratics),
-            tuple(branch(one.gamma, one.C, one.d, one.group) for one in norms),
+            tuple(branch(one) for one in quadratics),
+            tuple(branch(one) for one in norms),
         )
 
     def __len__(self) -> int:
@@ -193,25 +218,19 @@ class Stack:
 
     def to(self, dtype: torch.dtype) -> Stack:
         """Return the networks in another float type."""
-
-        def branch(one: Branch) -> Branch:
-            return Branch(one.weight.to(dtype), one.matrix.to(dtype), one.offset.to(dtype), one.group)
-
-        def layer(one: Layer) -> Layer:
-            W, U = (None if matrix is None else matrix.to(dtype) for matrix in (one.W, one.U))
-            inside = one.squares
-            if inside is not None:
-                inside = Squares(inside.rho.to(dtype), inside.F.to(dtype), inside.g.to(dtype))
-            return Layer(W, U, one.b.to(dtype), inside)
-
         return Stack(
-            tuple(layer(one) for one in self.layers),
+            tuple(one.to(dtype) for one in self.layers),
             self.w.to(dtype),
             self.v.to(dtype),
             self.c.to(dtype),
-            tuple(branch(one) for one in self.quadratics),
-            tuple(branch(one) for one in self.norms),
+            tuple(one.to(dtype) for one in self.quadratics),
+            tuple(one.to(dtype) for one in self.norms),
         )
+
+    @property
+    def curved(self) -> tuple[Branch, ...]:
+        """Every quadratic: the branches, then those inside layers."""
+        return (*self.quadratics, *(term for layer in self.layers for term in layer.inner))
 
     def preactivations(self, x: Tensor) -> list[Tensor]:
         """Return a_1, ..., a_L at x of shape `(contexts, n)`."""
@@ -226,17 +245,13 @@ class Stack:
         value = (x * self.v).sum(dim=-1) + self.c
         if a:
             value = value + (a[-1].relu() * self.w).sum(dim=-1)
-        for one in self.quadratics:
-            value = value + one.weight * one.image(x).square().sum(dim=-1)
-        for one in self.norms:
-            lengths = torch.linalg.vector_norm(one.grouped(one.image(x)), dim=-1)
-            value = value + one.weight * lengths.sum(dim=-1)
+        for one in (*self.quadratics, *self.norms):
+            value = value + one.weight * one.values(one.image(x)).sum(dim=-1)
         return value
 
     def images(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return p of every quadratic at x: the branches, then those inside layers, shape `(contexts, rows)`."""
-        inside = [one.squares.image(x).flatten(1) for one in self.layers if one.squares is not None]
-        return (*(one.image(x) for one in self.quadratics), *inside)
+        return tuple(one.image(x) for one in self.curved)
 
     def zero_dual(self, x: Tensor) -> Dual:
         """Return the dual point lambda = 0, u = 0, with the quadratics' tangents at x."""

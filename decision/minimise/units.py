@@ -45,7 +45,7 @@ class Units:
         j = 0
         if isinstance(feasible_set, Box):
             half = feasible_set.diameter / np.sqrt(feasible_set.n) / 2
-            j = int(np.frexp(half)[1]) if 0 < half < np.inf else 0
+            j = int(np.clip(np.frexp(half)[1], -1000, 1000)) if 0 < half < np.inf else 0
         return cls(np.frexp(known)[1].astype(np.int64), j)
 
     def take(self, rows: IntArray) -> Units:
@@ -68,22 +68,13 @@ class Units:
     def net(self, net: FrozenNet) -> FrozenNet:
         """Return the network f' = 2^-k (f(2^j x') - c)."""
         k = np.exp2(-self.value)
-        f: Any = k if net.contexts is not None else float(k[0])
-        rows: Any = f[:, None] if net.contexts is not None else f
+        f: Any = k if net.stacked else float(k[0])
+        rows: Any = f[:, None] if net.stacked else f
         x = 2.0**self.x
-
-        def scaled(squares: Any) -> Any:
-            return None if squares is None else replace(squares, F=squares.F * x)
-
-        layers = net.layers
-        if self.x:
-            layers = [
-                replace(layer, U=None if layer.U is None else layer.U * x, squares=scaled(layer.squares))
-                for layer in layers
-            ]
+        layers = [layer.composed(1 / x) for layer in net.layers] if self.x else net.layers
         output = replace(net.output, w=net.output.w * rows, v=net.output.v * (rows * x), c=0.0 * f)
-        quadratics = [replace(one, beta=one.beta * f, A=one.A * x) for one in net.quadratics]
-        norms = [replace(one, gamma=one.gamma * f, C=one.C * x) for one in net.norms]
+        quadratics = [quad.composed(1 / x, factor=f) for quad in net.quadratics]
+        norms = [norm.composed(1 / x, factor=f) for norm in net.norms]
         return replace(net, layers=layers, output=output, quadratics=quadratics, norms=norms)
 
     def set(self, feasible_set: FeasibleSet) -> FeasibleSet:

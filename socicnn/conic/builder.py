@@ -18,12 +18,12 @@ class Builder:
 
     Args:
         in_features: length n of x.
-        contexts: length of the leading axis of stacked vectors, or None.
+        batch: leading shape of stacked vectors, `(contexts,)`; none if omitted.
     """
 
-    def __init__(self, in_features: int, contexts: int | None = None) -> None:
+    def __init__(self, in_features: int, batch: tuple[int, ...] = ()) -> None:
         self._n = in_features
-        self._batch = () if contexts is None else (contexts,)
+        self._batch = batch
         self._columns: list[Block] = []
         self._rows: list[Block] = []
         self._A: list[list[tuple[int, sparse.csr_array]]] = []  # of each block of rows, its matrices by first column
@@ -65,13 +65,13 @@ class Builder:
         block = self._add_rows(name, kind, b.shape[-1], entries, B, b)
         self._inequalities += block.stop - block.start
 
-    def quadratic(self, name: str, beta: Any, A: Any, e: Array | None) -> None:
+    def quadratic(self, name: str, beta: Any, A: Any, e: Array) -> None:
         """Add the cost beta t with t >= ||A x + e||^2, as ((t + 1)/2, (t - 1)/2, A x + e) in SOC."""
         t = self.columns(f"t_{name}", "square", 1)
         self.cost(t, np.asarray(beta)[..., None])
-        self.squares(name, t, A, e)
+        self.rotated(name, t, A, e)
 
-    def squares(self, name: str, t: Block, A: Any, e: Array | None) -> None:
+    def rotated(self, name: str, t: Block, A: Any, e: Array) -> None:
         """Add t_i >= ||A_i x + e_i||^2 for each t_i of a block, A_i being equal runs of the rows of A."""
         count = t.stop - t.start
         rows = A.shape[0] // count
@@ -83,13 +83,12 @@ class Builder:
         B = _spread(A, body, size)
         offset = np.zeros((*self._batch, size))
         offset[..., heads], offset[..., heads + 1] = 0.5, -0.5
-        if e is not None:
-            offset[..., body] = e
+        offset[..., body] = e
         block = self._add_rows(name, "quadratic", size, [(t, half)], B, offset)
         self._lifts += [(t.start + i, block.start + int(head), rows + 2) for i, head in enumerate(heads)]
         self._cones += [rows + 2] * count
 
-    def norm(self, name: str, gamma: Any, C: Any, d: Array | None, group: int) -> None:
+    def norm(self, name: str, gamma: Any, C: Any, d: Array, group: int) -> None:
         """Add the cost gamma sum_g s_g with s_g >= ||C_g x + d_g||, groups of `group` consecutive rows."""
         count = C.shape[0] // group
         length = self.columns(f"s_{name}", "length", count)
@@ -100,8 +99,7 @@ class Builder:
         body = np.delete(np.arange(size), heads)
         B = _spread(C, body, size)
         offset = np.zeros((*self._batch, size))
-        if d is not None:
-            offset[..., body] = d
+        offset[..., body] = d
         self._add_rows(name, "norm", size, [(length, minus)], B, offset)
         self._cones += [group + 1] * count
 

@@ -119,7 +119,7 @@ class ValueData:
             )
 
     def __repr__(self) -> str:
-        many = "" if self.contexts is None else f"{self.contexts} contexts, "
+        many = f"{self.contexts} contexts, " if self.stacked else ""
         size = f"{self.in_features} inputs, {self.A.shape[1]} variables"
         return f"<{type(self).__name__}: {many}{size}, {_rows_of(self.cones)}>"
 
@@ -142,10 +142,19 @@ class ValueData:
     @property
     def contexts(self) -> int | None:
         """Number of stacked contexts, or None for a single program."""
-        return None if self.b.ndim == 1 else len(self.b)
+        return len(self.b) if self.stacked else None
+
+    @property
+    def stacked(self) -> bool:
+        """Whether vectors carry an axis of contexts."""
+        return self.b.ndim > 1
+
+    def take(self, index: int | slice | IntArray) -> Self:
+        """Return the program with some of the stacked contexts; itself if none are stacked."""
+        return self[index] if self.stacked else self
 
     def __getitem__(self, index: int | slice | IntArray) -> Self:
-        if self.contexts is None:
+        if not self.stacked:
             raise ProgramError("this program has one context; index it only when several contexts were compiled")
         return replace(self, b=self.b[index], q=self.q[index], d=self.d[index], r=self.r[index])
 
@@ -161,7 +170,7 @@ class ValueData:
 
     def check_single(self, use: str) -> None:
         """Raise a ProgramError if the program stacks contexts, which `use` cannot take."""
-        if self.contexts is not None:
+        if self.stacked:
             raise ProgramError(f"{use} needs one context, this program stacks {self.contexts}; choose one: program[i]")
 
     def scales(self, x: Array) -> Array:

@@ -27,7 +27,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.arrays import Array, Matrix
-from socicnn.frozen.parts import Layer, Norm, Output, Quadratic
+from socicnn.frozen.parts import Layer, Norm, Output, Quadratic, Term
 
 
 def fingerprint(
@@ -51,15 +51,14 @@ def fingerprint(
     form.record("shape", input_shape)
     width = 0
     for layer in layers:
-        h = int(np.shape(layer.b)[-1])
+        h = layer.width
         form.record("relu", (h,))
         form.matrix("W", layer.W, (h, width))
         form.matrix("U", layer.U, (h, n))
         form.vector("b", layer.b, h)
-        if layer.squares is not None:
-            form.record("rho", (h,), np.asarray(layer.squares.rho))
-            form.matrix("F", layer.squares.F, layer.squares.F.shape)
-            form.vector("g", layer.squares.g, layer.squares.F.shape[0])
+        for term in layer.inner:
+            form.record(term.LETTERS[0], (h,), term.weight)
+            form.affine(term)
         width = h
     form.record("output", ())
     form.vector("w", output.w, width)
@@ -68,13 +67,11 @@ def fingerprint(
     for quad in quadratics:
         form.record("quadratic", ())
         form.vector("beta", quad.beta)
-        form.matrix("A", quad.A, quad.A.shape)
-        form.vector("e", quad.e, quad.A.shape[0])
+        form.affine(quad)
     for norm in norms:
-        form.record("norm", (norm.group or norm.C.shape[0],))
+        form.record("norm", (norm.group,))
         form.vector("gamma", norm.gamma)
-        form.matrix("C", norm.C, norm.C.shape)
-        form.vector("d", norm.d, norm.C.shape[0])
+        form.affine(norm)
     return form.digest.hexdigest()
 
 
@@ -94,9 +91,15 @@ class _Form:
             self._real(values)
 
     def vector(self, name: str, value: Any, size: int | None = None) -> None:
-        """Write a vector, or a number if there is no size; None is zero."""
+        """Write a vector, or a number if there is no size."""
         sizes = (self._contexts,) if size is None else (self._contexts, size)
-        self.record(name, sizes, np.broadcast_to(0.0 if value is None else value, sizes))
+        self.record(name, sizes, np.broadcast_to(value, sizes))
+
+    def affine(self, term: Term) -> None:
+        """Write the matrix and the offset of a term."""
+        _, matrix, offset = term.LETTERS
+        self.matrix(matrix, term.matrix, term.matrix.shape)
+        self.vector(offset, term.offset, term.matrix.shape[0])
 
     def matrix(self, name: str, value: Matrix | None, shape: tuple[int, ...]) -> None:
         self.record(name, shape)

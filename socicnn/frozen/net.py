@@ -14,23 +14,23 @@ from typing import Any, Literal
 
 import numpy as np
 
-from socicnn.arrays import Array, IntArray, Matrix, as_float64, as_matrix, as_points, entries, lengths, read_only
+from socicnn.arrays import Array, IntArray, as_points
 from socicnn.errors import ModelError
+from socicnn.frozen.checks import ArrayCheck
 from socicnn.frozen.fingerprint import fingerprint
 from socicnn.frozen.parts import Layer as Layer
 from socicnn.frozen.parts import Norm as Norm
 from socicnn.frozen.parts import Output as Output
 from socicnn.frozen.parts import Parts as Parts
 from socicnn.frozen.parts import Quadratic as Quadratic
-from socicnn.frozen.parts import Squares as Squares
-from socicnn.frozen.parts import picked as picked
+from socicnn.frozen.parts import Term as Term
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FrozenNet:
     """A convex network as float64 arrays, checked when it is made.
 
-    Vectors (b, w, v, c, e, d, beta, gamma) may carry one leading axis, one row a context; matrices may not. `net[i]`
+    Vectors (b, w, v, c, e, d, beta, gamma) may carry one leading axis, one row per context; matrices may not. `net[i]`
     is the network of context i.
 
     Args:
@@ -38,7 +38,7 @@ class FrozenNet:
         output: the read-out.
         quadratics: quadratic branches.
         norms: Euclidean-norm branches.
-        input_shape: shape of x, when x is an image or a sequence; `(n,)` where None.
+        input_shape: shape of x, when x is an image or a sequence; `(n,)` if omitted.
 
     Raises:
         ModelError: a negative W, w, beta or gamma, a non-finite entry, or shapes that do not agree; the message names
@@ -57,77 +57,28 @@ class FrozenNet:
     contexts: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        clean = _Checker()
-        v = clean.vector("output weight v", self.output.v, None)
-        n = clean.n = v.shape[-1]
+        output = self.output
+        check = ArrayCheck(int(output.v.shape[-1]) if output.v.ndim else 0)
+        check.vector("output weight v", output.v)
         layers: list[Layer] = []
         width: int | None = None
         for k, layer in enumerate(self.layers, start=1):
-            b = clean.vector(f"bias b of layer {k}", layer.b, None)
-            h = b.shape[-1]
-            if h == 0:
-                raise ModelError(f"layer {k} has no units; leave the layer out instead")
-            if (layer.W is None) != (width is None):
-                what = "must be None in the first layer" if width is None else "is missing"
-                raise ModelError(f"hidden weight W of layer {k} {what}; received {type(layer.W).__name__}")
-            W = U = None
-            if layer.W is not None:
-                W = clean.matrix(f"hidden weight W of layer {k}", layer.W, (h, width), sign=True)
-            if layer.U is not None:
-                U = clean.matrix(f"input weight U of layer {k}", layer.U, (h, n))
-            squares = None
-            if layer.squares is not None:
-                rho = clean.vector(
-                    f"weight rho of the quadratics in layer {k}", np.array(layer.squares.rho), h, sign=True
-                )
-                F = clean.matrix(f"matrix F of the quadratics in layer {k}", layer.squares.F, (None, n))
-                if rho.ndim != 1 or F.shape[0] % h:
-                    raise ModelError(
-                        f"the quadratics in layer {k} need one rho a unit, the same in every context, and equally many "
-                        f"rows of F for each of {h} units; received rho of shape {rho.shape}, F of {F.shape[0]} rows"
-                    )
-                g = np.zeros(F.shape[0]) if layer.squares.g is None else layer.squares.g
-                g = clean.vector(f"offset g of the quadratics in layer {k}", g, F.shape[0])
-                squares = Squares(rho, F, g) if rho.any() else None  # without weight they are left out
-            layers.append(Layer(W, U, b, squares))
-            width = h
-        w = clean.vector("output weight w", self.output.w, width or 0, sign=True)
-        c = clean.vector("output offset c", self.output.c, ())
-        quadratics = []
+            layers.append(layer.checked(check, k, width))
+            width = layer.width
+        output.check(check, width or 0)
         for m, quad in enumerate(self.quadratics, start=1):
-            A = clean.matrix(f"matrix A of quadratic branch {m}", quad.A, (None, n))
-            e = np.zeros(A.shape[0]) if quad.e is None else quad.e
-            quadratics.append(
-                Quadratic(
-                    clean.vector(f"weight beta of quadratic branch {m}", quad.beta, (), sign=True),
-                    A,
-                    clean.vector(f"offset e of quadratic branch {m}", e, A.shape[0]),
-                )
-            )
-        norms = []
+            quad.check(check, m)
         for r, norm in enumerate(self.norms, start=1):
-            C = clean.matrix(f"matrix C of norm branch {r}", norm.C, (None, n))
-            d = np.zeros(C.shape[0]) if norm.d is None else norm.d
-            if norm.group is not None and (norm.group < 1 or C.shape[0] % norm.group):
-                raise ModelError(f"norm branch {r} has {C.shape[0]} rows, which groups of {norm.group} do not divide")
-            norms.append(
-                Norm(
-                    clean.vector(f"weight gamma of norm branch {r}", norm.gamma, (), sign=True),
-                    C,
-                    clean.vector(f"offset d of norm branch {r}", d, C.shape[0]),
-                    norm.group,
-                )
-            )
-        shape = (n,) if self.input_shape is None else tuple(int(size) for size in self.input_shape)
-        if int(np.prod(shape, dtype=np.int64)) != n:
-            raise ModelError(f"input_shape {shape} does not hold the {n} inputs of the network")
+            norm.check(check, r)
+        shape = (check.n,) if self.input_shape is None else tuple(int(size) for size in self.input_shape)
+        if int(np.prod(shape, dtype=np.int64)) != check.n:
+            raise ModelError(f"input_shape {shape} does not hold the {check.n} inputs of the network")
         for name, value in (
             ("layers", tuple(layers)),
-            ("output", Output(w, v, c)),
-            ("quadratics", tuple(quadratics)),
-            ("norms", tuple(norms)),
+            ("quadratics", tuple(self.quadratics)),
+            ("norms", tuple(self.norms)),
             ("input_shape", shape),
-            ("contexts", clean.contexts),
+            ("contexts", check.contexts),
         ):
             object.__setattr__(self, name, value)
 
@@ -139,12 +90,27 @@ class FrozenNet:
     @property
     def hidden_features(self) -> tuple[int, ...]:
         """Widths h_1 .. h_L."""
-        return tuple(layer.b.shape[-1] for layer in self.layers)
+        return tuple(layer.width for layer in self.layers)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The branches: quadratic ones, then norms."""
+        return (*self.quadratics, *self.norms)
+
+    @property
+    def stacked(self) -> bool:
+        """Whether vectors carry an axis of contexts."""
+        return self.contexts is not None
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Leading shape of vectors: `(contexts,)`, or `()` if none are stacked."""
+        return () if self.contexts is None else (self.contexts,)
 
     def __repr__(self) -> str:
         parts = [f"{self.in_features} inputs", f"hidden widths {', '.join(map(str, self.hidden_features)) or 'none'}"]
         parts += [f"branches: {len(self.quadratics)} quadratic, {len(self.norms)} norm"]
-        parts += [] if self.contexts is None else [f"{self.contexts} contexts"]
+        parts += [f"{self.contexts} contexts"] if self.stacked else []
         return f"<FrozenNet: {'; '.join(parts)}>"
 
     def weighted(self) -> tuple[list[Quadratic], list[Norm]]:
@@ -152,23 +118,35 @@ class FrozenNet:
 
         A branch may have no weight in some contexts of a stack; any part of the stack then has the same program.
         """
-        stacked = self.contexts is not None
         return (
-            [branch for branch in self.quadratics if stacked or np.any(branch.beta)],
-            [branch for branch in self.norms if stacked or np.any(branch.gamma)],
+            [branch for branch in self.quadratics if self.stacked or branch.beta.any()],
+            [branch for branch in self.norms if self.stacked or branch.gamma.any()],
         )
 
     def __getitem__(self, index: int | slice | IntArray) -> FrozenNet:
         """Return the network of context `index`, or with the contexts of a slice."""
-        if self.contexts is None:
+        if not self.stacked:
             raise ModelError("this network has one context; index it only when several contexts were frozen")
-        pick = lambda part: picked(part, index)  # noqa: E731 (local shorthand)
         return replace(
             self,
-            layers=[pick(layer) for layer in self.layers],
-            output=pick(self.output),
-            quadratics=[pick(branch) for branch in self.quadratics],
-            norms=[pick(branch) for branch in self.norms],
+            layers=[layer.take(index) for layer in self.layers],
+            output=self.output.take(index),
+            quadratics=[quad.take(index) for quad in self.quadratics],
+            norms=[norm.take(index) for norm in self.norms],
+        )
+
+    def take(self, index: int | slice | IntArray) -> FrozenNet:
+        """Return the network with some of the stacked contexts; itself if none are stacked."""
+        return self[index] if self.stacked else self
+
+    def absolute(self) -> FrozenNet:
+        """Return the network with every number replaced by its absolute value."""
+        return replace(
+            self,
+            layers=[layer.absolute() for layer in self.layers],
+            output=self.output.absolute(),
+            quadratics=[quad.absolute() for quad in self.quadratics],
+            norms=[norm.absolute() for norm in self.norms],
         )
 
     def __call__(self, x: Any) -> Array:
@@ -179,11 +157,11 @@ class FrozenNet:
                 belongs to context i.
 
         Returns:
-            Values of shape `(count,)`, one a point of the flattened batch.
+            Values of shape `(count,)`, one per point of the flattened batch.
         """
         assert self.input_shape is not None
         x = as_points(x, self.input_shape)
-        if self.contexts is not None and len(x) != self.contexts:
+        if self.stacked and len(x) != self.contexts:
             raise ModelError(f"{self.contexts} contexts need as many points; received {len(x)}")
         value = (x * self.output.v).sum(axis=-1) + self.output.c
         z: Array | None = None
@@ -191,10 +169,8 @@ class FrozenNet:
             z = np.maximum(layer.preactivation(x, z), 0.0)
         if z is not None:
             value = value + (z * self.output.w).sum(axis=-1)
-        for quad in self.quadratics:
-            value = value + quad.beta * (quad.image(x) ** 2).sum(axis=-1)
-        for norm in self.norms:
-            value = value + norm.gamma * lengths(norm.image(x), -1).sum(axis=-1)
+        for term in self.terms:
+            value = value + term.weight * term.values(x).sum(axis=-1)
         return value
 
     @classmethod
@@ -335,51 +311,3 @@ class FrozenNet:
         if context is not None:
             raise ModelError("a FrozenNet already has its context; leave `context` out")
         return self
-
-
-class _Checker:
-    """Turns what a user gave into checked float64 arrays; errors name the array."""
-
-    def __init__(self) -> None:
-        self.contexts: int | None = None
-        self.n = 0
-
-    def vector(self, name: str, value: Any, shape: int | tuple[()] | None, sign: bool = False) -> Array:
-        array = np.array(as_float64(value))  # its own copy: what was checked stays what it was
-        tail = 0 if shape == () else 1
-        if array.ndim == tail + 1:
-            if self.contexts not in (None, len(array)):
-                raise ModelError(f"{name} has {len(array)} contexts, other arrays {self.contexts}")
-            self.contexts = len(array)
-        elif array.ndim != tail:
-            wanted = "a vector" if tail else "a number"
-            raise ModelError(f"{name} must be {wanted} (one axis more with contexts); received shape {array.shape}")
-        if isinstance(shape, int) and array.shape[-1] != shape:
-            raise ModelError(f"{name} must have length {shape}; received shape {array.shape}")
-        self.values(name, array, sign)
-        return read_only(array)
-
-    def matrix(self, name: str, value: Any, shape: tuple[int | None, int | None], sign: bool = False) -> Matrix:
-        matrix = as_matrix(value)
-        if isinstance(matrix, np.ndarray):
-            matrix = matrix.copy()
-        wanted = tuple(matrix.shape[i] if size is None and matrix.ndim == 2 else size for i, size in enumerate(shape))
-        if matrix.shape != wanted:
-            rows = "rows" if shape[0] is None else shape[0]
-            raise ModelError(f"{name} must have shape ({rows}, {shape[1]}); received {matrix.shape}")
-        if matrix.shape[0] == 0:
-            raise ModelError(f"{name} has no rows; leave the branch out instead")
-        self.values(name, entries(matrix), sign)
-        return read_only(matrix)
-
-    @staticmethod
-    def values(name: str, array: Array, sign: bool) -> None:
-        bad = int(np.count_nonzero(~np.isfinite(array)))
-        if bad:
-            raise ModelError(f"{name} has {bad} non-finite entries; train again from the last finite weights")
-        negative = int(np.count_nonzero(array < 0)) if sign else 0
-        if negative:
-            raise ModelError(
-                f"{name} has {negative} negative entries (least {array.min():.1e}); "
-                "call `model.finalise()` before exporting, or give weights that are non-negative"
-            )

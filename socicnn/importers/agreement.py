@@ -8,13 +8,13 @@ import numpy as np
 
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError
-from socicnn.frozen.magnitude import HasParts, magnitude
+from socicnn.frozen.magnitude import HasAbsolute, magnitude
 
 # relative to the size of the terms: about 160 roundings of float32, 20 of the short types
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 8e-2}
 
 
-class Imported(HasParts, Protocol):
+class Imported(HasAbsolute, Protocol):
     """A frozen network that can be evaluated."""
 
     @property

@@ -7,12 +7,11 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 
-from socicnn.arrays import Array, Matrix, as_float64, transform
+from socicnn.arrays import as_float64
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
+from socicnn.frozen import FrozenNet, Output
 
 
 @final
@@ -112,22 +111,9 @@ class Standardisation(nn.Module):
         if not m.any() and (s == 1).all() and (y_mean, y_scale) == (0.0, 1.0):
             return net
 
-        def scaled(matrix: Matrix) -> Matrix:
-            return sparse.csr_array(matrix @ sparse.diags_array(1 / s)) if sparse.issparse(matrix) else matrix / s
-
-        def moved(offset: Array, matrix: Matrix) -> Array:
-            return offset - transform(matrix, m / s)
-
-        layers = []
-        for layer in net.layers:
-            inside = layer.squares
-            if inside is not None:
-                assert inside.g is not None, "a FrozenNet fills it in"
-                inside = Squares(inside.rho, scaled(inside.F), moved(inside.g, inside.F))
-            U, b = (None, layer.b) if layer.U is None else (scaled(layer.U), moved(layer.b, layer.U))
-            layers.append(Layer(layer.W, U, b, inside))
-        quadratics = [Quadratic(y_scale * q.beta, scaled(q.A), moved(np.asarray(q.e), q.A)) for q in net.quadratics]
-        norms = [Norm(y_scale * r.gamma, scaled(r.C), moved(np.asarray(r.d), r.C), r.group) for r in net.norms]
+        layers = [layer.composed(s, m) for layer in net.layers]
+        quadratics = [quad.composed(s, m, y_scale) for quad in net.quadratics]
+        norms = [norm.composed(s, m, y_scale) for norm in net.norms]
         out = net.output
         output = Output(y_scale * out.w, y_scale * out.v / s, y_mean + y_scale * (out.c - out.v @ (m / s)))
         return replace(net, layers=layers, output=output, quadratics=quadratics, norms=norms)

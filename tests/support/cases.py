@@ -163,7 +163,7 @@ def witness_errors(compiled: Compiled, x: np.ndarray, forward: np.ndarray) -> di
     worst = dict.fromkeys(("primal", "dual", "stationarity", "primal value", "dual value"), 0.0)
     witness = compiled.witness(x)
     for i, point in enumerate(x):
-        program = compiled.program if compiled.program.contexts is None else compiled.program[i]
+        program = compiled.program.take(i)
         program = program.rescaled(witness.k[i])
         v, y = witness.v[i], witness.y[i]
         right = program.b + program.B @ point

@@ -80,7 +80,7 @@ def exact_value(net: FrozenNet, x: np.ndarray) -> tuple[Fraction, Fraction]:
     for norm in net.norms:
         y = Dyadic.of(norm.C) @ point + Dyadic.of(norm.d)
         gamma = Dyadic.of(norm.gamma).fraction()
-        size = norm.group or len(y.integers)
+        size = norm.group
         for start in range(0, len(y.integers), size):
             group = Dyadic(y.integers[start : start + size], y.exponent)
             low, high = root(group @ group)

@@ -144,7 +144,7 @@ class _Expected:
         self._rows = {block.name: block for block in program.rows}
         self._columns = {block.name: block for block in program.columns}
         self._entries: dict[str, list[tuple[IntArray, IntArray, Array]]] = {"A": [], "B": []}
-        batch = () if net.contexts is None else (net.contexts,)
+        batch = net.batch
         m, variables = program.A.shape
         self.b, self.q = np.zeros((*batch, m)), np.zeros((*batch, variables))
         self.d = np.broadcast_to(net.output.v, (*batch, net.in_features))
@@ -190,7 +190,7 @@ class _Expected:
             self.q[..., t.start] = quad.beta
             cones.append((head, size + 2))
         for r, norm in enumerate(norms, start=1):
-            group = norm.group or norm.C.shape[0]
+            group = norm.group
             count = norm.C.shape[0] // group
             s, block = self._column(f"s_norm{r}", count), self._row(f"norm{r}", count * (group + 1))
             heads = np.arange(block.start, block.stop, group + 1)

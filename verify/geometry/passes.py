@@ -66,7 +66,7 @@ class Geometry:
         for norm in net.norms:
             y = norm.C @ points + column(norm.d)
             S = abs(norm.C) @ size + np.abs(column(norm.d))
-            group = norm.group or len(y)
+            group = norm.group
             length, scale = _lengths(y, group), _lengths(np.broadcast_to(S, y.shape), group)
             flat = length <= relative_margin(n + 1) * scale
             with np.errstate(all="ignore"):
@@ -131,7 +131,7 @@ class Geometry:
         tilted = []
         for norm, unit, zero in zip(self._net.norms, self._units, self.flat, strict=True):
             image = full(norm.C, flat)
-            group = norm.group or len(image)
+            group = norm.group
             length = _lengths(image, group)
             with np.errstate(all="ignore"):
                 direction = np.where(np.repeat(length, group, axis=0) > 0, image / np.repeat(length, group, axis=0), 0)
@@ -188,7 +188,7 @@ class Geometry:
             total += 2 * _weight(quad.beta) * back(quad.A, quad.A @ flat)
         for norm, unit, length, zero in zip(self._net.norms, self._units, self._lengths, self.flat, strict=True):
             image = (norm.C @ flat).reshape(-1, N, K)
-            group = norm.group or len(image)
+            group = norm.group
             along = (unit[:, :, None] * image).reshape(-1, group, N, K).sum(axis=1)
             across = image - unit[:, :, None] * np.repeat(along, group, axis=0)
             with np.errstate(all="ignore"):

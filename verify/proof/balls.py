@@ -64,7 +64,7 @@ class BallProver:
         inside = [layer.squares for layer in net.layers if layer.squares is not None]
         branches = [quad.A for quad in net.quadratics] + [norm.C for norm in net.norms]
         self._images = self._map(_below([squares.F for squares in inside] + branches))
-        self._vectors = None if net.contexts is not None else self._read(net)
+        self._vectors = None if net.stacked else self._read(net)
 
     def __call__(self, x: Array) -> Bracket:
         """Bracket the value at each point.
@@ -76,7 +76,7 @@ class BallProver:
         lo, hi = np.full(len(x), -np.inf), np.full(len(x), np.inf)
         with _precision(self._flint, self._bits):
             for i, point in enumerate(x):
-                net = self._net if self._net.contexts is None else self._net[i]
+                net = self._net.take(i)
                 value = self._value(net, self._vectors or self._read(net), point)
                 if value.is_finite():  # the ends are rounded to nearest, then moved outwards by one unit
                     lo[i] = np.nextafter(float(value.lower()), -np.inf)
@@ -91,7 +91,7 @@ class BallProver:
         return _Vectors(
             biases=[self._balls(layer.b) for layer in net.layers],
             rhos=[self._balls(squares.rho) for squares in inside],
-            offsets=self._balls(np.concatenate([np.zeros(0), *(part for part in offsets if part is not None)])),
+            offsets=self._balls(np.concatenate([np.zeros(0), *offsets])),
             weights=self._balls([*(quad.beta for quad in net.quadratics), *(norm.gamma for norm in net.norms)]),
             w=self._balls(net.output.w),
             v=self._balls(net.output.v),
@@ -125,10 +125,10 @@ class BallProver:
             z = [entry.max(zero) for entry in a]
         total = _dot(vectors.w, z, total)
         for quad, weight in zip(net.quadratics, vectors.weights, strict=False):
-            total += weight * squares(len(quad.e), len(quad.e))[0]  # type: ignore[arg-type]  # set when it was frozen
+            total += weight * squares(len(quad.e), len(quad.e))[0]
         for norm, weight in zip(net.norms, vectors.weights[len(net.quadratics) :], strict=True):
             rows = norm.C.shape[0]
-            total += weight * sum((t.nonnegative_part().sqrt() for t in squares(rows, norm.group or rows)), zero)
+            total += weight * sum((t.nonnegative_part().sqrt() for t in squares(rows, norm.group)), zero)
         return total
 
     def _map(self, matrix: Matrix | None) -> Any:

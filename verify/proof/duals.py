@@ -31,7 +31,7 @@ def dual_guess(compiled: Compiled, y: Array) -> Guess:
     kept = [np.any(norm.gamma) for norm in net.norms]
     us: list[Array | None] = []
     for index, norm in enumerate(net.norms):
-        group = norm.group or norm.C.shape[0]
+        group = norm.group
         part = y[:, rows[f"norm{sum(kept[: index + 1])}"]] if kept[index] else None
         if part is not None:
             part = part.reshape(len(y), -1, group + 1)[:, :, 1:].reshape(len(y), -1)

@@ -68,10 +68,9 @@ def touched(stack: Stack, dual: Dual) -> BoolArray:
     for layer, lam in zip(stack.layers, dual.lam, strict=True):
         if layer.U is not None:
             pairs.append((layer.U, lam))
-        if layer.squares is not None:
-            on = (lam != 0) & (layer.squares.rho != 0)
-            p = inner.pop(0)
-            pairs.append((layer.squares.F, p * on.repeat_interleave(p.shape[1] // on.shape[1], dim=1)))
+        for one in layer.inner:
+            on = (lam != 0) & (one.weight != 0)
+            pairs.append((one.matrix, inner.pop(0) * one.spread(on)))
     found: BoolArray = (stack.v[0] != 0).numpy()
     for matrix, y in pairs:
         found = found | (matrix.absolute().sign().adjoint((y != 0).to(y.dtype))[0] > 0).numpy()
@@ -91,9 +90,7 @@ def snapped(stack: Stack, dual: Dual, x: Tensor) -> Dual:
         W = stack.layers[k].W
         box = box if W is None else W.adjoint(torch.minimum(lam[0].clamp(min=0.0), box))
     u = tuple(cut(one, torch.ones_like(one)) for one in dual.u)
-    maps = [(one.matrix, one.offset) for one in stack.quadratics]
-    maps += [(layer.squares.F, layer.squares.g) for layer in stack.layers if layer.squares is not None]
-    sizes = [matrix.absolute().apply(x.abs()) + offset.abs() for matrix, offset in maps]
+    sizes = [one.size(x.abs()) for one in stack.curved]
     return Dual(tuple(lam), u, tuple(cut(p, size) for p, size in zip(dual.p, sizes, strict=True)))
 
 

@@ -79,7 +79,7 @@ def solve_constrained(net: FrozenNet, constraints: Constraints, solver: Solver, 
             )
             break
         if ways is None:
-            single = net if net.contexts is None else net[i]
+            single = net.take(i)
             found.x[i], found.violation[i], status = _through_cvxpy(single, constraints, solver)
             found.value[i] = stack.take(torch.tensor([i])).value(found.x[i : i + 1])[0]
         else:

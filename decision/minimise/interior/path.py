@@ -67,7 +67,7 @@ class Path:
         self.at = Iterate(x, s, mu[:, None] / s, z, p, lam, kap, u, mu)
         self.a = stack.preactivations(x)
         # with curvature the stationarity residual shrinks with both steps, so that they are taken alike
-        self.curved = bool(stack.norms or stack.quadratics or any(one.squares is not None for one in stack.layers))
+        self.curved = bool(stack.norms or stack.quadratics or any(one.inner for one in stack.layers))
         self.short = torch.zeros(len(stack), dtype=torch.int64, device=x.device)
         self.least = self.at.products(stack.norms)
         self.gap = torch.zeros_like(self.least)

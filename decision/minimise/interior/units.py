@@ -192,12 +192,10 @@ class Gatherer:
         self._W: list[Tensor | None] = []
         self._inside: list[tuple[Tensor, Tensor] | None] = []
         for layer in stack.layers:
-            inside = layer.squares
-            if inside is None:
-                self._inside.append(None)
-            else:
-                F = inside.F.dense.reshape(len(inside.rho), -1, n)
-                self._inside.append((pad(inside.rho, (0, 1)), pad(F, (0, 0, 0, 0, 0, 1))))
+            self._inside.append(None)
+            for one in layer.inner:
+                F = one.matrix.dense.reshape(-1, one.group, n)
+                self._inside[-1] = (pad(one.weight[0], (0, 1)), pad(F, (0, 0, 0, 0, 0, 1)))
             U = layer.b.new_zeros(layer.b.shape[1], n) if layer.U is None else layer.U.dense
             self._U.append(pad(U, (0, 0, 0, 1)))
             self._W.append(None if layer.W is None else pad(layer.W.dense, (0, 0, 0, 1)))
@@ -206,7 +204,7 @@ class Gatherer:
     def foldable(stack: Stack) -> list[bool]:
         """Return whether the units of each layer can be taken as on."""
         last = len(stack.layers) - 1
-        return [k in (0, last) and layer.squares is None for k, layer in enumerate(stack.layers)]
+        return [k in (0, last) and not layer.inner for k, layer in enumerate(stack.layers)]
 
     def gather(self, choice: Choice, stack: Stack) -> Kept:
         """Return the kept units; `stack` holds the vectors of the contexts of the choice."""
@@ -288,9 +286,10 @@ class Gatherer:
     def _gathered(self, k: int, units: Tensor, layer: Layer) -> tuple[Tensor, Tensor, Tensor] | None:
         """Return rho, F and g of the quadratics inside layer k."""
         shared = self._inside[k]
-        if shared is None or layer.squares is None:
+        if shared is None:
             return None
         rho, F = shared
-        g = layer.squares.g.reshape(len(units), len(rho) - 1, -1)
+        one = layer.inner[0]
+        g = one.grouped(one.offset)
         rows = torch.arange(len(units), device=units.device)[:, None]
         return rho[units], F[units], torch.nn.functional.pad(g, (0, 0, 0, 1))[rows, units]
