@@ -2,7 +2,8 @@
 
 The upper end is `verify.proof.upper` at x. The lower end is min over X of the affine minorant of a dual point
 (`verify.proof.minorant`), made feasible by `verify.proof.repaired` first, less what rounding can have added to it.
-Assumed: the arithmetic is IEEE float64, and `minimize_linear` returns a vertex that is exact to a few units in the last place.
+Assumed: the arithmetic is IEEE float64, and `minimize_linear` returns a vertex that is exact to a few units in the last
+place.
 """
 
 from __future__ import annotations

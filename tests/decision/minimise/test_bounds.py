@@ -12,6 +12,9 @@ from decision.minimise.stack import Dual, Stack
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
 from tests.support.exact import exact_value
 from tests.support.stacks import random_dual, random_stack
+from verify.proof.columns import NetColumns
+from verify.proof.minorant import minorant as minorant_of
+from verify.proof.network import Prover
 
 BOX = Box(5, -1.0, 1.0)
 
@@ -29,6 +32,27 @@ def test_bounds_enclose_the_exact_value(widths: tuple[int, ...], inside: bool, s
             low, high = exact_value(net[i], x[i].numpy())
             assert Fraction(float(lower[i])) <= low
             assert high <= Fraction(float(upper[i]))
+
+
+@pytest.mark.parametrize(("widths", "inside"), [((), False), ((6,), True), ((4, 3, 5), True)])
+def test_the_upper_end_is_the_verifiers_own(widths: tuple[int, ...], inside: bool) -> None:
+    """One pass in NumPy and in torch: the same margins, the same order of sums but within a matrix product."""
+    net = random_stack(7, widths=widths, inside=inside)
+    x = BOX.sample(4, torch.Generator().manual_seed(0))
+    bracket = Prover(net)(x.numpy())
+    width = bracket.hi - bracket.lo
+    assert (np.abs(upper_bound(Stack.of(net), x).numpy() - bracket.hi) < 0.2 * width).all()
+
+
+def test_the_minorant_is_one_code_for_numpy_and_torch() -> None:
+    net = random_stack(7, widths=(4, 3, 5), inside=True)
+    stack = Stack.of(net)
+    dual = repaired(stack, random_dual(stack, 1))
+    line = minorant(stack, dual)
+    own = minorant_of(NetColumns.of(net), *([part.numpy().T for part in group] for group in (dual.lam, dual.u, dual.p)))
+    assert (np.abs(own.slope.T - line.slope.numpy()) <= 1e-14 * line.slope_size.numpy()).all()
+    assert (np.abs(own.offset - line.offset.numpy()) <= 1e-14 * line.offset_size.numpy()).all()
+    assert own.terms == line.terms
 
 
 @pytest.mark.parametrize(("widths", "inside"), [((6,), True), ((9, 7), False), ((4, 3, 5), True)])

@@ -68,7 +68,7 @@ def test_everything_survives_the_file(tmp_path: Path) -> None:
     claim = claims.read(tmp_path / "claim.npz")
     assert np.array_equal(claim.net(x), net(x))
     assert claim.net.input_shape == (2, 2)
-    assert [norm.group for norm in claim.net.norms] == [2, None]
+    assert [norm.group for norm in claim.net.norms] == [2, 3]
     assert claim.program.row_names == certificate.program.row_names
     assert claim.program.cones == certificate.program.cones
     assert (claim.program.A != certificate.program.A).nnz == 0
