@@ -16,15 +16,14 @@ class Instances(Protocol):
     """What is solved at many points: a `ValueProgram`."""
 
     @property
-    def contexts(self) -> int | None:
-        """Number of stacked contexts, or None."""
-
-    @property
     def in_features(self) -> int:
         """Length of x."""
 
     def __getitem__(self, index: int) -> Instances:
         """Return the program of one context."""
+
+    def take(self, index: int) -> Instances:
+        """Return the program of one of the stacked contexts; itself if none are stacked."""
 
     def at(self, x: Any, *, balanced: bool = True) -> ConicData:
         """Substitute x."""
@@ -42,8 +41,7 @@ class PreparedValue:
     def __init__(self, program: Instances, solver: Solver) -> None:
         self.program = program
         self.solver = solver
-        first = program if program.contexts is None else program[0]
-        self._prepared = solver.prepare(first.at(np.zeros(program.in_features), balanced=False))
+        self._prepared = solver.prepare(program.take(0).at(np.zeros(program.in_features), balanced=False))
 
     def solve(self, x: Any, context: int | None = None, *, balanced: bool = True) -> Solution:
         """Solve at one point; v, s and y belong to `program.at(x)`.

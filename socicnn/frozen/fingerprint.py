@@ -36,7 +36,7 @@ def fingerprint(
     quadratics: Sequence[Quadratic],
     norms: Sequence[Norm],
     input_shape: tuple[int, ...],
-    contexts: int | None,
+    batch: tuple[int, ...],
 ) -> str:
     """Return the fingerprint, 64 hexadecimal digits, of the parts of a network that `FrozenNet` has checked.
 
@@ -45,9 +45,9 @@ def fingerprint(
     >>> net.fingerprint[:16]
     'cc0864b5eb5859db'
     """
-    form = _Form(1 if contexts is None else contexts)
+    form = _Form(*(batch or (1,)))
     n = int(np.shape(output.v)[-1])
-    form.record("socicnn network 1", (n, 0 if contexts is None else contexts + 1))
+    form.record("socicnn network 1", (n, sum(batch) + len(batch)))
     form.record("shape", input_shape)
     width = 0
     for layer in layers:

@@ -304,7 +304,7 @@ class FrozenNet:
         What the form is says `socicnn.frozen.fingerprint`.
         """
         assert self.input_shape is not None
-        return fingerprint(self.layers, self.output, self.quadratics, self.norms, self.input_shape, self.contexts)
+        return fingerprint(self.layers, self.output, self.quadratics, self.norms, self.input_shape, self.batch)
 
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return itself: a frozen network is its own frozen form, and has its context already."""

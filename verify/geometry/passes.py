@@ -18,7 +18,8 @@ from typing import Any, final
 import numpy as np
 
 from socicnn.arrays import Array, BoolArray, lengths
-from socicnn.frozen import FrozenNet, Squares
+from socicnn.frozen import FrozenNet
+from socicnn.frozen.terms import Term
 from socicnn.margins import column, relative_margin
 
 
@@ -39,17 +40,17 @@ class Geometry:
         self._n = n
         self.positive: list[BoolArray] = []  # a > 0 and a = 0, of each layer, shape (h, N)
         self.zero: list[BoolArray] = []
-        self._inside: list[tuple[Squares, Array] | None] = []  # rho, F and p of each layer, p of shape (h k, N)
+        self._inside: list[list[tuple[Term, Array]]] = []  # terms inside each layer, with p of shape (h k, N)
         z = z_size = None
         for layer in net.layers:
             a, S, terms = column(layer.b), np.abs(column(layer.b)), n + 1
-            inside = layer.squares
-            self._inside.append(None)
-            if inside is not None:
-                p, p_size = inside.F @ points + column(inside.g), abs(inside.F) @ size + np.abs(column(inside.g))
-                a = a + inside.rho[:, None] * _summed(p**2, inside.rows)
-                S, terms = S + inside.rho[:, None] * _summed(p_size**2, inside.rows), terms + 2 * n + inside.rows + 4
-                self._inside[-1] = (inside, p)
+            self._inside.append([])
+            for term in layer.inner:
+                weight, offset = term.weight[:, None], column(term.offset)
+                p, p_size = term.matrix @ points + offset, abs(term.matrix) @ size + np.abs(offset)
+                a = a + weight * _summed(p**2, term.rows)
+                S, terms = S + weight * _summed(p_size**2, term.rows), terms + 2 * n + term.rows + 4
+                self._inside[-1].append((term, p))
             if layer.U is not None:
                 a, S = a + layer.U @ points, S + abs(layer.U) @ size
             if layer.W is not None and z is not None and z_size is not None:
@@ -113,10 +114,9 @@ class Geometry:
         switched = []
         for layer, positive, zero, inside in zip(self._net.layers, self.positive, self.zero, self._inside, strict=True):
             da = np.zeros((layer.b.shape[-1], N, K))
-            if inside is not None:
-                squares, p = inside
-                along = _summed(p[:, :, None] * full(squares.F, flat), squares.rows)
-                da = da + 2 * squares.rho[:, None, None] * along
+            for term, p in inside:
+                along = _summed(p[:, :, None] * full(term.matrix, flat), term.rows)
+                da = da + 2 * term.weight[:, None, None] * along
             if layer.U is not None:
                 da = da + full(layer.U, flat)
             if layer.W is not None and dz is not None:
@@ -150,10 +150,9 @@ class Geometry:
         parts = zip(net.layers, self.positive, switched, self._inside, strict=True)
         for layer, positive, on, inside in reversed(list(parts)):
             multiplier = np.where(positive[:, :, None] | on, bound, 0.0)
-            if inside is not None:
-                squares, p = inside
-                weight = np.repeat(2 * squares.rho[:, None, None] * multiplier, squares.rows, axis=0)
-                slope = slope + back(squares.F, weight * p[:, :, None])
+            for term, p in inside:
+                weight = np.repeat(2 * term.weight[:, None, None] * multiplier, term.rows, axis=0)
+                slope = slope + back(term.matrix, weight * p[:, :, None])
             if layer.U is not None:
                 slope = slope + back(layer.U, multiplier)
             if layer.W is not None:
@@ -178,10 +177,9 @@ class Geometry:
         bound = np.broadcast_to(column(self._net.output.w), (self._net.output.w.shape[-1], N))
         for layer, positive, inside in reversed(list(zip(self._net.layers, self.positive, self._inside, strict=True))):
             multiplier = np.where(positive, bound, 0.0)
-            if inside is not None:
-                squares = inside[0]
-                weight = np.repeat(2 * squares.rho[:, None] * multiplier, squares.rows, axis=0)
-                total += back(squares.F, weight[:, :, None] * (squares.F @ flat).reshape(-1, N, K))
+            for term, _ in inside:
+                weight = np.repeat(2 * term.weight[:, None] * multiplier, term.rows, axis=0)
+                total += back(term.matrix, weight[:, :, None] * (term.matrix @ flat).reshape(-1, N, K))
             if layer.W is not None:
                 bound = layer.W.T @ multiplier
         for quad in self._net.quadratics:

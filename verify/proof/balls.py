@@ -20,6 +20,7 @@ from scipy import sparse
 from socicnn.arrays import Array, Matrix
 from socicnn.errors import MissingExtra
 from socicnn.frozen import FrozenNet
+from socicnn.frozen.terms import Term
 from verify.proof.network import Bracket, Prover
 
 _PRECISION = threading.RLock()  # flint's working precision is one number for the whole process
@@ -61,9 +62,7 @@ class BallProver:
         self._prover = Prover(net)
         # one matrix a layer, on x and the layer before; one for everything that is affine in x alone
         self._layers = [self._map(_beside(layer.U, layer.W)) for layer in net.layers]
-        inside = [layer.squares for layer in net.layers if layer.squares is not None]
-        branches = [quad.A for quad in net.quadratics] + [norm.C for norm in net.norms]
-        self._images = self._map(_below([squares.F for squares in inside] + branches))
+        self._images = self._map(_below([term.matrix for term in _terms(net)]))
         self._vectors = None if net.stacked else self._read(net)
 
     def __call__(self, x: Array) -> Bracket:
@@ -86,13 +85,11 @@ class BallProver:
 
     def _read(self, net: FrozenNet) -> _Vectors:
         """Return the vectors of a network as balls."""
-        inside = [layer.squares for layer in net.layers if layer.squares is not None]
-        offsets = [squares.g for squares in inside] + [q.e for q in net.quadratics] + [norm.d for norm in net.norms]
+        terms = _terms(net)
         return _Vectors(
             biases=[self._balls(layer.b) for layer in net.layers],
-            rhos=[self._balls(squares.rho) for squares in inside],
-            offsets=self._balls(np.concatenate([np.zeros(0), *offsets])),
-            weights=self._balls([*(quad.beta for quad in net.quadratics), *(norm.gamma for norm in net.norms)]),
+            offsets=self._balls(np.concatenate([np.zeros(0), *(term.offset for term in terms)])),
+            weights=[self._balls(np.atleast_1d(term.weight)) for term in terms],
             w=self._balls(net.output.w),
             v=self._balls(net.output.v),
             c=self._flint.arb(float(net.output.c)),
@@ -101,34 +98,26 @@ class BallProver:
     def _value(self, net: FrozenNet, vectors: _Vectors, point: Array) -> Any:
         """Return the ball of f at one point."""
         x, zero = self._balls(point), self._flint.arb(0)
-        images = _sums(self._images(x), vectors.offsets)
-        at = 0
+        images = iter(_sums(self._images(x), vectors.offsets))
+        weights = iter(vectors.weights)
 
-        def squares(rows: int, group: int) -> list[Any]:
-            """Take the next rows of the images, and sum the squares of each group of them."""
-            nonlocal at
-            first, at = at, at + rows
-            ends = range(first, at, group)
-            return [sum((entry * entry for entry in images[i : i + group]), zero) for i in ends]
+        def values(term: Term) -> list[Any]:
+            """Take the next rows of the images, and return h of each group of them."""
+            groups = [[next(images) for _ in range(term.rows)] for _ in range(term.groups)]
+            squares = [sum((entry * entry for entry in group), zero) for group in groups]
+            return [square.nonnegative_part().sqrt() for square in squares] if term.ROOT else squares
 
-        rhos = iter(vectors.rhos)
-        inner = [
-            None if layer.squares is None else squares(len(layer.b) * layer.squares.rows, layer.squares.rows)
-            for layer in net.layers
-        ]
         total = _dot(vectors.v, x, vectors.c)
         z: list[Any] = []
-        for layer, bias, t in zip(self._layers, vectors.biases, inner, strict=True):
-            a = _sums(layer(x + z), bias)
-            if t is not None:
-                a = [one + weight * square for one, weight, square in zip(a, next(rhos), t, strict=True)]
+        for layer, image, bias in zip(net.layers, self._layers, vectors.biases, strict=True):
+            a = _sums(image(x + z), bias)
+            for term in layer.inner:
+                each = zip(a, next(weights), values(term), strict=True)
+                a = [entry + weight * value for entry, weight, value in each]
             z = [entry.max(zero) for entry in a]
         total = _dot(vectors.w, z, total)
-        for quad, weight in zip(net.quadratics, vectors.weights, strict=False):
-            total += weight * squares(len(quad.e), len(quad.e))[0]
-        for norm, weight in zip(net.norms, vectors.weights[len(net.quadratics) :], strict=True):
-            rows = norm.C.shape[0]
-            total += weight * sum((t.nonnegative_part().sqrt() for t in squares(rows, norm.group)), zero)
+        for term in net.terms:
+            total += next(weights)[0] * sum(values(term), zero)
         return total
 
     def _map(self, matrix: Matrix | None) -> Any:
@@ -159,12 +148,16 @@ class _Vectors:
     """The vectors of a network at one context, as balls."""
 
     biases: list[list[Any]]
-    rhos: list[list[Any]]
     offsets: list[Any]
-    weights: list[Any]
+    weights: list[list[Any]]  # of the terms inside layers, then of the branches
     w: list[Any]
     v: list[Any]
     c: Any
+
+
+def _terms(net: FrozenNet) -> list[Term]:
+    """Return the terms inside layers, then the branches: the order of rows below one another."""
+    return [*(term for layer in net.layers for term in layer.inner), *net.terms]
 
 
 def _beside(first: Matrix | None, second: Matrix | None) -> Matrix | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,9 @@ class TermColumns:
 
     def low(self, image: Image) -> Values:
         """Return h of each group rounded down, shape `(groups, N)`."""
-        narrowest = positive(self.xp, abs(image.y) - image.margin) ** 2
+        narrowest = positive(abs(image.y) - image.margin) ** 2
         square = group_sums(narrowest, self.rows) * (1 - relative_margin(self.rows + 2)) - TINY
-        square = positive(self.xp, square)
+        square = positive(square)
         return self.xp.sqrt(square) * (1 - 4 * EPS) if self.root else square
 
     def spread(self, values: Values) -> Values:
@@ -106,12 +107,12 @@ class LayerColumns:
         product = self.W @ z
         return product, product if self.absolute is None else self.absolute @ z
 
-    def box(self, lam: Values, xp: Any) -> tuple[Values, Values]:
+    def box(self, lam: Values) -> tuple[Values, Values]:
         """Return W'lambda rounded down, and cut at 0: the upper bound of the multipliers of the layer before."""
         product = self.W.T @ lam  # type: ignore[union-attr]  # asked of layers after the first
         size = product if self.absolute is None else self.absolute.T @ lam
         raw = product - (relative_margin(self.W.shape[0]) * size + TINY)  # type: ignore[union-attr]
-        return raw, positive(xp, raw)
+        return raw, positive(raw)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +158,7 @@ class NetColumns:
         """Length of x."""
         return len(self.v)
 
-    @property
+    @cached_property
     def groups(self) -> int:
         """Number of groups of the branches."""
         return sum(len(term.offset) // term.rows for term in self.terms)
@@ -169,9 +170,9 @@ class NetColumns:
         return self.xp.einsum("ij,ij->j", weights, values)
 
 
-def positive(xp: Any, values: Values) -> Values:
+def positive(values: Values) -> Values:
     """Return max(values, 0)."""
-    return xp.maximum(values, xp.zeros_like(values))
+    return np.maximum(values, 0.0) if isinstance(values, np.ndarray) else values.clamp(min=0.0)
 
 
 def least(array: Any) -> float:

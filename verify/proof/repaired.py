@@ -39,9 +39,9 @@ def multipliers(net: NetColumns, count: int, guess: Callable[[int, Values], Valu
     box = xp.broadcast_to(net.w, (len(net.w), count))
     for k in reversed(range(len(net.layers))):
         layer = net.layers[k]
-        lam.insert(0, xp.minimum(positive(xp, guess(k, box)), box))
+        lam.insert(0, xp.minimum(positive(guess(k, box)), box))
         if layer.W is not None:
-            raw, box = layer.box(lam[0], xp)
+            raw, box = layer.box(lam[0])
             if layer.absolute is not None:  # a negative weight: 0 <= lambda <= W'lambda may be empty
                 feasible = feasible & (raw >= 0).all(0)
     return Multipliers(lam, feasible)

@@ -54,7 +54,7 @@ def upper(net: NetColumns, x: Values) -> Upper:
         if layer.W is not None and z is not None:
             product, product_size = layer.weighed(z)
             a, S, terms = a + product, S + product_size, terms + layer.W.shape[1]
-        z = xp.broadcast_to(positive(xp, a + (relative_margin(terms) * S + TINY)), (len(a), N))
+        z = xp.broadcast_to(positive(a + (relative_margin(terms) * S + TINY)), (len(a), N))
         active.append(z > 0)
     total, scale = net.dot(net.v, x) + net.c, net.dot(abs(net.v), size) + abs(net.c)
     if z is not None:

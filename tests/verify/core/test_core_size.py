@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-LINES = 3_930  # of ours, loaded by `python -m verify.check`
+LINES = 4_300  # of ours, loaded by `python -m verify.check`; 450 of them are the passes that decisions share
 CODE = """
 import sys
 import verify.check
