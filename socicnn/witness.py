@@ -51,38 +51,35 @@ def closed_form(
         x: the points.
     """
     fill = _Filling(np.ascontiguousarray(x.T), shape)
-    pairs: list[tuple[Array, Array] | None] = []  # p and k of the quadratics inside each layer
+    inside: list[list[tuple[Array, Array, Array]]] = []  # weight, p and k of the quadratics inside each layer
     active: list[Array] = []
     z: Array | None = None
     for layer in net.layers:
-        pairs.append(None)
-        if layer.squares is not None:
-            p = fill.image(layer.squares.F, layer.squares.g).reshape(len(layer.squares.rho), -1, fill.count)
-            pairs[-1] = p, fill.squares(p)
-            inner = layer.squares.rho[:, None] * (p**2).sum(axis=1)
-        h = layer.b.shape[-1]
-        a = fill.primal(h)
+        inside.append([])
+        for term in layer.inner:  # before z, so that every variable depends on earlier ones only
+            p = fill.image(term.matrix, term.offset).reshape(term.groups, -1, fill.count)
+            inside[-1].append((term.weight[:, None], p, fill.scales(p)))
+        a = fill.primal(layer.width)
         a[:] = _column(layer.b)
         if layer.U is not None:
             a += layer.U @ fill.x
         if layer.W is not None and z is not None:
             a += layer.W @ z
-        if layer.squares is not None:
-            a += inner
+        for weight, p, _ in inside[-1]:
+            a += weight * (p**2).sum(axis=1)
         z = np.maximum(a, 0.0, out=a)
         active.append(z)
     widths = [len(one) for one in active]
     fill.row = 2 * sum(widths)
     multipliers = _backward(net, active, fill)
-    for layer, pair, multiplier in zip(net.layers, pairs, multipliers, strict=True):
-        if layer.squares is not None and pair is not None:  # beta is rho lambda
-            fill.rotated(layer.squares.rho[:, None] * multiplier, *pair)
+    for terms, multiplier in zip(inside, multipliers, strict=True):
+        for weight, p, k in terms:  # beta is rho lambda
+            fill.rotated(weight * multiplier, p, k)
     for quad in quadratics:
         p = fill.image(quad.A, quad.e)[None]
-        fill.rotated(np.asarray(quad.beta), p, fill.squares(p))
+        fill.rotated(quad.beta, p, fill.scales(p))
     for norm in norms:
-        group = norm.group or norm.C.shape[0]
-        fill.norm(np.asarray(norm.gamma), fill.image(norm.C, norm.d).reshape(-1, group, fill.count))
+        fill.norm(norm.gamma, fill.image(norm.C, norm.d).reshape(-1, norm.group, fill.count))
     return fill.witness()
 
 
@@ -121,14 +118,13 @@ class _Filling:
         self._column += size
         return self._v[self._column - size : self._column]
 
-    def image(self, matrix: Matrix, offset: Array | None) -> Array:
+    def image(self, matrix: Matrix, offset: Array) -> Array:
         """Return matrix x + offset, shape `(rows, count)`."""
         p: Array = matrix @ self.x
-        if offset is not None:
-            p += _column(offset)
+        p += _column(offset)
         return p
 
-    def squares(self, p: Array) -> Array:
+    def scales(self, p: Array) -> Array:
         """Write t = ||p||^2 / k for p of shape `(units, rows, count)`; return k, the power of two next to ||p||."""
         length = lengths(p, 1)
         exponent = np.round(np.log2(length, out=np.zeros_like(length), where=length > 0))

@@ -160,7 +160,7 @@ class PreparedNet:
 
     def _chunk(self, x: Array, rows: slice, witness: Witness | None, found: _Found) -> None:
         """Certify some of the points and enter what was found."""
-        stacked = self.net.contexts is not None
+        stacked = self.net.stacked
         net = self.net[rows] if stacked else self.net
         start = time.perf_counter()
         forward = net(x)  # of the network as it was given, not as it was compiled
