@@ -150,7 +150,7 @@ class NetColumns:
             for layer in net.layers
         ]
         output = net.output
-        terms = [_columns(term, np.atleast_1d(term.weight)) for term in net.terms]
+        terms = [_columns(term, np.atleast_1d(term.weight)) for term in (*net.quadratics, *net.norms)]
         return cls(layers, column(output.w), column(output.v), np.atleast_1d(output.c), terms, np)
 
     @property

@@ -63,7 +63,7 @@ class Prover:
     """Holds a network's arrays and brackets its value.
 
     Args:
-        net: the network; anything with the same attributes does, negative weights included. Where W or w has a
+        net: the network; anything with the same parts does, negative weights included. Where W or w has a
             negative entry the bracket is that of the program, and the forward value may differ from it.
 
     >>> from socicnn.frozen import FrozenNet, Layer, Output
@@ -75,8 +75,8 @@ class Prover:
 
     def __init__(self, net: FrozenNet) -> None:
         self._net = NetColumns.of(net)
-        weights = [term.weight for term in net.terms] + [term.weight for layer in net.layers for term in layer.inner]
-        self._convex = all(least(weight) >= 0 for weight in (*weights, net.output.w))
+        terms = [*self._net.terms, *(term for layer in self._net.layers for term in layer.inner)]
+        self._convex = least(self._net.w) >= 0 and all(least(term.weight) >= 0 for term in terms)
 
     def __call__(self, x: Array, guess: Guess | None = None) -> Bracket:
         """Bracket the value at each point.

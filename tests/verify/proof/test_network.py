@@ -128,7 +128,7 @@ def test_brackets_of_programs_with_negative_weights_are_those_of_the_program() -
         W = net.layers[1].W.copy()
         W[rng.integers(3), rng.integers(4)] *= -1
         raw = SimpleNamespace(
-            layers=[net.layers[0], SimpleNamespace(W=W, U=net.layers[1].U, b=net.layers[1].b, squares=None)],
+            layers=[net.layers[0], Layer(W, net.layers[1].U, net.layers[1].b)],
             output=net.output,
             quadratics=(),
             norms=(),
@@ -153,7 +153,7 @@ def test_unbounded_programs_have_no_lower_bound() -> None:
     net = random_net(1, quadratic=(), norm=())
     raw = SimpleNamespace(
         layers=net.layers,
-        output=SimpleNamespace(w=-net.output.w, v=net.output.v, c=net.output.c),
+        output=Output(-net.output.w, net.output.v, net.output.c),
         quadratics=(),
         norms=(),
     )
