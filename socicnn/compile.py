@@ -197,5 +197,5 @@ def _images(b: Array, block: Block, rows: int) -> Array:
 
 def _bodies(b: Array, block: Block, norm: Norm) -> Array:
     """Return the offsets of the groups of a norm from their cones (s, u)."""
-    size = norm.group or norm.C.shape[0]
+    size = norm.group
     return b[block.start : block.stop].reshape(-1, size + 1)[:, 1:].reshape(-1)

@@ -63,9 +63,9 @@ def to_cvxpy(model_or_net: Freezable, x: Any, context: Any = None) -> Any:
     if hasattr(context, "parameters"):
         return _given(model_or_net, x, context)
     net = frozen(model_or_net, context)
-    if net.contexts is None:
+    if not net.stacked:
         return _fixed(net, x)
-    return [_fixed(net[i], x) for i in range(net.contexts)]
+    return [_fixed(net[i], x) for i in range(*net.batch)]
 
 
 def _fixed(net: FrozenNet, x: Any) -> NetworkCost:
