@@ -78,7 +78,7 @@ class TestImportance:
                 importance(bad)
         with pytest.raises(ModelError, match="shape"):
             importance(torch.zeros(5))
-        with pytest.raises(ModelError, match="finite numbers"):
+        with pytest.raises(ModelError, match="non-finite entries"):
             importance(torch.full((5, 1), torch.nan))
 
 
