@@ -25,7 +25,7 @@ from benchmarks import raw_clarabel
 from decision import decide
 from decision.baselines.seed.steps import seed_steps
 from decision.minimise.methods import Auto, Problem
-from decision.minimise.stack import Stack
+from decision.minimise.stack_surrogate import StackSurrogate
 from decision.options import MethodName
 from experiments.decision.instances import TEST, Instance, Sizes
 from experiments.decision.judging import RTOL, TIGHT
@@ -61,7 +61,7 @@ def measure(model: Network, instance: Instance, batch: int, exact: int, repeat: 
     steps_times, found = _rounds({"steps": (lambda: seed_steps(model, feasible_set, theta), batch)}, 1)
     row["authors' steps ms"], steps = steps_times["steps"][0], found["steps"]
     ours = answers["auto"]
-    first = Auto().order(Problem(net, Stack.of(net), feasible_set))[0].name
+    first = Auto().order(Problem(StackSurrogate.of(net), feasible_set))[0].name
     return {
         "auto picks": first,
         **row,

@@ -27,7 +27,7 @@ from decision import surrogates, tasks
 from decision.baselines import StructuredPCF
 from decision.baselines.cvxpylayer import DecisionLayer
 from decision.baselines.lpcf.fitting import fit_lpcf
-from decision.baselines.lpcf.function import LPCF, LPCFSettings
+from decision.baselines.lpcf.function import LPCFSettings
 from decision.options import DecideOptions
 from decision.tasks import Data, Task
 from socicnn.compile import frozen
@@ -161,10 +161,7 @@ def medians(ways: dict[Any, Callable[[int], Any]], size: int, repeat: int) -> di
 def distance(model: Any, x: Tensor, task: Task, theta: Tensor) -> float:
     """Return the worst relative distance of decisions, projected, from the certified bound of their surrogate."""
     region = task.feasible_set
-    if isinstance(model, LPCF):
-        bound = model.decide(region, theta, rtol=TIGHT)
-    else:
-        bound = decision.decide(model, region, theta, rtol=TIGHT)
+    bound = decision.decide(model, region, theta, rtol=TIGHT)
     with torch.no_grad():
         value = model(region.project(x), theta)
     return float(((value - bound.value + bound.gap) / bound.scale).max())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,33 +13,32 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from decision.minimise.answers import Decision, Goal, sentence
-from decision.minimise.bounds import lower_bound, minorant, repaired, upper_bound
+from decision.minimise.answers import Decision, Goal
 from decision.minimise.constrained import Constraints, solve_constrained
-from decision.minimise.growth import growth_bound
-from decision.minimise.methods import Auto, Exact, Method, make
-from decision.minimise.module_descent import minimise_module
+from decision.minimise.judging import EPS, Judged, judged
+from decision.minimise.methods import Auto, Exact, Method, make, networks_of
+from decision.minimise.module_surrogate import ModuleSurrogate
 from decision.minimise.reference import ROUNDING, Reference, own_reach, terms
-from decision.minimise.search import Found, Task, minimise
-from decision.minimise.stack import Stack
+from decision.minimise.search import Search, minimise
+from decision.minimise.stack_surrogate import StackSurrogate
+from decision.minimise.surrogate import Surrogate
 from decision.options import DecideOptions, MethodName
 from decision.region import Region
-from decision.sets import Box
 from decision.sets.base import FeasibleSet
 from socicnn.arrays import as_float64
 from socicnn.compile import Freezable, frozen
 from socicnn.errors import ModelError, NoProgramError
-from socicnn.frozen import FrozenNet
 from socicnn.moved import with_moved, with_renamed
 from socicnn.nn.devices import as_device
 from socicnn.ranges import Ranges
 
 RTOL = 1e-6  # of the library, the command and every method
-EPS = 2.0**-53
+NOTE = "Gaps are in plain float64: there is no conic program to prove more by."
+TRUST = "That the function is convex in x is taken on trust."
 
 
 def decide(
-    model_or_net: Freezable,
+    model_or_net: Freezable | Module,
     feasible_set: FeasibleSet | Sequence[Any],
     context: Any = None,
     method: MethodName | Method = "auto",
@@ -62,14 +62,17 @@ def decide(
     without its constant (`minimise.reference`), and S_all that sum with the constant and the terms of the bound. A
     constant added to f changes neither decisions nor verdicts, nor do units of f and x that are powers of two.
 
-    If the method is `auto`, a network without a conic program (softplus layers, logistic atoms) is minimised by
-    `minimise.module_descent`: gaps in plain float64, on the CPU, from the set's centre whatever `start` says.
+    A network without a conic program (softplus layers, logistic atoms) and any other torch module that is called as
+    `model(x, context)` or `model(x)` and gives one value per row are minimised, too: `auto` then takes `central_path`,
+    or `projected_gradient` if the set has no interior or n is above 200. Their gaps are in plain float64, relative to
+    max_P f - f(x) alone, and that a module of your own is convex in x is taken on trust.
 
     Args:
-        model_or_net: a trained network, or a FrozenNet.
+        model_or_net: a trained network, a FrozenNet, or a convex torch module, of which a copy is used in float64.
         feasible_set: the set X; or a list of CVXPY constraints on one variable of n entries (exact way only).
         context: contexts, shape `(contexts, p)`, or one, shape `(p,)`; None for a network without.
-        method: `auto`, `interior_point`, `projected_gradient` or `exact`, or a `Method`.
+        method: `auto`, `interior_point`, `central_path`, `projected_gradient`, `exact`, or a `Method`; `exact` and
+            `interior_point` need a network with a conic program.
         rtol: relative accuracy: the share of the scale that a gap may have.
         atol: absolute accuracy, in the units of f; a gap of this size will do, too.
         start: points to start from, shape `(n,)` or `(contexts, n)`; defaults to a point of the set that suits f.
@@ -100,132 +103,131 @@ def decide(
     if isinstance(region, str) and region != "stored":
         raise ModelError(f"region must be a Region, 'stored' or None; received {region!r}")
     goal = Goal.of(rtol, atol, options.max_iterations, time_limit)
-    theta = None if context is None else torch.tensor(as_float64(context, "context"))
-    if theta is not None and tuple(theta.shape) == (getattr(model_or_net, "context_shape", None) or theta.shape[:1]):
-        theta = theta[None]  # one context
     chosen = make(method, options.solver, options.settings)
+    theta = _contexts(model_or_net, context)
+    surrogates = surrogates_of(model_or_net, theta, options.device)
     ranges = getattr(model_or_net, "ranges", None)
-    try:
-        net = frozen(model_or_net, theta)
-    except NoProgramError:
-        if not isinstance(chosen, Auto) or not isinstance(feasible_set, FeasibleSet):
-            raise
-        assert isinstance(model_or_net, Module)  # arrays are a program
-        found = minimise_module(model_or_net, feasible_set, theta, goal, ranges)
+    if isinstance(feasible_set, FeasibleSet):
+        points = _start(start, feasible_set, model_or_net, surrogates)
+        reference = Reference.of(feasible_set, ranges)
+        parts = []
+        for surrogate, x in zip(surrogates, points, strict=True):
+            most = reference.largest(surrogate)
+            search = Search(surrogate, feasible_set, most, reference.half, chosen, options.progress)
+            parts.append(judged(search, minimise(search, x, goal), goal))
     else:
-        if isinstance(feasible_set, FeasibleSet):
-            stack = Stack.of(net, None if options.device is None else as_device(options.device))
-            x = _start(start, feasible_set, len(stack), net.in_features, stack.v.device)
-            found = _over_set(net, feasible_set, goal, chosen, _Given(stack, ranges, x, options.progress))
-        else:
-            exact = chosen.exact if isinstance(chosen, Auto) else chosen
-            if not isinstance(exact, Exact):
-                raise ModelError(
-                    f"CVXPY constraints go through the exact program; use method='exact', not '{chosen.name}'"
-                )
-            given = {"start": start, "max_iterations": options.max_iterations, "device": options.device}
-            unused = [name for name, value in given.items() if value is not None]
-            if unused:
-                raise ModelError(f"CVXPY constraints go through a solver alone; leave out {', '.join(unused)}")
-            found = _under_constraints(net, feasible_set, goal, exact)
-    outside = _outside(region, ranges, found.x, theta)
-    found = replace(found, rtol=rtol, atol=atol, context=theta, outside=outside)
-    notes = [found.status] if found.status else []
-    if getattr(context, "requires_grad", False):
-        notes.append("The contexts require gradients, and decisions have none: they were detached.")
-    return replace(found, status=sentence(found, notes), seconds=time.perf_counter() - began)
-
-
-@dataclass(frozen=True, eq=False)
-class _Given:
-    """What a search over a set starts from: the networks, the ranges of their data, starting points or None."""
-
-    stack: Stack
-    ranges: Ranges | None
-    x: Tensor | None
-    progress: bool
-
-
-def _over_set(net: FrozenNet, feasible_set: FeasibleSet, goal: Goal, method: Method, given: _Given) -> Decision:
-    """Return the decisions over one of the sets, with their notes as status."""
-    stack = replace(given.stack, c=torch.zeros_like(given.stack.c))
-    if not len(stack):
-        none = stack.c
-        x = stack.v.new_zeros(0, feasible_set.n)
-        return Decision(x, none, none, none.long(), 0.0, method.name, goal.rtol, "", none, none)
-    reference = Reference.of(feasible_set, given.ranges)
-    most, reach = reference.largest(stack), reference.reach(stack)
-    task = Task(net, stack, feasible_set, most, reach, method, given.progress)
-    return _judged(given.stack.c, task, minimise(task, given.x, goal), goal)
-
-
-def _judged(c: Tensor, task: Task, found: Found, goal: Goal) -> Decision:
-    """Return decisions with what is proven of them; the task leaves the constants c out."""
-    stack, feasible_set = task.stack, task.feasible_set
-    x = feasible_set.project(found.x)
-    plain = stack.value(x)
-    value = plain + c
-    line = minorant(stack, repaired(stack, found.dual))
-    vertex = feasible_set.minimize_linear(line.slope)
-    size = terms(stack, x, task.reach)
-    scale = torch.minimum((task.most - plain).clamp(min=0.0), size)
-    bound = (line.slope * vertex).abs().sum(dim=-1) + line.offset_size
-    above, below = upper_bound(stack, x), lower_bound(stack, feasible_set, found.dual)
-    allowed = goal.rtol * scale
-    if isinstance(feasible_set, Box) and bool((above - below > allowed).any()):
-        grown = growth_bound(stack, feasible_set, x, found.dual, 0.1 * allowed)
-        bound = torch.where(grown > below, size, bound)  # its terms are those of f at x
-        below = torch.maximum(below, grown)
-    floor = ROUNDING * (size + c.abs() + bound)
-    # the difference is rounded once, and so is the sum that the value is
-    proven = (above - below + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)
-    proven = proven.clamp(min=0.0)
-    missed = feasible_set.relative_violation(x)
-    status = " ".join(found.notes)
+        given = {"start": start, "max_iterations": options.max_iterations, "device": options.device}
+        exact = _through_solver(chosen, given)
+        parts = [_under_constraints(surrogate, feasible_set, goal, exact) for surrogate in surrogates]
+    found = Judged.joined(parts)
+    notes = [*found.notes, *_grounds(model_or_net, surrogates)]
     return Decision(
-        x,
-        value,
-        proven,
+        found.x,
+        found.value,
+        found.gap,
         found.iterations,
-        0.0,
-        task.method.name,
-        0.0,
-        status,
-        scale,
-        floor,
-        violation=missed,
+        time.perf_counter() - began,
+        chosen.name,
+        rtol,
+        found.scale,
+        found.floor,
+        context=theta,
+        outside=_outside(region, ranges, found.x, theta),
+        violation=found.violation,
+        atol=atol,
+        notes=tuple(notes),
     )
 
 
-def _under_constraints(net: FrozenNet, constraints: Sequence[Any], goal: Goal, method: Exact) -> Decision:
+def decide_module(model: Module, feasible_set: FeasibleSet, context: Any = None, **options: Any) -> Decision:
+    """Deprecated, use `decide`: it takes modules without a conic program as well."""
+    warnings.warn("decide_module(...) is now decide(...)", DeprecationWarning, stacklevel=2)
+    return decide(model, feasible_set, context, **options)
+
+
+def surrogates_of(
+    model_or_net: Freezable | Module, theta: Tensor | None, device: torch.device | str | None = None
+) -> list[Surrogate]:
+    """Return the functions to minimise: one batch of all contexts, or a batch of one per context.
+
+    Args:
+        model_or_net: frozen if it can be; a model whose matrices depend on the context, which its attribute
+            `context_moves_matrices` says, is frozen context by context.
+        theta: contexts, shape `(contexts, p)`, or None.
+        device: where to compute; defaults to the CPU.
+
+    Raises:
+        ModelError: no network and no module, or contexts that do not fit.
+    """
+    place = None if device is None else as_device(device)
+    apart = theta is not None and getattr(model_or_net, "context_moves_matrices", False)
+    rows = list(theta) if apart and theta is not None else [theta]
+    if isinstance(model_or_net, Module):
+        inner = getattr(model_or_net, "module", None)  # of a wrapper, which `frozen` refuses
+        if not rows or (not isinstance(model_or_net, Freezable) and not isinstance(inner, Freezable)):
+            return [ModuleSurrogate.of(model_or_net, theta, "it has no `freeze`", place)]
+    try:
+        return [StackSurrogate.of(frozen(model_or_net, row), place) for row in rows]  # type: ignore[arg-type]  # checked
+    except NoProgramError as error:
+        assert isinstance(model_or_net, Module)  # arrays are a program
+        return [ModuleSurrogate.of(model_or_net, theta, str(error), place)]
+
+
+def _contexts(model: Any, context: Any) -> Tensor | None:
+    """Return the contexts with an axis that counts them, or None."""
+    if context is None:
+        return None
+    theta = torch.tensor(as_float64(context, "context"))
+    one = tuple(theta.shape) == (getattr(model, "context_shape", None) or theta.shape[:1])
+    return theta[None] if one else theta
+
+
+def _grounds(model: Any, surrogates: Sequence[Surrogate]) -> list[str]:
+    """Return what the gaps rest on, where that is less than a proof."""
+    if all(surrogate.proves for surrogate in surrogates):
+        return []
+    return [NOTE] if isinstance(model, Freezable) else [NOTE, TRUST]
+
+
+def _through_solver(method: Method, given: dict[str, Any]) -> Exact:
+    """Return the way under CVXPY constraints; what it cannot use is refused."""
+    exact = method.exact if isinstance(method, Auto) else method
+    if not isinstance(exact, Exact):
+        raise ModelError(f"CVXPY constraints go through the exact program; use method='exact', not '{method.name}'")
+    unused = [name for name, value in given.items() if value is not None]
+    if unused:
+        raise ModelError(f"CVXPY constraints go through a solver alone; leave out {', '.join(unused)}")
+    return exact
+
+
+def _under_constraints(surrogate: Surrogate, constraints: Sequence[Any], goal: Goal, method: Exact) -> Judged:
     """Return the decisions under CVXPY constraints: relative to the terms of f alone, as their set has no points P."""
-    stack = Stack.of(net)
-    c = stack.c
+    networks = networks_of(surrogate)
+    net, c = networks.net, networks.constant
     plain = replace(net, output=replace(net.output, c=0.0 * np.asarray(net.output.c)))
     solved = solve_constrained(plain, Constraints.of(constraints, net.in_features), method.made(), goal)
     value = solved.value + c
     gap = solved.gap + 2.0 * EPS * (solved.value.abs() + value.abs())
-    size = terms(stack, solved.x, own_reach(stack))
+    size = terms(networks.stack, solved.x, own_reach(networks.stack))
     floor = ROUNDING * (2.0 * size + c.abs())
     ones = torch.ones(len(value), dtype=torch.int64)
-    status = " ".join(solved.notes)
-    return Decision(solved.x, value, gap, ones, 0.0, method.name, 0.0, status, size, floor, violation=solved.violation)
+    return Judged(solved.x, value, gap, ones, size, floor, solved.violation, tuple(solved.notes))
 
 
-def _start(start: Any, feasible_set: FeasibleSet, count: int, n: int, device: torch.device) -> Tensor | None:
-    """Return feasible starting points, one per context; None if the user gives none."""
+def _start(start: Any, feasible_set: FeasibleSet, model: Any, surrogates: Sequence[Surrogate]) -> list[Tensor | None]:
+    """Return feasible starting points of each batch, one per context; None if the user gives none."""
+    n = getattr(model, "in_features", feasible_set.n)
     if feasible_set.n != n:
         raise ModelError(f"the set has {feasible_set.n} coordinates, the network {n} inputs")
     if start is None:
-        return None
-    x = torch.tensor(as_float64(start, "start"), device=device)
-    if x.shape not in ((feasible_set.n,), (count, feasible_set.n)):
-        raise ModelError(
-            f"start must have shape ({feasible_set.n},) or ({count}, {feasible_set.n}); received shape {tuple(x.shape)}"
-        )
+        return [None] * len(surrogates)
+    sizes = [len(surrogate) for surrogate in surrogates]
+    x = torch.tensor(as_float64(start, "start"), device=surrogates[0].device)
+    if x.shape not in ((n,), (sum(sizes), n)):
+        raise ModelError(f"start must have shape ({n},) or ({sum(sizes)}, {n}); received shape {tuple(x.shape)}")
     if not bool(x.isfinite().all()):
         raise ModelError("start has non-finite entries; remove or replace them")
-    return feasible_set.project(x.expand(count, -1).contiguous())
+    return list(feasible_set.project(x.expand(sum(sizes), -1).contiguous()).split(sizes))
 
 
 def _outside(

@@ -41,7 +41,8 @@ def decide(
     upper: Annotated[float | None, typer.Option(help="Box: upper bound (default 1).")] = None,
     total: Annotated[float | None, typer.Option(help="Budget: sum of the entries, each between 0 and 1.")] = None,
     method: Annotated[
-        Literal["auto", "interior_point", "projected_gradient", "exact"], typer.Option(help="How to minimise.")
+        Literal["auto", "interior_point", "central_path", "projected_gradient", "exact"],
+        typer.Option(help="How to minimise."),
     ] = "auto",
     rtol: Annotated[float, typer.Option(help="Relative accuracy to certify.")] = 1e-6,
     atol: Annotated[float, typer.Option(help="Absolute accuracy that will do, too.")] = 0.0,

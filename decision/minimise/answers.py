@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from decision.minimise.reference import ROUNDING
-from decision.minimise.stack import Dual, Stack
+from decision.minimise.stack import Dual
+from decision.minimise.surrogate import Surrogate
 from socicnn.errors import ModelError
 from socicnn.integers import as_integer
 from socicnn.results import Result, Row
@@ -72,10 +73,10 @@ class Answers:
         x: feasible points, shape `(contexts, n)`.
         value: f(x), shape `(contexts,)`.
         lower: lower bound of f over X, in plain float64, shape `(contexts,)`.
-        dual: the dual point that gives the bound.
+        dual: the multipliers that give the bound.
         iterations: shape `(contexts,)`.
         most: largest value of f at the reference points, shape `(contexts,)`.
-        size: sum of the absolute values of the terms of f at the start, shape `(contexts,)`.
+        size: sum of the absolute values of the terms of f at the start, +inf if not known, shape `(contexts,)`.
         unit: what 1 here is in units of the user's f, shape `(contexts,)`.
         notes: what a caller should know, one sentence each.
     """
@@ -91,16 +92,18 @@ class Answers:
     notes: list[str] = field(default_factory=list)
 
     @classmethod
-    def start(cls, stack: Stack, x: Tensor, most: Tensor, size: Tensor, unit: Tensor) -> Answers:
+    def start(cls, surrogate: Surrogate, x: Tensor, most: Tensor, size: Tensor, unit: Tensor) -> Answers:
         """Return the answers before any work: points, their values and no bound."""
-        lower = x.new_full((len(stack),), -math.inf)
-        none = torch.zeros(len(stack), dtype=torch.int64, device=x.device)
-        return cls(x.clone(), stack.value(x), lower, stack.zero_dual(x), none, most, size, unit)
+        lower = x.new_full((len(x),), -math.inf)
+        none = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        return cls(x.clone(), surrogate.value(x), lower, surrogate.multipliers(x), none, most, size, unit)
 
     def allowed(self, goal: Goal) -> Tensor:
         """Return the gap at which each context is done, shape `(contexts,)`."""
         scale = torch.minimum((self.most - self.value).clamp(min=0.0), self.size)
-        return torch.maximum(torch.maximum(goal.rtol * scale, ROUNDING * self.size), goal.atol / self.unit)
+        known = self.value.abs() + self.lower.nan_to_num(neginf=0.0).abs()
+        rounding = ROUNDING * torch.where(self.size.isinf(), known, self.size)
+        return torch.maximum(torch.maximum(goal.rtol * scale, rounding), goal.atol / self.unit)
 
     def done(self, goal: Goal) -> Tensor:
         """Return which contexts have the gap asked for, shape `(contexts,)`."""
@@ -120,10 +123,11 @@ class Answers:
         )
 
     def put(self, rows: Tensor, other: Answers) -> None:
-        """Overwrite the answers of some contexts."""
+        """Overwrite the answers of some contexts; notes are added."""
         self.x[rows], self.value[rows], self.lower[rows] = other.x, other.value, other.lower
         self.dual.put(rows, other.dual)
         self.iterations[rows] = other.iterations
+        self.notes += [note for note in other.notes if note not in self.notes]
 
     def offer_point(self, x: Tensor, value: Tensor) -> None:
         """Keep the points that are better."""
@@ -151,7 +155,6 @@ class Decision(Result):
         seconds: wall time of the whole call.
         method: name of the method.
         rtol: the relative accuracy asked for.
-        status: what a user should know, in a sentence or two.
         scale: what gaps are relative to (`reference`), shape `(contexts,)`.
         floor: the gap that rounding alone may leave, shape `(contexts,)`.
         context: the contexts decided for, shape `(contexts, p)`, or None.
@@ -160,6 +163,7 @@ class Decision(Result):
         violation: worst violation of one constraint at x, relative to the size of the set's data, shape
             `(contexts,)`; None if it was not measured. Above 1e-9 a decision is not certified.
         atol: the absolute accuracy asked for.
+        notes: what a user should know beside the verdict, one sentence each.
     """
 
     x: Tensor
@@ -169,13 +173,13 @@ class Decision(Result):
     seconds: float
     method: str
     rtol: float
-    status: str
     scale: Tensor
     floor: Tensor
     context: Tensor | None = None
     outside: Tensor | None = None
     violation: Tensor | None = None
     atol: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def relative_gap(self) -> Tensor:
@@ -205,6 +209,11 @@ class Decision(Result):
         warnings.warn("Decision.goal is now Decision.rtol", DeprecationWarning, stacklevel=2)
         return self.rtol
 
+    @property
+    def status(self) -> str:
+        """What a user should know, in a few sentences, the verdict first."""
+        return " ".join([_verdict(self), *self.notes, *_strangers(self)])
+
     def __len__(self) -> int:
         return len(self.x)
 
@@ -232,21 +241,22 @@ class Decision(Result):
         return ("context", "value", "gap", "relative gap", "certified"), rows
 
 
-def sentence(found: Decision, notes: list[str]) -> str:
-    """Return what a user should know about the decisions, the verdict first."""
-    short = int((~found.certified).sum())
-    count = len(found)
+def _verdict(found: Decision) -> str:
+    """Return whether all are certified, as a sentence."""
+    short, count = int((~found.certified).sum()), len(found)
     asked = f"a relative gap of {found.rtol:g}" + (f" or a gap of {found.atol:g}" if found.atol else "")
-    if short:
-        worst = float(found.relative_gap[~found.certified].max())
-        which = "The decision is" if count == 1 else f"{short} of {count} decisions {'is' if short == 1 else 'are'}"
-        first = f"{which} not certified to {asked} (worst relative gap {worst:.1e})."
-    else:
+    if not short:
         which = "The decision is" if count == 1 else f"All {count} decisions are"
-        first = f"{which} certified to {asked}."
-    parts = [first, *notes]
-    if found.outside is not None and bool(found.outside.any()):
-        outside = int(found.outside.sum())
-        which = "It lies" if count == 1 else f"{outside} of {count} {'lies' if outside == 1 else 'lie'}"
-        parts.append(f"{which} outside the training data, where the network has learned nothing.")
-    return " ".join(parts)
+        return f"{which} certified to {asked}."
+    worst = float(found.relative_gap[~found.certified].max())
+    which = "The decision is" if count == 1 else f"{short} of {count} decisions {'is' if short == 1 else 'are'}"
+    return f"{which} not certified to {asked} (worst relative gap {worst:.1e})."
+
+
+def _strangers(found: Decision) -> list[str]:
+    """Return a sentence on the decisions outside the training data, if there are any."""
+    outside, count = 0 if found.outside is None else int(found.outside.sum()), len(found)
+    if not outside:
+        return []
+    which = "It lies" if count == 1 else f"{outside} of {count} {'lies' if outside == 1 else 'lie'}"
+    return [f"{which} outside the training data, where the network has learned nothing."]

@@ -12,44 +12,60 @@ import torch
 from decision.minimise import scouting
 from decision.minimise.accelerated import descend
 from decision.minimise.answers import Answers, Goal
+from decision.minimise.central_path import follow_central_path
 from decision.minimise.exact import solve_exactly, solver_of
 from decision.minimise.interior import Polyhedron, follow, is_small
-from decision.minimise.stack import Stack
+from decision.minimise.module_surrogate import ModuleSurrogate
+from decision.minimise.stack_surrogate import StackSurrogate
+from decision.minimise.surrogate import Surrogate
 from decision.sets.base import FeasibleSet
 from socicnn.conic.solvers import Solver
-from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet
+from socicnn.errors import ModelError, NoProgramError
 from socicnn.registry import Registry
 
-LARGEST = 600  # inputs up to which a Newton matrix a context is worth its n^3
+LARGEST = 600  # inputs up to which a Newton matrix per context is worth its n^3
+LARGEST_HESSIAN = 200  # inputs up to which a Hessian, n products with a vector, is worth its time
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Minimise each of a stack of networks over a set.
+    """Minimise each function of a surrogate over a set.
 
     Args:
-        net: the networks, perhaps stacked.
-        stack: the same as tensors.
+        surrogate: the functions.
         feasible_set: the set X.
         progress: whether to show a progress bar.
     """
 
-    net: FrozenNet
-    stack: Stack
+    surrogate: Surrogate
     feasible_set: FeasibleSet
     progress: bool = False
 
-    def polyhedron(self) -> Polyhedron | None:
-        """Return the set as inequalities with an interior, or None where that cannot be or is too large."""
-        if self.stack.in_features > LARGEST:
+    def networks(self) -> StackSurrogate:
+        """Return the surrogate, if it is one of networks."""
+        return networks_of(self.surrogate)
+
+    def polyhedron(self, largest: int = LARGEST) -> Polyhedron | None:
+        """Return the set as inequalities with an interior; None if it has none or too many inputs."""
+        if self.feasible_set.n > largest:
             return None
-        return Polyhedron.of(self.feasible_set, self.stack.v.device)
+        return Polyhedron.of(self.feasible_set, self.surrogate.device)
 
     def take(self, rows: torch.Tensor) -> Problem:
         """Return the problem of some contexts."""
-        net = self.net.take(rows.cpu().numpy())
-        return replace(self, net=net, stack=self.stack.take(rows))
+        return replace(self, surrogate=self.surrogate.take(rows))
+
+
+def networks_of(surrogate: Surrogate) -> StackSurrogate:
+    """Return a surrogate of networks as it is.
+
+    Raises:
+        NoProgramError: it is none.
+    """
+    if isinstance(surrogate, StackSurrogate):
+        return surrogate
+    why = surrogate.reason if isinstance(surrogate, ModuleSurrogate) else "it is no network"
+    raise NoProgramError(f"{why}; use method='auto', 'central_path' or 'projected_gradient' over a set")
 
 
 class Method(ABC):
@@ -65,7 +81,7 @@ class Method(ABC):
 @final
 @dataclass(frozen=True)
 class ProjectedGradient(Method):
-    """Accelerated projected gradient on the rounded network, finished by the interior-point method.
+    """Accelerated projected gradient on the smoothed surrogate; networks are finished by the interior-point method.
 
     The first `scouting.ITERATIONS` find the way in float32; the interior-point method starts where they end, with the
     units that still move. Where it cannot run, projected gradient goes on alone.
@@ -79,19 +95,18 @@ class ProjectedGradient(Method):
 
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Descend, then finish."""
-        stack, feasible_set = problem.stack, problem.feasible_set
-        polyhedron = problem.polyhedron() if self.finish else None
-        if polyhedron is None or not scouting.worth(goal):
-            descend(stack, feasible_set, answers, goal)
-            return
-        before = scouting.scout(stack, feasible_set, answers, goal)
-        follow(stack, feasible_set, polyhedron, answers, goal.after(scouting.COUNT), before)
+        finish = self.finish and problem.surrogate.proves and scouting.worth(goal)
+        polyhedron = problem.polyhedron() if finish else None
+        if polyhedron is None:
+            descend(problem.surrogate, problem.feasible_set, answers, goal)
+        else:
+            _scouted(problem, polyhedron, answers, goal)
 
 
 @final
 @dataclass(frozen=True)
 class InteriorPoint(Method):
-    """The batched interior-point method, for sets with linear rows and an interior.
+    """The batched interior-point method for networks, over sets with linear rows and an interior.
 
     Networks with wide layers are scouted first, as by `projected_gradient`; others start at the set's centre.
     """
@@ -100,18 +115,42 @@ class InteriorPoint(Method):
 
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Follow the central path."""
-        stack, feasible_set = problem.stack, problem.feasible_set
-        polyhedron = problem.polyhedron()
+        stack, polyhedron = problem.networks().stack, problem.polyhedron()
         if polyhedron is None:
-            raise ModelError(
-                f"interior_point needs a set with linear rows and an interior, and at most {LARGEST} inputs; received "
-                f"{feasible_set!r} and {stack.in_features} inputs: use method='projected_gradient'"
-            )
+            raise ModelError(_no_interior(self.name, problem, LARGEST))
         if is_small(stack) or not scouting.worth(goal):
-            follow(stack, feasible_set, polyhedron, answers, goal)
-            return
-        before = scouting.scout(stack, feasible_set, answers, goal)
-        follow(stack, feasible_set, polyhedron, answers, goal.after(scouting.COUNT), before)
+            follow(stack, problem.feasible_set, polyhedron, answers, goal)
+        else:
+            _scouted(problem, polyhedron, answers, goal)
+
+
+def _scouted(problem: Problem, polyhedron: Polyhedron, answers: Answers, goal: Goal) -> None:
+    """Scout in float32, then follow the central path with the units that still move."""
+    networks, feasible_set = problem.networks(), problem.feasible_set
+    before = scouting.scout(networks, feasible_set, answers, goal)
+    follow(networks.stack, feasible_set, polyhedron, answers, goal.after(scouting.COUNT), before)
+
+
+@final
+@dataclass(frozen=True)
+class CentralPath(Method):
+    """Newton's method on the smoothed surrogate, of any kind, over sets with linear rows and an interior."""
+
+    name = "central_path"
+
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Follow the central path."""
+        polyhedron = problem.polyhedron(LARGEST_HESSIAN)
+        if polyhedron is None:
+            raise ModelError(_no_interior(self.name, problem, LARGEST_HESSIAN))
+        follow_central_path(problem.surrogate, problem.feasible_set, polyhedron, answers, goal)
+
+
+def _no_interior(name: str, problem: Problem, largest: int) -> str:
+    return (
+        f"{name} needs a set with linear rows and an interior, and at most {largest} inputs; received "
+        f"{problem.feasible_set!r} and {problem.feasible_set.n} inputs: use method='projected_gradient'"
+    )
 
 
 @final
@@ -130,8 +169,8 @@ class Exact(Method):
 
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Solve context after context."""
-        solver = self.made()
-        solve_exactly(problem.net, problem.stack, problem.feasible_set, answers, goal, solver, problem.progress)
+        networks = problem.networks()
+        solve_exactly(networks.net, networks.stack, problem.feasible_set, answers, goal, self.made(), problem.progress)
 
     def made(self) -> Solver:
         """Return the solver with its settings."""
@@ -164,6 +203,8 @@ class Auto(Method):
 
     def order(self, problem: Problem) -> list[Method]:
         """Return the methods to try in turn."""
+        if not problem.surrogate.proves:
+            return [CentralPath() if problem.polyhedron(LARGEST_HESSIAN) is not None else ProjectedGradient()]
         if problem.polyhedron() is None:
             return [ProjectedGradient(), self.exact]
         quick: list[Method] = [InteriorPoint(), self.exact]
@@ -177,7 +218,7 @@ def exact_is_faster(problem: Problem) -> bool:
     exact programs take their time one by one and grow with their entries; the batched method takes as many iterations
     for one context as for many, more where units and norms bend the way.
     """
-    net, contexts = problem.net, len(problem.stack)
+    net, contexts = problem.networks().net, len(problem.surrogate)
     matrices = [matrix for layer in net.layers for matrix in (layer.W, layer.U) if matrix is not None]
     matrices += [branch.A for branch in net.quadratics] + [branch.C for branch in net.norms]
     entries = sum(matrix.size for matrix in matrices)  # of sparse ones those that are stored
@@ -189,7 +230,7 @@ def exact_is_faster(problem: Problem) -> bool:
 
 
 METHODS: Registry[Callable[[], Method]] = Registry(
-    "method", {kind.name: kind for kind in (Auto, Exact, InteriorPoint, ProjectedGradient)}
+    "method", {kind.name: kind for kind in (Auto, CentralPath, Exact, InteriorPoint, ProjectedGradient)}
 )
 
 

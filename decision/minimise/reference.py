@@ -19,6 +19,7 @@ from torch import Tensor
 
 from decision.minimise.linear_map import Map
 from decision.minimise.stack import Stack
+from decision.minimise.surrogate import Surrogate
 from decision.sets.base import FeasibleSet
 from socicnn.ranges import Ranges
 
@@ -59,19 +60,19 @@ class Reference:
         signs = torch.cat([torch.zeros(1, n, dtype=torch.float64), eye, -eye, corners, -corners])
         return cls(feasible_set.project(center + signs * half), half)
 
-    def largest(self, stack: Stack) -> Tensor:
-        """Return max_P f for each context, shape `(contexts,)`; +inf where f overflows."""
-        contexts = len(stack)
-        most = stack.v.new_full((contexts,), -torch.inf)
+    def largest(self, surrogate: Surrogate) -> Tensor:
+        """Return max_P f for each context, shape `(contexts,)`.
+
+        Where f overflows it is +inf, as S stays finite; if the terms of f are not known, such points do not count.
+        """
+        contexts = len(surrogate)
+        most = surrogate.constant.new_full((contexts,), -torch.inf)
+        overflow = torch.inf if surrogate.proves else -torch.inf
         for some in self.points.to(most.device).split(max(1, ROWS // max(contexts, 1))):
             rows = torch.arange(contexts, device=most.device).repeat_interleave(len(some))
-            found = stack.take(rows).value(some.repeat(contexts, 1)).reshape(contexts, len(some))
-            most = torch.maximum(most, found.nan_to_num(nan=torch.inf).amax(dim=1))
+            found = surrogate.take(rows).value(some.repeat(contexts, 1)).reshape(contexts, len(some))
+            most = torch.maximum(most, found.nan_to_num(nan=overflow, posinf=overflow, neginf=-torch.inf).amax(dim=1))
         return most
-
-    def reach(self, stack: Stack) -> Tensor:
-        """Return the least size at which each entry of x counts in S, shape `(contexts, n)`: min(half, own length)."""
-        return torch.minimum(self.half.to(stack.v.device), own_length(stack)[:, None])
 
 
 def hadamard(n: int) -> Tensor:

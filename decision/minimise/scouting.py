@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from decision.minimise.accelerated import descend
 from decision.minimise.answers import Answers, Goal
-from decision.minimise.bounds import lower_bound
-from decision.minimise.stack import Dual, Stack
+from decision.minimise.stack import Dual
+from decision.minimise.stack_surrogate import StackSurrogate
 from decision.sets.base import FeasibleSet
 
 ITERATIONS = (30, 10)  # before the pre-activations are noted, and after
@@ -22,13 +21,13 @@ def worth(goal: Goal) -> bool:
     return goal.max_iterations is None or goal.max_iterations > COUNT
 
 
-def scout(stack: Stack, feasible_set: FeasibleSet, answers: Answers, goal: Goal) -> list[Tensor]:
+def scout(networks: StackSurrogate, feasible_set: FeasibleSet, answers: Answers, goal: Goal) -> list[Tensor]:
     """Improve `answers` a little by projected gradient; half the digits are enough for that.
 
     What was found is judged in float64.
 
     Args:
-        stack: the networks.
+        networks: the networks.
         feasible_set: the set X.
         answers: changed in place.
         goal: when to stop.
@@ -36,7 +35,7 @@ def scout(stack: Stack, feasible_set: FeasibleSet, answers: Answers, goal: Goal)
     Returns:
         The pre-activations some iterations before the end, shape `(contexts, h_k)` of each layer.
     """
-    short = stack.to(torch.float32)
+    short, stack = networks.short(), networks.stack
     rough = Answers.start(
         short, answers.x.float(), *(one.float() for one in (answers.most, answers.size, answers.unit))
     )
@@ -48,6 +47,6 @@ def scout(stack: Stack, feasible_set: FeasibleSet, answers: Answers, goal: Goal)
         before = before or a
     answers.offer_point(x, stack.value(x, a))
     dual = Dual(*(tuple(one.double() for one in group) for group in (rough.dual.lam, rough.dual.u, rough.dual.p)))
-    answers.offer_bound(lower_bound(stack, feasible_set, dual), dual)
+    answers.offer_bound(networks.bound(feasible_set, dual), dual)
     answers.iterations += rough.iterations
     return before

@@ -2,130 +2,107 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from decision.minimise.answers import Answers, Goal
-from decision.minimise.local import TOUCH, WIDER, first_box, on_inner_side, wider_box
+from decision.minimise.local import TOUCH, WIDER, on_inner_side, wider_box
 from decision.minimise.methods import Method, Problem
-from decision.minimise.reference import terms
-from decision.minimise.smoothed_stack import rounded, tangent
-from decision.minimise.stack import Dual, Stack
+from decision.minimise.smoothing import NARROW
+from decision.minimise.surrogate import Surrogate
 from decision.minimise.units import Units
 from decision.sets import Box
 from decision.sets.base import FeasibleSet
-from socicnn.frozen import FrozenNet
 
 CHUNK = 256  # contexts at a time: enough to keep the processor busy, few enough to stay in its cache
 
 
-@dataclass(eq=False)
-class Found:
-    """What a search found, in the user's units: nothing of it is trusted before it is judged.
-
-    Args:
-        x: points of the set, shape `(contexts, n)`.
-        dual: the dual point of the best bound.
-        iterations: shape `(contexts,)`.
-        notes: what a user should know.
-    """
-
-    x: Tensor
-    dual: Dual
-    iterations: Tensor
-    notes: list[str] = field(default_factory=list)
-
-    def put(self, rows: Tensor, other: Found) -> None:
-        """Overwrite what was found for some contexts; iterations add up."""
-        self.x[rows] = other.x
-        self.dual.put(rows, other.dual)
-        self.iterations[rows] += other.iterations
-        self.notes += [note for note in other.notes if note not in self.notes]
-
-
 @dataclass(frozen=True, eq=False)
-class Task:
-    """Minimise each of a stack of networks over a set.
+class Search:
+    """Minimise each function of a surrogate over a set.
 
     Args:
-        net: the networks, perhaps stacked.
-        stack: the same as tensors, without the constant.
+        surrogate: the functions.
         feasible_set: the set X.
         most: largest value of f at the reference points, shape `(contexts,)`.
-        reach: least size at which each entry of x counts in the terms of f, shape `(contexts, n)`.
+        half: half the width of the reference's region in each coordinate, shape `(n,)`.
         method: how.
         progress: whether to show a progress bar.
     """
 
-    net: FrozenNet
-    stack: Stack
+    surrogate: Surrogate
     feasible_set: FeasibleSet
     most: Tensor
-    reach: Tensor
+    half: Tensor
     method: Method
     progress: bool = False
 
-    def take(self, rows: Tensor) -> Task:
-        """Return the task of some contexts."""
-        net = self.net.take(rows.cpu().numpy())
-        return replace(self, net=net, stack=self.stack.take(rows), most=self.most[rows], reach=self.reach[rows])
+    def take(self, rows: Tensor) -> Search:
+        """Return the search of some contexts."""
+        return replace(self, surrogate=self.surrogate.take(rows), most=self.most[rows])
 
 
-def minimise(task: Task, x: Tensor | None, goal: Goal) -> Found:
-    """Search from the points x, shape `(contexts, n)`; if omitted from the centre, of a part of a box that is wide."""
-    box = task.feasible_set
-    inner = first_box(task.stack, box) if isinstance(box, Box) else None
+def minimise(search: Search, x: Tensor | None, goal: Goal) -> Answers:
+    """Return what is found from the points x, shape `(contexts, n)`: nothing of it is trusted before it is judged.
+
+    If x is omitted, the search starts at the centre, of a part of a box that is wide.
+    """
+    box = search.feasible_set
+    inner = search.surrogate.first_box(box) if isinstance(box, Box) else None
     if inner is None or not isinstance(box, Box):
-        return _within(task, x, goal)
-    found = _within(replace(task, feasible_set=inner), x, goal)
-    rows, step = on_inner_side(found.x, inner, box).nonzero()[:, 0], 0
+        return _within(search, x, goal)
+    answers = _within(replace(search, feasible_set=inner), x, goal)
+    rows, step = on_inner_side(answers.x, inner, box).nonzero()[:, 0], 0
     while len(rows) and inner is not box and not goal.late:
-        rest = goal.after(int(found.iterations[rows].max()))
+        rest = goal.after(int(answers.iterations[rows].max()))
         if rest.max_iterations == 0:
             break
         step += 1
-        start, (lower, upper) = found.x[rows], inner.ends(found.x)
+        start, (lower, upper) = answers.x[rows], inner.ends(answers.x)
         inner = wider_box(inner, box, WIDER ** max(1, step - 15))
-        found.put(rows, _within(replace(task.take(rows), feasible_set=inner), start, rest))
+        part = _within(replace(search.take(rows), feasible_set=inner), start, rest)
+        part.iterations += answers.iterations[rows]
+        answers.put(rows, part)
         # a search that did not leave the side where it began has failed there: a wider box may do
-        stuck = ((found.x[rows] - start).abs() <= TOUCH * (upper - lower)).all(dim=1)
-        rows = rows[stuck | on_inner_side(found.x[rows], inner, box)]
-    return found
+        stuck = ((answers.x[rows] - start).abs() <= TOUCH * (upper - lower)).all(dim=1)
+        rows = rows[stuck | on_inner_side(answers.x[rows], inner, box)]
+    return answers
 
 
-def _within(task: Task, x: Tensor | None, goal: Goal) -> Found:
-    """Search the whole set of a task from the points x."""
-    feasible_set = task.feasible_set
+def _within(search: Search, x: Tensor | None, goal: Goal) -> Answers:
+    """Search the whole set of a search from the points x."""
+    surrogate, feasible_set = search.surrogate, search.feasible_set
     if x is None:
-        x = feasible_set.center(device=task.stack.v.device).repeat(len(task.stack), 1)
+        x = feasible_set.center(device=surrogate.device).repeat(len(surrogate), 1)
     x = feasible_set.project(x)
-    found = Found(x.clone(), task.stack.zero_dual(x), torch.zeros(len(x), dtype=torch.int64, device=x.device))
+    answers = Answers.start(surrogate, x, search.most, surrogate.size(x, search.half), torch.ones_like(search.most))
     for rows in torch.arange(len(x), device=x.device).split(CHUNK):
-        found.put(rows, _chunk(task.take(rows), x[rows], goal))
-    return found
+        answers.put(rows, _chunk(search.take(rows), answers.take(rows), goal))
+    return answers
 
 
-def _chunk(task: Task, x: Tensor, goal: Goal) -> Found:
-    """Search for one chunk of contexts."""
-    size = terms(task.stack, x, task.reach)
-    spread = task.most - task.stack.value(x)
-    units = Units.of(torch.minimum(torch.where(spread > 0, spread, size), size), task.feasible_set)
-    units, net = units.applied(task.net)
-    stack = Stack.of(net, x.device)
-    unit = units.unit(task.most)
-    problem = Problem(net, stack, units.set(task.feasible_set), task.progress)
-    answers = Answers.start(stack, units.inward(x), task.most / unit, size / unit, unit)
-    _first_bound(problem, answers)
+def _chunk(search: Search, before: Answers, goal: Goal) -> Answers:
+    """Search for one chunk of contexts, in units in which f and the set are near one."""
+    spread = before.most - before.value
+    size = torch.minimum(torch.where(spread > 0, spread, before.size), before.size)
+    surrogate, units = search.surrogate.in_units(Units.of(size, search.feasible_set))
+    unit = units.unit(before.most)
+    problem = Problem(surrogate, units.set(search.feasible_set), search.progress)
+    x = units.inward(before.x)
+    answers = Answers.start(surrogate, x, before.most / unit, before.size / unit, unit)
+    # the bound of a subgradient, so that every answer has a gap
+    at = surrogate.smooth(x, torch.full_like(unit, NARROW))
+    answers.offer_bound(at.minorant - at.fall(problem.feasible_set), at.multipliers)
     if not goal.late:
-        task.method.improve(problem, answers, goal)
-    return Found(units.outward(answers.x), units.multipliers(answers.dual), answers.iterations, answers.notes)
-
-
-def _first_bound(problem: Problem, answers: Answers) -> None:
-    """Offer the bound of the subgradient at the start, so that every answer has a gap."""
-    stack, x = problem.stack, answers.x
-    gradient, minorant, dual = tangent(stack, rounded(stack, x, torch.full_like(answers.value, 1e-9)))
-    fall = (gradient * (x - problem.feasible_set.minimize_linear(gradient))).sum(dim=-1)
-    answers.offer_bound(minorant - fall, dual)
+        search.method.improve(problem, answers, goal)
+    return replace(
+        before,
+        x=units.outward(answers.x),
+        value=answers.value * unit,
+        lower=answers.lower * unit,
+        dual=units.multipliers(answers.dual),
+        iterations=answers.iterations,
+        notes=answers.notes,
+    )

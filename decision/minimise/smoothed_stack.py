@@ -1,8 +1,8 @@
-"""A stack of networks with its kinks rounded off: smooth, convex, above f, and with dual feasible slopes.
+"""A stack of networks with its kinks smoothed: convex, above f, and with dual feasible slopes.
 
 relu(a) becomes (a + sqrt(a^2 + 4 delta^2)) / 2, layer inside layer, and ||p|| becomes sqrt(||p||^2 + delta^2). The
 slopes t in (0, 1) give multipliers lambda_k = t_k (W_{k+1}'lambda_{k+1}) inside their boxes and u = p / sqrt(...)
-inside the unit ball: each gradient comes with a minorant of f, whose value at x is below f by what the rounding costs.
+inside the unit ball: each gradient comes with a minorant of f, whose value at x is below f by what the smoothing costs.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from decision.minimise.smoothing import smooth_length, smooth_relu
 from decision.minimise.stack import Dual, Stack
+from decision.minimise.surrogate import Tangent
 
 
 @dataclass(frozen=True, eq=False)
-class Rounded:
-    """The rounded network at x.
+class Smoothed:
+    """The smoothed network at x.
 
     Args:
         x: points, shape `(contexts, n)`.
-        value: the rounded value, at least f(x), shape `(contexts,)`.
+        value: the smoothed value, at least f(x), shape `(contexts,)`.
         z: activations of each layer, shape `(contexts, h_k)`.
         roots: sqrt(a^2 + 4 delta^2) of each layer; the slopes are z / roots.
         images: p of each branch, quadratics first.
@@ -36,22 +38,22 @@ class Rounded:
     u: list[Tensor]
 
 
-def rounded(stack: Stack, x: Tensor, delta: Tensor) -> Rounded:
-    """Evaluate the rounded network.
+def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
+    """Evaluate the smoothed network.
 
     Args:
         stack: the networks.
         x: shape `(contexts, n)`.
-        delta: width of the rounding, > 0, shape `(contexts,)`.
+        delta: width of the smoothing, > 0, shape `(contexts,)`.
     """
-    wide = 4.0 * delta[:, None] ** 2
+    wide = delta[:, None]
     activations: list[Tensor] = []
     roots: list[Tensor] = []
     value = (x * stack.v).sum(dim=-1) + stack.c
     for layer in stack.layers:
         a = layer.preactivation(x, activations[-1] if activations else None)
-        root = a.square().add_(wide).sqrt_()
-        activations.append((a + root).mul_(0.5))  # never negative: the root is at least |a|, in floats too
+        z, root = smooth_relu(a, wide)
+        activations.append(z)
         roots.append(root)
     if activations:
         value = value + torch.linalg.vecdot(activations[-1], stack.w)
@@ -62,15 +64,15 @@ def rounded(stack: Stack, x: Tensor, delta: Tensor) -> Rounded:
         images.append(p)
     for one in stack.norms:
         p = one.image(x)
-        length = (one.grouped(p).square().sum(dim=-1) + delta[:, None] ** 2).sqrt()
+        length = smooth_length(one.grouped(p).square().sum(dim=-1), wide)
         value = value + one.weight * length.sum(dim=-1)
         images.append(p)
         u.append(p / length.repeat_interleave(one.group, dim=1))
-    return Rounded(x, value, activations, roots, images, u)
+    return Smoothed(x, value, activations, roots, images, u)
 
 
-def tangent(stack: Stack, at: Rounded) -> tuple[Tensor, Tensor, Dual]:
-    """Return the gradient, the value at x of the minorant that it belongs to, and the dual point of that minorant."""
+def tangent(stack: Stack, at: Smoothed) -> Tangent:
+    """Return the tangent: its slopes are a dual point, whose minorant of f has the same gradient."""
     gradient, minorant = stack.v, (at.x * stack.v).sum(dim=-1) + stack.c
     lam: list[Tensor] = []
     box = stack.w
@@ -88,4 +90,43 @@ def tangent(stack: Stack, at: Rounded) -> tuple[Tensor, Tensor, Dual]:
     for branch, p, u in zip(stack.norms, at.images[count:], at.u, strict=True):
         gradient = gradient + branch.weight[:, None] * branch.matrix.adjoint(u)
         minorant = minorant + branch.weight * (u * p).sum(dim=-1)
-    return gradient, minorant, Dual(tuple(lam), tuple(at.u), stack.images(at.x))
+    multipliers = Dual(tuple(lam), tuple(at.u), stack.images(at.x))
+    return Tangent(at.x, at.value, gradient, minorant, at.value, multipliers)
+
+
+def hessian(stack: Stack, at: Smoothed, lam: tuple[Tensor, ...], delta: Tensor) -> Tensor:
+    """Return the Hessian of the smoothed network, shape `(contexts, n, n)`: J_k'diag(q_k r''(a_k)) J_k, layer by layer.
+
+    J_k is the Jacobian of a_k, r'' = 2 delta^2 / root^3 and q_k = lambda_k / r' the slope of f in z_k; quadratics and
+    norms add their own.
+
+    Args:
+        stack: the networks.
+        at: the smoothed networks.
+        lam: the multipliers of their tangent.
+        delta: width of the smoothing, shape `(contexts,)`.
+    """
+    contexts, n = at.x.shape
+    H = at.x.new_zeros(contexts, n, n)
+    square = 2.0 * delta.square()[:, None]
+    below: Tensor | None = None  # the Jacobian of z_{k-1}
+    for layer, multiplier, z, root in zip(stack.layers, lam, at.z, at.roots, strict=True):
+        images = at.x.new_zeros(contexts, z.shape[1], n) if layer.U is None else layer.U.dense.expand(contexts, -1, -1)
+        if layer.W is not None and below is not None:
+            images = images + layer.W.dense @ below
+        if layer.squares is not None:
+            rho, F = layer.squares.rho, layer.squares.F.dense.reshape(z.shape[1], -1, n)
+            images = images + 2.0 * rho[:, None] * torch.einsum("chk,hkn->chn", layer.squares.image(at.x), F)
+            H = H + 2.0 * torch.einsum("ch,hkn,hkm->cnm", multiplier * rho, F, F)
+        below = (z / root)[..., None] * images
+        weight = torch.where(z > 0, multiplier * square / (root.square() * z), 0.0)
+        H = H + images.mT @ (weight[..., None] * images)
+    for branch in stack.quadratics:
+        H = H + 2.0 * branch.weight[:, None, None] * branch.matrix.gram
+    for branch, u, p in zip(stack.norms, at.u, at.images[len(stack.quadratics) :], strict=True):
+        rows = branch.matrix.dense.reshape(-1, branch.group, n)
+        length = smooth_length(branch.grouped(p).square().sum(dim=-1), delta[:, None])
+        along = torch.einsum("cgk,gkn->cgn", branch.grouped(u), rows)
+        inner = torch.einsum("cg,gkn,gkm->cnm", 1.0 / length, rows, rows) - along.mT @ (along / length[..., None])
+        H = H + branch.weight[:, None, None] * inner
+    return H

@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from decision.baselines.seed.steps import seed_steps
+from decision.deciding import decide
 from decision.metrics import evaluate
 from experiments.decision.instances import FRESH, TEST, Instance, Sizes, finalist_file, model_file
-from experiments.decision.judging import Answer, certified, count, errors, exactly, judged, rate_of
+from experiments.decision.judging import RTOL, Answer, count, errors, exactly, judged, rate_of
 from experiments.decision.models import Configuration, train
 from experiments.engine.cells import kept_as
 from experiments.engine.tables import Row
@@ -49,7 +50,7 @@ def try_configuration(
         place.parent.mkdir(parents=True, exist_ok=True)
         save(fitted.model, place, {"epochs": fitted.epochs})
     theta = instance.tuning_contexts()
-    answer = certified(model, fitted.model, instance, theta)
+    answer = decide(fitted.model, instance.task.feasible_set, theta, rtol=RTOL)
     cost = instance.task.cost(answer.x, theta)
     return [
         {
@@ -119,7 +120,7 @@ def judge_afresh(
         kept.parent.mkdir(parents=True, exist_ok=True)
         save(train(model, loss, instance.train, seed, given, instance.sizes.share).model, kept)
     theta = instance.task.sample_contexts(contexts, seed=FRESH)
-    answer = certified(model, load(kept), instance, theta)
+    answer = decide(load(kept), instance.task.feasible_set, theta, rtol=RTOL)
     row = evaluate(instance.task, answer, theta, optimum=instance.task.optimum(theta)).row()
     names = ("regret_mean", "regret_median", "regret_max", "infeasibility", "relative_gap_max")
     return [{"contexts": contexts, **{name: row[name] for name in names}}]
@@ -150,7 +151,7 @@ def measure(
     feasible_set = instance.task.feasible_set
     ways: dict[str, Callable[[Tensor], Answer | None]] = {
         "seed-steps": lambda theta: seed_steps(trained, feasible_set, theta, rate=rate_of(model)),
-        "certified": lambda theta: certified(model, trained, instance, theta),
+        "certified": lambda theta: decide(trained, feasible_set, theta, rtol=RTOL),
         "exact": lambda theta: exactly(model, trained, instance, theta),
     }
     rows: list[Row] = []

@@ -13,8 +13,6 @@ from decision import metrics as judging
 from decision.baselines.seed.steps import RATE, STRUCTURED_RATE, seed_steps
 from decision.deciding import decide
 from decision.metrics import evaluate, relative_error, within_context_error
-from decision.minimise.answers import Decision
-from decision.minimise.module_descent import decide_module
 from decision.region import Region
 from decision.tasks import Data
 from experiments.decision.instances import TEST, Instance
@@ -46,20 +44,13 @@ def errors(model: Network, data: Data) -> Row:
     }
 
 
-def certified(name: str, model: Network, instance: Instance, context: Tensor) -> Decision:
-    """Decide by our optimiser: `decide`, or descent on the module where there is no program."""
-    if name in NO_PROGRAM:
-        return decide_module(model, instance.task.feasible_set, context, rtol=RTOL)
-    return decide(model, instance.task.feasible_set, context, rtol=RTOL)
-
-
 def judged(name: str, model: Network, instance: Instance) -> dict[str, Row]:
     """Return the metrics of each method's decisions on the test contexts."""
     task, sizes = instance.task, instance.sizes
     theta = task.sample_contexts(sizes.tests, seed=TEST)
     optimum = task.optimum(theta)
     region = Region.of(instance.train)
-    ours = certified(name, model, instance, theta)
+    ours = decide(model, task.feasible_set, theta, rtol=RTOL)
     answers: dict[str, Answer] = {
         "seed-steps": seed_steps(model, task.feasible_set, theta, rate=rate_of(name)),
         "certified": ours,
@@ -128,7 +119,7 @@ def exactly(name: str, model: Network, instance: Instance, theta: Tensor) -> Ans
         seconds = time.perf_counter() - started
         with torch.no_grad():
             value = model(x, theta)
-        return Solved(x, value, certified(name, model, instance, theta).gap, seconds)
+        return Solved(x, value, decide(model, feasible_set, theta, rtol=RTOL).gap, seconds)
     if name in NO_PROGRAM:
         return None
     size = instance.sizes.exact if name.endswith("joint") else len(theta)

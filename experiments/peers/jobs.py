@@ -14,7 +14,6 @@ from decision.baselines.cvxpylayer import DecisionLayer, EndToEnd, fit_end_to_en
 from decision.baselines.lpcf.fitting import Fit, fit_each
 from decision.baselines.lpcf.function import LPCF, LPCFSettings
 from decision.deciding import decide
-from decision.minimise.module_descent import decide_module
 from decision.region import Region
 from decision.tasks import Data
 from experiments.decision import models as decision_models
@@ -85,7 +84,7 @@ def peer_lpcf(
 
     tried = fits(range(len(configurations)), tuning)
     theta = instance.tuning_contexts()
-    number = cheapest(instance, [decide_module(one, instance.task.feasible_set, theta, rtol=ROUGH).x for one in tried])
+    number = cheapest(instance, [decide(one, instance.task.feasible_set, theta, rtol=ROUGH).x for one in tried])
     (fitted,) = fits([number], final)
     seen = {share: tuning["contexts"] * tuning["candidates"] for share in sources}
     seen[configurations[number].get("boundary", 0.0)] = final["contexts"] * final["candidates"]
@@ -98,7 +97,7 @@ def peer_lpcf(
         "train_s": fitted.seconds,
     }
     feasible_set, test = instance.task.feasible_set, instance.task.sample_contexts(instance.sizes.tests, seed=TEST)
-    ours, cpu = timed(lambda: fitted.decide(feasible_set, test, rtol=RTOL))
+    ours, cpu = timed(lambda: decide(fitted, feasible_set, test, rtol=RTOL))
     x, export_cpu = fitted.decide_exported(feasible_set, test)
     with torch.no_grad():
         value = fitted(x, test)

@@ -13,7 +13,7 @@ from decision.minimise.answers import Goal
 from decision.minimise.exact import FreePrograms
 from decision.minimise.methods import Auto, Problem
 from decision.minimise.search import CHUNK
-from decision.minimise.stack import Stack
+from decision.minimise.stack_surrogate import StackSurrogate
 from decision.options import DecideOptions
 from socicnn import SOCICNN
 from socicnn.compile import value_program
@@ -268,7 +268,7 @@ def test_an_empty_feasible_region_is_said() -> None:
 )
 def test_auto_begins_with_the_faster_way(widths: tuple[int, ...], contexts: int, first: str) -> None:
     net = random_net(0, contexts, widths)
-    assert Auto().order(Problem(net, Stack.of(net), Simplex(4)))[0].name == first
+    assert Auto().order(Problem(StackSurrogate.of(net), Simplex(4)))[0].name == first
 
 
 def test_what_is_printed_fits_on_a_line() -> None:

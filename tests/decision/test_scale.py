@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from decision import Box, Decision, Simplex, decide
-from decision.minimise.module_descent import decide_module
+from decision.deciding import decide_module
 from decision.options import DecideOptions
 from decision.region import Region
 from socicnn import SOCICNN
@@ -149,8 +149,8 @@ def test_old_names_still_work_with_a_warning() -> None:
         decide(network(), Box(3), gab=1e-3)
     with pytest.warns(DeprecationWarning, match="rtol"):
         assert old.goal == 1e-3
-    with pytest.warns(DeprecationWarning, match="rtol"):
-        decide_module(Sum(), Box(2), gap=1e-3)
+    with pytest.warns(DeprecationWarning, match="is now decide"):
+        decide_module(Sum(), Box(2), rtol=1e-3)
 
 
 class Sum(torch.nn.Module):
@@ -162,7 +162,7 @@ class Sum(torch.nn.Module):
 
 
 def test_a_constant_in_a_module_certifies_nothing() -> None:
-    found = decide_module(Sum(), Box(2, -1, 1))
+    found = decide(Sum(), Box(2, -1, 1))
     assert found.certified.all()
     np.testing.assert_allclose(found.x[0].numpy(), [-1.0, -1.0], atol=1e-4)
 

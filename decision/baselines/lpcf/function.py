@@ -11,9 +11,8 @@ Reference: Schaller, Bemporad and Boyd, "Learning parametric convex functions", 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, final
 
@@ -22,14 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from decision.baselines.lpcf.process import call
-from decision.deciding import decide
-from decision.minimise.answers import Decision, sentence
-from decision.minimise.module_descent import decide_module
 from decision.sets.base import FeasibleSet
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError, NoProgramError
-from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
+from socicnn.frozen import FrozenNet
 from socicnn.nn.activations import softplus
+from socicnn.nn.standardise import Standardisation
 from socicnn.registry import choose
 
 LOSSES = ("lpcf", "within_context")
@@ -111,6 +108,8 @@ class LPCF(nn.Module):
         standardisation: {"x_mean", "x_scale", "theta_mean", "theta_scale", "y_mean", "y_scale"}, as arrays.
         seconds: CPU seconds of the fit.
     """
+
+    context_moves_matrices = True  # `decide` freezes it context by context
 
     def __init__(
         self, settings: LPCFSettings, weights: Sequence[Any], standardisation: dict[str, Any], seconds: Any = 0.0
@@ -196,13 +195,13 @@ class LPCF(nn.Module):
         """Return f(., theta) at one context as arrays, standardisation folded in.
 
         Raises:
-            ModelError: the activation is softplus, or several contexts were given: their matrices all differ, so that
-                they are no stack; freeze one after another, or use `decide`.
+            NoProgramError: the activation is softplus.
+            ModelError: several contexts were given: their matrices all differ, so that they are no stack; freeze one
+                after another, or use `decide`, which does.
         """
         if self.settings.activation != "relu":
             raise NoProgramError(
-                "a PCF with softplus activations is not second-order-cone representable; decide with "
-                "`model.decide(feasible_set, context)`"
+                "a PCF with softplus activations is not second-order-cone representable; decide with `decision.decide`"
             )
         theta = torch.tensor(as_float64(context))
         if theta.shape != (self.context_features,):
@@ -210,36 +209,12 @@ class LPCF(nn.Module):
                 f"context must be one context of shape ({self.context_features},), because psi emits matrices; "
                 f"received shape {tuple(theta.shape)}"
             )
-        with torch.no_grad():
-            found = self.emit(theta)
-        mu, sigma, y_mean, scale = (self._number(name).numpy() for name in ("x_mean", "x_scale", "y_mean", "y_scale"))
-        inputs = [as_float64(V) / sigma for V in found.V]
-        offsets = [as_float64(omega) - V @ mu for omega, V in zip(found.omega, inputs, strict=True)]
-        hidden: list[Array | None] = [None, *(as_float64(W) for W in found.W[:-1])]
-        layers = [Layer(W, V, omega) for W, V, omega in zip(hidden, inputs[:-1], offsets[:-1], strict=True)]
-        output = Output(scale * as_float64(found.W[-1])[0], scale * inputs[-1][0], y_mean + scale * offsets[-1][0])
-        factors = [] if found.factor is None else [as_float64(found.factor) / sigma]
-        if found.diagonal is not None:
-            factors.append(np.diag(as_float64(found.diagonal) / sigma))
-        return FrozenNet(layers, output, [Quadratic(float(scale), C, -C @ mu) for C in factors])
-
-    def decide(self, feasible_set: FeasibleSet, context: Any, *, rtol: float = 1e-6) -> Decision:
-        """Minimise f over X by our optimisers, with certified gaps: one frozen network per context, or the module.
-
-        Args:
-            feasible_set: the set X.
-            context: shape `(contexts, p)`.
-            rtol: relative accuracy, as in `decision.decide`.
-        """
-        theta = torch.tensor(as_float64(context))
-        if self.settings.activation != "relu":
-            return decide_module(self, feasible_set, theta, rtol=rtol)
-        began = time.perf_counter()
-        found = [decide(self.freeze(one), feasible_set, rtol=rtol) for one in theta]
-        names = ("x", "value", "gap", "iterations", "scale", "floor", "violation")
-        joined: dict[str, Any] = {name: torch.cat([getattr(one, name) for one in found]) for name in names}
-        whole = replace(found[0], **joined, context=theta, outside=None)
-        return replace(whole, status=sentence(whole, []), seconds=time.perf_counter() - began)
+        standard = (theta - self._number("theta_mean")) / self._number("theta_scale")
+        weights = [weight.detach().numpy() for weight in self.weights]
+        units = Standardisation((self.in_features,), None).double()
+        for name in ("x", "y"):
+            units.assign(name, self._number(f"{name}_mean"), self._number(f"{name}_scale"))
+        return units.fold(FrozenNet.from_lpcf(weights, standard, self.settings.shape()))
 
     def export(
         self,

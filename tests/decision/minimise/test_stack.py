@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from decision.minimise.smoothed_stack import rounded, tangent
+from decision.minimise.smoothed_stack import smoothed, tangent
 from decision.minimise.stack import Stack
 from tests.support.stacks import random_stack
 
@@ -39,12 +39,13 @@ def test_rounded_is_above_and_its_tangent_below_and_right(widths: tuple[int, ...
     x, other = (torch.randn(4, 5, dtype=torch.float64, generator=generator) for _ in range(2))
     for width in (1.0, 1e-3, 1e-9):
         delta = torch.full((4,), width, dtype=torch.float64)
-        at = rounded(stack, x, delta)
-        gradient, minorant, _ = tangent(stack, at)
+        at = smoothed(stack, x, delta)
+        found = tangent(stack, at)
+        gradient, minorant = found.gradient, found.minorant
         assert (at.value >= stack.value(x) - 1e-12).all()
         # the gradient is that of the rounded value, and the minorant is below f everywhere
         point = x.clone().requires_grad_()
-        (slope,) = torch.autograd.grad(rounded(stack, point, delta).value.sum(), point)
+        (slope,) = torch.autograd.grad(smoothed(stack, point, delta).value.sum(), point)
         torch.testing.assert_close(gradient, slope, rtol=1e-6, atol=1e-6)
         assert (minorant + (gradient * (other - x)).sum(dim=1) <= stack.value(other) + 1e-10).all()
     torch.testing.assert_close(at.value, stack.value(x))
@@ -54,6 +55,6 @@ def test_rounding_leaves_the_stack_as_it_was() -> None:
     stack = Stack.of(random_stack(0, widths=(4, 3, 2)))
     before = [layer.b.clone() for layer in stack.layers]
     x = torch.zeros(4, 5, dtype=torch.float64)
-    rounded(stack, x, torch.ones(4, dtype=torch.float64))
+    smoothed(stack, x, torch.ones(4, dtype=torch.float64))
     for layer, b in zip(stack.layers, before, strict=True):
         assert torch.equal(layer.b, b)

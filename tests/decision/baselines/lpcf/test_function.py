@@ -1,7 +1,6 @@
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +11,8 @@ from decision.baselines.lpcf import process as lpcf_process
 from decision.baselines.lpcf.fitting import Fit, fit_each
 from decision.baselines.lpcf.function import LPCF, LPCFSettings
 from decision.baselines.lpcf.process import call, interpreter
+from decision.deciding import decide
+from decision.minimise.smoothing import Smoothing
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from decision.tasks import Data
 from socicnn.errors import MissingExtra, ModelError, SolverError
@@ -124,7 +125,7 @@ def test_frozen_network_has_the_same_values_and_is_verified(name: str) -> None:
 @pytest.mark.parametrize("feasible_set", SETS, ids=lambda X: f"{X.name}-{getattr(X, 'equality', '')}")
 def test_decisions_are_feasible_and_their_bounds_hold(name: str, feasible_set: FeasibleSet) -> None:
     model, (_, theta) = model_of(name), points(3)
-    answer = model.decide(feasible_set, theta)
+    answer = decide(model, feasible_set, theta)
     assert answer.x.shape == (3, N)
     assert feasible_set.violation(answer.x).max() <= 1e-9
     assert answer.certified.all(), answer.status
@@ -134,16 +135,16 @@ def test_decisions_are_feasible_and_their_bounds_hold(name: str, feasible_set: F
     assert (values.min(dim=1).values >= answer.value - answer.gap - 1e-9).all()
 
 
-def test_rounding_while_bounds_are_proven_leaves_the_weights_alone() -> None:
-    """The bound of a module rounds relu in x: psi and the non-negative weights must not be touched by it."""
-    from decision.minimise.smoothed_module import Rounded, RoundedModule
-
-    model: Any = RoundedModule(model_of("layers and low rank")).model
+def test_smoothing_while_bounds_are_computed_leaves_the_weights_alone() -> None:
+    """The bound of a module smooths relu in x: psi and the non-negative weights must not be touched by it."""
+    model = model_of("layers and low rank")
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
     _, theta = points(5)
     plain = model.emit(theta)
-    with Rounded(0.5):
-        rounded = model.emit(theta)
-    for one, other in zip((*plain.W, *plain.V, *plain.omega), (*rounded.W, *rounded.V, *rounded.omega), strict=True):
+    with Smoothing(torch.tensor([0.5])):
+        smooth = model.emit(theta)
+    for one, other in zip((*plain.W, *plain.V, *plain.omega), (*smooth.W, *smooth.V, *smooth.omega), strict=True):
         assert torch.equal(one, other)
 
 
@@ -154,7 +155,7 @@ def test_what_cannot_be_is_refused() -> None:
         LPCFSettings(activation="swish")
     with pytest.raises(ModelError, match="at least one hidden layer"):
         LPCFSettings(widths=())
-    with pytest.raises(ModelError, match=r"softplus activations.*model.decide"):
+    with pytest.raises(ModelError, match=r"softplus activations.*decision.decide"):
         model_of("softplus").freeze(torch.zeros(P))
     with pytest.raises(ModelError, match=r"one context of shape \(2,\).*\(4, 2\)"):
         model_of("no quadratic").freeze(torch.zeros(4, P))
@@ -216,7 +217,7 @@ def test_decisions_are_those_of_its_export() -> None:
     python()
     model, (_, theta) = model_of("layers and low rank"), points(3)
     for feasible_set in (Simplex(N), Budget(N, 1.2, equality=False)):
-        answer = model.decide(feasible_set, theta)
+        answer = decide(model, feasible_set, theta)
         x, seconds = model.decide_exported(feasible_set, theta)
         assert feasible_set.contains(x).all()
         assert seconds > 0

@@ -9,9 +9,9 @@ from torch import nn
 from decision import surrogates
 from decision.baselines import StructuredDCP
 from decision.deciding import decide
-from decision.minimise import module_descent, module_newton
-from decision.minimise.module_descent import LARGEST, decide_module
-from decision.minimise.smoothed_module import Rounded
+from decision.minimise import central_path, methods
+from decision.minimise.methods import LARGEST_HESSIAN
+from decision.minimise.smoothing import Smoothing, smooth_relu
 from decision.options import DecideOptions
 from decision.region import Region
 from decision.sets import Box, Budget, FeasibleSet, Simplex
@@ -28,7 +28,7 @@ WAYS = ["newton", "projected gradient"]
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Decide by Newton's method, or as if there were too many inputs for it."""
     if request.param != "newton":
-        monkeypatch.setattr(module_descent, "LARGEST", 0)
+        monkeypatch.setattr(methods, "LARGEST_HESSIAN", 0)
     return str(request.param)
 
 
@@ -48,6 +48,18 @@ class Kinked(nn.Module):
         return self.size * (torch.linalg.vector_norm(x @ self.A.T - d, dim=-1) + rest)
 
 
+class Opaque(nn.Module):
+    """A network that says nothing of its program."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.in_features = net, net.in_features
+
+    def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
+        """Return f(x, theta)."""
+        return self.net(x, theta)
+
+
 def contexts(count: int = 6, p: int = 3) -> torch.Tensor:
     return torch.randn(count, p, generator=generator(1), dtype=torch.float64)
 
@@ -57,8 +69,10 @@ def contexts(count: int = 6, p: int = 3) -> torch.Tensor:
 def test_bounds_agree_with_those_of_the_conic_program(name: str, feasible_set: FeasibleSet, way: str) -> None:
     size = {"hidden_features": (9, 7)}
     model = surrogates.make(name, 4, 3, generator=generator(0), dtype=torch.float64, **size)
-    mine = decide_module(model, feasible_set, contexts(), rtol=1e-4)
+    mine = decide(Opaque(model), feasible_set, contexts(), rtol=1e-4)
     exact = decide(model, feasible_set, contexts(), method="exact", rtol=1e-6)
+    assert "plain float64" in mine.status
+    assert "on trust" in mine.status
     assert bool(mine.certified.all()), mine.status
     assert feasible_set.contains(mine.x).all()
     assert (mine.value >= exact.value - exact.gap).all()
@@ -68,7 +82,7 @@ def test_bounds_agree_with_those_of_the_conic_program(name: str, feasible_set: F
 @pytest.mark.parametrize("feasible_set", SETS, ids=repr)
 def test_smooth_surrogates_are_certified(feasible_set: FeasibleSet, way: str) -> None:
     model = StructuredDCP(4, 3, rows=3, generator=generator(2), dtype=torch.float64)
-    mine = decide_module(model, feasible_set, contexts(), rtol=1e-4)
+    mine = decide(model, feasible_set, contexts(), rtol=1e-4)
     exact = model.minimize(feasible_set, contexts())
     at = model(exact, contexts()).detach()
     assert bool(mine.certified.all()), mine.status
@@ -82,8 +96,8 @@ def test_newton_proves_tight_gaps(name: str, feasible_set: FeasibleSet) -> None:
     model = surrogates.make(
         name, feasible_set.n, 3, generator=generator(0), dtype=torch.float64, hidden_features=(12, 8)
     )
-    tight = decide_module(model, feasible_set, contexts(), rtol=1e-8)
-    loose = decide_module(model, feasible_set, contexts(), rtol=1e-3)
+    tight = decide(Opaque(model), feasible_set, contexts(), rtol=1e-8)
+    loose = decide(Opaque(model), feasible_set, contexts(), rtol=1e-3)
     assert bool(tight.certified.all()), tight.status
     assert (tight.value <= loose.value + 1e-12).all()
     assert (loose.value - loose.gap <= tight.value + 1e-12).all()
@@ -95,7 +109,7 @@ def test_newton_proves_tight_gaps(name: str, feasible_set: FeasibleSet) -> None:
 @pytest.mark.parametrize("n", [2, 3, 8])
 def test_newton_ends_at_kinks_of_every_size(n: int, size: float) -> None:
     theta = contexts(40)
-    found = decide_module(Kinked(n, size), Box(n), theta, rtol=1e-7)
+    found = decide(Kinked(n, size), Box(n), theta, rtol=1e-7)
     assert found.certified.all()
     assert (found.gap <= 1e-6 * size * n).all()  # f varies by a few sizes in each coordinate
     x = Box(n).sample(4000, generator(3))
@@ -119,7 +133,7 @@ def test_units_that_switch_in_many_places_do_not_catch_newtons_method() -> None:
         def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
             return 30 * self.net(30 * x, theta)
 
-    assert decide_module(Steep(), Box(20), contexts(12, 4), rtol=1e-6).certified.all()
+    assert decide(Steep(), Box(20), contexts(12, 4), rtol=1e-6).certified.all()
 
 
 def test_contexts_of_very_different_sizes_are_decided_beside_each_other() -> None:
@@ -130,7 +144,7 @@ def test_contexts_of_very_different_sizes_are_decided_beside_each_other() -> Non
 
     theta = contexts(60, 4)
     theta[:, 3] *= 4  # 1e-9 to 1e9
-    found = decide_module(Sized(), Box(3), theta, rtol=1e-9)
+    found = decide(Sized(), Box(3), theta, rtol=1e-9)
     assert (found.gap <= 1e-8 * 10.0 ** theta[:, 3] + 1e-9).all()
 
 
@@ -141,7 +155,7 @@ def test_slopes_without_bound_at_the_faces() -> None:
 
     theta = contexts(20, 4)
     for feasible_set in (Simplex(4), Box(4), Budget(4, 1.5)):
-        found = decide_module(Steep(), feasible_set, theta, rtol=1e-7)
+        found = decide(Steep(), feasible_set, theta, rtol=1e-7)
         assert bool(found.certified.all()), found.status
         others = Steep()(feasible_set.sample(500, generator(2))[:, None], theta)
         assert (others >= found.value - found.gap).all()
@@ -154,49 +168,49 @@ def test_a_linear_module_and_no_context_at_all() -> None:
 
     theta = contexts(5, 4)
     for feasible_set in SETS:
-        found = decide_module(Linear(), feasible_set, theta, rtol=1e-7)
+        found = decide(Linear(), feasible_set, theta, rtol=1e-7)
         assert bool(found.certified.all()), found.status
         exact = (feasible_set.minimize_linear(theta) * theta).sum(dim=-1)
         assert (found.value - exact).abs().max() <= 1e-6
-        assert len(decide_module(Linear(), feasible_set, theta[:0])) == 0
+        assert len(decide(Linear(), feasible_set, theta[:0])) == 0
 
 
 def test_sets_without_an_interior_are_decided_by_projected_gradient() -> None:
     feasible_set = Box(4, [0.0, 0.5, -1.0, 0.0], [1.0, 0.5, 1.0, 1.0])
     model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
-    found = decide_module(model, feasible_set, contexts(), rtol=1e-4)
+    found = decide(model, feasible_set, contexts(), rtol=1e-4)
     assert bool(found.certified.all()), found.status
     assert bool((found.x[:, 1] == 0.5).all())
 
 
 def test_contexts_are_followed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
-    whole = decide_module(model, Simplex(4), contexts(7), rtol=1e-6)
-    monkeypatch.setattr(module_descent, "PRODUCTS", 12)
-    parts = decide_module(model, Simplex(4), contexts(7), rtol=1e-6)
+    whole = decide(model, Simplex(4), contexts(7), rtol=1e-6)
+    monkeypatch.setattr(central_path, "PRODUCTS", 12)
+    parts = decide(model, Simplex(4), contexts(7), rtol=1e-6)
     assert bool(parts.certified.all()), parts.status
     assert (whole.value - parts.value).abs().max() <= 2e-6 * (1 + whole.value.abs().max())
 
 
 def test_what_is_left_open_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module_newton, "LEVELS", 2)
+    monkeypatch.setattr(central_path, "LEVELS", 2)
     model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
-    found = decide_module(model, Simplex(4), contexts(7), rtol=1e-9)
+    found = decide(model, Simplex(4), contexts(7), rtol=1e-9)
     assert not bool(found.certified.any())
     assert found.status.startswith("7 of 7 decisions are not certified to a relative gap of 1e-09 (worst ")
 
 
 def test_a_bound_above_the_minimum_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     # relu rounded from above, not below: the bounds then exceed the minimum, and the comparison above must fail
-    def above(self: Rounded, func: object, types: object, args: tuple[torch.Tensor, ...] = (), kwargs: object = None):
+    def above(self: Smoothing, func: object, types: object, args: tuple[torch.Tensor, ...] = (), kwargs: object = None):
         if func is torch.relu:
-            return 0.5 * (args[0] + (args[0].square() + self.delta**2).sqrt())
+            return smooth_relu(args[0], self.delta[:, None])[0]
         return func(*args, **(kwargs or {}))  # type: ignore[operator]
 
     model = surrogates.make("relu-joint", 4, 3, generator=generator(0), dtype=torch.float64, hidden_features=(9, 7))
     exact = decide(model, Simplex(4), contexts(), method="exact", rtol=1e-6)
-    monkeypatch.setattr(Rounded, "__torch_function__", above)
-    wrong = decide_module(model, Simplex(4), contexts(), rtol=1e-4)
+    monkeypatch.setattr(Smoothing, "__torch_function__", above)
+    wrong = decide(Opaque(model), Simplex(4), contexts(), rtol=1e-4)
     assert bool((wrong.value - wrong.gap > exact.value - 1e-9).any())
 
 
@@ -207,12 +221,16 @@ def test_decide_takes_surrogates_without_a_program(name: str) -> None:
     model = StructuredDCP(4, 3, rows=3, **options) if structured else surrogates.make(name, 4, 3, **options)
     region = Region.of(Simplex(4).sample(50, generator(0)) * 0.2)
     found = decide(model, Simplex(4), contexts(), region=region)
-    assert found.method == "module_descent"
+    assert found.method == "auto"
     assert bool(found.certified.all()), found.status
     assert found.rtol == 1e-6
     assert "in plain float64" in found.status
     assert found.outside is not None
-    for method in ("exact", "interior_point", "projected_gradient"):
+    for method in ("central_path", "projected_gradient"):
+        other = decide(model, Simplex(4), contexts(), method=method, rtol=1e-4)
+        assert bool(other.certified.all()), other.status
+        assert (other.value >= found.value - found.gap).all()
+    for method in ("exact", "interior_point"):
         with pytest.raises(NoProgramError, match="not second-order-cone representable"):
             decide(model, Simplex(4), contexts(), method=method)
     x = cvxpy.Variable(4)
@@ -247,7 +265,7 @@ def test_the_surrogate_is_left_as_it_was() -> None:
     model = surrogates.make("softplus-joint", 3, 2, generator=generator(0), hidden_features=(5, 5))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     region = Region.of(Box(3).sample(50, generator(0)) * 0.2)
-    found = decide_module(model, Box(3), contexts(4, 2), rtol=1e-4, region=region)
+    found = decide(model, Box(3), contexts(4, 2), rtol=1e-4, region=region)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert found.outside is not None
@@ -264,30 +282,32 @@ def test_loose_tensors_that_require_gradients_are_refused() -> None:
             return (torch.relu(self.weights[0]) * x).sum(dim=-1)
 
     with pytest.raises(ModelError, match="holds tensors that require gradients and are not its parameters"):
-        decide_module(Loose(), Simplex(3), torch.zeros(2, 2))
+        decide(Loose(), Simplex(3), torch.zeros(2, 2))
 
 
 def test_what_cannot_be_is_refused() -> None:
     model = surrogates.make("softplus-partial", 3, 2, hidden_features=(4,))
     with pytest.raises(ModelError, match=r"context must have shape \(contexts, 2\); received \(3,\)"):
-        decide_module(model, Simplex(3), torch.zeros(3))
-    with pytest.raises(ModelError, match=r"context must have shape \(contexts, p\); received \(2,\)"):
-        decide_module(Kinked(4, 1.0), Simplex(4), torch.zeros(2))
+        decide(model, Simplex(3), torch.zeros(3))
+    with pytest.raises(ModelError, match=r"context must have shape \(contexts, p\); received \(2, 1, 1\)"):
+        decide(Kinked(4, 1.0), Simplex(4), torch.zeros(2, 1, 1))
+    with pytest.raises(ModelError, match="central_path needs a set with linear rows and an interior, and at most 200"):
+        decide(model, Box(3, 0.5, 0.5), torch.zeros(1, 2), method="central_path")
     with pytest.raises(ModelError, match="context has 1 rows with non-finite entries, the first row 1; remove or"):
-        decide_module(model, Simplex(3), torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]))
+        decide(model, Simplex(3), torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]))
     with pytest.raises(ModelError, match="the set has 4 coordinates, the network 3 inputs"):
         decide(model, Simplex(4), torch.zeros(1, 2))
     with pytest.raises(ModelError, match="time_limit must be a positive number of seconds; received -1"):
-        decide_module(model, Simplex(3), torch.zeros(1, 2), time_limit=-1)
+        decide(model, Simplex(3), torch.zeros(1, 2), time_limit=-1)
     with pytest.raises(ModelError, match="rtol must be a positive number; received 0"):
-        decide_module(model, Simplex(3), torch.zeros(1, 2), rtol=0)
+        decide(model, Simplex(3), torch.zeros(1, 2), rtol=0)
 
 
 @pytest.mark.parametrize("most", [1, 3, 13])
 def test_first_order_steps_are_counted_one_by_one(most: int) -> None:
     """With more inputs than Newton's method is for."""
-    model = ICNN(LARGEST + 1, (8,), activation="softplus", generator=generator(0))
-    answer = decide_module(model, Box(LARGEST + 1), rtol=1e-12, max_iterations=most)
+    model = ICNN(LARGEST_HESSIAN + 1, (8,), activation="softplus", generator=generator(0))
+    answer = decide(model, Box(LARGEST_HESSIAN + 1), rtol=1e-12, max_iterations=most)
     assert answer.iterations.tolist() == [most]
 
 
@@ -296,7 +316,7 @@ def test_nothing_is_certified_where_the_value_overflows() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return (800 * x).exp().sum(dim=1).log()
 
-    answer = decide_module(Underflowing(), Box(2, -1, 1), rtol=0.5)
+    answer = decide(Underflowing(), Box(2, -1, 1), rtol=0.5)
     assert not answer.certified.any()
     assert answer.relative_gap.tolist() == [torch.inf]
     assert answer.status.startswith("The decision is not certified")
@@ -311,7 +331,7 @@ def test_softplus_is_convex_where_it_turns_linear(weight: float) -> None:
             slope = weight * math.exp(-19.5)
             return (weight * (ACTIVATIONS["softplus"](x) - x) + slope * (x - 20)).sum(dim=1)
 
-    answer = decide_module(Ridge(), Box(1, 19, 21), rtol=1e-9)
+    answer = decide(Ridge(), Box(1, 19, 21), rtol=1e-9)
     points = torch.linspace(19, 21, 2001, dtype=torch.float64)[:, None]
     noise = 1e-15 * weight * 21
     assert (Ridge()(points) >= answer.value - answer.gap - noise).all()
@@ -325,4 +345,4 @@ def test_one_value_a_row_is_asked_for(shape: str) -> None:
             return {"column": value[:, None], "number": value.sum(), "float32": value.float()}[shape]
 
     with pytest.raises(ModelError, match=r"the module must give one float64 value a row, shape \(1,\); received"):
-        decide_module(Wrong(), Box(2))
+        decide(Wrong(), Box(2))

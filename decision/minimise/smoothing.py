@@ -1,0 +1,84 @@
+"""Kinks made smooth: the one formula, and convex torch modules evaluated with it.
+
+    (a + sqrt(a^2 + 4 delta^2)) / 2 - delta  <=  relu(a)  <=  (a + sqrt(a^2 + 4 delta^2)) / 2
+    sqrt(||u||^2 + delta^2) - delta          <=  ||u||    <=  sqrt(||u||^2 + delta^2)
+
+Source: Nesterov, "Smooth minimization of non-smooth functions", 2005. The curvature of neither has a jump that Newton's
+method could be caught at. Networks as arrays are smoothed from above: their multipliers give a bound from below all the
+same. A module has no multipliers, and is smoothed from below.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from socicnn.errors import ModelError
+
+NARROW = 1e-150  # a width that no value in float64 feels, but whose square is not 0
+_RELUS = (torch.relu, nn.functional.relu, Tensor.relu)
+
+
+def smooth_relu(a: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (a + root) / 2 and root = sqrt(a^2 + 4 delta^2); the slope is the first over the second.
+
+    Args:
+        a: any shape.
+        delta: width, > 0, broadcast against a.
+    """
+    root = a.square().add_(4.0 * delta.square()).sqrt_()
+    return (a + root).mul_(0.5), root  # never negative: the root is at least |a|, in floats too
+
+
+def smooth_length(square: Tensor, delta: Tensor) -> Tensor:
+    """Return sqrt(square + delta^2), `square` being the sum of the squares of a vector's entries."""
+    return (square + delta.square()).sqrt()
+
+
+@final
+class Smoothing(TorchFunctionMode):
+    """While it is entered, relu and Euclidean norms of x are evaluated smoothed, never above their own values.
+
+    Only tensors that require a gradient, as x does and what is computed from it, are smoothed: a context's part in a
+    network is neither convex nor increasing, and a smaller relu there could raise f. If a network whose later layers
+    are non-decreasing is evaluated, it becomes a smooth f_delta <= f.
+
+    Args:
+        delta: width, > 0, one per row of what is evaluated; results with another first axis take the least of them.
+
+    >>> with Smoothing(torch.tensor([0.25])):
+    ...     torch.relu(torch.tensor([0.25, 2.0], requires_grad=True)).detach()
+    tensor([0.1545, 1.7808])
+    """
+
+    def __init__(self, delta: Tensor) -> None:
+        super().__init__()
+        self.delta = delta
+        self._least = delta.min() if len(delta) else delta.new_ones(())
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Replace what is smoothed, pass on the rest."""
+        kwargs = kwargs or {}
+        moves = bool(args) and isinstance(args[0], Tensor) and args[0].requires_grad
+        if func in _RELUS and moves:
+            delta = self._width(args[0])
+            return smooth_relu(args[0], delta)[0] - delta
+        if func is torch.linalg.vector_norm and moves:
+            if set(kwargs) - {"dim", "keepdim"} or len(args) != 1:
+                raise ModelError(
+                    "only Euclidean norms can be smoothed, torch.linalg.vector_norm(u, dim=..., keepdim=...); received "
+                    f"further arguments {sorted(set(kwargs) - {'dim', 'keepdim'})}"
+                )
+            square = args[0].square().sum(**kwargs)
+            delta = self._width(square)
+            return smooth_length(square, delta) - delta
+        return func(*args, **kwargs)
+
+    def _width(self, result: Tensor) -> Tensor:
+        """Return the widths, shaped for a result: any positive widths keep f_delta below f."""
+        if result.ndim and len(result) == len(self.delta):
+            return self.delta.reshape(-1, *(1,) * (result.ndim - 1))
+        return self._least

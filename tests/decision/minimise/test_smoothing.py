@@ -1,0 +1,42 @@
+"""Smoothed modules: never above the module itself, and only where x has a part in it."""
+
+import pytest
+import torch
+
+from decision.minimise.smoothing import Smoothing
+from socicnn.errors import ModelError
+
+
+@pytest.mark.parametrize("delta", [1e-6, 0.1, 3.0])
+def test_smoothing_never_exceeds_and_costs_at_most_delta(delta: float) -> None:
+    a = torch.linspace(-5, 5, 2001, dtype=torch.float64).requires_grad_()
+    u = a.reshape(-1, 3)
+    exact = torch.relu(a), torch.linalg.vector_norm(u, dim=-1)
+    with Smoothing(torch.tensor([delta], dtype=torch.float64)):
+        smooth = [torch.relu(a), torch.linalg.vector_norm(u, dim=-1)]
+        assert torch.equal(smooth[0], torch.nn.functional.relu(a))
+        assert torch.equal(smooth[0], a.relu())
+    for low, value, cost in zip(smooth, exact, (delta, delta), strict=True):
+        assert (low <= value + 1e-15).all()
+        assert (low >= value - cost - 1e-15).all()
+
+
+def test_what_does_not_depend_on_x_stays_as_it_is() -> None:
+    theta = torch.linspace(-1, 1, 21, dtype=torch.float64)
+    with Smoothing(torch.tensor([0.5])):
+        assert torch.equal(torch.relu(theta), theta.clamp(min=0))
+        assert torch.linalg.vector_norm(theta[:2]) == theta[:2].norm()
+
+
+def test_other_norms_are_refused() -> None:
+    with Smoothing(torch.tensor([0.1])), pytest.raises(ModelError, match=r"received further arguments \['ord'\]"):
+        torch.linalg.vector_norm(torch.ones(3, requires_grad=True), ord=1)
+
+
+def test_each_row_has_its_own_width_and_other_shapes_the_least() -> None:
+    a = torch.zeros(2, 3, requires_grad=True)
+    with Smoothing(torch.tensor([0.5, 2.0])):
+        lengths = torch.linalg.vector_norm(a + 1.0, dim=-1)
+        across = torch.linalg.vector_norm(a + 1.0, dim=0)
+    torch.testing.assert_close(lengths, torch.tensor([3.25**0.5 - 0.5, 7.0**0.5 - 2.0]))
+    torch.testing.assert_close(across, torch.full((3,), 1.5 - 0.5))
