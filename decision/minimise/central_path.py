@@ -22,6 +22,7 @@ from decision.minimise.surrogate import Surrogate
 from decision.sets.base import FeasibleSet
 
 PRODUCTS = 12800  # of Hessians with a vector at a time, of all contexts together
+WIDTH = 0.5  # of the smoothing on the first level
 FALL = 0.2  # of mu and delta, from one level to the next
 LEVELS = 20
 STEPS = 25  # of a level at most
@@ -70,7 +71,7 @@ class _Path:
         self.answers = answers.take(self.rows)
         self.x = polyhedron.center.repeat(len(self.rows), 1)
         self.s = polyhedron.slack(self.x)
-        self.delta = torch.ones_like(answers.value)
+        self.delta = torch.full_like(answers.value, WIDTH)
         self.mu = self.delta[:, None]
         self.pairs = max(1, self.s.shape[1])  # a single point has none
 

@@ -1,7 +1,7 @@
 """Convex torch modules without a conic program as a surrogate: softplus networks, models with logistic atoms.
 
 They cannot be frozen, but they can be evaluated, with their kinks smoothed from below: f_delta(y) less its Frank-Wolfe
-gap is a lower bound of f over X. The multipliers of such a bound are the point y and the width delta.
+gap is a lower bound of f over X. The multipliers of such a bound are the tangent itself: y, its slope and its height.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class ModuleSurrogate:
         x = x.detach().requires_grad_()
         value = self._smoothed(x, delta)
         (gradient,) = torch.autograd.grad(value.sum(), x)
-        return self._tangent(x.detach(), delta, value.detach(), gradient)
+        return self._tangent(x.detach(), value.detach(), gradient)
 
     def smooth_value(self, x: Tensor, delta: Tensor) -> Tensor:
         """Return f_delta(x)."""
@@ -130,15 +130,16 @@ class ModuleSurrogate:
         point = x.detach().requires_grad_()
         value = self._smoothed(point, delta)
         gradient, hessian = _derivatives(value, point)
-        return self._tangent(x.detach(), delta, value.detach(), gradient), hessian
+        return self._tangent(x.detach(), value.detach(), gradient), hessian
 
     def _smoothed(self, x: Tensor, delta: Tensor) -> Tensor:
         """Return f_delta(x), to be differentiated; x must require its gradient."""
         with torch.enable_grad(), Smoothing(delta):
             return self._call(x)
 
-    def _tangent(self, x: Tensor, delta: Tensor, value: Tensor, gradient: Tensor) -> Tangent:
-        multipliers = Dual((), (), (self.stretch * x, delta[:, None]))
+    def _tangent(self, x: Tensor, value: Tensor, gradient: Tensor) -> Tangent:
+        slope = gradient * (self.unit / self.stretch)[:, None]
+        multipliers = Dual((), (), (self.stretch * x, slope, (value * self.unit)[:, None]))
         return Tangent(x, value, gradient, value, self.value(x), multipliers)
 
     def first_box(self, box: Box) -> Box | None:
@@ -146,14 +147,14 @@ class ModuleSurrogate:
         return None
 
     def multipliers(self, x: Tensor) -> Dual:
-        """Return the points x, hardly smoothed."""
-        return Dual((), (), (self.stretch * x, torch.full_like(self.unit, NARROW)[:, None]))
+        """Return the tangents at x, hardly smoothed."""
+        return self.smooth(x, torch.full_like(self.unit, NARROW)).multipliers
 
     def bound(self, feasible_set: FeasibleSet, multipliers: Dual) -> Tensor:
         """Return f_delta(y) less its Frank-Wolfe gap, in plain float64."""
-        y, delta = multipliers.p
-        at = self.smooth(y / self.stretch, delta[:, 0])
-        bound = at.minorant - at.fall(feasible_set)
+        y, slope, height = multipliers.p
+        y, slope = y / self.stretch, slope * (self.stretch / self.unit)[:, None]
+        bound = height[:, 0] / self.unit - (slope * (y - feasible_set.minimize_linear(slope))).sum(dim=-1)
         return torch.where(bound.isfinite(), bound, -torch.inf)
 
     def prove(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, size: Tensor, allowed: Tensor) -> Proof:
