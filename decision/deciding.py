@@ -15,11 +15,11 @@ from torch.nn import Module
 
 from decision.minimise.answers import Decision, Goal
 from decision.minimise.constrained import Constraints, solve_constrained
-from decision.minimise.judging import EPS, Judged, judged
+from decision.minimise.judging import EPS, Judged, decided
 from decision.minimise.methods import Auto, Exact, Method, make, networks_of
 from decision.minimise.module_surrogate import ModuleSurrogate
 from decision.minimise.reference import ROUNDING, Reference, own_reach, terms
-from decision.minimise.search import Search, minimise
+from decision.minimise.search import Search
 from decision.minimise.stack_surrogate import StackSurrogate
 from decision.minimise.surrogate import Surrogate
 from decision.options import DecideOptions, MethodName
@@ -110,11 +110,8 @@ def decide(
     if isinstance(feasible_set, FeasibleSet):
         points = _start(start, feasible_set, model_or_net, surrogates)
         reference = Reference.of(feasible_set, ranges)
-        parts = []
-        for surrogate, x in zip(surrogates, points, strict=True):
-            most = reference.largest(surrogate)
-            search = Search(surrogate, feasible_set, most, reference.half, chosen, options.progress)
-            parts.append(judged(search, minimise(search, x, goal), goal))
+        searches = [Search(s, feasible_set, reference, chosen, options.progress) for s in surrogates]
+        parts = [decided(search, x, goal) for search, x in zip(searches, points, strict=True)]
     else:
         given = {"start": start, "max_iterations": options.max_iterations, "device": options.device}
         exact = _through_solver(chosen, given)

@@ -10,7 +10,7 @@ import torch
 from socicnn.conic.solvers import Solver, SolverName
 from socicnn.integers import as_integer
 
-MethodName = Literal["auto", "interior_point", "projected_gradient", "exact"]
+MethodName = Literal["auto", "interior_point", "central_path", "projected_gradient", "exact"]
 
 
 @final

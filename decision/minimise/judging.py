@@ -10,7 +10,7 @@ from torch import Tensor
 
 from decision.minimise.answers import Answers, Goal
 from decision.minimise.reference import ROUNDING
-from decision.minimise.search import Search
+from decision.minimise.search import Search, minimise
 
 EPS = 2.0**-53
 
@@ -36,14 +36,23 @@ class Judged:
         return cls(**columns, notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)))
 
 
-def judged(search: Search, answers: Answers, goal: Goal) -> Judged:
+def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
+    """Search from the points x, shape `(contexts, n)`, or where it suits f if omitted, and judge what is found."""
+    if not len(search.surrogate):
+        none = search.surrogate.constant
+        return Judged(none.new_zeros(0, search.feasible_set.n), none, none, none.long(), none, none, none, ())
+    most = search.reference.largest(search.surrogate)
+    return _judged(search, minimise(search, x, most, goal), goal)
+
+
+def _judged(search: Search, answers: Answers, goal: Goal) -> Judged:
     """Return what is proven of answers, over the whole set of the search."""
     surrogate, feasible_set, c = search.surrogate, search.feasible_set, search.surrogate.constant
     x = feasible_set.project(answers.x)
     plain = surrogate.value(x)
     value = plain + c
-    size = surrogate.size(x, search.half)
-    scale = torch.minimum((search.most - plain).clamp(min=0.0), size)
+    size = surrogate.size(x, search.reference.half)
+    scale = torch.minimum((answers.most - plain).clamp(min=0.0), size)
     proof = surrogate.prove(feasible_set, x, answers.dual, size, goal.rtol * scale)
     # the difference is rounded once, and so is the sum that the value is
     gap = (proof.above - proof.below + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)

@@ -10,6 +10,7 @@ from torch import Tensor
 from decision.minimise.answers import Answers, Goal
 from decision.minimise.local import TOUCH, WIDER, on_inner_side, wider_box
 from decision.minimise.methods import Method, Problem
+from decision.minimise.reference import Reference
 from decision.minimise.smoothing import NARROW
 from decision.minimise.surrogate import Surrogate
 from decision.minimise.units import Units
@@ -26,34 +27,36 @@ class Search:
     Args:
         surrogate: the functions.
         feasible_set: the set X.
-        most: largest value of f at the reference points, shape `(contexts,)`.
-        half: half the width of the reference's region in each coordinate, shape `(n,)`.
+        reference: what gaps are measured against.
         method: how.
         progress: whether to show a progress bar.
     """
 
     surrogate: Surrogate
     feasible_set: FeasibleSet
-    most: Tensor
-    half: Tensor
+    reference: Reference
     method: Method
     progress: bool = False
 
     def take(self, rows: Tensor) -> Search:
         """Return the search of some contexts."""
-        return replace(self, surrogate=self.surrogate.take(rows), most=self.most[rows])
+        return replace(self, surrogate=self.surrogate.take(rows))
 
 
-def minimise(search: Search, x: Tensor | None, goal: Goal) -> Answers:
-    """Return what is found from the points x, shape `(contexts, n)`: nothing of it is trusted before it is judged.
+def minimise(search: Search, x: Tensor | None, most: Tensor, goal: Goal) -> Answers:
+    """Return what is found: nothing of it is trusted before it is judged.
 
-    If x is omitted, the search starts at the centre, of a part of a box that is wide.
+    Args:
+        search: what to minimise.
+        x: points to start from, shape `(contexts, n)`; defaults to the centre, of a part of a box that is wide.
+        most: largest value of f at the reference points, shape `(contexts,)`.
+        goal: when to stop.
     """
     box = search.feasible_set
     inner = search.surrogate.first_box(box) if isinstance(box, Box) else None
     if inner is None or not isinstance(box, Box):
-        return _within(search, x, goal)
-    answers = _within(replace(search, feasible_set=inner), x, goal)
+        return _within(search, x, most, goal)
+    answers = _within(replace(search, feasible_set=inner), x, most, goal)
     rows, step = on_inner_side(answers.x, inner, box).nonzero()[:, 0], 0
     while len(rows) and inner is not box and not goal.late:
         rest = goal.after(int(answers.iterations[rows].max()))
@@ -62,7 +65,7 @@ def minimise(search: Search, x: Tensor | None, goal: Goal) -> Answers:
         step += 1
         start, (lower, upper) = answers.x[rows], inner.ends(answers.x)
         inner = wider_box(inner, box, WIDER ** max(1, step - 15))
-        part = _within(replace(search.take(rows), feasible_set=inner), start, rest)
+        part = _within(replace(search.take(rows), feasible_set=inner), start, most[rows], rest)
         part.iterations += answers.iterations[rows]
         answers.put(rows, part)
         # a search that did not leave the side where it began has failed there: a wider box may do
@@ -71,13 +74,14 @@ def minimise(search: Search, x: Tensor | None, goal: Goal) -> Answers:
     return answers
 
 
-def _within(search: Search, x: Tensor | None, goal: Goal) -> Answers:
+def _within(search: Search, x: Tensor | None, most: Tensor, goal: Goal) -> Answers:
     """Search the whole set of a search from the points x."""
     surrogate, feasible_set = search.surrogate, search.feasible_set
     if x is None:
         x = feasible_set.center(device=surrogate.device).repeat(len(surrogate), 1)
     x = feasible_set.project(x)
-    answers = Answers.start(surrogate, x, search.most, surrogate.size(x, search.half), torch.ones_like(search.most))
+    size = surrogate.size(x, search.reference.half)
+    answers = Answers.start(surrogate, x, most, size, torch.ones_like(most))
     for rows in torch.arange(len(x), device=x.device).split(CHUNK):
         answers.put(rows, _chunk(search.take(rows), answers.take(rows), goal))
     return answers

@@ -89,7 +89,7 @@ class StackSurrogate:
 
     def first_box(self, box: Box) -> Box | None:
         """Return the part of a box near the zeros of the networks' rows, if the box is much wider."""
-        return first_box(self.stack, box) if len(self) else None
+        return first_box(self.stack, box)
 
     def multipliers(self, x: Tensor) -> Dual:
         """Return lambda = 0, u = 0, with the quadratics' tangents at x."""
