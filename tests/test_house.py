@@ -26,7 +26,7 @@ CORE = (
 )
 
 # classes of two packages with one name; none may join
-TWICE = {"Bracket", "Found", "Layer", "Rounded", "Task"}
+TWICE = {"Bracket", "Layer"}
 
 
 def _core() -> int:

@@ -114,10 +114,11 @@ def hessian(stack: Stack, at: Smoothed, lam: tuple[Tensor, ...], delta: Tensor) 
         images = at.x.new_zeros(contexts, z.shape[1], n) if layer.U is None else layer.U.dense.expand(contexts, -1, -1)
         if layer.W is not None and below is not None:
             images = images + layer.W.dense @ below
-        if layer.squares is not None:
-            rho, F = layer.squares.rho, layer.squares.F.dense.reshape(z.shape[1], -1, n)
-            images = images + 2.0 * rho[:, None] * torch.einsum("chk,hkn->chn", layer.squares.image(at.x), F)
-            H = H + 2.0 * torch.einsum("ch,hkn,hkm->cnm", multiplier * rho, F, F)
+        for term in layer.inner:
+            weight, F = term.weight * multiplier, term.matrix.dense.reshape(z.shape[1], -1, n)
+            slopes = torch.einsum("chk,hkn->chn", term.grouped(term.image(at.x)), F)
+            images = images + 2.0 * term.weight[..., None] * slopes
+            H = H + 2.0 * torch.einsum("ch,hkn,hkm->cnm", weight, F, F)
         below = (z / root)[..., None] * images
         weight = torch.where(z > 0, multiplier * square / (root.square() * z), 0.0)
         H = H + images.mT @ (weight[..., None] * images)

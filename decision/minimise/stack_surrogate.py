@@ -53,7 +53,7 @@ class StackSurrogate:
 
     def take(self, rows: Tensor) -> StackSurrogate:
         """Return the networks of some contexts."""
-        net = self.net if self.net.contexts is None else self.net[rows.cpu().numpy()]
+        net = self.net.take(rows.cpu().numpy())
         return StackSurrogate(net, self.stack.take(rows), self.constant[rows])
 
     def in_units(self, units: Units) -> tuple[StackSurrogate, Units]:
