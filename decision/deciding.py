@@ -118,6 +118,8 @@ def decide(
         parts = [_under_constraints(surrogate, feasible_set, goal, exact) for surrogate in surrogates]
     found = Judged.joined(parts)
     notes = [*found.notes, *_grounds(model_or_net, surrogates)]
+    if getattr(context, "requires_grad", False):
+        notes.append("The contexts require gradients, and decisions have none: they were detached.")
     return Decision(
         found.x,
         found.value,
