@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from decision.minimise._judging import EPS, Judged, decided
 from decision.minimise.answers import Decision, Goal
 from decision.minimise.constrained import Constraints, solve_constrained
-from decision.minimise.judging import EPS, Judged, decided
 from decision.minimise.methods import Auto, Exact, Method, make, networks_of
 from decision.minimise.module_surrogate import ModuleSurrogate
 from decision.minimise.reference import ROUNDING, Reference, own_reach, terms

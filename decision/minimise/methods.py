@@ -9,7 +9,7 @@ from typing import Any, final
 
 import torch
 
-from decision.minimise import scouting
+from decision.minimise import _scouting as scouting
 from decision.minimise.accelerated import descend
 from decision.minimise.answers import Answers, Goal
 from decision.minimise.central_path import follow_central_path

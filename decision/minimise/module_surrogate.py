@@ -13,7 +13,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from decision.minimise.smoothing import NARROW, Smoothing
+from decision.minimise._smoothing import NARROW, Smoothing
 from decision.minimise.stack import Dual
 from decision.minimise.surrogate import Proof, Tangent
 from decision.minimise.units import Units

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from decision.minimise._local import TOUCH, WIDER, on_inner_side, wider_box
+from decision.minimise._smoothing import NARROW
 from decision.minimise.answers import Answers, Goal
-from decision.minimise.local import TOUCH, WIDER, on_inner_side, wider_box
 from decision.minimise.methods import Method, Problem
 from decision.minimise.reference import Reference
-from decision.minimise.smoothing import NARROW
 from decision.minimise.surrogate import Surrogate
 from decision.minimise.units import Units
 from decision.sets import Box

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from decision.minimise.smoothing import smooth_length, smooth_relu
+from decision.minimise._smoothing import smooth_length, smooth_relu
 from decision.minimise.stack import Dual, Stack
 from decision.minimise.surrogate import Tangent
 

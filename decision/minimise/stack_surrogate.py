@@ -8,9 +8,9 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from decision.minimise._local import first_box
 from decision.minimise.bounds import lower_bound, minorant, repaired, upper_bound
 from decision.minimise.growth import growth_bound
-from decision.minimise.local import first_box
 from decision.minimise.reference import own_length, terms
 from decision.minimise.smoothed_stack import hessian, smoothed, tangent
 from decision.minimise.stack import Dual, Stack

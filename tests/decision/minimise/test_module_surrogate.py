@@ -10,8 +10,8 @@ from decision import surrogates
 from decision.baselines import StructuredDCP
 from decision.deciding import decide
 from decision.minimise import central_path, methods
+from decision.minimise._smoothing import Smoothing, smooth_relu
 from decision.minimise.methods import LARGEST_HESSIAN
-from decision.minimise.smoothing import Smoothing, smooth_relu
 from decision.options import DecideOptions
 from decision.region import Region
 from decision.sets import Box, Budget, FeasibleSet, Simplex

@@ -12,7 +12,7 @@ from decision.baselines.lpcf.fitting import Fit, fit_each
 from decision.baselines.lpcf.function import LPCF, LPCFSettings
 from decision.baselines.lpcf.process import call, interpreter
 from decision.deciding import decide
-from decision.minimise.smoothing import Smoothing
+from decision.minimise._smoothing import Smoothing
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from decision.tasks import Data
 from socicnn.errors import MissingExtra, ModelError, SolverError
