@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from decision.minimise.linear_map import Map
+from decision.minimise._linear_map import Map
 from decision.minimise.stack import Branch, Dual, Stack
 from decision.sets.base import FeasibleSet
 from socicnn.margins import EPS, TINY, relative_margin

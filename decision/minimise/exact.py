@@ -14,9 +14,9 @@ from scipy import sparse
 from torch import Tensor
 from tqdm import tqdm
 
+from decision.minimise._scaled import Scaled
 from decision.minimise.answers import Answers, Goal
 from decision.minimise.bounds import lower_bound
-from decision.minimise.scaled import Scaled
 from decision.minimise.stack import Dual, Stack
 from decision.sets.base import FeasibleSet
 from socicnn.arrays import Array, IntArray

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from decision.minimise._smoothing import NARROW, Smoothing
+from decision.minimise._units import Units
 from decision.minimise.stack import Dual
 from decision.minimise.surrogate import Proof, Tangent
-from decision.minimise.units import Units
 from decision.sets import Box
 from decision.sets.base import FeasibleSet
 from socicnn.errors import ModelError

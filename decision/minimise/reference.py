@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from decision.minimise.linear_map import Map
+from decision.minimise._linear_map import Map
 from decision.minimise.stack import Stack
 from decision.minimise.surrogate import Surrogate
 from decision.sets.base import FeasibleSet

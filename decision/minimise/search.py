@@ -9,11 +9,11 @@ from torch import Tensor
 
 from decision.minimise._local import TOUCH, WIDER, on_inner_side, wider_box
 from decision.minimise._smoothing import NARROW
+from decision.minimise._units import Units
 from decision.minimise.answers import Answers, Goal
 from decision.minimise.methods import Method, Problem
 from decision.minimise.reference import Reference
 from decision.minimise.surrogate import Surrogate
-from decision.minimise.units import Units
 from decision.sets import Box
 from decision.sets.base import FeasibleSet
 

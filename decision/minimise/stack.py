@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from decision.minimise.linear_map import Map
+from decision.minimise._linear_map import Map
 from socicnn.arrays import Matrix
 from socicnn.frozen import FrozenNet
 from socicnn.frozen.terms import Term

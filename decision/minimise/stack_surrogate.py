@@ -8,14 +8,14 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from decision.minimise._growth import growth_bound
 from decision.minimise._local import first_box
+from decision.minimise._smoothed_stack import hessian, smoothed, tangent
+from decision.minimise._units import Units
 from decision.minimise.bounds import lower_bound, minorant, repaired, upper_bound
-from decision.minimise.growth import growth_bound
 from decision.minimise.reference import own_length, terms
-from decision.minimise.smoothed_stack import hessian, smoothed, tangent
 from decision.minimise.stack import Dual, Stack
 from decision.minimise.surrogate import Proof, Tangent
-from decision.minimise.units import Units
 from decision.sets import Box
 from decision.sets.base import FeasibleSet
 from socicnn.frozen import FrozenNet

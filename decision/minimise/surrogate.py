@@ -12,8 +12,8 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
+from decision.minimise._units import Units
 from decision.minimise.stack import Dual
-from decision.minimise.units import Units
 from decision.sets import Box
 from decision.sets.base import FeasibleSet
 

@@ -18,7 +18,7 @@ from socicnn.frozen.terms import Term
 from socicnn.margins import EPS, TINY, column, group_sums, relative_margin
 
 Values = Any  # an array of NumPy or of torch
-Linear = Any  # a matrix with `@`, `.T` and `abs`: of NumPy, SciPy or `decision.minimise.linear_map`
+Linear = Any  # a matrix with `@`, `.T` and `abs`: of NumPy, SciPy or `decision.minimise._linear_map`
 
 
 @dataclass(frozen=True, eq=False)

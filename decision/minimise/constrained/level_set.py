@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from decision.minimise._scaled import power
 from decision.minimise.answers import Goal
 from decision.minimise.constrained.bound import Line
 from decision.minimise.constrained.extents import Cuts, Extents, chained
 from decision.minimise.constrained.weak_duality import WeakDuality, into_dual_cone
 from decision.minimise.exact import FreePrograms
-from decision.minimise.scaled import power
 from decision.minimise.stack import Stack
 from socicnn.arrays import Array, BoolArray, IntArray
 from socicnn.margins import EPS, TINY

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from decision.minimise._scaled import Scaled
 from decision.minimise.constrained.constraints import some
 from decision.minimise.constrained.extents import Extents
-from decision.minimise.scaled import Scaled
 from socicnn.arrays import Array, BoolArray
 from socicnn.conic.blocks import Rows
 from socicnn.conic.cones import Cones

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from decision.minimise._scaled import tight
 from decision.minimise.answers import FEASIBLE, Goal
 from decision.minimise.bounds import upper_bound
 from decision.minimise.constrained.bound import SNAP, Bound, Line, lower_bound, snapped
@@ -21,7 +22,6 @@ from decision.minimise.constrained.support import support_extents
 from decision.minimise.constrained.weak_duality import WeakDuality, into_dual_cone
 from decision.minimise.exact import FreePrograms
 from decision.minimise.reference import own_reach, terms
-from decision.minimise.scaled import tight
 from decision.minimise.stack import Stack
 from socicnn.arrays import Array
 from socicnn.conic.blocks import Rows

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from decision.minimise._scaled import Scaled
 from decision.minimise.answers import Goal
 from decision.minimise.constrained.extents import Cuts, Extents, chained, single_bounds
 from decision.minimise.constrained.weak_duality import WeakDuality, into_dual_cone
-from decision.minimise.scaled import Scaled
 from socicnn.arrays import Array, BoolArray
 from socicnn.conic.blocks import Rows
 from socicnn.conic.program import ConicProgram

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from decision import Box, decide
+from decision.minimise._growth import growth_bound, least_curvature
 from decision.minimise._local import first_box, on_inner_side, wider_box
-from decision.minimise.growth import growth_bound, least_curvature
 from decision.minimise.stack import Dual, Stack
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 

@@ -291,9 +291,9 @@ def test_what_cannot_be_is_refused() -> None:
         decide(model, Simplex(3), torch.zeros(3))
     with pytest.raises(ModelError, match=r"context must have shape \(contexts, p\); received \(2, 1, 1\)"):
         decide(Kinked(4, 1.0), Simplex(4), torch.zeros(2, 1, 1))
-    thin = Box(3, [0.0, 0.5, 0.0], [1.0, 0.5, 1.0])
+    wide = ICNN(LARGEST_HESSIAN + 1, (8,), activation="softplus", generator=generator(0))
     with pytest.raises(ModelError, match="central_path needs a set with linear rows and an interior, and at most 200"):
-        decide(model, thin, torch.zeros(1, 2), method="central_path")
+        decide(wide, Box(LARGEST_HESSIAN + 1), method="central_path")
     with pytest.raises(ModelError, match="context has 1 rows with non-finite entries, the first row 1; remove or"):
         decide(model, Simplex(3), torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]))
     with pytest.raises(ModelError, match="the set has 4 coordinates, the network 3 inputs"):
@@ -308,7 +308,7 @@ def test_what_cannot_be_is_refused() -> None:
 def test_first_order_steps_are_counted_one_by_one(most: int) -> None:
     """With more inputs than Newton's method is for."""
     model = ICNN(LARGEST_HESSIAN + 1, (8,), activation="softplus", generator=generator(0))
-    answer = decide(model, Box(LARGEST_HESSIAN + 1), rtol=1e-12, max_iterations=most)
+    answer = decide(model, Box(LARGEST_HESSIAN + 1), rtol=1e-12, options=DecideOptions(max_iterations=most))
     assert answer.iterations.tolist() == [most]
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from decision.minimise.smoothed_stack import smoothed, tangent
+from decision.minimise._smoothed_stack import smoothed, tangent
 from decision.minimise.stack import Stack
+from decision.minimise.stack_surrogate import StackSurrogate
 from tests.support.stacks import random_stack
 
 WIDTHS = [(), (1,), (6,), (9, 7), (5, 1, 6)]
@@ -58,3 +59,14 @@ def test_rounding_leaves_the_stack_as_it_was() -> None:
     smoothed(stack, x, torch.ones(4, dtype=torch.float64))
     for layer, b in zip(stack.layers, before, strict=True):
         assert torch.equal(layer.b, b)
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_hessians_with_quadratics_inside_layers_are_those_of_the_gradient(widths: tuple[int, ...]) -> None:
+    surrogate = StackSurrogate.of(random_stack(3, widths=widths, inside=bool(widths)))
+    x = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    delta = torch.linspace(0.2, 1.0, 4, dtype=torch.float64)
+    _, hessian = surrogate.hessian(x, delta)
+    for j, step in enumerate(1e-5 * torch.eye(5, dtype=torch.float64)):
+        ends = (surrogate.smooth(x + step, delta).gradient - surrogate.smooth(x - step, delta).gradient) / 2e-5
+        torch.testing.assert_close(hessian[:, :, j], ends, rtol=1e-7, atol=1e-7)

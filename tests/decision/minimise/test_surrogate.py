@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from decision import surrogates
+from decision.minimise._units import Units
 from decision.minimise.accelerated import descend
 from decision.minimise.answers import Answers, Goal
 from decision.minimise.central_path import follow_central_path
@@ -15,7 +16,6 @@ from decision.minimise.module_surrogate import ModuleSurrogate
 from decision.minimise.reference import Reference
 from decision.minimise.stack_surrogate import StackSurrogate
 from decision.minimise.surrogate import Surrogate
-from decision.minimise.units import Units
 from decision.sets import Box, Simplex
 from tests.support.cases import generator
 

@@ -27,8 +27,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from decision.minimise._linear_map import Map
 from decision.minimise.bounds import Minorant, minorant, repaired
-from decision.minimise.linear_map import Map
 from decision.minimise.stack import Dual, Stack
 from decision.sets import Box
 from socicnn.margins import TINY, relative_margin
