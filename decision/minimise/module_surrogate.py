@@ -169,11 +169,9 @@ def _checked(model: nn.Module, theta: Tensor) -> Tensor:
     wanted = "p" if shape is None else ", ".join(map(str, shape))
     if theta.ndim != 2 if shape is None else tuple(theta.shape[1:]) != tuple(shape) or not theta.ndim:
         raise ModelError(f"context must have shape (contexts, {wanted}); received {tuple(theta.shape)}")
-    bad = (~theta.isfinite()).flatten(1).any(dim=1).nonzero()[:, 0]
-    if len(bad):
-        raise ModelError(
-            f"context has {len(bad)} rows with non-finite entries, the first row {int(bad[0])}; remove or replace them"
-        )
+    bad = int((~theta.isfinite()).sum())
+    if bad:
+        raise ModelError(f"context has {bad} non-finite entries; remove or replace them")
     return theta
 
 

@@ -294,7 +294,7 @@ def test_what_cannot_be_is_refused() -> None:
     wide = ICNN(LARGEST_HESSIAN + 1, (8,), activation="softplus", generator=generator(0))
     with pytest.raises(ModelError, match="central_path needs a set with linear rows and an interior, and at most 200"):
         decide(wide, Box(LARGEST_HESSIAN + 1), method="central_path")
-    with pytest.raises(ModelError, match="context has 1 rows with non-finite entries, the first row 1; remove or"):
+    with pytest.raises(ModelError, match="context has 1 non-finite entries; remove or replace them"):
         decide(model, Simplex(3), torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]))
     with pytest.raises(ModelError, match="the set has 4 coordinates, the network 3 inputs"):
         decide(model, Simplex(4), torch.zeros(1, 2))
