@@ -45,6 +45,7 @@ def certify(
     Raises:
         ModelError: shapes that do not fit, or a network that cannot be exported.
 
+    >>> import numpy as np
     >>> from socicnn.frozen import FrozenNet, Layer, Output
     >>> net = FrozenNet([Layer(None, [[1.0], [-1.0]], [0.0, 0.0])], Output([1.0, 1.0], [0.0]))
     >>> certificate = certify(net, np.linspace(-2, 2, 5)[:, None])
