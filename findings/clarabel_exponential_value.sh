@@ -6,7 +6,7 @@
 # Seen: min z, exp(20) <= z: both objectives are 9.2e-4 below exp(20), relative, with residuals 4e-12 and 1e-13: the
 #   residual is relative to z, so that the exponent 20 may be off by 1e-3. In 300 random sums of exponentials, the
 #   dual objective is up to 3e-5, relative, above the minimum.
-# In socicnn: No bound is a solver's objective: a dual point is repaired into the cones and evaluated with the
+# In this project: No bound is a solver's objective: a dual point is repaired into the cones and evaluated with the
 #   rounding counted.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

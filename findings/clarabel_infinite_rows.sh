@@ -3,7 +3,7 @@
 # Guess: x <= 1e20 is a constraint like any other, and whether update(b=) works does not depend on the numbers.
 # Seen: max x, 0 <= x <= B: Solved at B = 1e19, DualInfeasible at 1e20, where ECOS finds 1e20. With B = 1e20,
 #   update(b=) raises (presolver is active); with B = 2 it works.
-# In socicnn: The Clarabel adapter turns presolve off, so that prepared programs take every right-hand side.
+# In this project: The Clarabel adapter turns presolve off, so that prepared programs take every right-hand side.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail
 folder=$(mktemp -d)

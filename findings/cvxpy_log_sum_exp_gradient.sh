@@ -3,7 +3,7 @@
 # Guess: The value of log_sum_exp at (1000, 999) is right, so its gradient is the softmax (0.731, 0.269).
 # Seen: value 1000.3133, grad (nan, nan); at (709, 0) both are right. logistic, the same function of one argument,
 #   is right at 1000.
-# In socicnn: Atoms of decisions have their gradients from torch; cvxpy's grad is read nowhere.
+# In this project: Atoms of decisions have their gradients from torch; cvxpy's grad is read nowhere.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -4,7 +4,7 @@
 # Guess: The partial minimum is a convex expression that may be added to any other one.
 # Seen: g(y) = min_z |y - z| + |z|: g + |y - 3| and g + exp(-y) are solved, g + (y - 3)^2 raises AttributeError:
 #   'Minimize' object has no attribute 'is_constant'.
-# In socicnn: to_cvxpy gives the cost with its auxiliary variables as one expression, without partial_optimize, and
+# In this project: to_cvxpy gives the cost with its auxiliary variables as one expression, without partial_optimize, and
 #   so is added to squares.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

@@ -5,7 +5,7 @@
 #   with y exp(x/y) <= z.
 # Seen: min z with rows (1, 1, z): Clarabel and SCS find e = 2.71828, ECOS says primal infeasible. In its order, (x,
 #   z, y), ECOS finds e too.
-# In socicnn: Programs of socicnn have no exponential cones; an adapter that gains one is tested on this program,
+# In this project: Programs of this project have no exponential cones; an adapter that gains one is tested on this program,
 #   whose answer no other order gives.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

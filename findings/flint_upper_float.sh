@@ -4,7 +4,7 @@
 # Guess: upper() rounds up, and float() of it is an upper bound.
 # Seen: k / 7 at 200 bits, k = 1 to 199: 89 of the floats lie below the ball. upper() has 200 bits and float()
 #   rounds to nearest.
-# In socicnn: Brackets move both ends outwards by one unit after the conversion; tests compare them with exact
+# In this project: Brackets move both ends outwards by one unit after the conversion; tests compare them with exact
 #   fractions.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

@@ -2,7 +2,7 @@
 # Surprise: GLPK reads the constant of an MPS objective with the opposite sign to HiGHS and SCIP.
 # Guess: All readers take a right-hand side of the objective row with one sign, as a constant that is subtracted.
 # Seen: min x, x >= 1, right-hand side 5 of the objective row: HiGHS and SCIP say -4, GLPK says 6. All say optimal.
-# In socicnn: The MPS writer puts the constant on a column that is fixed to 1; a test reads the file with all three.
+# In this project: The MPS writer puts the constant on a column that is fixed to 1; a test reads the file with all three.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -2,7 +2,7 @@
 # Surprise: An upper bound of 1e20 in an MPS file is infinite for HiGHS and SCIP and a number for GLPK and COPT.
 # Guess: 1e20 in BOUNDS is infinity for every reader.
 # Seen: max x, UP 1e20: HiGHS and SCIP say unbounded, GLPK finds 1e20, COPT stores 1e20.
-# In socicnn: The MPS writer brings rows with numbers of 1e20 and more down by a power of two, and refuses what it
+# In this project: The MPS writer brings rows with numbers of 1e20 and more down by a power of two, and refuses what it
 #   cannot; sets take inf for no bound.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

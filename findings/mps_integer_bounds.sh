@@ -4,7 +4,7 @@
 # Guess: LO 0 says what the default is already, and all readers give an integer column the same bounds.
 # Seen: max x, x <= 7, x integer, LO 0: HiGHS and SCIP find 7, GLPK finds 1: its integer columns keep the upper
 #   bound 1 until the file names another.
-# In socicnn: Integer variables are added to exported programs by users; the table says: name both bounds of every
+# In this project: Integer variables are added to exported programs by users; the table says: name both bounds of every
 #   integer column.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

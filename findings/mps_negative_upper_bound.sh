@@ -4,7 +4,7 @@
 # Guess: All readers agree on the bounds of a column with UP -1 and no other bound.
 # Seen: min x, x >= -10, UP -1: HiGHS (status kWarning) and SCIP have the bounds [0, -1] and say infeasible; COPT
 #   has (-inf, -1].
-# In socicnn: The MPS writer states the bounds of every column (FR or FX), so that no default of a reader counts.
+# In this project: The MPS writer states the bounds of every column (FR or FX), so that no default of a reader counts.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -3,7 +3,7 @@
 # Guess: An entry of 1e-9 beside a variable of 1e9 counts 1, and all solvers find the same optimum, 1.
 # Seen: min x, x >= 1e-9 y, y = 1e9: HiGHS and SCIP say 0, optimal; GLPK says 1. HiGHS's only sign is the status
 #   kWarning of readModel.
-# In socicnn: The MPS writer multiplies such rows by a power of two, which rounds nothing, or refuses the program; a
+# In this project: The MPS writer multiplies such rows by a power of two, which rounds nothing, or refuses the program; a
 #   test has a network that HiGHS would read as 0.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

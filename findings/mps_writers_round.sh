@@ -2,7 +2,7 @@
 # Surprise: HiGHS and GLPK read all 17 digits of an MPS file and write 15: a model that is written is another model.
 # Guess: A number that was read is written so that it is read back to the last bit.
 # Seen: 0.30000000000000004 is read exactly by both, and written as 0.3 by both.
-# In socicnn: Our writers use 17 digits and a test reads them back; a file that went through a solver's writer is
+# In this project: Our writers use 17 digits and a test reads them back; a file that went through a solver's writer is
 #   not the program any more, and proofs refuse it.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

@@ -2,7 +2,7 @@
 # Surprise: onnx's reference evaluator gives -inf for LogSoftmax of logits 1000 apart, where the value is -1000.
 # Guess: The reference evaluator takes the logarithm of the sum, not of the quotient that underflows.
 # Seen: LogSoftmax([1000, 0]) is [0, -inf] by the reference evaluator and [0, -1000] by onnxruntime, in float64.
-# In socicnn: A graph that computes weights by such a LogSoftmax is refused for entries that are not finite, not
+# In this project: A graph that computes weights by such a LogSoftmax is refused for entries that are not finite, not
 #   read as another function.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

@@ -3,7 +3,7 @@
 # Guess: The reference evaluator runs what the specification of the operator describes.
 # Seen: Pad of [0, 1, 2, 3] by -1 at both ends: onnxruntime gives [1, 2], the reference evaluator raises ValueError
 #   (index can't contain negative values).
-# In socicnn: The importer reads negative pads as slices, and compares with onnxruntime where the reference
+# In this project: The importer reads negative pads as slices, and compares with onnxruntime where the reference
 #   evaluator fails.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

@@ -5,7 +5,7 @@
 #   since 13 over axis 1 alone.
 # Seen: The converted graph passes the checker, and its values are 0.55 off for an input of three axes. The way up,
 #   11 to 13, is right.
-# In socicnn: Old files are to be converted upwards only, which the message about opsets below 7 says; the network
+# In this project: Old files are to be converted upwards only, which the message about opsets below 7 says; the network
 #   read is compared with the file it was read from.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

@@ -4,7 +4,7 @@
 # Guess: x is float32 and weights are dequantised to float32, so values are right to about 1e-6.
 # Seen: Optimised 5e-3 off relative to the largest value, 3e-7 without optimisation; the graph has no quantised
 #   activation.
-# In socicnn: Importers read such graphs with the dequantised weights, as the format says, and evaluate them without
+# In this project: Importers read such graphs with the dequantised weights, as the format says, and evaluate them without
 #   optimisation.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

@@ -3,7 +3,7 @@
 # Guess: A kernel that exists at one opset exists at the opsets around it, in which the operator is the same.
 # Seen: Of opsets 13 to 23: Softplus and Elu load at 18, LeakyRelu at 16, 17 and 18; elsewhere NOT_IMPLEMENTED. Relu
 #   loads everywhere.
-# In socicnn: to_onnx refuses float64 softplus networks and says to write them in float32, rather than write a file
+# In this project: to_onnx refuses float64 softplus networks and says to write them in float32, rather than write a file
 #   that hangs on one opset.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

@@ -3,7 +3,7 @@
 # Guess: Optimisation moves float64 values by rounding of float64 alone, about 1e-16.
 # Seen: x * 0.1 @ W in float64 is 1.5e-8 off, relative, which is the rounding of 0.1 to float32; exact to 1e-15 with
 #   optimisation disabled.
-# In socicnn: Importers evaluate files with onnxruntime under ORT_DISABLE_ALL only.
+# In this project: Importers evaluate files with onnxruntime under ORT_DISABLE_ALL only.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail
 folder=$(mktemp -d)

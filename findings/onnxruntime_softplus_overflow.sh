@@ -3,7 +3,7 @@
 #   right.
 # Guess: Softplus(1000) = 1000 in both types.
 # Seen: float32 gives 1000, float64 gives inf; onnx's reference evaluator gives 1000 in both.
-# In socicnn: Networks with softplus layers are not exported in float64, and the message says to use float32.
+# In this project: Networks with softplus layers are not exported in float64, and the message says to use float32.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -3,7 +3,7 @@
 # Guess: parameters of equal names and shapes mean the same ICNN, or a version refuses those of the other.
 # Seen: f(1, 1) = 0.2697 by 0.4.7 and 1.1906 by 0.5.0, with equal names and shapes and the same jax and flax. The diagonals
 #   of the quadratic layers go through relu in the one and through softplus in the other.
-# In socicnn: FrozenNet.from_ott asks for the version, or for values to compare with; files made by the real package test it.
+# In this project: FrozenNet.from_ott asks for the version, or for values to compare with; files made by the real package test it.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail
 folder=$(mktemp -d)

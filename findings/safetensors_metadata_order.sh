@@ -3,7 +3,7 @@
 # Guess: A file is a function of its tensors and metadata: equal networks have equal checksums.
 # Seen: Ten calls of save with one tensor and seven entries of metadata give ten different files; without metadata,
 #   or with one entry, all are equal.
-# In socicnn: The header is written again in the order of the alphabet, and networks are named by a fingerprint over
+# In this project: The header is written again in the order of the alphabet, and networks are named by a fingerprint over
 #   their numbers.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail

@@ -3,7 +3,7 @@
 # Guess: Softplus in float64 is increasing and convex to the last bits, about 4e-15 at 20.
 # Seen: softplus(20) = 20 + 2.061e-9, softplus of the next number = 20. The default threshold = 20 replaces the
 #   function by its asymptote, which float32 does not notice.
-# In socicnn: softplus layers set the threshold to 50, where the two agree in float64; softplus of the user's own
+# In this project: softplus layers set the threshold to 50, where the two agree in float64; softplus of the user's own
 #   modules is read off with its threshold.
 # Ends with 1 if the behaviour is another one than the one seen.
 set -euo pipefail
