@@ -68,7 +68,7 @@ def _bound(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, sigma: Tensor)
         # p is A y + e but for rounding, which tilts the quadratic a little
         size = one.size(y.abs()) + p.abs() + TINY
         off = relative_margin(n + 4) * size
-        rest = rest + 2.0 * one.weight[:, None] * one.matrix.absolute().adjoint(off) * (1.0 + relative_margin(n))
+        rest = rest + 2.0 * one.weight * one.matrix.absolute().adjoint(off) * (1.0 + relative_margin(n))
     loss = rest.square().sum(dim=-1) / (2.0 * sigma) * (1.0 + relative_margin(4 * n + 16))
     return torch.where(sigma > 0, _lessened(y, line, loss), -torch.inf)
 
@@ -100,7 +100,7 @@ def _kinked(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, dual: Dual) -
         parts.append((first.U, s))
     for one, u in zip(stack.norms, dual.u, strict=True):
         length = torch.linalg.vector_norm(one.grouped(u), dim=-1) * (1.0 + relative_margin(one.group + 8))
-        s = one.weight[:, None] * (1.0 - length).clamp(min=0.0) * (1.0 - relative_margin(8))
+        s = one.weight * (1.0 - length).clamp(min=0.0) * (1.0 - relative_margin(8))
         p = one.image(y).abs() + _error(one.matrix, one.offset, y)
         slack = slack + (s * torch.linalg.vector_norm(one.grouped(p), dim=-1)).sum(dim=-1)
         parts.append((one.matrix, s.repeat_interleave(one.group, dim=1)))
@@ -136,9 +136,9 @@ def least_curvature(stack: Stack) -> Tensor:
     error = stack.v.new_zeros(len(stack))
     for one in stack.quadratics:
         gram = one.matrix.gram
-        G = G + 2.0 * one.weight[:, None, None] * gram
+        G = G + 2.0 * one.weight[..., None] * gram
         size = one.matrix.row_norms.square().sum()  # trace(|A|'|A|) bounds the norm of its rounding errors
-        error = error + 2.0 * one.weight * relative_margin(one.matrix.shape[0] + 4) * size + TINY
+        error = error + 2.0 * one.weight[:, 0] * relative_margin(one.matrix.shape[0] + 4) * size + TINY
     if not len(stack) or not stack.quadratics or not bool(G.isfinite().all()):
         return torch.zeros_like(error)
     return _least_eigenvalue(G, error)

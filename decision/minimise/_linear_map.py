@@ -34,6 +34,7 @@ class Map:
             self._sparse = _csr(matrix, device, dtype)
             self._transposed = _csr(sparse.csr_array(matrix.T), device, dtype)
         self._gram: Tensor | None = None
+        self._grams: Tensor | None = None
         self._absolute: Map | None = None
 
     @property
@@ -54,6 +55,13 @@ class Map:
         if self._gram is None:
             self._gram = self.dense.T @ self.dense
         return self._gram
+
+    def grams(self, group: int) -> Tensor:
+        """Return M_i'M_i of consecutive groups of rows, each as a row, shape `(groups, columns^2)`, computed once."""
+        if self._grams is None:
+            blocks = self.dense.reshape(-1, group, self.shape[1])
+            self._grams = (blocks.mT @ blocks).flatten(1)
+        return self._grams
 
     @property
     def row_norms(self) -> Tensor:

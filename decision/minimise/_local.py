@@ -77,8 +77,8 @@ def _center(stack: Stack) -> tuple[Tensor, Tensor]:
     radius = torch.cat([distance, distance.new_full((len(x), 1), torch.nan)], dim=1).nanmedian(dim=1).values
     slope, curvature = stack.v, torch.zeros_like(stack.c)
     for one in stack.quadratics:
-        slope = slope + 2.0 * one.weight[:, None] * one.matrix.adjoint(one.image(x))
-        curvature = curvature + 2.0 * one.weight * one.matrix.row_norms.square().sum() / n
+        slope = slope + 2.0 * one.weight * one.matrix.adjoint(one.image(x))
+        curvature = curvature + 2.0 * one.weight[:, 0] * one.matrix.row_norms.square().sum() / n
     step = torch.where(curvature > 0, torch.linalg.vector_norm(slope, dim=1) / curvature, 0.0)
     radius = torch.maximum(radius.nan_to_num(nan=0.0), step)
     return x, torch.where(radius > 0, radius, x.abs().amax(dim=1))

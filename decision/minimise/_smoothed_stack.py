@@ -60,12 +60,12 @@ def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
     images, u = [], []
     for one in stack.quadratics:
         p = one.image(x)
-        value = value + one.weight * p.square().sum(dim=-1)
+        value = value + one.total(p)
         images.append(p)
     for one in stack.norms:
         p = one.image(x)
         length = smooth_length(one.grouped(p).square().sum(dim=-1), wide)
-        value = value + one.weight * length.sum(dim=-1)
+        value = value + (one.weight * length).sum(dim=-1)
         images.append(p)
         u.append(p / length.repeat_interleave(one.group, dim=1))
     return Smoothed(x, value, activations, roots, images, u)
@@ -85,11 +85,12 @@ def tangent(stack: Stack, at: Smoothed) -> Tangent:
             box = layer.W.adjoint(one)
     count = len(stack.quadratics)
     for branch, p in zip(stack.quadratics, at.images[:count], strict=True):
-        gradient = gradient + 2.0 * branch.weight[:, None] * branch.matrix.adjoint(p)
-        minorant = minorant + branch.weight * p.square().sum(dim=-1)
+        gradient = gradient + 2.0 * branch.weight * branch.matrix.adjoint(p)
+        minorant = minorant + branch.total(p)
     for branch, p, u in zip(stack.norms, at.images[count:], at.u, strict=True):
-        gradient = gradient + branch.weight[:, None] * branch.matrix.adjoint(u)
-        minorant = minorant + branch.weight * (u * p).sum(dim=-1)
+        weighted = branch.row_weight * u
+        gradient = gradient + branch.matrix.adjoint(weighted)
+        minorant = minorant + (weighted * p).sum(dim=-1)
     multipliers = Dual(tuple(lam), tuple(at.u), stack.images(at.x))
     return Tangent(at.x, at.value, gradient, minorant, at.value, multipliers)
 
@@ -123,11 +124,11 @@ def hessian(stack: Stack, at: Smoothed, lam: tuple[Tensor, ...], delta: Tensor) 
         weight = torch.where(z > 0, multiplier * square / (root.square() * z), 0.0)
         H = H + images.mT @ (weight[..., None] * images)
     for branch in stack.quadratics:
-        H = H + 2.0 * branch.weight[:, None, None] * branch.matrix.gram
+        H = H + 2.0 * branch.weight[..., None] * branch.matrix.gram
     for branch, u, p in zip(stack.norms, at.u, at.images[len(stack.quadratics) :], strict=True):
         rows = branch.matrix.dense.reshape(-1, branch.group, n)
         length = smooth_length(branch.grouped(p).square().sum(dim=-1), delta[:, None])
         along = torch.einsum("cgk,gkn->cgn", branch.grouped(u), rows)
-        inner = torch.einsum("cg,gkn,gkm->cnm", 1.0 / length, rows, rows) - along.mT @ (along / length[..., None])
-        H = H + branch.weight[:, None, None] * inner
+        weight = branch.weight / length
+        H = H + branch.curvature(weight) - along.mT @ (weight[..., None] * along)
     return H

@@ -35,7 +35,7 @@ def columns(stack: Stack) -> NetColumns:
         )
         for layer in stack.layers
     ]
-    terms = [_term(one, one.weight) for one in (*stack.quadratics, *stack.norms)]
+    terms = [_term(one, one.weight.T) for one in (*stack.quadratics, *stack.norms)]
     return NetColumns(layers, stack.w.T, stack.v.T, stack.c, terms, torch)
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from decision.minimise._scaled import Scaled
 from decision.minimise.answers import Answers, Goal
 from decision.minimise.bounds import lower_bound
-from decision.minimise.stack import Dual, Stack
+from decision.minimise.stack import Dual, Stack, alike
 from decision.sets.base import FeasibleSet
 from socicnn.arrays import Array, IntArray
 from socicnn.compile import compile_net
@@ -41,7 +41,7 @@ def solve_exactly(
     solver: Solver,
     progress: bool = False,
 ) -> None:
-    """Improve `answers` by solving min f over X as one conic program a context; the gap of `goal` is not looked at.
+    """Improve `answers` by solving min f over X as one conic program per context; the gap of `goal` is not looked at.
 
     The solver's x is projected onto X, and its multipliers are repaired into a dual point, which proves a bound
     whatever the solver claims.
@@ -101,14 +101,14 @@ def _offer(
 
 
 class FreePrograms:
-    """The programs min_x f(x) over a set, one a context: assembled and prepared once, only vectors move.
+    """The programs min_x f(x) over a set, one per context: assembled and prepared once, only vectors move.
 
     Args:
         net: the networks, perhaps stacked.
         rows: the set, as constraints on x and perhaps on further variables after it.
         solver: the solver.
         typical: points x of the set, shape `(points, n)`, to choose the scale of each quadratic by: the largest that
-            suits one of them, as p may vanish at any single point; the origin where None.
+            suits one of them, as p may vanish at any single point; the origin if omitted.
     """
 
     def __init__(self, net: FrozenNet, rows: Rows, solver: Solver, typical: Array | None = None) -> None:
@@ -126,6 +126,7 @@ class FreePrograms:
         first = self._single(0)
         self._base = first.free(rows)
         self._order = _order(first, rows)
+        self._alike = alike(net.weighted()[1])
         self._blocks = {block.name: slice(block.start, block.stop) for block in self._base.rows}
         self._scaled: Scaled | None = None
         self._last: tuple[int, ConicProgram] | None = None  # the context that was solved last
@@ -184,12 +185,12 @@ class FreePrograms:
 
         lam = tuple(part(f"relu{k}") for k in range(1, len(stack.layers) + 1))
         u = []
-        for r, one in enumerate(stack.norms, start=1):
-            cones = part(f"norm{r}").reshape(count, -1, one.group + 1)
+        for one, some in zip(stack.norms, self._alike, strict=True):
+            cones = torch.cat([part(f"norm{r + 1}").reshape(count, -1, one.group + 1) for r in some], dim=1)
             u.append((-cones[..., 1:] / cones[..., :1].clamp(min=1e-300)).reshape(count, -1))
         # -2 beta p; where beta is next to nothing p cannot be read off, and does not matter
         images = stack.images(x)
-        weights = [one.weight[:, None] for one in stack.quadratics]
+        weights = [one.weight for one in stack.quadratics]
         names = [f"quadratic{m}" for m in range(1, len(weights) + 1)]
         for k, layer in enumerate(stack.layers, start=1):
             for one in layer.inner:

@@ -107,8 +107,8 @@ def own_length(stack: Stack) -> Tensor:
     length = joined.nanmedian(dim=1).values.nan_to_num(nan=0.0)
     slope, curvature = stack.v, torch.zeros_like(length)
     for one in stack.quadratics:
-        slope = slope + 2.0 * one.weight[:, None] * one.matrix.adjoint(one.offset)
-        curvature = curvature + 2.0 * one.weight * one.matrix.row_norms.square().sum() / stack.in_features
+        slope = slope + 2.0 * one.weight * one.matrix.adjoint(one.offset)
+        curvature = curvature + 2.0 * one.weight[:, 0] * one.matrix.row_norms.square().sum() / stack.in_features
     step = torch.where(curvature > 0, torch.linalg.vector_norm(slope, dim=1) / curvature, 0.0)
     length = torch.maximum(length, torch.where(step.isfinite(), step, 0.0))
     return torch.where(length > 0, length, torch.inf)
@@ -146,5 +146,5 @@ def terms(stack: Stack, x: Tensor, reach: Tensor) -> Tensor:
     if counted is not None:
         total = total + (counted * stack.w).sum(dim=-1)
     for one in (*stack.quadratics, *stack.norms):
-        total = total + one.weight * one.values(one.size(reach)).sum(dim=-1)
+        total = total + one.total(one.size(reach))
     return total

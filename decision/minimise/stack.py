@@ -1,4 +1,4 @@
-"""A stack of frozen networks as torch tensors: what the batched optimisers compute with, one row a context.
+"""A stack of frozen networks as torch tensors: what the batched optimisers compute with, one row per context.
 
 a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k)
 f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2
@@ -6,11 +6,13 @@ f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from decision.minimise._linear_map import Map
@@ -18,13 +20,16 @@ from socicnn.arrays import Matrix
 from socicnn.frozen import FrozenNet
 from socicnn.frozen.terms import Term
 
+LARGEST = 2**23  # entries of M_i'M_i that are kept for all groups of a branch
+
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """A term of the networks: weight_i h((M x + o)_i) over consecutive groups i of rows.
+    """Terms of the networks: weight_i h((M x + o)_i) over consecutive groups i of rows.
 
     Args:
-        weight: of a branch, shape `(contexts,)`; of a term inside a layer, shape `(1, h)`.
+        weight: of quadratics one per context, shape `(contexts, 1)`; of norms one per group, shape
+            `(contexts, groups)`; of a term inside a layer one per unit, shape `(1, h)`.
         matrix: M, shape `(rows, n)`.
         offset: o, shape `(contexts, rows)`.
         group: rows of each group.
@@ -59,13 +64,33 @@ class Branch:
         """Return |M| x + |o| for x >= 0: the size of what the rows add up."""
         return self.matrix.absolute().apply(x) + self.offset.abs()
 
+    def total(self, p: Tensor) -> Tensor:
+        """Return sum_i weight_i h(p_i), shape `(contexts,)`."""
+        return (self.weight * self.values(p)).sum(dim=-1)
+
     def spread(self, values: Tensor) -> Tensor:
         """Return values of the groups as values of their rows."""
-        return values.repeat_interleave(self.group, dim=1)
+        return values if self.group == 1 else values.repeat_interleave(self.group, dim=1)
+
+    @property
+    def row_weight(self) -> Tensor:
+        """The weights as weights of the rows, shape `(contexts, rows)`, or `(contexts, 1)` if all are alike."""
+        return self.weight if self.weight.shape[1] == 1 else self.spread(self.weight)
+
+    def curvature(self, weight: Tensor) -> Tensor:
+        """Return sum_i weight_i M_i'M_i over the groups, weight being of shape `(contexts, groups)`."""
+        n, rows = self.matrix.shape[1], self.matrix.shape[0]
+        if self.group == rows:
+            return weight[..., None] * self.matrix.gram
+        if self.group > 1 and rows // self.group * n * n <= LARGEST:
+            return (weight @ self.matrix.grams(self.group)).reshape(-1, n, n)
+        dense = self.matrix.dense
+        return dense.T @ (self.spread(weight)[..., None] * dense)
 
     def take(self, rows: Tensor | slice) -> Branch:
         """Return the branch in some contexts."""
-        weight = self.weight[rows] if self.weight.ndim == 1 else self.weight
+        # inside a layer all contexts share the weights
+        weight = self.weight[rows] if len(self.weight) == len(self.offset) else self.weight
         return replace(self, weight=weight, offset=self.offset[rows])
 
     def to(self, dtype: torch.dtype) -> Branch:
@@ -127,7 +152,7 @@ class Dual:
 
     Args:
         lam: multiplier lambda_k of each layer, shape `(contexts, h_k)`; 0 <= lambda_k <= W_{k+1}'lambda_{k+1} (or w).
-        u: unit-ball vector of each norm branch, shape `(contexts, rows)`, ||u|| <= 1 in each group.
+        u: unit-ball vectors of each branch of norms, shape `(contexts, rows)`, ||u|| <= 1 in each group.
         p: where each quadratic is linearised, omega / 2, shape `(contexts, rows)`: the branches, then those inside
             layers; any p will do, and p = A x + e is the tangent at x.
     """
@@ -156,7 +181,10 @@ class Dual:
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """The networks of a batch of contexts in float64; matrices are shared, every vector has one row a context."""
+    """The networks of a batch of contexts in float64; matrices are shared, every vector has one row per context.
+
+    Norms whose groups have the same number of rows are one branch (`alike`).
+    """
 
     layers: tuple[Layer, ...]
     w: Tensor
@@ -180,7 +208,12 @@ class Stack:
             return Branch.of(term, rows(term.weight, term.groups)[:1], rows(term.offset, term.matrix.shape[0]))
 
         def branch(term: Term) -> Branch:
-            return Branch.of(term, rows(term.weight), rows(term.offset, term.matrix.shape[0]))
+            return Branch.of(term, rows(term.weight)[:, None], rows(term.offset, term.matrix.shape[0]))
+
+        def merged(terms: Sequence[Term]) -> Branch:
+            weight = torch.cat([rows(one.weight)[:, None].expand(-1, one.groups) for one in terms], dim=1)
+            offset = torch.cat([rows(one.offset, one.matrix.shape[0]) for one in terms], dim=1)
+            return Branch(weight, Map(stacked([one.matrix for one in terms]), device), offset, terms[0].rows, root=True)
 
         output, n = net.output, net.in_features
         quadratics, norms = net.weighted()
@@ -194,7 +227,7 @@ class Stack:
             rows(output.v, n),
             rows(output.c),
             tuple(branch(one) for one in quadratics),
-            tuple(branch(one) for one in norms),
+            tuple(merged([norms[i] for i in some]) for some in alike(norms)),
         )
 
     def __len__(self) -> int:
@@ -240,13 +273,13 @@ class Stack:
         return found
 
     def value(self, x: Tensor, preactivations: list[Tensor] | None = None) -> Tensor:
-        """Return f(x), one value a context."""
+        """Return f(x), one value per context."""
         a = self.preactivations(x) if preactivations is None else preactivations
         value = (x * self.v).sum(dim=-1) + self.c
         if a:
             value = value + (a[-1].relu() * self.w).sum(dim=-1)
         for one in (*self.quadratics, *self.norms):
-            value = value + one.weight * one.values(one.image(x)).sum(dim=-1)
+            value = value + one.total(one.image(x))
         return value
 
     def images(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -260,3 +293,24 @@ class Stack:
             tuple(torch.zeros_like(one.offset) for one in self.norms),
             self.images(x),
         )
+
+
+def alike(norms: Sequence[Term]) -> list[list[int]]:
+    """Return the places of norms that are computed as one: as many rows per group, all dense or all sparse.
+
+    >>> from socicnn.frozen import Norm
+    >>> alike([Norm(1.0, [[1.0]]), Norm(1.0, [[1.0], [0.0]]), Norm(2.0, [[3.0]])])
+    [[0, 2], [1]]
+    """
+    found: dict[tuple[int, bool], list[int]] = {}
+    for i, one in enumerate(norms):
+        found.setdefault((one.rows, isinstance(one.matrix, np.ndarray)), []).append(i)
+    return list(found.values())
+
+
+def stacked(matrices: Sequence[Matrix]) -> Matrix:
+    """Return matrices on top of each other; all are dense or all are sparse."""
+    if len(matrices) == 1:
+        return matrices[0]
+    dense = [matrix for matrix in matrices if isinstance(matrix, np.ndarray)]
+    return np.concatenate(dense) if dense else sparse.csr_array(sparse.vstack(matrices, format="csr"))

@@ -41,7 +41,8 @@ class TermColumns:
     """A term weight_i h((M x + o)_i), h the squared length of a group of rows or its root.
 
     Args:
-        weight: of each column, shape `(N,)` or `(1,)`; inside a layer of each unit, shape `(h, 1)`.
+        weight: of each column, shape `(N,)` or `(1,)`, or of each group and column, shape `(1 or groups, N)`; inside a
+            layer of each unit, shape `(h, 1)`.
         matrix: M, shape `(rows in all, n)`.
         absolute: |M|.
         offset: o.
@@ -80,6 +81,12 @@ class TermColumns:
         """Return values of the groups, shape `(groups, N)`, as values of their rows."""
         shape = (len(values), self.rows, values.shape[1])
         return self.xp.broadcast_to(values[:, None, :], shape).reshape(-1, shape[2])
+
+    def row_weight(self) -> Values:
+        """Return the weights of a branch as weights of its rows, shape `(rows in all, N)`; a common one is one row."""
+        if self.weight.ndim == 1:
+            return self.weight[None]
+        return self.weight if len(self.weight) == 1 else self.spread(self.weight)
 
     def in_ball(self, guess: Values) -> Values:
         """Return a guess of u, shape `(rows in all, N)`, with ||u|| <= 1 in each group in real arithmetic."""

@@ -50,7 +50,7 @@ def minorant(net: NetColumns, lam: Sequence[Values], us: Sequence[Values], ps: S
     sums = _Sums(net)
     u, p = iter(us), iter(ps)
     for term in net.terms:
-        sums.term(term, next(u) if term.root else next(p), term.weight[None])
+        sums.term(term, next(u) if term.root else next(p), term.row_weight())
     for layer, multiplier in zip(net.layers, lam, strict=True):
         sums.affine(layer.U, layer.U_absolute, layer.b, multiplier)
         for term in layer.inner:

@@ -61,7 +61,7 @@ def upper(net: NetColumns, x: Values) -> Upper:
         total, scale = total + net.dot(net.w, z), scale + net.dot(abs(net.w), z)
     images = [term.image(x, size) for term in net.terms]
     for term, image in zip(net.terms, images, strict=True):
-        value = term.weight * term.high(image).sum(0)
+        value = (term.weight * term.high(image)).sum(0)
         total, scale = total + value, scale + abs(value)
     hi = total + (relative_margin(len(net.w) + net.n + 1 + net.groups) * scale + TINY)
     return Upper(xp.broadcast_to(hi, (N,)), scale, active, inner, images)

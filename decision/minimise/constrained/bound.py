@@ -63,8 +63,8 @@ class Line:
 def touched(stack: Stack, dual: Dual) -> BoolArray:
     """Return the coordinates of x that the minorant of one context depends on, by its exact zeros, shape `(n,)`."""
     branches, inner = dual.p[: len(stack.quadratics)], list(dual.p[len(stack.quadratics) :])
-    pairs = [(one.matrix, p) for one, p in zip(stack.quadratics, branches, strict=True) if bool(one.weight[0] != 0)]
-    pairs += [(one.matrix, u) for one, u in zip(stack.norms, dual.u, strict=True) if bool(one.weight[0] != 0)]
+    terms = zip((*stack.quadratics, *stack.norms), (*branches, *dual.u), strict=True)
+    pairs = [(one.matrix, at * (one.row_weight != 0)) for one, at in terms]
     for layer, lam in zip(stack.layers, dual.lam, strict=True):
         if layer.U is not None:
             pairs.append((layer.U, lam))

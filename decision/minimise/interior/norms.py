@@ -35,12 +35,12 @@ def start(branch: Branch, x: Tensor, mu: Tensor) -> Tensor:
 def product(branch: Branch, x: Tensor, u: Tensor, mu: Tensor) -> Tensor:
     """Return the sum over groups of gamma (sigma - u'p), shape `(contexts,)`."""
     p, sigma, _ = path_length(branch, x, mu)
-    return branch.weight * (sigma[..., 0] - (u * p).sum(dim=-1)).sum(dim=-1)
+    return (branch.weight * (sigma[..., 0] - (u * p).sum(dim=-1))).sum(dim=-1)
 
 
 def _ratio(branch: Branch, mu: Tensor) -> Tensor:
-    """Return m = mu / gamma; a norm without weight has no path, and any m will do."""
-    return (mu / branch.weight.clamp(min=1e-300)).clamp(max=1e6)[:, None, None]
+    """Return m = mu / gamma, shape `(contexts, groups, 1)`; a norm without weight has no path, and any m will do."""
+    return (mu[:, None] / branch.weight.clamp(min=1e-300)).clamp(max=1e6)[..., None]
 
 
 class Turn:
@@ -61,18 +61,11 @@ class Turn:
 
     def hessian(self) -> Tensor:
         """Return gamma C'(I - (u q' + q u')/2) C / sigma summed over the groups, shape `(contexts, n, n)`."""
-        C, group = self._branch.matrix.dense, self._branch.group
-        weight = self._branch.weight[:, None] / self._sigma[..., 0]
-        n = C.shape[1]
-        if group == len(C):
-            total = weight[..., None] * self._branch.matrix.gram
-            turned, along = self._u @ C, self._q @ C
-        else:
-            total = C.T @ (weight.repeat_interleave(group, dim=1)[..., None] * C)
-            blocks = C.reshape(-1, group, n)
-            turned, along = (torch.einsum("cgi,gin->cgn", one, blocks) for one in (self._u, self._q))
+        blocks = self._branch.matrix.dense.reshape(-1, self._branch.group, self._branch.matrix.shape[1])
+        weight = self._branch.weight / self._sigma[..., 0]
+        turned, along = (torch.einsum("cgi,gin->cgn", one, blocks) for one in (self._u, self._q))
         cross = turned.mT @ (0.5 * weight[..., None] * along)
-        return total - cross - cross.mT
+        return self._branch.curvature(weight) - cross - cross.mT
 
     def aim(self, mu: Tensor, first: tuple[Tensor, Tensor] | None = None, share: Tensor | None = None) -> None:
         """Set the target of the next step: mu, less the products of the increments of a first step (dx, du) to 0."""
@@ -91,7 +84,7 @@ class Turn:
 
     def pull(self) -> Tensor:
         """Return gamma C'(u + du) at dx = 0, shape `(contexts, n)`."""
-        scaled = self._branch.weight[:, None, None] * self._rest
+        scaled = self._branch.weight[..., None] * self._rest
         return self._branch.matrix.adjoint(scaled.reshape(len(scaled), -1))
 
     def step(self, dx: Tensor) -> Tensor:

@@ -141,8 +141,9 @@ class Path:
             bound = bound + (one * kept.preactivation(k, at.x, None)).sum(dim=-1)
         units = tuple(one.reshape(len(one), -1) for one in at.u)
         for branch, u in zip(stack.norms, units, strict=True):
-            gradient = gradient + branch.matrix.adjoint(branch.weight[:, None] * u)
-            bound = bound + branch.weight * (u * branch.image(at.x)).sum(dim=-1)
+            weighted = branch.row_weight * u
+            gradient = gradient + branch.matrix.adjoint(weighted)
+            bound = bound + (weighted * branch.image(at.x)).sum(dim=-1)
         bound = bound - (gradient * (at.x - self.feasible_set.minimize_linear(gradient))).sum(dim=-1)
         value = stack.value(at.x, self.a)
         self.gap = (value - bound).clamp(min=0.0)
@@ -156,8 +157,8 @@ class Path:
         value, gradient = (x * kept.v).sum(dim=-1) + kept.c, kept.v
         for one in stack.quadratics:
             p = one.image(x)
-            value = value + one.weight * p.square().sum(dim=-1)
-            gradient = gradient + 2.0 * one.weight[:, None] * one.matrix.adjoint(p)
+            value = value + one.total(p)
+            gradient = gradient + 2.0 * one.weight * one.matrix.adjoint(p)
         return value, gradient
 
     def _system(self, mu: Tensor) -> System:
@@ -169,7 +170,7 @@ class Path:
         n = stack.in_features
         H = at.x.new_zeros(len(at.x), n * n)
         for one in stack.quadratics:
-            H += 2.0 * one.weight[:, None] * one.matrix.gram.reshape(1, -1)
+            H += 2.0 * one.weight * one.matrix.gram.reshape(1, -1)
         H = H.reshape(-1, n, n) + kept.curvature(at.lam)
         _, gradient = self._smooth()
         turns = [norms.Turn(one, at.x, u, at.turn) for one, u in zip(stack.norms, at.u, strict=True)]

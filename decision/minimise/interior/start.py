@@ -21,11 +21,11 @@ def plain_gradient(stack: Stack, x: Tensor) -> Tensor:
         if layer.W is not None:
             bound = layer.W.adjoint(lam)
     for one in stack.quadratics:
-        gradient = gradient + 2.0 * one.weight[:, None] * one.matrix.adjoint(one.image(x))
+        gradient = gradient + 2.0 * one.weight * one.matrix.adjoint(one.image(x))
     for one in stack.norms:
         p = one.image(x)
-        length = torch.linalg.vector_norm(one.grouped(p), dim=-1).repeat_interleave(one.group, dim=1)
-        gradient = gradient + one.weight[:, None] * one.matrix.adjoint(p / length.clamp(min=1e-300))
+        price = one.weight / one.values(p).clamp(min=1e-300)
+        gradient = gradient + one.matrix.adjoint(one.spread(price) * p)
     return gradient
 
 

@@ -1,12 +1,18 @@
 """A stack of networks in torch is the frozen networks, whatever their matrices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
+from decision import Simplex, decide
 from decision.minimise._smoothed_stack import smoothed, tangent
-from decision.minimise.stack import Stack
+from decision.minimise.stack import Stack, alike
 from decision.minimise.stack_surrogate import StackSurrogate
+from decision.options import MethodName
+from socicnn.frozen import FrozenNet, Norm
 from tests.support.stacks import random_stack
 
 WIDTHS = [(), (1,), (6,), (9, 7), (5, 1, 6)]
@@ -70,3 +76,38 @@ def test_hessians_with_quadratics_inside_layers_are_those_of_the_gradient(widths
     for j, step in enumerate(1e-5 * torch.eye(5, dtype=torch.float64)):
         ends = (surrogate.smooth(x + step, delta).gradient - surrogate.smooth(x - step, delta).gradient) / 2e-5
         torch.testing.assert_close(hessian[:, :, j], ends, rtol=1e-7, atol=1e-7)
+
+
+def with_many_norms(contexts: int = 4) -> FrozenNet:
+    """Return a stack whose norms have 2, 3, 2, 2 x 2 and 2 rows, one of them sparse, with weights of their own."""
+    rng = np.random.default_rng(5)
+    C = [rng.normal(size=(rows, 5)) for rows in (2, 3, 2, 4, 2)]
+    C[4] = sparse.csr_array(C[4])
+    groups = (2, 3, 2, 2, 2)
+    norms = [
+        Norm(rng.random(contexts), one, rng.normal(size=(contexts, one.shape[0])), group)
+        for one, group in zip(C, groups, strict=True)
+    ]
+    return replace(random_stack(5), norms=norms)
+
+
+def test_norms_of_equal_size_are_one_branch() -> None:
+    net = with_many_norms()
+    assert alike(net.norms) == [[0, 2, 3], [1], [4]]
+    stack = Stack.of(net)
+    assert [tuple(one.weight.shape) for one in stack.norms] == [(4, 4), (4, 1), (4, 1)]
+    x = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(stack.value(x).numpy(), net(x.numpy()), rtol=1e-13)
+    weight = torch.rand(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    blocks = stack.norms[0].matrix.dense.reshape(4, 2, 5)
+    curvature = torch.einsum("cg,gij,gik->cjk", weight, blocks, blocks)
+    torch.testing.assert_close(stack.norms[0].curvature(weight), curvature)
+
+
+@pytest.mark.parametrize("method", ["exact", "interior_point", "projected_gradient"])
+def test_decisions_with_merged_norms_are_proven_by_each_method(method: MethodName) -> None:
+    net = with_many_norms()
+    found = decide(net, Simplex(5), method=method)
+    assert found.ok
+    reference = decide(net, Simplex(5), method="interior_point", rtol=1e-9)
+    assert ((found.value - reference.value).abs() <= found.gap + reference.gap).all()

@@ -49,7 +49,7 @@ def test_a_full_step_meets_every_linearised_condition(widths: tuple[int, ...], f
     torch.testing.assert_close(at.s * step.y + at.y * step.s, target[:, None] - at.s * at.y, **close)
     total = gradient + (H @ step.x[..., None])[..., 0] + polyhedron.adjoint(at.y + step.y)
     for branch, dual, change in zip(stack.norms, at.u, step.u, strict=True):
-        total = total + branch.weight[:, None] * branch.matrix.adjoint((dual + change).flatten(1))
+        total = total + branch.matrix.adjoint(branch.row_weight * (dual + change).flatten(1))
     for k in range(len(widths)):
         moved_below = at.z[k - 1] + step.z[k - 1] if k else None
         a = kept.preactivation(k, at.x + step.x, moved_below)
@@ -71,7 +71,7 @@ def test_a_full_step_meets_every_linearised_condition(widths: tuple[int, ...], f
         p, sigma, root = norms.path_length(branch, x, mu)
         q = p / root
         twist = 0.5 * (q * (dual * dp).sum(-1, keepdim=True) - dual * (q * dp).sum(-1, keepdim=True)) / sigma
-        total = total - branch.weight[:, None] * branch.matrix.adjoint(twist.flatten(1))
+        total = total - branch.matrix.adjoint(branch.row_weight * twist.flatten(1))
         assert (turn.miss() < 0.5).all()
     total = total - (total @ polyhedron.E.T) @ polyhedron.E
     torch.testing.assert_close(total, torch.zeros_like(total), **close)
