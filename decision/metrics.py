@@ -213,11 +213,13 @@ def _plain(values: Tensor) -> Tensor:
     return torch.as_tensor(values).detach().to("cpu", torch.float64)
 
 
-def _pair(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
-    one, two = _plain(one), _plain(two)
-    if one.shape != two.shape:
-        raise ModelError(f"values to compare must have one shape; received {tuple(one.shape)} and {tuple(two.shape)}")
-    return one, two
+def _pair(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    first, second = _plain(first), _plain(second)
+    if first.shape != second.shape:
+        raise ModelError(
+            f"values to compare must have one shape; received {tuple(first.shape)} and {tuple(second.shape)}"
+        )
+    return first, second
 
 
 def _median(values: Tensor) -> Tensor:

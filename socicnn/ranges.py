@@ -48,10 +48,10 @@ class Ranges:
         for name in ("x", "context"):
             ends = []
             for end in ("lower", "upper"):
-                given = getattr(self, f"{name}_{end}")
-                if given is None:
+                bound = getattr(self, f"{name}_{end}")
+                if bound is None:
                     continue
-                array = np.array(as_float64(given))
+                array = np.array(as_float64(bound))
                 array.flags.writeable = False
                 object.__setattr__(self, f"{name}_{end}", array)
                 ends.append(array)
@@ -120,11 +120,11 @@ class Ranges:
         Raises:
             ModelError: their shapes differ.
         """
-        mine, more = self._arrays(), other._arrays()
-        if [(k, v.shape) for k, v in mine.items()] != [(k, v.shape) for k, v in more.items()]:
+        own, more = self._arrays(), other._arrays()
+        if [(k, v.shape) for k, v in own.items()] != [(k, v.shape) for k, v in more.items()]:
             raise ModelError(f"ranges of different shapes cannot be joined: {self} and {other}")
         join = {"lower": np.minimum, "upper": np.maximum}
-        return Ranges(**{name: join[name.split("_")[1]](array, more[name]) for name, array in mine.items()})
+        return Ranges(**{name: join[name.split("_")[1]](array, more[name]) for name, array in own.items()})
 
     def to_json(self) -> str:
         """Return the ranges as text that `from_json` reads back to the last bit."""

@@ -115,27 +115,27 @@ class Registry(Generic[T]):
             self._entries[name] = entry
         return entry
 
-    def make(self, given: Any, /, *arguments: Any, **settings: Any) -> Any:
+    def make(self, kind: Any, /, *arguments: Any, **settings: Any) -> Any:
         """Return what the value of that name makes of the settings; anything but a name is returned as it is.
 
         Args:
-            given: a short name, or something made already.
+            kind: a short name, or something made already.
             arguments: positional arguments of the value.
             settings: keyword arguments of the value.
 
         Raises:
             SocicnnError: the name is unknown, it has no such setting, or settings were given without a name.
         """
-        if not isinstance(given, str):
+        if not isinstance(kind, str):
             if settings:
                 listed = ", ".join(sorted(settings))
-                raise self.error(f"settings ({listed}) go with the name of a {self.kind}; received {given!r} with them")
-            return given
-        factory: Any = self[given]
+                raise self.error(f"settings ({listed}) go with the name of a {self.kind}; received {kind!r} with them")
+            return kind
+        factory: Any = self[kind]
         try:
             return factory(*arguments, **settings)
         except TypeError as error:
-            raise self.error(f"the {self.kind} {given!r} does not take these settings: {error}") from None
+            raise self.error(f"the {self.kind} {kind!r} does not take these settings: {error}") from None
 
     def __repr__(self) -> str:
         return f"Registry({self.kind!r}: {', '.join(self._entries)})"

@@ -69,7 +69,7 @@ def closed_form(
             a += weight * (p**2).sum(axis=1)
         z = np.maximum(a, 0.0, out=a)
         active.append(z)
-    widths = [len(one) for one in active]
+    widths = [len(mask) for mask in active]
     fill.row = 2 * sum(widths)
     multipliers = _backward(net, active, fill)
     for terms, multiplier in zip(inside, multipliers, strict=True):
@@ -86,7 +86,7 @@ def closed_form(
 def _backward(net: FrozenNet, active: list[Array], fill: _Filling) -> list[Array]:
     """Write lambda and kappa of each layer, last layer first, and return the lambdas."""
     bound = _column(net.output.w)
-    found: list[Array] = []
+    multipliers: list[Array] = []
     row = fill.row
     for layer, z in zip(reversed(net.layers), reversed(active), strict=True):
         h = len(z)
@@ -97,8 +97,8 @@ def _backward(net: FrozenNet, active: list[Array], fill: _Filling) -> list[Array
         np.subtract(bound, multiplier, out=rest)
         if layer.W is not None:
             bound = layer.W.T @ multiplier
-        found.insert(0, multiplier)
-    return found
+        multipliers.insert(0, multiplier)
+    return multipliers
 
 
 class _Filling:

@@ -69,21 +69,21 @@ def columns(path: Path, header: Sequence[str], prefix: str) -> list[int]:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise FileError(f"{path} has several columns {twice[0]}; give each a name of its own")
-    found: dict[int, int] = {}
+    places: dict[int, int] = {}
     for place, name in enumerate(header):
         if re.fullmatch(prefix + _DIGITS, name):
-            found[int(name.removeprefix(prefix))] = place
+            places[int(name.removeprefix(prefix))] = place
         elif re.fullmatch(rf"{prefix}[\W_]*\d+[\W_]*", unicodedata.normalize("NFKC", name), re.IGNORECASE):
             raise FileError(
                 f"{path} has a column {name!r}, which is not one of {prefix}0, {prefix}1, ... (small letters, no "
                 "signs, no leading zeros); rename or remove it"
             )
-    missing = next((i for i in range(len(found)) if i not in found), None)
+    missing = next((i for i in range(len(places)) if i not in places), None)
     if missing is not None:
         raise FileError(
             f"{path} has no column {prefix}{missing}; number the columns {prefix}0, {prefix}1, ... without gaps"
         )
-    return [found[i] for i in sorted(found)]
+    return [places[i] for i in sorted(places)]
 
 
 def refuse_others(path: Path, header: Sequence[str], places: Sequence[int]) -> None:

@@ -20,14 +20,14 @@ def feasible_set(name: str, n: int, lower: float | None, upper: float | None, to
     refuse_shadow("decision")
     from decision import sets
 
-    given = {"lower": lower, "upper": upper, "total": total}
-    takes = {"simplex": (), "box": ("lower", "upper"), "budget": ("total",)}.get(name, tuple(given))
-    for option, value in given.items():
+    options = {"lower": lower, "upper": upper, "total": total}
+    takes = {"simplex": (), "box": ("lower", "upper"), "budget": ("total",)}.get(name, tuple(options))
+    for option, value in options.items():
         if value is not None and option not in takes:
             raise FileError(f"--{option} does not belong to --set {name}; leave it out")
     if name == "budget" and total is None:
         raise FileError("--set budget needs the sum of the entries: give it with --total")
-    return sets.make(name, n, **{option: value for option, value in given.items() if value is not None})
+    return sets.make(name, n, **{option: value for option, value in options.items() if value is not None})
 
 
 def decide(

@@ -134,7 +134,7 @@ class Certificate(Result):
         for rows in slices(len(self), self.chunk):
             own, stacked = self.witness(rows), self.net.stacked
             contexts = rows if stacked else None
-            found = checker(
+            checked = checker(
                 self.x[rows],
                 own.v,
                 own.y,
@@ -143,7 +143,7 @@ class Certificate(Result):
                 scale=np.abs(self.forward[rows]),
                 contexts=contexts,
             )
-            slope[rows], offset[rows] = found.slope, found.offset
+            slope[rows], offset[rows] = checked.slope, checked.offset
         return slope, offset
 
     def gradient(self) -> Array:

@@ -136,29 +136,29 @@ class PreparedNet:
         if chunk is None:
             chunk = max(1, min(4096, CHUNK // max(1, sum(program.A.shape) + program.in_features)))
         chunk = as_integer("chunk", chunk)
-        found = _Found(N, proof=self._prove is not None)
+        outcome = _Found(N, proof=self._prove is not None)
         for rows in slices(N, chunk, progress=progress):
-            self._chunk(points[rows], rows, witness, found)
+            self._chunk(points[rows], rows, witness, outcome)
         return Certificate(
             net=self.net,
             compiled=self.compiled,
             program=program,
             x=points,
-            forward=found.forward,
-            value=found.value,
-            dual=found.dual,
-            residuals=found.residuals,
-            checks=found.checks,
-            passed=found.passed,
-            lo=found.lo,
-            hi=found.hi,
+            forward=outcome.forward,
+            value=outcome.value,
+            dual=outcome.dual,
+            residuals=outcome.residuals,
+            checks=outcome.checks,
+            passed=outcome.passed,
+            lo=outcome.lo,
+            hi=outcome.hi,
             tolerance=self.tolerance,
             chunk=chunk,
-            seconds=found.seconds,
+            seconds=outcome.seconds,
             supplied=witness,
         )
 
-    def _chunk(self, x: Array, rows: slice, witness: Witness | None, found: _Found) -> None:
+    def _chunk(self, x: Array, rows: slice, witness: Witness | None, outcome: _Found) -> None:
         """Certify some of the points and enter what was found."""
         stacked = self.net.stacked
         net = self.net[rows] if stacked else self.net
@@ -173,12 +173,12 @@ class PreparedNet:
         if self._foreign:
             program = self.program[rows] if stacked else self.program
             _bracketed(checked, program, self._prover("network", Prover, net), x, self.tolerance)
-        found.seconds["forward"] += middle - start
-        found.seconds["certificate"] += time.perf_counter() - middle
-        found.enter(rows, checked)
-        if self._prove is not None and found.lo is not None and found.hi is not None:
+        outcome.seconds["forward"] += middle - start
+        outcome.seconds["certificate"] += time.perf_counter() - middle
+        outcome.enter(rows, checked)
+        if self._prove is not None and outcome.lo is not None and outcome.hi is not None:
             bracket = self._prover("proof", self._prove, net)(x)
-            found.lo[rows], found.hi[rows] = bracket.lo, bracket.hi
+            outcome.lo[rows], outcome.hi[rows] = bracket.lo, bracket.hi
 
     def _checked(self, net: FrozenNet, own: Witness, x: Array, forward: Array, contexts: slice | None) -> Checked:
         """Check one chunk; |f| is a part of the data scale S; S and the bracket are asked where it is too small."""

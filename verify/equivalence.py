@@ -75,15 +75,15 @@ def equivalence(
     solvers = (solvers,) if isinstance(solvers, str | Solver) else solvers
     instance = Instance.of(model_or_net, x, context)
     compiled = compile_net(instance.net)
-    found = compiled.program if program is None else program
+    exported = compiled.program if program is None else program
     checks = [
-        _of_program("structure", monotone(found)),
-        _of_program("arrays", differences(found, instance.net)),
+        _of_program("structure", monotone(exported)),
+        _of_program("arrays", differences(exported, instance.net)),
     ]
-    if not fits(found, compiled.program, witness):
-        return _misfit(checks, found, instance)
+    if not fits(exported, compiled.program, witness):
+        return _misfit(checks, exported, instance)
     tolerance = 1e-12 if tolerance is None else tolerance
-    prepared = PreparedNet(instance.net, tolerance, proof=proof, program=found, compiled=compiled)
+    prepared = PreparedNet(instance.net, tolerance, proof=proof, program=exported, compiled=compiled)
     certificate = prepared(instance.x, witness=witness, progress=progress)
     checks += certificate.checks.values()
     start = time.perf_counter()
@@ -95,12 +95,12 @@ def equivalence(
         checks.append(_of_model(*own, instance, certificate))
     if certificate.lo is not None and certificate.hi is not None:
         checks.append(_of_bracket(certificate, certificate.lo, certificate.hi))
-        checks.append(_of_program_bracket(found, certificate, certificate.lo, certificate.hi))
+        checks.append(_of_program_bracket(exported, certificate, certificate.lo, certificate.hi))
     reports = {}
     sample = sample_of(len(certificate), max_solver_points)
     start = time.perf_counter()
     for solver in solvers:
-        name, solved = solve_sample(solver, found, certificate, sample, progress)
+        name, solved = solve_sample(solver, exported, certificate, sample, progress)
         reports[name] = solved
     if reports:
         times["solver"] = time.perf_counter() - start
@@ -114,7 +114,7 @@ def equivalence(
         solvers=reports,
         lo=certificate.lo,
         hi=certificate.hi,
-        sizes=_sizes(found),
+        sizes=_sizes(exported),
         times=times,
         fingerprint=instance.net.fingerprint,
     )

@@ -104,23 +104,23 @@ class DecisionLayer(nn.Module):
         Raises:
             SolverError: the solver failed, or its answer violates a constraint by more than 1e-5.
         """
-        given = [value.to(torch.float64) for value in self.parameters_at(context)]
-        differentiates = torch.is_grad_enabled() and any(value.requires_grad for value in given)
+        values = [value.to(torch.float64) for value in self.parameters_at(context)]
+        differentiates = torch.is_grad_enabled() and any(value.requires_grad for value in values)
         settings = {**self.settings, **(BACKWARD if differentiates else {})}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the solver's word about accuracy: the violation is checked below
-                (x,) = self.layer(*given, solver_args=settings)
+                (x,) = self.layer(*values, solver_args=settings)
         except Exception as error:  # diffcp raises errors of its own kind, cvxpylayers others
             raise SolverError(f"the layer's solver failed: {' '.join(str(error).split())}") from error
-        found: Tensor = x
-        worst = float(self.feasible_set.violation(found.detach()).max())
+        decisions: Tensor = x
+        worst = float(self.feasible_set.violation(decisions.detach()).max())
         if not worst <= FEASIBLE:
             raise SolverError(
                 f"the layer's answer violates {self.feasible_set!r} by {worst:.1e}: a constraint was lost, or the "
                 "solver stopped short; check the versions of cvxpylayers, diffcp and cvxpy"
             )
-        return found
+        return decisions
 
 
 def differentiate(x: Tensor, slope: Tensor) -> None:

@@ -103,9 +103,9 @@ def average(nets: Sequence[FrozenNet]) -> FrozenNet:
     return FrozenNet(
         layers=layers,
         output=Output(
-            share * side_by_side([one.w for one in outputs]),
-            np.asarray(share * sum(one.v for one in outputs)),
-            np.asarray(share * sum(one.c for one in outputs)),
+            share * side_by_side([output.w for output in outputs]),
+            np.asarray(share * sum(output.v for output in outputs)),
+            np.asarray(share * sum(output.c for output in outputs)),
         ),
         quadratics=[Quadratic(share * q.beta, q.A, q.e) for net in nets for q in net.quadratics],
         norms=[Norm(share * r.gamma, r.C, r.d, r.group) for net in nets for r in net.norms],

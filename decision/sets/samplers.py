@@ -99,10 +99,10 @@ SAMPLERS: Registry[Callable[[], Sampler]] = Registry(
 )
 
 
-def make_sampler(given: Sampler | str) -> Sampler:
+def make_sampler(sampler: Sampler | str) -> Sampler:
     """Return a sampler from itself or its short name.
 
     Raises:
         ModelError: the name is unknown; the message lists what there is.
     """
-    return given if isinstance(given, Sampler) else SAMPLERS[given]()
+    return sampler if isinstance(sampler, Sampler) else SAMPLERS[sampler]()

@@ -119,7 +119,9 @@ def start(features: int, hidden: Sequence[int], given: Mapping[str, Any], initia
     """Return the energy of one seed at its start; every arm of a seed draws from the same generator."""
     draws = generator(seed, WEIGHTS)
     law = "folded" if initialiser == SEED_START else initialiser
-    energy = Energy.dense(features, hidden, positivity=make_recipe(**given), initialiser=law, generator=draws)
+    settings = dict(given)
+    positivity = make_recipe(settings.pop("given"), **settings)
+    energy = Energy.dense(features, hidden, positivity=positivity, initialiser=law, generator=draws)
     if initialiser == SEED_START:
         as_linear_layers(energy.network, draws)
     return energy

@@ -61,4 +61,4 @@ class PreparedValue:
 def same_matrix(first: sparse.csc_array, second: sparse.csc_array) -> bool:
     """Return whether two matrices of one program are equal, entry by entry in the order that they are stored."""
     pairs = ((first.data, second.data), (first.indices, second.indices), (first.indptr, second.indptr))
-    return first is second or all(np.array_equal(mine, other) for mine, other in pairs)
+    return first is second or all(np.array_equal(left, right) for left, right in pairs)

@@ -116,8 +116,8 @@ class ValueProgram(ValueData):
         cuts = (own.zero, own.zero + own.nonnegative), (other.zero, other.zero + other.nonnegative)
         parts = [
             part
-            for mine, theirs in zip(np.split(first, cuts[0]), np.split(second, cuts[1]), strict=True)
-            for part in (mine, theirs)
+            for of_first, of_second in zip(np.split(first, cuts[0]), np.split(second, cuts[1]), strict=True)
+            for part in (of_first, of_second)
         ]
         order = np.concatenate(parts)
         position = np.empty_like(order)

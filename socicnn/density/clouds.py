@@ -60,7 +60,7 @@ class TwoSpirals(Law):
 CLOUDS: Registry[Callable[[], Law]] = Registry("law", {kind.name: kind for kind in (EightGaussians, TwoSpirals)})
 
 
-def cloud(given: Law | str) -> Law:
+def cloud(law: Law | str) -> Law:
     """Return a law in the plane, from itself or from its name.
 
     Raises:
@@ -69,4 +69,4 @@ def cloud(given: Law | str) -> Law:
     >>> cloud("two_spirals").sample(4).shape
     torch.Size([4, 2])
     """
-    return given if isinstance(given, Law) else CLOUDS[given]()
+    return law if isinstance(law, Law) else CLOUDS[law]()

@@ -137,10 +137,10 @@ class ConvexModule(nn.Module):
         return repr(self.module), {name: tensor.shape for name, tensor in self.module.state_dict().items()}
 
 
-def _features(module: nn.Module, given: int | None) -> int:
+def _features(module: nn.Module, in_features: int | None) -> int:
     known: Any = module.input_size if isinstance(module, HyperNetwork) else None
     if isinstance(module, nn.Sequential) and len(module) and isinstance(module[0], nn.Linear):
         known = module[0].in_features
-    if given is None and known is None:
+    if in_features is None and known is None:
         raise ModelError(f"the dimension of {type(module).__name__}'s points is not known; give `in_features=n`")
-    return as_integer("in_features", known if given is None else given)
+    return as_integer("in_features", known if in_features is None else in_features)

@@ -12,7 +12,7 @@ from socicnn.errors import ModelError
 
 
 def as_tensor(
-    given: Any,
+    points: Any,
     features: int | None = None,
     *,
     name: str = "points",
@@ -22,7 +22,7 @@ def as_tensor(
     """Return points as a tensor of finite numbers, shape `(count, n)`.
 
     Args:
-        given: a tensor, or what NumPy reads as an array of numbers: arrays, lists, data frames.
+        points: a tensor, or what NumPy reads as an array of numbers: arrays, lists, data frames.
         features: n; any if omitted.
         name: what the messages call them.
         dtype: floating type; that of a floating tensor or of float32, else float64, if omitted.
@@ -35,7 +35,7 @@ def as_tensor(
     >>> as_tensor([[1, 2], [3, 4]]).shape
     torch.Size([2, 2])
     """
-    tensor = _tensor(given, name)
+    tensor = _tensor(points, name)
     if tensor.ndim != 2 or not len(tensor) or (features is not None and tensor.shape[1] != features):
         shape = "(count, n)" if features is None else f"(count, {features})"
         raise ModelError(f"{name} must have shape {shape}, count >= 1; received {tuple(tensor.shape)}")
@@ -52,9 +52,9 @@ def as_tensor(
     return tensor
 
 
-def _tensor(given: Any, name: str) -> Tensor:
+def _tensor(points: Any, name: str) -> Tensor:
     """Return the numbers in their own floating type; float64 if they have none that torch shares with NumPy."""
-    if isinstance(given, Tensor) and given.is_floating_point() and given.layout == torch.strided:
-        return given.detach()
-    array = torch.tensor(as_float64(given, name))
-    return array.float() if str(getattr(given, "dtype", "")) == "float32" else array
+    if isinstance(points, Tensor) and points.is_floating_point() and points.layout == torch.strided:
+        return points.detach()
+    array = torch.tensor(as_float64(points, name))
+    return array.float() if str(getattr(points, "dtype", "")) == "float32" else array

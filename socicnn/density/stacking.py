@@ -179,8 +179,8 @@ def _nodes(rules: Sequence[Rule | None]) -> tuple[Nodes | None, int | None]:
         return None, None
     if all(rule is first for rule in rules):
         return Nodes(first.nodes, first.log_weights), None
-    given = [rule for rule in rules if rule is not None]
-    return Nodes(torch.stack([r.nodes for r in given]), torch.stack([r.log_weights for r in given])), 0
+    present = [rule for rule in rules if rule is not None]
+    return Nodes(torch.stack([r.nodes for r in present]), torch.stack([r.log_weights for r in present])), 0
 
 
 @torch.no_grad()

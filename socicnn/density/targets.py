@@ -217,7 +217,7 @@ TARGETS: Registry[Callable[[], Target]] = Registry(
 )
 
 
-def target(given: Target | str) -> Target:
+def target(kind: Target | str) -> Target:
     """Return a target, from itself or from its name.
 
     Raises:
@@ -226,7 +226,7 @@ def target(given: Target | str) -> Target:
     >>> target("beta").sample(3, torch.Generator().manual_seed(0)).shape
     torch.Size([3, 1])
     """
-    return given if isinstance(given, Target) else TARGETS[given]()
+    return kind if isinstance(kind, Target) else TARGETS[kind]()
 
 
 def _exponential(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:

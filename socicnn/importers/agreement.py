@@ -38,15 +38,15 @@ def disagreement(net: Imported, x: Any, values: Any, tolerance: float) -> tuple[
         The row of x, the network's value, the original's, and the difference allowed.
     """
     x, values = as_float64(x), as_float64(values)
-    found = net(x)
+    read = net(x)
     with np.errstate(invalid="ignore", over="ignore"):
         allowed = tolerance * magnitude(net, x)
-        excess = np.abs(found - values) - allowed
+        excess = np.abs(read - values) - allowed
     excess = np.where(np.isnan(excess), np.inf, excess)
     if (excess <= 0).all():
         return None
     at = int(np.argmax(excess))
-    return at, float(found[at]), float(values[at]), float(allowed[at])
+    return at, float(read[at]), float(values[at]), float(allowed[at])
 
 
 def demand(net: Imported, check: tuple[Any, Any], tolerance: float, what: str) -> None:
@@ -61,9 +61,9 @@ def demand(net: Imported, check: tuple[Any, Any], tolerance: float, what: str) -
     x, values = points_and_values(check, net.in_features)
     far = disagreement(net, x, values, tolerance)
     if far is not None:
-        at, found, original, allowed = far
+        at, read, original, allowed = far
         raise ModelError(
-            f"the network read differs from the values given in check: at row {at} it has {found:.9g}, the original "
+            f"the network read differs from the values given in check: at row {at} it has {read:.9g}, the original "
             f"{original:.9g} (difference allowed: {allowed:.1e}); {what}"
         )
 

@@ -75,15 +75,15 @@ def _norms(group: Atoms, M: sparse.csr_array) -> list[Norm]:
     """Return one branch for each weight and number of rows."""
     assert group.lengths is not None
     source, starts = group.source, np.cumsum(group.lengths) - group.lengths
-    found = []
+    norms = []
     for gamma, atoms, factor in _by_weight(M, 1.0):
         for length in np.unique(group.lengths[atoms]).tolist():
             chosen = group.lengths[atoms] == length
             rows = (starts[atoms[chosen]][:, None] + np.arange(length)).reshape(-1)
             scale = np.repeat(factor[chosen], length)
             C = _compact(sparse.diags_array(scale) @ source.x[rows])
-            found.append(Norm(gamma, C, scale * source.constant[rows], length))
-    return found
+            norms.append(Norm(gamma, C, scale * source.constant[rows], length))
+    return norms
 
 
 def _layers(output: Value) -> tuple[list[Layer], Array]:

@@ -104,19 +104,19 @@ class Value:
     def plus(self, other: Value | Array) -> Value:
         """Return the sum, broadcast."""
         shape = np.broadcast_shapes(self.shape, other.shape)
-        mine = self if shape == self.shape else self.picked(np.broadcast_to(self.index, shape))
+        own = self if shape == self.shape else self.picked(np.broadcast_to(self.index, shape))
         if not isinstance(other, Value):
-            return replace(mine, constant=mine.constant + np.broadcast_to(other, shape).reshape(-1))
+            return replace(own, constant=own.constant + np.broadcast_to(other, shape).reshape(-1))
         theirs = other if shape == other.shape else other.picked(np.broadcast_to(other.index, shape))
-        atoms = dict(mine.atoms)
+        atoms = dict(own.atoms)
         for group, M in theirs.atoms.items():
             atoms[group] = _clean(atoms[group] + M) if group in atoms else M
         return replace(
-            mine,
-            constant=mine.constant + theirs.constant,
-            x=_clean(mine.x + theirs.x),
+            own,
+            constant=own.constant + theirs.constant,
+            x=_clean(own.x + theirs.x),
             atoms={group: M for group, M in atoms.items() if M.nnz},
-            origin=" and ".join(dict.fromkeys(part.origin for part in (mine, theirs) if part.origin)),
+            origin=" and ".join(dict.fromkeys(part.origin for part in (own, theirs) if part.origin)),
         )
 
     def made(self, kind: Literal["relu", "square", "norm"], node: str, lengths: IntArray | None = None) -> Value:

@@ -21,16 +21,16 @@ def softplus(a: Tensor) -> Tensor:
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "softplus": softplus}
 
 
-def activation_names(given: str | Sequence[str], layers: int) -> tuple[str, ...]:
+def activation_names(activation: str | Sequence[str], layers: int) -> tuple[str, ...]:
     """Return one name per layer, from one name or one per layer.
 
     Raises:
         ModelError: an unknown name, or not as many as there are layers.
     """
-    names = (given,) if isinstance(given, str) else tuple(given)
+    names = (activation,) if isinstance(activation, str) else tuple(activation)
     for name in names:
         choose("activation", name, ACTIVATIONS)
-    names = names * layers if isinstance(given, str) else names
+    names = names * layers if isinstance(activation, str) else names
     if len(names) != layers:
         raise ModelError(f"activation must be one name or one per layer ({layers}); received {len(names)}")
     return names

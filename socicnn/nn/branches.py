@@ -59,17 +59,17 @@ class BranchMap(nn.Module):
         return sparse.csr_array(diagonal if full is None else sparse.vstack([diagonal, sparse.csr_array(full)]))
 
 
-def checked(given: Sequence[BranchSpec] | None, n: int, kind: str) -> tuple[BranchSpec, ...]:
+def checked(specs: Sequence[BranchSpec] | None, n: int, kind: str) -> tuple[BranchSpec, ...]:
     """Return the branches as a tuple, one of n rows if omitted.
 
     Raises:
         ModelError: a branch is neither a number of rows, "diagonal", nor ("diagonal", rows).
     """
-    if given is None:
+    if specs is None:
         return (as_integer("in_features", n),)
-    if isinstance(given, str) or is_integer(given):
-        raise ModelError(f"{kind} lists the branches, one entry each; received {given!r}: write ({given!r},)")
-    return tuple(_entry(entry, kind) for entry in given)
+    if isinstance(specs, str) or is_integer(specs):
+        raise ModelError(f"{kind} lists the branches, one entry each; received {specs!r}: write ({specs!r},)")
+    return tuple(_entry(entry, kind) for entry in specs)
 
 
 def _entry(entry: BranchSpec, kind: str) -> BranchSpec:

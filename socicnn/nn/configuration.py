@@ -38,7 +38,7 @@ class Blank(Initialiser):
 
 
 def described(strategy: Recipe | Initialiser) -> dict[str, Any]:
-    """Return a recipe or an initialiser as JSON values."""
+    """Return a recipe or an initialiser as JSON values, from which it is made again: `recipe(**described(r))`."""
     return {"name": strategy.name, **strategy.config()}
 
 
@@ -54,11 +54,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     return operator.index(value) if is_integer(value) else value
-
-
-def named(description: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments that make it again: `recipe(**named(described(r)))`."""
-    return {"given": description["name"], **{k: v for k, v in description.items() if k != "name"}}
 
 
 SIZES = ("in_features", "input_shape", "hidden_features", "quadratic", "norm")  # shown in any case
@@ -96,6 +91,6 @@ def _text(value: Any) -> str:
         return f"({', '.join(map(_text, value))}{',' * (len(value) == 1)})"
     if isinstance(value, dict):
         kind = getattr(geometry, value["kind"])
-        given = {field.name: value[field.name] for field in fields(kind) if value[field.name] != field.default}
-        return f"{value['kind']}({', '.join(f'{name}={entry!r}' for name, entry in given.items())})"
+        changed = {field.name: value[field.name] for field in fields(kind) if value[field.name] != field.default}
+        return f"{value['kind']}({', '.join(f'{name}={entry!r}' for name, entry in changed.items())})"
     return repr(value)

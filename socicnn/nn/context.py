@@ -94,22 +94,22 @@ class ParameterSource(VectorSource):
 
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return the parameters, moved by the context where it is joint."""
-        found = {**self.free, **{name: weight() for name, weight in self.positive.items()}}
+        vectors = {**self.free, **{name: weight() for name, weight in self.positive.items()}}
         if self.Theta is not None and context is not None:
             moves = nn.functional.linear(context, self.Theta).split(self.sizes, dim=-1)
             for name, move in zip(self.reached, moves, strict=True):
-                found[name] = found[name] + shaped(move, found[name].shape)
-        return found
+                vectors[name] = vectors[name] + shaped(move, vectors[name].shape)
+        return vectors
 
     @torch.no_grad()
     def frozen(self, context: Tensor | None) -> dict[str, Array]:
         """Lift the parameters exactly, then add Theta theta in float64."""
-        found = {name: as_float64(vector.double()) for name, vector in self(None).items()}
+        vectors = {name: as_float64(vector.double()) for name, vector in self(None).items()}
         if self.Theta is not None and context is not None:
             moves = context.double() @ self.Theta.double().T
             for name, move in zip(self.reached, moves.split(self.sizes, dim=-1), strict=True):
-                found[name] = found[name] + as_float64(shaped(move, found[name].shape))
-        return found
+                vectors[name] = vectors[name] + as_float64(shaped(move, vectors[name].shape))
+        return vectors
 
 
 @final

@@ -19,12 +19,12 @@ def as_device(device: torch.device | str | None) -> torch.device:
     if device is None:
         return torch.get_default_device()
     try:
-        found = torch.device(device)
+        chosen = torch.device(device)
     except (RuntimeError, TypeError):
         raise ModelError(f"device must be a torch device such as 'cpu' or 'cuda'; received {device!r}") from None
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise ModelError(
-            f"device {str(found)!r} asks for a GPU, and torch sees {torch.cuda.device_count()}; leave device out, or "
+            f"device {str(chosen)!r} asks for a GPU, and torch sees {torch.cuda.device_count()}; leave device out, or "
             "install a build of torch for your GPU"
         )
-    return found
+    return chosen

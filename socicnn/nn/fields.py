@@ -62,13 +62,13 @@ class JointField(VectorSource):
         assert context is not None
         image = context.transpose(-1, -2) if self.channels_last else context
         average = image.flatten(-self.axes).mean(dim=-1)
-        found = self.plain(None)
+        vectors = self.plain(None)
         for name, kernel in self.Theta.items():
             field = self.fields[name]
             linear = nn.functional.linear
             move = linear(average, kernel) if field is None else field.apply(image, kernel)
-            found[name] = found[name] + (shaped(move, found[name].shape) if field is None else move)
-        return found
+            vectors[name] = vectors[name] + (shaped(move, vectors[name].shape) if field is None else move)
+        return vectors
 
     @torch.no_grad()
     def frozen(self, context: Tensor | None) -> dict[str, Array]:
@@ -141,14 +141,14 @@ class FieldNetwork(VectorSource):
         image = context.transpose(-1, -2) if self.channels_last else context
         code = nn.functional.silu(self.code_map.apply(image, self.code) + self.code_bias)
         raw = self.skip_map.apply(image, self.skip) + self.head_map.apply(code, self.head) + self.start
-        found: dict[str, Tensor] = {}
+        vectors: dict[str, Tensor] = {}
         parts: Any = zip(
             self.names, self.shapes, self.grids, self.positive, raw.split(self.rows, dim=-1 - self.axes), strict=True
         )
         for name, shape, grid, positive, part in parts:
             part = shaped(part.flatten(-self.axes).mean(dim=-1), shape) if grid is None else grid.apply(part)
-            found[name] = self.readout.emit(part) if positive else part
-        return found
+            vectors[name] = self.readout.emit(part) if positive else part
+        return vectors
 
     @torch.no_grad()
     def frozen(self, context: Tensor | None) -> dict[str, Array]:

@@ -239,7 +239,9 @@ class Chain(ImageMap):
         if not moving:
             return sparse.eye_array(self.in_channels * int(np.prod(self.size)), format="csr")
         first, *others = moving
-        return sparse.csr_array(reduce(lambda found, part: part.matrix(kernel) @ found, others, first.matrix(kernel)))
+        return sparse.csr_array(
+            reduce(lambda product, part: part.matrix(kernel) @ product, others, first.matrix(kernel))
+        )
 
 
 def _each(name: str, value: Any, axes: int, least: int) -> tuple[int, ...]:
@@ -254,21 +256,21 @@ def described(spec: Conv | AveragePool) -> dict[str, Any]:
     return {"kind": type(spec).__name__, **asdict(spec)}
 
 
-def specified(given: Any, argument: str, *, pools: bool = False) -> Conv | AveragePool:
+def specified(entry: Any, argument: str, *, pools: bool = False) -> Conv | AveragePool:
     """Return a spec from itself or from its JSON values.
 
     Raises:
         ModelError: neither a `Conv` nor (where allowed) an `AveragePool`.
     """
     kinds: dict[str, Any] = {"Conv": Conv} | ({"AveragePool": AveragePool} if pools else {})
-    if isinstance(given, dict) and given.get("kind") in kinds:
+    if isinstance(entry, dict) and entry.get("kind") in kinds:
         try:
-            given = kinds[given["kind"]](**{k: v for k, v in given.items() if k != "kind"})
+            entry = kinds[entry["kind"]](**{k: v for k, v in entry.items() if k != "kind"})
         except TypeError as error:
             raise ModelError(f"{argument} has an entry that cannot be read: {error}") from None
-    if not isinstance(given, tuple(kinds.values())):
-        raise ModelError(f"each entry of {argument} must be {' or '.join(kinds)}; received {given!r}")
-    return cast("Conv | AveragePool", given)
+    if not isinstance(entry, tuple(kinds.values())):
+        raise ModelError(f"each entry of {argument} must be {' or '.join(kinds)}; received {entry!r}")
+    return cast("Conv | AveragePool", entry)
 
 
 __all__ = ["AveragePool", "Chain", "Conv", "Convolution", "ImageMap", "Pooling", "Resizing", "described", "specified"]

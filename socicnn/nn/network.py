@@ -13,7 +13,7 @@ from socicnn.arrays import Array
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from socicnn.nn.checks import check_call, one_or_many
-from socicnn.nn.configuration import Blank, described, named, plain, shown
+from socicnn.nn.configuration import Blank, described, plain, shown
 from socicnn.nn.context import ContextNetwork, ParameterSource, Vector, VectorSource
 from socicnn.nn.devices import as_device
 from socicnn.nn.options import ContextMode, NetOptions
@@ -334,9 +334,9 @@ class Network(nn.Module, ABC):
         """
         try:
             own = {cls.renamed.get(name, name): value for name, value in config.items()}
-            law = make_initialiser(**named(own.pop("initialiser")))
-            positivity = make_recipe(**named(own.pop("positivity")))
-            readout = make_recipe(**named(own.pop("readout")))
+            law = make_initialiser(**own.pop("initialiser"))
+            positivity = make_recipe(**own.pop("positivity"))
+            readout = make_recipe(**own.pop("readout"))
             make: Any = cls  # the constructors differ by architecture
             draw = torch.Generator()  # its own, so that torch's generator stays as it is
             network: Self = make(**own, positivity=positivity, readout=readout, initialiser=Blank(), generator=draw)

@@ -70,8 +70,8 @@ def average_pool(
 ) -> sparse.csr_array:
     """Return the matrix of average pooling, padded zeros counted."""
     taps = np.full((1, 1, *kernel), 1.0 / np.prod(kernel))
-    one = convolution(taps, size, stride, padding, (1,) * len(kernel))
-    return sparse.csr_array(sparse.kron(sparse.eye_array(channels), one))
+    single = convolution(taps, size, stride, padding, (1,) * len(kernel))
+    return sparse.csr_array(sparse.kron(sparse.eye_array(channels), single))
 
 
 def resize(channels: int, size: Sizes, new_size: Sizes) -> sparse.csr_array:

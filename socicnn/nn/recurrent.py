@@ -91,8 +91,8 @@ class RecurrentSOCICNN(Network):
         T, p = shape = tuple(int(size) for size in shape)
         context_features = as_integer("context_features", context_features, 0)
         context_channels = as_integer("context_channels", context_channels, 0)
-        found = context_shape(context_features, context_channels, (T,), "a sequence")
-        theta_shape = found and found[::-1]  # (T, channels): steps come first in a sequence
+        channels_first = context_shape(context_features, context_channels, (T,), "a sequence")
+        theta_shape = channels_first and channels_first[::-1]  # (T, channels): steps come first in a sequence
         super().__init__(shape, theta_shape, context, chosen, shared_axes=(0,))
         self.steps, self.features, self.hidden_features = T, p, hidden_features
         self.context_features, self.context_channels = context_features, context_channels

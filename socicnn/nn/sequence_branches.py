@@ -163,23 +163,23 @@ class _Flat(ImageMap):
         return sparse.csr_array(kernel)
 
 
-def checked(given: Sequence[Any] | None, argument: str, default: Conv) -> tuple[BranchSpec | Conv, ...]:
+def checked(listed: Sequence[Any] | None, argument: str, default: Conv) -> tuple[BranchSpec | Conv, ...]:
     """Return the branches as a tuple, the default alone if omitted.
 
     Raises:
         ModelError: an entry is not a branch of a sequence.
     """
-    if isinstance(given, str | int | Conv):
-        raise ModelError(f"{argument} lists the branches, one entry each; received {given!r}: write ({given!r},)")
-    found: list[BranchSpec | Conv] = []
-    for entry in (default,) if given is None else given:
+    if isinstance(listed, str | int | Conv):
+        raise ModelError(f"{argument} lists the branches, one entry each; received {listed!r}: write ({listed!r},)")
+    specs: list[BranchSpec | Conv] = []
+    for entry in (default,) if listed is None else listed:
         if isinstance(entry, Conv | dict):
             spec = cast(Conv, specified(entry, argument))
             check_group(spec, argument)
-            found.append(spec)
+            specs.append(spec)
         else:
-            found.extend(branches.checked((entry,), 0, argument))
-    return tuple(found)
+            specs.extend(branches.checked((entry,), 0, argument))
+    return tuple(specs)
 
 
 def sequence_branch(

@@ -24,11 +24,11 @@ def check_group(spec: Conv, argument: str) -> None:
         raise ModelError(f"group of a {argument} branch must {what}; received {spec.group}")
 
 
-def branch_specs(given: Sequence[Any] | None, argument: str, default: Conv) -> tuple[Conv, ...]:
+def branch_specs(listed: Sequence[Any] | None, argument: str, default: Conv) -> tuple[Conv, ...]:
     """Return the specs of the branches, the default alone if omitted."""
-    if is_integer(given) or isinstance(given, Conv):
-        raise ModelError(f"{argument} lists the branches, one entry each; received {given!r}: write ({given!r},)")
-    specs = (default,) if given is None else tuple(cast(Conv, layer_spec(entry, argument)) for entry in given)
+    if is_integer(listed) or isinstance(listed, Conv):
+        raise ModelError(f"{argument} lists the branches, one entry each; received {listed!r}: write ({listed!r},)")
+    specs = (default,) if listed is None else tuple(cast(Conv, layer_spec(entry, argument)) for entry in listed)
     for spec in specs:
         check_group(spec, argument)
     return specs

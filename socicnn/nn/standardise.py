@@ -56,18 +56,18 @@ class Standardisation(nn.Module):
             if key not in buffers:
                 raise ModelError(f"{key} was given, but the network takes no {name}; leave it out")
             target = buffers[key]
-            given = torch.tensor(as_float64(value, key))
-            if not torch.isfinite(given).all() or (part == "scale" and not (given > 0).all()):
+            numbers = torch.tensor(as_float64(value, key))
+            if not torch.isfinite(numbers).all() or (part == "scale" and not (numbers > 0).all()):
                 kind = "finite and positive" if part == "scale" else "finite"
-                raise ModelError(f"{key} must be {kind}; received {given.flatten().tolist()[:5]}")
+                raise ModelError(f"{key} must be {kind}; received {numbers.flatten().tolist()[:5]}")
             try:
-                target.copy_(given.expand(target.shape))
+                target.copy_(numbers.expand(target.shape))
                 if part == "mean":
-                    buffers[f"{key}_low"].copy_(given.to(target.device).expand(target.shape) - target.double())
+                    buffers[f"{key}_low"].copy_(numbers.to(target.device).expand(target.shape) - target.double())
             except RuntimeError:
                 wanted = tuple(target.shape)
                 raise ModelError(
-                    f"{key} must broadcast to shape {wanted}; received shape {tuple(given.shape)}"
+                    f"{key} must broadcast to shape {wanted}; received shape {tuple(numbers.shape)}"
                 ) from None
 
     def x(self, x: Tensor) -> Tensor:

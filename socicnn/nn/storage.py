@@ -175,12 +175,12 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     _, header = _read(path)
     try:
-        found = json.loads(header["metadata"])
+        metadata = json.loads(header["metadata"])
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        metadata = None
+    if not isinstance(metadata, dict):
         raise FileError(f"{path} is damaged: its metadata cannot be read; save the network again")
-    return found
+    return metadata
 
 
 def _check_fit(kind: Any, config: Any, tensors: dict[str, torch.Tensor]) -> None:
@@ -198,9 +198,9 @@ def _check_fit(kind: Any, config: Any, tensors: dict[str, torch.Tensor]) -> None
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise ModelError(f"the tensor {name} is {'missing' if name in expected else 'none of this network'}")
     for name, tensor in expected.items():
-        found = tensors[name]
-        if found.shape != tensor.shape or found.is_floating_point() != tensor.is_floating_point():
-            raise ModelError(f"{name} must have shape {tuple(tensor.shape)}; received {tuple(found.shape)}")
+        stored = tensors[name]
+        if stored.shape != tensor.shape or stored.is_floating_point() != tensor.is_floating_point():
+            raise ModelError(f"{name} must have shape {tuple(tensor.shape)}; received {tuple(stored.shape)}")
 
 
 def _sizes(value: Any) -> Iterator[int]:

@@ -58,7 +58,7 @@ INITIALISERS: Registry[Any] = Registry(
 )
 
 
-def recipe(given: Recipe | str, **settings: Any) -> Recipe:
+def recipe(name: Recipe | str, **settings: Any) -> Recipe:
     """Return a recipe, from itself or from its short name and settings.
 
     Raises:
@@ -69,13 +69,13 @@ def recipe(given: Recipe | str, **settings: Any) -> Recipe:
     """
     from socicnn.positivity.base import Recipe
 
-    made = RECIPES.make(given, **settings)
+    made = RECIPES.make(name, **settings)
     if not isinstance(made, Recipe):
         raise ModelError(f"positivity must be a recipe or its short name; received {type(made).__name__}")
     return made
 
 
-def initialiser(given: Initialiser | str, **settings: Any) -> Initialiser:
+def initialiser(name: Initialiser | str, **settings: Any) -> Initialiser:
     """Return an initialiser, from itself or from its short name and settings.
 
     Raises:
@@ -83,7 +83,7 @@ def initialiser(given: Initialiser | str, **settings: Any) -> Initialiser:
     """
     from socicnn.positivity.initial import Initialiser
 
-    made = INITIALISERS.make(given, **settings)
+    made = INITIALISERS.make(name, **settings)
     if not isinstance(made, Initialiser):
         raise ModelError(f"initialiser must be an Initialiser or its short name; received {type(made).__name__}")
     return made

@@ -135,10 +135,10 @@ class ADMM(Recipe):
         return {"schedule": {"name": self.schedule.name, **settings}, "rho": self.rho}
 
 
-def _schedule(given: Schedule | str | Mapping[str, Any]) -> Schedule:
-    if isinstance(given, Schedule):
-        return given
-    settings = {"name": given} if isinstance(given, str) else dict(given)
+def _schedule(schedule: Schedule | str | Mapping[str, Any]) -> Schedule:
+    if isinstance(schedule, Schedule):
+        return schedule
+    settings = {"name": schedule} if isinstance(schedule, str) else dict(schedule)
     made: Schedule = SCHEDULES.make(SCHEDULES.known(settings.pop("name", None)), **settings)
     return made
 

@@ -133,8 +133,8 @@ class HyperNetwork(nn.Module):
         Raises:
             ModelError: the batch is empty or of another width, or the wrapper is in evaluation mode.
         """
-        given = condition if condition is not None else inputs[0] if inputs else None
-        self.encoder.condition(self._points(given))
+        batch = condition if condition is not None else inputs[0] if inputs else None
+        self.encoder.condition(self._points(batch))
         emitted = {name: weight() for name, weight in zip(self.names, self._holders(), strict=True)}
         return functional_call(self.downstream_network, emitted, inputs, named)
 
@@ -176,16 +176,16 @@ class HyperNetwork(nn.Module):
     def _holders(self) -> list[LiftedWeight]:
         return [weight for weight in self.weights if isinstance(weight, LiftedWeight)]
 
-    def _points(self, given: Any) -> Tensor:
-        if not isinstance(given, Tensor):
+    def _points(self, batch: Any) -> Tensor:
+        if not isinstance(batch, Tensor):
             raise ModelError(
-                f"the conditioning batch must be a tensor; received {type(given).__name__}: name one with `condition=`"
+                f"the conditioning batch must be a tensor; received {type(batch).__name__}: name one with `condition=`"
             )
-        shape = given.shape
-        if given.ndim and shape[-1] == self.input_size:
-            points = given.reshape(-1, self.input_size)
-        elif given.ndim > 1 and math.prod(shape[1:]) == self.input_size:
-            points = given.flatten(1)
+        shape = batch.shape
+        if batch.ndim and shape[-1] == self.input_size:
+            points = batch.reshape(-1, self.input_size)
+        elif batch.ndim > 1 and math.prod(shape[1:]) == self.input_size:
+            points = batch.flatten(1)
         else:
             raise ModelError(
                 f"a conditioning batch must have {self.input_size} entries per point (input_size); received shape "

@@ -159,12 +159,12 @@ class Principled(Initialiser):
 
     def input_variances(self, fans: Sequence[int], activations: Sequence[str]) -> list[float]:
         """Return 1/2 - rho_k, layer by layer."""
-        rho, found = 0.0, []
+        rho, variances = 0.0, []
         for fan_in, activation in zip(fans, activations, strict=True):
             common = fan_in * moments(activation).variance + fan_in * (fan_in - 1) * covariance(activation, rho)
             rho = min(self.mean(fan_in, activation) ** 2 * common, 0.5)
-            found.append(0.5 - rho)
-        return found
+            variances.append(0.5 - rho)
+        return variances
 
 
 @final

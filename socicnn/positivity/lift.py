@@ -39,7 +39,7 @@ class Lift(Recipe):
         normalise: whether the code is brought to mean 0 and standard deviation 1 over its features.
         rank: length of the code that the heads read; None for the encoder's last width, without projection.
         slack: whether there is a b (without it H starts such that the weights start as asked; a control).
-        readout: psi, a read-out, its short name, or its description {"given": name, setting: value}.
+        readout: psi, a read-out, its short name, or its description {"name": name, setting: value}.
 
     >>> from socicnn import ICNN
     >>> model, x = ICNN(2, (8, 8), positivity=Lift()), torch.randn(32, 2)
@@ -71,7 +71,10 @@ class Lift(Recipe):
         for name, number in (("points", self.points), ("rank", self.rank)):
             if number is not None:
                 object.__setattr__(self, name, as_integer(name, number))
-        readout = make_recipe(**self.readout) if isinstance(self.readout, Mapping) else make_recipe(self.readout)
+        if isinstance(self.readout, Mapping):  # files of version 0.1 say `given` for the name
+            readout = make_recipe(**{"name" if key == "given" else key: value for key, value in self.readout.items()})
+        else:
+            readout = make_recipe(self.readout)
         if not isinstance(readout, Readout):
             raise ModelError(f"the lift reads out with softplus, relu, exp or square; received '{readout.name}'")
         if not self.slack and (self.summary != "deepsets" or self.rank is None):
@@ -133,7 +136,7 @@ class Lift(Recipe):
         return {
             **settings,
             "hidden": list(self.hidden),
-            "readout": {"given": self.readout.name, **self.readout.config()},
+            "readout": {"name": self.readout.name, **self.readout.config()},
         }
 
 

@@ -43,14 +43,14 @@ class Mark:
 
     def differences(self, parts: dict[str, str]) -> str:
         """Return which parts of another run differ from these, for a message."""
-        found = []
+        changes = []
         for name, value in self.parts.items():
             before = parts.get(name)
             if before == value:
                 continue
             short = before is not None and max(len(before), len(value)) < 30
-            found.append(f"{name} (then {before}, now {value})" if short else name)
-        return " and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+            changes.append(f"{name} (then {before}, now {value})" if short else name)
+        return " and ".join([", ".join(changes[:-1]), changes[-1]] if len(changes) > 1 else changes)
 
 
 def fingerprint(settings: dict[str, Any], *samples: Samples | None) -> str:

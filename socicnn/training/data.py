@@ -78,7 +78,7 @@ def as_samples(data: Any) -> Samples:
         x, y, context = data.x, data.y, getattr(data, "context", None)
     if x is None or y is None:
         raise ModelError(f"{'x' if x is None else 'y'} of the data is None; give points x and values y")
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, values in (("x", x), ("y", y), ("context", context)):
         if values is None:
             continue
@@ -86,10 +86,10 @@ def as_samples(data: Any) -> Samples:
         bad = int((~torch.isfinite(tensor)).sum())
         if bad:
             raise ModelError(f"{name} of the data has {bad} non-finite entries; remove or replace them")
-        found[name] = tensor
-    samples = Samples(found["x"], found["y"], found.get("context"))
-    rows = {name: len(tensor) for name, tensor in found.items() if tensor.ndim}
-    if len(rows) < len(found) or len(set(rows.values())) != 1 or not len(samples):
+        tensors[name] = tensor
+    samples = Samples(tensors["x"], tensors["y"], tensors.get("context"))
+    rows = {name: len(tensor) for name, tensor in tensors.items() if tensor.ndim}
+    if len(rows) < len(tensors) or len(set(rows.values())) != 1 or not len(samples):
         raise ModelError(f"x, y and context need equally many rows, at least one; received {rows}")
     if samples.y.ndim not in (1, 2) or samples.x.shape[: samples.y.ndim] != samples.y.shape:
         shapes = tuple(samples.x.shape), tuple(samples.y.shape)

@@ -64,11 +64,11 @@ class Frame:
             own = self.model.standardisation
             x = own.exact("x", x)
             context = None if context is None else own.exact("context", context)
-        found = Samples(x, (data.y - self.y_mean) / self.y_scale, context).to(self.dtype, self.device)
-        for name, tensor in (("x", found.x), ("y", found.y), ("context", found.context)):
+        scaled = Samples(x, (data.y - self.y_mean) / self.y_scale, context).to(self.dtype, self.device)
+        for name, tensor in (("x", scaled.x), ("y", scaled.y), ("context", scaled.context)):
             if tensor is not None and not bool(torch.isfinite(tensor).all()):
                 raise ModelError(f"{name} of the data has entries too large for {self.dtype}; use `model.double()`")
-        return found
+        return scaled
 
     def value(self, model: Any, x: Tensor, context: Tensor | None) -> Tensor:
         """Return the values of a model (or of a copy) in the unit of y before `mean` and `scale` are taken off."""

@@ -112,16 +112,16 @@ LOSSES: Registry[Callable[[], Loss]] = Registry(
 )
 
 
-def make_loss(given: Loss | str | Callable[[Tensor, Tensor], Tensor]) -> Loss:
+def make_loss(loss: Loss | str | Callable[[Tensor, Tensor], Tensor]) -> Loss:
     """Return a loss from itself, its short name or a function of (prediction, target).
 
     Raises:
         ModelError: the name is unknown; the message lists what there is.
     """
-    if isinstance(given, Loss):
-        return given
-    if isinstance(given, str):
-        return LOSSES[given]()
-    if callable(given):
-        return _Given(given)
-    raise ModelError(f"loss must be a name, a Loss or a function; received {type(given).__name__}")
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str):
+        return LOSSES[loss]()
+    if callable(loss):
+        return _Given(loss)
+    raise ModelError(f"loss must be a name, a Loss or a function; received {type(loss).__name__}")

@@ -129,7 +129,7 @@ class _Stack:
         """Run one pass over the training data of every run; return its mean loss, one a run."""
         runs, settings = self.runs, self.runs[0].settings
         passes = [run.begin_epoch() for run in runs]
-        shuffled = _stacked([one for one, _ in passes])
+        shuffled = _stacked([samples for samples, _ in passes])
         targets = torch.stack([target for _, target in passes])
         units = torch.stack([run.frame.mean for run in runs]), torch.stack([run.frame.scale for run in runs])
         column: dict[str, Any] = {"dtype": self.flat.dtype, "device": self.flat.device}
@@ -140,8 +140,8 @@ class _Stack:
         for first in range(0, targets.shape[1], runs[0].batch_size):
             rows = (slice(None), slice(first, first + runs[0].batch_size))
             batch = shuffled[rows]
-            given = (batch.x, targets[rows], *units, *(() if batch.context is None else (batch.context,)))
-            loss, objective = self.objective(self.flat, others, *given)
+            arguments = (batch.x, targets[rows], *units, *(() if batch.context is None else (batch.context,)))
+            loss, objective = self.objective(self.flat, others, *arguments)
             (gradient,) = torch.autograd.grad(objective.sum(), self.flat)
             with torch.no_grad():
                 if settings["clip"] is not None:
@@ -245,16 +245,16 @@ def _acts(model: nn.Module) -> bool:
 
 
 def _stacked(samples: list[Samples]) -> Samples:
-    contexts = [one.context for one in samples if one.context is not None]
+    contexts = [entry.context for entry in samples if entry.context is not None]
     return Samples(
-        torch.stack([one.x for one in samples]),
-        torch.stack([one.y for one in samples]),
+        torch.stack([entry.x for entry in samples]),
+        torch.stack([entry.y for entry in samples]),
         torch.stack(contexts) if contexts else None,
     )
 
 
-def _each(name: str, given: float | Sequence[float], count: int) -> list[float]:
-    values = list(map(float, given)) if isinstance(given, Sequence) else [float(given)] * count
+def _each(name: str, setting: float | Sequence[float], count: int) -> list[float]:
+    values = list(map(float, setting)) if isinstance(setting, Sequence) else [float(setting)] * count
     if len(values) != count:
         raise ModelError(f"{name} must be one number, or one per model; received {len(values)} for {count} models")
     return values

@@ -179,7 +179,7 @@ def _below(parts: list[Matrix]) -> Matrix | None:
 
 
 def _sums(image: list[Any], offset: list[Any]) -> list[Any]:
-    return [one + other for one, other in zip(image, offset, strict=True)] if image else offset
+    return [term + other for term, other in zip(image, offset, strict=True)] if image else offset
 
 
 def _dot(weights: list[Any], values: list[Any], start: Any) -> Any:

@@ -64,9 +64,9 @@ def fit_each(
                 "options": {**options, "rho_th": fit.settings.rho},
             }
         )
-    found = call("fit", arrays, {"fits": asked}, python=python, timeout=timeout)
+    outputs = call("fit", arrays, {"fits": asked}, python=python, timeout=timeout)
     return [
-        LPCF(fit.settings, [found[f"{f}_{w}"] for w in range(fit.settings.arrays)], units[f], found[f"{f}_seconds"])
+        LPCF(fit.settings, [outputs[f"{f}_{w}"] for w in range(fit.settings.arrays)], units[f], outputs[f"{f}_seconds"])
         for f, fit in enumerate(fits)
     ]
 

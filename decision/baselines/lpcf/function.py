@@ -180,15 +180,15 @@ class LPCF(nn.Module):
             context: shape `(*batch, p)`, broadcast against x.
         """
         x = (x.to(torch.float64) - self._number("x_mean")) / self._number("x_scale")
-        found = self.emit(context)
-        z = _times(found.V[0], x) + found.omega[0]
-        for W, V, omega in zip(found.W, found.V[1:], found.omega[1:], strict=True):
+        emitted = self.emit(context)
+        z = _times(emitted.V[0], x) + emitted.omega[0]
+        for W, V, omega in zip(emitted.W, emitted.V[1:], emitted.omega[1:], strict=True):
             z = _times(W, self._activation(z)) + _times(V, x) + omega
         value = z[..., 0]
-        if found.factor is not None:
-            value = value + _times(found.factor, x).square().sum(dim=-1)
-        if found.diagonal is not None:
-            value = value + (found.diagonal * x).square().sum(dim=-1)
+        if emitted.factor is not None:
+            value = value + _times(emitted.factor, x).square().sum(dim=-1)
+        if emitted.diagonal is not None:
+            value = value + (emitted.diagonal * x).square().sum(dim=-1)
         return self._number("y_mean") + self._number("y_scale") * value
 
     def freeze(self, context: Any = None) -> FrozenNet:
@@ -240,12 +240,12 @@ class LPCF(nn.Module):
             What the command returns; values are standardised y.
         """
         names = ("x_mean", "x_scale", "theta_mean", "theta_scale")
-        given = {name: self._number(name).numpy() for name in names}
-        given |= {f"weight{w}": weight.detach().numpy() for w, weight in enumerate(self.weights)}
+        inputs = {name: self._number(name).numpy() for name in names}
+        inputs |= {f"weight{w}": weight.detach().numpy() for w, weight in enumerate(self.weights)}
         if feasible_set is not None:
             rows = feasible_set.rows()
             G, equalities = rows.G.toarray(), rows.cones.zero
-            given |= {"G": G[:equalities], "h": rows.h[:equalities], "H": G[equalities:], "k": rows.h[equalities:]}
+            inputs |= {"G": G[:equalities], "h": rows.h[:equalities], "H": G[equalities:], "k": rows.h[equalities:]}
         asked = {
             "shape": self.settings.shape(),
             "features": self.in_features,
@@ -253,7 +253,7 @@ class LPCF(nn.Module):
             "solver": solver or {},
             **(settings or {}),
         }
-        return call(command, {**given, **{k: as_float64(v) for k, v in arrays.items()}}, asked, python=python)
+        return call(command, {**inputs, **{k: as_float64(v) for k, v in arrays.items()}}, asked, python=python)
 
     def decide_exported(self, feasible_set: FeasibleSet, context: Any, **options: Any) -> tuple[Tensor, float]:
         """Return members x that lpcf's CVXPY export and Clarabel decide for, and the CPU seconds of all contexts.
@@ -263,8 +263,8 @@ class LPCF(nn.Module):
             context: shape `(contexts, p)`.
             options: `solver` and `python`, as in `export`.
         """
-        found = self.export("decide", feasible_set=feasible_set, theta=context, **options)
-        return feasible_set.project(torch.as_tensor(found["x"])), float(found["cpu"])
+        outputs = self.export("decide", feasible_set=feasible_set, theta=context, **options)
+        return feasible_set.project(torch.as_tensor(outputs["x"])), float(outputs["cpu"])
 
 
 def _times(M: Tensor, x: Tensor) -> Tensor:

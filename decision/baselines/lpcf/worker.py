@@ -22,25 +22,25 @@ Arrays = dict[str, Any]
 LEVEL = 0.1  # weight of the squared error of the means, as in this package's within-context loss
 
 
-def fit(given: Arrays, settings: dict[str, Any]) -> Arrays:
+def fit(arrays: Arrays, settings: dict[str, Any]) -> Arrays:
     """Make several fits by lpcf's own `fit`; return the weights `FIT_WEIGHT` and the CPU seconds of each.
 
     The arrays `FIT_x`, `FIT_theta` and `FIT_y` have one row a labelled point, a context's candidates one after another.
     """
-    found: Arrays = {}
+    outputs: Arrays = {}
     for f, asked in enumerate(settings["fits"]):
-        x, theta, y = (given[f"{f}_{name}"] for name in ("x", "theta", "y"))
+        x, theta, y = (arrays[f"{f}_{name}"] for name in ("x", "theta", "y"))
         pcf = import_module("lpcf.pcf").PCF(**asked["shape"])
         if asked["within_context"]:
             replace_loss(pcf, asked["candidates"])
         if asked["argmin_penalty"] is not None:
-            pcf.argmin(affine(theta, given[f"{f}_best"]), asked["argmin_penalty"])
+            pcf.argmin(affine(theta, arrays[f"{f}_best"]), asked["argmin_penalty"])
         started = time.process_time()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             pcf.fit(y, x, theta, seeds=[asked["seed"]], **asked["options"])
-        found[f"{f}_seconds"] = time.process_time() - started
-        found.update({f"{f}_{w}": np.asarray(weight) for w, weight in enumerate(pcf.model.params)})
-    return found
+        outputs[f"{f}_seconds"] = time.process_time() - started
+        outputs.update({f"{f}_{w}": np.asarray(weight) for w, weight in enumerate(pcf.model.params)})
+    return outputs
 
 
 def replace_loss(pcf: Any, candidates: int) -> None:
@@ -68,37 +68,37 @@ def affine(theta: Any, best: Any) -> Callable[[Any], Any]:
     return lambda point: point @ weight + bias
 
 
-def restored(given: Arrays, settings: dict[str, Any]) -> Any:
+def restored(arrays: Arrays, settings: dict[str, Any]) -> Any:
     """Return the PCF of given weights. lpcf lays its networks out while fitting, so it takes a step on two points."""
     pcf = import_module("lpcf.pcf").PCF(**settings["shape"])
     n, p = settings["features"], settings["context_features"]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         pcf.fit(np.zeros(2), np.zeros((2, n)), np.zeros((2, p)), seeds=[0], adam_epochs=1, lbfgs_epochs=1)
-    pcf.model.params = [given[f"weight{w}"] for w in range(len(pcf.model.params))]
+    pcf.model.params = [arrays[f"weight{w}"] for w in range(len(pcf.model.params))]
     return pcf
 
 
 class Exported:
     """min_x f(x, theta) over G x = h, H x <= k, as lpcf exports f to CVXPY; x and theta are standardised outside it."""
 
-    def __init__(self, given: Arrays, settings: dict[str, Any]) -> None:
+    def __init__(self, arrays: Arrays, settings: dict[str, Any]) -> None:
         import cvxpy as cp
 
-        self.given, self.solver, self.pcf = given, settings["solver"], restored(given, settings)
+        self.arrays, self.solver, self.pcf = arrays, settings["solver"], restored(arrays, settings)
         self.x = cp.Variable((settings["features"], 1))  # lpcf's offsets are columns, so that x and theta must be too
         self.theta = cp.Parameter((settings["context_features"], 1))
-        scaled = cp.multiply(1.0 / given["x_scale"][:, None], self.x - given["x_mean"][:, None])
+        scaled = cp.multiply(1.0 / arrays["x_scale"][:, None], self.x - arrays["x_mean"][:, None])
         self.value = self.pcf.tocvxpy(scaled, self.theta)
         constraints = []
-        if "G" in given and len(given["G"]):
-            constraints.append(given["G"] @ self.x == given["h"][:, None])
-        if "H" in given and len(given["H"]):
-            constraints.append(given["H"] @ self.x <= given["k"][:, None])
+        if "G" in arrays and len(arrays["G"]):
+            constraints.append(arrays["G"] @ self.x == arrays["h"][:, None])
+        if "H" in arrays and len(arrays["H"]):
+            constraints.append(arrays["H"] @ self.x <= arrays["k"][:, None])
         self.problem = cp.Problem(cp.Minimize(self.value[0, 0]), constraints)
 
     def at(self, context: Any) -> None:
         """Set the context."""
-        self.theta.value = ((context - self.given["theta_mean"]) / self.given["theta_scale"])[:, None]
+        self.theta.value = ((context - self.arrays["theta_mean"]) / self.arrays["theta_scale"])[:, None]
 
     def decide(self, context: Any) -> Any:
         """Return x."""
@@ -107,12 +107,12 @@ class Exported:
         return self.x.value[:, 0]
 
 
-def evaluate(given: Arrays, settings: dict[str, Any]) -> Arrays:
+def evaluate(arrays: Arrays, settings: dict[str, Any]) -> Arrays:
     """Return f at rows of x and theta, by lpcf's `predict` and by the value of its export."""
-    exported, scaled = Exported(given, settings), (given["x"] - given["x_mean"]) / given["x_scale"]
-    theta = (given["theta"] - given["theta_mean"]) / given["theta_scale"]
+    exported, scaled = Exported(arrays, settings), (arrays["x"] - arrays["x_mean"]) / arrays["x_scale"]
+    theta = (arrays["theta"] - arrays["theta_mean"]) / arrays["theta_scale"]
     values = []
-    for point, context in zip(given["x"], given["theta"], strict=True):
+    for point, context in zip(arrays["x"], arrays["theta"], strict=True):
         exported.at(context)
         exported.x.value = point[:, None]
         values.append(float(exported.value.value[0, 0]))
@@ -120,26 +120,26 @@ def evaluate(given: Arrays, settings: dict[str, Any]) -> Arrays:
     return {"predicted": predicted, "exported": np.array(values)}
 
 
-def decide(given: Arrays, settings: dict[str, Any]) -> Arrays:
+def decide(arrays: Arrays, settings: dict[str, Any]) -> Arrays:
     """Return the decision of each context, and the CPU seconds of all of them."""
-    exported, started = Exported(given, settings), time.process_time()
-    x = np.array([exported.decide(context) for context in given["theta"]])
+    exported, started = Exported(arrays, settings), time.process_time()
+    x = np.array([exported.decide(context) for context in arrays["theta"]])
     return {"x": x, "cpu": time.process_time() - started}
 
 
-def measure(given: Arrays, settings: dict[str, Any]) -> Arrays:
+def measure(arrays: Arrays, settings: dict[str, Any]) -> Arrays:
     """Return median CPU seconds of f, of f with its gradient in the weights, and of decisions, a batch size a row."""
-    jax, exported = import_module("jax"), Exported(given, settings)
+    jax, exported = import_module("jax"), Exported(arrays, settings)
     pcf = exported.pcf
     forward = jax.jit(pcf.model.output_fcn)
     backward = jax.jit(jax.value_and_grad(lambda weights, point: pcf.model.output_fcn(point, weights).sum()))
 
     def ways(size: int) -> tuple[Callable[[], Any], ...]:
-        point = np.hstack([given["x"][:size], given["theta"][:size]])
+        point = np.hstack([arrays["x"][:size], arrays["theta"][:size]])
         return (
             lambda: jax.block_until_ready(forward(point, pcf.model.params)),
             lambda: jax.block_until_ready(backward(pcf.model.params, point)),
-            lambda: [exported.decide(context) for context in given["theta"][:size]],
+            lambda: [exported.decide(context) for context in arrays["theta"][:size]],
         )
 
     seconds = [[median(way, settings["repeat"]) for way in ways(size)] for size in settings["batches"]]
@@ -163,9 +163,9 @@ COMMANDS = {command.__name__: command for command in (fit, evaluate, decide, mea
 def main(command: str, source: str, target: str) -> None:
     """Run a command on a file of arrays."""
     with np.load(source) as file:
-        given = dict(file)
-    settings = json.loads(str(given.pop("settings")))
-    np.savez(target, **COMMANDS[command](given, settings))
+        arrays = dict(file)
+    settings = json.loads(str(arrays.pop("settings")))
+    np.savez(target, **COMMANDS[command](arrays, settings))
 
 
 if __name__ == "__main__":

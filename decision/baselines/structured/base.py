@@ -141,13 +141,13 @@ class Structured(Network, ABC):
         """
         if feasible_set.n != self.in_features:
             raise ModelError(f"the set has {feasible_set.n} coordinates, the model {self.in_features} inputs")
-        found, matrices = self.coefficients(context)
+        coefficients, matrices = self.coefficients(context)
         blocks = list(zip(self.atoms, matrices, strict=True))
-        r = None if found.r is not None else as_float64(torch.zeros(self.in_features))
+        r = None if coefficients.r is not None else as_float64(torch.zeros(self.in_features))
         program = ParametricProgram(f"a {type(self).__name__}", feasible_set, blocks, r)
         tight, plain = SETTINGS.get(solver, ({}, {}))
-        with tqdm(total=len(found.g), desc=f"decide with {solver}", disable=not progress) as bar:
-            x = program.solve(found, solver, ({**tight, **settings}, {**plain, **settings}), bar.update)
+        with tqdm(total=len(coefficients.g), desc=f"decide with {solver}", disable=not progress) as bar:
+            x = program.solve(coefficients, solver, ({**tight, **settings}, {**plain, **settings}), bar.update)
         return feasible_set.project(torch.tensor(x))
 
     def expression(self, x: Any, context: Any) -> Any:
@@ -159,11 +159,11 @@ class Structured(Network, ABC):
         """
         import cvxpy as cp
 
-        found, matrices = self.coefficients(as_float64(context)[None])
-        value = found.g[0] @ x + self._constant(context)
-        if found.r is not None:
-            value = value + 0.5 * cp.sum_squares(cp.multiply(found.r[0], x))
-        for atom, A, s, beta in zip(self.atoms, matrices, found.s, found.beta, strict=True):
+        coefficients, matrices = self.coefficients(as_float64(context)[None])
+        value = coefficients.g[0] @ x + self._constant(context)
+        if coefficients.r is not None:
+            value = value + 0.5 * cp.sum_squares(cp.multiply(coefficients.r[0], x))
+        for atom, A, s, beta in zip(self.atoms, matrices, coefficients.s, coefficients.beta, strict=True):
             atoms = atom.expression(A @ x - s[0])
             value = value + (beta[0] @ atoms if atom.elementwise else float(beta[0, 0]) * atoms)
         return value

@@ -137,11 +137,11 @@ class _Reader:
         self._data: dict[str, tuple[IntArray, Array]] = {}
         self._offset = 0.0
         lines = iter(list(self._content(text)))
-        found = []
+        keywords = []
         for keyword in lines:
             self._section(keyword, lines)
-            found.append(keyword)
-        missing = [keyword for keyword in ("VER", "OBJSENSE", "VAR") if keyword not in found]
+            keywords.append(keyword)
+        missing = [keyword for keyword in ("VER", "OBJSENSE", "VAR") if keyword not in keywords]
         if missing:
             raise ValueError(f"it has no section {missing[0]}")
 
@@ -212,9 +212,9 @@ class _Reader:
 
     def _vector(self, keyword: str, size: int) -> Array:
         places, values = self._data.get(keyword, _NOTHING)
-        found = np.zeros(size)
-        np.add.at(found, places[:, 0] if len(values) else [], values)
-        return found
+        vector = np.zeros(size)
+        np.add.at(vector, places[:, 0] if len(values) else [], values)
+        return vector
 
 
 _PLACES = {"OBJACOORD": 1, "ACOORD": 2, "BCOORD": 1}

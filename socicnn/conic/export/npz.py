@@ -63,14 +63,14 @@ def _program(file: Arrays) -> ValueProgram | ConicProgram:
 
 def _of_version_1(file: Arrays) -> Arrays:
     """Return the arrays of a file of version 1, which kept its matrices compressed, in the layout of today."""
-    found = dict(file)
+    arrays = dict(file)
     for name in ("A", "B"):
         if f"{name}_data" in file:
             parts = [file[f"{name}_{part}"] for part in ("data", "indices", "indptr")]
-            found |= from_compressed(name, parts, file[f"{name}_shape"], by_rows=name == "B")
+            arrays |= from_compressed(name, parts, file[f"{name}_shape"], by_rows=name == "B")
     for name in ("rows", "columns"):
         words = [file[f"{name}_{part}"] for part in ("names", "kinds")]
-        found |= {name: np.stack(words, axis=1), f"{name}.ends": file[f"{name}_spans"]}
+        arrays |= {name: np.stack(words, axis=1), f"{name}.ends": file[f"{name}_spans"]}
     if "lifts" in file:
-        found |= dict(zip(("lifts.columns", "lifts.heads", "lifts.sizes"), file["lifts"], strict=True))
-    return found
+        arrays |= dict(zip(("lifts.columns", "lifts.heads", "lifts.sizes"), file["lifts"], strict=True))
+    return arrays

@@ -66,8 +66,8 @@ class Solver(ABC):
         self.settings: Mapping[str, Any] = settings
 
     def __repr__(self) -> str:
-        given = {"time_limit": self.time_limit, **self.settings}
-        shown = ", ".join(f"{key}={value!r}" for key, value in given.items() if value is not None)
+        options = {"time_limit": self.time_limit, **self.settings}
+        shown = ", ".join(f"{key}={value!r}" for key, value in options.items() if value is not None)
         return f"{type(self).__name__}({shown})"
 
     @final
@@ -185,8 +185,8 @@ class Prepared:
                 return replace(answer, verdict="failed", detail=f"reports a solution, but {what}")
         if answer.verdict != "optimal" or answer.v is None or answer.y is None:
             return answer
-        found = self._residuals(b, c, answer.v, answer.y, offset)
-        name, worst = max(found.items(), key=lambda item: item[1])
+        residuals = self._residuals(b, c, answer.v, answer.y, offset)
+        name, worst = max(residuals.items(), key=lambda item: item[1])
         if worst <= 3e-3:
             return answer
         detail = f"reports a solution, but its {name} residual is {worst:.1e} of the data (almost solved)"

@@ -58,12 +58,12 @@ class _Engine(Engine):
     def run(self, b: Array, c: Array) -> Answer:
         """Move b and c, then solve."""
         self._solver.update(b=b, q=c)
-        found = self._solver.solve()
-        status = str(found.status)
+        solution = self._solver.solve()
+        status = str(solution.status)
         verdict, reason = _VERDICTS.get(status, ("failed", f"it reports {status}"))
         has_point = verdict in ("optimal", "almost", "limit") or status == "InsufficientProgress"
-        v, y = (np.array(found.x), np.array(found.z)) if has_point else (None, None)
-        return Answer(verdict, sentence(verdict, found.iterations, reason), v, y, found.solve_time)
+        v, y = (np.array(solution.x), np.array(solution.z)) if has_point else (None, None)
+        return Answer(verdict, sentence(verdict, solution.iterations, reason), v, y, solution.solve_time)
 
 
 _VERDICTS: dict[str, tuple[Verdict, str]] = {

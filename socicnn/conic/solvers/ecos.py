@@ -48,14 +48,14 @@ class _Engine(Engine):
         equal = None if self._A is None else b[: self._zero].copy()
         other = None if self._G is None else b[self._zero :].copy()
         try:
-            found = self._ecos.solve(c.copy(), self._G, other, self._dims, self._A, equal, **self._options)
+            solution = self._ecos.solve(c.copy(), self._G, other, self._dims, self._A, equal, **self._options)
         except (TypeError, ValueError) as error:
             raise SolverError(f"ECOS does not take the settings {self._options}: {error}") from error
-        info = found["info"]
+        info = solution["info"]
         verdict, reason = _VERDICTS.get(info["exitFlag"], ("failed", info["infostring"]))
         v, y = None, None
         if verdict in ("optimal", "almost", "limit"):
-            v, y = found["x"], np.concatenate([found["y"], found["z"]])
+            v, y = solution["x"], np.concatenate([solution["y"], solution["z"]])
         iterations, seconds = int(info["iter"]), float(info["timing"]["runtime"])
         return Answer(verdict, sentence(verdict, iterations, reason), v, y, seconds)
 

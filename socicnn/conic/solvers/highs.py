@@ -111,8 +111,8 @@ class _Engine(Engine):
         verdict, reason = verdicts.get(ended, ("failed", f"it reports '{solver.modelStatusToString(ended)}'"))
         v = y = None
         if verdict == "optimal":
-            found = solver.getSolution()
-            v, y = np.array(found.col_value), -np.array(found.row_dual)
+            solution = solver.getSolution()
+            v, y = np.array(solution.col_value), -np.array(solution.row_dual)
         else:
             solver.clearSolver()  # do not warm-start from a failed basis
         iterations = max(int(solver.getInfo().simplex_iteration_count), 0)

@@ -50,10 +50,12 @@ class _Engine(Engine):
     def run(self, b: Array, c: Array) -> Answer:
         """Factorise and solve from zero."""
         try:
-            found = self._scs.SCS({"A": self._A, "b": b, "c": c}, self._cones, **self._options).solve(warm_start=False)
+            solution = self._scs.SCS({"A": self._A, "b": b, "c": c}, self._cones, **self._options).solve(
+                warm_start=False
+            )
         except (TypeError, ValueError) as error:
             raise SolverError(f"SCS refused the program or its settings {self._options}: {error}") from error
-        info = found["info"]
+        info = solution["info"]
         status = str(info["status"])
         verdict, reason = _VERDICTS.get(info["status_val"], ("failed", f"it reports '{status}'"))
         if verdict == "almost":  # SCS says inaccurate only when a limit stopped it
@@ -61,7 +63,7 @@ class _Engine(Engine):
             detail = sentence("limit", info["iter"], reason) + " (almost solved)"
         else:
             detail = sentence(verdict, info["iter"], reason)
-        v, y = (found["x"], found["y"]) if verdict in ("optimal", "almost") else (None, None)
+        v, y = (solution["x"], solution["y"]) if verdict in ("optimal", "almost") else (None, None)
         return Answer(verdict, detail, v, y, (info["setup_time"] + info["solve_time"]) / 1e3)
 
 

@@ -55,9 +55,9 @@ def compare(source: Source, net: Imported, x: Any, shape: tuple[int, ...], fixed
             others = values
         if disagreement(net, points[held], others[held], tolerance) is None:
             return
-    _, found, original, allowed = far
+    _, read, original, allowed = far
     raise ModelError(
-        f"the network read from {source.name} is another function than the file's: {found:.9g} where the file has "
+        f"the network read from {source.name} is another function than the file's: {read:.9g} where the file has "
         f"{original:.9g} (difference allowed: {allowed:.1e}); a node is not read as the file means it, or weights "
         "cancel beyond the file's precision. The file is refused"
     )

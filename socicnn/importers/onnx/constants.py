@@ -27,20 +27,20 @@ def run_node(onnx: Any, model: Any, proto: Any, arrays: Mapping[str, Any]) -> li
     if proto.op_type == "DequantizeLinear" and not any(a.name == "block_size" and a.i for a in proto.attribute):
         return [_dequantized(onnx, proto, [None if not name else np.asarray(arrays[name]) for name in proto.input])]
     helper = onnx.helper
-    given = {name: np.asarray(arrays[name]) for name in dict.fromkeys([*proto.input, *captured(proto)]) if name}
+    inputs = {name: np.asarray(arrays[name]) for name in dict.fromkeys([*proto.input, *captured(proto)]) if name}
     try:
         graph = helper.make_graph(
             [proto],
             "one",
             [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), None)
-             for name, array in given.items()],
+             for name, array in inputs.items()],
             [helper.make_tensor_value_info(name, 0, None) for name in proto.output if name],
         )  # fmt: skip
-        one = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-        found = iter(run(onnx, one, given))
+        graph_of_node = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+        outputs = iter(run(onnx, graph_of_node, inputs))
     except Exception as error:  # each operator of a runtime has its own kinds
         raise ModelError(f"{words(proto)} cannot be computed from its constant inputs: {first_line(error)}") from error
-    return [next(found) if name else None for name in proto.output]
+    return [next(outputs) if name else None for name in proto.output]
 
 
 def _dequantized(onnx: Any, proto: Any, inputs: list[Any]) -> Any:

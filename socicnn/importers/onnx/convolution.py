@@ -53,8 +53,10 @@ def convolution(
         kept = (columns >= 0) & (values != 0)
         coordinates = (values[kept], (rows[kept], columns[kept]))
         parts.append(sparse.csr_array(coordinates, shape=(len(kernels) * positions, index.size)))
-    one = sparse.vstack(parts, format="csr")
-    return sparse.csr_array(sparse.kron(sparse.eye_array(shape[0]), one, format="csr") if shape[0] > 1 else one), (
+    single = sparse.vstack(parts, format="csr")
+    return sparse.csr_array(
+        sparse.kron(sparse.eye_array(shape[0]), single, format="csr") if shape[0] > 1 else single
+    ), (
         shape[0],
         weight.shape[0],
         *space,

@@ -80,9 +80,9 @@ class Interpreter:
 
     def _walk(self, nodes: Any) -> None:
         for proto in nodes:
-            found = self._branch(proto) if proto.op_type == "If" else self._outputs(proto)
+            outputs = self._branch(proto) if proto.op_type == "If" else self._outputs(proto)
             for place, name in enumerate(proto.output):
-                self._tensors[name] = found[place] if place < len(found) else _Unread(words(proto))
+                self._tensors[name] = outputs[place] if place < len(outputs) else _Unread(words(proto))
             self._tensors[""] = None
 
     def _read(self, name: str, reader: str) -> Any:
@@ -112,7 +112,7 @@ class Interpreter:
             inputs = [np.empty(inputs[0].shape)]
         settings = {a.name: _setting(self._helper.get_attribute_value(a)) for a in proto.attribute}
         check_size(name, proto.op_type, settings, inputs)
-        evaluate = lambda given: self._evaluate(proto, given, outer)  # noqa: E731 (bound to this node)
+        evaluate = lambda arguments: self._evaluate(proto, arguments, outer)  # noqa: E731 (bound to this node)
         values = [tensor for tensor in inputs if isinstance(tensor, Value)]
         if not values:
             return evaluate(inputs)

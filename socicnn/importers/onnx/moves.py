@@ -63,15 +63,15 @@ def pad(node: Node) -> list[Tensor]:
 
 def _pads(node: Node, rank: int) -> tuple[list[int], list[int]]:
     """Return the entries to add before and after each axis."""
-    given = node.settings.get("pads")
+    widths = node.settings.get("pads")
     if len(node.inputs) > 1 and node.inputs[1] is not None:
-        given = node.constant(1, "pads").reshape(-1).tolist()
+        widths = node.constant(1, "pads").reshape(-1).tolist()
     axes = list(range(rank))
     if len(node.inputs) > 3 and node.inputs[3] is not None:
         axes = [int(axis) % rank for axis in node.constant(3, "axes").reshape(-1)]
-    if given is None or len(given) != 2 * len(axes):
-        raise node.refused(f"needs a pad before and after each of {len(axes)} axes; it has {given}")
+    if widths is None or len(widths) != 2 * len(axes):
+        raise node.refused(f"needs a pad before and after each of {len(axes)} axes; it has {widths}")
     before, after = [0] * rank, [0] * rank
     for place, axis in enumerate(axes):
-        before[axis], after[axis] = int(given[place]), int(given[len(axes) + place])
+        before[axis], after[axis] = int(widths[place]), int(widths[len(axes) + place])
     return before, after

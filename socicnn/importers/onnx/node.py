@@ -37,17 +37,17 @@ class Node:
 
     def constant(self, position: int, what: str) -> Array:
         """Return an input that must not depend on x."""
-        found = self.inputs[position]
-        if isinstance(found, Value):
+        entry = self.inputs[position]
+        if isinstance(entry, Value):
             raise self.refused(f"has {what} that depends on x; only a constant one keeps the network convex")
-        return np.asarray(found)
+        return np.asarray(entry)
 
     def first(self) -> Value:
         """Return the first input, which depends on x."""
-        found = self.inputs[0]
-        if not isinstance(found, Value):
+        entry = self.inputs[0]
+        if not isinstance(entry, Value):
             raise self.refused("has a constant first input and a second one that depends on x")
-        return found
+        return entry
 
 
 def plus(first: Tensor, second: Tensor) -> Tensor:

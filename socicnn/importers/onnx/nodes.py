@@ -110,12 +110,12 @@ def _product(node: Node, first: Tensor, second: Tensor, alpha: float = 1.0) -> V
         return stacked_product(node, *((value, weight) if value is first else (weight, value)))
     if value is first:
         leading, k = value.shape[:-1], value.shape[-1]
-        one = sparse.csr_array(weight.reshape(k, -1).T)
-        matrix = sparse.kron(sparse.eye_array(int(np.prod(leading, dtype=np.int64))), one, format="csr")
+        factor = sparse.csr_array(weight.reshape(k, -1).T)
+        matrix = sparse.kron(sparse.eye_array(int(np.prod(leading, dtype=np.int64))), factor, format="csr")
         return value.mapped(matrix, leading + weight.shape[1:], node.words)
     trailing = value.shape[1:]
-    one = sparse.csr_array(weight.reshape(-1, value.shape[0]))
-    matrix = sparse.kron(one, sparse.eye_array(int(np.prod(trailing, dtype=np.int64))), format="csr")
+    factor = sparse.csr_array(weight.reshape(-1, value.shape[0]))
+    matrix = sparse.kron(factor, sparse.eye_array(int(np.prod(trailing, dtype=np.int64))), format="csr")
     return value.mapped(matrix, weight.shape[:-1] + trailing, node.words)
 
 

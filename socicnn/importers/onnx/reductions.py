@@ -13,12 +13,12 @@ from socicnn.importers.value import Value, negative
 
 def _axes(node: Node, rank: int) -> tuple[int, ...]:
     """Return the axes that a reduction sums over: an attribute in older graphs, an input in newer ones."""
-    given = node.settings.get("axes")
+    axes = node.settings.get("axes")
     if len(node.inputs) > 1 and node.inputs[1] is not None:
-        given = node.constant(1, "axes").reshape(-1).tolist()
-    if not given:
+        axes = node.constant(1, "axes").reshape(-1).tolist()
+    if not axes:
         return () if node.settings.get("noop_with_empty_axes", 0) else tuple(range(rank))
-    return tuple(sorted(int(axis) % rank for axis in given))
+    return tuple(sorted(int(axis) % rank for axis in axes))
 
 
 def _groups(node: Node, value: Value) -> tuple[Any, tuple[int, ...]]:

@@ -91,14 +91,14 @@ def reads(node: Any) -> list[str]:
 
 def captured(node: Any) -> list[str]:
     """Return the names that the inner graphs of a node take from outside."""
-    found: list[str] = []
+    names: list[str] = []
     for inner in _inner_graphs(node):
         own = {item.name for item in (*inner.initializer, *inner.input)}
         for child in inner.node:
-            found += [name for name in reads(child) if name not in own]
+            names += [name for name in reads(child) if name not in own]
             own |= set(child.output)
-        found += [item.name for item in inner.output if item.name not in own]
-    return list(dict.fromkeys(found))
+        names += [item.name for item in inner.output if item.name not in own]
+    return list(dict.fromkeys(names))
 
 
 def _package() -> Any:

@@ -121,13 +121,13 @@ def filter_normalised(direction: Tensors, centre: Tensors) -> dict[str, Tensor]:
 
     A filter is what feeds one unit: a row of a matrix, a kernel of a convolution; a vector or a number is one filter.
     """
-    found = {}
+    scaled = {}
     for name, tensor in direction.items():
         flat, target = (t.reshape(len(t), -1) if t.ndim > 1 else t.reshape(1, -1) for t in (tensor, centre[name]))
         norm = flat.norm(dim=1, keepdim=True)
         scale = torch.where(norm > 0, target.norm(dim=1, keepdim=True) / norm.clamp(min=1e-300), 0.0)
-        found[name] = (flat * scale).reshape(tensor.shape)
-    return found
+        scaled[name] = (flat * scale).reshape(tensor.shape)
+    return scaled
 
 
 def _flat(tensors: Tensors, like: Tensors) -> Array:

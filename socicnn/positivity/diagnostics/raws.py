@@ -26,13 +26,13 @@ def read_outs(model: nn.Module) -> list[tuple[str, ReadOut]]:
     Raises:
         ModelError: no weight is read out.
     """
-    found = [(name, cast(ReadOut, module)) for name, module in model.named_modules() if _has_raw(module)]
-    if not found:
+    modules = [(name, cast(ReadOut, module)) for name, module in model.named_modules() if _has_raw(module)]
+    if not modules:
         raise ModelError(
             f"{type(model).__name__} has no weight with a read-out, so that there is no shoulder; its recipe must be "
             "softplus, relu, exp, square, lift or one of their controls"
         )
-    return found
+    return modules
 
 
 def _has_raw(module: nn.Module) -> bool:

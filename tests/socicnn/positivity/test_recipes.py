@@ -254,4 +254,8 @@ class TestLiftMoments(LiftContract):
 
 class TestLiftWithoutSlack(LiftContract):
     def make(self) -> Lift:
-        return Lift(hidden=(8, 8), rank=3, slack=False, readout={"given": "relu", "floor": 1e-6})
+        return Lift(hidden=(8, 8), rank=3, slack=False, readout={"name": "relu", "floor": 1e-6})
+
+
+def test_a_lift_of_version_0_1_names_its_readout_otherwise() -> None:
+    assert Lift(readout={"given": "relu", "floor": 1e-6}) == Lift(readout={"name": "relu", "floor": 1e-6})
