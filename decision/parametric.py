@@ -22,7 +22,7 @@ from socicnn.registry import choose
 ParametricSolver = Literal["clarabel", "ecos", "scs"]
 
 # Tight settings, tried first, and looser ones. Clarabel rarely meets 1e-10 by its own account, but its answer there has
-# a tenth of the Frank-Wolfe gap of the one at its default of 1e-8.
+# 10 % of the Frank-Wolfe gap of the one at its default of 1e-8.
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "clarabel": ({"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}, {}),
     "ecos": ({"abstol": 1e-9, "reltol": 1e-9, "feastol": 1e-9}, {}),

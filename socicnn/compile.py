@@ -70,7 +70,7 @@ def value_program(model_or_net: Freezable, context: Any = None) -> ValueProgram:
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """A frozen network beside its program.
+    """A frozen network and its program.
 
     Args:
         net: the network.

@@ -1,4 +1,4 @@
-"""Integers from whatever counts: Python's, NumPy's, those of a grid or of a search."""
+"""Integers of any kind: Python's, NumPy's, those of a grid or of a search."""
 
 from __future__ import annotations
 

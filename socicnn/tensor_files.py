@@ -53,7 +53,7 @@ def read(
         raise FileError(f"{path} is not a valid safetensors file ({reason}); save the network again") from None
     except (AttributeError, TypeError, ValueError) as error:  # a number type that the framework does not have
         reason = " ".join(str(error).split())[:300]
-        raise FileError(f"{path} holds numbers that cannot be read ({reason}); save the network again") from None
+        raise FileError(f"{path} holds unreadable numbers ({reason}); save the network again") from None
     if header.get("format") != FORMAT:
         raise FileError(f"{path} was not written by {writer}; it cannot be loaded")
     return tensors, header

@@ -87,7 +87,7 @@ def columns(path: Path, header: Sequence[str], prefix: str) -> list[int]:
 
 
 def refuse_others(path: Path, header: Sequence[str], places: Sequence[int]) -> None:
-    """Raise a FileError if a file has columns that are not used: what is not learned from is not dropped in silence."""
+    """Raise a FileError if a file has columns that are not used: data is never dropped silently."""
     others = [name for place, name in enumerate(header) if place not in set(places)]
     if others:
         raise FileError(
@@ -97,7 +97,7 @@ def refuse_others(path: Path, header: Sequence[str], places: Sequence[int]) -> N
 
 
 def write_csv(path: Path, header: list[str], rows: Any) -> None:
-    """Write a table with exact decimal numbers, whole or not at all."""
+    """Write a table with exact decimal numbers, atomically."""
     with replacing(path) as draft, draft.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(header)

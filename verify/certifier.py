@@ -44,7 +44,7 @@ class Certifier:
         proof: also bracket the value in real arithmetic, as in `verify.certify`.
 
     Raises:
-        ModelError: a network that cannot be exported.
+        ModelError: the network cannot be exported.
 
     >>> from socicnn.frozen import FrozenNet, Layer, Output
     >>> certifier = Certifier(FrozenNet([Layer(None, [[1.0], [-1.0]], [0.0, 0.0])], Output([1.0, 1.0], [0.0])))
@@ -241,7 +241,7 @@ def _bracketed(checked: Checked, program: ValueProgram, prover: Prover, x: Array
 
     Residuals within their tolerances do not bound the value of just any program: a row may be scaled down until
     whatever is wrong in it is below its tolerance. So the value is bracketed from the program's arrays alone, and must
-    lie in the network's bracket, widened by tolerance * S. A program that cannot be bracketed is not certified.
+    lie in the network's bracket, widened by tolerance * S. A program without a bracket is not certified.
     """
     own, proven = ProgramProver(program)(x), prover(x)
     with np.errstate(all="ignore"):

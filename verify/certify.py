@@ -43,7 +43,7 @@ def certify(
         progress: show a progress bar.
 
     Raises:
-        ModelError: shapes that do not fit, or a network that cannot be exported.
+        ModelError: shapes that do not fit, or the network cannot be exported.
 
     >>> import numpy as np
     >>> from socicnn.frozen import FrozenNet, Layer, Output

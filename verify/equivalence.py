@@ -191,7 +191,7 @@ def _of_model(values: Array, roundoff: float, instance: Instance, certificate: C
     parts = slices(len(instance.x), certificate.chunk)
     scale = np.concatenate([Prover(instance.part(rows)).scale(instance.x[rows]) for rows in parts])
     branches = [quad.A.shape[0] for quad in net.quadratics] + [norm.C.shape[0] for norm in net.norms]
-    # a term passes through one sum a layer and one a branch; the 64 are for standardisation and contexts
+    # a term passes through one sum per layer and one per branch; the 64 are for standardisation and contexts
     terms = 64 + net.in_features * (len(net.layers) + 1) + sum(net.hidden_features) + max(branches, default=0)
     allowed = np.maximum(certificate.tolerance, roundoff * terms) * (1.0 + scale)
     error = np.abs(values - certificate.forward)

@@ -38,7 +38,7 @@ class Instance:
                 verified at every context.
 
         Raises:
-            ModelError: shapes that do not fit, entries that are not finite, no points, or a network that cannot be
+            ModelError: shapes that do not fit, entries that are not finite, no points, or the network cannot be
                 exported.
         """
         if context is None:
@@ -69,7 +69,7 @@ class Instance:
             elif net.contexts == 1:
                 net = net[0]
             else:
-                raise ModelError(f"{net.contexts} contexts need as many points, or one; received {len(points)}")
+                raise ModelError(f"{net.contexts} contexts need one point each, or one for all; received {len(points)}")
         points = np.array(points)  # a copy: what was verified stays what it was when the caller's buffer is refilled
         points.flags.writeable = False
         return cls(net, points, theta)

@@ -65,7 +65,7 @@ class Counted:
 
 
 def oracle_of(model: Any, context: Any, n: int) -> Counted:
-    """Return values and slopes of whatever was given; those of a plain function by central differences."""
+    """Return the oracle's values and slopes; those of a plain function by central differences."""
     if isinstance(model, FrozenNet):
         return Counted(lambda points, slopes: (model(points), _slopes(model, points) if slopes else None))
     if hasattr(model, "parameters"):

@@ -27,7 +27,7 @@ RTOL = 1e-4  # relative accuracy of the decisions that are labelled
 @final
 @dataclass(frozen=True, eq=False)
 class Active:
-    """What active training leaves behind.
+    """What active training returns.
 
     Args:
         data: all labelled candidates; `data.labels` counts them.

@@ -75,21 +75,19 @@ def average(nets: Sequence[FrozenNet]) -> FrozenNet:
     if not nets:
         raise ModelError("there are no networks to average")
     depths, inputs = {len(net.layers) for net in nets}, {net.input_shape for net in nets}
-    counts = {net.contexts for net in nets} - {None}
-    if len(depths) > 1 or len(inputs) > 1 or len(counts) > 1:
+    batches = {net.batch for net in nets if net.stacked}
+    if len(depths) > 1 or len(inputs) > 1 or len(batches) > 1:
         raise ModelError(
             f"networks that are averaged need equal depth, input and contexts; received depths {sorted(depths)}, "
-            f"inputs {sorted(map(str, inputs))} and contexts {sorted(map(str, counts))}"
+            f"inputs {sorted(map(str, inputs))} and contexts {sorted(count for (count,) in batches)}"
         )
     if any(layer.inner for net in nets for layer in net.layers):
         raise ModelError("networks with quadratics inside their layers cannot be averaged; average others")
-    contexts = counts.pop() if counts else None
+    batch = batches.pop() if batches else ()
     share = 1.0 / len(nets)
 
     def side_by_side(parts: Sequence[Any]) -> Array:
-        if contexts is None:
-            return np.concatenate(parts)
-        return np.concatenate([np.broadcast_to(part, (contexts, part.shape[-1])) for part in parts], axis=-1)
+        return np.concatenate([np.broadcast_to(part, (*batch, part.shape[-1])) for part in parts], axis=-1)
 
     n, layers = nets[0].in_features, []
     for k in range(depths.pop()):

@@ -41,7 +41,7 @@ RTOL = 1e-5  # relative accuracy of the decisions that are differentiated
 @final
 @dataclass(frozen=True)
 class Focused:
-    """What fine-tuning leaves behind.
+    """What fine-tuning returns.
 
     Args:
         costs: mean true cost of the decisions for the held-out contexts, before and at every check.

@@ -152,7 +152,7 @@ def make(name: str, features: int = 10, *, seed: int, context_features: int = 8)
 def from_arrays(name: str, arrays: Mapping[str, Any], feasible_set: FeasibleSet | None = None) -> Task:
     """Build a task of that name from given arrays: somebody else's instance.
 
-    With softplus(r) = log(1 + exp(r)), and k = 1, 2, ... the blocks (as many as there are arrays A1, A2, ...):
+    With softplus(r) = log(1 + exp(r)), and k = 1, 2, ... the blocks (one per array A1, A2, ...):
 
     | arrays | shapes | meaning |
     |---|---|---|

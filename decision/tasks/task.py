@@ -88,7 +88,7 @@ class Task:
             rows, weights = len(block.A), len(block.A) if atom.elementwise else 1
             if block.A.shape != (rows, n) or block.offset.size != rows or block.weight.size != weights:
                 raise ModelError(
-                    f"block {k} needs A of shape (rows, {n}), as many offsets and {weights} weights; received "
+                    f"block {k} needs A of shape (rows, {n}), one offset per row and {weights} weights; received "
                     f"{tuple(block.A.shape)}, {block.offset.size} and {block.weight.size}"
                 )
         maps = [linear, *(m for block in self.blocks for m in (block.offset, block.weight))]

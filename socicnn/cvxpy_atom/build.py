@@ -115,7 +115,7 @@ def _flat(x: Any, net: FrozenNet) -> Any:
     """Return a CVXPY expression of x as a vector of length n, in row-major order.
 
     Raises:
-        ProgramError: x is no CVXPY expression, complex, or has another shape.
+        ProgramError: x is not a CVXPY expression, is complex, or has another shape.
     """
     n, shape = net.in_features, net.input_shape
     if not isinstance(x, cp.Expression):

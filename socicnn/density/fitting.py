@@ -41,7 +41,7 @@ def fit(
         steps: number of steps.
         batch_size: points per step.
         learning_rate: step size of Adam.
-        rule: the rule for log Z, drawn anew at each step if it is random; defaults to the quadrature on the target's
+        rule: the rule for log Z, redrawn at each step if it is random; defaults to the quadrature on the target's
             window. A model that needs no rule needs none.
         note_every: steps between two notes of the objective.
         progress: whether to show a progress bar, if there is a terminal to show it on.

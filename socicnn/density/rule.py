@@ -1,4 +1,4 @@
-"""Rules for integrals: weighted nodes, an estimate of the error, and whether the nodes are drawn anew at each step."""
+"""Rules for integrals: weighted nodes, an estimate of the error, and whether the nodes are redrawn at each step."""
 
 from __future__ import annotations
 

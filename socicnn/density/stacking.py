@@ -68,8 +68,7 @@ def fit_stacked(
     sources = _sources(data, len(models))
     if len(seeds) != len(models) or len(sources) != len(models):
         raise ModelError(
-            f"{len(models)} models need as many seeds and as many sets of points; "
-            f"received {len(seeds)} and {len(sources)}"
+            f"{len(models)} models need one seed and one set of points each; received {len(seeds)} and {len(sources)}"
         )
     batch_size = with_renamed(batch_size, moved, "batch", "batch_size", function="fit_stacked")
     options = with_moved(options, moved, function="fit_stacked", argument="options")

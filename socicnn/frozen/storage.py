@@ -58,7 +58,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str | None]:
     Files of version 1 have no fingerprint.
 
     Raises:
-        FileError: the file cannot be read, or is not a whole file of this kind and version.
+        FileError: the file cannot be read, or is not a valid file of this kind and version.
     """
     tensors, header = read(path, "np", "FrozenNet.save")
     kind = header.get("network")

@@ -120,7 +120,7 @@ class Value:
         )
 
     def made(self, kind: Literal["relu", "square", "norm"], node: str, lengths: IntArray | None = None) -> Value:
-        """Return the atoms of this kind whose source is this tensor, one an entry (a norm, one for each length)."""
+        """Return the atoms of this kind whose source is this tensor, one per entry (a norm: one per length)."""
         size = self.size if lengths is None else len(lengths)
         group = Atoms(kind, size, self, node, lengths)
         return Value(

@@ -25,7 +25,7 @@ def activation_names(activation: str | Sequence[str], layers: int) -> tuple[str,
     """Return one name per layer, from one name or one per layer.
 
     Raises:
-        ModelError: an unknown name, or not as many as there are layers.
+        ModelError: a name is unknown, or the number of names is not the number of layers.
     """
     names = (activation,) if isinstance(activation, str) else tuple(activation)
     for name in names:

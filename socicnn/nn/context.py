@@ -129,7 +129,7 @@ class ContextNetwork(VectorSource):
         activation: `silu`, or `relu` for vectors with kinks in theta.
 
     Raises:
-        ModelError: the width or the activation cannot be.
+        ModelError: the width or the activation is invalid.
     """
 
     def __init__(

@@ -209,7 +209,7 @@ class Dense(Network, ABC):
 
 
 def _runs(branches: Sequence[BranchMap]) -> list[int]:
-    """Return the lengths of the runs of branches with as many rows each."""
+    """Return the lengths of the runs of consecutive branches with equal numbers of rows."""
     return [len(list(run)) for _, run in groupby(branch.rows for branch in branches)]
 
 

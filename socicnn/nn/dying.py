@@ -15,7 +15,7 @@ LEAST_ACTIVE = 0.1  # share of active (unit, point) pairs in a layer below which
 
 @torch.no_grad()
 def warn_if_units_die(model: Network) -> None:
-    """Warn where a later layer is active at less than a tenth of standard normal points (at context zero).
+    """Warn where a later layer is active at less than 10 % of standard normal points (at context zero).
 
     The points come from a generator of their own, so that the network's stays where it is.
     """

@@ -267,7 +267,7 @@ def specified(entry: Any, argument: str, *, pools: bool = False) -> Conv | Avera
         try:
             entry = kinds[entry["kind"]](**{k: v for k, v in entry.items() if k != "kind"})
         except TypeError as error:
-            raise ModelError(f"{argument} has an entry that cannot be read: {error}") from None
+            raise ModelError(f"{argument} has an invalid entry: {error}") from None
     if not isinstance(entry, tuple(kinds.values())):
         raise ModelError(f"each entry of {argument} must be {' or '.join(kinds)}; received {entry!r}")
     return cast("Conv | AveragePool", entry)

@@ -139,7 +139,7 @@ class Network(nn.Module, ABC):
             x: points of shape `(*batch, *input_shape)`.
             context: one context for all of x, shape `context_shape`; or contexts whose leading shape broadcasts
                 against that of x, axis by axis. Candidates of each context, x of shape `(contexts, candidates, n)`, go
-                with a context of shape `(contexts, 1, p)`: what depends on it is then computed once a context.
+                with a context of shape `(contexts, 1, p)`: what depends on it is then computed once per context.
 
         Returns:
             Values of shape `(*batch,)`.
@@ -277,7 +277,8 @@ class Network(nn.Module, ABC):
         if self.positivity.needs_data:
             if data is None:
                 raise ModelError(
-                    f"recipe '{self.positivity.name}' needs data to end: call `model.finalise(train_data)`"
+                    f"recipe '{self.positivity.name}' can only be finalised with data: "
+                    "call `model.finalise(train_data)`"
                 )
             x, context = data if isinstance(data, tuple) else (data, None)
             theta = None if context is None else context.to(self.device, self.dtype)

@@ -13,7 +13,7 @@ from socicnn.errors import MissingExtra, ModelError
 from socicnn.files import FileError, replacing
 from socicnn.nn.network import Network
 
-# what onnxruntime does not run in float64; a file that nothing can run is of no use
+# activations that onnxruntime does not run in float64: such a file could not be used
 NO_FLOAT64 = frozenset({"AveragePool", "Conv", "ConvTranspose", "GlobalAveragePool", "Softplus"})
 
 

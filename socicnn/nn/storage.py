@@ -24,7 +24,7 @@ from socicnn.ranges import Ranges
 from socicnn.tensor_files import FORMAT, check_version, read, write
 
 VERSION = 2  # of version 1: means without a second buffer, no ranges; they are still read
-SPARE = 1000  # what a number in a configuration may be without as many numbers in the file: strides, kernels
+SPARE = 1000  # largest number in a configuration that needs no equal number of entries in the file: strides, kernels
 
 M = TypeVar("M", bound=nn.Module)
 

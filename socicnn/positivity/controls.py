@@ -65,7 +65,7 @@ class _BiasedWeight(Weight):
 class Noisy(Recipe):
     """A control, not for use. W = softplus(raw + deviation * N(0, I)) while training, softplus(raw) otherwise.
 
-    Fluctuation without a batch behind it. The noise is drawn anew at each reading, from torch's own generator as
+    Fluctuation without a batch behind it. The noise is redrawn at each reading, from torch's own generator as
     dropout's is.
 
     Args:

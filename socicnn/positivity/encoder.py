@@ -72,7 +72,7 @@ class Encoder(Shared):
         self._readers: set[int] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the batch: a copy is conditioned anew."""
+        """Return the state without the batch: a copy must be conditioned again."""
         return {**self.__dict__, "_points": None, "_earlier": None, "_code": None, "_key": None, "_readers": set()}
 
     def condition(self, points: Tensor, *, whole: bool = False) -> None:

@@ -54,7 +54,7 @@ class HyperNetwork(nn.Module):
         downstream_network: the module; it is held, not copied, and its emitted parameters no longer train themselves.
         recipe: how the batch is read and the weights are read out; its `hidden` gives way to `hidden_sizes`.
         emit: `constrained` (the tagged parameters) or `all` (the others too, without a read-out).
-        initialiser: law that a tagged parameter with negative entries is drawn from anew (fan-in: all axes but the
+        initialiser: law from which a tagged parameter with negative entries is redrawn (fan-in: all axes but the
             first); one that is non-negative starts where it stands.
         generator: source of the initial values; defaults to torch's own.
         moved: settings of the recipe by keyword, deprecated.
@@ -160,7 +160,7 @@ class HyperNetwork(nn.Module):
         """
         if train_data is None:
             if self.needs_data:
-                raise ModelError("a lift needs data to end: call `finalise(train_data)`")
+                raise ModelError("finalising a lift requires the training data: call `finalise(train_data)`")
             train_data = torch.ones((1, self.input_size))
         emitted = self.emission(train_data)
         plain = copy.deepcopy(self.downstream_network)

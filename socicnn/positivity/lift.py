@@ -181,7 +181,7 @@ class LiftedWeight(Weight):
         if not self.training and self.encoder.conditioning != "constant":
             raise ModelError(
                 "a lift that is not finalised cannot be evaluated: its weights depend on the batch; use the network "
-                "that `finalise(train_data)` returns, or go on training after `train()`"
+                "that `finalise(train_data)` returns, or call `train()` to continue training"
             )
         return self.readout.emit(self.raw)
 

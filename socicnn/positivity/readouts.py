@@ -1,4 +1,4 @@
-"""Read-outs of a free parameter that cannot be negative: cut-off, exponential, square."""
+"""Read-outs of a free parameter, never negative: cut-off, exponential, square."""
 
 from __future__ import annotations
 

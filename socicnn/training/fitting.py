@@ -34,7 +34,7 @@ def fit(
 ) -> History:
     """Train a network in place and leave it with its best weights.
 
-    The network stores the ranges of the data in `ranges`. A network whose weights need data to end (the lift) is
+    The network stores the ranges of the data in `ranges`. A network whose weights are finalised with data (the lift) is
     conditioned on every batch; call `model.finalise` afterwards.
 
     Args:
@@ -56,7 +56,7 @@ def fit(
         The history.
 
     Raises:
-        ModelError: data or settings are invalid, the loss is no longer finite (the best weights so far are put back),
+        ModelError: data or settings are invalid, the loss is no longer finite (the best weights so far are restored),
             or a checkpoint belongs to another run.
         FileError: a checkpoint cannot be read or written.
 

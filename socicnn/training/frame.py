@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from socicnn.errors import ModelError
 from socicnn.training.data import Samples
 
-ULPS = 8  # a column whose entries agree to as many roundings is constant
+ULPS = 8  # a column whose entries agree to this many units in the last place is constant
 
 
 @final

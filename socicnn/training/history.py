@@ -1,4 +1,4 @@
-"""What a training run leaves behind besides the weights."""
+"""What a training run records besides the weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class History(Result):
         seconds: time spent training, over all parts of an interrupted run.
         resumed: epochs that were read from a checkpoint.
         stopped_early: whether patience ended the run.
-        polish: losses seen during the finish by L-BFGS, every tenth iteration.
+        polish: losses seen during the finish by L-BFGS, every 10 iterations.
     """
 
     train: list[float] = field(default_factory=list)

@@ -21,7 +21,7 @@ class Course(Protocol):
         """Whether training has finished."""
 
     def judge(self, loss: float, seconds: float) -> None:
-        """End an epoch of this mean training loss; raise a ModelError if the run cannot go on."""
+        """End an epoch of this mean training loss; raise a ModelError if the run cannot continue."""
 
     def close(self) -> None:
         """Put the best weights in place."""
@@ -59,7 +59,7 @@ def train(
     Args:
         engine: takes the steps.
         epochs: epochs at most, for the progress bar.
-        done: epochs behind already, for the progress bar.
+        done: epochs already finished, for the progress bar.
         description: its label.
         progress: whether to show it, if there is a terminal.
         after_epoch: called with each run after each of its epochs, unless the run is lost.

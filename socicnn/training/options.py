@@ -44,9 +44,9 @@ class FitOptions:
         polish: iterations of L-BFGS on all data at once, in float64, after the last epoch; for small networks that are
             to be fitted to the last digit.
         standardise: whether to set the network's standardisation from the training data first (a constant column keeps
-            scale 1; the scale of y is such that predicting the mean has a loss of about one). False goes on from the
+            scale 1; the scale of y is such that predicting the mean has a loss of about one). False continues from the
             standardisation in the network, and widens its stored ranges.
-        checkpoint: file to keep progress in; if it exists the run goes on from there, with the same result as a run
+        checkpoint: file to keep progress in; if it exists the run continues from there, with the same result as a run
             that was never interrupted. Not for `fit_stacked`.
         checkpoint_seconds: least time between two checkpoints.
         description: label of the progress bar.

@@ -38,7 +38,7 @@ def polish(
         frame: the units of the samples.
         objective: the loss of a model on samples.
         train: the training data.
-        judge: a model's validation loss, looked at every tenth iteration; None keeps the last weights.
+        judge: a model's validation loss, evaluated every 10 iterations; None keeps the last weights.
         iterations: iterations at most.
         tick: called after every iteration with the objective.
 

@@ -100,7 +100,7 @@ class Run:
         return samples[order[held:]], samples[order[:held]]
 
     def _note_ranges(self, ranges: Ranges) -> None:
-        """Store the ranges of the data in the model; training that goes on, without standardising anew, widens them."""
+        """Store the ranges of the data in the model; continued training, without standardising again, widens them."""
         model: Any = self.model
         before = None if self.settings["standardise"] else getattr(model, "ranges", None)
         model.ranges = ranges if before is None else before.widened(ranges)
@@ -130,7 +130,7 @@ class Run:
             seconds: that its steps took.
 
         Raises:
-            ModelError: a loss is not finite; the best weights are put back.
+            ModelError: a loss is not finite; the best weights are restored.
         """
         started, settings, model = time.perf_counter(), self.settings, self.model
         model.eval()
@@ -206,7 +206,7 @@ class Run:
 
     @property
     def polished(self) -> bool:
-        """Whether the finish by L-BFGS is behind."""
+        """Whether the finish by L-BFGS is done."""
         return bool(self.history.polish)
 
     def polish(self, iterations: int, tick: Callable[[float], None]) -> None:

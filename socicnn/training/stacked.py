@@ -82,7 +82,8 @@ def fit_stacked(
     rates, decays = _each("learning_rate", learning_rate, count), _each("weight_decay", options.weight_decay, count)
     if len(seeds) != count or len(sources) != count:
         raise ModelError(
-            f"{count} models need as many seeds and as many data; received {len(seeds)} and {len(sources)}"
+            f"{count} models need one seed and one data set each; received {len(seeds)} seeds and "
+            f"{len(sources)} data sets"
         )
     runs = [
         Run(model, source, make_loss(loss), validation, seed, run_settings(options, epochs, batch_size, rate, decay))

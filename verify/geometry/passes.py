@@ -196,7 +196,7 @@ class Geometry:
 
 
 def _weight(value: Any) -> Array:
-    """Return beta or gamma as one row a point, to multiply `(N, K)`."""
+    """Return beta or gamma as one row per point, to multiply `(N, K)`."""
     return np.atleast_1d(value)[:, None]
 
 

@@ -60,8 +60,8 @@ class BallProver:
             ) from error
         self._flint, self._bits, self._net = flint, bits, net
         self._prover = Prover(net)
-        # one matrix a layer, on x and the layer before; one for everything that is affine in x alone
-        self._layers = [self._map(_beside(layer.U, layer.W)) for layer in net.layers]
+        # one matrix per layer, on x and the layer before; one for everything that is affine in x alone
+        self._layers = [self._map(_side_by_side(layer.U, layer.W)) for layer in net.layers]
         self._images = self._map(_below([term.matrix for term in _terms(net)]))
         self._vectors = None if net.stacked else self._read(net)
 
@@ -160,7 +160,7 @@ def _terms(net: FrozenNet) -> list[Term]:
     return [*(term for layer in net.layers for term in layer.inner), *net.terms]
 
 
-def _beside(first: Matrix | None, second: Matrix | None) -> Matrix | None:
+def _side_by_side(first: Matrix | None, second: Matrix | None) -> Matrix | None:
     """Return two matrices side by side, sparse where one is."""
     if first is None or second is None:
         return second if first is None else first

@@ -78,7 +78,7 @@ class LiftedSquares:
     usual: BoolArray
 
     def enclose(self, right: Array, margin: Array, low: Array, high: Array) -> tuple[BoolArray, BoolArray]:
-        """Set both ends of the least t; return where all of them are proven, and where one has no t at all.
+        """Set both ends of the least t; return where all of them are proven, and where one has no t.
 
         Args:
             right: b + B x, shape `(rows, N)`.

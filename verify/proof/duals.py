@@ -48,14 +48,14 @@ def lower_bound(model_or_net: Freezable, x: Any, y: Any, context: Any = None) ->
     Args:
         model_or_net: a network, or a FrozenNet.
         x: points of shape `(*batch, n)` or `(*batch, *input_shape)`.
-        y: dual vectors, one multiplier a row of the network's program, shape `(*batch, m)`.
-        context: one context, or one a point.
+        y: dual vectors, one multiplier per row of the network's program, shape `(*batch, m)`.
+        context: one context, or one per point.
 
     Returns:
         Bounds of shape `(N,)`; -inf where the arithmetic overflowed.
 
     Raises:
-        ModelError: shapes that do not fit, or a network that cannot be exported.
+        ModelError: shapes that do not fit, or the network cannot be exported.
 
     >>> from socicnn.frozen import FrozenNet, Layer, Output
     >>> net = FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [0.0]))
@@ -66,7 +66,7 @@ def lower_bound(model_or_net: Freezable, x: Any, y: Any, context: Any = None) ->
     compiled = compile_net(instance.net)
     y = as_points(y, (compiled.program.A.shape[0],), "y")
     if len(y) != len(instance.x):
-        raise ModelError(f"{len(instance.x)} points need as many dual vectors; received {len(y)}")
+        raise ModelError(f"{len(instance.x)} points need one dual vector each; received {len(y)}")
     return Prover(instance.net)(instance.x, dual_guess(compiled, y)).lo
 
 

@@ -90,7 +90,7 @@ class ProgramProver:
         P = sparse.csr_array((A.data[rest], (row[rest], A.indices[rest])), shape=A.shape)
         level = np.zeros(A.shape[1], dtype=np.int64)
         reach = sparse.csr_array((np.ones(P.nnz), P.indices, P.indptr), shape=P.shape)
-        for _ in range(A.shape[1]):  # as many rounds as there are layers
+        for _ in range(A.shape[1]):  # one round per layer
             deepest = np.zeros(count, dtype=np.int64)
             if reach.nnz:
                 np.maximum.at(deepest, np.repeat(np.arange(count), np.diff(reach.indptr)), level[reach.indices] + 1)

@@ -42,7 +42,7 @@ class LPCFSettings:
         widths: hidden widths of the network in x.
         widths_psi: hidden widths of the network psi in theta; empty for weights affine in theta.
         activation: `relu` or `logistic` (softplus), of both networks.
-        quadratic: rank of C in the quadratic term, beside a diagonal; 0 for a full triangular C without one; None for
+        quadratic: rank of C in the quadratic term, with a diagonal; 0 for a full triangular C without one; None for
             no quadratic term.
         loss: `lpcf`, its own mean squared error, or `within_context`, ours in its place.
         adam_epochs: steps of Adam, on all points at once.

@@ -23,7 +23,7 @@ SEED_START: dict[str, Any] = {"positivity": "softplus", "initialiser": XavierSof
 
 @dataclass(frozen=True)
 class SeedTraining:
-    """The authors' settings: Adam on shuffled (x, theta, y), early stopping on a tenth of the contexts.
+    """The authors' settings: Adam on shuffled (x, theta, y), early stopping on 10 % of the contexts.
 
     Args:
         loss: what is minimised, on standardised y.
@@ -99,6 +99,6 @@ def fit_as_seed(
 
 
 def _flat(data: Data) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (x, context, y) with one row a candidate."""
+    """Return (x, context, y) with one row per candidate."""
     candidates = data.x.shape[1]
     return data.x.flatten(0, 1), data.context.repeat_interleave(candidates, dim=0), data.y.flatten()

@@ -21,7 +21,7 @@ FORMATS: Registry[Callable[[Program, Path_], None]] = Registry(
 
 
 def export(program: Program, path: Path_, format: str | None = None) -> None:
-    """Write a program to a file, whole or not at all.
+    """Write a program to a file, atomically.
 
     Args:
         program: a value program, or an instance of it: `program.at(x)`, `program.free(rows)`. A value program itself is

@@ -228,7 +228,7 @@ def _known(name: str, names: tuple[str, ...]) -> str:
 
 
 def _numbers(lines: Iterator[str], places: int) -> tuple[IntArray, Array]:
-    """Read a count, then as many lines of `places` indices and one number."""
+    """Read a count, then that many lines of `places` indices and one number."""
     count = int(next(lines))
     rows = list(islice(lines, count))
     if len(rows) < count:

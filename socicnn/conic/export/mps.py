@@ -1,6 +1,6 @@
 """Linear programs (networks of ReLU units alone) in free MPS, every number without loss.
 
-Readers drop what they take for zero or for infinity, without a word. So a row with such an entry is multiplied by a
+Readers silently drop what they take for zero or for infinity. So a row with such an entry is multiplied by a
 power of two, which changes no solution and rounds nothing; where no power of two helps, the program is refused. The
 constant of the objective is the cost of a column that is fixed to 1: right-hand sides of the objective row are read
 with either sign.
@@ -129,7 +129,7 @@ def _lines(program: ConicProgram) -> Iterator[str]:
     yield "COLUMNS"
     indices, values, ends = A.indices.tolist(), data.tolist(), A.indptr.tolist()
     for j, (name, cost) in enumerate(zip(columns, program.c.tolist(), strict=True)):
-        if cost or ends[j] == ends[j + 1]:  # a column without entries is named all the same
+        if cost or ends[j] == ends[j + 1]:  # a column without entries is still named
             yield f" {name} {OBJECTIVE} {cost!r}"
         yield from (f" {name} {rows[indices[place]]} {values[place]!r}" for place in range(ends[j], ends[j + 1]))
     if program.offset:

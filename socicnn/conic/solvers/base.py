@@ -154,7 +154,7 @@ class Prepared:
                 remark = f", asked with b divided by {size:g} and c by {price:g}"
                 answer = again
         if answer.verdict == "unbounded" and np.any(c):
-            # a direction without an end is no point: a program that also has none is infeasible, not unbounded
+            # an unbounded direction is not a point: a program that has no point either is infeasible, not unbounded
             feasible = self._engine.run(b, np.zeros_like(c))
             if feasible.verdict == "infeasible":
                 answer, remark = (

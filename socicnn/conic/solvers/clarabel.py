@@ -25,7 +25,7 @@ class Clarabel(Solver):
     package = "clarabel"
 
     def engine(self, program: ConicData) -> Engine:
-        """Set Clarabel up; b and c are updated in place afterwards, which was faster than setting up anew."""
+        """Set Clarabel up; b and c are updated in place afterwards, which was faster than another set-up."""
         clarabel = self.module()
         options = clarabel.DefaultSettings()
         options.verbose = False

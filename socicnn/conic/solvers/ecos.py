@@ -25,7 +25,7 @@ class Ecos(Solver):
     package = "ecos"
 
     def engine(self, program: ConicData) -> Engine:
-        """Split the rows into ECOS's form G v + s = h, A v = b once; each solve sets ECOS up anew."""
+        """Split the rows into ECOS's form G v + s = h, A v = b once; each solve sets ECOS up again."""
         ecos = self.module()
         if self.time_limit is not None:
             raise SolverError("ECOS has no time limit; set max_iters instead, or choose clarabel")

@@ -16,8 +16,8 @@ from socicnn.errors import SolverError
 class Scs(Solver):
     """The splitting solver SCS; settings are the keywords of `scs.SCS`, and `eps` sets both of its tolerances.
 
-    Every solve sets it up anew: its update of b and c keeps the penalty that it adapted to the points before, so that
-    answers came to depend on their order, and one was reported as solved that was wrong by a twentieth.
+    Every solve sets it up again: its update of b and c keeps the penalty that it adapted to the points before, so that
+    answers came to depend on their order, and one reported as solved was off by 5 %.
 
     Source: O'Donoghue, Chu, Parikh and Boyd, Conic optimization via operator splitting and homogeneous self-dual
     embedding (JOTA 2016).

@@ -21,7 +21,7 @@ def convolution(
         shape: input shape `(images, channels, *space)`.
         weight: kernels, shape `(out_channels, channels / group, *kernel)`.
         settings: the node's attributes: strides, pads, dilations, group, auto_pad.
-        refused: makes the error for what cannot be.
+        refused: makes the error for invalid settings.
     """
     rank = len(shape) - 2
     kernel = weight.shape[2:]
@@ -72,7 +72,7 @@ def transposed(
         shape: input shape `(images, channels, *space)`.
         weight: kernels, shape `(channels, out_channels / group, *kernel)`.
         settings: the node's attributes, `output_padding` among them.
-        refused: makes the error for what cannot be.
+        refused: makes the error for invalid settings.
     """
     rank = len(shape) - 2
     if settings.get("auto_pad", "NOTSET") != "NOTSET" or settings.get("output_shape"):

@@ -67,4 +67,4 @@ def affine(node: Node, value: Value, verb: str) -> None:
     """Raise a ModelError where a tensor is not affine in x."""
     if value.atoms:
         made = ", ".join(sorted({group.node for group in value.atoms}))
-        raise node.refused(f"{verb} what is not affine in x (it depends on {made})")
+        raise node.refused(f"{verb} something that is not affine in x (it depends on {made})")

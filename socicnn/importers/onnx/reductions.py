@@ -73,7 +73,7 @@ def root(node: Node, value: Value) -> Value:
     """Read the root of a sum of squares (and of a constant >= 0) as a norm."""
     squares = {group: M for group, M in value.atoms.items() if group.kind == "square"}
     if len(squares) < len(value.atoms) or value.x.nnz or negative(value)[0] or (value.constant < 0).any():
-        raise node.refused("takes the root of what is not a sum of squares")
+        raise node.refused("takes the root of something that is not a sum of squares")
     n = value.x.shape[1]
     parts: list[tuple[Any, Any, Any]] = []  # entry, row of X, constant of each row inside a norm
     for group, M in squares.items():

@@ -42,7 +42,7 @@ def open_source(source: Any, output: str) -> Source:
 
     Raises:
         FileError: it is missing, damaged, or its nodes are out of order.
-        ModelError: it holds what is not read whatever x is: sparse weights, random nodes, several outputs.
+        ModelError: it holds what is never read: sparse weights, random nodes, several outputs.
         MissingExtra: the package onnx is not installed.
     """
     onnx = _package()

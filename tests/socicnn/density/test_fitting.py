@@ -95,7 +95,7 @@ class TestStacked:
             fit_stacked([*energies(1), *energies(1, "softplus")], law)
         with pytest.raises(ModelError, match="share architecture"):
             fit_stacked([*energies(1), Energy(energies(1)[0].network, 0.5)], law)
-        with pytest.raises(ModelError, match="2 models need as many seeds"):
+        with pytest.raises(ModelError, match="2 models need one seed"):
             fit_stacked(energies(2), law, seeds=[1])
         with pytest.raises(ModelError, match="cannot be stacked"):
             fit_stacked(energies(2, Lift(conditioning="independent")), law, steps=1)

@@ -208,7 +208,7 @@ def test_unfinalised_use_is_refused(module: Convex, x: Tensor) -> None:
     assert lifted.needs_data
     with pytest.raises(ModelError, match="not finalised cannot be evaluated"):
         lifted.eval()(x)
-    with pytest.raises(ModelError, match="needs data to end"):
+    with pytest.raises(ModelError, match="requires the training data"):
         lifted.finalise()
     constant = HyperNetwork(3, [16], Convex(), recipe=Lift(conditioning="constant")).eval()
     torch.testing.assert_close(constant(x), constant.finalise()(x))

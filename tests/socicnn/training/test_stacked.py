@@ -163,9 +163,9 @@ def test_what_cannot_be_stacked_is_refused() -> None:
     mixed = [nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1).double()) for _ in range(2)]
     with pytest.raises(ModelError, match="must be of one type"):
         fit_stacked(mixed, samples())
-    with pytest.raises(ModelError, match="3 models need as many seeds and as many data; received 1 and 3"):
+    with pytest.raises(ModelError, match="3 models need one seed and one data set each; received 1 seeds and 3"):
         fit_stacked(networks(), samples(), seeds=[0])
-    with pytest.raises(ModelError, match="received 3 and 2"):
+    with pytest.raises(ModelError, match="received 3 seeds and 2 data sets"):
         fit_stacked(networks(), [samples(), samples()])
     with pytest.raises(ModelError, match="equal shapes"):
         fit_stacked(networks(2), [samples(), samples(count=20)])

@@ -113,7 +113,7 @@ def test_a_solvers_dual_is_repaired(solver: str) -> None:
 def test_a_dual_vector_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ModelError, match="y must have shape"):
         lower_bound(random_net(6), np.zeros(4), np.zeros(3))
-    with pytest.raises(ModelError, match="2 points need as many dual vectors"):
+    with pytest.raises(ModelError, match="2 points need one dual vector each"):
         lower_bound(random_net(6), np.zeros((2, 4)), np.zeros(compile_net(random_net(6)).program.A.shape[0]))
 
 
