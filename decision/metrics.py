@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from torch import Tensor
 from decision.tasks import Task
 from socicnn.errors import ModelError
 from socicnn.results import Result, Row
+
+if TYPE_CHECKING:
+    from decision.parametric import ParametricSolver
 
 
 class Decided(Protocol):
@@ -159,7 +162,10 @@ def evaluate(
     *,
     optimum: tuple[Tensor, Tensor] | None = None,
     exact: Tensor | None = None,
-    **options: Any,
+    solver: ParametricSolver = "clarabel",
+    cross_check: ParametricSolver | None = None,
+    tolerance: float = 1e-6,
+    progress: bool = False,
 ) -> Evaluation:
     """Judge decisions by the true cost of the task.
 
@@ -170,7 +176,10 @@ def evaluate(
         optimum: (x_star, F_star) of these contexts; solved for if omitted.
         exact: minimisers x_f of the surrogate that an exact solver found, shape `(contexts, n)`, to split the regret
             into the optimiser's part and the surrogate's.
-        options: go to `task.optimum`, for instance `cross_check="scs"` or `progress=True`.
+        solver: solver of the optimum, as in `task.optimum`.
+        cross_check: a second solver that must agree on the optimum, or None.
+        tolerance: largest relative difference of the two.
+        progress: whether to show a progress bar of the optimum.
 
     Raises:
         ModelError: the contexts are missing, or do not fit the decisions.
@@ -193,7 +202,9 @@ def evaluate(
             f"decisions must have shape (contexts, {task.in_features}), one per context; received "
             f"{tuple(x_hat.shape)} for contexts of shape {tuple(context.shape)}"
         )
-    x_star, F_star = task.optimum(context, **options) if optimum is None else optimum
+    if optimum is None:
+        optimum = task.optimum(context, solver=solver, cross_check=cross_check, tolerance=tolerance, progress=progress)
+    x_star, F_star = optimum
     F_hat = task.cost(x_hat, context)
     scale = getattr(answer, "scale", None)
     F_exact = None if exact is None else task.cost(_plain(exact), context)

@@ -14,20 +14,30 @@ in x for each theta and small. `lift-relu-joint`, ... hold their non-negative we
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import Any, Unpack
 
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN, SOCICNN
 from socicnn.nn.branches import BranchSpec
 from socicnn.nn.dense import Dense
+from socicnn.nn.options import Activation, ContextMode, NetSettings
 from socicnn.positivity import RECIPES
 from socicnn.registry import choose
 
 WIDE = 50  # from this n on the joint networks have twice the width
+
+
+class SurrogateSettings(NetSettings, total=False):
+    """The arguments of a network that may replace those of a surrogate's shape, for editors and type checkers."""
+
+    hidden_features: Sequence[int]
+    quadratic: Sequence[BranchSpec]
+    norm: Sequence[BranchSpec]
+    context: ContextMode
+    activation: Activation | Sequence[Activation]
+    passthrough: bool
 
 
 @dataclass(frozen=True)
@@ -99,9 +109,7 @@ def make(
     name: str,
     in_features: int,
     context_features: int = 8,
-    *,
-    generator: torch.Generator | None = None,
-    **options: Any,
+    **options: Unpack[SurrogateSettings],
 ) -> Dense:
     """Return a fresh surrogate.
 
@@ -109,8 +117,8 @@ def make(
         name: one of `names()`.
         in_features: length n of x.
         context_features: length p of theta.
-        generator: source of the initial weights; torch's own if omitted.
-        options: arguments of the network that replace those of its shape: hidden_features, norm, positivity, dtype ...
+        options: arguments of the network that replace those of its shape: hidden_features, norm, positivity, dtype,
+            generator ...
 
     Raises:
         ModelError: the name is unknown, or an option does not belong to the network.
@@ -124,7 +132,6 @@ def make(
     settings: dict[str, Any] = {
         "hidden_features": shape.hidden_features,
         "context_features": context_features,
-        "generator": generator,
         **shape.options,
         **({"positivity": "lift"} if lift else {}),
     }

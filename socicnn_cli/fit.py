@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import numpy as np
 import typer
@@ -48,7 +48,7 @@ def fit(
     from socicnn.nn import SOCICNN, save
     from socicnn.training import FitOptions
     from socicnn.training import fit as train
-    from socicnn.training.losses import make_loss
+    from socicnn.training.losses import LossName, make_loss
     from socicnn_cli.decide import feasible_set
 
     check_output(out, "--out", data, checkpoint, suffixes=(".safetensors",))
@@ -83,7 +83,12 @@ def fit(
         generator=torch.Generator().manual_seed(seed),
     ).double()
     history = train(
-        model, samples, loss=make_loss(loss), epochs=epochs, seed=seed, options=FitOptions(checkpoint=checkpoint)
+        model,
+        samples,
+        loss=make_loss(cast(LossName, loss)),
+        epochs=epochs,
+        seed=seed,
+        options=FitOptions(checkpoint=checkpoint),
     )
     final = model.finalise()
     trained = {

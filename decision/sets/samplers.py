@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -94,12 +94,13 @@ class Vertices(Sampler):
         return feasible_set.project(x[torch.randperm(count, generator=generator)])  # rounding taken off
 
 
+SamplerName: TypeAlias = Literal["uniform", "boundary", "vertices"]
 SAMPLERS: Registry[Callable[[], Sampler]] = Registry(
     "sampler", {kind.name: kind for kind in (Uniform, Boundary, Vertices)}
 )
 
 
-def make_sampler(sampler: Sampler | str) -> Sampler:
+def make_sampler(sampler: Sampler | SamplerName) -> Sampler:
     """Return a sampler from itself or its short name.
 
     Raises:

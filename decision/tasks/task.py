@@ -12,7 +12,7 @@ from torch import Tensor
 
 from decision.atoms import Atom
 from decision.sets import FeasibleSet
-from decision.sets.samplers import Boundary, Sampler, Uniform, make_sampler
+from decision.sets.samplers import Boundary, Sampler, SamplerName, Uniform, make_sampler
 from decision.tasks.data import Data
 from decision.tasks.maps import ContextMap
 from socicnn.arrays import as_float64
@@ -153,7 +153,7 @@ class Task:
         *,
         seed: int,
         boundary: float = 0.0,
-        sampler: Sampler | str = "uniform",
+        sampler: Sampler | SamplerName = "uniform",
     ) -> Data:
         """Draw contexts, candidates of each, uniform on the set unless asked otherwise, and their costs.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -57,10 +57,11 @@ class TwoSpirals(Law):
         return sign * arm / 3 + 0.1 * torch.randn((count, 2), generator=generator, dtype=torch.float64)
 
 
+LawName: TypeAlias = Literal["eight_gaussians", "two_spirals"]
 CLOUDS: Registry[Callable[[], Law]] = Registry("law", {kind.name: kind for kind in (EightGaussians, TwoSpirals)})
 
 
-def cloud(law: Law | str) -> Law:
+def cloud(law: Law | LawName) -> Law:
     """Return a law in the plane, from itself or from its name.
 
     Raises:

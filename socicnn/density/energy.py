@@ -18,6 +18,7 @@ from socicnn.integers import is_integer
 from socicnn.nn import ICNN
 from socicnn.nn.kinds import NETWORKS
 from socicnn.nn.options import Activation
+from socicnn.positivity import InitialiserName, RecipeName
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
@@ -58,8 +59,8 @@ class Energy(Density):
         *,
         strong_convexity: float = 0.02,
         activation: Activation = "softplus",
-        positivity: Recipe | str = "projected",
-        initialiser: Initialiser | str = "principled",
+        positivity: Recipe | RecipeName = "projected",
+        initialiser: Initialiser | InitialiserName = "principled",
         generator: torch.Generator | None = None,
         dtype: torch.dtype | None = None,
     ) -> Self:

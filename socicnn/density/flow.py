@@ -17,6 +17,7 @@ from socicnn.density.smoothness import why_not_smooth
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN
 from socicnn.nn.kinds import NETWORKS
+from socicnn.positivity import InitialiserName, RecipeName
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
@@ -69,8 +70,8 @@ class PotentialFlow(Density):
         hidden_features: Sequence[int] = (64, 64, 64),
         *,
         strong_convexity: float = 0.05,
-        positivity: Recipe | str = "projected",
-        initialiser: Initialiser | str = "principled",
+        positivity: Recipe | RecipeName = "projected",
+        initialiser: Initialiser | InitialiserName = "principled",
         generator: torch.Generator | None = None,
         dtype: torch.dtype | None = None,
     ) -> Self:

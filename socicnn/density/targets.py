@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -212,12 +212,13 @@ class GammaMode(Target):
         return _log(shifted) - shifted - 2 * x[..., 1].square() + 0.5 * math.log(2 / math.pi)
 
 
+TargetName: TypeAlias = Literal["gumbel", "laplace", "gamma", "beta", "half_normal", "skew_normal", "gamma_mode"]
 TARGETS: Registry[Callable[[], Target]] = Registry(
     "target", {kind.name: kind for kind in (Gumbel, Laplace, Gamma, Beta, HalfNormal, SkewNormal, GammaMode)}
 )
 
 
-def target(kind: Target | str) -> Target:
+def target(kind: Target | TargetName) -> Target:
     """Return a target, from itself or from its name.
 
     Raises:

@@ -24,6 +24,7 @@ from socicnn.importers.value import Value
 from socicnn.registry import choose
 
 N = TypeVar("N", bound=Imported)
+A = TypeVar("A", bound=Any)  # a NumPy array or a torch tensor
 
 _SLOPE = 0.1  # of leaky-relu below zero
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -68,46 +69,73 @@ def from_lpcf(
     if asked["activation"] == "logistic":
         raise NoProgramError("a PCF with logistic activation is not second-order-cone representable")
     arrays = [as_float64(weight) for weight in weights]
-    emitted = _psi(arrays, context, asked["activation_psi"] or asked["activation"])
-    n, shapes = _shapes(len(emitted), asked)
-    net = make(_parts(np.split(emitted, np.cumsum([int(np.prod(s)) for s in shapes])[:-1]), shapes, n, asked))
+    out = _at_context(arrays, context, _ACTIVATIONS[asked["activation_psi"] or asked["activation"]])
+    n, shapes = _fitting(len(out), asked)
+    net = make(_parts(np.split(out, np.cumsum([int(np.prod(s)) for s in shapes])[:-1]), shapes, n, asked))
     if check is not None:
         demand(net, check, _TOLERANCE, "were the settings those of the PCF, and the context that of the values?")
     return net
 
 
-def _psi(arrays: list[Array], context: Any, activation: str) -> Array:
-    """Return what psi emits at a context: lpcf's list holds its W_2 .. W_M, V_1 .. V_M, omega_1 .. omega_M."""
+def psi(weights: Sequence[A], theta: A, activation: Callable[[A], A]) -> A:
+    """Return what psi emits, o_M: o_1 = V_1 theta + omega_1 and o_{j+1} = W_{j+1} s(o_j) + V_{j+1} theta + omega_{j+1}.
+
+    Args:
+        weights: lpcf's list W_2 .. W_M, V_1 .. V_M, omega_1 .. omega_M: NumPy arrays, or torch tensors.
+        theta: standardised contexts of the same kind, shape `(*batch, p)`.
+        activation: s.
+    """
+    depth = (len(weights) + 1) // 3
+    W, V, omega = weights[: depth - 1], weights[depth - 1 : 2 * depth - 1], weights[2 * depth - 1 :]
+    out = theta @ V[0].T + omega[0][:, 0]
+    for j in range(1, depth):
+        out = activation(out) @ W[j - 1].T + theta @ V[j].T + omega[j][:, 0]
+    return out
+
+
+def sections(n: int, widths: Sequence[int], quadratic: int | None) -> list[tuple[int, ...]]:
+    """Return the shapes of what psi emits, in lpcf's order: W_2 .., V_1 .., omega_1 .., C, d.
+
+    Args:
+        n: length of x.
+        widths: hidden widths of the network in x.
+        quadratic: rows of C, with a diagonal d; 0 for a triangular C without one; None for no quadratic term.
+    """
+    widths = (*widths, 1)
+    shapes: list[tuple[int, ...]] = [(h, below) for below, h in pairwise(widths)]
+    shapes += [(h, n) for h in widths] + [(h,) for h in widths]
+    if quadratic == 0:
+        shapes.append((n * (n + 1) // 2,))
+    elif quadratic is not None:
+        shapes += [(quadratic, n), (n,)]
+    return shapes
+
+
+def _at_context(arrays: list[Array], context: Any, activation: Callable[[Array], Array]) -> Array:
+    """Return what psi emits at one context, shape `(size,)`."""
     depth, left = divmod(len(arrays) + 1, 3)
     if left or not depth or any(array.ndim != 2 for array in arrays):
         raise ModelError(
             "weights must be the list pcf.model.params, 3 M - 1 matrices for M layers of psi; received "
             f"{len(arrays)} arrays of shapes {[array.shape for array in arrays]}"
         )
-    W, V, omega = arrays[: depth - 1], arrays[depth - 1 : 2 * depth - 1], arrays[2 * depth - 1 :]
-    theta = as_float64(context).reshape(-1)
-    if len(theta) != V[0].shape[1]:
-        raise ModelError(f"context must have {V[0].shape[1]} entries; received shape {np.shape(context)}")
+    theta, entries = as_float64(context).reshape(-1), arrays[depth - 1].shape[1]
+    if len(theta) != entries:
+        raise ModelError(f"context must have {entries} entries; received shape {np.shape(context)}")
     try:
-        out = V[0] @ theta + omega[0][:, 0]
-        for j in range(1, depth):
-            out = W[j - 1] @ _ACTIVATIONS[activation](out) + V[j] @ theta + omega[j][:, 0]
+        return psi(arrays, theta, activation)
     except ValueError as error:
         raise ModelError(f"weights do not fit each other: {error}; pass the list pcf.model.params whole") from error
-    return out
 
 
-def _shapes(size: int, asked: Mapping[str, Any]) -> tuple[int, list[tuple[int, ...]]]:
-    """Return the length of x and the shapes of W_2 .., V_1 .., omega_1 .., C, d: the one x whose numbers are `size`."""
+def _fitting(size: int, asked: Mapping[str, Any]) -> tuple[int, list[tuple[int, ...]]]:
+    """Return the length of x for which psi emits `size` numbers, and their shapes."""
+    quadratic = int(asked["quadratic_r"] or 0) if asked["quadratic"] else None
     for n in range(1, size + 1):
         inner = 2 * ((n + 1) // 2)
-        widths = [int(h) for h in ([inner, inner] if asked["widths"] is None else asked["widths"])] + [1]
-        shapes: list[tuple[int, ...]] = [(h, below) for below, h in pairwise(widths)]
-        shapes += [(h, n) for h in widths] + [(h,) for h in widths]
-        if asked["quadratic"] and asked["quadratic_r"] is None:
-            shapes.append((n * (n + 1) // 2,))
-        elif asked["quadratic"]:
-            shapes += [(int(asked["quadratic_r"]), n), (n,)]
+        shapes = sections(
+            n, [int(h) for h in ([inner, inner] if asked["widths"] is None else asked["widths"])], quadratic
+        )
         total = sum(int(np.prod(shape)) for shape in shapes)
         if total == size:
             return n, shapes

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from socicnn.arrays import Array, as_float64
 from socicnn.integers import as_integer
 from socicnn.nn.geometry import ImageMap
-from socicnn.nn.options import CONTEXT_HIDDEN
+from socicnn.nn.options import CONTEXT_HIDDEN, ContextActivation
 from socicnn.positivity.base import Recipe, Shared
 from socicnn.positivity.initial import normal
 from socicnn.registry import choose
@@ -140,7 +140,7 @@ class ContextNetwork(VectorSource):
         generator: torch.Generator | None,
         *,
         hidden: int = CONTEXT_HIDDEN,
-        activation: str = "silu",
+        activation: ContextActivation = "silu",
     ) -> None:
         super().__init__()
         hidden = as_integer("context_hidden", hidden, 0)

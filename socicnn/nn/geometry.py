@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
-from typing import Any, cast, final
+from typing import Any, Literal, cast, final
 
 import numpy as np
 from scipy import sparse
@@ -38,7 +38,7 @@ class Conv:
     channels: int
     kernel: Size = 3
     stride: Size = 1
-    padding: Size | str = "same"
+    padding: Size | Literal["same"] = "same"
     dilation: Size = 1
     transposed: bool = False
     group: int | None = None

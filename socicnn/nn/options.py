@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, cast
 import torch
 
 from socicnn.errors import ModelError
+from socicnn.positivity import InitialiserName, RecipeName
 from socicnn.positivity.base import Recipe
 from socicnn.positivity.initial import Initialiser
 
@@ -43,9 +44,9 @@ class NetOptions:
     torch.float64
     """
 
-    positivity: Recipe | str = "projected"
-    readout: Recipe | str | None = None
-    initialiser: Initialiser | str = "principled"
+    positivity: Recipe | RecipeName = "projected"
+    readout: Recipe | RecipeName | None = None
+    initialiser: Initialiser | InitialiserName = "principled"
     quadratic_offset: bool = True
     context_hidden: int = CONTEXT_HIDDEN
     context_activation: ContextActivation = "silu"
@@ -57,9 +58,9 @@ class NetOptions:
 class NetSettings(TypedDict, total=False):
     """The options of `NetOptions` as keywords of a network, for editors and type checkers."""
 
-    positivity: Recipe | str
-    readout: Recipe | str | None
-    initialiser: Initialiser | str
+    positivity: Recipe | RecipeName
+    readout: Recipe | RecipeName | None
+    initialiser: Initialiser | InitialiserName
     quadratic_offset: bool
     context_hidden: int
     context_activation: ContextActivation

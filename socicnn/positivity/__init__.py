@@ -5,7 +5,7 @@ A class is imported when it is first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from socicnn._faces import face
 from socicnn.errors import ModelError
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from socicnn.positivity.readouts import ReLUReadout as ReLUReadout
     from socicnn.positivity.readouts import Square as Square
     from socicnn.positivity.softplus import Softplus as Softplus
+
+RecipeName: TypeAlias = Literal["admm", "biased", "exp", "lift", "noisy", "projected", "relu", "softplus", "square"]
+InitialiserName: TypeAlias = Literal["principled", "folded", "xavier_softplus", "zero_mean_clipped"]
 
 RECIPES: Registry[Any] = Registry(
     "recipe",
@@ -58,7 +61,7 @@ INITIALISERS: Registry[Any] = Registry(
 )
 
 
-def recipe(name: Recipe | str, **settings: Any) -> Recipe:
+def recipe(name: Recipe | RecipeName, **settings: Any) -> Recipe:
     """Return a recipe, from itself or from its short name and settings.
 
     Raises:
@@ -75,7 +78,7 @@ def recipe(name: Recipe | str, **settings: Any) -> Recipe:
     return made
 
 
-def initialiser(name: Initialiser | str, **settings: Any) -> Initialiser:
+def initialiser(name: Initialiser | InitialiserName, **settings: Any) -> Initialiser:
     """Return an initialiser, from itself or from its short name and settings.
 
     Raises:
@@ -112,5 +115,5 @@ __all__ = face(
         "ZeroMeanClipped": "socicnn.positivity.initial",
     },
     modules=("diagnostics",),
-    own=("INITIALISERS", "RECIPES", "initialiser", "recipe"),
+    own=("INITIALISERS", "RECIPES", "InitialiserName", "RecipeName", "initialiser", "recipe"),
 )

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from socicnn.errors import ModelError
 from socicnn.integers import as_integer
 from socicnn.moved import with_moved
+from socicnn.positivity import InitialiserName
 from socicnn.positivity import initialiser as make_initialiser
 from socicnn.positivity.encoder import Encoder
 from socicnn.positivity.initial import Initialiser
@@ -81,7 +82,7 @@ class HyperNetwork(nn.Module):
         *,
         recipe: Lift = RECIPE,
         emit: Literal["constrained", "all"] = "constrained",
-        initialiser: Initialiser | str = "principled",
+        initialiser: Initialiser | InitialiserName = "principled",
         generator: torch.Generator | None = None,
         **moved: Any,
     ) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from socicnn.errors import ModelError
 from socicnn.integers import as_integer, is_integer
+from socicnn.positivity import RecipeName
 from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity.base import Recipe, Shared, Weight
 from socicnn.positivity.encoder import CONDITIONINGS, SUMMARIES, Conditioning, Encoder, Summary
@@ -56,7 +57,7 @@ class Lift(Recipe):
     normalise: bool = True
     rank: int | None = 4
     slack: bool = True
-    readout: Recipe | str | Mapping[str, Any] = "softplus"
+    readout: Recipe | RecipeName | Mapping[str, Any] = "softplus"
     name = "lift"
 
     def __post_init__(self) -> None:

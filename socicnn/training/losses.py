@@ -112,7 +112,7 @@ LOSSES: Registry[Callable[[], Loss]] = Registry(
 )
 
 
-def make_loss(loss: Loss | str | Callable[[Tensor, Tensor], Tensor]) -> Loss:
+def make_loss(loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor]) -> Loss:
     """Return a loss from itself, its short name or a function of (prediction, target).
 
     Raises:

@@ -13,8 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, final
+from typing import Any, Literal, TypeAlias, final, get_args
 
 import numpy as np
 import torch
@@ -25,12 +24,13 @@ from decision.sets.base import FeasibleSet
 from socicnn.arrays import Array, as_float64
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.frozen import FrozenNet
+from socicnn.importers.lpcf import psi, sections
 from socicnn.nn.activations import softplus
 from socicnn.nn.standardise import Standardisation
 from socicnn.registry import choose
 
-LOSSES = ("lpcf", "within_context")
-ACTIVATIONS = ("relu", "logistic")
+LossName: TypeAlias = Literal["lpcf", "within_context"]
+ActivationName: TypeAlias = Literal["relu", "logistic"]
 
 
 @final
@@ -57,16 +57,19 @@ class LPCFSettings:
 
     widths: tuple[int, ...] = (8,)
     widths_psi: tuple[int, ...] = ()
-    activation: str = "relu"
+    activation: ActivationName = "relu"
     quadratic: int | None = 1
-    loss: str = "within_context"
+    loss: LossName = "within_context"
     adam_epochs: int = 200
     lbfgs_epochs: int = 2000
     rho: float = 1e-8
     argmin_penalty: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value, known in (("loss", self.loss, LOSSES), ("activation", self.activation, ACTIVATIONS)):
+        for name, value, known in (
+            ("loss", self.loss, get_args(LossName)),
+            ("activation", self.activation, get_args(ActivationName)),
+        ):
             choose(name, value, known)
         if not self.widths:
             raise ModelError("widths must name at least one hidden layer; received none")
@@ -132,15 +135,7 @@ class LPCF(nn.Module):
         return self.get_buffer(name)
 
     def _sections(self) -> list[tuple[int, ...]]:
-        """Return the shapes of what psi emits, in lpcf's order."""
-        n, widths = self.in_features, (*self.settings.widths, 1)
-        sections: list[tuple[int, ...]] = [(h, below) for below, h in pairwise(widths)]
-        sections += [(h, n) for h in widths] + [(h,) for h in widths]
-        if self.settings.quadratic == 0:
-            sections.append((n * (n + 1) // 2,))
-        elif self.settings.quadratic is not None:
-            sections += [(self.settings.quadratic, n), (n,)]
-        return sections
+        return sections(self.in_features, self.settings.widths, self.settings.quadratic)
 
     def _activation(self, a: Tensor) -> Tensor:
         return torch.relu(a) if self.settings.activation == "relu" else softplus(a)
@@ -148,12 +143,7 @@ class LPCF(nn.Module):
     def emit(self, context: Tensor) -> _Emitted:
         """Return the weights at contexts of shape `(*batch, p)`."""
         theta = (context.to(torch.float64) - self._number("theta_mean")) / self._number("theta_scale")
-        depth, kept = len(self.settings.widths_psi) + 1, list(self.weights)
-        W, V, omega = kept[: depth - 1], kept[depth - 1 : 2 * depth - 1], kept[2 * depth - 1 :]
-        out = theta @ V[0].T + omega[0][:, 0]
-        for j in range(1, depth):
-            out = self._activation(out) @ W[j - 1].T + theta @ V[j].T + omega[j][:, 0]
-        shapes = self._sections()
+        out, shapes = psi(list(self.weights), theta, self._activation), self._sections()
         parts = [
             part.reshape(*context.shape[:-1], *shape)
             for part, shape in zip(out.split([int(np.prod(shape)) for shape in shapes], dim=-1), shapes, strict=True)
@@ -255,15 +245,23 @@ class LPCF(nn.Module):
         }
         return call(command, {**inputs, **{k: as_float64(v) for k, v in arrays.items()}}, asked, python=python)
 
-    def decide_exported(self, feasible_set: FeasibleSet, context: Any, **options: Any) -> tuple[Tensor, float]:
+    def decide_exported(
+        self,
+        feasible_set: FeasibleSet,
+        context: Any,
+        *,
+        solver: dict[str, Any] | None = None,
+        python: str | os.PathLike[str] | None = None,
+    ) -> tuple[Tensor, float]:
         """Return members x that lpcf's CVXPY export and Clarabel decide for, and the CPU seconds of all contexts.
 
         Args:
             feasible_set: the set X.
             context: shape `(contexts, p)`.
-            options: `solver` and `python`, as in `export`.
+            solver: settings of Clarabel.
+            python: Python of lpcf's environment.
         """
-        outputs = self.export("decide", feasible_set=feasible_set, theta=context, **options)
+        outputs = self.export("decide", feasible_set=feasible_set, theta=context, solver=solver, python=python)
         return feasible_set.project(torch.as_tensor(outputs["x"])), float(outputs["cpu"])
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, Unpack
 
 import torch
 from scipy import sparse
@@ -26,8 +26,10 @@ from socicnn.frozen import FrozenNet, Norm, Output, Quadratic
 from socicnn.integers import as_integer
 from socicnn.nn.context import ContextNetwork, Vector
 from socicnn.nn.network import Network
-from socicnn.nn.options import NetOptions
+from socicnn.nn.options import DENSE_ONLY, NetOptions, NetSettings, net_options
 from socicnn.positivity.initial import normal
+
+_DEFAULTS = NetOptions(positivity="softplus")
 
 
 class Structured(Network, ABC):
@@ -39,32 +41,40 @@ class Structured(Network, ABC):
     Args:
         in_features: length n of x.
         context_features: length p of theta.
-        atoms: the atoms, each with `rows` rows.
         rows: rows of each A_k.
+        options: how it is made: the recipe reads the non-negative heads, by its `emit`, and defaults to softplus; the
+            initialiser is not used.
+        settings: the same as keywords.
+
+    Attributes:
+        atoms: the atoms, each with `rows` rows.
         diagonal: whether there is the term 1/2 sum_i d_i (x_i - m_i)^2.
-        options: how it is made.
     """
+
+    atoms: ClassVar[tuple[Atom, ...]]
+    diagonal: ClassVar[bool]
 
     def __init__(
         self,
         in_features: int,
-        context_features: int,
-        atoms: Sequence[Atom],
-        rows: int,
+        context_features: int = 8,
         *,
-        diagonal: bool,
-        options: NetOptions,
+        rows: int = 12,
+        options: NetOptions | None = None,
+        **settings: Unpack[NetSettings],
     ) -> None:
+        options = net_options(
+            type(self).__name__, options or _DEFAULTS, settings, refused=(*DENSE_ONLY, "quadratic_offset")
+        )
         in_features, rows = as_integer("in_features", in_features), as_integer("rows", rows)
         context_features = as_integer("context_features", context_features)
         n = in_features
         super().__init__((n,), (context_features,), "partial", options)
         self.in_features, self.context_features, self.rows = n, context_features, rows
-        self.atoms, self.diagonal = tuple(atoms), diagonal
         self.A = nn.ParameterList(normal((rows, n), options.generator) / math.sqrt(n) for _ in self.atoms)
         zeros = lambda size: torch.zeros(size, dtype=torch.float64)  # noqa: E731 (local shorthand)
         vectors = [Vector("q", zeros(n)), Vector("c", zeros(()))]
-        if diagonal:
+        if self.diagonal:
             vectors += [Vector("m", zeros(n)), Vector("d", zeros(n) + 1 / n, positive=True)]
         for k, atom in enumerate(self.atoms, start=1):
             beta = zeros(rows) + 1 / rows if atom.elementwise else zeros(1) + rows**-0.5

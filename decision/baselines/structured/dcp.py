@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import final
 
-import torch
-
 from decision.atoms import Logistic, NormAtom, SquareAtom
 from decision.baselines.structured.base import Structured
 from socicnn.nn.kinds import NETWORKS
-from socicnn.nn.options import NetOptions
-from socicnn.positivity.base import Recipe
-from socicnn.positivity.initial import Initialiser
 
 
 @final
@@ -27,33 +22,15 @@ class StructuredDCP(Structured):
         in_features: length n of x.
         context_features: length p of theta.
         rows: number of softplus atoms, of squares, and rows of each norm.
-        positivity: recipe, for the interface of the networks; every non-negative number here is a head's.
-        readout: recipe whose `emit` reads the non-negative heads; that of `positivity` if omitted.
-        initialiser: for the interface of the networks; `Structured` says how it starts.
-        generator: source of the initial weights; torch's own if omitted.
-        dtype: floating type; torch's default if omitted.
-        device: where the tensors live.
+        options: as in `Structured`.
+        settings: as in `Structured`.
 
     >>> sum(parameter.numel() for parameter in StructuredDCP(10).parameters())
     1245
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        context_features: int = 8,
-        *,
-        rows: int = 12,
-        positivity: Recipe | str = "softplus",
-        readout: Recipe | str | None = None,
-        initialiser: Initialiser | str = "principled",
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-    ) -> None:
-        options = NetOptions(positivity, readout, initialiser, generator=generator, dtype=dtype, device=device)
-        atoms = (Logistic(), SquareAtom(), NormAtom(), NormAtom())
-        super().__init__(in_features, context_features, atoms, rows, diagonal=False, options=options)
+    atoms = (Logistic(), SquareAtom(), NormAtom(), NormAtom())
+    diagonal = False
 
 
 NETWORKS.register("StructuredDCP", StructuredDCP)  # files of it can be loaded from now on

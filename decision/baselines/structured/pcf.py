@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import final
 
-import torch
-
 from decision.atoms import NormAtom
 from decision.baselines.structured.base import Structured
 from socicnn.nn.kinds import NETWORKS
-from socicnn.nn.options import NetOptions
-from socicnn.positivity.base import Recipe
-from socicnn.positivity.initial import Initialiser
 
 
 @final
@@ -26,32 +21,15 @@ class StructuredPCF(Structured):
         in_features: length n of x.
         context_features: length p of theta.
         rows: rows of each norm.
-        positivity: recipe, for the interface of the networks; every non-negative number here is a head's.
-        readout: recipe whose `emit` reads the non-negative heads; that of `positivity` if omitted.
-        initialiser: for the interface of the networks; `Structured` says how it starts.
-        generator: source of the initial weights; torch's own if omitted.
-        dtype: floating type; torch's default if omitted.
-        device: where the tensors live.
+        options: as in `Structured`.
+        settings: as in `Structured`.
 
     >>> sum(parameter.numel() for parameter in StructuredPCF(10).parameters())
     753
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        context_features: int = 8,
-        *,
-        rows: int = 12,
-        positivity: Recipe | str = "softplus",
-        readout: Recipe | str | None = None,
-        initialiser: Initialiser | str = "principled",
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-    ) -> None:
-        options = NetOptions(positivity, readout, initialiser, generator=generator, dtype=dtype, device=device)
-        super().__init__(in_features, context_features, (NormAtom(), NormAtom()), rows, diagonal=True, options=options)
+    atoms = (NormAtom(), NormAtom())
+    diagonal = True
 
 
 NETWORKS.register("StructuredPCF", StructuredPCF)  # files of it can be loaded from now on
