@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self, final
+from typing import Any, Self, Unpack, final
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,7 @@ from socicnn.errors import ModelError
 from socicnn.integers import is_integer
 from socicnn.nn import ICNN
 from socicnn.nn.kinds import NETWORKS
-from socicnn.nn.options import Activation
-from socicnn.positivity import InitialiserName, RecipeName
-from socicnn.positivity.base import Recipe
-from socicnn.positivity.initial import Initialiser
+from socicnn.nn.options import Activation, NetOptions, NetSettings
 
 CELLS = {1: (8000,), 2: (420, 240)}  # cells per axis of the grid for total variation
 
@@ -59,22 +56,13 @@ class Energy(Density):
         *,
         strong_convexity: float = 0.02,
         activation: Activation = "softplus",
-        positivity: Recipe | RecipeName = "projected",
-        initialiser: Initialiser | InitialiserName = "principled",
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
+        options: NetOptions | None = None,
+        **settings: Unpack[NetSettings],
     ) -> Self:
         """Return the energy of an `ICNN` with input skips; the arguments are the network's."""
-        network = ICNN(
-            in_features,
-            hidden_features,
-            activation=activation,
-            positivity=positivity,
-            initialiser=initialiser,
-            generator=generator,
-            dtype=dtype,
+        return cls(
+            ICNN(in_features, hidden_features, activation=activation, options=options, **settings), strong_convexity
         )
-        return cls(network, strong_convexity)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return E(x), shape `(*batch,)`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any, Self, final
+from typing import Any, Self, Unpack, final
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,7 @@ from socicnn.density.smoothness import why_not_smooth
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN
 from socicnn.nn.kinds import NETWORKS
-from socicnn.positivity import InitialiserName, RecipeName
-from socicnn.positivity.base import Recipe
-from socicnn.positivity.initial import Initialiser
+from socicnn.nn.options import NetOptions, NetSettings
 
 ONE = math.log(math.e - 1)  # softplus of it is 1
 
@@ -70,22 +68,13 @@ class PotentialFlow(Density):
         hidden_features: Sequence[int] = (64, 64, 64),
         *,
         strong_convexity: float = 0.05,
-        positivity: Recipe | RecipeName = "projected",
-        initialiser: Initialiser | InitialiserName = "principled",
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype | None = None,
+        options: NetOptions | None = None,
+        **settings: Unpack[NetSettings],
     ) -> Self:
         """Return the flow of an `ICNN` with softplus units and input skips; the arguments are the network's."""
-        network = ICNN(
-            in_features,
-            hidden_features,
-            activation="softplus",
-            positivity=positivity,
-            initialiser=initialiser,
-            generator=generator,
-            dtype=dtype,
+        return cls(
+            ICNN(in_features, hidden_features, activation="softplus", options=options, **settings), strong_convexity
         )
-        return cls(network, strong_convexity)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return F(x), shape `(*batch,)`."""

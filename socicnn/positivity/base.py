@@ -74,8 +74,3 @@ class Recipe(ABC):
     @abstractmethod
     def config(self) -> dict[str, object]:
         """Return the settings as JSON values, enough to make the recipe again: `make(**config)`."""
-
-
-def no_penalty(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the zero that stands for no penalty."""
-    return torch.zeros((), device=device, dtype=dtype)

@@ -167,10 +167,22 @@ class Principled(Initialiser):
         return variances
 
 
+class _Plain(Initialiser, ABC):
+    """A law that takes no care of its mean: zero biases, U_k ~ N(0, 1/n)."""
+
+    def bias(self, fan_in: int, activation: str) -> float:
+        """Return zero."""
+        return 0.0
+
+    def input_variances(self, fans: Sequence[int], activations: Sequence[str]) -> list[float]:
+        """Return one for every layer."""
+        return [1.0] * len(fans)
+
+
 @final
 @dataclass(frozen=True)
-class Folded(Initialiser):
-    """|N(0, pi / (2 N))|: mean 1/sqrt(N), zero bias; U_k ~ N(0, 1/n).
+class Folded(_Plain):
+    """|N(0, pi / (2 N))|: mean 1/sqrt(N).
 
     Kept for reproduction: at fan-in 128 its mean is about six times that of the principled law.
     """
@@ -181,22 +193,11 @@ class Folded(Initialiser):
         """Draw the absolute value of a normal."""
         return (math.sqrt(math.pi / (2 * fan_in)) * normal(shape, generator)).abs()
 
-    def bias(self, fan_in: int, activation: str) -> float:
-        """Return zero."""
-        return 0.0
-
-    def input_variances(self, fans: Sequence[int], activations: Sequence[str]) -> list[float]:
-        """Return one for every layer."""
-        return [1.0] * len(fans)
-
 
 @final
 @dataclass(frozen=True)
-class ZeroMeanClipped(Initialiser):
-    """max(N(0, 2/N), 0): the usual zero-mean law of relu networks with its negative half set to zero; zero bias.
-
-    U_k ~ N(0, 1/n).
-    """
+class ZeroMeanClipped(_Plain):
+    """max(N(0, 2/N), 0): the usual zero-mean law of relu networks with its negative half set to zero."""
 
     name = "zero_mean_clipped"
 
@@ -204,21 +205,13 @@ class ZeroMeanClipped(Initialiser):
         """Draw a normal and cut it off at zero."""
         return (math.sqrt(2 / fan_in) * normal(shape, generator)).clamp(min=0.0)
 
-    def bias(self, fan_in: int, activation: str) -> float:
-        """Return zero."""
-        return 0.0
-
-    def input_variances(self, fans: Sequence[int], activations: Sequence[str]) -> list[float]:
-        """Return one for every layer."""
-        return [1.0] * len(fans)
-
 
 @final
 @dataclass(frozen=True)
-class XavierSoftplus(Initialiser):
-    """W = softplus(raw), raw ~ U(-a, a), a = sqrt(6 / (fan_in + fan_out)): weights of about 0.7, whatever the width.
+class XavierSoftplus(_Plain):
+    """W = softplus(raw), raw ~ U(-a, a), a = sqrt(6 / (fan_in + fan_out)): weights of about 0.7 at every width.
 
-    U_k ~ N(0, 1/n), zero biases. It is the start of the benchmark's authors, kept for reproduction.
+    It is the start of the benchmark's authors, kept for reproduction.
     """
 
     name = "xavier_softplus"
@@ -229,14 +222,6 @@ class XavierSoftplus(Initialiser):
         bound = math.sqrt(6 / (fan_in + fan_out))
         raw = bound * (2 * torch.rand(tuple(shape), generator=generator, dtype=torch.float64, device="cpu") - 1)
         return torch.nn.functional.softplus(raw)
-
-    def bias(self, fan_in: int, activation: str) -> float:
-        """Return zero."""
-        return 0.0
-
-    def input_variances(self, fans: Sequence[int], activations: Sequence[str]) -> list[float]:
-        """Return one for every layer."""
-        return [1.0] * len(fans)
 
 
 def normal(shape: Sequence[int], generator: torch.Generator | None) -> Tensor:

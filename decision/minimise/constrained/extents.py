@@ -38,11 +38,6 @@ class Extents:
         """The largest |v_j|."""
         return np.maximum(np.abs(self.lower), np.abs(self.upper))
 
-    @property
-    def bounded(self) -> bool:
-        """Whether every coordinate is bounded on both sides."""
-        return bool(np.isfinite(self.reach).all())
-
     def within(self, other: Extents) -> Extents:
         """Return the tighter bound of each side."""
         return Extents(np.maximum(self.lower, other.lower), np.minimum(self.upper, other.upper))
