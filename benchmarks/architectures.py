@@ -22,9 +22,9 @@ import torch
 
 import verify
 from socicnn import ICNN, SOCICNN
-from socicnn.arrays import Array
-from socicnn.compile import compile_net
-from socicnn.conic.program import ValueProgram
+from socicnn._arrays import Array
+from socicnn._compile import compile_net
+from socicnn.conic._program import ValueProgram
 from socicnn.frozen import FrozenNet, Layer, Output, Squares
 from socicnn.nn import ConvSOCICNN, RecurrentSOCICNN
 

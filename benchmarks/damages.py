@@ -27,19 +27,19 @@ from scipy import sparse
 import socicnn
 from benchmarks.damaged_files import damaged
 from benchmarks.damaged_graphs import graphs
-from socicnn.compile import value_program
+from socicnn._compile import value_program
+from socicnn._files import FileError, replacing
 from socicnn.conic.export import export
-from socicnn.conic.export.cbf import read_cbf
-from socicnn.conic.export.npz import read_npz
+from socicnn.conic.export._cbf import read_cbf
+from socicnn.conic.export._npz import read_npz
 from socicnn.errors import SocicnnError
-from socicnn.files import FileError, replacing
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn import load_metadata
-from socicnn.training.checkpoint import Mark
-from socicnn.training.checkpoint import read as read_checkpoint
-from socicnn.training.checkpoint import write as write_checkpoint
+from socicnn.training._checkpoint import Mark
+from socicnn.training._checkpoint import read as read_checkpoint
+from socicnn.training._checkpoint import write as write_checkpoint
 from socicnn_cli.tables import read_rows, read_samples
-from verify.certify import certify
+from verify._certify import certify
 from verify.check import check
 
 SECONDS = 0.5  # of CPU time, so that a busy machine does not matter

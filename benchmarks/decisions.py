@@ -23,16 +23,16 @@ import torch
 
 from benchmarks import raw_clarabel
 from decision import decide
-from decision.baselines.seed.steps import seed_steps
-from decision.minimise.methods import Auto, Problem
-from decision.minimise.stack_surrogate import StackSurrogate
-from decision.options import MethodName
+from decision._minimise.methods import Auto, Problem
+from decision._minimise.stack_surrogate import StackSurrogate
+from decision._options import MethodName
+from decision.baselines._seed.steps import seed_steps
 from experiments.decision.instances import TEST, Instance, Sizes
 from experiments.decision.judging import RTOL, TIGHT
 from experiments.decision.models import as_seed, configurations, train
 from experiments.engine.tables import Row, markdown
-from socicnn.compile import frozen
-from socicnn.nn.network import Network
+from socicnn._compile import frozen
+from socicnn.nn._network import Network
 
 NAMES = ("relu-joint", "soc-joint", "soc-partial")
 METHODS: tuple[MethodName, ...] = ("auto", "interior_point", "projected_gradient", "exact")

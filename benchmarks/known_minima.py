@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from decision.sets import Box, FeasibleSet, Simplex
-from socicnn.arrays import Array
+from socicnn._arrays import Array
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 
 Draw = np.random.Generator

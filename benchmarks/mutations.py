@@ -34,12 +34,12 @@ from benchmarks.mutation.mutants import (
 from benchmarks.mutation.mutation import Row, Table
 from benchmarks.mutation.optimised import optimised_programs, optimised_witnesses
 from socicnn import ICNN, SOCICNN
-from socicnn.arrays import Array
-from socicnn.compile import compile_net
-from socicnn.files import replacing
+from socicnn._arrays import Array
+from socicnn._compile import compile_net
+from socicnn._files import replacing
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 from socicnn.nn import ConvSOCICNN, RecurrentSOCICNN
-from socicnn.nn.convolutional import AveragePool, Conv
+from socicnn.nn._convolutional import AveragePool, Conv
 from socicnn.positivity import Lift
 
 PAIRS = Conv(4, 3, group=2)

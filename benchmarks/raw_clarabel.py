@@ -13,11 +13,11 @@ import clarabel
 import numpy as np
 from scipy import sparse
 
-from decision.sets.base import FeasibleSet
-from socicnn.arrays import Array
-from socicnn.compile import compile_net
-from socicnn.conic.cones import Cones
-from socicnn.conic.program import ValueProgram
+from decision.sets._base import FeasibleSet
+from socicnn._arrays import Array
+from socicnn._compile import compile_net
+from socicnn.conic._cones import Cones
+from socicnn.conic._program import ValueProgram
 from socicnn.frozen import FrozenNet
 
 

@@ -24,13 +24,13 @@ from torch import Tensor, nn
 import decision
 from benchmarks import raw_clarabel
 from decision import surrogates, tasks
+from decision._options import DecideOptions
 from decision.baselines import StructuredPCF
+from decision.baselines._lpcf.fitting import fit_lpcf
+from decision.baselines._lpcf.function import LPCFSettings
 from decision.baselines.cvxpylayer import DecisionLayer
-from decision.baselines.lpcf.fitting import fit_lpcf
-from decision.baselines.lpcf.function import LPCFSettings
-from decision.options import DecideOptions
 from decision.tasks import Data, Task
-from socicnn.compile import frozen
+from socicnn._compile import frozen
 
 HEADER = ("n", "way", "parameters")
 COLUMNS = ("forward", "+ backward", "decision")

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from benchmarks.mutations import run
 from benchmarks.soundness_decisions import bounds_above_minimum
 from benchmarks.soundness_proofs import brackets_against_rationals
-from socicnn.files import replacing
+from socicnn._files import replacing
 
 
 @dataclass(frozen=True)

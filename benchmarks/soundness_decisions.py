@@ -20,12 +20,12 @@ import torch
 
 from benchmarks.known_minima import Problem, problem
 from decision import Decision, decide
-from decision.options import DecideOptions
+from decision._options import DecideOptions
 from decision.sets import FeasibleSet
-from socicnn.arrays import Array
-from socicnn.conic.program import ConicProgram
-from socicnn.conic.solvers.base import Answer, Engine
-from socicnn.conic.solvers.clarabel import Clarabel
+from socicnn._arrays import Array
+from socicnn.conic._program import ConicProgram
+from socicnn.conic.solvers._base import Answer, Engine
+from socicnn.conic.solvers._clarabel import Clarabel
 from socicnn.errors import SolverError
 
 LIES = ("", "", "", "loose", "zero", "zero y", "random", "noisy y", "far")  # "" is honest

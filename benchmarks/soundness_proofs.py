@@ -21,13 +21,13 @@ import flint
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array
-from socicnn.compile import compile_net
+from socicnn._arrays import Array
+from socicnn._compile import compile_net
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
-from verify.proof.balls import BallProver
-from verify.proof.duals import lower_bound
-from verify.proof.network import Prover
-from verify.proof.program import ProgramProver
+from verify._proof.balls import BallProver
+from verify._proof.duals import lower_bound
+from verify._proof.network import Prover
+from verify._proof.program import ProgramProver
 
 POINTS = 40
 BITS = 400

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from decision import tasks
 from experiments.decision.models import Configuration, as_seed, configurations, make, shaped
 from socicnn.training import Samples, fit, fit_stacked
-from socicnn.training.options import gathered
+from socicnn.training._options import gathered
 
 SEEDS = (0, 1, 2)
 TASK = "budget_huber"

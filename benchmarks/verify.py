@@ -24,11 +24,11 @@ import torch
 import verify
 from benchmarks import raw_clarabel
 from socicnn import SOCICNN
-from socicnn.arrays import Array
-from socicnn.compile import compile_net, value_program
-from verify.proof.balls import BallProver
-from verify.proof.duals import dual_guess
-from verify.proof.network import Prover
+from socicnn._arrays import Array
+from socicnn._compile import compile_net, value_program
+from verify._proof.balls import BallProver
+from verify._proof.duals import dual_guess
+from verify._proof.network import Prover
 
 SMALL: dict[str, Any] = {"in_features": 10, "hidden_features": (32,) * 3, "quadratic": (8, 8), "norm": (8, 8)}
 LARGE: dict[str, Any] = {"in_features": 100, "hidden_features": (256,) * 6, "quadratic": (24, 24), "norm": (24, 24)}

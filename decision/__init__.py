@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from decision import sets as sets
     from decision import surrogates as surrogates
     from decision import tasks as tasks
-    from decision.deciding import decide as decide
-    from decision.fitting import fit as fit
+    from decision._deciding import decide as decide
+    from decision._fitting import fit as fit
+    from decision._minimise.answers import Decision as Decision
+    from decision._options import DecideOptions as DecideOptions
+    from decision._region import Region as Region
     from decision.metrics import evaluate as evaluate
-    from decision.minimise.answers import Decision as Decision
-    from decision.options import DecideOptions as DecideOptions
-    from decision.region import Region as Region
     from decision.sets import Box as Box
     from decision.sets import Budget as Budget
     from decision.sets import FeasibleSet as FeasibleSet
@@ -31,14 +31,14 @@ __all__ = face(
         "Box": "decision.sets",
         "Budget": "decision.sets",
         "Data": "decision.tasks",
-        "DecideOptions": "decision.options",
-        "Decision": "decision.minimise.answers",
+        "DecideOptions": "decision._options",
+        "Decision": "decision._minimise.answers",
         "FeasibleSet": "decision.sets",
-        "Region": "decision.region",
+        "Region": "decision._region",
         "Simplex": "decision.sets",
-        "decide": "decision.deciding",
+        "decide": "decision._deciding",
         "evaluate": "decision.metrics",
-        "fit": "decision.fitting",
+        "fit": "decision._fitting",
     },
     modules=("baselines", "learning", "metrics", "sets", "surrogates", "tasks"),
 )

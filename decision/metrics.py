@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from decision.tasks import Task
+from socicnn._results import Result, Row
 from socicnn.errors import ModelError
-from socicnn.results import Result, Row
 
 if TYPE_CHECKING:
-    from decision.parametric import ParametricSolver
+    from decision._parametric import ParametricSolver
 
 
 class Decided(Protocol):

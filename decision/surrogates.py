@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+from socicnn._registry import choose
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN, SOCICNN
-from socicnn.nn.branches import BranchSpec
-from socicnn.nn.dense import Dense
-from socicnn.nn.options import Activation, ContextMode, NetSettings
+from socicnn.nn._branches import BranchSpec
+from socicnn.nn._dense import Dense
+from socicnn.nn._options import Activation, ContextMode, NetSettings
 from socicnn.positivity import RECIPES
-from socicnn.registry import choose
 
 WIDE = 50  # from this n on the joint networks have twice the width
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import decision
-from decision.deciding import decide
+from decision._deciding import decide
 from decision.learning import ActiveOptions, Ensemble, WeightAverage, fit_active, fit_focused
 from decision.metrics import evaluate, within_context_error
 from decision.tasks import Data, Task, make
@@ -37,9 +37,9 @@ from experiments.engine.options import options
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row, Value, markdown, read_table
 from socicnn.nn import load, save
-from socicnn.nn.network import Network
-from socicnn.nn.storage import load_metadata
-from socicnn.training.options import FitOptions, gathered
+from socicnn.nn._network import Network
+from socicnn.nn._storage import load_metadata
+from socicnn.training._options import FitOptions, gathered
 
 VERSION = 1  # goes up when a job changes
 RTOL = 1e-6

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from socicnn import nn as nn
     from socicnn import positivity as positivity
     from socicnn import training as training
-    from socicnn.compile import value_program as value_program
-    from socicnn.cvxpy_atom.build import to_cvxpy as to_cvxpy
-    from socicnn.cvxpy_atom.parameters import ContextParameters as ContextParameters
+    from socicnn._compile import value_program as value_program
+    from socicnn._cvxpy_atom.build import to_cvxpy as to_cvxpy
+    from socicnn._cvxpy_atom.parameters import ContextParameters as ContextParameters
     from socicnn.errors import ModelError as ModelError
     from socicnn.errors import SocicnnError as SocicnnError
     from socicnn.frozen import FrozenNet as FrozenNet
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = face(
     __name__,
     {
-        "ContextParameters": "socicnn.cvxpy_atom.parameters",
+        "ContextParameters": "socicnn._cvxpy_atom.parameters",
         "ConvSOCICNN": "socicnn.nn",
         "FrozenNet": "socicnn.frozen",
         "ICNN": "socicnn.nn",
@@ -54,8 +54,8 @@ __all__ = face(
         "fit": "socicnn.training",
         "load": "socicnn.nn",
         "save": "socicnn.nn",
-        "to_cvxpy": "socicnn.cvxpy_atom.build",
-        "value_program": "socicnn.compile",
+        "to_cvxpy": "socicnn._cvxpy_atom.build",
+        "value_program": "socicnn._compile",
     },
     modules=("conic", "density", "errors", "frozen", "importers", "nn", "positivity", "training"),
     own=("__version__",),

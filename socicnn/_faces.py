@@ -3,12 +3,12 @@
 A package's `__init__` names what is public once, and the rest of the package stays unloaded until somebody asks:
 
     if TYPE_CHECKING:                                   # what editors and type checkers read
-        from socicnn.nn.storage import load as load
+        from socicnn.nn._storage import load as load
 
-    __all__ = face(__name__, {"load": "socicnn.nn.storage"}, modules=("storage",))
+    __all__ = face(__name__, {"load": "socicnn.nn._storage"}, modules=("storage",))
 
 Names and submodules answer alike whatever was imported before. Where a name and a submodule are the same word, the
-public name wins: `verify.certify` is the function, and its module is reached by `from verify.certify import ...`.
+public name wins: `verify.certify` is the function, and its module is reached by `from verify._certify import ...`.
 A test compares the names with those of the `TYPE_CHECKING` block.
 """
 
@@ -64,7 +64,7 @@ def face(package: str, homes: Mapping[str, str], *, modules: Sequence[str] = (),
         ValueError: a name is listed twice, as a name and as a submodule.
 
     >>> import socicnn.nn
-    >>> socicnn.nn.storage.load is socicnn.nn.load
+    >>> socicnn.nn._storage.load is socicnn.nn.load
     True
     """
     twice = sorted(set(homes) & set(modules))

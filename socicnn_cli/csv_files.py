@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from socicnn.arrays import Array
-from socicnn.files import FileError, replacing
+from socicnn._arrays import Array
+from socicnn._files import FileError, replacing
 
 # decimal numbers in ASCII; Python's float() takes 1_000 and digits of every script too
 _NUMBER = re.compile(r"\s*[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf|infinity)\s*", re.ASCII | re.IGNORECASE)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
+from socicnn._files import FileError
 from socicnn._shadows import refuse_shadow
-from socicnn.files import FileError
 from socicnn_cli.csv_files import write_csv
 from socicnn_cli.models import load_model, read_context
 from socicnn_cli.outputs import check_output

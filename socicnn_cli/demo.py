@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from socicnn._files import FileError, replacing
 from socicnn._shadows import refuse_shadow
-from socicnn.files import FileError, replacing
 from socicnn_cli.fit import SEEDS
 from socicnn_cli.outputs import check_output
 
@@ -35,7 +35,7 @@ def demo(
     import decision
     from decision import metrics, tasks
     from socicnn.nn import save
-    from socicnn.training.options import gathered
+    from socicnn.training._options import gathered
     from socicnn_cli.demo_plot import plot
 
     check_output(json, "--json")

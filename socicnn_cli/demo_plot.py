@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from socicnn.files import replacing
+from socicnn._files import replacing
 
 COLOURS = {"soc-partial": "#0b6e99", "relu-joint": "#c4622d"}
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from socicnn.files import FileError
+from socicnn._files import FileError
 from socicnn_cli.models import load_model, read_context
 from socicnn_cli.outputs import check_output
 
@@ -22,10 +22,10 @@ def export(
     context: Annotated[Path | None, typer.Option(help="The context of a model that takes one (one row).")] = None,
 ) -> None:
     """Write the program whose optimal value is the network; in cbf and mps x is among the variables, free."""
-    from socicnn.compile import value_program
+    from socicnn._compile import value_program
+    from socicnn._registry import choose
     from socicnn.conic.export import FORMATS
     from socicnn.conic.export import export as write
-    from socicnn.registry import choose
 
     target = out or model.with_suffix(f".{format}")
     choose("format", format, FORMATS, error=FileError)

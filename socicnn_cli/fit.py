@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from socicnn import __version__
-from socicnn.files import FileError
+from socicnn._files import FileError
 from socicnn_cli.outputs import check_output
 from socicnn_cli.tables import read_samples
 
@@ -48,7 +48,7 @@ def fit(
     from socicnn.nn import SOCICNN, save
     from socicnn.training import FitOptions
     from socicnn.training import fit as train
-    from socicnn.training.losses import LossName, make_loss
+    from socicnn.training._losses import LossName, make_loss
     from socicnn_cli.decide import feasible_set
 
     check_output(out, "--out", data, checkpoint, suffixes=(".safetensors",))

@@ -87,7 +87,7 @@ def _parameters(network: Any) -> int:
     """Return the number of trained numbers; of a frozen network, the entries of its arrays."""
     if hasattr(network, "parameters"):
         return sum(parameter.numel() for parameter in network.parameters())
-    from socicnn.arrays import entries
+    from socicnn._arrays import entries
 
     parts = (network.output, *network.layers, *network.quadratics, *network.norms)
     arrays = [array for part in parts for array in vars(part).values() if hasattr(array, "dtype")]

@@ -6,8 +6,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from socicnn.arrays import Array
-from socicnn.files import FileError
+from socicnn._arrays import Array
+from socicnn._files import FileError
 from socicnn_cli.tables import read_rows
 
 
@@ -16,7 +16,7 @@ def load_model(path: Path) -> Any:
 
     A frozen network and an ONNX graph (`.onnx`) are read too.
     """
-    from socicnn.frozen.storage import is_frozen
+    from socicnn.frozen._storage import is_frozen
 
     if not path.exists():
         raise FileError(f"no file {path}; make one with `socicnn fit DATA --out {path}`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from socicnn.files import FileError, check_place
+from socicnn._files import FileError, check_place
 
 
 def check_output(path: Path | None, option: str, *inputs: Path | None, suffixes: tuple[str, ...] = ()) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from socicnn.arrays import Array, IntArray
-from socicnn.files import FileError
-from socicnn.numpy_files import read_arrays
+from socicnn._arrays import Array, IntArray
+from socicnn._files import FileError
+from socicnn._numpy_files import read_arrays
 from socicnn_cli.csv_files import columns, read_csv, refuse_others
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from socicnn._files import FileError, replacing
 from socicnn._shadows import refuse_shadow
-from socicnn.files import FileError, replacing
 from socicnn_cli.models import load_model, read_context
 from socicnn_cli.outputs import check_output
 from socicnn_cli.tables import read_rows

@@ -36,7 +36,7 @@ def test_wheel_names_its_networks_for_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         lines = archive.read(name).decode().splitlines()
-    assert "StructuredDCP = decision.baselines.structured.dcp:StructuredDCP" in lines
+    assert "StructuredDCP = decision.baselines._structured.dcp:StructuredDCP" in lines
 
 
 def test_wheel_works_when_installed_elsewhere(wheel: Path, tmp_path: Path) -> None:

@@ -17,16 +17,16 @@ import decision
 import socicnn.conic
 import socicnn.frozen
 import verify
-from decision.region import Region
+from decision._region import Region
 from decision.sets import Box
 from socicnn import SOCICNN, FrozenNet
-from socicnn.arrays import owned, read_only
-from socicnn.compile import value_program
+from socicnn._arrays import owned, read_only
+from socicnn._compile import value_program
+from socicnn._ranges import Ranges
 from socicnn.conic import Cones, ConicProgram, Lifts, Rows, ValueProgram
 from socicnn.conic.export import export
-from socicnn.conic.export.npz import read_npz
+from socicnn.conic.export._npz import read_npz
 from socicnn.frozen import Layer, Norm, Output, Quadratic, Squares
-from socicnn.ranges import Ranges
 
 Made = tuple[Any, list[np.ndarray]]  # an object, and the arrays that it was made from
 

@@ -16,15 +16,15 @@ import sys
 
 import numpy as np
 
-from socicnn.arrays import Array
+from socicnn._arrays import Array
+from socicnn._files import FileError
 from socicnn.errors import SocicnnError
-from socicnn.files import FileError
 from socicnn.frozen import FrozenNet
-from verify.core.checker import Checker
-from verify.core.claim import Claim, read
-from verify.core.structure import differences, monotone
-from verify.proof.network import Prover
-from verify.report import Check, Report, worst
+from verify._core.checker import Checker
+from verify._core.claim import Claim, read
+from verify._core.structure import differences, monotone
+from verify._proof.network import Prover
+from verify._report import Check, Report, worst
 
 CHUNK = 256
 _ABOUT = "Check claims that somebody else makes. Exit status: 0 all hold, 1 one does not, 2 a file cannot be read."

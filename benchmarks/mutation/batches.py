@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.mutation.mutants import VECTORS, Mutant
-from socicnn.arrays import Array
-from socicnn.conic.program import ValueProgram
+from socicnn._arrays import Array
+from socicnn.conic._program import ValueProgram
 from socicnn.frozen import FrozenNet
 
 NUMBERS = 200_000  # that the witnesses of one batch hold at most

@@ -10,12 +10,12 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.mutation.scales import at_scales
-from socicnn.arrays import Array
-from socicnn.compile import Compiled, Witness
-from socicnn.conic.program import ValueProgram
+from socicnn._arrays import Array
+from socicnn._compile import Compiled, Witness
+from socicnn.conic._program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
-from socicnn.frozen.parts import Squares
+from socicnn.frozen._parts import Squares
 
 VECTORS = frozenset({"b", "w", "v", "c", "beta", "e", "gamma", "d"})  # what of a network may differ between contexts
 

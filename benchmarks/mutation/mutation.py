@@ -22,14 +22,14 @@ from scipy import sparse
 
 from benchmarks.mutation.batches import batches, stacked_nets, stacked_programs
 from benchmarks.mutation.mutants import Mutant
-from socicnn.arrays import Array, BoolArray
-from socicnn.compile import Compiled, Witness, compile_net
-from socicnn.conic.program import ValueProgram
+from socicnn._arrays import Array, BoolArray
+from socicnn._compile import Compiled, Witness, compile_net
+from socicnn.conic._program import ValueProgram
 from socicnn.frozen import FrozenNet
-from verify.certify import certify
-from verify.core.checker import Checker
-from verify.proof.network import Bracket, Prover
-from verify.proof.program import ProgramProver
+from verify._certify import certify
+from verify._core.checker import Checker
+from verify._proof.network import Bracket, Prover
+from verify._proof.program import ProgramProver
 
 BROKEN = 1e-9  # relative residual from which a witness is broken, a thousand times the tolerance of the core
 WHOLE = 1e-12  # and up to which it is as good as the honest one

@@ -21,12 +21,12 @@ from scipy import sparse
 
 from benchmarks.mutation.mutants import Mutant
 from benchmarks.mutation.scales import at_scales
-from socicnn.arrays import Array
-from socicnn.compile import Compiled, Witness, compile_net
-from socicnn.conic.program import ValueProgram
+from socicnn._arrays import Array
+from socicnn._compile import Compiled, Witness, compile_net
+from socicnn.conic._program import ValueProgram
 from socicnn.frozen import FrozenNet
-from verify.core.checker import Checked, Checker
-from verify.proof.network import Prover
+from verify._core.checker import Checked, Checker
+from verify._proof.network import Prover
 
 
 @dataclass(frozen=True)

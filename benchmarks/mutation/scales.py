@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from socicnn.arrays import Array
-from socicnn.compile import Witness
-from socicnn.conic.program import ValueProgram
+from socicnn._arrays import Array
+from socicnn._compile import Witness
+from socicnn.conic._program import ValueProgram
 
 
 def at_scales(program: ValueProgram, witness: Witness, k: Array) -> Witness:

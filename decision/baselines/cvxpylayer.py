@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from decision.baselines.structured.base import folded
-from decision.baselines.structured.pcf import StructuredPCF
-from decision.sets.base import FeasibleSet
+from decision.baselines._structured.base import folded
+from decision.baselines._structured.pcf import StructuredPCF
+from decision.sets._base import FeasibleSet
+from socicnn._integers import as_seed
 from socicnn.errors import MissingExtra, ModelError, SolverError
-from socicnn.integers import as_seed
 
 SOLVER = {"solve_method": "Clarabel", "n_jobs_forward": 1}
 BACKWARD = {"n_jobs_backward": 1, "mode": "dense"}  # known to diffcp only where gradients are asked for

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from decision.sets.base import FeasibleSet
-from decision.sets.box import Box
-from decision.sets.budget import Budget
-from decision.sets.simplex import Simplex
+from decision.sets._base import FeasibleSet
+from decision.sets._box import Box
+from decision.sets._budget import Budget
+from decision.sets._simplex import Simplex
+from socicnn._registry import Registry
 from socicnn.errors import ProgramError
-from socicnn.registry import Registry
 
 __all__ = ["Box", "Budget", "FeasibleSet", "Simplex", "make", "names"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from decision.baselines.seed.steps import seed_steps
-from decision.deciding import decide
+from decision._deciding import decide
+from decision.baselines._seed.steps import seed_steps
 from decision.metrics import evaluate
 from experiments.decision.instances import FRESH, TEST, Instance, Sizes, finalist_file, model_file
 from experiments.decision.judging import RTOL, Answer, count, errors, exactly, judged, rate_of

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from decision import metrics as judging
-from decision.baselines.seed.steps import RATE, STRUCTURED_RATE, seed_steps
-from decision.deciding import decide
+from decision._deciding import decide
+from decision._region import Region
+from decision.baselines._seed.steps import RATE, STRUCTURED_RATE, seed_steps
 from decision.metrics import evaluate, relative_error, within_context_error
-from decision.region import Region
 from decision.tasks import Data
 from experiments.decision.instances import TEST, Instance
 from experiments.decision.models import BASELINES, NO_PROGRAM
 from experiments.engine.tables import Row
-from socicnn.nn.network import Network
+from socicnn.nn._network import Network
 
 RTOL = 1e-6  # relative accuracy to which decisions are certified
 TIGHT = 1e-4  # the table counts the contexts that are certified to this

@@ -15,11 +15,11 @@ import torch
 import decision
 from decision import surrogates
 from decision.baselines import StructuredDCP, StructuredPCF
-from decision.baselines.seed.training import NETWORKS, SEED_START, STRUCTURED, SeedTraining, fit_as_seed
+from decision.baselines._seed.training import NETWORKS, SEED_START, STRUCTURED, SeedTraining, fit_as_seed
 from decision.tasks import Data
-from socicnn.nn.network import Network
-from socicnn.training.history import History
-from socicnn.training.options import gathered
+from socicnn.nn._network import Network
+from socicnn.training._history import History
+from socicnn.training._options import gathered
 
 Configuration = dict[str, Any]  # {"shape": arguments of the network, "training": arguments of fit}
 TRIES = 5  # configurations of every model: the tuning budget

@@ -13,7 +13,7 @@ import torch
 from experiments.decision.instances import TEST, Instance, model_file
 from experiments.decision.tables import SEED_JOINT, STRUCTURED, mean_regret, number
 from experiments.engine.tables import Row, grouped
-from socicnn.files import replacing
+from socicnn._files import replacing
 from socicnn.nn import load
 
 

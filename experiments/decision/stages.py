@@ -29,7 +29,7 @@ from experiments.engine.options import Options, options
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row, Value, read_table, write_table, written
 from experiments.peers import cells as peers
-from socicnn.files import replacing
+from socicnn._files import replacing
 
 STAGES = ("tune", "final", "fit", "fresh", "time", "table")
 FINALISTS = 3  # configurations that are trained in full: which is best then, short training does not always say

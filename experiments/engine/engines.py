@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from socicnn._registry import choose
 from socicnn.errors import MissingExtra, SocicnnError
-from socicnn.registry import choose
 
 
 class EngineError(SocicnnError, ValueError):

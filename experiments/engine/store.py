@@ -10,7 +10,7 @@ from typing import final
 
 from experiments.engine.cells import Cell, shown
 from experiments.engine.tables import Row, Value, parsed, read_table, write_table
-from socicnn.files import replacing
+from socicnn._files import replacing
 
 MARK = "fingerprint"  # the table's last column: which settings a row comes from
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from socicnn._files import replacing
 from socicnn.errors import SocicnnError
-from socicnn.files import replacing
 
 Value = str | int | float | bool | None
 Row = dict[str, Value]

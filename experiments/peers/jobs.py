@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from decision._deciding import decide
+from decision._region import Region
 from decision.baselines import StructuredPCF
+from decision.baselines._lpcf.fitting import Fit, fit_each
+from decision.baselines._lpcf.function import LPCF, LPCFSettings
 from decision.baselines.cvxpylayer import DecisionLayer, EndToEnd, fit_end_to_end
-from decision.baselines.lpcf.fitting import Fit, fit_each
-from decision.baselines.lpcf.function import LPCF, LPCFSettings
-from decision.deciding import decide
-from decision.region import Region
 from decision.tasks import Data
 from experiments.decision import models as decision_models
 from experiments.decision.instances import TEST, TRAIN, Instance, Sizes

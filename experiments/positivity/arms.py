@@ -23,8 +23,8 @@ from experiments.engine.tables import Row, read_table
 from experiments.positivity.jobs import SEED_START, fit_block, start
 from experiments.positivity.plots import plots
 from experiments.positivity.tables import rendered
+from socicnn._files import replacing
 from socicnn.density import TARGETS
-from socicnn.files import replacing
 from socicnn.positivity import recipe as make_recipe
 
 VERSION = 1  # goes up when the job changes

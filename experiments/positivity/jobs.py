@@ -24,7 +24,7 @@ from socicnn.density import (
 )
 from socicnn.density import target as make_target
 from socicnn.nn import save
-from socicnn.nn.network import Network
+from socicnn.nn._network import Network
 from socicnn.positivity import recipe as make_recipe
 
 # generators of one seed: of the weights, of the batches, of the points that a lift ends on; held-out points are shared

@@ -12,9 +12,9 @@ import torch
 from experiments.engine.tables import Row, quartiles
 from experiments.positivity.jobs import SEED_START, model_file
 from experiments.positivity.tables import arm_rows, numbers
+from socicnn._files import replacing
 from socicnn.density import Energy, grid, quadrature
 from socicnn.density import target as make_target
-from socicnn.files import replacing
 from socicnn.nn import load
 
 # what the overlays and histograms compare: arm, initialiser, step size -> label and colour

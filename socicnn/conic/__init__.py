@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from socicnn._faces import face
 
 if TYPE_CHECKING:
-    from socicnn.conic.blocks import Block as Block
-    from socicnn.conic.blocks import Lifts as Lifts
-    from socicnn.conic.blocks import Rows as Rows
-    from socicnn.conic.cones import Cones as Cones
-    from socicnn.conic.program import ConicProgram as ConicProgram
-    from socicnn.conic.program import ValueProgram as ValueProgram
-    from socicnn.conic.solution import Solution as Solution
+    from socicnn.conic._blocks import Block as Block
+    from socicnn.conic._blocks import Lifts as Lifts
+    from socicnn.conic._blocks import Rows as Rows
+    from socicnn.conic._cones import Cones as Cones
+    from socicnn.conic._program import ConicProgram as ConicProgram
+    from socicnn.conic._program import ValueProgram as ValueProgram
+    from socicnn.conic._solution import Solution as Solution
     from socicnn.conic.solvers import SOLVERS as SOLVERS
     from socicnn.conic.solvers import Solver as Solver
     from socicnn.conic.solvers import make as make
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 __all__ = face(
     __name__,
     {
-        "Block": "socicnn.conic.blocks",
-        "ConicProgram": "socicnn.conic.program",
-        "Cones": "socicnn.conic.cones",
-        "Lifts": "socicnn.conic.blocks",
-        "Rows": "socicnn.conic.blocks",
+        "Block": "socicnn.conic._blocks",
+        "ConicProgram": "socicnn.conic._program",
+        "Cones": "socicnn.conic._cones",
+        "Lifts": "socicnn.conic._blocks",
+        "Rows": "socicnn.conic._blocks",
         "SOLVERS": "socicnn.conic.solvers",
-        "Solution": "socicnn.conic.solution",
+        "Solution": "socicnn.conic._solution",
         "Solver": "socicnn.conic.solvers",
-        "ValueProgram": "socicnn.conic.program",
+        "ValueProgram": "socicnn.conic._program",
         "make": "socicnn.conic.solvers",
     },
 )

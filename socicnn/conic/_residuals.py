@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array
-from socicnn.conic.data import ConicData
+from socicnn._arrays import Array
+from socicnn.conic._data import ConicData
 
 
 class Residuals:

@@ -22,59 +22,59 @@ from typing import TYPE_CHECKING
 from socicnn._faces import face
 
 if TYPE_CHECKING:
-    from socicnn.density.base import Density as Density
-    from socicnn.density.bounds import bracket as bracket
-    from socicnn.density.clouds import CLOUDS as CLOUDS
-    from socicnn.density.clouds import cloud as cloud
-    from socicnn.density.energy import Energy as Energy
-    from socicnn.density.energy import grid as grid
-    from socicnn.density.energy import total_variation as total_variation
-    from socicnn.density.estimate import Estimate as Estimate
-    from socicnn.density.estimate import UnreliableEstimate as UnreliableEstimate
-    from socicnn.density.fitting import Trace as Trace
-    from socicnn.density.fitting import fit as fit
-    from socicnn.density.flow import PotentialFlow as PotentialFlow
-    from socicnn.density.integration import Quadrature as Quadrature
-    from socicnn.density.integration import quadrature as quadrature
-    from socicnn.density.likelihood import negative_log_likelihood as negative_log_likelihood
-    from socicnn.density.modules import ConvexModule as ConvexModule
-    from socicnn.density.plots import plot as plot
-    from socicnn.density.runs import DensityOptions as DensityOptions
-    from socicnn.density.sampling import Importance as Importance
-    from socicnn.density.sampling import importance as importance
-    from socicnn.density.stacking import fit_stacked as fit_stacked
-    from socicnn.density.targets import TARGETS as TARGETS
-    from socicnn.density.targets import Law as Law
-    from socicnn.density.targets import Target as Target
-    from socicnn.density.targets import target as target
+    from socicnn.density._base import Density as Density
+    from socicnn.density._bounds import bracket as bracket
+    from socicnn.density._clouds import CLOUDS as CLOUDS
+    from socicnn.density._clouds import cloud as cloud
+    from socicnn.density._energy import Energy as Energy
+    from socicnn.density._energy import grid as grid
+    from socicnn.density._energy import total_variation as total_variation
+    from socicnn.density._estimate import Estimate as Estimate
+    from socicnn.density._estimate import UnreliableEstimate as UnreliableEstimate
+    from socicnn.density._fitting import Trace as Trace
+    from socicnn.density._fitting import fit as fit
+    from socicnn.density._flow import PotentialFlow as PotentialFlow
+    from socicnn.density._integration import Quadrature as Quadrature
+    from socicnn.density._integration import quadrature as quadrature
+    from socicnn.density._likelihood import negative_log_likelihood as negative_log_likelihood
+    from socicnn.density._modules import ConvexModule as ConvexModule
+    from socicnn.density._plots import plot as plot
+    from socicnn.density._runs import DensityOptions as DensityOptions
+    from socicnn.density._sampling import Importance as Importance
+    from socicnn.density._sampling import importance as importance
+    from socicnn.density._stacking import fit_stacked as fit_stacked
+    from socicnn.density._targets import TARGETS as TARGETS
+    from socicnn.density._targets import Law as Law
+    from socicnn.density._targets import Target as Target
+    from socicnn.density._targets import target as target
 
 __all__ = face(
     __name__,
     {
-        "CLOUDS": "socicnn.density.clouds",
-        "ConvexModule": "socicnn.density.modules",
-        "Density": "socicnn.density.base",
-        "DensityOptions": "socicnn.density.runs",
-        "Energy": "socicnn.density.energy",
-        "Estimate": "socicnn.density.estimate",
-        "Importance": "socicnn.density.sampling",
-        "Law": "socicnn.density.targets",
-        "PotentialFlow": "socicnn.density.flow",
-        "Quadrature": "socicnn.density.integration",
-        "TARGETS": "socicnn.density.targets",
-        "Target": "socicnn.density.targets",
-        "UnreliableEstimate": "socicnn.density.estimate",
-        "Trace": "socicnn.density.fitting",
-        "bracket": "socicnn.density.bounds",
-        "cloud": "socicnn.density.clouds",
-        "fit": "socicnn.density.fitting",
-        "fit_stacked": "socicnn.density.stacking",
-        "grid": "socicnn.density.energy",
-        "importance": "socicnn.density.sampling",
-        "negative_log_likelihood": "socicnn.density.likelihood",
-        "plot": "socicnn.density.plots",
-        "quadrature": "socicnn.density.integration",
-        "target": "socicnn.density.targets",
-        "total_variation": "socicnn.density.energy",
+        "CLOUDS": "socicnn.density._clouds",
+        "ConvexModule": "socicnn.density._modules",
+        "Density": "socicnn.density._base",
+        "DensityOptions": "socicnn.density._runs",
+        "Energy": "socicnn.density._energy",
+        "Estimate": "socicnn.density._estimate",
+        "Importance": "socicnn.density._sampling",
+        "Law": "socicnn.density._targets",
+        "PotentialFlow": "socicnn.density._flow",
+        "Quadrature": "socicnn.density._integration",
+        "TARGETS": "socicnn.density._targets",
+        "Target": "socicnn.density._targets",
+        "UnreliableEstimate": "socicnn.density._estimate",
+        "Trace": "socicnn.density._fitting",
+        "bracket": "socicnn.density._bounds",
+        "cloud": "socicnn.density._clouds",
+        "fit": "socicnn.density._fitting",
+        "fit_stacked": "socicnn.density._stacking",
+        "grid": "socicnn.density._energy",
+        "importance": "socicnn.density._sampling",
+        "negative_log_likelihood": "socicnn.density._likelihood",
+        "plot": "socicnn.density._plots",
+        "quadrature": "socicnn.density._integration",
+        "target": "socicnn.density._targets",
+        "total_variation": "socicnn.density._energy",
     },
 )

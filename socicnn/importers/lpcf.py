@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array, as_float64
+from socicnn._arrays import Array, as_float64
+from socicnn._registry import choose
 from socicnn.errors import ModelError, NoProgramError
-from socicnn.frozen.parts import Parts
-from socicnn.importers.agreement import Imported, demand
-from socicnn.importers.assemble import assemble
-from socicnn.importers.value import Value
-from socicnn.registry import choose
+from socicnn.frozen._parts import Parts
+from socicnn.importers._agreement import Imported, demand
+from socicnn.importers._assemble import assemble
+from socicnn.importers._value import Value
 
 N = TypeVar("N", bound=Imported)
 A = TypeVar("A", bound=Any)  # a NumPy array or a torch tensor

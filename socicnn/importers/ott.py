@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from socicnn.arrays import Array, as_float64
+from socicnn._arrays import Array, as_float64
+from socicnn._registry import choose
 from socicnn.errors import ModelError
-from socicnn.frozen.parts import Layer, Output, Parts, Quadratic, Squares
-from socicnn.importers.agreement import TOLERANCES, Imported, demand, disagreement, points_and_values
-from socicnn.registry import choose
+from socicnn.frozen._parts import Layer, Output, Parts, Quadratic, Squares
+from socicnn.importers._agreement import TOLERANCES, Imported, demand, disagreement, points_and_values
 
 N = TypeVar("N", bound=Imported)
 Rectifier: TypeAlias = Literal["relu", "softplus"]

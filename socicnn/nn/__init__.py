@@ -7,35 +7,35 @@ from typing import TYPE_CHECKING
 from socicnn._faces import face
 
 if TYPE_CHECKING:
-    from socicnn.nn.convolutional import ConvSOCICNN as ConvSOCICNN
-    from socicnn.nn.feedforward import ICNN as ICNN
-    from socicnn.nn.feedforward import SOCICNN as SOCICNN
-    from socicnn.nn.geometry import AveragePool as AveragePool
-    from socicnn.nn.geometry import Conv as Conv
-    from socicnn.nn.kinds import NETWORKS as NETWORKS
-    from socicnn.nn.network import Network as Network
-    from socicnn.nn.options import NetOptions as NetOptions
-    from socicnn.nn.recurrent import RecurrentSOCICNN as RecurrentSOCICNN
-    from socicnn.nn.storage import load as load
-    from socicnn.nn.storage import load_metadata as load_metadata
-    from socicnn.nn.storage import save as save
-    from socicnn.positivity.initial import DyingUnits as DyingUnits
+    from socicnn.nn._convolutional import ConvSOCICNN as ConvSOCICNN
+    from socicnn.nn._feedforward import ICNN as ICNN
+    from socicnn.nn._feedforward import SOCICNN as SOCICNN
+    from socicnn.nn._geometry import AveragePool as AveragePool
+    from socicnn.nn._geometry import Conv as Conv
+    from socicnn.nn._kinds import NETWORKS as NETWORKS
+    from socicnn.nn._network import Network as Network
+    from socicnn.nn._options import NetOptions as NetOptions
+    from socicnn.nn._recurrent import RecurrentSOCICNN as RecurrentSOCICNN
+    from socicnn.nn._storage import load as load
+    from socicnn.nn._storage import load_metadata as load_metadata
+    from socicnn.nn._storage import save as save
+    from socicnn.positivity._initial import DyingUnits as DyingUnits
 
 __all__ = face(
     __name__,
     {
-        "NETWORKS": "socicnn.nn.kinds",
-        "AveragePool": "socicnn.nn.geometry",
-        "Conv": "socicnn.nn.geometry",
-        "ConvSOCICNN": "socicnn.nn.convolutional",
-        "DyingUnits": "socicnn.positivity.initial",
-        "ICNN": "socicnn.nn.feedforward",
-        "NetOptions": "socicnn.nn.options",
-        "Network": "socicnn.nn.network",
-        "RecurrentSOCICNN": "socicnn.nn.recurrent",
-        "SOCICNN": "socicnn.nn.feedforward",
-        "load": "socicnn.nn.storage",
-        "load_metadata": "socicnn.nn.storage",
-        "save": "socicnn.nn.storage",
+        "NETWORKS": "socicnn.nn._kinds",
+        "AveragePool": "socicnn.nn._geometry",
+        "Conv": "socicnn.nn._geometry",
+        "ConvSOCICNN": "socicnn.nn._convolutional",
+        "DyingUnits": "socicnn.positivity._initial",
+        "ICNN": "socicnn.nn._feedforward",
+        "NetOptions": "socicnn.nn._options",
+        "Network": "socicnn.nn._network",
+        "RecurrentSOCICNN": "socicnn.nn._recurrent",
+        "SOCICNN": "socicnn.nn._feedforward",
+        "load": "socicnn.nn._storage",
+        "load_metadata": "socicnn.nn._storage",
+        "save": "socicnn.nn._storage",
     },
 )

@@ -8,29 +8,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from socicnn._faces import face
+from socicnn._registry import Registry
 from socicnn.errors import ModelError
-from socicnn.registry import Registry
 
 if TYPE_CHECKING:
     from socicnn.positivity import diagnostics as diagnostics
-    from socicnn.positivity.admm import ADMM as ADMM
-    from socicnn.positivity.base import Recipe as Recipe
-    from socicnn.positivity.base import Shared as Shared
-    from socicnn.positivity.base import Weight as Weight
-    from socicnn.positivity.controls import Biased as Biased
-    from socicnn.positivity.controls import Noisy as Noisy
-    from socicnn.positivity.hypernetwork import HyperNetwork as HyperNetwork
-    from socicnn.positivity.initial import Folded as Folded
-    from socicnn.positivity.initial import Initialiser as Initialiser
-    from socicnn.positivity.initial import Principled as Principled
-    from socicnn.positivity.initial import XavierSoftplus as XavierSoftplus
-    from socicnn.positivity.initial import ZeroMeanClipped as ZeroMeanClipped
-    from socicnn.positivity.lift import Lift as Lift
-    from socicnn.positivity.projected import Projected as Projected
-    from socicnn.positivity.readouts import Exp as Exp
-    from socicnn.positivity.readouts import ReLUReadout as ReLUReadout
-    from socicnn.positivity.readouts import Square as Square
-    from socicnn.positivity.softplus import Softplus as Softplus
+    from socicnn.positivity._admm import ADMM as ADMM
+    from socicnn.positivity._base import Recipe as Recipe
+    from socicnn.positivity._base import Shared as Shared
+    from socicnn.positivity._base import Weight as Weight
+    from socicnn.positivity._controls import Biased as Biased
+    from socicnn.positivity._controls import Noisy as Noisy
+    from socicnn.positivity._hypernetwork import HyperNetwork as HyperNetwork
+    from socicnn.positivity._initial import Folded as Folded
+    from socicnn.positivity._initial import Initialiser as Initialiser
+    from socicnn.positivity._initial import Principled as Principled
+    from socicnn.positivity._initial import XavierSoftplus as XavierSoftplus
+    from socicnn.positivity._initial import ZeroMeanClipped as ZeroMeanClipped
+    from socicnn.positivity._lift import Lift as Lift
+    from socicnn.positivity._projected import Projected as Projected
+    from socicnn.positivity._readouts import Exp as Exp
+    from socicnn.positivity._readouts import ReLUReadout as ReLUReadout
+    from socicnn.positivity._readouts import Square as Square
+    from socicnn.positivity._softplus import Softplus as Softplus
 
 RecipeName: TypeAlias = Literal["admm", "biased", "exp", "lift", "noisy", "projected", "relu", "softplus", "square"]
 InitialiserName: TypeAlias = Literal["principled", "folded", "xavier_softplus", "zero_mean_clipped"]
@@ -38,25 +38,25 @@ InitialiserName: TypeAlias = Literal["principled", "folded", "xavier_softplus", 
 RECIPES: Registry[Any] = Registry(
     "recipe",
     {
-        "admm": "socicnn.positivity.admm:ADMM",
-        "biased": "socicnn.positivity.controls:Biased",
-        "exp": "socicnn.positivity.readouts:Exp",
-        "lift": "socicnn.positivity.lift:Lift",
-        "noisy": "socicnn.positivity.controls:Noisy",
-        "projected": "socicnn.positivity.projected:Projected",
-        "relu": "socicnn.positivity.readouts:ReLUReadout",
-        "softplus": "socicnn.positivity.softplus:Softplus",
-        "square": "socicnn.positivity.readouts:Square",
+        "admm": "socicnn.positivity._admm:ADMM",
+        "biased": "socicnn.positivity._controls:Biased",
+        "exp": "socicnn.positivity._readouts:Exp",
+        "lift": "socicnn.positivity._lift:Lift",
+        "noisy": "socicnn.positivity._controls:Noisy",
+        "projected": "socicnn.positivity._projected:Projected",
+        "relu": "socicnn.positivity._readouts:ReLUReadout",
+        "softplus": "socicnn.positivity._softplus:Softplus",
+        "square": "socicnn.positivity._readouts:Square",
     },
 )
 
 INITIALISERS: Registry[Any] = Registry(
     "initialiser",
     {
-        "principled": "socicnn.positivity.initial:Principled",
-        "folded": "socicnn.positivity.initial:Folded",
-        "xavier_softplus": "socicnn.positivity.initial:XavierSoftplus",
-        "zero_mean_clipped": "socicnn.positivity.initial:ZeroMeanClipped",
+        "principled": "socicnn.positivity._initial:Principled",
+        "folded": "socicnn.positivity._initial:Folded",
+        "xavier_softplus": "socicnn.positivity._initial:XavierSoftplus",
+        "zero_mean_clipped": "socicnn.positivity._initial:ZeroMeanClipped",
     },
 )
 
@@ -70,7 +70,7 @@ def recipe(name: Recipe | RecipeName, **settings: Any) -> Recipe:
     >>> recipe("projected", floor=1e-3)
     Projected(floor=0.001)
     """
-    from socicnn.positivity.base import Recipe
+    from socicnn.positivity._base import Recipe
 
     made = RECIPES.make(name, **settings)
     if not isinstance(made, Recipe):
@@ -84,7 +84,7 @@ def initialiser(name: Initialiser | InitialiserName, **settings: Any) -> Initial
     Raises:
         ModelError: the name is unknown (the message lists what there is), or it has no such setting.
     """
-    from socicnn.positivity.initial import Initialiser
+    from socicnn.positivity._initial import Initialiser
 
     made = INITIALISERS.make(name, **settings)
     if not isinstance(made, Initialiser):
@@ -95,24 +95,24 @@ def initialiser(name: Initialiser | InitialiserName, **settings: Any) -> Initial
 __all__ = face(
     __name__,
     {
-        "ADMM": "socicnn.positivity.admm",
-        "Biased": "socicnn.positivity.controls",
-        "Exp": "socicnn.positivity.readouts",
-        "Folded": "socicnn.positivity.initial",
-        "HyperNetwork": "socicnn.positivity.hypernetwork",
-        "Initialiser": "socicnn.positivity.initial",
-        "Lift": "socicnn.positivity.lift",
-        "Noisy": "socicnn.positivity.controls",
-        "Principled": "socicnn.positivity.initial",
-        "Projected": "socicnn.positivity.projected",
-        "ReLUReadout": "socicnn.positivity.readouts",
-        "Recipe": "socicnn.positivity.base",
-        "Shared": "socicnn.positivity.base",
-        "Softplus": "socicnn.positivity.softplus",
-        "Square": "socicnn.positivity.readouts",
-        "Weight": "socicnn.positivity.base",
-        "XavierSoftplus": "socicnn.positivity.initial",
-        "ZeroMeanClipped": "socicnn.positivity.initial",
+        "ADMM": "socicnn.positivity._admm",
+        "Biased": "socicnn.positivity._controls",
+        "Exp": "socicnn.positivity._readouts",
+        "Folded": "socicnn.positivity._initial",
+        "HyperNetwork": "socicnn.positivity._hypernetwork",
+        "Initialiser": "socicnn.positivity._initial",
+        "Lift": "socicnn.positivity._lift",
+        "Noisy": "socicnn.positivity._controls",
+        "Principled": "socicnn.positivity._initial",
+        "Projected": "socicnn.positivity._projected",
+        "ReLUReadout": "socicnn.positivity._readouts",
+        "Recipe": "socicnn.positivity._base",
+        "Shared": "socicnn.positivity._base",
+        "Softplus": "socicnn.positivity._softplus",
+        "Square": "socicnn.positivity._readouts",
+        "Weight": "socicnn.positivity._base",
+        "XavierSoftplus": "socicnn.positivity._initial",
+        "ZeroMeanClipped": "socicnn.positivity._initial",
     },
     modules=("diagnostics",),
     own=("INITIALISERS", "RECIPES", "InitialiserName", "RecipeName", "initialiser", "recipe"),

@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING
 from socicnn._faces import face
 
 if TYPE_CHECKING:
-    from socicnn.training.data import Samples as Samples
-    from socicnn.training.fitting import fit as fit
-    from socicnn.training.history import History as History
-    from socicnn.training.losses import LOSSES as LOSSES
-    from socicnn.training.losses import MSE as MSE
-    from socicnn.training.losses import Loss as Loss
-    from socicnn.training.losses import SmoothL1 as SmoothL1
-    from socicnn.training.losses import WithinContext as WithinContext
-    from socicnn.training.options import FitOptions as FitOptions
-    from socicnn.training.stacked import fit_stacked as fit_stacked
+    from socicnn.training._data import Samples as Samples
+    from socicnn.training._fitting import fit as fit
+    from socicnn.training._history import History as History
+    from socicnn.training._losses import LOSSES as LOSSES
+    from socicnn.training._losses import MSE as MSE
+    from socicnn.training._losses import Loss as Loss
+    from socicnn.training._losses import SmoothL1 as SmoothL1
+    from socicnn.training._losses import WithinContext as WithinContext
+    from socicnn.training._options import FitOptions as FitOptions
+    from socicnn.training._stacked import fit_stacked as fit_stacked
 
 __all__ = face(
     __name__,
     {
-        "FitOptions": "socicnn.training.options",
-        "History": "socicnn.training.history",
-        "LOSSES": "socicnn.training.losses",
-        "Loss": "socicnn.training.losses",
-        "MSE": "socicnn.training.losses",
-        "Samples": "socicnn.training.data",
-        "SmoothL1": "socicnn.training.losses",
-        "WithinContext": "socicnn.training.losses",
-        "fit": "socicnn.training.fitting",
-        "fit_stacked": "socicnn.training.stacked",
+        "FitOptions": "socicnn.training._options",
+        "History": "socicnn.training._history",
+        "LOSSES": "socicnn.training._losses",
+        "Loss": "socicnn.training._losses",
+        "MSE": "socicnn.training._losses",
+        "Samples": "socicnn.training._data",
+        "SmoothL1": "socicnn.training._losses",
+        "WithinContext": "socicnn.training._losses",
+        "fit": "socicnn.training._fitting",
+        "fit_stacked": "socicnn.training._stacked",
     },
 )

@@ -21,13 +21,13 @@ from benchmarks.mutation.mutants import (
 )
 from benchmarks.mutation.mutation import Row, Table, lack
 from benchmarks.mutation.optimised import optimised_programs, optimised_witnesses
-from socicnn.compile import compile_net
+from socicnn._compile import compile_net
 from socicnn.frozen import FrozenNet, Output, Squares
 from tests.support.cases import CASES
 from tests.support.frozen_nets import random_net
-from verify.core.checker import Checker
-from verify.proof.network import Prover
-from verify.proof.program import ProgramProver
+from verify._core.checker import Checker
+from verify._proof.network import Prover
+from verify._proof.program import ProgramProver
 
 POINTS = 200
 
@@ -113,7 +113,7 @@ def test_a_core_that_believes_the_claimant_shows_in_the_table(monkeypatch: pytes
     net = random_net(1)
     monkeypatch.setattr("benchmarks.mutation.mutation.Checker", _lenient)
     monkeypatch.setattr("benchmarks.mutation.mutation.certify", lambda *_, **__: Namespace(passed=True))
-    monkeypatch.setattr("verify.core.lifts.FACTOR", np.inf)
+    monkeypatch.setattr("verify._core.lifts.FACTOR", np.inf)
     table, rng = Table(), np.random.default_rng(0)
     compiled = compile_net(net)
     table.add(net, x, scale_mutants(compiled, x, rng))

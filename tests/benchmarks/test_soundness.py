@@ -8,7 +8,7 @@ import pytest
 from benchmarks import soundness, soundness_proofs
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 from tests.support.frozen_nets import random_net
-from verify.proof.network import Bracket, Prover
+from verify._proof.network import Bracket, Prover
 
 
 def test_nothing_false_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:

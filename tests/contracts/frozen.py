@@ -12,12 +12,12 @@ from scipy import sparse
 
 import socicnn
 import verify
-from socicnn.arrays import Array
-from socicnn.compile import compile_net, value_program
+from socicnn._arrays import Array
+from socicnn._compile import compile_net, value_program
+from socicnn._files import FileError
 from socicnn.conic.export import export
-from socicnn.conic.export.cbf import read_cbf
+from socicnn.conic.export._cbf import read_cbf
 from socicnn.errors import ModelError, ProgramError
-from socicnn.files import FileError
 from socicnn.frozen import FrozenNet
 from tests.support.cases import witness_errors
 from verify.check import check

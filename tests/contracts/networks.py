@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
 import socicnn
-from socicnn.compile import compile_net, value_program
+from socicnn._compile import compile_net, value_program
 from socicnn.errors import ModelError
 from socicnn.nn import Network
-from socicnn.positivity.base import Weight
+from socicnn.positivity._base import Weight
 from tests.support.cases import Case, witness_errors
 
 COUNT = 24

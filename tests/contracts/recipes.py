@@ -17,7 +17,7 @@ import verify
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN, SOCICNN, Network
 from socicnn.positivity import Recipe, recipe
-from socicnn.positivity.base import Weight
+from socicnn.positivity._base import Weight
 
 SHAPES = [(5,), (4, 3), (4, 3, 2), (4, 3, 2, 2), (1, 1), ()]  # vectors, dense, temporal and image kernels, numbers
 NETWORKS = {

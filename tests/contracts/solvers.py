@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from socicnn.compile import value_program
-from socicnn.conic.blocks import Rows
-from socicnn.conic.cones import Cones
-from socicnn.conic.program import ConicProgram
-from socicnn.conic.solution import Solution
+from socicnn._compile import value_program
+from socicnn.conic._blocks import Rows
+from socicnn.conic._cones import Cones
+from socicnn.conic._program import ConicProgram
+from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import make
 from socicnn.errors import SolverError
 from tests.support.conic_cases import KNOWN, Known, conic, random_pair

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from decision import Box, Budget, Decision, Simplex, decide
-from decision.minimise.answers import Goal
-from decision.minimise.exact import FreePrograms
-from decision.minimise.methods import Auto, Problem
-from decision.minimise.search import CHUNK
-from decision.minimise.stack_surrogate import StackSurrogate
-from decision.options import DecideOptions
+from decision._minimise.answers import Goal
+from decision._minimise.exact import FreePrograms
+from decision._minimise.methods import Auto, Problem
+from decision._minimise.search import CHUNK
+from decision._minimise.stack_surrogate import StackSurrogate
+from decision._options import DecideOptions
 from socicnn import SOCICNN
-from socicnn.compile import value_program
-from socicnn.conic.program import ConicProgram
+from socicnn._compile import value_program
+from socicnn.conic._program import ConicProgram
 from socicnn.conic.solvers import Prepared
-from socicnn.conic.solvers.clarabel import Clarabel
+from socicnn.conic.solvers._clarabel import Clarabel
 from socicnn.errors import ModelError, ProgramError, SolverError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn import RecurrentSOCICNN
@@ -285,7 +285,7 @@ def test_what_is_printed_fits_on_a_line() -> None:
 def test_what_is_left_of_the_time_limits_each_solve(monkeypatch: pytest.MonkeyPatch) -> None:
     """To a factor of two, so that a solver is not set up anew for every context."""
     now, limits = [0.0], []
-    monkeypatch.setattr("decision.minimise.exact.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("decision._minimise.exact.time.perf_counter", lambda: now[0])
     prepare = Clarabel.prepare
 
     def recorded(self: Clarabel, program: ConicProgram) -> Prepared:

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from decision import Box, Decision, Simplex, decide
-from decision.deciding import decide_module
-from decision.options import DecideOptions
-from decision.region import Region
+from decision._deciding import decide_module
+from decision._options import DecideOptions
+from decision._region import Region
 from socicnn import SOCICNN
+from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
-from socicnn.ranges import Ranges
 
 METHODS = ("auto", "interior_point", "projected_gradient", "exact")
 

@@ -83,11 +83,11 @@ def _run(code: str) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import decision; decision.surrogates; decision.sets.Box; decision.deciding.decide",
-        "import socicnn; socicnn.nn; socicnn.training; socicnn.fit; socicnn.compile.frozen; socicnn.errors.ModelError",
+        "import decision; decision.surrogates; decision.sets.Box; decision._deciding.decide",
+        "import socicnn; socicnn.nn; socicnn.training; socicnn.fit; socicnn._compile.frozen; socicnn.errors.ModelError",
         "import socicnn; socicnn.SOCICNN; socicnn.nn.SOCICNN",
-        "import verify; verify.check.main; verify.certify; verify.report.Report",
-        "from decision import decide; import decision.deciding; import decision; assert callable(decision.decide)",
+        "import verify; verify.check.main; verify.certify; verify._report.Report",
+        "from decision import decide; import decision._deciding; import decision; assert callable(decision.decide)",
         "from verify import *; assert callable(certify) and callable(equivalence)",
         "import verify, pickle; assert pickle.loads(pickle.dumps(verify.certify)) is verify.certify",
         "import verify; import copy; assert hasattr(verify, 'certify') and not hasattr(verify, '__wrapped__')",
@@ -97,7 +97,7 @@ def test_attributes_need_no_import_before(code: str) -> None:
     _run(code)
 
 
-WAYS = ["import verify.certify", "from verify import certify", "from verify.certify import certify", "verify = 0"]
+WAYS = ["import verify._certify", "from verify import certify", "from verify._certify import certify", "verify = 0"]
 
 
 @pytest.mark.parametrize("order", list(permutations(WAYS))[::5])

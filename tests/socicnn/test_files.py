@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from socicnn import files
-from socicnn.files import FileError, check_place, replacing
+from socicnn import _files as files
+from socicnn._files import FileError, check_place, replacing
 
 
 def test_a_failure_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_pipe_without_a_reader_is_given_up(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="the system has no /dev/fd")
 def test_what_the_shell_has_open_is_written_through(tmp_path: Path) -> None:
-    code = "from socicnn.files import replacing\nwith replacing('/dev/stdout') as draft: draft.write_text('kept\\n')\n"
+    code = "from socicnn._files import replacing\nwith replacing('/dev/stdout') as draft: draft.write_text('kept\\n')\n"
     with (tmp_path / "out.txt").open("wb") as out:
         subprocess.run([sys.executable, "-c", code], stdout=out, check=True)
     assert (tmp_path / "out.txt").read_text() == "kept\n"
@@ -125,7 +125,7 @@ def test_what_the_shell_has_open_is_written_through(tmp_path: Path) -> None:
 def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
     target, other = tmp_path / "table.csv", tmp_path / "other.csv"
     code = (
-        "import os, signal, sys\nfrom socicnn.files import replacing\n"
+        "import os, signal, sys\nfrom socicnn._files import replacing\n"
         "with replacing(sys.argv[1]) as draft: draft.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     for place in (target, target, other):

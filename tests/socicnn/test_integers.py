@@ -12,8 +12,8 @@ from decision import DecideOptions, decide, surrogates, tasks
 from decision.learning import FocusedOptions, fit_active, fit_focused
 from decision.sets import Simplex
 from socicnn import ICNN, SOCICNN, density
+from socicnn._integers import as_seed, is_integer
 from socicnn.frozen import FrozenNet, Output, Quadratic
-from socicnn.integers import as_seed, is_integer
 from socicnn.nn import Conv, ConvSOCICNN, RecurrentSOCICNN
 from socicnn.positivity import Lift
 from socicnn.training import FitOptions, fit, fit_stacked

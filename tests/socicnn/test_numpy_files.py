@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from socicnn.files import FileError
-from socicnn.numpy_files import read_arrays
+from socicnn._files import FileError
+from socicnn._numpy_files import read_arrays
 
 
 def test_arrays_come_back_and_are_named(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ import socicnn
 from decision import surrogates, tasks
 from decision.learning import Ensemble, FocusedOptions, fit_active, fit_focused
 from socicnn import SOCICNN
+from socicnn._files import FileError
+from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
-from socicnn.files import FileError
-from socicnn.ranges import Ranges
 from socicnn.training import FitOptions, fit, fit_stacked
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from socicnn._registry import Registry, choose, unknown
 from socicnn.errors import ModelError, SolverError
-from socicnn.registry import Registry, choose, unknown
 
 
 def shapes() -> Registry[object]:

@@ -11,7 +11,7 @@ import torch
 
 import verify
 from decision import Box, decide, evaluate, tasks
-from socicnn.results import Result
+from socicnn._results import Result
 from socicnn.training import History
 from tests.support.frozen_nets import random_net
 

@@ -18,13 +18,13 @@ import pytest
 import torch
 
 import socicnn
-from socicnn.compile import value_program
+from socicnn._compile import value_program
+from socicnn._files import FileError
 from socicnn.conic.export import export
-from socicnn.files import FileError
-from socicnn.training import checkpoint
+from socicnn.training import _checkpoint as checkpoint
 from socicnn_cli.csv_files import write_csv
 from tests.support.frozen_nets import NETS, random_net
-from verify.certify import certify
+from verify._certify import certify
 
 
 def _checkpoint(path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 import socicnn
 from socicnn import SOCICNN
-from socicnn.conic.export.cbf import read_cbf
+from socicnn.conic.export._cbf import read_cbf
 from socicnn.frozen import FrozenNet, Layer, Output, Squares
 from socicnn.nn import Conv, ConvSOCICNN
 from socicnn_cli import main
@@ -160,7 +160,7 @@ def test_a_frozen_network_is_exported_and_verified(run, tmp_path: Path) -> None:
 
 
 def test_a_wrong_network_gives_status_1(run, model: Path, context: Path, tmp_path: Path, monkeypatch) -> None:
-    from socicnn.conic.builder import Builder
+    from socicnn.conic._builder import Builder
 
     honest = Builder.affine
     monkeypatch.setattr(Builder, "affine", lambda self, d, r: honest(self, d, r + 1.0))
@@ -282,7 +282,7 @@ def test_a_key_that_stops_it_is_said(run, model: Path, context: Path, monkeypatc
 def test_an_onnx_graph_is_verified_decided_and_exported(run, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="onnx is not installed: pip install 'socicnn[onnx]'")
     pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'socicnn[onnx]'")
-    from socicnn.nn.onnx_export import to_onnx
+    from socicnn.nn._onnx_export import to_onnx
 
     network = SOCICNN(4, hidden_features=(8,), generator=torch.Generator().manual_seed(0))
     path = tmp_path / "cost.onnx"

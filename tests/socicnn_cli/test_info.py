@@ -10,8 +10,8 @@ import torch
 
 import socicnn
 from socicnn import ICNN, SOCICNN
+from socicnn._ranges import Ranges
 from socicnn.frozen import FrozenNet, Output, Quadratic
-from socicnn.ranges import Ranges
 from socicnn_cli import main
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from socicnn.files import FileError
+from socicnn._files import FileError
 from socicnn_cli.csv_files import read_csv, write_csv
 from socicnn_cli.tables import read_rows, read_samples
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from socicnn.compile import Compiled
-from socicnn.conic.program import ValueProgram
+from socicnn._compile import Compiled
+from socicnn.conic._program import ValueProgram
 from socicnn.nn import ICNN, SOCICNN, AveragePool, Conv, ConvSOCICNN, Network, RecurrentSOCICNN
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from socicnn.compile import Compiled
-from verify.core.checker import Checked, Checker
-from verify.proof.network import Prover
+from socicnn._compile import Compiled
+from verify._core.checker import Checked, Checker
+from verify._proof.network import Prover
 
 
 def check(compiled: Compiled, x: np.ndarray, program=None, forward=None, **settings) -> Checked:

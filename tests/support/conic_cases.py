@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from socicnn.arrays import Array
-from socicnn.conic.cones import Cones
-from socicnn.conic.program import ConicProgram
+from socicnn._arrays import Array
+from socicnn.conic._cones import Cones
+from socicnn.conic._program import ConicProgram
 
 
 @dataclass(frozen=True)

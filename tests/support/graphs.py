@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from socicnn.compile import value_program
+from socicnn._compile import value_program
 from socicnn.frozen import FrozenNet
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'socicnn[onnx]'")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from socicnn.arrays import Array
+from socicnn._arrays import Array
 from socicnn.frozen import FrozenNet
 from tests.support.frozen_nets import random_net
 

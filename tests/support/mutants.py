@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from socicnn.compile import Witness
-from socicnn.conic.program import ValueProgram
+from socicnn._compile import Witness
+from socicnn.conic._program import ValueProgram
 
 
 def with_entry(program: ValueProgram, name: str, index: Any, value: float) -> ValueProgram:

@@ -7,7 +7,7 @@ from torch import nn
 
 from socicnn import SOCICNN, training
 from socicnn.training import History, Samples
-from socicnn.training.options import gathered
+from socicnn.training._options import gathered
 from tests.support.cases import generator
 
 QUIET = {"progress": False}

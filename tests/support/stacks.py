@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from decision.minimise.stack import Dual, Stack
+from decision._minimise.stack import Dual, Stack
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
-from socicnn.frozen.parts import Squares
+from socicnn.frozen._parts import Squares
 
 
 def random_stack(

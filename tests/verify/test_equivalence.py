@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import verify
-from socicnn.arrays import Array
-from socicnn.compile import compile_net, value_program
+from socicnn._arrays import Array
+from socicnn._compile import compile_net, value_program
 from socicnn.conic.solvers import Clarabel
-from socicnn.conic.solvers.base import Answer, Engine
+from socicnn.conic.solvers._base import Answer, Engine
 from socicnn.errors import MissingExtra, ModelError, SolverError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn import ICNN, SOCICNN
@@ -229,7 +229,7 @@ def test_a_wrong_compiler_fails(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     x = np.random.default_rng(0).normal(size=(20, 4))
 
     wrong = compile_net(COMPILER_MUTANTS[kind](net))
-    monkeypatch.setattr(sys.modules["verify.equivalence"], "compile_net", lambda _: wrong)
+    monkeypatch.setattr(sys.modules["verify._equivalence"], "compile_net", lambda _: wrong)
     report = verify.equivalence(net, x, solvers=())
     assert report.residuals["gap"] < 1e-12 * (1 + np.abs(report.forward).max()) * 10
     assert report.residuals["stationarity"] < 1e-12
@@ -274,7 +274,7 @@ def test_a_solver_that_fails_is_not_a_difference() -> None:
 
 
 def test_a_solver_that_disagrees_is_told_beside_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    from socicnn.conic.solvers.base import Prepared
+    from socicnn.conic.solvers._base import Prepared
 
     honest = Prepared.solve
     monkeypatch.setattr(Prepared, "solve", lambda *a: replace(honest(*a), value=honest(*a).value + 1e-3))

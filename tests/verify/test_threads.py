@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from socicnn.arrays import Array
+from socicnn._arrays import Array
 from tests.support.frozen_nets import random_net
 from verify import certify
 

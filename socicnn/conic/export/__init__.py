@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from socicnn.conic.program import ConicProgram, ValueProgram
+from socicnn._registry import Registry
+from socicnn.conic._program import ConicProgram, ValueProgram
 from socicnn.errors import ProgramError
-from socicnn.registry import Registry
 
 Program: TypeAlias = ValueProgram | ConicProgram
 Path_: TypeAlias = str | os.PathLike[str]
@@ -34,8 +34,8 @@ def export(program: Program, path: Path_, format: str | None = None) -> None:
         FileError: the file cannot be written.
 
     >>> from tempfile import mkdtemp
-    >>> from socicnn.compile import value_program
-    >>> from socicnn.conic.export.cbf import read_cbf
+    >>> from socicnn._compile import value_program
+    >>> from socicnn.conic.export._cbf import read_cbf
     >>> from socicnn.frozen import FrozenNet, Layer, Output
     >>> program = value_program(FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0])))
     >>> path = Path(mkdtemp()) / "cost.cbf"

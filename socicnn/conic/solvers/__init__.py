@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from socicnn.conic.solvers.base import Prepared, Solver
-from socicnn.conic.solvers.clarabel import Clarabel
-from socicnn.conic.solvers.ecos import Ecos
-from socicnn.conic.solvers.highs import Highs
-from socicnn.conic.solvers.scs import Scs
+from socicnn._registry import Registry
+from socicnn.conic.solvers._base import Prepared, Solver
+from socicnn.conic.solvers._clarabel import Clarabel
+from socicnn.conic.solvers._ecos import Ecos
+from socicnn.conic.solvers._highs import Highs
+from socicnn.conic.solvers._scs import Scs
 from socicnn.errors import SolverError
-from socicnn.registry import Registry
 
 SOLVERS: Registry[type[Solver]] = Registry(
     "solver", {solver.name: solver for solver in (Clarabel, Ecos, Scs, Highs)}, error=SolverError

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
+from socicnn._files import FileError
 from socicnn.errors import ModelError, SocicnnError
-from socicnn.files import FileError
-from socicnn.frozen.parts import Parts
-from socicnn.importers.agreement import Imported
-from socicnn.importers.assemble import assemble
-from socicnn.importers.onnx.comparison import compare
-from socicnn.importers.onnx.interpreter import Interpreter
-from socicnn.importers.onnx.source import Source, first_line, open_source
+from socicnn.frozen._parts import Parts
+from socicnn.importers._agreement import Imported
+from socicnn.importers._assemble import assemble
+from socicnn.importers.onnx._comparison import compare
+from socicnn.importers.onnx._interpreter import Interpreter
+from socicnn.importers.onnx._source import Source, first_line, open_source
 
 N = TypeVar("N", bound=Imported)
 LONGEST = 1200  # letters of a message; a file can hold names of any length

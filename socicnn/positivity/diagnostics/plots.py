@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from socicnn.arrays import Array
-from socicnn.files import replacing
-from socicnn.positivity.diagnostics.escape import Escape
-from socicnn.positivity.diagnostics.landscape import Slice
-from socicnn.positivity.diagnostics.shoulder import ShoulderStatistics
+from socicnn._arrays import Array
+from socicnn._files import replacing
+from socicnn.positivity.diagnostics._escape import Escape
+from socicnn.positivity.diagnostics._landscape import Slice
+from socicnn.positivity.diagnostics._shoulder import ShoulderStatistics
 
 
 def draw_slice(landscape: Slice, path: str | os.PathLike[str], trajectories: Mapping[str, Array] | None = None) -> None:

@@ -9,7 +9,7 @@ import torch
 
 import decision
 from decision import surrogates, tasks
-from decision.deciding import decide
+from decision._deciding import decide
 from decision.learning import (
     ActiveOptions,
     Ensemble,
@@ -20,11 +20,11 @@ from decision.learning import (
     fit_focused,
     with_decisions,
 )
-from decision.learning.focused import perturbed
+from decision.learning._focused import perturbed
 from decision.tasks import Data, Task
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Output, Squares
-from socicnn.nn.network import Network
+from socicnn.nn._network import Network
 from socicnn.training import FitOptions
 from tests.support.cases import generator
 

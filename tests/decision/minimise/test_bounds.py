@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from decision import Box
-from decision.minimise.bounds import lower_bound, minorant, repaired, upper_bound
-from decision.minimise.stack import Dual, Stack
+from decision._minimise.bounds import lower_bound, minorant, repaired, upper_bound
+from decision._minimise.stack import Dual, Stack
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
 from tests.support.exact import exact_value
 from tests.support.stacks import random_dual, random_stack
-from verify.proof.columns import NetColumns
-from verify.proof.minorant import minorant as minorant_of
-from verify.proof.network import Prover
+from verify._proof.columns import NetColumns
+from verify._proof.minorant import minorant as minorant_of
+from verify._proof.network import Prover
 
 BOX = Box(5, -1.0, 1.0)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from decision import Simplex, decide
-from decision.minimise import exact
+from decision._minimise import exact
 from socicnn.conic.solvers import Prepared
 from socicnn.frozen import FrozenNet
 from tests.support.frozen_nets import random_net

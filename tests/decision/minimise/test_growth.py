@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from decision import Box, decide
-from decision.minimise._growth import growth_bound, least_curvature
-from decision.minimise._local import first_box, on_inner_side, wider_box
-from decision.minimise.stack import Dual, Stack
+from decision._minimise.growth import growth_bound, least_curvature
+from decision._minimise.local import first_box, on_inner_side, wider_box
+from decision._minimise.stack import Dual, Stack
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 
 

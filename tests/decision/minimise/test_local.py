@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import decision
-from decision.minimise._local import wider_box
+from decision._minimise.local import wider_box
 from decision.sets import Box
 from socicnn.frozen import FrozenNet, Layer, Output
 

@@ -7,17 +7,17 @@ import torch
 from torch import nn
 
 from decision import surrogates
+from decision._deciding import decide
+from decision._minimise import central_path, methods
+from decision._minimise.methods import LARGEST_HESSIAN
+from decision._minimise.smoothing import Smoothing, smooth_relu
+from decision._options import DecideOptions
+from decision._region import Region
 from decision.baselines import StructuredDCP
-from decision.deciding import decide
-from decision.minimise import central_path, methods
-from decision.minimise._smoothing import Smoothing, smooth_relu
-from decision.minimise.methods import LARGEST_HESSIAN
-from decision.options import DecideOptions
-from decision.region import Region
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.nn import ICNN, ConvSOCICNN
-from socicnn.nn.activations import ACTIVATIONS
+from socicnn.nn._activations import ACTIVATIONS
 from tests.support.cases import generator
 
 SETS = [Simplex(4), Box(4, -1.0, 1.0), Budget(4, 1.5)]

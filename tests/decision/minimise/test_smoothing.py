@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from decision.minimise._smoothing import Smoothing
+from decision._minimise.smoothing import Smoothing
 from socicnn.errors import ModelError
 
 

@@ -8,10 +8,10 @@ import torch
 from scipy import sparse
 
 from decision import Simplex, decide
-from decision.minimise._smoothed_stack import smoothed, tangent
-from decision.minimise.stack import Stack, alike
-from decision.minimise.stack_surrogate import StackSurrogate
-from decision.options import MethodName
+from decision._minimise.smoothed_stack import smoothed, tangent
+from decision._minimise.stack import Stack, alike
+from decision._minimise.stack_surrogate import StackSurrogate
+from decision._options import MethodName
 from socicnn.frozen import FrozenNet, Norm
 from tests.support.stacks import random_stack
 

@@ -7,15 +7,15 @@ import torch
 from torch import nn
 
 from decision import surrogates
-from decision.minimise._units import Units
-from decision.minimise.accelerated import descend
-from decision.minimise.answers import Answers, Goal
-from decision.minimise.central_path import follow_central_path
-from decision.minimise.interior import Polyhedron
-from decision.minimise.module_surrogate import ModuleSurrogate
-from decision.minimise.reference import Reference
-from decision.minimise.stack_surrogate import StackSurrogate
-from decision.minimise.surrogate import Surrogate
+from decision._minimise.accelerated import descend
+from decision._minimise.answers import Answers, Goal
+from decision._minimise.central_path import follow_central_path
+from decision._minimise.interior import Polyhedron
+from decision._minimise.module_surrogate import ModuleSurrogate
+from decision._minimise.reference import Reference
+from decision._minimise.stack_surrogate import StackSurrogate
+from decision._minimise.surrogate import Surrogate
+from decision._minimise.units import Units
 from decision.sets import Box, Simplex
 from tests.support.cases import generator
 

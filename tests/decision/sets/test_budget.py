@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from decision.sets import Budget, FeasibleSet
-from decision.sets import capped_sampling as capped
+from decision.sets import _capped_sampling as capped
 from tests.contracts.sets import SetContract
 from tests.support.sets import budgets
 

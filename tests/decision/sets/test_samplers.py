@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from decision import sets, tasks
-from decision.sets.samplers import SAMPLERS, Boundary, Uniform, Vertices, make_sampler
+from decision.sets._samplers import SAMPLERS, Boundary, Uniform, Vertices, make_sampler
 from socicnn.errors import ModelError
 
 SETS = {

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import socicnn
-from socicnn.compile import compile_net, pieces_of, with_pieces
-from socicnn.cvxpy_atom import atom
-from socicnn.cvxpy_atom.build import to_cvxpy
-from socicnn.cvxpy_atom.context_program import ContextProgram
+from socicnn._compile import compile_net, pieces_of, with_pieces
+from socicnn._cvxpy_atom import atom
+from socicnn._cvxpy_atom.build import to_cvxpy
+from socicnn._cvxpy_atom.context_program import ContextProgram
 from socicnn.errors import ModelError, ProgramError
 
 MODES = ("joint", "partial")

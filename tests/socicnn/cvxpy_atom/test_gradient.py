@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import socicnn
-from socicnn.cvxpy_atom.build import to_cvxpy
+from socicnn._cvxpy_atom.build import to_cvxpy
 from socicnn.frozen import FrozenNet, Norm, Output
 from tests.support.frozen_nets import NETS, random_net
 

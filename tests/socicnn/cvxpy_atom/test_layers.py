@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import socicnn
-from socicnn.cvxpy_atom.build import to_cvxpy
+from socicnn._cvxpy_atom.build import to_cvxpy
 from socicnn.errors import ModelError
 
 MODES = ("joint", "partial")

@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 
 import socicnn
-from socicnn.cvxpy_atom.build import to_cvxpy
+from socicnn._cvxpy_atom.build import to_cvxpy
 from socicnn.errors import ProgramError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 

@@ -10,10 +10,10 @@ import pytest
 from scipy import sparse
 
 import socicnn
-from socicnn.compile import value_program
-from socicnn.conic.blocks import Rows
-from socicnn.conic.cones import Cones
-from socicnn.cvxpy_atom.build import to_cvxpy
+from socicnn._compile import value_program
+from socicnn._cvxpy_atom.build import to_cvxpy
+from socicnn.conic._blocks import Rows
+from socicnn.conic._cones import Cones
 from socicnn.errors import ModelError, ProgramError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 from tests.support.frozen_nets import NETS, random_net

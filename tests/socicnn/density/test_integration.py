@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from socicnn.density import Energy, bracket, quadrature
-from socicnn.density.integration import COARSE, FINE, NODES
+from socicnn.density._integration import COARSE, FINE, NODES
 from socicnn.errors import ModelError
 
 # E, its log Z over the line, a window that leaves out less than 1e-12 of exp(-E)

@@ -20,7 +20,7 @@ from socicnn.density import (
     total_variation,
 )
 from socicnn.errors import ModelError
-from socicnn.nn.network import Network
+from socicnn.nn._network import Network
 from socicnn.positivity import HyperNetwork, Lift
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from socicnn._files import FileError
 from socicnn.density import Density, Energy, PotentialFlow, plot, quadrature
-from socicnn.density.plots import _values
+from socicnn.density._plots import _values
 from socicnn.errors import ModelError
-from socicnn.files import FileError
 
 
 def energy(n: int) -> Energy:

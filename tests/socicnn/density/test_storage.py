@@ -15,12 +15,12 @@ from torch import nn
 
 import socicnn
 from socicnn import ICNN, SOCICNN
+from socicnn._files import FileError
+from socicnn._ranges import Ranges
 from socicnn.density import Density, Energy, PotentialFlow, cloud, fit, quadrature, target
 from socicnn.errors import ModelError
-from socicnn.files import FileError
 from socicnn.nn import Network, load_metadata
 from socicnn.positivity import RECIPES, HyperNetwork
-from socicnn.ranges import Ranges
 from socicnn_cli.models import load_model
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from socicnn.density import TARGETS, Target, grid, target
-from socicnn.density.targets import SkewNormal
+from socicnn.density._targets import SkewNormal
 from socicnn.errors import ModelError
 
 LAWS = {

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from socicnn.compile import compile_net, value_program
+from socicnn._compile import compile_net, value_program
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Output, Squares
 from tests.contracts.frozen import FrozenContract

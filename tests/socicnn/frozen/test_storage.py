@@ -14,8 +14,8 @@ import safetensors.numpy
 import torch
 
 import socicnn
+from socicnn._files import FileError
 from socicnn.errors import ModelError
-from socicnn.files import FileError
 from socicnn.frozen import FrozenNet, Norm, Output
 from socicnn.nn import ConvSOCICNN
 from tests.contracts.frozen import FrozenContract

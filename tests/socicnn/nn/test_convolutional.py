@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from socicnn.compile import compile_net
+from socicnn._compile import compile_net
 from socicnn.errors import ModelError
 from socicnn.nn import SOCICNN, AveragePool, Conv, ConvSOCICNN
 from tests.contracts.networks import NetworkContract

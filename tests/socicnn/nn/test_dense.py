@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from socicnn import ICNN, SOCICNN
-from socicnn.compile import value_program
+from socicnn._compile import value_program
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Output
 from socicnn.nn import DyingUnits
-from socicnn.positivity.initial import Principled
+from socicnn.positivity._initial import Principled
 from tests.contracts.networks import NetworkContract
 from tests.support.cases import DENSE, Case, generator
 

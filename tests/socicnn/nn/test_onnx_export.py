@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from socicnn import ICNN, SOCICNN
+from socicnn._files import FileError
 from socicnn.errors import MissingExtra, ModelError
-from socicnn.files import FileError
 from socicnn.frozen import FrozenNet
-from socicnn.nn.convolutional import ConvSOCICNN
-from socicnn.nn.geometry import AveragePool, Conv
-from socicnn.nn.onnx_export import NO_FLOAT64, to_onnx
-from socicnn.nn.recurrent import RecurrentSOCICNN
+from socicnn.nn._convolutional import ConvSOCICNN
+from socicnn.nn._geometry import AveragePool, Conv
+from socicnn.nn._onnx_export import NO_FLOAT64, to_onnx
+from socicnn.nn._recurrent import RecurrentSOCICNN
 
 pytestmark = pytest.mark.extra
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from socicnn.errors import ModelError
 from socicnn.nn import AveragePool, Conv
-from socicnn.nn.geometry import Chain, Convolution, ImageMap, Pooling, Resizing
+from socicnn.nn._geometry import Chain, Convolution, ImageMap, Pooling, Resizing
 from tests.support.cases import generator
 
 SIZES = [(7,), (6, 5), (1,), (4, 3, 2)]

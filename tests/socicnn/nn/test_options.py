@@ -9,9 +9,9 @@ import torch
 
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN, SOCICNN, AveragePool, Conv, ConvSOCICNN, NetOptions, RecurrentSOCICNN
-from socicnn.nn.activations import ACTIVATIONS
-from socicnn.nn.context import CODE_ACTIVATIONS
-from socicnn.nn.options import Activation, ContextActivation, NetSettings
+from socicnn.nn._activations import ACTIVATIONS
+from socicnn.nn._context import CODE_ACTIVATIONS
+from socicnn.nn._options import Activation, ContextActivation, NetSettings
 
 KINDS = {
     "dense": lambda **options: SOCICNN(3, (4,), (2,), (2,), context_features=2, **options),

@@ -11,8 +11,8 @@ import torch
 
 import socicnn
 from socicnn import ICNN, SOCICNN
+from socicnn._files import FileError
 from socicnn.errors import ModelError
-from socicnn.files import FileError
 from socicnn.nn import load_metadata
 
 OLD = Path(__file__).parents[1] / "old_files"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import verify
-from socicnn.compile import Freezable
+from socicnn._compile import Freezable
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN
 from socicnn.positivity import HyperNetwork, Lift, Softplus

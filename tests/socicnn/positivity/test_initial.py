@@ -9,7 +9,7 @@ import torch
 from socicnn import ICNN
 from socicnn.errors import ModelError
 from socicnn.positivity import INITIALISERS, initialiser
-from socicnn.positivity.initial import Folded, Principled, ZeroMeanClipped, covariance, log_normal, moments
+from socicnn.positivity._initial import Folded, Principled, ZeroMeanClipped, covariance, log_normal, moments
 from tests.support.cases import generator
 
 

@@ -14,8 +14,8 @@ import verify
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN, SOCICNN
 from socicnn.positivity import Lift, Softplus, recipe
-from socicnn.positivity import encoder as encoder_module
-from socicnn.positivity.encoder import Encoder
+from socicnn.positivity import _encoder as encoder_module
+from socicnn.positivity._encoder import Encoder
 from socicnn.training import fit
 
 

@@ -9,7 +9,7 @@ import torch
 
 from socicnn.errors import ModelError
 from socicnn.positivity import ADMM, Biased, Exp, Lift, Noisy, Projected, ReLUReadout, Softplus, Square, recipe
-from socicnn.positivity.admm import Balancing, Doubling, Fixed
+from socicnn.positivity._admm import Balancing, Doubling, Fixed
 from tests.contracts.recipes import RecipeContract, normal
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from socicnn._files import FileError
 from socicnn.errors import ModelError
-from socicnn.files import FileError
 from socicnn.training import WithinContext
 from tests.support.runs import QUIET, Killed, contexts, fit, network, same
 

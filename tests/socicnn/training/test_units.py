@@ -6,7 +6,7 @@ import torch
 
 from socicnn import SOCICNN
 from socicnn.training import FitOptions, fit, fit_stacked
-from socicnn.training.frame import statistics
+from socicnn.training._frame import statistics
 from tests.support.cases import generator
 
 DRAW = np.random.default_rng(0)

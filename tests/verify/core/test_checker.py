@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from socicnn.compile import Compiled, compile_net
-from socicnn.conic.blocks import Block
+from socicnn._compile import Compiled, compile_net
+from socicnn.conic._blocks import Block
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from tests.support.certificates import check
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.mutants import block, nudged_witnesses, stored, with_entry
-from verify.core.checker import Checker
+from verify._core.checker import Checker
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -273,8 +273,8 @@ def test_equality_rows_are_checked() -> None:
     """min |x| written with a free auxiliary variable u = x and a norm of u."""
     from scipy import sparse
 
-    from socicnn.conic.cones import Cones
-    from socicnn.conic.program import ValueProgram
+    from socicnn.conic._cones import Cones
+    from socicnn.conic._program import ValueProgram
 
     program = ValueProgram(
         A=sparse.csc_array(np.array([[1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]])),

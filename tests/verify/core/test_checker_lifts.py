@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from socicnn.compile import compile_net
-from socicnn.conic.program import ValueProgram
+from socicnn._compile import compile_net
+from socicnn.conic._program import ValueProgram
 from tests.support.certificates import check
 from tests.support.frozen_nets import random_net
 from tests.support.mutants import stored, with_entry
-from verify.core.checker import Checker
+from verify._core.checker import Checker
 
 
 def test_plain_and_balanced_lifts_are_both_understood() -> None:
@@ -86,8 +86,8 @@ def test_a_lift_must_be_the_head_of_a_cone() -> None:
     """Two equal rows past the head would rescale alike, but the cone would not be mapped onto itself."""
     from scipy import sparse
 
-    from socicnn.conic.blocks import Lifts
-    from socicnn.conic.cones import Cones
+    from socicnn.conic._blocks import Lifts
+    from socicnn.conic._cones import Cones
 
     program = ValueProgram(
         A=sparse.csc_array(np.array([[-1.0, 0.0], [0.0, -0.5], [0.0, -0.5]])),

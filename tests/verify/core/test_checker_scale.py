@@ -8,14 +8,14 @@ import pytest
 
 import verify
 from benchmarks.mutation.scales import at_scales
-from socicnn.compile import Compiled, Witness, compile_net
+from socicnn._compile import Compiled, Witness, compile_net
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
 from tests.support.frozen_nets import random_net
+from verify._core.checker import Checker
+from verify._core.claim import Claim, write
+from verify._proof.network import Prover
 from verify.check import check
-from verify.core.checker import Checker
-from verify.core.claim import Claim, write
-from verify.proof.network import Prover
 
 NET = FrozenNet(
     [Layer(None, [[1.0], [-1.0]], [0.5, 0.25])],

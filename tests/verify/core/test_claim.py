@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from socicnn.compile import Witness, compile_net
+from socicnn._compile import Witness, compile_net
+from socicnn._files import FileError
 from socicnn.errors import ModelError, ProgramError, SocicnnError, VerificationError
-from socicnn.files import FileError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from tests.support.frozen_nets import NETS, random_net
-from verify.certify import certify
+from verify._certify import certify
+from verify._core import claim as claims
 from verify.check import check, main
-from verify.core import claim as claims
 
 ROOT = Path(__file__).parents[3]
 

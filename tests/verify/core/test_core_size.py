@@ -23,7 +23,13 @@ def test_what_checks_a_claim_can_be_read() -> None:
     told = done.stdout
     loaded = {line.split()[0]: int(line.split()[1]) for line in told.splitlines()}
     assert loaded.pop("foreign") == 0, told
-    assert loaded["verify.core.checker"] > 100
-    for part in ("socicnn.compile", "socicnn.conic.builder", "socicnn.conic.solvers", "socicnn.nn", "verify.certify"):
+    assert loaded["verify._core.checker"] > 100
+    for part in (
+        "socicnn._compile",
+        "socicnn.conic._builder",
+        "socicnn.conic.solvers",
+        "socicnn.nn",
+        "verify._certify",
+    ):
         assert part not in loaded
     assert sum(loaded.values()) <= LINES, sorted(loaded.items(), key=lambda item: -item[1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from verify.core.products import Split
+from verify._core.products import Split
 
 PLACES = [(), (5, 20), (-3, 0, 7, 7, 40, 1000), range(60)]
 

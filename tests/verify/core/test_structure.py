@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from socicnn.compile import compile_net
-from socicnn.conic.blocks import Block
-from socicnn.conic.cones import Cones
+from socicnn._compile import compile_net
+from socicnn.conic._blocks import Block
+from socicnn.conic._cones import Cones
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.mutants import block, stored, with_entry
-from verify.core.structure import differences, monotone
+from verify._core.structure import differences, monotone
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from socicnn.arrays import Array
+from socicnn._arrays import Array
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn import SOCICNN
 from tests.support.cases import CASES, Case
 from tests.support.frozen_nets import NETS, random_net
-from verify.certificate import Certificate
-from verify.certify import certify
+from verify._certificate import Certificate
+from verify._certify import certify
 
 
 def kinked(seed: int, n: int = 3, depth: int = 2, units: int = 4, norms: bool = True) -> tuple[FrozenNet, Array]:

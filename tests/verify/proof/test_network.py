@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from socicnn.compile import compile_net
+from socicnn._compile import compile_net
+from socicnn._margins import relative_margin
 from socicnn.errors import MissingExtra, ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
-from socicnn.margins import relative_margin
 from tests.support.exact import exact_value
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.instances import instance
-from verify.certify import certify
-from verify.proof import columns, network, upper
-from verify.proof.balls import BallProver
-from verify.proof.duals import dual_guess, lower_bound
-from verify.proof.network import Guess, Prover
+from verify._certify import certify
+from verify._proof import columns, network, upper
+from verify._proof.balls import BallProver
+from verify._proof.duals import dual_guess, lower_bound
+from verify._proof.network import Guess, Prover
 
 
 def holds(lo: float, hi: float, exact: tuple[Fraction, Fraction]) -> bool:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from socicnn.compile import compile_net
-from socicnn.conic.program import ValueProgram
-from socicnn.conic.solution import Solution
+from socicnn._compile import compile_net
+from socicnn.conic._program import ValueProgram
+from socicnn.conic._solution import Solution
 from tests.support.exact import exact_value
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.instances import instance
 from tests.support.mutants import block, with_entry
-from verify.proof.network import Prover
-from verify.proof.program import ProgramProver
+from verify._proof.network import Prover
+from verify._proof.program import ProgramProver
 
 
 @pytest.mark.parametrize("part", range(2))

@@ -9,13 +9,13 @@ import pytest
 import verify
 from benchmarks.mutation.mutants import compiler_mutants, program_mutants, witness_mutants
 from benchmarks.mutation.mutation import Table
-from socicnn.compile import compile_net
+from socicnn._compile import compile_net
 from tests.support.exact import exact_value
 from tests.support.squares import CASES, N, net
+from verify._core.structure import differences, monotone
+from verify._proof.balls import BallProver
+from verify._proof.network import Guess, Prover
 from verify.check import check
-from verify.core.structure import differences, monotone
-from verify.proof.balls import BallProver
-from verify.proof.network import Guess, Prover
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,12 +8,12 @@ import pytest
 from scipy import sparse
 
 import verify
-from socicnn.compile import compile_net
+from socicnn._compile import compile_net
 from socicnn.frozen import FrozenNet, Layer, Output
 from tests.support.frozen_nets import random_net
-from verify.core.structure import differences, monotone
-from verify.proof.balls import BallProver
-from verify.proof.program import ProgramProver
+from verify._core.structure import differences, monotone
+from verify._proof.balls import BallProver
+from verify._proof.program import ProgramProver
 
 flint = pytest.importorskip("flint")
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import verify
-from decision.baselines.lpcf import process as lpcf_process
-from decision.baselines.lpcf.fitting import Fit, fit_each
-from decision.baselines.lpcf.function import LPCF, LPCFSettings
-from decision.baselines.lpcf.process import call, interpreter
-from decision.deciding import decide
-from decision.minimise._smoothing import Smoothing
+from decision._deciding import decide
+from decision._minimise.smoothing import Smoothing
+from decision.baselines._lpcf import process as lpcf_process
+from decision.baselines._lpcf.fitting import Fit, fit_each
+from decision.baselines._lpcf.function import LPCF, LPCFSettings
+from decision.baselines._lpcf.process import call, interpreter
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from decision.tasks import Data
 from socicnn.errors import MissingExtra, ModelError, SolverError

@@ -13,9 +13,9 @@ import socicnn
 import verify
 from decision.baselines import Structured, StructuredDCP, StructuredPCF
 from decision.sets import Box, Budget, FeasibleSet, Simplex
-from socicnn.compile import value_program
+from socicnn._compile import value_program
 from socicnn.errors import ModelError, SolverError
-from socicnn.nn.context import SKIP
+from socicnn.nn._context import SKIP
 from tests.contracts.networks import NetworkContract, units
 from tests.support.cases import Case, generator
 

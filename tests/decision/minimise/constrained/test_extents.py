@@ -6,14 +6,14 @@ import pytest
 from scipy import sparse
 
 from benchmarks.soundness_decisions import Liar
-from decision.minimise.answers import Goal
-from decision.minimise.constrained.constraints import Constraints, near, some
-from decision.minimise.constrained.extents import Cuts, Extents, chained, single_bounds
-from decision.minimise.constrained.support import support_extents
-from socicnn.conic.blocks import Rows
-from socicnn.conic.cones import Cones
-from socicnn.conic.solvers.base import Solver
-from socicnn.conic.solvers.clarabel import Clarabel
+from decision._minimise.answers import Goal
+from decision._minimise.constrained.constraints import Constraints, near, some
+from decision._minimise.constrained.extents import Cuts, Extents, chained, single_bounds
+from decision._minimise.constrained.support import support_extents
+from socicnn.conic._blocks import Rows
+from socicnn.conic._cones import Cones
+from socicnn.conic.solvers._base import Solver
+from socicnn.conic.solvers._clarabel import Clarabel
 
 
 def extents_of(constraints: list[cp.Constraint], n: int, solver: Solver | None = None) -> Extents:

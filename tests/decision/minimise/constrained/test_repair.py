@@ -4,11 +4,11 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
-from decision.minimise.answers import Goal
-from decision.minimise.constrained.constraints import Constraints, near, some
-from decision.minimise.constrained.repair import Repair
-from decision.minimise.constrained.support import support_extents
-from socicnn.conic.solvers.clarabel import Clarabel
+from decision._minimise.answers import Goal
+from decision._minimise.constrained.constraints import Constraints, near, some
+from decision._minimise.constrained.repair import Repair
+from decision._minimise.constrained.support import support_extents
+from socicnn.conic.solvers._clarabel import Clarabel
 
 
 def repair_of(constraints: list[cp.Constraint], n: int) -> Repair:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.constrained_sets import SETS, decided
 from benchmarks.soundness_decisions import Liar, bounds_above_minimum
 from decision import decide
-from decision.options import DecideOptions
+from decision._options import DecideOptions
 from decision.sets import Simplex
 from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic

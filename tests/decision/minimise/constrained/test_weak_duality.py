@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from decision.minimise.constrained.weak_duality import WeakDuality, into_dual_cone
-from socicnn.conic.blocks import Rows
-from socicnn.conic.cones import Cones
+from decision._minimise.constrained.weak_duality import WeakDuality, into_dual_cone
+from socicnn.conic._blocks import Rows
+from socicnn.conic._cones import Cones
 
 CONES = Cones(zero=2, nonnegative=3, second_order=(1, 3, 6))
 

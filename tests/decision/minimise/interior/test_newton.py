@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from decision import Box, Budget, Simplex
-from decision.minimise.interior import norms
-from decision.minimise.interior.iterate import Iterate
-from decision.minimise.interior.newton import System
-from decision.minimise.interior.polyhedron import Polyhedron
-from decision.minimise.interior.start import on_path
-from decision.minimise.interior.units import Choice, Gatherer
-from decision.minimise.stack import Stack
+from decision._minimise.interior import norms
+from decision._minimise.interior.iterate import Iterate
+from decision._minimise.interior.newton import System
+from decision._minimise.interior.polyhedron import Polyhedron
+from decision._minimise.interior.start import on_path
+from decision._minimise.interior.units import Choice, Gatherer
+from decision._minimise.stack import Stack
 from tests.support.stacks import random_stack
 
 

@@ -6,9 +6,9 @@ import torch
 from scipy import sparse
 
 from decision import Box, Budget, Simplex
-from decision.minimise.interior.polyhedron import Polyhedron
-from socicnn.conic.blocks import Rows
-from socicnn.conic.cones import Cones
+from decision._minimise.interior.polyhedron import Polyhedron
+from socicnn.conic._blocks import Rows
+from socicnn.conic._cones import Cones
 
 
 @pytest.mark.parametrize(

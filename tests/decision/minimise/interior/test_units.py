@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from decision.minimise.bounds import repaired
-from decision.minimise.interior.units import Choice, Gatherer, Kept
-from decision.minimise.stack import Dual, Stack
+from decision._minimise.bounds import repaired
+from decision._minimise.interior.units import Choice, Gatherer, Kept
+from decision._minimise.stack import Dual, Stack
 from tests.support.stacks import random_stack
 
 DEPTHS = [((6,), False), ((6,), True), ((9, 7), False), ((9, 7), True), ((8, 6, 7), False)]

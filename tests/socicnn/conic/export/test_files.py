@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from socicnn.compile import value_program
-from socicnn.conic.blocks import Rows
-from socicnn.conic.cones import Cones
+from socicnn._compile import value_program
+from socicnn._files import FileError
+from socicnn.conic._blocks import Rows
+from socicnn.conic._cones import Cones
+from socicnn.conic._program import ConicProgram, ValueProgram
 from socicnn.conic.export import FORMATS, export
-from socicnn.conic.export.cbf import read_cbf
-from socicnn.conic.export.npz import read_npz
-from socicnn.conic.program import ConicProgram, ValueProgram
+from socicnn.conic.export._cbf import read_cbf
+from socicnn.conic.export._npz import read_npz
 from socicnn.errors import ProgramError
-from socicnn.files import FileError
 from socicnn.frozen import FrozenNet, Output, Quadratic
 from tests.support.conic_cases import KNOWN
 from tests.support.frozen_nets import NETS, random_net

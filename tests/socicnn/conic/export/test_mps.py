@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from socicnn.compile import value_program
-from socicnn.conic.blocks import Block, Rows
-from socicnn.conic.cones import Cones
+from socicnn._compile import value_program
+from socicnn.conic._blocks import Block, Rows
+from socicnn.conic._cones import Cones
+from socicnn.conic._program import ConicProgram
 from socicnn.conic.export import export
-from socicnn.conic.export.mps import scales
-from socicnn.conic.program import ConicProgram
+from socicnn.conic.export._mps import scales
 from socicnn.errors import ProgramError
 from socicnn.frozen import FrozenNet, Layer, Output
 from tests.support.frozen_nets import NETS, random_net

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from socicnn.compile import value_program
-from socicnn.conic.cones import Cones
-from socicnn.conic.program import ConicProgram, ValueProgram
+from socicnn._compile import value_program
+from socicnn.conic._cones import Cones
+from socicnn.conic._program import ConicProgram, ValueProgram
 from socicnn.conic.solvers import SOLVERS, Clarabel, Solver, make
-from socicnn.conic.solvers.base import Answer, Engine
+from socicnn.conic.solvers._base import Answer, Engine
 from socicnn.errors import ModelError, ProgramError, SolverError
 from socicnn.frozen import FrozenNet, Output, Quadratic
 from tests.contracts.solvers import SolverContract

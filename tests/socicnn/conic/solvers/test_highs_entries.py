@@ -2,7 +2,7 @@
 
 import pytest
 
-from socicnn.compile import value_program
+from socicnn._compile import value_program
 from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet, Layer, Output
 

@@ -8,7 +8,8 @@ import pytest
 
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
-from socicnn.importers.onnx import nodes, runtimes
+from socicnn.importers.onnx import _nodes as nodes
+from socicnn.importers.onnx import _runtimes as runtimes
 from tests.support.graphs import Graph, close, draw, mlp, onnx
 
 pytestmark = pytest.mark.extra
@@ -92,7 +93,7 @@ def test_random_numbers_under_another_name_are_seen_by_the_second_run(monkeypatc
     rng, graph = np.random.default_rng(0), Graph(("N", 3))
     out = total(graph, "x")
     monkeypatch.setattr(
-        "socicnn.importers.onnx.comparison.reference",
+        "socicnn.importers.onnx._comparison.reference",
         lambda onnx, model: lambda feed: [np.float32(feed["x"].sum() + rng.normal())],
     )
     with pytest.raises(ModelError, match=r"has two values at one x, .* it draws random numbers"):
@@ -160,9 +161,9 @@ def test_what_nothing_can_evaluate_is_refused(monkeypatch: pytest.MonkeyPatch) -
     def broken(onnx: Any, model: Any) -> Any:
         raise RuntimeError("no implementation")
 
-    monkeypatch.setattr("socicnn.importers.onnx.comparison.reference", broken)
+    monkeypatch.setattr("socicnn.importers.onnx._comparison.reference", broken)
     FrozenNet.from_onnx(made)  # onnxruntime runs it
-    monkeypatch.setattr("socicnn.importers.onnx.comparison.runtime", lambda model: None)
+    monkeypatch.setattr("socicnn.importers.onnx._comparison.runtime", lambda model: None)
     with pytest.raises(
         ModelError, match="not compared with its file is refused: no implementation; install onnxruntime"
     ):

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from socicnn._files import FileError
 from socicnn.errors import MissingExtra, ModelError
-from socicnn.files import FileError
 from socicnn.frozen import FrozenNet
 from tests.support.graphs import Graph, mlp
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from socicnn._files import FileError
 from socicnn.errors import ModelError
-from socicnn.files import FileError
 from socicnn.frozen import FrozenNet
 from tests.support.graphs import Graph, close, draw, mlp, onnx, onnxruntime, values
 

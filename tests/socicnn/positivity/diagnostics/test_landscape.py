@@ -13,7 +13,7 @@ from socicnn.errors import ModelError
 from socicnn.nn import ICNN
 from socicnn.positivity import Lift
 from socicnn.positivity.diagnostics import Plane, ShoulderStatistics, simulate_escape, snapshot
-from socicnn.positivity.diagnostics.landscape import filter_normalised
+from socicnn.positivity.diagnostics._landscape import filter_normalised
 from socicnn.positivity.diagnostics.plots import draw_escape, draw_shoulder, draw_slice
 
 SHAPES = {"W": (4, 3), "b": (4,), "K": (2, 3, 2, 2), "c": ()}

@@ -1,0 +1,245 @@
+"""`decide`: minimise a surrogate over a set for a batch of contexts, with a certified gap on every answer."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from decision._minimise.answers import Decision, Goal
+from decision._minimise.constrained import Constraints, solve_constrained
+from decision._minimise.judging import EPS, Judged, decided
+from decision._minimise.methods import Auto, Exact, Method, make, networks_of
+from decision._minimise.module_surrogate import ModuleSurrogate
+from decision._minimise.reference import ROUNDING, Reference, own_reach, terms
+from decision._minimise.search import Search
+from decision._minimise.stack_surrogate import StackSurrogate
+from decision._minimise.surrogate import Surrogate
+from decision._options import DecideOptions, MethodName
+from decision._region import Region
+from decision.sets._base import FeasibleSet
+from socicnn._arrays import as_float64
+from socicnn._compile import Freezable, frozen
+from socicnn._moved import with_moved, with_renamed
+from socicnn._ranges import Ranges
+from socicnn.errors import ModelError, NoProgramError
+from socicnn.nn._devices import as_device
+
+RTOL = 1e-6  # of the library, the command and every method
+NOTE = "Gaps are in plain float64: there is no conic program to prove more by."
+TRUST = "That the function is convex in x is taken on trust."
+
+
+def decide(
+    model_or_net: Freezable | Module,
+    feasible_set: FeasibleSet | Sequence[Any],
+    context: Any = None,
+    method: MethodName | Method = "auto",
+    *,
+    rtol: float = RTOL,
+    atol: float = 0.0,
+    start: Any = None,
+    time_limit: float | None = None,
+    region: Region | Literal["stored"] | None = "stored",
+    options: DecideOptions = DecideOptions(),  # noqa: B008 (frozen)
+    **moved: Any,
+) -> Decision:
+    """Minimise f(x, theta) over x in X for each context theta.
+
+    The gap is proven by a dual point of the network (ReLU multipliers in their boxes, unit vectors of the norms), which
+    every method gives: f(x) - gap <= min_X f holds whatever the method did. A decision is certified if
+
+        gap <= max(rtol scale, atol, 64 eps S_all),    scale = min(max_P f - f(x), S(x))
+
+    with P a few points of X that are fixed before the search, S(x) the sum of the absolute values of the terms of f
+    without its constant (`minimise.reference`), and S_all that sum with the constant and the terms of the bound. A
+    constant added to f changes neither decisions nor verdicts, nor do units of f and x that are powers of two.
+
+    A network without a conic program (softplus layers, logistic atoms) and any other torch module that is called as
+    `model(x, context)` or `model(x)` and gives one value per row are minimised, too: `auto` then takes `central_path`,
+    or `projected_gradient` if the set has no interior or n is above 200. Their gaps are in plain float64, relative to
+    max_P f - f(x) alone, and that a module of your own is convex in x is taken on trust.
+
+    Args:
+        model_or_net: a trained network, a FrozenNet, or a convex torch module, of which a copy is used in float64.
+        feasible_set: the set X; or a list of CVXPY constraints on one variable of n entries (exact way only).
+        context: contexts, shape `(contexts, p)`, or one, shape `(p,)`; None for a network without.
+        method: `auto`, `interior_point`, `central_path`, `projected_gradient`, `exact`, or a `Method`; `exact` and
+            `interior_point` need a network with a conic program.
+        rtol: relative accuracy: the share of the scale that a gap may have.
+        atol: absolute accuracy, in the units of f; a gap of this size will do, too.
+        start: points to start from, shape `(n,)` or `(contexts, n)`; defaults to a point of the set that suits f.
+        time_limit: seconds for the whole call; a solve through CVXPY, of constraints that need more than second-order
+            cones, is not interrupted.
+        region: where the network has learned something, to flag decisions and contexts outside: by default the ranges
+            of the training data that are stored in the network, if any; None to flag nothing.
+        options: limit of iterations, solver, device and progress bar; see `DecideOptions`.
+        moved: options by keyword, and `gap`, now `rtol`; deprecated.
+
+    Returns:
+        The decisions.
+
+    Raises:
+        ModelError: a network, contexts or starting points that do not fit.
+        ProgramError: a set that does not fit.
+
+    >>> from decision.sets import Simplex
+    >>> from socicnn.frozen import FrozenNet, Output, Quadratic
+    >>> net = FrozenNet([], Output([], [0.0, 1.0]), [Quadratic(1.0, [[1.0, 0.0], [0.0, 1.0]])])
+    >>> answer = decide(net, Simplex(2))
+    >>> answer.x.round(decimals=3), bool(answer.certified.all())
+    (tensor([[0.7500, 0.2500]], dtype=torch.float64), True)
+    """
+    began = time.perf_counter()
+    rtol = with_renamed(rtol, moved, "gap", "rtol", function="decide")
+    options = with_moved(options, moved, function="decide", argument="options")
+    if isinstance(region, str) and region != "stored":
+        raise ModelError(f"region must be a Region, 'stored' or None; received {region!r}")
+    goal = Goal.of(rtol, atol, options.max_iterations, time_limit)
+    chosen = make(method, options.solver, options.settings)
+    theta = _contexts(model_or_net, context)
+    surrogates = surrogates_of(model_or_net, theta, options.device)
+    ranges = getattr(model_or_net, "ranges", None)
+    if isinstance(feasible_set, FeasibleSet):
+        points = _start(start, feasible_set, model_or_net, surrogates)
+        reference = Reference.of(feasible_set, ranges)
+        searches = [Search(s, feasible_set, reference, chosen, options.progress) for s in surrogates]
+        parts = [decided(search, x, goal) for search, x in zip(searches, points, strict=True)]
+    else:
+        given = {"start": start, "max_iterations": options.max_iterations, "device": options.device}
+        exact = _through_solver(chosen, given)
+        parts = [_under_constraints(surrogate, feasible_set, goal, exact) for surrogate in surrogates]
+    found = Judged.joined(parts)
+    notes = [*found.notes, *_grounds(model_or_net, surrogates)]
+    if getattr(context, "requires_grad", False):
+        notes.append("The contexts require gradients, and decisions have none: they were detached.")
+    return Decision(
+        found.x,
+        found.value,
+        found.gap,
+        found.iterations,
+        time.perf_counter() - began,
+        chosen.name,
+        rtol,
+        found.scale,
+        found.floor,
+        context=theta,
+        outside=_outside(region, ranges, found.x, theta),
+        violation=found.violation,
+        atol=atol,
+        notes=tuple(notes),
+    )
+
+
+def decide_module(model: Module, feasible_set: FeasibleSet, context: Any = None, **options: Any) -> Decision:
+    """Deprecated, use `decide`: it takes modules without a conic program as well."""
+    warnings.warn("decide_module(...) is now decide(...)", DeprecationWarning, stacklevel=2)
+    return decide(model, feasible_set, context, **options)
+
+
+def surrogates_of(
+    model_or_net: Freezable | Module, theta: Tensor | None, device: torch.device | str | None = None
+) -> list[Surrogate]:
+    """Return the functions to minimise: one batch of all contexts, or a batch of one per context.
+
+    Args:
+        model_or_net: frozen if it can be; a model whose matrices depend on the context, which its attribute
+            `context_moves_matrices` says, is frozen context by context.
+        theta: contexts, shape `(contexts, p)`, or None.
+        device: where to compute; defaults to the CPU.
+
+    Raises:
+        ModelError: no network and no module, or contexts that do not fit.
+    """
+    place = None if device is None else as_device(device)
+    apart = theta is not None and getattr(model_or_net, "context_moves_matrices", False)
+    rows = list(theta) if apart and theta is not None else [theta]
+    if isinstance(model_or_net, Module):
+        inner = getattr(model_or_net, "module", None)  # of a wrapper, which `frozen` refuses
+        if not rows or (not isinstance(model_or_net, Freezable) and not isinstance(inner, Freezable)):
+            return [ModuleSurrogate.of(model_or_net, theta, "it has no `freeze`", place)]
+    try:
+        return [StackSurrogate.of(frozen(model_or_net, row), place) for row in rows]  # type: ignore[arg-type]  # checked
+    except NoProgramError as error:
+        assert isinstance(model_or_net, Module)  # arrays are a program
+        return [ModuleSurrogate.of(model_or_net, theta, str(error), place)]
+
+
+def _contexts(model: Any, context: Any) -> Tensor | None:
+    """Return the contexts with an axis that counts them, or None."""
+    if context is None:
+        return None
+    theta = torch.tensor(as_float64(context, "context"))
+    one = tuple(theta.shape) == (getattr(model, "context_shape", None) or theta.shape[:1])
+    return theta[None] if one else theta
+
+
+def _grounds(model: Any, surrogates: Sequence[Surrogate]) -> list[str]:
+    """Return what the gaps rest on, where that is less than a proof."""
+    if all(surrogate.proves for surrogate in surrogates):
+        return []
+    return [NOTE] if isinstance(model, Freezable) else [NOTE, TRUST]
+
+
+def _through_solver(method: Method, given: dict[str, Any]) -> Exact:
+    """Return the way under CVXPY constraints; what it cannot use is refused."""
+    exact = method.exact if isinstance(method, Auto) else method
+    if not isinstance(exact, Exact):
+        raise ModelError(f"CVXPY constraints go through the exact program; use method='exact', not '{method.name}'")
+    unused = [name for name, value in given.items() if value is not None]
+    if unused:
+        raise ModelError(f"CVXPY constraints go through a solver alone; leave out {', '.join(unused)}")
+    return exact
+
+
+def _under_constraints(surrogate: Surrogate, constraints: Sequence[Any], goal: Goal, method: Exact) -> Judged:
+    """Return the decisions under CVXPY constraints: relative to the terms of f alone, as their set has no points P."""
+    networks = networks_of(surrogate)
+    net, c = networks.net, networks.constant
+    plain = replace(net, output=replace(net.output, c=0.0 * np.asarray(net.output.c)))
+    solved = solve_constrained(plain, Constraints.of(constraints, net.in_features), method.made(), goal)
+    value = solved.value + c
+    gap = solved.gap + 2.0 * EPS * (solved.value.abs() + value.abs())
+    size = terms(networks.stack, solved.x, own_reach(networks.stack))
+    floor = ROUNDING * (2.0 * size + c.abs())
+    ones = torch.ones(len(value), dtype=torch.int64)
+    return Judged(solved.x, value, gap, ones, size, floor, solved.violation, tuple(solved.notes))
+
+
+def _start(start: Any, feasible_set: FeasibleSet, model: Any, surrogates: Sequence[Surrogate]) -> list[Tensor | None]:
+    """Return feasible starting points of each batch, one per context; None if the user gives none."""
+    n = getattr(model, "in_features", feasible_set.n)
+    if feasible_set.n != n:
+        raise ModelError(f"the set has {feasible_set.n} coordinates, the network {n} inputs")
+    if start is None:
+        return [None] * len(surrogates)
+    sizes = [len(surrogate) for surrogate in surrogates]
+    x = torch.tensor(as_float64(start, "start"), device=surrogates[0].device)
+    if x.shape not in ((n,), (sum(sizes), n)):
+        raise ModelError(f"start must have shape ({n},) or ({sum(sizes)}, {n}); received shape {tuple(x.shape)}")
+    if not bool(x.isfinite().all()):
+        raise ModelError("start has non-finite entries; remove or replace them")
+    return list(feasible_set.project(x.expand(sum(sizes), -1).contiguous()).split(sizes))
+
+
+def _outside(
+    region: Region | Literal["stored"] | None, ranges: Ranges | None, x: Tensor, context: Tensor | None
+) -> Tensor | None:
+    """Return which rows leave the region or the stored ranges, in x or in the context; None if neither is known."""
+    if region is None or (ranges is None and region == "stored"):
+        return None
+    outside = torch.zeros(len(x), dtype=torch.bool)
+    if isinstance(region, Region):
+        outside |= region.outside(x).cpu()
+    elif ranges is not None:
+        outside |= torch.tensor(ranges.outside_x(x.reshape(len(x), *ranges.x_lower.shape).cpu().numpy()))
+    if ranges is not None and ranges.context_lower is not None and context is not None:
+        outside |= torch.tensor(ranges.outside_context(context.cpu().numpy()))
+    return outside

@@ -1,0 +1,90 @@
+"""Proven bounds of a decision: f(x) - gap <= min_X f in real arithmetic, by the passes of the verifier's own proof.
+
+The upper end is `verify._proof.upper` at x. The lower end is min over X of the affine minorant of a dual point
+(`verify._proof.minorant`), made feasible by `verify._proof.repaired` first, less what rounding can have added to it.
+Assumed: the arithmetic is IEEE float64, and `minimize_linear` returns a vertex that is exact to a few units in the last
+place.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from decision._minimise.linear_map import Map
+from decision._minimise.stack import Branch, Dual, Stack
+from decision.sets._base import FeasibleSet
+from socicnn._margins import EPS, TINY, relative_margin
+from verify._proof.columns import LayerColumns, NetColumns, TermColumns
+from verify._proof.minorant import Minorant as Minorant
+from verify._proof.minorant import minorant as minorant_of
+from verify._proof.repaired import multipliers
+from verify._proof.upper import upper
+
+
+def columns(stack: Stack) -> NetColumns:
+    """Return a stack as what the passes of a proof read: one column per context."""
+    layers = [
+        LayerColumns(
+            layer.W,
+            None,  # W >= 0
+            layer.U,
+            None if layer.U is None else layer.U.absolute(),
+            layer.b.T,
+            [_term(one, one.weight.T) for one in layer.inner],
+        )
+        for layer in stack.layers
+    ]
+    terms = [_term(one, one.weight.T) for one in (*stack.quadratics, *stack.norms)]
+    return NetColumns(layers, stack.w.T, stack.v.T, stack.c, terms, torch)
+
+
+def _term(branch: Branch, weight: Tensor) -> TermColumns:
+    matrix: Map = branch.matrix
+    return TermColumns(weight, matrix, matrix.absolute(), branch.offset.T, branch.group, branch.root, torch)
+
+
+def repaired(stack: Stack, dual: Dual) -> Dual:
+    """Return multipliers that are dual feasible in real arithmetic: cut into their boxes, top layer down."""
+    net = columns(stack)
+    lam = multipliers(net, len(stack), lambda k, box: dual.lam[k].T).lam
+    norms = [term for term in net.terms if term.root]
+    u = tuple(term.in_ball(guess.T).T for term, guess in zip(norms, dual.u, strict=True))
+    return Dual(tuple(one.T for one in lam), u, dual.p)
+
+
+def minorant(stack: Stack, dual: Dual) -> Minorant:
+    """Return the affine minorant of a dual point that is feasible; its slopes have shape `(contexts, n)`."""
+    groups = ([one.T for one in group] for group in (dual.lam, dual.u, dual.p))
+    line = minorant_of(columns(stack), *groups)
+    return Minorant(line.slope.T, line.offset, line.slope_size.T, line.offset_size, line.terms)
+
+
+def extent(feasible_set: FeasibleSet, device: torch.device) -> Tensor:
+    """Return max over X of |x_j| for each coordinate, shape `(n,)`."""
+    eye = torch.eye(feasible_set.n, dtype=torch.float64, device=device)
+    ends = feasible_set.minimize_linear(torch.cat([eye, -eye]))
+    return ends.abs().amax(dim=0)
+
+
+def lower_bound(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> Tensor:
+    """Return a proven lower bound of min_X f for each context, shape `(contexts,)`.
+
+    Args:
+        stack: the networks.
+        feasible_set: the set X.
+        dual: a guess of a dual point; it is repaired first. Where it is not finite the bound is -infinity.
+    """
+    line = minorant(stack, repaired(stack, dual))
+    vertex = feasible_set.minimize_linear(line.slope)
+    bound = (line.slope * vertex).sum(dim=-1) + line.offset
+    reach = extent(feasible_set, bound.device) * (1.0 + 8 * EPS)
+    size = (line.slope_size * reach).sum(dim=-1) + line.offset_size
+    bound = bound - (relative_margin(2 * line.terms) * size + TINY * (1.0 + size))
+    return torch.where(bound.isfinite(), bound, -torch.inf)
+
+
+def upper_bound(stack: Stack, x: Tensor) -> Tensor:
+    """Return a proven upper bound of f(x) for each context: its value and what rounding can have taken off it."""
+    hi: Tensor = upper(columns(stack), x.T).hi
+    return hi

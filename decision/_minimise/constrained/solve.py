@@ -1,0 +1,229 @@
+"""The exact programs under constraints, one a context: a point in the set, and a bound that is proven."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from decision._minimise.answers import FEASIBLE, Goal
+from decision._minimise.bounds import upper_bound
+from decision._minimise.constrained.bound import SNAP, Bound, Line, lower_bound, snapped
+from decision._minimise.constrained.constraints import Constraints, near, some
+from decision._minimise.constrained.level_set import LevelSet
+from decision._minimise.constrained.repair import Repair
+from decision._minimise.constrained.support import support_extents
+from decision._minimise.constrained.weak_duality import WeakDuality, into_dual_cone
+from decision._minimise.exact import FreePrograms
+from decision._minimise.reference import own_reach, terms
+from decision._minimise.scaled import tight
+from decision._minimise.stack import Stack
+from socicnn._arrays import Array
+from socicnn._cvxpy_atom.build import to_cvxpy
+from socicnn.conic._blocks import Rows
+from socicnn.conic._solution import Solution
+from socicnn.conic.solvers import Solver
+from socicnn.errors import SolverError
+from socicnn.frozen import FrozenNet
+
+COVER = 1e-9  # what the residual may cost, relative to the terms of f, before the cost is asked to bound the set
+
+SOLVED = 0.1  # residual, relative to the terms of the slope, above which smaller extents are no help
+
+
+@dataclass(eq=False)
+class Found:
+    """What the exact programs under constraints gave, one row a context.
+
+    Args:
+        x: shape `(contexts, n)`.
+        value: f(x), shape `(contexts,)`.
+        gap: proven gap, infinite where nothing is proven, shape `(contexts,)`.
+        violation: worst violation of one constraint, relative to the size of the data, shape `(contexts,)`; NaN if
+            there is no x.
+        notes: what a user should know.
+    """
+
+    x: Tensor
+    value: Tensor
+    gap: Tensor
+    violation: Tensor
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def nothing(cls, stack: Stack) -> Found:
+        """Return no points and no bounds."""
+        nan = torch.full_like(stack.c, torch.nan)
+        return cls(torch.full_like(stack.v, torch.nan), nan, torch.full_like(nan, torch.inf), nan.clone())
+
+
+def solve_constrained(net: FrozenNet, constraints: Constraints, solver: Solver, goal: Goal) -> Found:
+    """Minimise each network under the constraints.
+
+    Raises:
+        SolverError: no context has a solution, for instance because the constraints contradict each other.
+    """
+    stack = Stack.of(net)
+    found = Found.nothing(stack)
+    statuses: Counter[str] = Counter()
+    ways = None if constraints.rows is None else _Proven(net, stack, constraints.rows, solver, goal)
+    for i in range(len(stack)):
+        if goal.late:
+            found.notes.append(
+                f"The time limit ended the solves after {i} of {len(stack)} contexts; the others are NaN."
+            )
+            break
+        if ways is None:
+            single = net.take(i)
+            found.x[i], found.violation[i], status = _through_cvxpy(single, constraints, solver)
+            found.value[i] = stack.take(torch.tensor([i])).value(found.x[i : i + 1])[0]
+        else:
+            status = ways.solve(i, found)
+        if status:
+            statuses[status] += 1
+    if bool(found.x.isnan().all()) and statuses:
+        raise SolverError(f"no context has a solution: {statuses.most_common(1)[0][0]}")
+    found.notes += [f"{times} of {len(stack)} contexts: {status}." for status, times in statuses.items()]
+    found.notes += _remarks(found, proven=ways is not None)
+    return found
+
+
+def _remarks(found: Found, *, proven: bool) -> list[str]:
+    notes = []
+    count = len(found.x)
+    if not proven:
+        notes.append("Nothing is proven about these decisions: their constraints need other than second-order cones.")
+    else:
+        unbounded = int((found.gap.isinf() & found.value.isfinite()).sum())
+        if unbounded:
+            notes.append(
+                f"Nothing is proven about {unbounded} of {count}: neither the constraints nor the cost were shown to "
+                "bound every coordinate that a solver's residual moves; add bounds on x for a proof."
+            )
+    outside = int((found.violation > FEASIBLE).sum())
+    if outside:
+        worst = float(found.violation[found.violation > FEASIBLE].max())
+        notes.append(
+            f"{outside} of {count} decisions miss the constraints by more than {FEASIBLE:g} of their data (at most "
+            f"{worst:.1e})."
+        )
+    return notes
+
+
+class _Proven:
+    """The way for rows with linear and second-order cones.
+
+    Args:
+        net: the networks.
+        stack: the same as tensors.
+        rows: the constraints.
+        solver: the solver, as the user gave it.
+        goal: when to stop.
+    """
+
+    def __init__(self, net: FrozenNet, stack: Stack, rows: Rows, solver: Solver, goal: Goal) -> None:
+        self._net, self._stack, self._rows, self._goal = net, stack, rows, goal
+        self._solver = tight(solver)
+        self._keep = near(rows)
+        self._use(some(rows, self._keep))
+        self._extents = support_extents(rows, self._keep, self._near, self._solver, goal)
+        self._repair = Repair(rows, self._keep, self._extents, self._solver)
+
+    def _use(self, rows: Rows) -> None:
+        """Give the solver these rows from now on."""
+        self._near, self._weak = rows, WeakDuality(rows)
+        self._programs = FreePrograms(self._net, rows, self._solver)
+
+    def solve(self, i: int, found: Found) -> str:
+        """Solve context i; return what the solver said, if it did not solve it and nothing else was proven."""
+        solution, point = self._point(i)
+        if point is None:
+            return solution.status
+        v, violation = point
+        one = self._stack.take(torch.tensor([i]))
+        x = torch.as_tensor(v[: one.in_features])[None]
+        upper = float(upper_bound(one, x)[0])
+        lower = self._lower(i, one, solution, v, upper)
+        found.x[i], found.value[i], found.violation[i] = x[0], one.value(x)[0], violation
+        gap = (upper - lower) * (1.0 + 2.0**-50)
+        found.gap[i] = max(gap, 0.0) if np.isfinite(gap) else np.inf
+        small = gap <= self._goal.rtol * float(terms(one, x, own_reach(one))[0])
+        return "" if solution.ok or (small and violation <= FEASIBLE) else solution.status
+
+    def _point(self, i: int) -> tuple[Solution, tuple[Array, float] | None]:
+        """Return the solver's answer and its point in the set; far planes are given to it where they matter."""
+        solution, point = self._attempt(i)
+        matters = point is None or point[1] > FEASIBLE
+        if matters and len(self._near.h) < len(self._rows.h):
+            self._use(self._rows)
+            solution, point = self._attempt(i)
+        return solution, point
+
+    def _attempt(self, i: int) -> tuple[Solution, tuple[Array, float] | None]:
+        solution = self._programs.solve(i, self._goal)
+        v = solution.v[: self._rows.G.shape[1]]
+        whole = np.isfinite(solution.v).all() and np.isfinite(solution.y).all()
+        return solution, self._repair(v) if whole else None
+
+    def _lower(self, i: int, one: Stack, solution: Solution, v: Array, upper: float) -> float:
+        """Return a proven lower bound of context i."""
+        x = torch.as_tensor(v[: one.in_features])[None]
+        cones, weak = self._near.cones, self._weak
+        dual, y = self._programs.dual(one, solution.y, x), self._programs.set_multipliers(solution.y)
+        line = Line.of(one, dual, len(v))
+        tries = [(line, into_dual_cone(y, cones))]
+        allowed = COVER * (abs(upper) + abs(line.offset) + float(line.size @ np.abs(v)))
+        bound = lower_bound(*tries[0], weak=weak, extents=self._extents)
+        if _small(bound, allowed):
+            return bound.lower
+        # a coordinate that nothing bounds needs a slope of exactly 0
+        noise = SNAP * float(line.size.max(initial=0.0))
+        tries.append((Line.of(one, snapped(one, dual, x), len(v)), into_dual_cone(y, cones, noise)))
+        again = lower_bound(*tries[1], weak=weak, extents=self._extents)
+        best = max(bound.lower, again.lower)
+        solved = min(bound.residual.max(), again.residual.max()) <= SOLVED * line.size.max()
+        if _small(again, allowed) or not solved or not np.isfinite(upper):
+            return best
+        costly = np.minimum(bound.cost, again.cost)
+        needed = ~np.isfinite(costly)
+        wanted = np.flatnonzero(~np.isfinite(self._extents.reach) | (costly > allowed / len(v)))
+        level = LevelSet(self._programs, i, one, weak, upper, self._goal)
+        extents = level.extents(self._extents, wanted, needed, line.size)
+        return max(best, *(min(lower_bound(*each, weak=weak, extents=extents).lower, upper) for each in tries))
+
+
+def _small(bound: Bound, allowed: float) -> bool:
+    """Return whether what the residual cost is worth no more work."""
+    return bool(np.isfinite(bound.lower)) and float(bound.cost.sum()) <= allowed
+
+
+def _through_cvxpy(net: FrozenNet, constraints: Constraints, solver: Solver) -> tuple[Tensor, float, str]:
+    """Solve one context as a CVXPY problem, with the solver's own settings; return x, its violation, a status."""
+    import cvxpy as cp
+
+    x = constraints.x
+    problem = cp.Problem(cp.Minimize(to_cvxpy(net, x)), constraints.given)
+    began = time.perf_counter()
+    try:
+        problem.solve(solver=solver.name.upper(), **solver.settings)
+        status = f"{solver.name} through CVXPY ended with '{problem.status}'"
+    except cp.error.SolverError as error:
+        status = f"{solver.name} through CVXPY failed after {time.perf_counter() - began:.1f} s: {error}"
+    except (AttributeError, TypeError, ValueError) as error:  # what solvers say to a setting that they do not know
+        raise SolverError(f"{solver.name} through CVXPY refused {dict(solver.settings)}: {error}") from error
+    if x.value is None:
+        return torch.full((net.in_features,), torch.nan, dtype=torch.float64), np.nan, status
+    point = torch.as_tensor(np.asarray(x.value, dtype=np.float64).reshape(-1))
+    return point, _violation(constraints.given), status
+
+
+def _violation(given: list[Any]) -> float:
+    """Return the worst violation of the constraints by CVXPY's measure, relative to the size of their variables."""
+    worst = max(float(np.max(one.violation(), initial=0.0)) for one in given)
+    values = [float(np.abs(variable.value).max()) for one in given for variable in one.variables()]
+    return worst / max(1.0, *values) if worst > 0.0 else worst

@@ -1,0 +1,154 @@
+"""A lower bound over a box whose far bounds do not matter: what grows in f is kept, and holds x back.
+
+With the tangents of the quadratics at an anchor y, p = A y + e, every dual point of the rest gives
+
+    f(x) >= l(x) + sum_m beta_m ||A_m (x - y)||^2,    l(x) = l(y) + g'(x - y)
+
+for all x. Coordinates at a bound that g pushes against only add to l. Let r be the other entries of g, which are zero
+but for the solver's accuracy, and sigma > 0 a lower bound of the eigenvalues of G = sum_m 2 beta_m A_m'A_m: then
+
+    min_X f >= l(y) - ||r||^2 / (2 sigma)
+
+however far the other bounds are, where an affine bound loses |r| times the width. Kinks grow as well: a unit of the
+first layer with multiplier 0 < lambda < q adds s |a| for s = min(lambda, q - lambda), a norm gamma (1 - ||u||) ||p||.
+With K = sum s^2 U_i'U_i + sum gamma^2 (1 - ||u||)^2 C'C and a share t of them all,
+
+    min_X f >= l(y) - t (sum s |a(y)| + sum gamma (1 - ||u||) ||p(y)||)    where t^2 lambda_min(K) >= ||r||^2.
+
+The better of the two counts. Everything is rounded outward. That
+sigma is a bound is proven by a Cholesky factorisation: where it succeeds on G - tau I in float64, the eigenvalues of G
+are at least tau - g(n) trace(G) (Rump, "Verification of positive definiteness", BIT 46, 2006).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from decision._minimise.bounds import Minorant, minorant, repaired
+from decision._minimise.linear_map import Map
+from decision._minimise.stack import Dual, Stack
+from decision.sets import Box
+from socicnn._margins import TINY, relative_margin
+
+
+def growth_bound(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor) -> Tensor:
+    """Return a proven lower bound of min_X f for each context, shape `(contexts,)`; -inf where f does not grow.
+
+    Args:
+        stack: the networks.
+        box: the set X.
+        x: decisions, shape `(contexts, n)`.
+        dual: a guess of a dual point; it is repaired first.
+        allowed: what moving a coordinate to its bound may cost, shape `(contexts,)`.
+    """
+    sigma = least_curvature(stack)
+    lower, upper = box.ends(x)
+    y = x
+    for _ in range(2):  # once to see which bounds hold x, once with the tangents at the point that lies on them
+        point = repaired(stack, replace(dual, p=stack.images(y)))
+        line = minorant(stack, point)
+        error = relative_margin(line.terms) * line.slope_size + TINY
+        down = (line.slope > error) & (line.slope * (y - lower) <= allowed[:, None])
+        up = (line.slope < -error) & (-line.slope * (upper - y) <= allowed[:, None])
+        anchor = torch.where(down, lower, torch.where(up, upper, y))
+        held = (down & (y == lower)) | (up & (y == upper))
+        last, y = y, anchor
+    rest = torch.where(held, 0.0, line.slope.abs() + error)
+    smooth = _bound(stack, last, line, rest, sigma)
+    return torch.maximum(smooth, _kinked(stack, last, line, rest, point))
+
+
+def _bound(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, sigma: Tensor) -> Tensor:
+    """Return l(y) - ||r||^2 / (2 sigma), rounded down; `rest` bounds |r|."""
+    n = y.shape[1]
+    for one, p in zip(stack.quadratics, stack.images(y), strict=False):
+        # p is A y + e but for rounding, which tilts the quadratic a little
+        size = one.size(y.abs()) + p.abs() + TINY
+        off = relative_margin(n + 4) * size
+        rest = rest + 2.0 * one.weight * one.matrix.absolute().adjoint(off) * (1.0 + relative_margin(n))
+    loss = rest.square().sum(dim=-1) / (2.0 * sigma) * (1.0 + relative_margin(4 * n + 16))
+    return torch.where(sigma > 0, _lessened(y, line, loss), -torch.inf)
+
+
+def _lessened(y: Tensor, line: Minorant, loss: Tensor) -> Tensor:
+    """Return l(y) - loss, rounded down; -inf where it is not finite."""
+    value = (line.slope * y).sum(dim=-1) + line.offset
+    size = (line.slope_size * (y.abs() + TINY)).sum(dim=-1) + line.offset_size
+    bound = value - loss - (relative_margin(2 * line.terms) * (size + loss) + TINY)
+    return torch.where(bound.isfinite(), bound, -torch.inf)
+
+
+def _kinked(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, dual: Dual) -> Tensor:
+    """Return l(y) less a share of what the kinks have left, rounded down; -inf where they do not hold x back."""
+    n, slack = stack.in_features, stack.v.new_zeros(len(stack))
+    K = stack.v.new_zeros(len(stack), n, n)
+    size = slack
+    parts: list[tuple[Map, Tensor]] = []
+    first = stack.layers[0] if stack.layers else None
+    if first is not None and first.U is not None and not first.inner:
+        box = stack.w
+        if len(stack.layers) > 1:
+            W = stack.layers[1].W
+            assert W is not None, "a layer after the first has a hidden weight"
+            box = (W.adjoint(dual.lam[1]) * (1.0 - relative_margin(W.shape[0])) - TINY).clamp(min=0.0)
+        s = torch.minimum(dual.lam[0], (box - dual.lam[0]) * (1.0 - relative_margin(8))).clamp(min=0.0)
+        a = (first.preactivation(y, None).abs() + _error(first.U, first.b, y)) * (1.0 + relative_margin(8))
+        slack = slack + (s * a).sum(dim=-1)
+        parts.append((first.U, s))
+    for one, u in zip(stack.norms, dual.u, strict=True):
+        length = torch.linalg.vector_norm(one.grouped(u), dim=-1) * (1.0 + relative_margin(one.group + 8))
+        s = one.weight * (1.0 - length).clamp(min=0.0) * (1.0 - relative_margin(8))
+        p = one.image(y).abs() + _error(one.matrix, one.offset, y)
+        slack = slack + (s * torch.linalg.vector_norm(one.grouped(p), dim=-1)).sum(dim=-1)
+        parts.append((one.matrix, s.repeat_interleave(one.group, dim=1)))
+    for matrix, s in parts:
+        rows = s[..., None] * matrix.dense
+        K = K + rows.mT @ rows
+        size = size + (1.0 + relative_margin(2 * n + 16)) * (s * matrix.row_norms).square().sum(dim=-1)
+    terms = sum(matrix.shape[0] for matrix, _ in parts) + 16
+    if not len(stack) or not parts or not bool(K.isfinite().all()):
+        return torch.full_like(slack, -torch.inf)
+    grip = _least_eigenvalue(K, relative_margin(terms) * size + TINY).sqrt() * (1.0 - relative_margin(8))
+    pull = torch.linalg.vector_norm(rest, dim=-1) * (1.0 + relative_margin(n + 16))
+    loss = (pull / grip) * slack * (1.0 + relative_margin(2 * terms))
+    return torch.where((grip > 0) & (pull <= grip), _lessened(y, line, loss), -torch.inf)
+
+
+def _error(matrix: Map, offset: Tensor, y: Tensor) -> Tensor:
+    """Return what rounding can have changed in matrix y + offset."""
+    size = matrix.absolute().apply(y.abs() + TINY) + offset.abs() + TINY
+    return relative_margin(y.shape[1] + 8) * size
+
+
+def least_curvature(stack: Stack) -> Tensor:
+    """Return a proven lower bound of the eigenvalues of sum_m 2 beta_m A_m'A_m, shape `(contexts,)`; 0 if none.
+
+    >>> from socicnn.frozen import FrozenNet, Output, Quadratic
+    >>> net = FrozenNet([], Output([], [0.0, 0.0]), [Quadratic(0.5, [[2.0, 0.0], [0.0, 1.0]])])
+    >>> 0.4 < float(least_curvature(Stack.of(net))) < 1.0
+    True
+    """
+    n = stack.in_features
+    G = stack.v.new_zeros(len(stack), n, n)
+    error = stack.v.new_zeros(len(stack))
+    for one in stack.quadratics:
+        gram = one.matrix.gram
+        G = G + 2.0 * one.weight[..., None] * gram
+        size = one.matrix.row_norms.square().sum()  # trace(|A|'|A|) bounds the norm of its rounding errors
+        error = error + 2.0 * one.weight[:, 0] * relative_margin(one.matrix.shape[0] + 4) * size + TINY
+    if not len(stack) or not stack.quadratics or not bool(G.isfinite().all()):
+        return torch.zeros_like(error)
+    return _least_eigenvalue(G, error)
+
+
+def _least_eigenvalue(G: Tensor, error: Tensor) -> Tensor:
+    """Return a proven lower bound of the least eigenvalue, 0 if none; `error` bounds the norm of the error of G."""
+    n = G.shape[1]
+    tau = 0.5 * torch.linalg.eigvalsh(G)[:, 0]
+    trace = G.diagonal(dim1=1, dim2=2).sum(dim=1)
+    _, failed = torch.linalg.cholesky_ex(G - tau[:, None, None] * torch.eye(n, dtype=G.dtype, device=G.device))
+    sigma = tau - relative_margin(n + 4) * (trace + tau.abs()) * (n + 4) - 2.0 * error
+    return torch.where((failed == 0) & (sigma > 0), sigma * (1.0 - relative_margin(8)), 0.0)

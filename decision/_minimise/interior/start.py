@@ -1,0 +1,98 @@
+"""Where units start: on their part of the central path, given x and mu."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from decision._minimise.interior.iterate import Iterate
+from decision._minimise.interior.units import Kept
+from decision._minimise.stack import Stack
+
+
+def plain_gradient(stack: Stack, x: Tensor) -> Tensor:
+    """Return a subgradient of f at x; at a kink the part of lambda = 0, u = 0."""
+    gradient, bound = stack.v, stack.w
+    for layer, a in zip(reversed(stack.layers), reversed(stack.preactivations(x)), strict=True):
+        lam = bound * (a > 0)
+        gradient = gradient + layer.pull(lam, x)
+        if layer.W is not None:
+            bound = layer.W.adjoint(lam)
+    for one in stack.quadratics:
+        gradient = gradient + 2.0 * one.weight * one.matrix.adjoint(one.image(x))
+    for one in stack.norms:
+        p = one.image(x)
+        price = one.weight / one.values(p).clamp(min=1e-300)
+        gradient = gradient + one.matrix.adjoint(one.spread(price) * p)
+    return gradient
+
+
+def on_path(
+    kept: Kept, x: Tensor, mu: Tensor, scale: list[Tensor]
+) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
+    """Return z, p, lambda and kappa with p lambda = z kappa = mu, z - p = a and lambda + kappa = q, nearly.
+
+    z goes up the layers and q down; three sweeps, the first from all units half on.
+    """
+    layers = range(len(kept.index))
+    q = _boxes(kept, lambda k, box: 0.5 * box, mu, scale)
+    z: list[Tensor] = []
+    p: list[Tensor] = []
+    for _ in range(3):
+        z, p = [], []
+        for k in layers:
+            near, far = _split(kept.preactivation(k, x, z[k - 1] if k else None), mu[:, None] / q[k])
+            z.append(near)
+            p.append(far)
+        share = [near / (near + far) for near, far in zip(z, p, strict=True)]
+        q = _boxes(kept, _product(share), mu, scale)
+    lam = [q[k] * z[k] / (z[k] + p[k]) for k in layers]
+    kap = [q[k] * p[k] / (z[k] + p[k]) for k in layers]
+    return z, p, lam, kap
+
+
+def entered(kept: Kept, at: Iterate, counts: list[Tensor], mu: Tensor, scale: list[Tensor]) -> Iterate:
+    """Return the iterate with the units after the first `counts` of each context put on the path at mu."""
+    layers = range(len(kept.index))
+    more = [kept.index[k].shape[1] - at.z[k].shape[1] for k in layers]
+    z, p, lam, kap = (
+        [torch.nn.functional.pad(one, (0, extra), value=1.0) for one, extra in zip(group, more, strict=True)]
+        for group in (at.z, at.p, at.lam, at.kap)
+    )
+    places = [torch.arange(one.shape[1], device=mu.device) for one in z]
+    fresh = [place >= count[:, None] for place, count in zip(places, counts, strict=True)]
+    q = _boxes(kept, lambda k, box: torch.where(fresh[k], 0.5 * box, lam[k]), mu, scale)
+    for k in layers:
+        near, far = _split(kept.preactivation(k, at.x, z[k - 1] if k else None), mu[:, None] / q[k])
+        z[k], p[k] = torch.where(fresh[k], near, z[k]), torch.where(fresh[k], far, p[k])
+    q = _boxes(kept, lambda k, box: torch.where(fresh[k], box * z[k] / (z[k] + p[k]), lam[k]), mu, scale)
+    for k in layers:
+        total = z[k] + p[k]
+        lam[k] = torch.where(fresh[k], q[k] * z[k] / total, lam[k])
+        kap[k] = torch.where(fresh[k], q[k] * p[k] / total, kap[k])
+    return Iterate(at.x, at.s, at.y, z, p, lam, kap, at.u, at.turn)
+
+
+def _boxes(kept: Kept, multiplier: Callable[[int, Tensor], Tensor], mu: Tensor, scale: list[Tensor]) -> list[Tensor]:
+    """Return q of each layer, top layer down, lambda_k being `multiplier(k, q_k)`."""
+    found: list[Tensor] = []
+    above: Tensor | None = None
+    for k in reversed(range(len(kept.index))):
+        box = kept.box(k, above) + kept.rest(k, mu, scale)
+        found.insert(0, box)
+        above = multiplier(k, box)
+    return found
+
+
+def _product(share: list[Tensor]) -> Callable[[int, Tensor], Tensor]:
+    return lambda k, box: share[k] * box
+
+
+def _split(a: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+    """Return z, p > 0 with z - p = a and 1/z + 1/p = 1/width: a unit on its path."""
+    root = (a.square() + 4.0 * width.square()).sqrt()
+    large, small = 0.5 * (root + a.abs()), 2.0 * width.square() / (root + a.abs())
+    on = a > 0
+    return width + torch.where(on, large, small), width + torch.where(on, small, large)

@@ -1,0 +1,295 @@
+"""The units that matter: each context keeps the units near their kink, and takes the others as off or as on.
+
+A unit taken as off counts as zero, one taken as on as its pre-activation. Both are at most relu(a), and W, w >= 0, so
+that what is minimised is a minorant of f: its dual points are dual points of the whole network, with lambda = 0 for a
+unit that is off and lambda at its upper bound for one that is on. It equals f wherever all of them are what they are
+taken for. Units taken as on are folded away, which is possible in the first layer and in the last; in layers between
+them, and where quadratics sit inside, a unit is kept or off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from decision._minimise.stack import Layer, Stack
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The kept units of each context, padded to a common number r_k a layer by units that are always off.
+
+    a_k = W_k z_{k-1} + U_k x + b_k,   value = v'x + c + sum_k w_k'z_k + the branches
+
+    Args:
+        index: units of each layer, shape `(contexts, r_k)`; the layer's width stands for a pad.
+        U: shape `(contexts, r_k, n)` of each layer.
+        W: shape `(contexts, r_k, r_{k-1})` of each layer after the first.
+        b: shape `(contexts, r_k)`.
+        w: read-out weights, shape `(contexts, r_k)` of each layer: before the last, those through units taken as on.
+        extra: what a pad's read-out weight is instead, zero for the others, shape `(contexts, r_k)`.
+        v: shape `(contexts, n)`.
+        c: shape `(contexts,)`.
+        inside: rho, F and g of the quadratics inside each layer, shapes `(contexts, r_k)`, `(contexts, r_k, rows, n)`
+            and `(contexts, r_k, rows)`; None where there are none.
+    """
+
+    index: tuple[Tensor, ...]
+    U: tuple[Tensor, ...]
+    W: tuple[Tensor | None, ...]
+    b: tuple[Tensor, ...]
+    w: tuple[Tensor, ...]
+    extra: tuple[Tensor, ...]
+    v: Tensor
+    c: Tensor
+    inside: tuple[tuple[Tensor, Tensor, Tensor] | None, ...]
+
+    def take(self, rows: Tensor) -> Kept:
+        """Return the kept units of some contexts."""
+        return Kept(
+            tuple(one[rows] for one in self.index),
+            tuple(one[rows] for one in self.U),
+            tuple(None if one is None else one[rows] for one in self.W),
+            tuple(one[rows] for one in self.b),
+            tuple(one[rows] for one in self.w),
+            tuple(one[rows] for one in self.extra),
+            self.v[rows],
+            self.c[rows],
+            tuple(None if one is None else (one[0][rows], one[1][rows], one[2][rows]) for one in self.inside),
+        )
+
+    def put(self, rows: Tensor, other: Kept) -> None:
+        """Overwrite the kept units of some contexts."""
+        pairs = [(self.v, other.v), (self.c, other.c)]
+        for name in ("index", "U", "W", "b", "w", "extra"):
+            pairs += zip(getattr(self, name), getattr(other, name), strict=True)
+        for mine, theirs in zip(self.inside, other.inside, strict=True):
+            pairs += [] if mine is None or theirs is None else zip(mine, theirs, strict=True)
+        for one, new in pairs:
+            if one is not None:
+                one[rows] = new
+
+    def at(self, x: Tensor) -> Kept:
+        """Return the kept units with their inner quadratics replaced by tangents at x: an affine layer again."""
+        if all(one is None for one in self.inside):
+            return self
+        U, b = list(self.U), list(self.b)
+        for k, one in enumerate(self.inside):
+            if one is not None:
+                rho, F, g = one
+                p = torch.einsum("crin,cn->cri", F, x) + g
+                slope = 2.0 * torch.einsum("cri,crin->crn", rho[..., None] * p, F)
+                U[k] = U[k] + slope
+                b[k] = b[k] + rho * p.square().sum(dim=-1) - (slope @ x[..., None])[..., 0]
+        return replace(self, U=tuple(U), b=tuple(b))
+
+    def curvature(self, lam: list[Tensor]) -> Tensor | float:
+        """Return the Hessian of the Lagrangian sum_i lambda_i rho_i ||F_i x + g_i||^2; 0 without such quadratics."""
+        total: Tensor | float = 0.0
+        for one, multiplier in zip(self.inside, lam, strict=True):
+            if one is not None:
+                rho, F, _ = one
+                rows = F.reshape(len(F), -1, F.shape[-1])
+                weight = (2.0 * rho * multiplier).repeat_interleave(F.shape[2], dim=1)
+                total = total + rows.mT @ (weight[..., None] * rows)
+        return total
+
+    def preactivation(self, k: int, x: Tensor, z: Tensor | None) -> Tensor:
+        """Return a of layer k."""
+        a = self.b[k] + (self.U[k] @ x[..., None])[..., 0]
+        W = self.W[k]
+        return a if W is None or z is None else a + (W @ z[..., None])[..., 0]
+
+    def box(self, k: int, lam: Tensor | None) -> Tensor:
+        """Return the upper bound w_k + W_{k+1}'lambda_{k+1} of lambda_k; zero for pads."""
+        W = self.W[k + 1] if k + 1 < len(self.W) else None
+        return self.w[k] if W is None or lam is None else self.w[k] + (W.mT @ lam[..., None])[..., 0]
+
+    def rest(self, k: int, mu: Tensor, scale: list[Tensor]) -> Tensor:
+        """Return what is added to the box on the path: about mu / |a| for units that are off, and the pads' own."""
+        return self.extra[k] + mu[:, None] / scale[k]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Which units of each context are kept, and which of the others are taken as on.
+
+    Args:
+        index: units kept, shape `(contexts, r_k)` of each layer; the layer's width stands for a pad.
+        counts: how many they are, shape `(contexts,)` of each layer.
+        on: units taken as on, shape `(contexts, h_k)` of each layer.
+    """
+
+    index: list[Tensor]
+    counts: list[Tensor]
+    on: list[Tensor]
+
+    @classmethod
+    def of(cls, kept: list[Tensor], on: list[Tensor]) -> Choice:
+        """Return the choice of these masks, shape `(contexts, h_k)`."""
+        none = [torch.zeros(len(one), 0, dtype=torch.int64, device=one.device) for one in kept]
+        return cls(none, [one.sum(dim=1) for one in none], on).grown(kept)
+
+    def take(self, rows: Tensor) -> Choice:
+        """Return the choice of some contexts."""
+        return Choice(*([one[rows] for one in group] for group in (self.index, self.counts, self.on)))
+
+    def kept(self) -> list[Tensor]:
+        """Return which units are kept, shape `(contexts, h_k)` of each layer."""
+        found = []
+        for units, on in zip(self.index, self.on, strict=True):
+            mask = torch.zeros(len(on), on.shape[1] + 1, dtype=torch.bool, device=on.device)
+            found.append(mask.scatter_(1, units, True)[:, :-1])
+        return found
+
+    def grown(self, wanted: list[Tensor]) -> Choice:
+        """Return the choice with the wanted units kept too, after those that are."""
+        index, counts = [], []
+        for units, want, kept, count in zip(self.index, wanted, self.kept(), self.counts, strict=True):
+            new = want & ~kept
+            place = new.cumsum(dim=1) - 1 + count[:, None]
+            total = count + new.sum(dim=1)
+            size = max(int(total.max()), 1)
+            pads = max(size - units.shape[1], 0)
+            units = torch.nn.functional.pad(units, (0, pads), value=want.shape[1]).clone()
+            rows, columns = new.nonzero(as_tuple=True)
+            units[rows, place[rows, columns]] = columns
+            index.append(units)
+            counts.append(total)
+        return Choice(index, counts, [on & ~want for on, want in zip(self.on, wanted, strict=True)])
+
+    def full(self, values: list[Tensor], stack: Stack) -> tuple[Tensor, ...]:
+        """Return multipliers of the kept units as multipliers of all units, those taken as on at their upper bounds."""
+        found: list[Tensor] = []
+        box = stack.w
+        for k in reversed(range(len(values))):
+            width = stack.layers[k].b.shape[1]
+            wide = values[k].new_zeros(len(values[k]), width + 1)
+            lam = torch.where(self.on[k], box, wide.scatter_(1, self.index[k], values[k])[:, :-1])
+            W = stack.layers[k].W
+            if W is not None:
+                box = W.adjoint(lam)
+            found.insert(0, lam)
+        return tuple(found)
+
+
+class Gatherer:
+    """Gathers the kept units of a stack.
+
+    Args:
+        stack: the networks.
+        scale: size of the pre-activations of each layer; pads sit at minus that.
+    """
+
+    def __init__(self, stack: Stack, scale: list[Tensor]) -> None:
+        self._scale = scale
+        self._price = (stack.w.mean() if stack.w.numel() else stack.w.new_ones(())).clamp(min=1e-12)
+        pad = torch.nn.functional.pad
+        n = stack.in_features
+        self._U: list[Tensor] = []
+        self._W: list[Tensor | None] = []
+        self._inside: list[tuple[Tensor, Tensor] | None] = []
+        for layer in stack.layers:
+            self._inside.append(None)
+            for one in layer.inner:
+                F = one.matrix.dense.reshape(-1, one.group, n)
+                self._inside[-1] = (pad(one.weight[0], (0, 1)), pad(F, (0, 0, 0, 0, 0, 1)))
+            U = layer.b.new_zeros(layer.b.shape[1], n) if layer.U is None else layer.U.dense
+            self._U.append(pad(U, (0, 0, 0, 1)))
+            self._W.append(None if layer.W is None else pad(layer.W.dense, (0, 0, 0, 1)))
+
+    @staticmethod
+    def foldable(stack: Stack) -> list[bool]:
+        """Return whether the units of each layer can be taken as on."""
+        last = len(stack.layers) - 1
+        return [k in (0, last) and not layer.inner for k, layer in enumerate(stack.layers)]
+
+    def gather(self, choice: Choice, stack: Stack) -> Kept:
+        """Return the kept units; `stack` holds the vectors of the contexts of the choice."""
+        U: list[Tensor] = []
+        W: list[Tensor | None] = []
+        b: list[Tensor] = []
+        extra: list[Tensor] = []
+        quadratics: list[tuple[Tensor, Tensor, Tensor] | None] = []
+        first_on = any(bool(one.any()) for one in choice.on[:1])
+        last = len(stack.layers) - 1
+        for k, (units, layer) in enumerate(zip(choice.index, stack.layers, strict=True)):
+            pads = units == layer.b.shape[1]
+            shape = (*units.shape, -1)
+            U_k = self._U[k].index_select(0, units.reshape(-1)).reshape(shape)
+            b_k = layer.b
+            W_k = self._W[k]
+            if W_k is None:
+                W.append(None)
+            else:
+                rows = W_k.index_select(0, units.reshape(-1)).reshape(shape)
+                below = choice.index[k - 1]
+                places = below.clamp(max=rows.shape[2] - 1)[:, None, :].expand(-1, units.shape[1], -1)
+                W.append(rows.gather(2, places) * (below < rows.shape[2])[:, None, :])
+                if k == 1 and first_on:  # the first layer's units that are on, folded into this one
+                    on = choice.on[0].to(rows)
+                    folded = rows.mul_(on[:, None, :]).flatten(0, 1) @ self._U[0][:-1]
+                    U_k = U_k + folded.reshape(U_k.shape)
+                    b_k = b_k + (on * stack.layers[0].b) @ W_k[:-1].T
+            U.append(U_k)
+            b.append(torch.where(pads, -self._scale[k], b_k.gather(1, units.clamp(max=b_k.shape[1] - 1))))
+            extra.append(torch.where(pads, self._price, 0.0))
+            quadratics.append(self._gathered(k, units, layer))
+        w, v, c = self._read_out(choice, stack, last)
+        return Kept(tuple(choice.index), tuple(U), tuple(W), tuple(b), w, tuple(extra), v, c, tuple(quadratics))
+
+    def regathered(self, kept: Kept, choice: Choice, stack: Stack, rows: Tensor) -> Kept:
+        """Return the kept units after the choice of some contexts has grown."""
+        pad = torch.nn.functional.pad
+        more = [new.shape[1] - old.shape[1] for new, old in zip(choice.index, kept.index, strict=True)]
+        wide = Kept(
+            tuple(pad(one, (0, more[k]), value=stack.layers[k].b.shape[1]) for k, one in enumerate(kept.index)),
+            tuple(pad(one, (0, 0, 0, more[k])) for k, one in enumerate(kept.U)),
+            tuple(None if one is None else pad(one, (0, more[k - 1], 0, more[k])) for k, one in enumerate(kept.W)),
+            tuple(pad(one, (0, more[k]), value=-float(self._scale[k])) for k, one in enumerate(kept.b)),
+            tuple(pad(one, (0, more[k])) for k, one in enumerate(kept.w)),
+            tuple(pad(one, (0, more[k]), value=float(self._price)) for k, one in enumerate(kept.extra)),
+            kept.v.clone(),
+            kept.c.clone(),
+            tuple(
+                None
+                if one is None
+                else (pad(one[0], (0, more[k])), pad(one[1], (0, 0, 0, 0, 0, more[k])), pad(one[2], (0, 0, 0, more[k])))
+                for k, one in enumerate(kept.inside)
+            ),
+        )
+        wide.put(rows, self.gather(choice.take(rows), stack.take(rows)))
+        return wide
+
+    def _read_out(self, choice: Choice, stack: Stack, last: int) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        """Return w of each layer, v and c: the last layer's units that are on go into the layer before, v and c."""
+        v, c = stack.v, stack.c
+        weights: list[Tensor] = []
+        price = stack.w
+        for k in reversed(range(last + 1)):
+            layer, units = stack.layers[k], choice.index[k]
+            weights.insert(0, torch.nn.functional.pad(price, (0, 1)).gather(1, units))
+            on = choice.on[k]
+            if k not in (0, last) or not bool(on.any()):
+                price = torch.zeros_like(stack.layers[k - 1].b)
+                continue
+            folded = price * on
+            c = c + (folded * layer.b).sum(dim=-1)
+            if layer.U is not None:
+                v = v + layer.U.adjoint(folded)
+            if layer.W is not None:
+                price = layer.W.adjoint(folded)
+        return tuple(weights), v, c
+
+    def _gathered(self, k: int, units: Tensor, layer: Layer) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return rho, F and g of the quadratics inside layer k."""
+        shared = self._inside[k]
+        if shared is None:
+            return None
+        rho, F = shared
+        one = layer.inner[0]
+        g = one.grouped(one.offset)
+        rows = torch.arange(len(units), device=units.device)[:, None]
+        return rho[units], F[units], torch.nn.functional.pad(g, (0, 0, 0, 1))[rows, units]

@@ -1,0 +1,62 @@
+"""What is known of decisions at last: their values, proven gaps and what these are measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from decision._minimise.answers import Answers, Goal
+from decision._minimise.reference import ROUNDING
+from decision._minimise.search import Search, minimise
+
+EPS = 2.0**-53
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Columns of a `Decision`, one row per context, and notes."""
+
+    x: Tensor
+    value: Tensor
+    gap: Tensor
+    iterations: Tensor
+    scale: Tensor
+    floor: Tensor
+    violation: Tensor
+    notes: tuple[str, ...]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Judged]) -> Judged:
+        """Return the rows of all parts."""
+        names = ("x", "value", "gap", "iterations", "scale", "floor", "violation")
+        columns = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+        return cls(**columns, notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)))
+
+
+def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
+    """Search from the points x, shape `(contexts, n)`, or where it suits f if omitted, and judge what is found."""
+    if not len(search.surrogate):
+        none = search.surrogate.constant
+        return Judged(none.new_zeros(0, search.feasible_set.n), none, none, none.long(), none, none, none, ())
+    most = search.reference.largest(search.surrogate)
+    return _judged(search, minimise(search, x, most, goal), goal)
+
+
+def _judged(search: Search, answers: Answers, goal: Goal) -> Judged:
+    """Return what is proven of answers, over the whole set of the search."""
+    surrogate, feasible_set, c = search.surrogate, search.feasible_set, search.surrogate.constant
+    x = feasible_set.project(answers.x)
+    plain = surrogate.value(x)
+    value = plain + c
+    size = surrogate.size(x, search.reference.half)
+    scale = torch.minimum((answers.most - plain).clamp(min=0.0), size)
+    proof = surrogate.prove(feasible_set, x, answers.dual, size, goal.rtol * scale)
+    # the difference is rounded once, and so is the sum that the value is
+    gap = (proof.above - proof.below + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)
+    gap = torch.where(value.isfinite() & ~gap.isnan(), gap.clamp(min=0.0), torch.inf)  # an overflow proves nothing
+    floor = ROUNDING * (proof.size + c.abs())
+    violation = feasible_set.relative_violation(x)
+    return Judged(x, value, gap, answers.iterations, scale, floor, violation, tuple(answers.notes))

@@ -1,0 +1,139 @@
+"""A matrix that a batch of networks shares, dense or sparse, on any device."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, final
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from socicnn._arrays import Matrix
+
+
+@final
+class Map:
+    """A matrix M that acts on rows: `apply` gives points M', `adjoint` gives points M; dense or sparse.
+
+    Args:
+        matrix: shape `(rows, columns)`.
+        device: where to compute.
+        dtype: in which float type.
+    """
+
+    def __init__(
+        self, matrix: Matrix, device: torch.device | str | None = None, dtype: torch.dtype = torch.float64
+    ) -> None:
+        self._matrix, self._device, self._dtype = matrix, device, dtype
+        if isinstance(matrix, np.ndarray):
+            self._dense: Tensor | None = torch.tensor(matrix, dtype=dtype, device=device)
+        else:
+            self._dense = None
+            self._sparse = _csr(matrix, device, dtype)
+            self._transposed = _csr(sparse.csr_array(matrix.T), device, dtype)
+        self._gram: Tensor | None = None
+        self._grams: Tensor | None = None
+        self._absolute: Map | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return (int(self._matrix.shape[0]), int(self._matrix.shape[1]))
+
+    @property
+    def dense(self) -> Tensor:
+        """The matrix as a dense tensor."""
+        if self._dense is None:
+            self._dense = self._sparse.to_dense()
+        return self._dense
+
+    @property
+    def gram(self) -> Tensor:
+        """M'M, shape `(columns, columns)`, computed once."""
+        if self._gram is None:
+            self._gram = self.dense.T @ self.dense
+        return self._gram
+
+    def grams(self, group: int) -> Tensor:
+        """Return M_i'M_i of consecutive groups of rows, each as a row, shape `(groups, columns^2)`, computed once."""
+        if self._grams is None:
+            blocks = self.dense.reshape(-1, group, self.shape[1])
+            self._grams = (blocks.mT @ blocks).flatten(1)
+        return self._grams
+
+    @property
+    def row_norms(self) -> Tensor:
+        """Euclidean length of each row, shape `(rows,)`."""
+        if isinstance(self._matrix, np.ndarray):
+            return torch.linalg.vector_norm(self.dense, dim=1)
+        squares = sparse.csr_array(self._matrix).power(2).sum(axis=1)
+        return torch.as_tensor(np.sqrt(np.asarray(squares)), dtype=self._dtype, device=self._device)
+
+    def absolute(self) -> Map:
+        """Return |M|, computed once."""
+        if self._absolute is None:
+            self._absolute = Map(abs(self._matrix), self._device, self._dtype)
+        return self._absolute
+
+    def __matmul__(self, columns: Tensor) -> Tensor:
+        """Return M times columns of shape `(columns, count)`."""
+        matrix = self.dense if isinstance(self._matrix, np.ndarray) else self._sparse
+        return matrix @ columns
+
+    @property
+    def T(self) -> Adjoint:
+        """M', to multiply columns with."""
+        return Adjoint(self)
+
+    def sign(self) -> Map:
+        """Return the signs of M, which do not underflow where M does."""
+        matrix = np.sign(self._matrix) if isinstance(self._matrix, np.ndarray) else self._matrix.sign()
+        return Map(matrix, self._device, self._dtype)
+
+    def to(self, dtype: torch.dtype) -> Map:
+        """Return M in another float type."""
+        return Map(self._matrix, self._device, dtype)
+
+    def apply(self, points: Tensor) -> Tensor:
+        """Return M x for each row x of shape `(columns,)`."""
+        if isinstance(self._matrix, np.ndarray):
+            return points @ self.dense.T
+        return (self._sparse @ points.T).T
+
+    def add(self, base: Tensor, points: Tensor) -> Tensor:
+        """Return base + M x for each row x; base has a row for each."""
+        if isinstance(self._matrix, np.ndarray):
+            return torch.addmm(base, points, self.dense.T)
+        return base + self.apply(points)
+
+    def adjoint(self, points: Tensor) -> Tensor:
+        """Return M'y for each row y of shape `(rows,)`."""
+        if isinstance(self._matrix, np.ndarray):
+            return points @ self.dense
+        return (self._transposed @ points.T).T
+
+
+@final
+class Adjoint:
+    """The transpose of a map."""
+
+    def __init__(self, map_: Map) -> None:
+        self._map = map_
+
+    def __matmul__(self, columns: Tensor) -> Tensor:
+        """Return M' times columns of shape `(rows, count)`."""
+        return self._map.adjoint(columns.T).T
+
+
+def _csr(matrix: Any, device: torch.device | str | None, dtype: torch.dtype) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that its sparse rows are in beta; the tests here cover their use
+        return torch.sparse_csr_tensor(
+            torch.tensor(matrix.indptr, dtype=torch.int64),
+            torch.tensor(matrix.indices, dtype=torch.int64),
+            torch.tensor(matrix.data, dtype=dtype),
+            size=matrix.shape,
+            device=device,
+        )

@@ -1,0 +1,249 @@
+"""The ways to minimise a surrogate over a set, by name: an algorithm is a value that `decide` is given."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+
+from decision._minimise import scouting as scouting
+from decision._minimise.accelerated import descend
+from decision._minimise.answers import Answers, Goal
+from decision._minimise.central_path import follow_central_path
+from decision._minimise.exact import solve_exactly, solver_of
+from decision._minimise.interior import Polyhedron, follow, is_small
+from decision._minimise.module_surrogate import ModuleSurrogate
+from decision._minimise.stack_surrogate import StackSurrogate
+from decision._minimise.surrogate import Surrogate
+from decision.sets._base import FeasibleSet
+from socicnn._registry import Registry
+from socicnn.conic.solvers import Solver
+from socicnn.errors import ModelError, NoProgramError
+
+LARGEST = 600  # inputs up to which a Newton matrix per context is worth its n^3
+LARGEST_HESSIAN = 200  # inputs up to which a Hessian, n products with a vector, is worth its time
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Minimise each function of a surrogate over a set.
+
+    Args:
+        surrogate: the functions.
+        feasible_set: the set X.
+        progress: whether to show a progress bar.
+    """
+
+    surrogate: Surrogate
+    feasible_set: FeasibleSet
+    progress: bool = False
+
+    def networks(self) -> StackSurrogate:
+        """Return the surrogate, if it is one of networks."""
+        return networks_of(self.surrogate)
+
+    def polyhedron(self, largest: int = LARGEST) -> Polyhedron | None:
+        """Return the set as inequalities with an interior; None if it has none or too many inputs."""
+        if self.feasible_set.n > largest:
+            return None
+        return Polyhedron.of(self.feasible_set, self.surrogate.device)
+
+    def take(self, rows: torch.Tensor) -> Problem:
+        """Return the problem of some contexts."""
+        return replace(self, surrogate=self.surrogate.take(rows))
+
+
+def networks_of(surrogate: Surrogate) -> StackSurrogate:
+    """Return a surrogate of networks as it is.
+
+    Raises:
+        NoProgramError: it is none.
+    """
+    if isinstance(surrogate, StackSurrogate):
+        return surrogate
+    why = surrogate.reason if isinstance(surrogate, ModuleSurrogate) else "it is no network"
+    raise NoProgramError(f"{why}; use method='auto', 'central_path' or 'projected_gradient' over a set")
+
+
+class Method(ABC):
+    """A way to minimise; a value, without state."""
+
+    name: str
+
+    @abstractmethod
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Improve `answers`, in place, until each context has its gap or the method gives up."""
+
+
+@final
+@dataclass(frozen=True)
+class ProjectedGradient(Method):
+    """Accelerated projected gradient on the smoothed surrogate; networks are finished by the interior-point method.
+
+    The first `scouting.ITERATIONS` find the way in float32; the interior-point method starts where they end, with the
+    units that still move. Where it cannot run, projected gradient goes on alone.
+
+    Args:
+        finish: whether the interior-point method takes over.
+    """
+
+    finish: bool = True
+    name = "projected_gradient"
+
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Descend, then finish."""
+        finish = self.finish and problem.surrogate.proves and scouting.worth(goal)
+        polyhedron = problem.polyhedron() if finish else None
+        if polyhedron is None:
+            descend(problem.surrogate, problem.feasible_set, answers, goal)
+        else:
+            _scouted(problem, polyhedron, answers, goal)
+
+
+@final
+@dataclass(frozen=True)
+class InteriorPoint(Method):
+    """The batched interior-point method for networks, over sets with linear rows and an interior.
+
+    Networks with wide layers are scouted first, as by `projected_gradient`; others start at the set's centre.
+    """
+
+    name = "interior_point"
+
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Follow the central path."""
+        stack, polyhedron = problem.networks().stack, problem.polyhedron()
+        if polyhedron is None:
+            raise ModelError(_no_interior(self.name, problem, LARGEST))
+        if is_small(stack) or not scouting.worth(goal):
+            follow(stack, problem.feasible_set, polyhedron, answers, goal)
+        else:
+            _scouted(problem, polyhedron, answers, goal)
+
+
+def _scouted(problem: Problem, polyhedron: Polyhedron, answers: Answers, goal: Goal) -> None:
+    """Scout in float32, then follow the central path with the units that still move."""
+    networks, feasible_set = problem.networks(), problem.feasible_set
+    before = scouting.scout(networks, feasible_set, answers, goal)
+    follow(networks.stack, feasible_set, polyhedron, answers, goal.after(scouting.COUNT), before)
+
+
+@final
+@dataclass(frozen=True)
+class CentralPath(Method):
+    """Newton's method on the smoothed surrogate, of any kind, over sets with linear rows and an interior."""
+
+    name = "central_path"
+
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Follow the central path."""
+        polyhedron = problem.polyhedron(LARGEST_HESSIAN)
+        if polyhedron is None:
+            raise ModelError(_no_interior(self.name, problem, LARGEST_HESSIAN))
+        follow_central_path(problem.surrogate, problem.feasible_set, polyhedron, answers, goal)
+
+
+def _no_interior(name: str, problem: Problem, largest: int) -> str:
+    return (
+        f"{name} needs a set with linear rows and an interior, and at most {largest} inputs; received "
+        f"{problem.feasible_set!r} and {problem.feasible_set.n} inputs: use method='projected_gradient'"
+    )
+
+
+@final
+@dataclass(frozen=True)
+class Exact(Method):
+    """The exact conic program of each context through a solver.
+
+    Args:
+        solver: its name, or a `Solver` with its settings.
+        settings: the solver's own settings, by its own names.
+    """
+
+    solver: str | Solver = "clarabel"
+    settings: tuple[tuple[str, Any], ...] = ()
+    name = "exact"
+
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Solve context after context."""
+        networks = problem.networks()
+        solve_exactly(networks.net, networks.stack, problem.feasible_set, answers, goal, self.made(), problem.progress)
+
+    def made(self) -> Solver:
+        """Return the solver with its settings."""
+        return solver_of(self.solver, dict(self.settings))
+
+
+@final
+@dataclass(frozen=True)
+class Auto(Method):
+    """The fastest way by a measured rule, and another one for what it leaves uncertified.
+
+    Args:
+        exact: the exact way, with its solver.
+    """
+
+    exact: Exact = Exact()
+    name = "auto"
+
+    def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
+        """Choose, then mend."""
+        for method in self.order(problem):
+            left = (~answers.done(goal)).nonzero()[:, 0]
+            had = int(answers.iterations[left].max()) if len(left) else 0
+            rest = goal.after(had)
+            if not len(left) or goal.late or rest.max_iterations == 0:
+                return
+            mine = answers.take(left)
+            method.improve(problem.take(left), mine, rest)
+            answers.put(left, mine)
+
+    def order(self, problem: Problem) -> list[Method]:
+        """Return the methods to try in turn."""
+        if not problem.surrogate.proves:
+            return [CentralPath() if problem.polyhedron(LARGEST_HESSIAN) is not None else ProjectedGradient()]
+        if problem.polyhedron() is None:
+            return [ProjectedGradient(), self.exact]
+        quick: list[Method] = [InteriorPoint(), self.exact]
+        return quick[::-1] if exact_is_faster(problem) else quick
+
+
+def exact_is_faster(problem: Problem) -> bool:
+    """Return whether the exact program is likely to be faster than the interior-point method.
+
+    A model of the milliseconds on one core, from networks of 0 to 576 units, 0 to 32 norms and 10 to 50 inputs: the
+    exact programs take their time one by one and grow with their entries; the batched method takes as many iterations
+    for one context as for many, more where units and norms bend the way.
+    """
+    net, contexts = problem.networks().net, len(problem.surrogate)
+    matrices = [matrix for layer in net.layers for matrix in (layer.W, layer.U) if matrix is not None]
+    matrices += [branch.A for branch in net.quadratics] + [branch.C for branch in net.norms]
+    entries = sum(matrix.size for matrix in matrices)  # of sparse ones those that are stored
+    units = sum(layer.b.shape[-1] for layer in net.layers)
+    norms = sum(branch.groups for branch in net.norms)
+    exact_ms = 6.0 + contexts * (2.0 + entries / 450)
+    batched_ms = 15.0 + 0.4 * min(units, 100) + 2.0 * norms
+    return exact_ms < batched_ms
+
+
+METHODS: Registry[Callable[[], Method]] = Registry(
+    "method", {kind.name: kind for kind in (Auto, CentralPath, Exact, InteriorPoint, ProjectedGradient)}
+)
+
+
+def make(method: str | Method, solver: str | Solver = "clarabel", settings: dict[str, Any] | None = None) -> Method:
+    """Return the method of that name; a `Method` is returned as it is.
+
+    Raises:
+        ModelError: the name is unknown; the message lists what there is.
+    """
+    if isinstance(method, Method):
+        return method
+    kind = METHODS[method]
+    exact = Exact(solver, tuple((settings or {}).items()))
+    if method == "exact":
+        return exact
+    return Auto(exact) if method == "auto" else kind()

@@ -1,0 +1,190 @@
+"""Convex torch modules without a conic program as a surrogate: softplus networks, models with logistic atoms.
+
+They cannot be frozen, but they can be evaluated, with their kinks smoothed from below: f_delta(y) less its Frank-Wolfe
+gap is a lower bound of f over X. The multipliers of such a bound are the tangent itself: y, its slope and its height.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor, nn
+
+from decision._minimise.smoothing import NARROW, Smoothing
+from decision._minimise.stack import Dual
+from decision._minimise.surrogate import Proof, Tangent
+from decision._minimise.units import Units
+from decision.sets import Box
+from decision.sets._base import FeasibleSet
+from socicnn.errors import ModelError
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ModuleSurrogate:
+    """A copy of a module in float64, one value per row of x and its context, divided by `unit`.
+
+    The module may use relu and Euclidean norms where they are followed by non-decreasing functions, and twice
+    differentiable functions anywhere, as convex networks do.
+
+    Args:
+        module: called as `module(x, theta)`, or as `module(x)`, convex in x; x comes in the shape that its attribute
+            `input_shape` names, if it has one.
+        theta: contexts, shape `(contexts, p)`.
+        unit: what 1 here is in units of the module's value, shape `(contexts,)`.
+        stretch: what 1 here is in units of the module's x.
+        plain: whether it takes no context; theta is then left out.
+        reason: why there is no program.
+    """
+
+    module: nn.Module
+    theta: Tensor
+    unit: Tensor
+    stretch: float
+    plain: bool
+    reason: str
+    proves: ClassVar[bool] = False
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, theta: Tensor | None, reason: str, device: torch.device | str | None = None
+    ) -> ModuleSurrogate:
+        """Return a module at contexts, None for a module that is called as `model(x)`.
+
+        Raises:
+            ModelError: contexts of another shape, or that are not finite.
+        """
+        rows = torch.zeros(1, 0, dtype=torch.float64) if theta is None else _checked(model, theta)
+        module = copy.deepcopy(model).to(device or "cpu").double().eval()
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+        rows = rows.to(device or "cpu")
+        return cls(module, rows, rows.new_ones(len(rows)), 1.0, theta is None, reason)
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.theta.device
+
+    @property
+    def constant(self) -> Tensor:
+        """Return zeros: a module's constant is not known."""
+        return torch.zeros_like(self.unit)
+
+    def take(self, rows: Tensor) -> ModuleSurrogate:
+        """Return the functions of some contexts."""
+        return replace(self, theta=self.theta[rows], unit=self.unit[rows])
+
+    def in_units(self, units: Units) -> tuple[ModuleSurrogate, Units]:
+        """Return the functions in other units."""
+        return replace(self, unit=units.unit(self.unit) * self.unit, stretch=2.0**units.x * self.stretch), units
+
+    def _call(self, x: Tensor) -> Tensor:
+        x = self.stretch * x
+        x = x.reshape(len(x), *getattr(self.module, "input_shape", x.shape[1:]))
+        value = self.module(x) if self.plain else self.module(x, self.theta)
+        if not isinstance(value, Tensor) or value.shape != x.shape[:1] or value.dtype != torch.float64:
+            found = f"{tuple(value.shape)}, {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+            raise ModelError(f"the module must give one float64 value a row, shape ({len(x)},); received {found}")
+        return value / self.unit
+
+    def value(self, x: Tensor) -> Tensor:
+        """Return f(x).
+
+        Raises:
+            ModelError: the module does not give one value per row, or something else than x requires a gradient: what
+                depends on x could not be told from what does not.
+        """
+        with torch.enable_grad():
+            value = self._call(x.detach())
+        if value.requires_grad:
+            raise ModelError(
+                "the module holds tensors that require gradients and are not its parameters; make them parameters "
+                "or buffers, or detach them"
+            )
+        return value
+
+    def size(self, x: Tensor, half: Tensor) -> Tensor:
+        """Return infinity: the terms of a module are not known."""
+        return torch.full_like(self.unit, torch.inf)
+
+    def smooth(self, x: Tensor, delta: Tensor) -> Tangent:
+        """Return the functions with their kinks smoothed from below."""
+        x = x.detach().requires_grad_()
+        value = self._smoothed(x, delta)
+        (gradient,) = torch.autograd.grad(value.sum(), x)
+        return self._tangent(x.detach(), value.detach(), gradient)
+
+    def smooth_value(self, x: Tensor, delta: Tensor) -> Tensor:
+        """Return f_delta(x)."""
+        return self._smoothed(x.detach().requires_grad_(), delta).detach()
+
+    def hessian(self, x: Tensor, delta: Tensor) -> tuple[Tangent, Tensor]:
+        """Return the smoothed functions and their Hessians."""
+        point = x.detach().requires_grad_()
+        value = self._smoothed(point, delta)
+        gradient, hessian = _derivatives(value, point)
+        return self._tangent(x.detach(), value.detach(), gradient), hessian
+
+    def _smoothed(self, x: Tensor, delta: Tensor) -> Tensor:
+        """Return f_delta(x), to be differentiated; x must require its gradient."""
+        with torch.enable_grad(), Smoothing(delta):
+            return self._call(x)
+
+    def _tangent(self, x: Tensor, value: Tensor, gradient: Tensor) -> Tangent:
+        slope = gradient * (self.unit / self.stretch)[:, None]
+        multipliers = Dual((), (), (self.stretch * x, slope, (value * self.unit)[:, None]))
+        return Tangent(x, value, gradient, value, self.value(x), multipliers)
+
+    def first_box(self, box: Box) -> Box | None:
+        """Return None: where a module changes its course is not known."""
+        return None
+
+    def multipliers(self, x: Tensor) -> Dual:
+        """Return the tangents at x, hardly smoothed."""
+        return self.smooth(x, torch.full_like(self.unit, NARROW)).multipliers
+
+    def bound(self, feasible_set: FeasibleSet, multipliers: Dual) -> Tensor:
+        """Return f_delta(y) less its Frank-Wolfe gap, in plain float64."""
+        y, slope, height = multipliers.p
+        y, slope = y / self.stretch, slope * (self.stretch / self.unit)[:, None]
+        bound = height[:, 0] / self.unit - (slope * (y - feasible_set.minimize_linear(slope))).sum(dim=-1)
+        return torch.where(bound.isfinite(), bound, -torch.inf)
+
+    def prove(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, size: Tensor, allowed: Tensor) -> Proof:
+        """Return both ends in plain float64."""
+        above, below = self.value(x), self.bound(feasible_set, multipliers)
+        return Proof(above, below, above.abs() + below.nan_to_num(neginf=0.0).abs())
+
+
+def _checked(model: nn.Module, theta: Tensor) -> Tensor:
+    """Return contexts that fit a module."""
+    shape = getattr(model, "context_shape", None)
+    wanted = "p" if shape is None else ", ".join(map(str, shape))
+    if theta.ndim != 2 if shape is None else tuple(theta.shape[1:]) != tuple(shape) or not theta.ndim:
+        raise ModelError(f"context must have shape (contexts, {wanted}); received {tuple(theta.shape)}")
+    bad = int((~theta.isfinite()).sum())
+    if bad:
+        raise ModelError(f"context has {bad} non-finite entries; remove or replace them")
+    return theta
+
+
+def _derivatives(value: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gradient of each row of `value` in its row of x, and the Hessian, `(contexts, n, n)`.
+
+    The Hessian is n products with a vector; both come off the graph of `value`.
+    """
+    (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+    contexts, n = x.shape
+    if not gradient.requires_grad:
+        return gradient, x.new_zeros(contexts, n, n)
+    units = torch.eye(n, dtype=x.dtype, device=x.device)[:, None, :].expand(n, contexts, n)
+    (hessian,) = torch.autograd.grad(gradient, x, units, is_grads_batched=True, materialize_grads=True)
+    hessian = hessian.transpose(0, 1)
+    return gradient.detach(), 0.5 * (hessian + hessian.mT)

@@ -1,0 +1,150 @@
+"""What a gap is measured against: the terms of f at the answer, and how much f varies over fixed points of the set.
+
+scale(x) = min(max_{p in P} f(p) - f(x), S(x)),    S(x) = the sum of the absolute values of the terms of f, without c
+
+P holds the projections onto X of the centre of R, of the 2n ends of its axes through the centre and of 2n of its
+corners, whose signs are rows of a Hadamard matrix cut to n and their negatives. R is X within the ranges of the
+training data if they are known, else X. P is fixed before the search, so that what counts as certified depends neither
+on the method nor on the start. A constant in f changes neither part; bounds that are far away move the first alone. As
+f may vanish where it is least, as ||x|| does, an entry of x counts in S with at least the network's own length, or
+half the width of R if that is less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from decision._minimise.linear_map import Map
+from decision._minimise.stack import Stack
+from decision._minimise.surrogate import Surrogate
+from decision.sets._base import FeasibleSet
+from socicnn._ranges import Ranges
+
+ROUNDING = 64 * 2.0**-52  # of the terms: the least gap that arithmetic can be asked for
+ROWS = 4096  # evaluations at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The points P of a set, and how far R reaches from its centre.
+
+    Args:
+        points: shape `(4 n + 1, n)`, float64.
+        half: half the width of R in each coordinate, shape `(n,)`.
+
+    >>> from decision.sets import Box
+    >>> Reference.of(Box(1, 2.0, 4.0)).points[:, 0].tolist()
+    [3.0, 4.0, 2.0, 4.0, 2.0]
+    """
+
+    points: Tensor
+    half: Tensor
+
+    @classmethod
+    def of(cls, feasible_set: FeasibleSet, ranges: Ranges | None = None) -> Reference:
+        """Return the reference points of X within the ranges of the training data, of X alone if it lies outside."""
+        n = feasible_set.n
+        eye = torch.eye(n, dtype=torch.float64)
+        lower = feasible_set.minimize_linear(eye).diagonal()
+        upper = feasible_set.minimize_linear(-eye).diagonal()
+        if ranges is not None:
+            low, high = (torch.tensor(end).reshape(-1) for end in (ranges.x_lower, ranges.x_upper))
+            low, high = torch.maximum(lower, low), torch.minimum(upper, high)
+            if bool((low <= high).all()):
+                lower, upper = low, high
+        center, half = lower / 2 + upper / 2, upper / 2 - lower / 2
+        corners = hadamard(n)
+        signs = torch.cat([torch.zeros(1, n, dtype=torch.float64), eye, -eye, corners, -corners])
+        return cls(feasible_set.project(center + signs * half), half)
+
+    def largest(self, surrogate: Surrogate) -> Tensor:
+        """Return max_P f for each context, shape `(contexts,)`.
+
+        Where f overflows it is +inf, as S stays finite; if the terms of f are not known, such points do not count.
+        """
+        contexts = len(surrogate)
+        most = surrogate.constant.new_full((contexts,), -torch.inf)
+        overflow = torch.inf if surrogate.proves else -torch.inf
+        for some in self.points.to(most.device).split(max(1, ROWS // max(contexts, 1))):
+            rows = torch.arange(contexts, device=most.device).repeat_interleave(len(some))
+            found = surrogate.take(rows).value(some.repeat(contexts, 1)).reshape(contexts, len(some))
+            most = torch.maximum(most, found.nan_to_num(nan=overflow, posinf=overflow, neginf=-torch.inf).amax(dim=1))
+        return most
+
+
+def hadamard(n: int) -> Tensor:
+    """Return the first n rows of Sylvester's Hadamard matrix, cut to n columns.
+
+    >>> hadamard(2).tolist()
+    [[1.0, 1.0], [1.0, -1.0]]
+    """
+    H = torch.ones(1, 1, dtype=torch.float64)
+    while len(H) < n:
+        H = torch.cat([torch.cat([H, H], dim=1), torch.cat([H, -H], dim=1)])
+    return H[:n, :n]
+
+
+def rows_of(stack: Stack) -> list[tuple[Map, Tensor]]:
+    """Return the matrices that act on x with their offsets: of branches, of layers and of quadratics inside these."""
+    rows: list[tuple[Map, Tensor]] = [(one.matrix, one.offset) for one in (*stack.quadratics, *stack.norms)]
+    rows += [(layer.U, layer.b) for layer in stack.layers if layer.U is not None]
+    rows += [(one.matrix, one.offset) for layer in stack.layers for one in layer.inner]
+    return rows
+
+
+def own_length(stack: Stack) -> Tensor:
+    """Return a length in x over which each network changes its course, shape `(contexts,)`; +inf if it has none.
+
+    The larger of the median distance |offset_i| / ||row_i|| from the origin to the zeros of its rows, and of the Newton
+    step |slope| / curvature of its quadratics at the origin.
+    """
+    distances = [offset.abs() / matrix.row_norms for matrix, offset in rows_of(stack)]
+    joined = torch.cat([stack.v.new_zeros(len(stack), 1), *distances], dim=1)
+    joined = torch.where(joined.isfinite() & (joined > 0), joined, torch.nan)
+    length = joined.nanmedian(dim=1).values.nan_to_num(nan=0.0)
+    slope, curvature = stack.v, torch.zeros_like(length)
+    for one in stack.quadratics:
+        slope = slope + 2.0 * one.weight * one.matrix.adjoint(one.offset)
+        curvature = curvature + 2.0 * one.weight[:, 0] * one.matrix.row_norms.square().sum() / stack.in_features
+    step = torch.where(curvature > 0, torch.linalg.vector_norm(slope, dim=1) / curvature, 0.0)
+    length = torch.maximum(length, torch.where(step.isfinite(), step, 0.0))
+    return torch.where(length > 0, length, torch.inf)
+
+
+def own_reach(stack: Stack) -> Tensor:
+    """Return the network's own length for each entry of x, 0 if it has none: `reach` of a set that is not known."""
+    return own_length(stack).nan_to_num(posinf=0.0)[:, None].expand_as(stack.v)
+
+
+def terms(stack: Stack, x: Tensor, reach: Tensor) -> Tensor:
+    """Return S(x), the sum of the absolute values of the products that f(x) is made of, without c.
+
+    A unit that is on counts with all its terms, one that is off with twice its positive ones, size + a: f is a
+    difference of terms where it vanishes, too, but a unit that is far from ever turning on adds little.
+
+    Args:
+        stack: the networks.
+        x: points, shape `(contexts, n)`.
+        reach: the least size at which an entry of x counts, shape `(contexts, n)`: f may vanish where it is least.
+
+    >>> from socicnn.frozen import FrozenNet, Output, Quadratic
+    >>> stack = Stack.of(FrozenNet([], Output([], [0.0]), [Quadratic(2.0, [[1.0]], [-3.0])]))
+    >>> three = torch.tensor([[3.0]], dtype=torch.float64)
+    >>> terms(stack, three, torch.zeros_like(three)).tolist()
+    [72.0]
+    """
+    reach = torch.maximum(x.abs(), reach)
+    z = counted = None
+    for layer in stack.layers:
+        a = layer.preactivation(x, z)
+        size = layer.size(reach, counted)
+        z, counted = a.relu(), (size + a.clamp(max=0.0)).clamp(min=0.0)
+    total = (stack.v.abs() * reach).sum(dim=-1)
+    if counted is not None:
+        total = total + (counted * stack.w).sum(dim=-1)
+    for one in (*stack.quadratics, *stack.norms):
+        total = total + one.total(one.size(reach))
+    return total

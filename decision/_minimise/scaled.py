@@ -1,0 +1,53 @@
+"""A solver for programs whose data are far from 1, at tolerances that leave a decision certified."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from socicnn._arrays import Array
+from socicnn.conic._program import ConicProgram
+from socicnn.conic._solution import Solution
+from socicnn.conic.solvers import Solver
+from socicnn.conic.solvers._clarabel import Clarabel
+
+TIGHT = {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11}
+# below these it is "almost solved"; the proof decides what that is worth
+REDUCED = {"reduced_tol_gap_abs": 1e-7, "reduced_tol_gap_rel": 1e-7, "reduced_tol_feas": 1e-7}
+
+
+def tight(solver: Solver) -> Solver:
+    """Return Clarabel with tolerances of 1e-11 in place of those that were left at 1e-8; other solvers as they are."""
+    if type(solver) is not Clarabel:
+        return solver
+    return Clarabel(time_limit=solver.time_limit, **{**TIGHT, **REDUCED, **solver.settings})
+
+
+class Scaled:
+    """A solver set up for one program, given b and c divided by powers of two next to their largest entries.
+
+    min c'v s.t. A v + s = b, s in K is homogeneous in b and in c, while the tolerances of solvers are not: they are
+    absolute where the data are small.
+
+    Args:
+        solver: the solver.
+        program: the program whose A and cones stay.
+    """
+
+    def __init__(self, solver: Solver, program: ConicProgram) -> None:
+        self.program = program
+        self._prepared = solver.prepare(program)
+
+    def solve(self, b: Array, c: Array, offset: float) -> Solution:
+        """Solve with these vectors."""
+        size, price = power(b), power(c)
+        found = self._prepared.solve(b / size, c / price, 0.0)
+        value = found.value * size * price + offset
+        return replace(found, v=found.v * size, s=found.s * size, y=found.y * price, value=value)
+
+
+def power(vector: Array) -> float:
+    """Return the power of two next to the largest entry, 1 for a zero vector; dividing by it is exact."""
+    largest = float(np.abs(vector).max(initial=0.0))
+    return 2.0 ** int(np.clip(np.round(np.log2(largest)), -500, 500)) if largest > 0 else 1.0

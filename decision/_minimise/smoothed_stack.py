@@ -1,0 +1,134 @@
+"""A stack of networks with its kinks smoothed: convex, above f, and with dual feasible slopes.
+
+relu(a) becomes (a + sqrt(a^2 + 4 delta^2)) / 2, layer inside layer, and ||p|| becomes sqrt(||p||^2 + delta^2). The
+slopes t in (0, 1) give multipliers lambda_k = t_k (W_{k+1}'lambda_{k+1}) inside their boxes and u = p / sqrt(...)
+inside the unit ball: each gradient comes with a minorant of f, whose value at x is below f by what the smoothing costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from decision._minimise.smoothing import smooth_length, smooth_relu
+from decision._minimise.stack import Dual, Stack
+from decision._minimise.surrogate import Tangent
+
+
+@dataclass(frozen=True, eq=False)
+class Smoothed:
+    """The smoothed network at x.
+
+    Args:
+        x: points, shape `(contexts, n)`.
+        value: the smoothed value, at least f(x), shape `(contexts,)`.
+        z: activations of each layer, shape `(contexts, h_k)`.
+        roots: sqrt(a^2 + 4 delta^2) of each layer; the slopes are z / roots.
+        images: p of each branch, quadratics first.
+        u: dual of each norm branch.
+    """
+
+    x: Tensor
+    value: Tensor
+    z: list[Tensor]
+    roots: list[Tensor]
+    images: list[Tensor]
+    u: list[Tensor]
+
+
+def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
+    """Evaluate the smoothed network.
+
+    Args:
+        stack: the networks.
+        x: shape `(contexts, n)`.
+        delta: width of the smoothing, > 0, shape `(contexts,)`.
+    """
+    wide = delta[:, None]
+    activations: list[Tensor] = []
+    roots: list[Tensor] = []
+    value = (x * stack.v).sum(dim=-1) + stack.c
+    for layer in stack.layers:
+        a = layer.preactivation(x, activations[-1] if activations else None)
+        z, root = smooth_relu(a, wide)
+        activations.append(z)
+        roots.append(root)
+    if activations:
+        value = value + torch.linalg.vecdot(activations[-1], stack.w)
+    images, u = [], []
+    for one in stack.quadratics:
+        p = one.image(x)
+        value = value + one.total(p)
+        images.append(p)
+    for one in stack.norms:
+        p = one.image(x)
+        length = smooth_length(one.grouped(p).square().sum(dim=-1), wide)
+        value = value + (one.weight * length).sum(dim=-1)
+        images.append(p)
+        u.append(p / length.repeat_interleave(one.group, dim=1))
+    return Smoothed(x, value, activations, roots, images, u)
+
+
+def tangent(stack: Stack, at: Smoothed) -> Tangent:
+    """Return the tangent: its slopes are a dual point, whose minorant of f has the same gradient."""
+    gradient, minorant = stack.v, (at.x * stack.v).sum(dim=-1) + stack.c
+    lam: list[Tensor] = []
+    box = stack.w
+    for layer, z, root in zip(reversed(stack.layers), reversed(at.z), reversed(at.roots), strict=True):
+        one = box * z / root
+        lam.insert(0, one)
+        gradient = gradient + layer.pull(one, at.x)
+        minorant = minorant + (one * layer.preactivation(at.x, None)).sum(dim=-1)
+        if layer.W is not None:
+            box = layer.W.adjoint(one)
+    count = len(stack.quadratics)
+    for branch, p in zip(stack.quadratics, at.images[:count], strict=True):
+        gradient = gradient + 2.0 * branch.weight * branch.matrix.adjoint(p)
+        minorant = minorant + branch.total(p)
+    for branch, p, u in zip(stack.norms, at.images[count:], at.u, strict=True):
+        weighted = branch.row_weight * u
+        gradient = gradient + branch.matrix.adjoint(weighted)
+        minorant = minorant + (weighted * p).sum(dim=-1)
+    multipliers = Dual(tuple(lam), tuple(at.u), stack.images(at.x))
+    return Tangent(at.x, at.value, gradient, minorant, at.value, multipliers)
+
+
+def hessian(stack: Stack, at: Smoothed, lam: tuple[Tensor, ...], delta: Tensor) -> Tensor:
+    """Return the Hessian of the smoothed network, shape `(contexts, n, n)`: J_k'diag(q_k r''(a_k)) J_k, layer by layer.
+
+    J_k is the Jacobian of a_k, r'' = 2 delta^2 / root^3 and q_k = lambda_k / r' the slope of f in z_k; quadratics and
+    norms add their own.
+
+    Args:
+        stack: the networks.
+        at: the smoothed networks.
+        lam: the multipliers of their tangent.
+        delta: width of the smoothing, shape `(contexts,)`.
+    """
+    contexts, n = at.x.shape
+    H = at.x.new_zeros(contexts, n, n)
+    square = 2.0 * delta.square()[:, None]
+    below: Tensor | None = None  # the Jacobian of z_{k-1}
+    for layer, multiplier, z, root in zip(stack.layers, lam, at.z, at.roots, strict=True):
+        images = at.x.new_zeros(contexts, z.shape[1], n) if layer.U is None else layer.U.dense.expand(contexts, -1, -1)
+        if layer.W is not None and below is not None:
+            images = images + layer.W.dense @ below
+        for term in layer.inner:
+            weight, F = term.weight * multiplier, term.matrix.dense.reshape(z.shape[1], -1, n)
+            slopes = torch.einsum("chk,hkn->chn", term.grouped(term.image(at.x)), F)
+            images = images + 2.0 * term.weight[..., None] * slopes
+            H = H + 2.0 * torch.einsum("ch,hkn,hkm->cnm", weight, F, F)
+        below = (z / root)[..., None] * images
+        weight = torch.where(z > 0, multiplier * square / (root.square() * z), 0.0)
+        H = H + images.mT @ (weight[..., None] * images)
+    for branch in stack.quadratics:
+        H = H + 2.0 * branch.weight[..., None] * branch.matrix.gram
+    for branch, u, p in zip(stack.norms, at.u, at.images[len(stack.quadratics) :], strict=True):
+        rows = branch.matrix.dense.reshape(-1, branch.group, n)
+        length = smooth_length(branch.grouped(p).square().sum(dim=-1), delta[:, None])
+        along = torch.einsum("cgk,gkn->cgn", branch.grouped(u), rows)
+        weight = branch.weight / length
+        H = H + branch.curvature(weight) - along.mT @ (weight[..., None] * along)
+    return H

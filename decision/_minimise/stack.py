@@ -1,0 +1,316 @@
+"""A stack of frozen networks as torch tensors: what the batched optimisers compute with, one row per context.
+
+a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k)
+f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from decision._minimise.linear_map import Map
+from socicnn._arrays import Matrix
+from socicnn.frozen import FrozenNet
+from socicnn.frozen._terms import Term
+
+LARGEST = 2**23  # entries of M_i'M_i that are kept for all groups of a branch
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """Terms of the networks: weight_i h((M x + o)_i) over consecutive groups i of rows.
+
+    Args:
+        weight: of quadratics one per context, shape `(contexts, 1)`; of norms one per group, shape
+            `(contexts, groups)`; of a term inside a layer one per unit, shape `(1, h)`.
+        matrix: M, shape `(rows, n)`.
+        offset: o, shape `(contexts, rows)`.
+        group: rows of each group.
+        root: whether h is the length of a group, not its square.
+    """
+
+    weight: Tensor
+    matrix: Map
+    offset: Tensor
+    group: int
+    root: bool = False
+
+    @classmethod
+    def of(cls, term: Term, weight: Tensor, offset: Tensor) -> Branch:
+        """Return a term of a frozen network, its weight and offset as tensors."""
+        return cls(weight, Map(term.matrix, offset.device), offset, term.rows, term.ROOT)
+
+    def image(self, x: Tensor) -> Tensor:
+        """Return p = matrix x + offset."""
+        return self.matrix.add(self.offset, x)
+
+    def grouped(self, p: Tensor) -> Tensor:
+        """Return p split into its groups, shape `(contexts, groups, group)`."""
+        return p.reshape(len(p), -1, self.group)
+
+    def values(self, p: Tensor) -> Tensor:
+        """Return h of each group of p, shape `(contexts, groups)`."""
+        groups = self.grouped(p)
+        return torch.linalg.vector_norm(groups, dim=-1) if self.root else groups.square().sum(dim=-1)
+
+    def size(self, x: Tensor) -> Tensor:
+        """Return |M| x + |o| for x >= 0: the size of what the rows add up."""
+        return self.matrix.absolute().apply(x) + self.offset.abs()
+
+    def total(self, p: Tensor) -> Tensor:
+        """Return sum_i weight_i h(p_i), shape `(contexts,)`."""
+        return (self.weight * self.values(p)).sum(dim=-1)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Return values of the groups as values of their rows."""
+        return values if self.group == 1 else values.repeat_interleave(self.group, dim=1)
+
+    @property
+    def row_weight(self) -> Tensor:
+        """The weights as weights of the rows, shape `(contexts, rows)`, or `(contexts, 1)` if all are alike."""
+        return self.weight if self.weight.shape[1] == 1 else self.spread(self.weight)
+
+    def curvature(self, weight: Tensor) -> Tensor:
+        """Return sum_i weight_i M_i'M_i over the groups, weight being of shape `(contexts, groups)`."""
+        n, rows = self.matrix.shape[1], self.matrix.shape[0]
+        if self.group == rows:
+            return weight[..., None] * self.matrix.gram
+        if self.group > 1 and rows // self.group * n * n <= LARGEST:
+            return (weight @ self.matrix.grams(self.group)).reshape(-1, n, n)
+        dense = self.matrix.dense
+        return dense.T @ (self.spread(weight)[..., None] * dense)
+
+    def take(self, rows: Tensor | slice) -> Branch:
+        """Return the branch in some contexts."""
+        # inside a layer all contexts share the weights
+        weight = self.weight[rows] if len(self.weight) == len(self.offset) else self.weight
+        return replace(self, weight=weight, offset=self.offset[rows])
+
+    def to(self, dtype: torch.dtype) -> Branch:
+        """Return the branch in another float type."""
+        return replace(self, weight=self.weight.to(dtype), matrix=self.matrix.to(dtype), offset=self.offset.to(dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """W `(h, h_previous)` or None, U `(h, n)` or None, b `(contexts, h)`, and quadratics inside, a group per unit."""
+
+    W: Map | None
+    U: Map | None
+    b: Tensor
+    inner: tuple[Branch, ...] = ()
+
+    def preactivation(self, x: Tensor, z: Tensor | None) -> Tensor:
+        """Return a at x, z being the layer before (None for the first)."""
+        a = self.b
+        if self.U is not None:
+            a = self.U.add(a, x)
+        if self.W is not None and z is not None:
+            a = self.W.add(a, z)
+        for term in self.inner:
+            a = a + term.weight * term.values(term.image(x))
+        return a
+
+    def size(self, x: Tensor, z: Tensor | None) -> Tensor:
+        """Return the sum of the absolute values of the terms of a, for x >= 0 and the sizes z of the layer before."""
+        size = self.b.abs()
+        if self.U is not None:
+            size = size + self.U.absolute().apply(x)
+        if self.W is not None and z is not None:
+            size = size + self.W.apply(z)
+        for term in self.inner:
+            size = size + term.weight * term.values(term.size(x))
+        return size
+
+    def pull(self, lam: Tensor, x: Tensor) -> Tensor:
+        """Return the gradient in x of lambda'a with z fixed: U'lambda + sum_i lambda_i rho_i 2 F_i'p_i."""
+        pulled = torch.zeros_like(x) if self.U is None else self.U.adjoint(lam)
+        for term in self.inner:
+            pulled = pulled + term.matrix.adjoint(term.spread(2.0 * term.weight * lam) * term.image(x))
+        return pulled
+
+    def take(self, rows: Tensor | slice) -> Layer:
+        """Return the layer in some contexts."""
+        return replace(self, b=self.b[rows], inner=tuple(term.take(rows) for term in self.inner))
+
+    def to(self, dtype: torch.dtype) -> Layer:
+        """Return the layer in another float type."""
+        W, U = (None if matrix is None else matrix.to(dtype) for matrix in (self.W, self.U))
+        return Layer(W, U, self.b.to(dtype), tuple(term.to(dtype) for term in self.inner))
+
+
+@dataclass(frozen=True, eq=False)
+class Dual:
+    """A dual point of each context: a global minorant of f.
+
+    Args:
+        lam: multiplier lambda_k of each layer, shape `(contexts, h_k)`; 0 <= lambda_k <= W_{k+1}'lambda_{k+1} (or w).
+        u: unit-ball vectors of each branch of norms, shape `(contexts, rows)`, ||u|| <= 1 in each group.
+        p: where each quadratic is linearised, omega / 2, shape `(contexts, rows)`: the branches, then those inside
+            layers; any p will do, and p = A x + e is the tangent at x.
+    """
+
+    lam: tuple[Tensor, ...]
+    u: tuple[Tensor, ...]
+    p: tuple[Tensor, ...]
+
+    def take(self, rows: Tensor) -> Dual:
+        """Return the dual points of some contexts."""
+        return Dual(*(tuple(part[rows] for part in group) for group in (self.lam, self.u, self.p)))
+
+    def where(self, keep: Tensor, other: Dual) -> Dual:
+        """Return these dual points where `keep` is true, the others elsewhere."""
+        pairs = ((self.lam, other.lam), (self.u, other.u), (self.p, other.p))
+        keep = keep[:, None]
+        return Dual(
+            *(tuple(torch.where(keep, a, b) for a, b in zip(mine, theirs, strict=True)) for mine, theirs in pairs)
+        )
+
+    def put(self, rows: Tensor, other: Dual) -> None:
+        """Overwrite the dual points of some contexts."""
+        for mine, theirs in zip((*self.lam, *self.u, *self.p), (*other.lam, *other.u, *other.p), strict=True):
+            mine[rows] = theirs
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """The networks of a batch of contexts in float64; matrices are shared, every vector has one row per context.
+
+    Norms whose groups have the same number of rows are one branch (`alike`).
+    """
+
+    layers: tuple[Layer, ...]
+    w: Tensor
+    v: Tensor
+    c: Tensor
+    quadratics: tuple[Branch, ...]
+    norms: tuple[Branch, ...]
+
+    @classmethod
+    def of(cls, net: FrozenNet, device: torch.device | str | None = None) -> Stack:
+        """Return a frozen network as tensors; one without stacked contexts is a stack of one."""
+
+        def rows(values: Any, *tail: int) -> Tensor:
+            array = np.array(np.broadcast_to(values, (*(net.batch or (1,)), *tail)), dtype=np.float64)
+            return torch.as_tensor(array, device=device)
+
+        def mapped(matrix: Matrix | None) -> Map | None:
+            return None if matrix is None else Map(matrix, device)
+
+        def inside(term: Term) -> Branch:
+            return Branch.of(term, rows(term.weight, term.groups)[:1], rows(term.offset, term.matrix.shape[0]))
+
+        def branch(term: Term) -> Branch:
+            return Branch.of(term, rows(term.weight)[:, None], rows(term.offset, term.matrix.shape[0]))
+
+        def merged(terms: Sequence[Term]) -> Branch:
+            weight = torch.cat([rows(one.weight)[:, None].expand(-1, one.groups) for one in terms], dim=1)
+            offset = torch.cat([rows(one.offset, one.matrix.shape[0]) for one in terms], dim=1)
+            return Branch(weight, Map(stacked([one.matrix for one in terms]), device), offset, terms[0].rows, root=True)
+
+        output, n = net.output, net.in_features
+        quadratics, norms = net.weighted()
+        layers = [
+            Layer(mapped(one.W), mapped(one.U), rows(one.b, one.width), tuple(inside(term) for term in one.inner))
+            for one in net.layers
+        ]
+        return cls(
+            tuple(layers),
+            rows(output.w, output.w.shape[-1]),
+            rows(output.v, n),
+            rows(output.c),
+            tuple(branch(one) for one in quadratics),
+            tuple(merged([norms[i] for i in some]) for some in alike(norms)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.v)
+
+    @property
+    def in_features(self) -> int:
+        """Length n of x."""
+        return self.v.shape[1]
+
+    def take(self, rows: Tensor | slice) -> Stack:
+        """Return the networks of some contexts."""
+        return Stack(
+            tuple(layer.take(rows) for layer in self.layers),
+            self.w[rows],
+            self.v[rows],
+            self.c[rows],
+            tuple(one.take(rows) for one in self.quadratics),
+            tuple(one.take(rows) for one in self.norms),
+        )
+
+    def to(self, dtype: torch.dtype) -> Stack:
+        """Return the networks in another float type."""
+        return Stack(
+            tuple(one.to(dtype) for one in self.layers),
+            self.w.to(dtype),
+            self.v.to(dtype),
+            self.c.to(dtype),
+            tuple(one.to(dtype) for one in self.quadratics),
+            tuple(one.to(dtype) for one in self.norms),
+        )
+
+    @property
+    def curved(self) -> tuple[Branch, ...]:
+        """Every quadratic: the branches, then those inside layers."""
+        return (*self.quadratics, *(term for layer in self.layers for term in layer.inner))
+
+    def preactivations(self, x: Tensor) -> list[Tensor]:
+        """Return a_1, ..., a_L at x of shape `(contexts, n)`."""
+        found: list[Tensor] = []
+        for layer in self.layers:
+            found.append(layer.preactivation(x, found[-1].relu() if found else None))
+        return found
+
+    def value(self, x: Tensor, preactivations: list[Tensor] | None = None) -> Tensor:
+        """Return f(x), one value per context."""
+        a = self.preactivations(x) if preactivations is None else preactivations
+        value = (x * self.v).sum(dim=-1) + self.c
+        if a:
+            value = value + (a[-1].relu() * self.w).sum(dim=-1)
+        for one in (*self.quadratics, *self.norms):
+            value = value + one.total(one.image(x))
+        return value
+
+    def images(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return p of every quadratic at x: the branches, then those inside layers, shape `(contexts, rows)`."""
+        return tuple(one.image(x) for one in self.curved)
+
+    def zero_dual(self, x: Tensor) -> Dual:
+        """Return the dual point lambda = 0, u = 0, with the quadratics' tangents at x."""
+        return Dual(
+            tuple(torch.zeros_like(layer.b) for layer in self.layers),
+            tuple(torch.zeros_like(one.offset) for one in self.norms),
+            self.images(x),
+        )
+
+
+def alike(norms: Sequence[Term]) -> list[list[int]]:
+    """Return the places of norms that are computed as one: as many rows per group, all dense or all sparse.
+
+    >>> from socicnn.frozen import Norm
+    >>> alike([Norm(1.0, [[1.0]]), Norm(1.0, [[1.0], [0.0]]), Norm(2.0, [[3.0]])])
+    [[0, 2], [1]]
+    """
+    found: dict[tuple[int, bool], list[int]] = {}
+    for i, one in enumerate(norms):
+        found.setdefault((one.rows, isinstance(one.matrix, np.ndarray)), []).append(i)
+    return list(found.values())
+
+
+def stacked(matrices: Sequence[Matrix]) -> Matrix:
+    """Return matrices on top of each other; all are dense or all are sparse."""
+    if len(matrices) == 1:
+        return matrices[0]
+    dense = [matrix for matrix in matrices if isinstance(matrix, np.ndarray)]
+    return np.concatenate(dense) if dense else sparse.csr_array(sparse.vstack(matrices, format="csr"))

@@ -1,0 +1,113 @@
+"""Frozen networks as a surrogate: values, tangents and bounds from their arrays, proven with rounding counted in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from decision._minimise.bounds import lower_bound, minorant, repaired, upper_bound
+from decision._minimise.growth import growth_bound
+from decision._minimise.local import first_box
+from decision._minimise.reference import own_length, terms
+from decision._minimise.smoothed_stack import hessian, smoothed, tangent
+from decision._minimise.stack import Dual, Stack
+from decision._minimise.surrogate import Proof, Tangent
+from decision._minimise.units import Units
+from decision.sets import Box
+from decision.sets._base import FeasibleSet
+from socicnn.frozen import FrozenNet
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class StackSurrogate:
+    """The networks of a batch of contexts.
+
+    Args:
+        net: the networks, perhaps stacked.
+        stack: the same as tensors, without the constant.
+        constant: shape `(contexts,)`.
+    """
+
+    net: FrozenNet
+    stack: Stack
+    constant: Tensor
+    proves: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, net: FrozenNet, device: torch.device | str | None = None) -> StackSurrogate:
+        """Return frozen networks as a surrogate."""
+        stack = Stack.of(net, device)
+        return cls(net, replace(stack, c=torch.zeros_like(stack.c)), stack.c)
+
+    def __len__(self) -> int:
+        return len(self.stack)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.stack.v.device
+
+    def take(self, rows: Tensor) -> StackSurrogate:
+        """Return the networks of some contexts."""
+        net = self.net.take(rows.cpu().numpy())
+        return StackSurrogate(net, self.stack.take(rows), self.constant[rows])
+
+    def in_units(self, units: Units) -> tuple[StackSurrogate, Units]:
+        """Return the networks in other units: x stays as it is if a weight would overflow."""
+        units, net = units.applied(self.net)
+        return StackSurrogate.of(net, self.device), units
+
+    def short(self) -> StackSurrogate:
+        """Return the same in float32."""
+        return replace(self, stack=self.stack.to(torch.float32))
+
+    def value(self, x: Tensor) -> Tensor:
+        """Return f(x)."""
+        return self.stack.value(x)
+
+    def size(self, x: Tensor, half: Tensor) -> Tensor:
+        """Return S(x) of `reference`."""
+        return terms(self.stack, x, torch.minimum(half.to(self.device), own_length(self.stack)[:, None]))
+
+    def smooth(self, x: Tensor, delta: Tensor) -> Tangent:
+        """Return the networks with their kinks smoothed from above."""
+        return tangent(self.stack, smoothed(self.stack, x, delta))
+
+    def smooth_value(self, x: Tensor, delta: Tensor) -> Tensor:
+        """Return f_delta(x)."""
+        return smoothed(self.stack, x, delta).value
+
+    def hessian(self, x: Tensor, delta: Tensor) -> tuple[Tangent, Tensor]:
+        """Return the smoothed networks and their Hessians."""
+        at = smoothed(self.stack, x, delta)
+        line = tangent(self.stack, at)
+        return replace(line, above=self.value(x)), hessian(self.stack, at, line.multipliers.lam, delta)
+
+    def first_box(self, box: Box) -> Box | None:
+        """Return the part of a box near the zeros of the networks' rows, if the box is much wider."""
+        return first_box(self.stack, box)
+
+    def multipliers(self, x: Tensor) -> Dual:
+        """Return lambda = 0, u = 0, with the quadratics' tangents at x."""
+        return self.stack.zero_dual(x)
+
+    def bound(self, feasible_set: FeasibleSet, multipliers: Dual) -> Tensor:
+        """Return the proven lower bound of repaired multipliers."""
+        return lower_bound(self.stack, feasible_set, multipliers)
+
+    def prove(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, size: Tensor, allowed: Tensor) -> Proof:
+        """Return proven ends; over a box what grows in f may hold x back (`growth`)."""
+        stack = self.stack
+        line = minorant(stack, repaired(stack, multipliers))
+        vertex = feasible_set.minimize_linear(line.slope)
+        bound_size = (line.slope * vertex).abs().sum(dim=-1) + line.offset_size
+        above, below = upper_bound(stack, x), self.bound(feasible_set, multipliers)
+        if isinstance(feasible_set, Box) and bool((above - below > allowed).any()):
+            grown = growth_bound(stack, feasible_set, x, multipliers, 0.1 * allowed)
+            bound_size = torch.where(grown > below, size, bound_size)  # its terms are those of f at x
+            below = torch.maximum(below, grown)
+        return Proof(above, below, size + bound_size)

@@ -1,0 +1,229 @@
+"""Structured convex models: a few convex atoms of x whose vectors are linear in the context.
+
+f(x, theta) = q'x + c + 1/2 sum_i d_i (x_i - m_i)^2 + sum_k beta_k'atom_k(A_k x - s_k)
+
+q, c, d, m, s_k and beta_k are affine in theta, d and beta_k after a softplus; the matrices A_k are plain parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+from collections.abc import Mapping
+from typing import Any, ClassVar, Unpack
+
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from decision._atoms import Atom, NormAtom
+from decision._parametric import SETTINGS, Coefficients, ParametricProgram, ParametricSolver
+from decision.sets import FeasibleSet
+from socicnn._arrays import Array, as_float64
+from socicnn._integers import as_integer
+from socicnn.errors import ModelError, NoProgramError
+from socicnn.frozen import FrozenNet, Norm, Output, Quadratic
+from socicnn.nn._context import ContextNetwork, Vector
+from socicnn.nn._network import Network
+from socicnn.nn._options import DENSE_ONLY, NetOptions, NetSettings, net_options
+from socicnn.positivity._initial import normal
+
+_DEFAULTS = NetOptions(positivity="softplus")
+
+
+class Structured(Network, ABC):
+    """What the structured models share.
+
+    Start: A_k ~ N(0, 1/n), q, c, m, s_k = 0, d_i = 1/n and beta_k = 1/rows (1/sqrt(rows) for a norm) at theta = 0; the
+    heads are the linear skip of `socicnn.nn._context`, and start as it does.
+
+    Args:
+        in_features: length n of x.
+        context_features: length p of theta.
+        rows: rows of each A_k.
+        options: how it is made: the recipe reads the non-negative heads, by its `emit`, and defaults to softplus; the
+            initialiser is not used.
+        settings: the same as keywords.
+
+    Attributes:
+        atoms: the atoms, each with `rows` rows.
+        diagonal: whether there is the term 1/2 sum_i d_i (x_i - m_i)^2.
+    """
+
+    atoms: ClassVar[tuple[Atom, ...]]
+    diagonal: ClassVar[bool]
+
+    def __init__(
+        self,
+        in_features: int,
+        context_features: int = 8,
+        *,
+        rows: int = 12,
+        options: NetOptions | None = None,
+        **settings: Unpack[NetSettings],
+    ) -> None:
+        options = net_options(
+            type(self).__name__, options or _DEFAULTS, settings, refused=(*DENSE_ONLY, "quadratic_offset")
+        )
+        in_features, rows = as_integer("in_features", in_features), as_integer("rows", rows)
+        context_features = as_integer("context_features", context_features)
+        n = in_features
+        super().__init__((n,), (context_features,), "partial", options)
+        self.in_features, self.context_features, self.rows = n, context_features, rows
+        self.A = nn.ParameterList(normal((rows, n), options.generator) / math.sqrt(n) for _ in self.atoms)
+        zeros = lambda size: torch.zeros(size, dtype=torch.float64)  # noqa: E731 (local shorthand)
+        vectors = [Vector("q", zeros(n)), Vector("c", zeros(()))]
+        if self.diagonal:
+            vectors += [Vector("m", zeros(n)), Vector("d", zeros(n) + 1 / n, positive=True)]
+        for k, atom in enumerate(self.atoms, start=1):
+            beta = zeros(rows) + 1 / rows if atom.elementwise else zeros(1) + rows**-0.5
+            vectors += [Vector(f"s{k}", zeros(rows)), Vector(f"beta{k}", beta, positive=True)]
+        self.finish(ContextNetwork(vectors, context_features, self.readout, options.generator, hidden=0))
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the arguments that describe the architecture."""
+        return {"in_features": self.in_features, "context_features": self.context_features, "rows": self.rows}
+
+    def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
+        """Return the formula's value, all matrices in one product."""
+        value = (x * vectors["q"]).sum(dim=-1) + vectors["c"]
+        if self.diagonal:
+            value = value + 0.5 * (vectors["d"] * (x - vectors["m"]).square()).sum(dim=-1)
+        images = nn.functional.linear(x, torch.cat(list(self.A))).split(self.rows, dim=-1)
+        for k, (atom, image) in enumerate(zip(self.atoms, images, strict=True), start=1):
+            value = value + (vectors[f"beta{k}"] * atom(image - vectors[f"s{k}"])).sum(dim=-1)
+        return value
+
+    def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
+        """Return nothing: there is no layer."""
+        return []
+
+    def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
+        """Return the same as arrays: one quadratic of one row a coordinate, and the norms.
+
+        Raises:
+            ModelError: an atom has no second-order-cone form.
+        """
+        other = [atom.name for atom in self.atoms if not isinstance(atom, NormAtom)]
+        if other:
+            raise NoProgramError(
+                f"{type(self).__name__} has {other[0]} atoms, which are not second-order-cone representable or not "
+                "exported as such; decide with `decision.decide`, or through CVXPY with "
+                "`model.minimize(feasible_set, context)`"
+            )
+        n, A = self.in_features, [as_float64(matrix.double()) for matrix in self.A]
+        eye = sparse.csr_array(sparse.eye_array(n))
+        return FrozenNet(
+            layers=[],
+            output=Output(torch.zeros(0).numpy(), vectors["q"], vectors["c"]),
+            quadratics=[
+                Quadratic(0.5 * vectors["d"][..., i], eye[[i]], -vectors["m"][..., [i]])
+                for i in range(n if self.diagonal else 0)
+            ],
+            norms=[Norm(vectors[f"beta{k}"][..., 0], matrix, -vectors[f"s{k}"]) for k, matrix in enumerate(A, start=1)],
+        )
+
+    def minimize(
+        self,
+        feasible_set: FeasibleSet,
+        context: Any,
+        *,
+        solver: ParametricSolver = "clarabel",
+        progress: bool = False,
+        **settings: Any,
+    ) -> Tensor:
+        """Return argmin_{x in X} f(x, theta) for each context, through CVXPY: one program, compiled once (DPP).
+
+        Args:
+            feasible_set: the set X.
+            context: shape `(contexts, p)`.
+            solver: "clarabel", "ecos" or "scs", at a tight tolerance.
+            progress: whether to show a progress bar.
+            settings: go to the solver as they are.
+
+        Returns:
+            Members x of shape `(contexts, n)`, float64.
+
+        Raises:
+            ModelError: the set or the contexts do not fit, or the solver is unknown.
+            SolverError: the solver gave no x.
+        """
+        if feasible_set.n != self.in_features:
+            raise ModelError(f"the set has {feasible_set.n} coordinates, the model {self.in_features} inputs")
+        coefficients, matrices = self.coefficients(context)
+        blocks = list(zip(self.atoms, matrices, strict=True))
+        r = None if coefficients.r is not None else as_float64(torch.zeros(self.in_features))
+        program = ParametricProgram(f"a {type(self).__name__}", feasible_set, blocks, r)
+        tight, plain = SETTINGS.get(solver, ({}, {}))
+        with tqdm(total=len(coefficients.g), desc=f"decide with {solver}", disable=not progress) as bar:
+            x = program.solve(coefficients, solver, ({**tight, **settings}, {**plain, **settings}), bar.update)
+        return feasible_set.project(torch.tensor(x))
+
+    def expression(self, x: Any, context: Any) -> Any:
+        """Return f(x, theta) at one context as a CVXPY expression.
+
+        Args:
+            x: affine CVXPY expression of shape `(n,)`.
+            context: shape `(p,)`.
+        """
+        import cvxpy as cp
+
+        coefficients, matrices = self.coefficients(as_float64(context)[None])
+        value = coefficients.g[0] @ x + self._constant(context)
+        if coefficients.r is not None:
+            value = value + 0.5 * cp.sum_squares(cp.multiply(coefficients.r[0], x))
+        for atom, A, s, beta in zip(self.atoms, matrices, coefficients.s, coefficients.beta, strict=True):
+            atoms = atom.expression(A @ x - s[0])
+            value = value + (beta[0] @ atoms if atom.elementwise else float(beta[0, 0]) * atoms)
+        return value
+
+    def coefficients(self, context: Any) -> tuple[Coefficients, list[Array]]:
+        """Return the numbers of the parametrised program and the matrices A_k, standardisation folded in.
+
+        With x' = (x - mu) / sigma the quadratic becomes 1/2 sum_i d_i (x_i - mu_i - sigma_i m_i)^2 / sigma_i^2 and the
+        rows A diag(1/sigma) x - (s + A diag(1/sigma) mu); all weights are multiplied by the scale of y.
+
+        Args:
+            context: shape `(contexts, p)`.
+        """
+        theta = self.standard_context(context)
+        if theta is None or theta.ndim != 2:
+            raise ModelError(f"context must have shape (contexts, {self.context_features}); received one context")
+        vectors, units = self.vectors.frozen(theta), self.standardisation
+        mu, sigma, scale = (as_float64(part.double()) for part in (units.exact_mean("x"), units.x_scale, units.y_scale))
+        matrices = [as_float64(A.double()) / sigma for A in self.A]
+        g, r = folded(vectors, mu, sigma, scale)
+        s = tuple(vectors[f"s{k}"] + A @ mu for k, A in enumerate(matrices, start=1))
+        beta = tuple(scale * vectors[f"beta{k}"] for k in range(1, len(matrices) + 1))
+        return Coefficients(g, s, beta, r), matrices
+
+    def _constant(self, context: Any) -> float:
+        """Return what `coefficients` leaves out: f(x) less the other terms, at standardised x = 0."""
+        units = self.standardisation
+        theta = self.standard_context(context)
+        vectors = self.vectors.frozen(theta)
+        mu, sigma, y_mean, scale = (
+            as_float64(part.double())
+            for part in (units.exact_mean("x"), units.x_scale, units.exact_mean("y"), units.y_scale)
+        )
+        value = y_mean + scale * (vectors["c"] - vectors["q"] @ (mu / sigma))
+        if self.diagonal:
+            value = value + 0.5 * scale * (vectors["d"] * (mu / sigma + vectors["m"]) ** 2).sum()
+        return float(value)
+
+
+def folded(vectors: Mapping[str, Any], mu: Any, sigma: Any, scale: Any) -> tuple[Any, Any]:
+    """Return (g, r) of g'x + 1/2 ||r x||^2 in raw units, of arrays or of tensors; r is None without a quadratic.
+
+    Args:
+        vectors: what the heads emit: q, and perhaps d and m.
+        mu: means of x.
+        sigma: scales of x.
+        scale: scale of y.
+    """
+    g = scale * vectors["q"] / sigma
+    if "d" not in vectors:
+        return g, None
+    curvature = scale * vectors["d"] / sigma**2
+    return g - curvature * (mu + sigma * vectors["m"]), curvature**0.5

@@ -1,0 +1,117 @@
+"""Ensembles: a mean of convex functions is convex, a sum of networks is a network, and all that follows is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, final
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from socicnn._arrays import Array, Matrix
+from socicnn._ranges import Ranges
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.nn._network import Network
+
+
+@final
+class Ensemble(nn.Module):
+    """The mean of networks that take the same x and context: f(x, theta) = (1/K) sum_k f_k(x, theta).
+
+    `freeze` gives one network whose layers lie side by side, so that `decide`, `verify` and every export work on it.
+
+    Args:
+        models: networks of equal depth.
+
+    >>> from decision import decide, surrogates, tasks
+    >>> task = tasks.make("simplex_socp", features=3, seed=0)
+    >>> made = [surrogates.make("soc-partial", 3, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1)]
+    >>> answer = decide(Ensemble(made), task.feasible_set, task.sample_contexts(4, seed=0))
+    >>> bool(answer.certified.all())
+    True
+    """
+
+    def __init__(self, models: Sequence[Network]) -> None:
+        super().__init__()
+        if not models:
+            raise ModelError("an ensemble needs at least one network")
+        self.models = nn.ModuleList(models)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Return the mean of the values."""
+        return torch.stack([model(x, context) for model in self.models]).mean(dim=0)
+
+    @property
+    def ranges(self) -> Ranges | None:
+        """Ranges of the data that any member was trained on; None if one of them was never trained."""
+        members: list[Any] = list(self.models)
+        known = [model.ranges for model in members if model.ranges is not None]
+        return reduce(Ranges.widened, known) if len(known) == len(members) else None
+
+    def freeze(self, context: Any = None) -> FrozenNet:
+        """Return the mean as float64 arrays at a context (or a stack of contexts)."""
+        frozen: list[Any] = list(self.models)
+        return average([model.freeze(context) for model in frozen])
+
+
+def average(nets: Sequence[FrozenNet]) -> FrozenNet:
+    """Return f(x) = (1/K) sum_k f_k(x) as one network: layers side by side, W_k block-diagonal, all branches.
+
+    Args:
+        nets: networks of equal depth and input; those with stacked contexts have equally many.
+
+    Raises:
+        ModelError: depths, inputs or contexts that differ, or quadratics inside layers.
+
+    >>> from socicnn.frozen import FrozenNet, Layer, Output
+    >>> up, down = (FrozenNet([Layer(None, [[s]], [0.0])], Output([2.0], [0.0])) for s in (1.0, -1.0))
+    >>> average([up, down])([[3.0], [-2.0]])
+    array([3., 2.])
+    """
+    if not nets:
+        raise ModelError("there are no networks to average")
+    depths, inputs = {len(net.layers) for net in nets}, {net.input_shape for net in nets}
+    batches = {net.batch for net in nets if net.stacked}
+    if len(depths) > 1 or len(inputs) > 1 or len(batches) > 1:
+        raise ModelError(
+            f"networks that are averaged need equal depth, input and contexts; received depths {sorted(depths)}, "
+            f"inputs {sorted(map(str, inputs))} and contexts {sorted(count for (count,) in batches)}"
+        )
+    if any(layer.inner for net in nets for layer in net.layers):
+        raise ModelError("networks with quadratics inside their layers cannot be averaged; average others")
+    batch = batches.pop() if batches else ()
+    share = 1.0 / len(nets)
+
+    def side_by_side(parts: Sequence[Any]) -> Array:
+        return np.concatenate([np.broadcast_to(part, (*batch, part.shape[-1])) for part in parts], axis=-1)
+
+    n, layers = nets[0].in_features, []
+    for k in range(depths.pop()):
+        parts = [net.layers[k] for net in nets]
+        W = [part.W for part in parts if part.W is not None]
+        b = side_by_side([part.b for part in parts])
+        passed = [sparse.csr_array((part.b.shape[-1], n)) if part.U is None else part.U for part in parts]
+        U = None if all(part.U is None for part in parts) else _stacked(passed)
+        layers.append(Layer(sparse.csr_array(sparse.block_diag(W)) if k else None, U, b))
+    outputs = [net.output for net in nets]
+    return FrozenNet(
+        layers=layers,
+        output=Output(
+            share * side_by_side([output.w for output in outputs]),
+            np.asarray(share * sum(output.v for output in outputs)),
+            np.asarray(share * sum(output.c for output in outputs)),
+        ),
+        quadratics=[Quadratic(share * q.beta, q.A, q.e) for net in nets for q in net.quadratics],
+        norms=[Norm(share * r.gamma, r.C, r.d, r.group) for net in nets for r in net.norms],
+        input_shape=nets[0].input_shape,
+    )
+
+
+def _stacked(parts: Sequence[Matrix]) -> Matrix:
+    if any(sparse.issparse(part) for part in parts):
+        return sparse.csr_array(sparse.vstack([sparse.csr_array(part) for part in parts]))
+    return np.concatenate(parts)

@@ -1,7 +1,0 @@
-"""A batched primal-dual interior-point method for stacks of networks over polyhedra."""
-
-from decision.minimise.interior.method import follow as follow
-from decision.minimise.interior.method import is_small as is_small
-from decision.minimise.interior.polyhedron import Polyhedron as Polyhedron
-
-__all__ = ["Polyhedron", "follow", "is_small"]

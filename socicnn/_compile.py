@@ -1,0 +1,201 @@
+"""From a frozen network to its value-function program, and to the witness that proves a value.
+
+The forward pass is a primal point v of the program, the backward pass a dual point y; together they prove f(x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array, IntArray
+from socicnn._witness import Witness as Witness
+from socicnn._witness import closed_form
+from socicnn.conic._blocks import Block
+from socicnn.conic._builder import Builder
+from socicnn.conic._program import ValueProgram
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
+
+Piece: TypeAlias = Literal["b", "q", "d", "r"]
+
+PIECES: tuple[Piece, ...] = ("b", "q", "d", "r")  # the vectors of a program, which a context may move
+
+
+@runtime_checkable
+class Freezable(Protocol):
+    """Anything that gives a `FrozenNet`: the networks of `socicnn.nn`, and `FrozenNet` itself."""
+
+    def freeze(self, context: Any = None) -> FrozenNet:
+        """Return the network at this context as float64 arrays."""
+        ...
+
+
+def frozen(model_or_net: Freezable, context: Any = None) -> FrozenNet:
+    """Return `model_or_net` as a FrozenNet at `context`.
+
+    Raises:
+        ModelError: it has no `freeze`, or its weights cannot be exported.
+    """
+    if not isinstance(model_or_net, Freezable):
+        inner = getattr(model_or_net, "module", None)  # DataParallel, AveragedModel
+        hint = "; pass its .module" if isinstance(inner, Freezable) else ""
+        if getattr(model_or_net, "needs_data", False):
+            hint = ", which is not finalised; pass what `finalise(train_data)` returns"
+        raise ModelError(f"expected a socicnn network or a FrozenNet; received {type(model_or_net).__name__}{hint}")
+    return model_or_net.freeze() if context is None else model_or_net.freeze(context)
+
+
+def value_program(model_or_net: Freezable, context: Any = None) -> ValueProgram:
+    """Return the conic program whose optimal value at x is f(x).
+
+    Args:
+        model_or_net: a network, or a FrozenNet.
+        context: context theta of shape `(p,)`, or `(contexts, p)` for a stack that shares A and B.
+
+    Raises:
+        ModelError: the network is not second-order-cone representable, or has negative hidden weights.
+
+    >>> from socicnn.frozen import FrozenNet, Layer, Output
+    >>> net = FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0]))
+    >>> value_program(net).row_names
+    ['relu1[0]', 'nonnegative1[0]']
+    """
+    return compile_net(frozen(model_or_net, context)).program
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A frozen network and its program.
+
+    Args:
+        net: the network.
+        program: its value function, quadratics in the plain lift (k = 1).
+        quadratics: the branches kept, those of `FrozenNet.weighted`.
+        norms: the same.
+    """
+
+    net: FrozenNet
+    program: ValueProgram
+    quadratics: tuple[Quadratic, ...]
+    norms: tuple[Norm, ...]
+
+    def part(self, contexts: slice | IntArray) -> Compiled:
+        """Return the same with some of the stacked contexts; itself if there is one context only."""
+        if not self.net.stacked:
+            return self
+        quadratics = tuple(quad.take(contexts) for quad in self.quadratics)
+        norms = tuple(norm.take(contexts) for norm in self.norms)
+        return Compiled(self.net[contexts], self.program[contexts], quadratics, norms)
+
+    def witness(self, x: Array) -> Witness:
+        """Return the closed-form primal and dual points: one forward and one backward pass, no solver.
+
+        At a kink (a = 0, or a norm at zero) lambda = 0 and u = 0 are chosen; every valid choice would do.
+
+        Args:
+            x: points of shape `(count, n)`; with stacked contexts, row i belongs to context i.
+        """
+        own = self.columns(x)
+        return Witness(*(np.ascontiguousarray(array) for array in (own.v, own.y, own.k)))
+
+    def columns(self, x: Array) -> Witness:
+        """Return the same as views whose transposes are contiguous: one column per point, as checks compute with."""
+        return closed_form(self.net, self.quadratics, self.norms, self.program.A.shape, x)
+
+
+def compile_net(net: FrozenNet) -> Compiled:
+    """Assemble the program of a network; a branch without weight is left out, as `FrozenNet.weighted` says.
+
+    Rows, in order: relu_k and nonnegative_k of each layer, the cones of the quadratics inside layers, those of the
+    quadratic branches, those of the norms. A quadratic inside a layer has its own t with no cost; the row of its unit
+    is -z_i + (W z)_i + rho_i t_i + s = -b_i - U_i x.
+    """
+    build = Builder(net.in_features, net.batch)
+    previous = None
+    inside: list[tuple[str, Block, Squares]] = []
+    for k, layer in enumerate(net.layers, start=1):
+        h = layer.b.shape[-1]
+        entries: list[tuple[Block, sparse.csr_array]] = []
+        if layer.W is not None and previous is not None:
+            entries.append((previous, sparse.csr_array(layer.W)))
+        if layer.squares is not None:  # before z, so that every variable depends on earlier ones only
+            t = build.columns(f"t_layer{k}", "square", h)
+            entries.append((t, sparse.diags_array(layer.squares.rho, format="csr")))
+            inside.append((f"layer{k}", t, layer.squares))
+        z = build.columns(f"z{k}", "activation", h)
+        identity = sparse.eye_array(h, format="csr")
+        entries.append((z, -identity))
+        U = None if layer.U is None else -sparse.csr_array(layer.U)
+        build.nonnegative(f"relu{k}", "relu", entries, U, -layer.b)  # z_k - W_k z_{k-1} >= U_k x + b_k
+        build.nonnegative(f"nonnegative{k}", "nonnegative", [(z, -identity)], None, np.zeros(h))
+        previous = z
+    if previous is not None:
+        build.cost(previous, net.output.w)
+    build.affine(net.output.v, net.output.c)
+    quadratics, norms = net.weighted()
+    for name, t, squares in inside:
+        build.rotated(name, t, sparse.csr_array(squares.F), squares.g)
+    for m, quad in enumerate(quadratics, start=1):
+        build.quadratic(f"quadratic{m}", quad.beta, sparse.csr_array(quad.A), quad.e)
+    for r, norm in enumerate(norms, start=1):
+        build.norm(f"norm{r}", norm.gamma, sparse.csr_array(norm.C), norm.d, norm.group)
+    return Compiled(net, build.program(), tuple(quadratics), tuple(norms))
+
+
+def pieces_of(program: ValueProgram) -> dict[Piece, Array]:
+    """Return b, q, d and r of a program, or of the first of a stack, each as a vector; r has length 1."""
+    b, q, d = (np.atleast_2d(vector)[0] for vector in (program.b, program.q, program.d))
+    return {"b": b, "q": q, "d": d, "r": np.atleast_1d(program.r)[:1]}
+
+
+def with_pieces(template: Compiled, pieces: Mapping[Piece, Array]) -> Compiled:
+    """Return the network and the program that share the matrices of `template` and have these vectors.
+
+    Args:
+        template: a stack of networks, or one, with every branch in its program.
+        pieces: b of shape `(m,)`, q of `(variables,)`, d of `(n,)`, r of `(1,)`.
+
+    Raises:
+        ModelError: a weight in q is negative, or an entry is not finite.
+    """
+    b, q, d, r = (np.asarray(pieces[name], dtype=np.float64).reshape(-1) for name in PIECES)
+    program = replace(template.program, b=b, q=q, d=d, r=r[0])
+    rows = {block.name: block for block in program.rows}
+    columns = {block.name: block for block in program.columns}
+    part = lambda vector, block: vector[block.start : block.stop]  # noqa: E731 (local shorthand)
+
+    def layer(k: int, shared: Layer) -> Layer:
+        squares = shared.squares
+        if squares is not None:
+            squares = replace(squares, g=_images(b, rows[f"layer{k}"], squares.rows))
+        return replace(shared, b=-part(b, rows[f"relu{k}"]), squares=squares)
+
+    depth = len(template.net.layers)
+    w = part(q, columns[f"z{depth}"]) if depth else np.zeros(0)
+    quadratics = tuple(
+        Quadratic(q[columns[f"t_quadratic{m}"].start], quad.A, _images(b, rows[f"quadratic{m}"], quad.A.shape[0]))
+        for m, quad in enumerate(template.quadratics, start=1)
+    )
+    norms = tuple(
+        Norm(q[columns[f"s_norm{i}"].start], norm.C, _bodies(b, rows[f"norm{i}"], norm), norm.group)
+        for i, norm in enumerate(template.norms, start=1)
+    )
+    layers = [layer(k, shared) for k, shared in enumerate(template.net.layers, start=1)]
+    net = FrozenNet(layers, Output(w, d, r[0]), quadratics, norms, template.net.input_shape)
+    return Compiled(net, program, tuple(net.quadratics), tuple(net.norms))
+
+
+def _images(b: Array, block: Block, rows: int) -> Array:
+    """Return the offsets of quadratics from their cones ((t + 1)/2, (t - 1)/2, p)."""
+    return b[block.start : block.stop].reshape(-1, rows + 2)[:, 2:].reshape(-1)
+
+
+def _bodies(b: Array, block: Block, norm: Norm) -> Array:
+    """Return the offsets of the groups of a norm from their cones (s, u)."""
+    size = norm.group
+    return b[block.start : block.stop].reshape(-1, size + 1)[:, 1:].reshape(-1)

@@ -1,0 +1,81 @@
+"""The context of a network as explicit Parameters of CVXPY, fed by a function of torch: for layers of cvxpylayers."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import cvxpy as cp
+import torch
+from torch import Tensor
+
+from socicnn._compile import Piece
+from socicnn._cvxpy_atom.context_program import ContextProgram
+from socicnn.errors import ModelError
+
+
+@final
+class ContextParameters:
+    """What a context moves in the program of a network, as Parameters, and the function of theta that gives values.
+
+    A layer of cvxpylayers knows plain Parameters only:
+
+        given = socicnn.ContextParameters(model)
+        cost = socicnn.to_cvxpy(model, x, given)
+        layer = CvxpyLayer(cp.Problem(cp.Minimize(cost), [...]), parameters=given.parameters, variables=[x])
+        (best,) = layer(*given(theta))
+
+    Gradients flow to theta and to the weights that emit what the context moves. The other weights (W, U, A, C) are
+    those of the moment in which this object was made.
+
+    Args:
+        model: a network with a context.
+
+    Raises:
+        ModelError: it has no context, or is not second-order-cone representable.
+
+    Attributes:
+        model: the network.
+        parameters: the Parameters, in the order in which a call returns their values.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._map = ContextProgram.of(model, live=True)
+        moved = zip(self._map.moved, self._map.sizes, strict=True)
+        self._named: dict[Piece, cp.Parameter] = {name: cp.Parameter(size, name=name) for name, size in moved}
+        self.parameters: list[cp.Parameter] = list(self._named.values())
+
+    @property
+    def map(self) -> ContextProgram:
+        """The program of the network as a function of its context."""
+        return self._map
+
+    def __call__(self, context: Tensor) -> tuple[Tensor, ...]:
+        """Return a float64 tensor per Parameter, with gradients.
+
+        Args:
+            context: shape `(*batch, *context_shape)`.
+
+        Raises:
+            ModelError: a shape that does not fit.
+        """
+        shape = self._map.context_shape
+        if not isinstance(context, Tensor) or tuple(context.shape[context.ndim - len(shape) :]) != shape:
+            received = tuple(context.shape) if isinstance(context, Tensor) else type(context).__name__
+            raise ModelError(
+                f"context must be a tensor of shape (*batch, {', '.join(map(str, shape))}); received {received}"
+            )
+        return tuple(self._map.differentiable(context).values())
+
+    @torch.no_grad()
+    def assign(self, context: Any) -> None:
+        """Give the Parameters their values at one context, for a solve without a layer.
+
+        Args:
+            context: shape `context_shape`, any array.
+
+        Raises:
+            ModelError: a shape that does not fit.
+        """
+        for name, value in self._map.at(context).items():
+            self._named[name].value = value

@@ -1,0 +1,175 @@
+"""The closed-form witness of a network's value: its forward pass is a primal point, its backward pass a dual point.
+
+primal: z_k = relu(a_k),   t = ||p||^2 / k,   s = ||p||
+dual:   lambda_k = bound_k if a_k > 0 else 0,   kappa_k = bound_k - lambda_k,   bound_k = W_{k+1}'lambda_{k+1}, or w
+        (beta (k + t), beta (k - t), -2 beta p) of a square,   (gamma, -gamma p / ||p||) of a norm
+
+Everything is written features first, in place: one column per point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from socicnn._arrays import Array, Matrix, lengths
+from socicnn.frozen import FrozenNet, Norm, Quadratic
+
+LARGEST = 500  # exponent of the largest scale k, and minus that of the smallest
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """A primal and a dual point of the program at each x, and the scales k of the quadratics that they belong to.
+
+    Args:
+        v: primal points, shape `(count, variables)`.
+        y: dual points, shape `(count, m)`.
+        k: scales, shape `(count, quadratics)`.
+    """
+
+    v: Array
+    y: Array
+    k: Array
+
+
+def closed_form(
+    net: FrozenNet, quadratics: Sequence[Quadratic], norms: Sequence[Norm], shape: tuple[int, int], x: Array
+) -> Witness:
+    """Return the witness at points x of shape `(count, n)`: one forward and one backward pass, no solver.
+
+    At a kink (a = 0, or a norm at zero) lambda = 0 and u = 0 are chosen; every valid choice would do.
+
+    Args:
+        net: the network; with stacked contexts, row i of x belongs to context i.
+        quadratics: its quadratic branches that the program has.
+        norms: the same of its norms.
+        shape: rows m and variables of the program.
+        x: the points.
+    """
+    fill = _Filling(np.ascontiguousarray(x.T), shape)
+    inside: list[list[tuple[Array, Array, Array]]] = []  # weight, p and k of the quadratics inside each layer
+    active: list[Array] = []
+    z: Array | None = None
+    for layer in net.layers:
+        inside.append([])
+        for term in layer.inner:  # before z, so that every variable depends on earlier ones only
+            p = fill.image(term.matrix, term.offset).reshape(term.groups, -1, fill.count)
+            inside[-1].append((term.weight[:, None], p, fill.scales(p)))
+        a = fill.primal(layer.width)
+        a[:] = _column(layer.b)
+        if layer.U is not None:
+            a += layer.U @ fill.x
+        if layer.W is not None and z is not None:
+            a += layer.W @ z
+        for weight, p, _ in inside[-1]:
+            a += weight * (p**2).sum(axis=1)
+        z = np.maximum(a, 0.0, out=a)
+        active.append(z)
+    widths = [len(mask) for mask in active]
+    fill.row = 2 * sum(widths)
+    multipliers = _backward(net, active, fill)
+    for terms, multiplier in zip(inside, multipliers, strict=True):
+        for weight, p, k in terms:  # beta is rho lambda
+            fill.rotated(weight * multiplier, p, k)
+    for quad in quadratics:
+        p = fill.image(quad.A, quad.e)[None]
+        fill.rotated(quad.beta, p, fill.scales(p))
+    for norm in norms:
+        fill.norm(norm.gamma, fill.image(norm.C, norm.d).reshape(-1, norm.group, fill.count))
+    return fill.witness()
+
+
+def _backward(net: FrozenNet, active: list[Array], fill: _Filling) -> list[Array]:
+    """Write lambda and kappa of each layer, last layer first, and return the lambdas."""
+    bound = _column(net.output.w)
+    multipliers: list[Array] = []
+    row = fill.row
+    for layer, z in zip(reversed(net.layers), reversed(active), strict=True):
+        h = len(z)
+        row -= 2 * h
+        multiplier, rest = fill.y[row : row + h], fill.y[row + h : row + 2 * h]
+        np.greater(z, 0.0, out=multiplier)
+        multiplier *= bound
+        np.subtract(bound, multiplier, out=rest)
+        if layer.W is not None:
+            bound = layer.W.T @ multiplier
+        multipliers.insert(0, multiplier)
+    return multipliers
+
+
+class _Filling:
+    """A witness that is being written, block after block."""
+
+    def __init__(self, x: Array, shape: tuple[int, int]) -> None:
+        m, variables = shape
+        self.x, self.count = x, x.shape[1]
+        self.y = np.empty((m, self.count))
+        self.row = 0
+        self._v = np.empty((variables, self.count))
+        self._k: list[Array] = []
+        self._column = 0
+
+    def primal(self, size: int) -> Array:
+        """Return the next `size` variables, to be written."""
+        self._column += size
+        return self._v[self._column - size : self._column]
+
+    def image(self, matrix: Matrix, offset: Array) -> Array:
+        """Return matrix x + offset, shape `(rows, count)`."""
+        p: Array = matrix @ self.x
+        p += _column(offset)
+        return p
+
+    def scales(self, p: Array) -> Array:
+        """Write t = ||p||^2 / k for p of shape `(units, rows, count)`; return k, the power of two next to ||p||."""
+        length = lengths(p, 1)
+        exponent = np.round(np.log2(length, out=np.zeros_like(length), where=length > 0))
+        k = np.exp2(np.minimum(np.maximum(exponent, -LARGEST), LARGEST))
+        np.divide((p**2).sum(axis=1), k, out=self.primal(len(p)))
+        self._k.append(k)
+        return k
+
+    def _cones(self, p: Array, heads: int) -> Array:
+        """Return the multipliers of the next cones, of `heads` rows before those of p."""
+        units, rows, count = p.shape
+        size = units * (rows + heads)
+        self.row += size
+        return self.y[self.row - size : self.row].reshape(units, rows + heads, count)
+
+    def rotated(self, beta: Array, p: Array, k: Array) -> None:
+        """Write the multipliers of the cones of beta_i ||p_i||^2 at scales k_i."""
+        cones, square = self._cones(p, 2), (p**2).sum(axis=1) / k
+        cones[:, 0], cones[:, 1] = beta * (k + square), beta * (k - square)
+        np.multiply(p, -2.0 * (beta[:, None] if beta.ndim == 2 else beta), out=cones[:, 2:])
+
+    def norm(self, gamma: Array, p: Array) -> None:
+        """Write s = ||p|| of each group, and the multipliers of gamma ||p||."""
+        length = lengths(p, 1)
+        self.primal(len(p))[:] = length
+        cones = self._cones(p, 1)
+        cones[:, 0] = gamma
+        np.multiply(_units(p, length), -gamma, out=cones[:, 1:])
+
+    def witness(self) -> Witness:
+        """Return what was written, one row per point: views, whose transposes are contiguous."""
+        k = np.concatenate(self._k) if self._k else np.ones((0, self.count))
+        return Witness(self._v.T, self.y.T, k.T)
+
+
+def _column(vector: Any) -> Array:
+    """Return one column for all points, or one for each."""
+    array: Array = np.asarray(vector)
+    return array[:, None] if array.ndim == 1 else array.T
+
+
+def _units(p: Array, length: Array) -> Array:
+    """Return p / length, zero where the length is; numbers next to underflow are scaled up first."""
+    tiny = (length > 0) & (length < 2.0**-900)
+    if tiny.any():
+        p = np.where(tiny[:, None], p * 2.0**900, p)
+        length = np.where(tiny, lengths(p, 1), length)
+    return p / np.where(length > 0, length, 1.0)[:, None]

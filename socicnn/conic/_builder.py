@@ -1,0 +1,151 @@
+"""Assembles a value-function program block by block, without a loop over rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array, read_only
+from socicnn.conic._blocks import Block, Lifts
+from socicnn.conic._cones import Cones
+from socicnn.conic._program import ValueProgram
+
+
+class Builder:
+    """Collects columns, rows and costs, then gives the program; inequalities are to be added before cones.
+
+    Args:
+        in_features: length n of x.
+        batch: leading shape of stacked vectors, `(contexts,)`; none if omitted.
+    """
+
+    def __init__(self, in_features: int, batch: tuple[int, ...] = ()) -> None:
+        self._n = in_features
+        self._batch = batch
+        self._columns: list[Block] = []
+        self._rows: list[Block] = []
+        self._A: list[list[tuple[int, sparse.csr_array]]] = []  # of each block of rows, its matrices by first column
+        self._B: list[Any] = []
+        self._b: list[Array] = []
+        self._q: dict[int, Array] = {}
+        self._d = np.zeros((*self._batch, in_features))
+        self._r = np.zeros(self._batch)
+        self._inequalities = 0
+        self._cones: list[int] = []
+        self._lifts: list[tuple[int, int, int]] = []
+
+    def columns(self, name: str, kind: str, size: int) -> Block:
+        """Add `size` variables."""
+        start = self._columns[-1].stop if self._columns else 0
+        self._columns.append(Block(name, kind, start, start + size))
+        return self._columns[-1]
+
+    def cost(self, block: Block, q: Any) -> None:
+        """Set the cost of a block of variables."""
+        self._q[block.start] = np.broadcast_to(np.asarray(q, dtype=float), (*self._batch, block.stop - block.start))
+
+    def affine(self, d: Any, r: Any) -> None:
+        """Set the part d'x + r of the objective."""
+        self._d = np.array(np.broadcast_to(d, (*self._batch, self._n)))
+        self._r = np.array(np.broadcast_to(r, self._batch))
+
+    def _add_rows(self, name: str, kind: str, size: int, entries: list[Any], B: Any, b: Any) -> Block:
+        start = self._rows[-1].stop if self._rows else 0
+        self._rows.append(Block(name, kind, start, start + size))
+        self._A.append([(block.start, sparse.csr_array(matrix)) for block, matrix in entries])
+        self._B.append(sparse.csr_array((size, self._n)) if B is None else B)
+        self._b.append(np.broadcast_to(b, (*self._batch, size)))
+        return self._rows[-1]
+
+    def nonnegative(self, name: str, kind: str, entries: list[tuple[Block, Any]], B: Any, b: Array) -> None:
+        """Add rows sum_i M_i v_i + s = b + B x with s >= 0."""
+        assert not self._cones, "inequalities come before cones"
+        block = self._add_rows(name, kind, b.shape[-1], entries, B, b)
+        self._inequalities += block.stop - block.start
+
+    def quadratic(self, name: str, beta: Any, A: Any, e: Array) -> None:
+        """Add the cost beta t with t >= ||A x + e||^2, as ((t + 1)/2, (t - 1)/2, A x + e) in SOC."""
+        t = self.columns(f"t_{name}", "square", 1)
+        self.cost(t, np.asarray(beta)[..., None])
+        self.rotated(name, t, A, e)
+
+    def rotated(self, name: str, t: Block, A: Any, e: Array) -> None:
+        """Add t_i >= ||A_i x + e_i||^2 for each t_i of a block, A_i being equal runs of the rows of A."""
+        count = t.stop - t.start
+        rows = A.shape[0] // count
+        size = count * (rows + 2)
+        heads = np.arange(count) * (rows + 2)
+        body = np.delete(np.arange(size), np.concatenate([heads, heads + 1]))
+        each = np.tile(np.arange(count), 2)
+        half = sparse.csr_array((np.full(2 * count, -0.5), (np.concatenate([heads, heads + 1]), each)), (size, count))
+        B = _spread(A, body, size)
+        offset = np.zeros((*self._batch, size))
+        offset[..., heads], offset[..., heads + 1] = 0.5, -0.5
+        offset[..., body] = e
+        block = self._add_rows(name, "quadratic", size, [(t, half)], B, offset)
+        self._lifts += [(t.start + i, block.start + int(head), rows + 2) for i, head in enumerate(heads)]
+        self._cones += [rows + 2] * count
+
+    def norm(self, name: str, gamma: Any, C: Any, d: Array, group: int) -> None:
+        """Add the cost gamma sum_g s_g with s_g >= ||C_g x + d_g||, groups of `group` consecutive rows."""
+        count = C.shape[0] // group
+        length = self.columns(f"s_{name}", "length", count)
+        self.cost(length, np.broadcast_to(np.asarray(gamma)[..., None], (*self._batch, count)))
+        heads = np.arange(count) * (group + 1)
+        size = count * (group + 1)
+        minus = sparse.csr_array((-np.ones(count), (heads, np.arange(count))), shape=(size, count))
+        body = np.delete(np.arange(size), heads)
+        B = _spread(C, body, size)
+        offset = np.zeros((*self._batch, size))
+        offset[..., body] = d
+        self._add_rows(name, "norm", size, [(length, minus)], B, offset)
+        self._cones += [group + 1] * count
+
+    def program(self) -> ValueProgram:
+        """Return the assembled program."""
+        m = self._rows[-1].stop if self._rows else 0
+        variables = self._columns[-1].stop if self._columns else 0
+        q = np.zeros((*self._batch, variables))
+        for start, cost in self._q.items():
+            q[..., start : start + cost.shape[-1]] = cost
+        A = (
+            sparse.vstack([_placed(parts, block, variables) for parts, block in zip(self._A, self._rows, strict=True)])
+            if self._A
+            else sparse.csr_array((m, variables))
+        )
+        lifts = np.asarray(self._lifts, dtype=np.int64).reshape(-1, 3)
+        return ValueProgram(
+            A=read_only(sparse.csc_array(A)),
+            B=read_only(sparse.csr_array(sparse.vstack(self._B)) if self._B else sparse.csr_array((0, self._n))),
+            b=read_only(np.concatenate(self._b, axis=-1) if self._b else np.zeros((*self._batch, 0))),
+            q=read_only(q),
+            d=read_only(self._d),
+            r=read_only(self._r),
+            cones=Cones(0, self._inequalities, tuple(self._cones)),
+            columns=tuple(self._columns),
+            rows=tuple(self._rows),
+            lifts=Lifts(lifts[:, 0], lifts[:, 1], lifts[:, 2]),
+        )
+
+
+def _placed(parts: list[tuple[int, sparse.csr_array]], block: Block, variables: int) -> sparse.csr_array:
+    """Return matrices side by side, each at its first column, with nothing between; sorted rows stay sorted."""
+    size, at = block.stop - block.start, 0
+    row: list[sparse.csr_array] = []
+    for start, matrix in sorted(parts, key=lambda part: part[0]):
+        row += [sparse.csr_array((size, start - at)), matrix] if start > at else [matrix]
+        at = start + matrix.shape[1]
+    if at < variables:
+        row.append(sparse.csr_array((size, variables - at)))
+    return sparse.csr_array(sparse.hstack(row, format="csr"))
+
+
+def _spread(matrix: sparse.csr_array, places: Any, size: int) -> sparse.csr_array:
+    """Return a matrix with `size` rows, those of `matrix` at increasing places."""
+    counts = np.zeros(size + 1, dtype=matrix.indptr.dtype)
+    counts[places + 1] = np.diff(matrix.indptr)
+    return sparse.csr_array(
+        (matrix.data, matrix.indices, np.cumsum(counts, dtype=counts.dtype)), (size, matrix.shape[1])
+    )

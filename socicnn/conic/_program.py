@@ -1,0 +1,165 @@
+"""Conic programs: the value function of a network, and its two instances `at(x)` and `free(rows)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array, as_points, read_only
+from socicnn.conic._blocks import Block, Rows
+from socicnn.conic._cones import Cones
+from socicnn.conic._data import ConicData, ValueData
+from socicnn.errors import ProgramError
+
+if TYPE_CHECKING:  # imported when they are used: who builds or checks a program needs no solver
+    from socicnn.conic._prepared import PreparedValue
+    from socicnn.conic._solution import Solution
+    from socicnn.conic.solvers import Solver
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ConicProgram(ConicData):
+    """min_v c'v + offset  s.t.  A v + s = b, s in K; x already substituted or among the variables.
+
+    Its arrays are those of `ConicData`.
+    """
+
+    def solve(self, solver: str | Solver = "clarabel", **settings: Any) -> Solution:
+        """Solve once with the solver of that name (or a `Solver`); settings go to the solver as they are.
+
+        Raises:
+            MissingExtra: the solver is not installed.
+            SolverError: the solver cannot take this kind of program (HiGHS and cones).
+        """
+        from socicnn.conic.solvers import make
+
+        return make(solver, **settings).prepare(self).solve()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ValueProgram(ValueData):
+    """The value function of a network: f(x) = min_v q'v + d'x + r  s.t.  A v + s = b + B x, s in K.
+
+    Its arrays are those of `ValueData`; `program[i]` is the program of context i.
+    """
+
+    def rescaled(self, k: Array) -> ValueProgram:
+        """Return the program with t = k t' in every quadratic: the balanced lift ((t' + k)/2, (t' - k)/2, p) in SOC.
+
+        The same value for every k > 0, exactly so when k is a power of two.
+
+        Args:
+            k: scales of shape `(quadratics,)`.
+        """
+        self.check_single("rescaled(k)")
+        heads, columns = self.lifts.heads, self.lifts.columns
+        q, b = self.q.copy(), self.b.copy()
+        q[columns] *= k
+        b[heads] *= k
+        b[heads + 1] *= k
+        factor = np.ones(self.A.shape[1])
+        factor[columns] = k
+        A = self.A.tocoo()
+        own = np.zeros(self.A.shape[0], dtype=bool)
+        own[heads] = own[heads + 1] = True  # a lift's own rows keep -1/2; only where t enters other rows does A change
+        data = np.where(own[A.row], A.data, A.data * factor[A.col])
+        rescaled = sparse.csc_array((data, (A.row, A.col)), shape=A.shape)
+        return replace(self, A=read_only(rescaled), q=read_only(q), b=read_only(b))
+
+    def at(self, x: Any, *, balanced: bool = True) -> ConicProgram:
+        """Substitute x: only the right-hand side moves (and, balanced, the scale k of each quadratic).
+
+        Args:
+            x: one point of shape `(n,)`.
+            balanced: choose k near ||p|| for each quadratic, which keeps solvers accurate at large inputs.
+        """
+        self.check_single("at(x)")
+        point = as_points(x, (self.in_features,))
+        if len(point) != 1:
+            raise ProgramError(f"at(x) takes one point; received {len(point)}")
+        program = self.rescaled(self.scales(point[0])) if balanced and len(self.lifts) else self
+        return ConicProgram(
+            A=program.A,
+            b=read_only(program.b + program.B @ point[0]),
+            c=program.q,
+            offset=float(program.d @ point[0] + program.r),
+            cones=program.cones,
+            columns=program.columns,
+            rows=program.rows,
+        )
+
+    def free(self, rows: Rows | None = None, *, scales: Array | None = None) -> ConicProgram:
+        """Return min over (x, v): the columns are [x | v], the rows those of the network and of the feasible set.
+
+        Args:
+            rows: constraints on x, for instance `feasible_set.rows()`; None leaves x free.
+            scales: scales k of the quadratics, shape `(quadratics,)`; the plain lift if omitted.
+        """
+        self.check_single("free(rows)")
+        n = self.in_features
+        if rows is not None and not isinstance(rows, Rows):
+            raise ProgramError(f"rows must be Rows, as `feasible_set.rows()` gives; received {type(rows).__name__}")
+        if rows is None:
+            rows = Rows(sparse.csr_array((0, n)), np.zeros(0), Cones())
+        if rows.G.shape[1] != n:
+            raise ProgramError(f"the set constrains {rows.G.shape[1]} variables, the network has {n} inputs")
+        program = self if scales is None else self.rescaled(scales)
+        own, other = program.cones, rows.cones
+        network = sparse.hstack([-program.B, program.A], format="csr")
+        outside = sparse.hstack([rows.G, sparse.csr_array((rows.G.shape[0], program.A.shape[1]))], format="csr")
+        stacked = sparse.vstack([network, outside], format="csr")
+        # The cone order is fixed, so the rows of both parts interleave: equalities, then inequalities, then cones.
+        first, second = np.arange(own.rows), own.rows + np.arange(other.rows)
+        cuts = (own.zero, own.zero + own.nonnegative), (other.zero, other.zero + other.nonnegative)
+        parts = [
+            part
+            for of_first, of_second in zip(np.split(first, cuts[0]), np.split(second, cuts[1]), strict=True)
+            for part in (of_first, of_second)
+        ]
+        order = np.concatenate(parts)
+        position = np.empty_like(order)
+        position[order] = np.arange(len(order))
+        blocks = [
+            replace(block, start=int(position[block.start]), stop=int(position[block.start]) + block.stop - block.start)
+            for block in program.rows
+            if block.stop > block.start
+        ]
+        start = 0
+        for index, kind in enumerate(("equality", "inequality", "cone")):
+            start += len(parts[2 * index])
+            size = len(parts[2 * index + 1])
+            if size:
+                blocks.append(Block(f"set_{kind}", "set", start, start + size))
+            start += size
+        return ConicProgram(
+            A=read_only(sparse.csc_array(stacked[order])),
+            b=np.concatenate([program.b, rows.h])[order],
+            c=np.concatenate([program.d, program.q]),
+            offset=float(program.r),
+            cones=Cones(
+                own.zero + other.zero, own.nonnegative + other.nonnegative, own.second_order + other.second_order
+            ),
+            columns=(Block("x", "input", 0, n), *(block.shifted(n) for block in program.columns)),
+            rows=tuple(sorted(blocks, key=lambda block: block.start)),
+        )
+
+    def prepare(self, solver: str | Solver = "clarabel", **settings: Any) -> PreparedValue:
+        """Set a solver up once, to solve at many x; only the right-hand side, cost and offset move.
+
+        Raises:
+            MissingExtra: the solver is not installed.
+            SolverError: the solver cannot take this kind of program (HiGHS and cones).
+
+        >>> from socicnn._compile import value_program
+        >>> from socicnn.frozen import FrozenNet, Layer, Output
+        >>> prepared = value_program(FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0]))).prepare()
+        >>> [round(prepared.solve([x]).value, 6) for x in (3.0, -3.0)]
+        [9.0, -3.0]
+        """
+        from socicnn.conic._prepared import PreparedValue
+        from socicnn.conic.solvers import make
+
+        return PreparedValue(self, make(solver, **settings))

@@ -1,0 +1,176 @@
+"""Convex potential flows: the gradient of a strongly convex network maps data to a normal law."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any, Self, Unpack, final
+
+import torch
+from torch import Tensor, nn
+
+from socicnn.density._base import Density
+from socicnn.density._estimate import Estimate
+from socicnn.density._rule import Rule, Weighted
+from socicnn.density._smoothness import why_not_smooth
+from socicnn.errors import ModelError
+from socicnn.nn import ICNN
+from socicnn.nn._kinds import NETWORKS
+from socicnn.nn._options import NetOptions, NetSettings
+
+ONE = math.log(math.e - 1)  # softplus of it is 1
+
+
+@final
+class PotentialFlow(Density):
+    """x -> grad F(x), F(x) = softplus(w_1) f(x) + (softplus(w_0) + sc) ||x||^2 / 2, f convex and smooth.
+
+    log p(x) = log N(grad F(x); 0, I) + log det Hess F(x) (Huang et al., "Convex potential flows", 2021). The Hessian is
+    computed exactly: n derivatives of the gradient and a determinant per point, for low dimensions.
+    Start: softplus(w_0) = 1, w_1 = 0.
+
+    Args:
+        network: f, a network of `socicnn.nn` without a context or any convex torch module (see `ConvexModule`), proved
+            twice differentiable by its structure or declared so (see `why_not_smooth`).
+        strong_convexity: sc > 0, a lower bound of the Hessian's eigenvalues.
+        in_features: dimension n of x, where a module of your own does not tell it.
+
+    Raises:
+        ModelError: the network takes a context, is not known to be twice differentiable or cannot be used, or sc is not
+            positive.
+
+    >>> flow = PotentialFlow.dense(2, (8, 8))
+    >>> flow.log_density(torch.zeros(5, 2)).shape
+    torch.Size([5])
+    """
+
+    def __init__(self, network: nn.Module, strong_convexity: float = 0.05, *, in_features: int | None = None) -> None:
+        super().__init__(network, in_features)
+        shape, dtype, device = self.network.input_shape, self.network.dtype, self.network.device
+        if (why := why_not_smooth(self.network)) is not None:
+            raise ModelError(
+                f"a flow needs a network that is twice differentiable: {why}; use activation='softplus' and quadratic "
+                "branches alone, or set `twice_differentiable = True` on a module that is"
+            )
+        if len(shape) != 1:
+            raise ModelError(f"a flow takes points that are vectors; the network takes shape {shape}")
+        if not 0 < strong_convexity < math.inf:
+            raise ModelError(f"strong_convexity must be a number > 0; received {strong_convexity}")
+        self.strong_convexity = strong_convexity
+        self.w0 = nn.Parameter(torch.tensor(ONE, dtype=dtype, device=device))
+        self.w1 = nn.Parameter(torch.zeros((), dtype=dtype, device=device))
+
+    @classmethod
+    def dense(
+        cls,
+        in_features: int,
+        hidden_features: Sequence[int] = (64, 64, 64),
+        *,
+        strong_convexity: float = 0.05,
+        options: NetOptions | None = None,
+        **settings: Unpack[NetSettings],
+    ) -> Self:
+        """Return the flow of an `ICNN` with softplus units and input skips; the arguments are the network's."""
+        return cls(
+            ICNN(in_features, hidden_features, activation="softplus", options=options, **settings), strong_convexity
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return F(x), shape `(*batch,)`."""
+        quadratic = nn.functional.softplus(self.w0) + self.strong_convexity
+        return nn.functional.softplus(self.w1) * self.network(x) + 0.5 * quadratic * x.square().sum(dim=-1)
+
+    def transport(self, x: Tensor) -> Tensor:
+        """Return grad F(x), shape that of x."""
+        return torch.func.grad(lambda points: self(points).sum())(x)
+
+    def transport_and_hessian(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return grad F(x), and Hess F(x) of shape `(*batch, n, n)`."""
+        gradient, pull = torch.func.vjp(self.transport, x)[:2]
+        axes = torch.eye(self.features, dtype=x.dtype, device=x.device)
+        rows = [axis.expand_as(x) for axis in axes]
+        hessian = torch.func.vmap(lambda row: pull(row)[0], out_dims=-1)(torch.stack(rows))
+        return gradient, hessian
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Return log p(x), shape `(*batch,)`."""
+        gradient, hessian = self.transport_and_hessian(x)
+        normal = -0.5 * gradient.square().sum(dim=-1) - 0.5 * self.features * math.log(2 * math.pi)
+        return normal + torch.linalg.slogdet(hessian).logabsdet
+
+    @torch.no_grad()
+    def inverse(self, z: Tensor, tolerance: float = 1e-9, steps: int = 100) -> Tensor:
+        """Return the x with grad F(x) = z: Newton's method on F(x) - z'x, in float64, steps halved until it falls.
+
+        Args:
+            z: points of shape `(count, n)`.
+            tolerance: largest norm of grad F(x) - z, relative to 1 + ||z||.
+            steps: Newton steps at most.
+
+        Raises:
+            ModelError: the tolerance is not reached.
+        """
+        exact = copy.deepcopy(self).double()
+        target = z.double()
+        x = torch.zeros_like(target)
+        for _ in range(steps):
+            gradient, hessian = exact.transport_and_hessian(x)
+            residual = gradient - target
+            norm = torch.linalg.vector_norm(residual, dim=1) / (1 + torch.linalg.vector_norm(target, dim=1))
+            left = norm > tolerance
+            if not left.any():
+                return x.to(z)
+            direction = torch.linalg.solve(hessian, residual[..., None])[..., 0]
+            fall = 0.25 * (residual * direction).sum(dim=1)
+            value = exact(x) - (target * x).sum(dim=1)
+            length = left.double()
+            for _ in range(40):
+                trial = x - length[:, None] * direction
+                reached = exact(trial) - (target * trial).sum(dim=1)
+                high = left & (reached > value - length * fall + 1e-12 * (1 + value.abs()))  # rounding is not a rise
+                if not high.any():
+                    break
+                length = torch.where(high, length / 2, length)
+            x = x - length[:, None] * direction
+        raise ModelError(
+            f"the inverse reached {float(norm.max()):.1e} in {steps} steps, not the tolerance {tolerance:g}; set a "
+            "larger one"
+        )
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw points from p: the inverse of standard normal ones, shape `(count, n)`."""
+        z = torch.randn((count, self.features), generator=generator, dtype=torch.float64, device="cpu")
+        return self.inverse(z.to(self.w0.device)).to(self.w0.dtype)
+
+    def objective(self, x: Tensor, rule: Weighted | None = None) -> Tensor:
+        """Return the mean of -log p(x); there is nothing to integrate."""
+        return -self.log_density(x).mean()
+
+    def likelihoods(self, x: Tensor, rule: Rule | None = None) -> tuple[Tensor, Estimate]:
+        """Return -log p(x), and log Z = 0."""
+        return -self.log_density(x), Estimate(0.0)
+
+    @property
+    def normalised(self) -> bool:
+        """True: the change of variables gives log p."""
+        return True
+
+    def settings(self) -> dict[str, Any]:
+        """Return sc."""
+        return {"strong_convexity": self.strong_convexity}
+
+    def finalise(self, data: Tensor | None = None) -> Self:
+        """Return the flow with plain, exactly non-negative weights.
+
+        Args:
+            data: the training points, for recipes whose weights depend on data.
+        """
+        plain = type(self)(self.network.finalise(data), self.strong_convexity)
+        with torch.no_grad():
+            plain.w0.copy_(self.w0)
+            plain.w1.copy_(self.w1)
+        return plain
+
+
+NETWORKS.register("PotentialFlow", PotentialFlow)  # files of it can be loaded from now on

@@ -1,0 +1,87 @@
+"""A density in one or two dimensions as a figure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from socicnn._files import replacing
+from socicnn.density._base import Density
+from socicnn.density._points import as_tensor
+from socicnn.density._rule import Rule
+from socicnn.errors import ModelError
+
+CELLS = {1: 800, 2: 120}  # points per axis
+SHOWN = 2000  # points drawn at most
+
+
+@torch.no_grad()
+def plot(
+    density: Density,
+    path: str | os.PathLike[str],
+    lower: Sequence[float],
+    upper: Sequence[float],
+    *,
+    rule: Rule | None = None,
+    points: Any = None,
+) -> None:
+    """Draw p on a box and write the figure: a curve in one dimension, filled contours in two.
+
+    Args:
+        density: a finalised energy or flow.
+        path: the file; its ending names the format, e.g. `.png`, `.pdf`.
+        lower: least coordinates of the box.
+        upper: largest coordinates.
+        rule: the rule for log Z; None for a density that needs none.
+        points: points to draw over it, e.g. the data, shape `(count, n)`: a histogram in one dimension, the first
+            2,000 as dots in two.
+
+    Raises:
+        ModelError: more than two dimensions, an empty box, or invalid points.
+        FileError: the file cannot be written.
+    """
+    n = density.features
+    if n not in CELLS:
+        raise ModelError(f"a plot shows one or two dimensions; the density has {n}")
+    if (
+        len(lower) != n
+        or len(upper) != n
+        or not all(-np.inf < a < b < np.inf for a, b in zip(lower, upper, strict=True))
+    ):
+        raise ModelError(f"the box needs {n} finite lower < upper; received {tuple(lower)} and {tuple(upper)}")
+    shown = None if points is None else as_tensor(points, n, dtype=torch.float64, device="cpu").numpy()
+    axes = [torch.linspace(a, b, CELLS[n], dtype=torch.float64) for a, b in zip(lower, upper, strict=True)]
+    x = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, n)
+    p = _values(density, x, rule).reshape([CELLS[n]] * n).numpy()
+    figure = Figure(figsize=(5.5, 4.0), layout="constrained")
+    panel: Any = figure.add_subplot()
+    if n == 1:
+        if shown is not None:
+            panel.hist(shown[:, 0], bins=60, range=(lower[0], upper[0]), density=True, color="0.8", label="points")
+        panel.plot(axes[0], p, label="density")
+        panel.set(xlabel="x", ylabel="p(x)", xlim=(lower[0], upper[0]), ylim=(0, None))
+        panel.legend()
+    else:
+        image = panel.contourf(axes[0], axes[1], p.T, levels=30)
+        figure.colorbar(image, ax=panel, label="p(x)")
+        if shown is not None:
+            panel.scatter(*shown[:SHOWN].T, s=2, color="white", alpha=0.5)
+        panel.set(xlabel="x1", ylabel="x2", xlim=(lower[0], upper[0]), ylim=(lower[1], upper[1]))
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=150)
+
+
+def _values(density: Density, x: Tensor, rule: Rule | None) -> Tensor:
+    """Return p at points, in float64."""
+    network = density.network
+    parts = []
+    for part in x.to(dtype=network.dtype, device=network.device).split(8192):
+        values, log_z = density.likelihoods(part, rule)
+        parts.append((-values.double() - log_z.value).exp().cpu())
+    return torch.cat(parts)

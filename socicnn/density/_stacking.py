@@ -1,0 +1,208 @@
+"""Fit many densities of one architecture at once: the seeds of one arm of an experiment are small networks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, cast, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state
+
+from socicnn._moved import with_moved, with_renamed
+from socicnn.density._base import Density
+from socicnn.density._modules import ConvexModule
+from socicnn.density._rule import Nodes, Rule
+from socicnn.density._runs import DensityOptions, DensityRun, settings
+from socicnn.density._targets import Law
+from socicnn.errors import ModelError
+from socicnn.nn._network import Network
+from socicnn.training._history import History
+from socicnn.training._loop import train
+
+
+def fit_stacked(
+    models: Sequence[Density],
+    data: Law | Any | Sequence[Any],
+    *,
+    seeds: Sequence[int | torch.Generator] | None = None,
+    steps: int = 3000,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3,
+    rule: Rule | None = None,
+    note_every: int = 50,
+    progress: bool = False,
+    options: DensityOptions = DensityOptions(),  # noqa: B008 (frozen)
+    **moved: Any,
+) -> list[History]:
+    """Fit many densities of one architecture and recipe at once: what `fit` does to each with its seed, to rounding.
+
+    Their parameters are stacked and every step is one batched computation; each has batches, a gradient norm and a
+    recipe's state of its own, so that one that diverges leaves the others unchanged.
+
+    Args:
+        models: the models, trained in place.
+        data: as in `fit`; or the training points of each model, a sequence of tensors of equal shape.
+        seeds: seeds, or generators, of the batches of each model; defaults to 0, 1, ....
+        steps: number of steps.
+        batch_size: points per step and model.
+        learning_rate: step size of Adam.
+        rule: as in `fit`.
+        note_every: steps between two notes of the objectives.
+        progress: whether to show a progress bar, if there is a terminal to show it on.
+        options: as in `fit`, without `on_step`; `clip` limits the gradient of each model.
+        moved: `clip` by keyword, and `batch`, now `batch_size`; deprecated.
+
+    Returns:
+        The history of each model; its seconds are an equal share of the time that the steps took.
+
+    Raises:
+        ModelError: models that differ in more than their values, a recipe whose state is not kept in tensors, or
+            invalid settings or data.
+    """
+    models = list(models)
+    _alike(models)
+    seeds = list(range(len(models))) if seeds is None else list(seeds)
+    sources = _sources(data, len(models))
+    if len(seeds) != len(models) or len(sources) != len(models):
+        raise ModelError(
+            f"{len(models)} models need one seed and one set of points each; received {len(seeds)} and {len(sources)}"
+        )
+    batch_size = with_renamed(batch_size, moved, "batch", "batch_size", function="fit_stacked")
+    options = with_moved(options, moved, function="fit_stacked", argument="options")
+    if options.on_step is not None:
+        raise ModelError("on_step is not for stacked models; fit them one by one, or leave it out")
+    shared = settings(models[0], sources[0], steps, batch_size, learning_rate, rule, note_every, options)
+    runs = [DensityRun(model, source, shared, seed) for model, source, seed in zip(models, sources, seeds, strict=True)]
+    train(_DensityStack(runs), epochs=len(shared.noted), description=options.description, progress=progress)
+    return [run.history for run in runs]
+
+
+@final
+class _DensityStack:
+    """Takes the steps of all runs at once; they all end at the same step."""
+
+    def __init__(self, runs: list[DensityRun]) -> None:
+        self.runs, self.settings = runs, runs[0].settings
+        models = [run.model for run in runs]
+        for model in models:
+            model.train()
+        self.state, self.buffers = stack_module_state(models)
+        self.parameters = list(self.state.values())
+        self.optimiser = torch.optim.Adam(self.parameters, lr=self.settings.learning_rate, fused=True)
+        template = copy.deepcopy(models[0])
+        self.objective_of = _call(_Objective(template))
+        self.after_step = torch.func.vmap(_call(_AfterStep(template)))
+
+    def epoch(self) -> list[float]:
+        """Take the steps of the next block; return the objective of each run at the last one."""
+        objective = torch.empty(0)
+        for _ in self.runs[0].block:
+            objective = self._step()
+        return [float(value) for value in objective]
+
+    def _step(self) -> Tensor:
+        x = torch.stack([run.batches.next() for run in self.runs])
+        self.optimiser.zero_grad(set_to_none=True)
+        nodes, stacked = _nodes([run.batches.rule() for run in self.runs])
+        objectives = torch.func.vmap(self.objective_of, in_dims=(0, 0, 0, stacked), randomness="different")
+        objective, penalty = objectives(self.state, self.buffers, x, nodes)
+        (objective + penalty).sum().backward()
+        if self.settings.options.clip is not None:
+            _clip_each(self.parameters, self.settings.options.clip)
+        self.optimiser.step()
+        with torch.no_grad():
+            self.after_step(self.state, self.buffers, x)
+        return cast(Tensor, objective.detach())
+
+    @torch.no_grad()
+    def keep(self, runs: list[DensityRun]) -> None:
+        """Go on, or write the tensors of each run into its model."""
+        if runs:
+            return
+        tensors = {**self.state, **self.buffers}
+        for index, run in enumerate(self.runs):
+            for name, tensor in [*run.model.named_parameters(), *run.model.named_buffers()]:
+                tensor.copy_(tensors[name][index])
+        self.runs = runs
+
+
+def _sources(data: Any, count: int) -> list[Any]:
+    """Return the law or the points of each model; a sequence of tables means one table per model."""
+    if isinstance(data, Law) or not isinstance(data, list | tuple) or np.ndim(data[0] if data else 0) < 2:
+        return [data] * count
+    return list(data)
+
+
+@final
+class _Objective(nn.Module):
+    """The objective and the penalty of one model at its batch, as a module that `functional_call` can run."""
+
+    def __init__(self, model: Density) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, nodes: Nodes | None) -> tuple[Tensor, Tensor]:
+        self.model.condition(x)
+        objective = self.model.objective(x, nodes)
+        return objective, self.model.penalty()
+
+
+@final
+class _AfterStep(nn.Module):
+    """The recipe's action after a step; it changes the tensors in place."""
+
+    def __init__(self, model: Density) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.model.after_step()
+        return x.new_zeros(())
+
+
+def _call(module: nn.Module) -> Callable[..., Any]:
+    def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *arguments: Any) -> Any:
+        named = {f"model.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
+        return functional_call(module, named, arguments)
+
+    return call
+
+
+def _nodes(rules: Sequence[Rule | None]) -> tuple[Nodes | None, int | None]:
+    """Return the nodes of all models, and the axis that tells them apart: None if there is at most one rule."""
+    first = rules[0]
+    if first is None:
+        return None, None
+    if all(rule is first for rule in rules):
+        return Nodes(first.nodes, first.log_weights), None
+    present = [rule for rule in rules if rule is not None]
+    return Nodes(torch.stack([r.nodes for r in present]), torch.stack([r.log_weights for r in present])), 0
+
+
+@torch.no_grad()
+def _clip_each(parameters: Sequence[Tensor], clip: float) -> None:
+    """Scale the gradient of each model to at most `clip`, as `clip_grad_norm_` does for one."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norms = torch.stack(
+        [torch.linalg.vector_norm(gradient.reshape(len(gradient), -1), dim=1) for gradient in gradients]
+    )
+    factor = (clip / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor.reshape(-1, *[1] * (gradient.ndim - 1)))
+
+
+def _alike(models: Sequence[Density]) -> None:
+    if not models:
+        raise ModelError("there are no models to fit")
+    kinds = [(type(model), model.settings(), _architecture(model.network)) for model in models]
+    if any(kind != kinds[0] for kind in kinds[1:]):
+        raise ModelError("stacked models must share architecture, recipe, type and settings; fit them apart")
+
+
+def _architecture(network: Network | ConvexModule) -> tuple[object, ...]:
+    """Return what two networks of one architecture have in common."""
+    described = network.description() if isinstance(network, ConvexModule) else network.config()
+    return type(network), described, network.dtype

@@ -1,0 +1,73 @@
+"""What is asked of the arrays of a network; errors name the array, the count, the worst value and the mend."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from socicnn._arrays import Array, Matrix, entries
+from socicnn.errors import ModelError
+
+
+class ArrayCheck:
+    """Checks the arrays of one network, and learns from them how many contexts it has.
+
+    Args:
+        n: length of x.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.contexts: int | None = None
+
+    def vector(self, name: str, array: Array, size: int | None = None, *, sign: bool = False) -> None:
+        """ArrayCheck a vector of this size (any, if omitted), or a stack of them.
+
+        Raises:
+            ModelError: another shape, a non-finite entry, or a negative one where `sign` forbids it.
+        """
+        self._stack(name, array, 1, "a vector")
+        if size is not None and array.shape[-1] != size:
+            raise ModelError(f"{name} must have length {size}; received shape {array.shape}")
+        self._values(name, array, sign=sign)
+
+    def number(self, name: str, array: Array, *, sign: bool = False) -> None:
+        """ArrayCheck a number, or one per context.
+
+        Raises:
+            ModelError: another shape, a non-finite entry, or a negative one where `sign` forbids it.
+        """
+        self._stack(name, array, 0, "a number")
+        self._values(name, array, sign=sign)
+
+    def matrix(self, name: str, matrix: Matrix, rows: int | None, columns: int, *, sign: bool = False) -> None:
+        """ArrayCheck a matrix of this shape; if `rows` is None, of any number of rows.
+
+        Raises:
+            ModelError: another shape, a non-finite entry, or a negative one where `sign` forbids it.
+        """
+        if matrix.ndim != 2 or matrix.shape[1] != columns or rows not in (None, matrix.shape[0]):
+            wanted = "rows" if rows is None else rows
+            raise ModelError(f"{name} must have shape ({wanted}, {columns}); received {matrix.shape}")
+        if matrix.shape[0] == 0:
+            raise ModelError(f"{name} has no rows; leave the branch out instead")
+        self._values(name, entries(matrix), sign=sign)
+
+    def _stack(self, name: str, array: Array, axes: int, what: str) -> None:
+        if array.ndim == axes + 1:
+            if self.contexts not in (None, len(array)):
+                raise ModelError(f"{name} has {len(array)} contexts, other arrays {self.contexts}")
+            self.contexts = len(array)
+        elif array.ndim != axes:
+            raise ModelError(f"{name} must be {what} (one axis more with contexts); received shape {array.shape}")
+
+    @staticmethod
+    def _values(name: str, array: Array, *, sign: bool) -> None:
+        bad = int(np.count_nonzero(~np.isfinite(array)))
+        if bad:
+            raise ModelError(f"{name} has {bad} non-finite entries; train again from the last finite weights")
+        negative = int(np.count_nonzero(array < 0)) if sign else 0
+        if negative:
+            raise ModelError(
+                f"{name} has {negative} negative entries (least {array.min():.1e}); "
+                "call `model.finalise()` before exporting, or give weights that are non-negative"
+            )

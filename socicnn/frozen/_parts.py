@@ -1,0 +1,295 @@
+"""The parts of a frozen network: layers, read-out and branches, each with its own checks and piece of the forward pass.
+
+A part holds full float64 arrays of its own once it is made: what was left out is filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from socicnn._arrays import Array, IntArray, Matrix, transform
+from socicnn.errors import ModelError
+from socicnn.frozen._checks import ArrayCheck
+from socicnn.frozen._terms import Part as Part
+from socicnn.frozen._terms import Term as Term
+from socicnn.frozen._terms import owned_matrix, owned_offset, owned_vector, rescaled, shifted
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Squares(Term):
+    """Quadratics inside a layer: unit i adds rho_i ||F_i x + g_i||^2 to its pre-activation.
+
+    A network whose units hold x'P_i x with P_i positive semidefinite gives the factor F_i, P_i = F_i'F_i.
+
+    Args:
+        rho: >= 0, one per unit, shape `(h,)`; the same in every context.
+        F: shape `(h * k, n)`, dense or sparse: the k rows of unit 1, then those of unit 2, ...
+        g: shape `(h * k,)` or `(contexts, h * k)`; zero if omitted.
+    """
+
+    rho: Array
+    F: Matrix
+    g: Array
+
+    VECTORS: ClassVar = {"g": 1}
+    LETTERS = ("rho", "F", "g")
+
+    def __init__(self, rho: Any, F: Any, g: Any = None) -> None:
+        matrix = owned_matrix(F)
+        _set(self, rho=owned_vector(rho), F=matrix, g=owned_offset(g, matrix))
+
+    @property
+    def rows(self) -> int:
+        """Number k of rows of each unit."""
+        return int(self.F.shape[0]) // len(self.rho)
+
+    def check(self, check: ArrayCheck, layer: int, h: int) -> None:
+        """ArrayCheck the quadratics of a layer with h units.
+
+        Raises:
+            ModelError: a negative or non-finite entry, or shapes that do not agree.
+        """
+        check.vector(f"weight rho of the quadratics in layer {layer}", self.rho, h, sign=True)
+        check.matrix(f"matrix F of the quadratics in layer {layer}", self.F, None, check.n)
+        if self.rho.ndim != 1 or self.F.shape[0] % h:
+            raise ModelError(
+                f"the quadratics in layer {layer} need one rho per unit, the same in every context, and equally many "
+                f"rows of F for each of {h} units; received rho of shape {self.rho.shape}, F of {self.F.shape[0]} rows"
+            )
+        check.vector(f"offset g of the quadratics in layer {layer}", self.g, self.F.shape[0])
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Layer(Part):
+    """One ReLU layer z = relu(W z_previous + U x + b), perhaps with quadratics inside.
+
+    Args:
+        W: hidden weight, entrywise >= 0, shape `(h, h_previous)`, dense or SciPy sparse; None in the first layer.
+        U: input weight, shape `(h, n)`, dense or sparse; None if there is no passthrough.
+        b: bias, shape `(h,)`, or `(contexts, h)`.
+        squares: quadratics inside the layer, or None.
+    """
+
+    W: Matrix | None
+    U: Matrix | None
+    b: Array
+    squares: Squares | None
+
+    VECTORS: ClassVar = {"b": 1}
+    INNER: ClassVar[dict[str, type[Term]]] = {"squares": Squares}  # fields that hold terms inside the layer
+
+    def __init__(self, W: Any, U: Any, b: Any, squares: Squares | None = None) -> None:
+        W, U = (None if matrix is None else owned_matrix(matrix) for matrix in (W, U))
+        _set(self, W=W, U=U, b=owned_vector(b), squares=squares)
+
+    @property
+    def width(self) -> int:
+        """Number h of units."""
+        return int(self.b.shape[-1])
+
+    @property
+    def inner(self) -> tuple[Term, ...]:
+        """Terms inside the layer, one group for each unit."""
+        terms = (getattr(self, name) for name in self.INNER)
+        return tuple(term for term in terms if term is not None)
+
+    def preactivation(self, x: Array, z: Array | None) -> Array:
+        """Return a at points x of shape `(count, n)`, z being the layer before (None for the first)."""
+        a = np.broadcast_to(self.b, (len(x), self.b.shape[-1]))
+        if self.U is not None:
+            a = a + transform(self.U, x)
+        if self.W is not None and z is not None:
+            a = a + transform(self.W, z)
+        for term in self.inner:
+            a = a + term.weight * term.values(x)
+        return a
+
+    def take(self, index: int | slice | IntArray) -> Layer:
+        """Return the layer with context `index` of each stacked vector."""
+        return super().take(index)._with(**{name: term.take(index) for name, term in self._named()})
+
+    def absolute(self) -> Layer:
+        """Return the layer of |U| and |b|, and of the absolute terms; W is >= 0."""
+        inner = {name: term.absolute() for name, term in self._named()}
+        U = {} if self.U is None else {"U": abs(self.U)}
+        return self._with(b=np.abs(self.b), **U, **inner)
+
+    def composed(self, s: Array | float, m: Array | None = None) -> Layer:
+        """Return the layer at (x - m) / s."""
+        inner = {name: term.composed(s, m) for name, term in self._named()}
+        if self.U is None:
+            return self._with(**inner)
+        return self._with(U=rescaled(self.U, s), b=shifted(self.b, self.U, s, m), **inner)
+
+    def checked(self, check: ArrayCheck, k: int, before: int | None) -> Layer:
+        """ArrayCheck layer k and return it; terms without weight are left out.
+
+        Args:
+            check: what the network is asked for.
+            k: its number, from 1.
+            before: width of the layer before; None for the first.
+
+        Raises:
+            ModelError: a negative W, a non-finite entry, or shapes that do not agree.
+        """
+        check.vector(f"bias b of layer {k}", self.b)
+        h = self.width
+        if h == 0:
+            raise ModelError(f"layer {k} has no units; leave the layer out instead")
+        if (self.W is None) != (before is None):
+            what = "must be None in the first layer" if before is None else "is missing"
+            raise ModelError(f"hidden weight W of layer {k} {what}; received {type(self.W).__name__}")
+        if self.W is not None and before is not None:
+            check.matrix(f"hidden weight W of layer {k}", self.W, h, before, sign=True)
+        if self.U is not None:
+            check.matrix(f"input weight U of layer {k}", self.U, h, check.n)
+        if self.squares is None:
+            return self
+        self.squares.check(check, k, h)
+        return self if self.squares.rho.any() else replace(self, squares=None)
+
+    def _named(self) -> list[tuple[str, Any]]:
+        terms = ((name, getattr(self, name)) for name in self.INNER)
+        return [(name, term) for name, term in terms if term is not None]
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Output(Part):
+    """The affine read-out w'z_L + v'x + c.
+
+    Args:
+        w: entrywise >= 0, shape `(h_L,)`, empty if there is no hidden layer, or `(contexts, h_L)`.
+        v: shape `(n,)` or `(contexts, n)`.
+        c: a number, or shape `(contexts,)`.
+    """
+
+    w: Array
+    v: Array
+    c: Array
+
+    VECTORS: ClassVar = {"w": 1, "v": 1, "c": 0}
+
+    def __init__(self, w: Any, v: Any, c: Any = 0.0) -> None:
+        _set(self, w=owned_vector(w), v=owned_vector(v), c=owned_vector(c))
+
+    def absolute(self) -> Output:
+        """Return the read-out of |v| and |c|; w is >= 0."""
+        return self._with(v=np.abs(self.v), c=np.abs(self.c))
+
+    def check(self, check: ArrayCheck, width: int) -> None:
+        """ArrayCheck w and c; v comes first of all, as it tells the length of x.
+
+        Raises:
+            ModelError: a negative w, a non-finite entry, or shapes that do not agree.
+        """
+        check.vector("output weight w", self.w, width, sign=True)
+        check.number("output offset c", self.c)
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Quadratic(Term):
+    """The branch beta ||A x + e||^2.
+
+    Args:
+        beta: >= 0, a number or shape `(contexts,)`.
+        A: shape `(rows, n)`, dense or sparse.
+        e: shape `(rows,)` or `(contexts, rows)`; zero if omitted.
+    """
+
+    beta: Array
+    A: Matrix
+    e: Array
+
+    VECTORS: ClassVar = {"beta": 0, "e": 1}
+    LETTERS = ("beta", "A", "e")
+
+    def __init__(self, beta: Any, A: Any, e: Any = None) -> None:
+        matrix = owned_matrix(A)
+        _set(self, beta=owned_vector(beta), A=matrix, e=owned_offset(e, matrix))
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of A: one group."""
+        return int(self.A.shape[0])
+
+    def check(self, check: ArrayCheck, m: int) -> None:
+        """ArrayCheck quadratic branch m.
+
+        Raises:
+            ModelError: a negative beta, a non-finite entry, or shapes that do not agree.
+        """
+        check.matrix(f"matrix A of quadratic branch {m}", self.A, None, check.n)
+        check.number(f"weight beta of quadratic branch {m}", self.beta, sign=True)
+        check.vector(f"offset e of quadratic branch {m}", self.e, self.A.shape[0])
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Norm(Term):
+    """The branch gamma ||C x + d||_2, or gamma times the sum of the norms of consecutive groups of rows.
+
+    Args:
+        gamma: >= 0, a number or shape `(contexts,)`.
+        C: shape `(rows, n)`, dense or sparse.
+        d: shape `(rows,)` or `(contexts, rows)`; zero if omitted.
+        group: rows of each group (one second-order cone per group); defaults to all rows together.
+    """
+
+    gamma: Array
+    C: Matrix
+    d: Array
+    group: int
+
+    VECTORS: ClassVar = {"gamma": 0, "d": 1}
+    LETTERS = ("gamma", "C", "d")
+    ROOT = True
+
+    def __init__(self, gamma: Any, C: Any, d: Any = None, group: int | None = None) -> None:
+        matrix = owned_matrix(C)
+        size = sum(matrix.shape[:1]) if group is None else group
+        _set(self, gamma=owned_vector(gamma), C=matrix, d=owned_offset(d, matrix), group=size)
+
+    @property
+    def rows(self) -> int:
+        """Rows of each group."""
+        return self.group
+
+    def check(self, check: ArrayCheck, r: int) -> None:
+        """ArrayCheck norm branch r.
+
+        Raises:
+            ModelError: a negative gamma, a non-finite entry, or shapes that do not agree.
+        """
+        check.matrix(f"matrix C of norm branch {r}", self.C, None, check.n)
+        if self.group < 1 or self.C.shape[0] % self.group:
+            raise ModelError(f"norm branch {r} has {self.C.shape[0]} rows, which groups of {self.group} do not divide")
+        check.number(f"weight gamma of norm branch {r}", self.gamma, sign=True)
+        check.vector(f"offset d of norm branch {r}", self.d, self.C.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a network is made of, before `FrozenNet` checks it: what importers and readers of files return.
+
+    Args:
+        layers: ReLU layers, first to last.
+        output: the read-out.
+        quadratics: quadratic branches.
+        norms: Euclidean-norm branches.
+        input_shape: shape of x; `(n,)` if omitted.
+    """
+
+    layers: Sequence[Layer]
+    output: Output
+    quadratics: Sequence[Quadratic] = ()
+    norms: Sequence[Norm] = ()
+    input_shape: tuple[int, ...] | None = None
+
+
+def _set(part: Part, **values: Any) -> None:
+    """Set the fields of a part that is being made."""
+    for name, value in values.items():
+        object.__setattr__(part, name, value)

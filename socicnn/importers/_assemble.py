@@ -1,0 +1,189 @@
+"""From the output of a graph, affine in x and its atoms, to the parts of a frozen network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array, IntArray, Matrix
+from socicnn.errors import ModelError
+from socicnn.frozen._parts import Layer, Norm, Output, Parts, Quadratic, Squares
+from socicnn.importers._value import Atoms, Value, negative
+
+
+def assemble(output: Value, name: str, input_shape: tuple[int, ...]) -> Parts:
+    """Return the parts of the network whose value is the output of the graph.
+
+    Units that are read further up than in the next layer are carried there by units relu(z) = z >= 0.
+
+    Args:
+        output: the output, one entry.
+        name: its name, for messages.
+        input_shape: shape of one x.
+
+    Raises:
+        ModelError: the output is not one number, or not convex.
+    """
+    if output.size != 1:
+        raise ModelError(f"output '{name}' has shape {output.shape}; a convex function has one value per point")
+    count, least = negative(output)
+    if count:
+        kinds = {"relu": "hidden", "square": "quadratic", "norm": "norm"}
+        bad = next(group for group, M in output.atoms.items() if (M.data < 0).any())
+        raise ModelError(
+            f"output '{name}' reads {bad.node} with {count} negative {kinds[bad.kind]} weights (least {least:.1e}), so "
+            "that the network is not convex; train it with non-negative weights"
+        )
+    layers, w = _layers(output)
+    quadratics: list[Quadratic] = []
+    norms: list[Norm] = []
+    for group, M in output.atoms.items():
+        if group.kind == "square":
+            quadratics += _quadratics(group, M)
+        elif group.kind == "norm":
+            norms += _norms(group, M)
+    v = output.x.toarray().reshape(-1)
+    return Parts(layers, Output(w, v, float(output.constant[0])), quadratics, norms, input_shape)
+
+
+def _by_weight(M: sparse.csr_array, power: float) -> list[tuple[float, IntArray, Array]]:
+    """Return the atoms that the output reads, those of one weight together, and a factor of their source.
+
+    Past 64 different weights all atoms go together, with weight 1 and the factor weight^power.
+    """
+    weights = M.toarray().reshape(-1)
+    read = np.flatnonzero(weights)
+    different = np.unique(weights[read])
+    if len(different) > 64:
+        return [(1.0, read, weights[read] ** power)]
+    same = [(float(weight), np.flatnonzero(weights == weight)) for weight in different]
+    return [(weight, atoms, np.ones(len(atoms))) for weight, atoms in same]
+
+
+def _quadratics(group: Atoms, M: sparse.csr_array) -> list[Quadratic]:
+    """Return one branch for each weight."""
+    source = group.source
+    return [
+        Quadratic(beta, _compact(sparse.diags_array(factor) @ source.x[rows]), factor * source.constant[rows])
+        for beta, rows, factor in _by_weight(M, 0.5)
+    ]
+
+
+def _norms(group: Atoms, M: sparse.csr_array) -> list[Norm]:
+    """Return one branch for each weight and number of rows."""
+    assert group.lengths is not None
+    source, starts = group.source, np.cumsum(group.lengths) - group.lengths
+    norms = []
+    for gamma, atoms, factor in _by_weight(M, 1.0):
+        for length in np.unique(group.lengths[atoms]).tolist():
+            chosen = group.lengths[atoms] == length
+            rows = (starts[atoms[chosen]][:, None] + np.arange(length)).reshape(-1)
+            scale = np.repeat(factor[chosen], length)
+            C = _compact(sparse.diags_array(scale) @ source.x[rows])
+            norms.append(Norm(gamma, C, scale * source.constant[rows], length))
+    return norms
+
+
+def _layers(output: Value) -> tuple[list[Layer], Array]:
+    """Return the layers, and the weights with which the output reads the last one."""
+    last: dict[Atoms, int] = {}  # the highest layer that a group must be present in
+    waiting = [(output, output.level + 1)]
+    while waiting:
+        reader, level = waiting.pop()
+        for group in reader.atoms:
+            if group.kind != "relu":
+                continue
+            if group not in last:
+                waiting.append((group.source, group.level))
+            last[group] = max(last.get(group, 0), level - 1)
+    layers: list[Layer] = []
+    below: dict[Atoms, int] = {}  # first unit of each group in the layer below
+    width = 0
+    for k in range(1, output.level + 1):
+        present = sorted((g for g in last if g.level <= k <= last[g]), key=lambda g: -g.level)
+        sources = [
+            group.source if group.level == k else None  # None: carried
+            for group in present
+        ]
+        W = [
+            _spread(_units(source), below, width, source.size) if source else _carried(group, below, width)
+            for group, source in zip(present, sources, strict=True)
+        ]
+        n = output.x.shape[1]
+        U = [s.x if s else sparse.csr_array((g.size, n)) for g, s in zip(present, sources, strict=True)]
+        b = [s.constant if s else np.zeros(g.size) for g, s in zip(present, sources, strict=True)]
+        layers.append(
+            Layer(
+                None if k == 1 else _compact(sparse.vstack(W, format="csr")),
+                _compact(sparse.vstack(U, format="csr")),
+                np.concatenate(b),
+                _squares(present, k),
+            )
+        )
+        sizes = [group.size for group in present]
+        below = dict(zip(present, (np.cumsum(sizes) - sizes).tolist(), strict=True))
+        width = sum(sizes)
+    return layers, _spread(_units(output), below, width, 1).toarray().reshape(-1)
+
+
+def _units(value: Value) -> dict[Atoms, sparse.csr_array]:
+    return {group: M for group, M in value.atoms.items() if group.kind == "relu"}
+
+
+def _squares(present: list[Atoms], k: int) -> Squares | None:
+    """Return the quadratics inside layer k: of each unit the rows that it squares, and zeros up to a common number.
+
+    A unit that reads all its squares with one weight has that weight as rho; otherwise rho is 1 and F holds the roots.
+    """
+    weights: list[Array] = []
+    rows: list[Any] = []
+    shifts: list[Array] = []
+    units: list[IntArray] = []
+    start = 0
+    for group in present:
+        for squares, M in group.source.atoms.items() if group.level == k else ():
+            if squares.kind == "square":
+                coo = M.tocoo()
+                weights.append(coo.data)
+                units.append(start + coo.row.astype(np.int64))
+                rows.append(squares.source.x[coo.col])
+                shifts.append(squares.source.constant[coo.col])
+        start += group.size
+    if not weights:
+        return None
+    unit, weight = np.concatenate(units), np.concatenate(weights)
+    order = np.argsort(unit, kind="stable")
+    unit, weight = unit[order], weight[order]
+    counts = np.bincount(unit, minlength=start)
+    least, most = np.full(start, np.inf), np.zeros(start)
+    np.minimum.at(least, unit, weight)
+    np.maximum.at(most, unit, weight)
+    rho = np.where(counts == 0, 0.0, np.where(least == most, most, 1.0))
+    root = np.where(least[unit] == most[unit], 1.0, np.sqrt(weight))
+    common = int(counts.max())
+    place = unit * common + np.arange(len(unit)) - (np.cumsum(counts) - counts)[unit]
+    spread = sparse.csr_array((root, (place, np.arange(len(unit)))), shape=(start * common, len(unit)))
+    F = spread @ sparse.csr_array(sparse.vstack(rows, format="csr")[order])
+    return Squares(rho, _compact(F), spread @ np.concatenate(shifts)[order])
+
+
+def _spread(atoms: dict[Atoms, sparse.csr_array], below: dict[Atoms, int], width: int, size: int) -> sparse.csr_array:
+    """Return the coefficients of some rows on all units of the layer below."""
+    total = sparse.csr_array((size, width))
+    for group, M in atoms.items():
+        coo = M.tocoo()
+        total = total + sparse.csr_array((coo.data, (coo.row, coo.col + below[group])), shape=(size, width))
+    return total
+
+
+def _carried(group: Atoms, below: dict[Atoms, int], width: int) -> sparse.csr_array:
+    return _spread({group: sparse.eye_array(group.size, format="csr")}, below, width, group.size)
+
+
+def _compact(matrix: Any) -> Matrix:
+    """Return a matrix dense where it is mostly full, sparse elsewhere."""
+    sparse_matrix = sparse.csr_array(matrix)
+    full = sparse_matrix.nnz > 0.3 * sparse_matrix.shape[0] * sparse_matrix.shape[1]
+    return sparse_matrix.toarray() if full else sparse_matrix

@@ -1,0 +1,127 @@
+"""Convolutions, their transposes and average pooling as one sparse matrix each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array
+from socicnn.errors import ModelError
+
+
+def convolution(
+    shape: tuple[int, ...], weight: Array, settings: dict[str, Any], refused: Callable[[str], ModelError]
+) -> tuple[sparse.csr_array, tuple[int, ...]]:
+    """Return the matrix of a convolution on the flattened input, and the shape of its output.
+
+    Args:
+        shape: input shape `(images, channels, *space)`.
+        weight: kernels, shape `(out_channels, channels / group, *kernel)`.
+        settings: the node's attributes: strides, pads, dilations, group, auto_pad.
+        refused: makes the error for invalid settings.
+    """
+    rank = len(shape) - 2
+    kernel = weight.shape[2:]
+    strides = settings.get("strides") or [1] * rank
+    dilations = settings.get("dilations") or [1] * rank
+    group = int(settings.get("group", 1))
+    if len(kernel) != rank or weight.shape[1] * group != shape[1] or weight.shape[0] % group:
+        raise refused(f"has a kernel of shape {weight.shape} in {group} groups for an input of shape {shape}")
+    reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
+    before, after = _padding(shape[2:], reach, strides, settings, refused)
+    index = np.arange(int(np.prod(shape[1:]))).reshape(shape[1:])
+    padded = np.pad(index, [(0, 0), *zip(before, after, strict=True)], constant_values=-1)
+    if any(size < span for size, span in zip(padded.shape[1:], reach, strict=True)):
+        raise refused(f"has a kernel that reaches {reach} over a padded input of shape {padded.shape[1:]}")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(range(1, rank + 1)))
+    steps = [slice(None), *(slice(None, None, s) for s in strides), *(slice(None, None, d) for d in dilations)]
+    windows = windows[tuple(steps)]
+    space = windows.shape[1 : rank + 1]
+    positions = int(np.prod(space))
+    # (channels, positions, kernel entries): where each output position reads in each channel
+    reads = windows.reshape(shape[1], positions, -1)
+    parts = []
+    for kernels, channels in zip(np.split(weight, group), np.split(reads, group), strict=True):
+        flat = kernels.reshape(len(kernels), len(channels), 1, -1)  # (out, in, 1, kernel entries)
+        columns = np.broadcast_to(channels, (len(kernels), *channels.shape))
+        values = np.broadcast_to(flat, columns.shape)
+        rows = np.arange(len(kernels))[:, None] * positions + np.arange(positions)
+        rows = np.broadcast_to(rows[:, None, :, None], columns.shape)
+        kept = (columns >= 0) & (values != 0)
+        coordinates = (values[kept], (rows[kept], columns[kept]))
+        parts.append(sparse.csr_array(coordinates, shape=(len(kernels) * positions, index.size)))
+    single = sparse.vstack(parts, format="csr")
+    return sparse.csr_array(
+        sparse.kron(sparse.eye_array(shape[0]), single, format="csr") if shape[0] > 1 else single
+    ), (
+        shape[0],
+        weight.shape[0],
+        *space,
+    )
+
+
+def transposed(
+    shape: tuple[int, ...], weight: Array, settings: dict[str, Any], refused: Callable[[str], ModelError]
+) -> tuple[sparse.csr_array, tuple[int, ...]]:
+    """Return the same for a transposed convolution: the transpose of the convolution back from its output.
+
+    Args:
+        shape: input shape `(images, channels, *space)`.
+        weight: kernels, shape `(channels, out_channels / group, *kernel)`.
+        settings: the node's attributes, `output_padding` among them.
+        refused: makes the error for invalid settings.
+    """
+    rank = len(shape) - 2
+    if settings.get("auto_pad", "NOTSET") != "NOTSET" or settings.get("output_shape"):
+        raise refused("sets its padding by the size of its output, which is not read; give pads and output_padding")
+    pads = settings.get("pads") or [0] * (2 * rank)
+    more = settings.get("output_padding") or [0] * rank
+    strides = settings.get("strides") or [1] * rank
+    dilations = settings.get("dilations") or [1] * rank
+    space = tuple(
+        (size - 1) * strides[a] + (weight.shape[2 + a] - 1) * dilations[a] + 1 + more[a] - pads[a] - pads[rank + a]
+        for a, size in enumerate(shape[2:])
+    )
+    out = (shape[0], weight.shape[1] * int(settings.get("group", 1)), *space)
+    matrix, back = convolution(out, weight, settings, refused)
+    if back != shape:
+        raise refused(f"has kernels of shape {weight.shape} that do not fit an input of shape {shape}")
+    return sparse.csr_array(matrix.T), out
+
+
+def average_pool(
+    shape: tuple[int, ...], settings: dict[str, Any], refused: Callable[[str], ModelError]
+) -> tuple[sparse.csr_array, tuple[int, ...]]:
+    """Return the same for average pooling; padded zeros count only where the node says so."""
+    if settings.get("ceil_mode", 0):
+        raise refused("has ceil_mode 1, which is not read; pad the input instead")
+    kernel = tuple(settings["kernel_shape"])
+    ones = np.ones((shape[1], 1, *kernel))
+    matrix, out = convolution(shape, ones, {**settings, "group": shape[1]}, refused)
+    counts = np.diff(matrix.indptr)
+    if settings.get("count_include_pad", 0):
+        counts = np.full(len(counts), int(np.prod(kernel)))
+    return sparse.csr_array(sparse.diags_array(1.0 / np.maximum(counts, 1)) @ matrix), out
+
+
+def _padding(
+    space: tuple[int, ...], reach: list[int], strides: list[int], settings: dict[str, Any], refused: Any
+) -> tuple[list[int], list[int]]:
+    """Return the zeros before and after each axis."""
+    mode = settings.get("auto_pad", "NOTSET")
+    rank = len(space)
+    if mode == "NOTSET":
+        pads = list(settings.get("pads") or [0] * (2 * rank))
+        return pads[:rank], pads[rank:]
+    if mode == "VALID":
+        return [0] * rank, [0] * rank
+    if mode not in ("SAME_UPPER", "SAME_LOWER"):
+        raise refused(f"has auto_pad '{mode}', which is not read")
+    sizes = zip(space, reach, strides, strict=True)
+    total = [max(0, (-(-size // stride) - 1) * stride + span - size) for size, span, stride in sizes]
+    less = [amount // 2 for amount in total]
+    more = [amount - half for amount, half in zip(total, less, strict=True)]
+    return (less, more) if mode == "SAME_UPPER" else (more, less)

@@ -1,0 +1,70 @@
+"""A node of a graph with its inputs, as the functions that read it see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from socicnn._arrays import Array
+from socicnn.errors import ModelError
+from socicnn.importers._value import Value
+
+Tensor: TypeAlias = Value | Array
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node with its inputs: tensors that depend on x (`Value`), constants (arrays), or None if left out.
+
+    Args:
+        words: its kind and name, for messages.
+        inputs: the inputs.
+        settings: the attributes.
+        evaluate: runs the node on arrays.
+    """
+
+    words: str
+    inputs: list[Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    evaluate: Callable[[Sequence[Any]], list[Any]] = lambda inputs: []
+
+    def refused(self, why: str) -> ModelError:
+        """Return an error that names this node."""
+        return ModelError(f"{self.words} {why}")
+
+    def constant(self, position: int, what: str) -> Array:
+        """Return an input that must not depend on x."""
+        entry = self.inputs[position]
+        if isinstance(entry, Value):
+            raise self.refused(f"has {what} that depends on x; only a constant one keeps the network convex")
+        return np.asarray(entry)
+
+    def first(self) -> Value:
+        """Return the first input, which depends on x."""
+        entry = self.inputs[0]
+        if not isinstance(entry, Value):
+            raise self.refused("has a constant first input and a second one that depends on x")
+        return entry
+
+
+def plus(first: Tensor, second: Tensor) -> Tensor:
+    """Return the sum of two tensors, broadcast; either may be constant."""
+    if isinstance(first, Value):
+        return first.plus(second)
+    return second.plus(first) if isinstance(second, Value) else first + second
+
+
+def squared(node: Node, value: Value) -> Value:
+    """Return the entrywise square of what is affine in x."""
+    affine(node, value, "squares")
+    return value.made("square", node.words)
+
+
+def affine(node: Node, value: Value, verb: str) -> None:
+    """Raise a ModelError where a tensor is not affine in x."""
+    if value.atoms:
+        made = ", ".join(sorted({group.node for group in value.atoms}))
+        raise node.refused(f"{verb} something that is not affine in x (it depends on {made})")

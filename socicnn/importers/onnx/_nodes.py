@@ -1,0 +1,207 @@
+"""What each kind of node does to affine expressions of x and convex atoms; one function a kind, found by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy import sparse
+
+from socicnn.importers._value import Value, negative
+from socicnn.importers.onnx._contraction import einsum, stacked_product
+from socicnn.importers.onnx._convolution import average_pool, convolution, transposed
+from socicnn.importers.onnx._moves import concat, moved, pad
+from socicnn.importers.onnx._node import Node, Tensor, plus, squared
+from socicnn.importers.onnx._reductions import reduce_l2, reduce_mean, reduce_sum, reduce_sum_square, root
+
+Handler: TypeAlias = Callable[[Node], list[Tensor]]
+
+
+def _add(node: Node) -> list[Tensor]:
+    total: Tensor = node.inputs[0]
+    for other in node.inputs[1:]:
+        total = plus(total, other)
+    return [total]
+
+
+def _sub(node: Node) -> list[Tensor]:
+    first, second = node.inputs
+    return [plus(first, second.times(np.array(-1.0)) if isinstance(second, Value) else -second)]
+
+
+def _mul(node: Node) -> list[Tensor]:
+    first, second = node.inputs
+    if isinstance(first, Value) and isinstance(second, Value):
+        if first is not second:
+            raise node.refused("multiplies two different expressions of x, which is not convex in general")
+        return [squared(node, first)]
+    return [first.times(second) if isinstance(first, Value) else second.times(first)]
+
+
+def _div(node: Node) -> list[Tensor]:
+    divisor = node.constant(1, "a divisor")
+    return [node.first().times(1.0 / np.asarray(divisor, dtype=np.float64))]
+
+
+def _neg(node: Node) -> list[Tensor]:
+    return [node.first().times(np.array(-1.0))]
+
+
+def _pow(node: Node) -> list[Tensor]:
+    powers = node.constant(1, "an exponent")
+    value = node.first()
+    shape = np.broadcast_shapes(value.shape, powers.shape)
+    if shape != value.shape:  # the exponent is broadcast, too
+        value = value.picked(np.broadcast_to(value.index, shape))
+    exponent = np.unique(powers).tolist()
+    if exponent == [1]:
+        return [value]
+    if exponent == [0.5]:
+        return [root(node, value)]
+    if exponent != [2]:
+        raise node.refused(f"has exponent {exponent}; only 2 is second-order-cone representable here")
+    return [squared(node, value)]
+
+
+def _relu(node: Node) -> list[Tensor]:
+    value = node.first()
+    inside = sorted({group.node for group in value.atoms if group.kind == "norm"})
+    if inside:
+        raise node.refused(f"has {', '.join(inside)} inside; a FrozenNet has norms in its read-out alone")
+    for kind, words in (("relu", "hidden"), ("square", "quadratic")):
+        count, least = negative(value, (kind,))
+        if count:
+            raise node.refused(
+                f"(layer {value.level + 1}) takes {value.origin or 'its input'} with {count} negative {words} weights "
+                f"(least {least:.1e}), so that the network is not convex; train it with non-negative {words} weights"
+            )
+    return [value.made("relu", node.words)]
+
+
+def _matmul(node: Node) -> list[Tensor]:
+    return [_product(node, node.inputs[0], node.inputs[1])]
+
+
+def _gemm(node: Node) -> list[Tensor]:
+    first, second, *rest = node.inputs
+    if node.settings.get("transA", 0):
+        first = first.picked(first.index.T) if isinstance(first, Value) else first.T
+    if node.settings.get("transB", 0):
+        second = second.picked(second.index.T) if isinstance(second, Value) else second.T
+    product = _product(node, first, second, float(node.settings.get("alpha", 1.0)))
+    if not rest or rest[0] is None:
+        return [product]
+    scale = float(node.settings.get("beta", 1.0))
+    added = rest[0].times(np.array(scale)) if isinstance(rest[0], Value) else scale * rest[0].astype(np.float64)
+    return [product.plus(added)]
+
+
+def _product(node: Node, first: Tensor, second: Tensor, alpha: float = 1.0) -> Value:
+    """Return alpha times a matrix product, one factor of which is constant, as one sparse matrix."""
+    if isinstance(first, Value) and isinstance(second, Value):
+        raise node.refused("multiplies two expressions of x, which is not convex in general")
+    value, weight = (first, second) if isinstance(first, Value) else (second, first)
+    assert isinstance(value, Value)
+    assert isinstance(weight, np.ndarray)
+    weight = alpha * weight.astype(np.float64)
+    if weight.ndim > 2 or (value is second and len(value.shape) > 2):
+        return stacked_product(node, *((value, weight) if value is first else (weight, value)))
+    if value is first:
+        leading, k = value.shape[:-1], value.shape[-1]
+        factor = sparse.csr_array(weight.reshape(k, -1).T)
+        matrix = sparse.kron(sparse.eye_array(int(np.prod(leading, dtype=np.int64))), factor, format="csr")
+        return value.mapped(matrix, leading + weight.shape[1:], node.words)
+    trailing = value.shape[1:]
+    factor = sparse.csr_array(weight.reshape(-1, value.shape[0]))
+    matrix = sparse.kron(factor, sparse.eye_array(int(np.prod(trailing, dtype=np.int64))), format="csr")
+    return value.mapped(matrix, weight.shape[:-1] + trailing, node.words)
+
+
+def _conv(node: Node, kind: Callable[..., Any] = convolution) -> list[Tensor]:
+    value = node.first()
+    weight = node.constant(1, "a kernel").astype(np.float64)
+    matrix, shape = kind(value.shape, weight, node.settings, node.refused)
+    result = value.mapped(matrix, shape, node.words)
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        bias = node.constant(2, "a bias").astype(np.float64)
+        result = result.plus(bias.reshape(-1, *(1,) * (len(shape) - 2)))
+    return [result]
+
+
+def _average_pool(node: Node) -> list[Tensor]:
+    value = node.first()
+    return [value.mapped(*average_pool(value.shape, node.settings, node.refused))]
+
+
+def _global_average_pool(node: Node) -> list[Tensor]:
+    value = node.first()
+    whole = {"kernel_shape": value.shape[2:]}
+    return [value.mapped(*average_pool(value.shape, whole, node.refused))]
+
+
+def _where(node: Node) -> list[Tensor]:
+    """Choose by a constant mask."""
+    mask = node.constant(0, "a condition").astype(bool)
+    parts: list[Tensor] = []
+    for part, chosen in zip(node.inputs[1:], (mask, ~mask), strict=True):
+        parts.append(part.times(chosen.astype(float)) if isinstance(part, Value) else np.where(chosen, part, 0.0))
+    return [plus(*parts)]
+
+
+def _same(node: Node) -> list[Tensor]:
+    return [node.first()]
+
+
+def _dropout(node: Node) -> list[Tensor]:
+    """Return the input, as dropout does in inference, and the mask of all entries."""
+    value = node.first()
+    training = len(node.inputs) > 2 and node.inputs[2] is not None and node.constant(2, "a training mode").any()
+    if training:
+        raise node.refused("is in training mode and drops entries at random; export the network in evaluation mode")
+    return [value, np.ones(value.shape, dtype=bool)]
+
+
+def _cast(node: Node) -> list[Tensor]:
+    kind = _FLOATS.get(node.settings.get("to", 0))
+    if kind is None:
+        raise node.refused("turns a function of x into something else than floats")
+    return [replace(node.first(), kind=kind)]
+
+
+_FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}  # by their numbers in ONNX
+_MOVES = (
+    "DepthToSpace", "Expand", "Flatten", "Gather", "GatherND", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze",
+    "Tile", "Transpose", "Unsqueeze",
+)  # fmt: skip
+
+HANDLERS: dict[str, Handler] = {
+    "Add": _add,
+    "Sum": _add,
+    "Sub": _sub,
+    "Mul": _mul,
+    "Div": _div,
+    "Neg": _neg,
+    "Pow": _pow,
+    "Sqrt": lambda node: [root(node, node.first())],
+    "Relu": _relu,
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "Einsum": einsum,
+    "Conv": _conv,
+    "ConvTranspose": lambda node: _conv(node, transposed),
+    "AveragePool": _average_pool,
+    "GlobalAveragePool": _global_average_pool,
+    "ReduceSum": reduce_sum,
+    "ReduceMean": reduce_mean,
+    "ReduceSumSquare": reduce_sum_square,
+    "ReduceL2": reduce_l2,
+    "Concat": concat,
+    "Pad": pad,
+    "Where": _where,
+    "Identity": _same,
+    "Dropout": _dropout,
+    "Cast": _cast,
+    **dict.fromkeys(_MOVES, moved),
+}

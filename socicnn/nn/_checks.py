@@ -1,0 +1,90 @@
+"""What may be given to a network: shapes and types of x and of the context, each refusal in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from socicnn._arrays import as_float64
+from socicnn._integers import as_integer
+from socicnn.errors import ModelError
+
+Shape = tuple[int, ...]
+
+
+def check_call(x: Tensor, context: Tensor | None, input_shape: Shape, context_shape: Shape | None, dtype: Any) -> None:
+    """Raise a ModelError where x or the context does not fit a network of these shapes and this type."""
+    shape = x.shape
+    lead = len(shape) - len(input_shape)
+    if lead < 0 or shape[lead:] != input_shape:
+        raise ModelError(f"x must have shape (*batch, {_listed(input_shape)}); received {tuple(shape)}")
+    if x.dtype != dtype:
+        raise ModelError(f"x has type {x.dtype}, the network {dtype}; convert one of them")
+    check_presence(context, context_shape)
+    if context is None or context_shape is None:
+        return
+    at = context.ndim - len(context_shape)
+    if at < 0 or context.shape[at:] != context_shape:
+        raise ModelError(f"context must have shape (*lead, {_listed(context_shape)}); received {tuple(context.shape)}")
+    fits = all(a == b or a == 1 or b == 1 for a, b in zip(shape[:lead], context.shape[:at], strict=False))
+    if at and lead and (at != lead or not fits):
+        raise ModelError(
+            f"context has leading shape {tuple(context.shape[:at])}, x {tuple(shape[:lead])}: they must broadcast "
+            "axis by axis; give candidates an axis with context.unsqueeze(1)"
+        )
+
+
+def check_presence(context: Any, context_shape: Shape | None) -> None:
+    """Raise a ModelError where a context is missing or superfluous."""
+    if context is None and context_shape is not None:
+        raise ModelError(f"context is missing: the network needs one of shape (*lead, {_listed(context_shape)})")
+    if context is not None and context_shape is None:
+        raise ModelError("context was given, but the network takes none (context_features is 0); leave it out")
+
+
+def check_joint_offsets(joint: bool, quadratics: bool, offset: bool) -> None:
+    """Raise a ModelError where a joint context has no way into the quadratics."""
+    if joint and quadratics and not offset:
+        raise ModelError("a joint context enters the quadratics through their offsets; leave quadratic_offset True")
+
+
+def context_shape(features: int, channels: int, size: Shape, what: str = "an image") -> Shape | None:
+    """Return the shape of a context: a vector, or channels that go with x's own axes; None for none.
+
+    Args:
+        features: length of the vector, or 0.
+        channels: number of channels, or 0.
+        size: x's own axes.
+        what: what a context with channels is, for messages.
+    """
+    for name, value in (("context_features", features), ("context_channels", channels)):
+        as_integer(name, value, 0)
+    if features and channels:
+        raise ModelError(f"give context_features (a vector) or context_channels ({what}), not both")
+    return (features,) if features else (channels, *size) if channels else None
+
+
+def one_or_many(context: Any, context_shape: Shape | None) -> Tensor | None:
+    """Return one context, or a stack of them, as a float64 tensor.
+
+    Raises:
+        ModelError: it is missing or superfluous, of another shape, or not finite.
+    """
+    check_presence(context, context_shape)
+    if context is None or context_shape is None:
+        return None
+    theta = torch.tensor(as_float64(context, "context"))
+    lead = theta.ndim - len(context_shape)
+    if lead not in (0, 1) or tuple(theta.shape[lead:]) != context_shape:
+        wanted = _listed(context_shape)
+        raise ModelError(f"context must have shape ({wanted}) or (contexts, {wanted}); received {tuple(theta.shape)}")
+    bad = int((~torch.isfinite(theta)).sum())
+    if bad:
+        raise ModelError(f"context has {bad} non-finite entries; remove or replace them")
+    return theta
+
+
+def _listed(shape: Shape) -> str:
+    return ", ".join(map(str, shape))

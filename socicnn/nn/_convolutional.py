@@ -1,0 +1,276 @@
+"""Convolutional SOC-ICNN over images of one spatial axis or more: the dense formula with convolutions for matrices.
+
+a_k = W_k * z_{k-1} + U_k * x + b_k,   z_k = relu(a_k),   W_k >= 0
+f(x) = w' mean(z_L) + mean(v x) + c + sum_m beta_m mean (A_m * x + e_m)^2 + sum_r gamma_r mean_g ||(C_r * x + d_r)_g||_2
+
+Means are over positions (and channels, for the quadratics); g runs over groups of channels and positions.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar, Unpack, cast, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from socicnn._arrays import Array, as_float64
+from socicnn._integers import as_integer, is_integer
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.nn import _operators as operators
+from socicnn.nn._activations import ACTIVATIONS, activation_names, refuse_smooth
+from socicnn.nn._checks import check_joint_offsets, context_shape
+from socicnn.nn._context import Vector, VectorSource
+from socicnn.nn._dying import warn_if_units_die
+from socicnn.nn._fields import FieldNetwork, JointField
+from socicnn.nn._geometry import AveragePool, Chain, Conv, Convolution, ImageMap, described
+from socicnn.nn._network import Network
+from socicnn.nn._options import DENSE_ONLY, Activation, ContextMode, NetOptions, NetSettings, net_options
+from socicnn.nn._stages import branch_specs, kernel_shape, layer_spec, rows_of_norm, stages, with_channels
+from socicnn.positivity._base import Weight
+from socicnn.positivity._initial import normal
+
+
+@final
+class ConvSOCICNN(Network):
+    """Convolutional SOC-ICNN.
+
+    x reaches the layers after the first resized to their size (adaptive average pooling) and convolved with the layer's
+    kernel size at stride 1. The read-out averages over positions, so that one weight a channel serves images of any
+    size; without a context v has one entry per channel too.
+
+    Args:
+        input_shape: shape of x, (channels, *size), with one to three spatial axes.
+        hidden_features: the layers: a number of channels (kernel 3), a `Conv`, or an `AveragePool` that acts before the
+            next layer (or the read-out).
+        quadratic: a `Conv` (or number of channels) for each quadratic branch; defaults to one of 16
+            channels, kernel 5.
+        norm: the same for the norm branches; `Conv.group` channels of a position make one norm (averaged over groups
+            and positions), the whole tensor if omitted. Defaults to one of 16 channels in pairs, kernel 5.
+        context_features: length p of a context that is a vector, 0 for none.
+        context_channels: channels of a context that is an image of x's size, 0 for none.
+        context: `joint` (theta as further channels of x everywhere: convex in both) or `partial` (theta sets biases,
+            offsets, read-out and branch weights, as fields over the positions where it is an image).
+        activation: `relu` or `softplus`, one name or one per layer; softplus networks have no conic program.
+        passthrough: whether x enters the layers after the first.
+        options: how it is made: recipe, law of the start, type, device.
+        settings: the entries of `NetOptions` as keywords, e.g. `positivity="lift"`; they go before `options`.
+
+    Raises:
+        ModelError: an argument is invalid; the message says which.
+
+    >>> model = ConvSOCICNN((1, 8, 8), (4, AveragePool(2), 4), quadratic=(Conv(3, 5),), norm=(Conv(4, group=2),))
+    >>> model(torch.zeros(5, 1, 8, 8)).shape
+    torch.Size([5])
+    >>> net = model.freeze()
+    >>> net.hidden_features, net.norms[0].group
+    ((256, 64), 2)
+    """
+
+    renamed: ClassVar[dict[str, str]] = {"hidden": "hidden_features"}
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        hidden_features: Sequence[int | Conv | AveragePool | dict[str, Any]] = (10, 10, 10),
+        quadratic: Sequence[int | Conv | dict[str, Any]] | None = None,
+        norm: Sequence[int | Conv | dict[str, Any]] | None = None,
+        *,
+        context_features: int = 0,
+        context_channels: int = 0,
+        context: ContextMode = "partial",
+        activation: Activation | Sequence[Activation] = "relu",
+        passthrough: bool = True,
+        options: NetOptions | None = None,
+        **settings: Unpack[NetSettings],
+    ) -> None:
+        if "hidden" in settings:
+            warnings.warn("hidden is now hidden_features; the old name ends with 0.3", DeprecationWarning, stacklevel=2)
+            hidden_features = settings.pop("hidden")  # type: ignore[typeddict-item]  # the old name
+        chosen = net_options("ConvSOCICNN", options, settings, refused=DENSE_ONLY)
+        shape = tuple(input_shape)
+        if not 2 <= len(shape) <= 4 or any(not is_integer(size) or size < 1 for size in shape):
+            raise ModelError(f"input_shape must be (channels, *size) with one to three sizes; received {input_shape!r}")
+        shape = tuple(int(size) for size in shape)
+        channels, size = shape[0], shape[1:]
+        context_features = as_integer("context_features", context_features, 0)
+        context_channels = as_integer("context_channels", context_channels, 0)
+        theta_shape = context_shape(context_features, context_channels, size)
+        super().__init__(shape, theta_shape, context, chosen, shared_axes=tuple(range(1, len(shape))))
+        self.context_features, self.context_channels = context_features, context_channels
+        self.size, self.axes = size, len(size)
+        self.specs = tuple(layer_spec(entry, "hidden_features", pools=True) for entry in hidden_features)
+        self.quadratic = branch_specs(quadratic, "quadratic", Conv(16, 5))
+        self.norm = branch_specs(norm, "norm", Conv(16, 5, group=2))
+        self.passthrough, self.quadratic_offset = passthrough, chosen.quadratic_offset
+        self.U_maps, self.W_maps, self.tail = stages(self.specs, channels, size)
+        self.activations = activation_names(activation, len(self.U_maps))
+        self.A_maps = [Convolution(spec, channels, size) for spec in self.quadratic]
+        self.C_maps = [Convolution(spec, channels, size) for spec in self.norm]
+        self._build(chosen.generator)
+        if not passthrough:
+            warn_if_units_die(self)
+
+    def _build(self, draw: torch.Generator | None) -> None:
+        channels, fields = self.input_shape[0], self.context_channels
+        joint = self.context == "joint"
+        beside = fields if joint else 0  # context channels next to those of x
+        more = self.context_features if joint else 0
+        scale = (channels + beside) / channels
+        vectors: list[Vector] = []
+
+        def add(name: str, start: float, map_: Chain | Convolution, deviation: float, *, reached: bool = True) -> None:
+            rows = map_.out_channels
+            theta, field = None, None
+            if beside and reached:
+                field = with_channels(map_, beside)
+                theta = deviation * normal(kernel_shape(field), draw)
+            elif more and reached:
+                theta = deviation * normal((rows, more), draw)
+            initial = torch.full((rows, *(1,) * self.axes), start, dtype=torch.float64, device="cpu")
+            vectors.append(Vector(name, initial, theta=theta, field=field, grid=map_.out_size))
+
+        kinds, law = self.activations, self.initialiser
+        W_fans = [map_.convolution.fan_in for map_ in self.W_maps]
+        last = self.U_maps[-1].out_channels if self.U_maps else 0
+        shares = law.input_variances([*W_fans, *([last] if last else [])], kinds)
+        self.U, self.W = nn.ParameterList(), nn.ModuleList()
+        for k, map_ in enumerate(self.U_maps):
+            inner = map_.convolution
+            deviation = math.sqrt((1.0 if k == 0 else shares[k - 1]) / (inner.fan_in * scale + more))
+            reached = k == 0 or self.passthrough
+            if reached:
+                self.U.append(nn.Parameter(deviation * normal(inner.kernel_shape, draw)))
+            bias = 0.0
+            if k:
+                below = self.W_maps[k - 1].convolution
+                self.W.append(self.weight(law.weight(below.kernel_shape, below.fan_in, kinds[k - 1], draw)))
+                bias = law.bias(below.fan_in, kinds[k - 1])
+            add(f"b{k + 1}", bias, map_, deviation, reached=reached)
+        deviation = math.sqrt((shares[-1] if last else 1.0) / (channels + beside + more))
+        v = deviation * normal((channels, *(1,) * self.axes), draw)
+        vectors.append(Vector("v", v, grid=self.size))
+        c = torch.tensor(law.bias(last, kinds[-1]) if last else 0.0, dtype=torch.float64, device="cpu")
+        moved = deviation * normal((1, beside or more), draw) if beside or more else None
+        vectors.append(Vector("c", c, theta=moved))
+        self.A, self.C = nn.ParameterList(), nn.ParameterList()
+        for letter, kernels, maps in (("e", self.A, self.A_maps), ("d", self.C, self.C_maps)):
+            for index, inner in enumerate(maps, start=1):
+                deviation = 1 / math.sqrt(inner.fan_in * scale + more)
+                kernels.append(nn.Parameter(deviation * normal(inner.kernel_shape, draw)))
+                if letter == "d" or self.quadratic_offset:
+                    add(f"{letter}{index}", 0.0, inner, deviation)
+        check_joint_offsets(joint, bool((beside or more) and self.A_maps), self.quadratic_offset)
+        if last:
+            vectors.append(Vector("w", law.weight((last,), last, kinds[-1], draw), positive=True))
+        if self.A_maps:
+            vectors.append(
+                Vector("beta", torch.ones(len(self.A_maps), dtype=torch.float64, device="cpu"), positive=True)
+            )
+        if self.C_maps:
+            starts = torch.tensor(
+                [1 / math.sqrt(rows_of_norm(m)) for m in self.C_maps], dtype=torch.float64, device="cpu"
+            )
+            vectors.append(Vector("gamma", starts, positive=True))
+        source: VectorSource
+        if not fields:
+            source = self.source(vectors)
+        elif joint:
+            source = JointField(vectors, self.axes, self.positivity, self.shared)
+        else:
+            source = FieldNetwork(vectors, fields, self.size, self.readout, draw)
+        self.finish(source)
+
+    def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
+        """Return the images z_1 .. z_L."""
+        z: list[Tensor] = []
+        kernels = iter(self.U)
+        weights = cast("list[Weight]", list(self.W))
+        for k, name in enumerate(self.activations):
+            a = vectors[f"b{k + 1}"]
+            if k == 0 or self.passthrough:
+                a = self.U_maps[k].apply(x, next(kernels)) + a
+            if z:
+                a = self.W_maps[k - 1].apply(z[-1], weights[k - 1]()) + a
+            z.append(ACTIVATIONS[name](a))
+        return z
+
+    def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
+        """Return the formula's value."""
+        axes = self.axes
+        value = (x * vectors["v"]).flatten(-axes).mean(dim=-1).sum(dim=-1) + vectors["c"]
+        z = self.hidden(x, vectors)
+        if z:
+            means = self.tail.apply(z[-1]).flatten(-axes).mean(dim=-1)
+            value = value + (means * vectors["w"]).sum(dim=-1)
+        for index, (map_, kernel) in enumerate(zip(self.A_maps, self.A, strict=True), start=1):
+            p = map_.apply(x, kernel)
+            if self.quadratic_offset:
+                p = p + vectors[f"e{index}"]
+            value = value + vectors["beta"][..., index - 1] * p.square().flatten(-axes - 1).mean(dim=-1)
+        for index, (map_, kernel) in enumerate(zip(self.C_maps, self.C, strict=True), start=1):
+            u = map_.apply(x, kernel) + vectors[f"d{index}"]
+            group = map_.spec.group
+            if group is None:
+                length = torch.linalg.vector_norm(u.flatten(-axes - 1), dim=-1)
+            else:
+                groups = u.flatten(-axes).unflatten(-2, (-1, group))
+                length = torch.linalg.vector_norm(groups, dim=-2).flatten(-2).mean(dim=-1)
+            value = value + vectors["gamma"][..., index - 1] * length
+        return value
+
+    def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
+        """Return the same as sparse arrays."""
+        refuse_smooth(self.activations)
+        U, W = iter(self.U), iter(cast("list[Weight]", list(self.W)))
+        layers = []
+        for k, map_ in enumerate(self.U_maps):
+            below = self.W_maps[k - 1].matrix(as_float64(next(W)().double())) if k else None
+            passed = map_.matrix(as_float64(next(U).double())) if k == 0 or self.passthrough else None
+            layers.append(Layer(below, passed, self._field(vectors[f"b{k + 1}"], map_)))
+        w = np.zeros(0)
+        if layers:
+            positions = int(np.prod(self.tail.out_size))
+            w = np.repeat(vectors["w"] / positions, positions, axis=-1) @ self.tail.matrix()
+        pixels = int(np.prod(self.size))
+        v = self._field(vectors["v"], Chain((), self.input_shape[0], self.size)) / pixels
+        quadratics, norms = [], []
+        for m, (inner, kernel) in enumerate(zip(self.A_maps, self.A, strict=True)):
+            e = self._field(vectors[f"e{m + 1}"], inner) if self.quadratic_offset else None
+            rows = inner.out_channels * int(np.prod(inner.out_size))
+            quadratics.append(Quadratic(vectors["beta"][..., m] / rows, inner.matrix(as_float64(kernel.double())), e))
+        for r, (inner, kernel) in enumerate(zip(self.C_maps, self.C, strict=True)):
+            matrix, d = inner.matrix(as_float64(kernel.double())), self._field(vectors[f"d{r + 1}"], inner)
+            gamma, group = vectors["gamma"][..., r], inner.spec.group
+            if group is not None:
+                positions = int(np.prod(inner.out_size))
+                order = operators.grouped_rows(inner.out_channels, positions, group)
+                matrix, d = matrix[order], d[..., order]
+                gamma = gamma / (inner.out_channels // group * positions)
+            norms.append(Norm(gamma, matrix, d, group))
+        return FrozenNet(layers, Output(w, v, vectors["c"]), quadratics, norms, self.input_shape)
+
+    def _field(self, vector: Array, map_: ImageMap) -> Array:
+        """Return a vector, one entry per channel or a whole field, as a flat field."""
+        lead = vector.shape[: vector.ndim - 1 - self.axes]
+        full = np.broadcast_to(vector, (*lead, map_.out_channels, *map_.out_size))
+        return full.reshape(*lead, -1)
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the arguments that describe the architecture."""
+        return {
+            "input_shape": list(self.input_shape),
+            "hidden_features": [described(spec) for spec in self.specs],
+            "quadratic": [described(spec) for spec in self.quadratic],
+            "norm": [described(spec) for spec in self.norm],
+            "context_features": self.context_features,
+            "context_channels": self.context_channels,
+            "context": self.context,
+            "activation": list(self.activations),
+            "passthrough": self.passthrough,
+            "quadratic_offset": self.quadratic_offset,
+        }

@@ -1,0 +1,217 @@
+"""What the dense networks share: the ReLU backbone with quadratic and norm branches in parallel.
+
+a_k = W_k z_{k-1} + U_k x + b_k,   z_k = relu(a_k),   W_k >= 0
+f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from socicnn._arrays import Array, as_float64
+from socicnn._integers import as_integer, is_integer
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.nn._activations import ACTIVATIONS, activation_names, refuse_smooth
+from socicnn.nn._branches import BranchMap, BranchSpec, branch_map
+from socicnn.nn._checks import check_joint_offsets
+from socicnn.nn._context import ContextNetwork, Vector
+from socicnn.nn._network import Network
+from socicnn.nn._options import Activation, ContextMode, NetOptions
+from socicnn.positivity._base import Weight
+from socicnn.positivity._initial import normal
+
+
+class Dense(Network, ABC):
+    """What `ICNN` and `SOCICNN` share; the arguments are those of `SOCICNN`."""
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: Sequence[int],
+        quadratic: tuple[BranchSpec, ...],
+        norm: tuple[BranchSpec, ...],
+        *,
+        context_features: int,
+        context: ContextMode,
+        activation: Activation | Sequence[Activation],
+        passthrough: bool,
+        options: NetOptions,
+    ) -> None:
+        n = as_integer("in_features", in_features)
+        p = as_integer("context_features", context_features, 0)
+        super().__init__((n,), (p,) if p else None, context, options)
+        self.in_features, self.context_features = n, p
+        if is_integer(hidden_features):
+            raise ModelError(f"hidden_features lists the widths, as in ({hidden_features},); received one number")
+        if any(not is_integer(h) or h < 1 for h in hidden_features):
+            raise ModelError(f"hidden_features must be integers >= 1; received {hidden_features!r}")
+        self.hidden_features = tuple(int(h) for h in hidden_features)
+        self.activations = activation_names(activation, len(self.hidden_features))
+        self.passthrough, self.quadratic_offset = passthrough, options.quadratic_offset
+        self.quadratic, self.norm = quadratic, norm
+        self.context_hidden = as_integer("context_hidden", options.context_hidden, 0)
+        self.context_activation = options.context_activation
+        draw = options.generator
+        joint = p if self.context == "joint" else 0
+        fan_in = n + joint
+
+        def theta(rows: int, deviation: float) -> Tensor | None:
+            return deviation * normal((rows, joint), draw) if joint else None
+
+        widths = self.hidden_features
+        shares = self.initialiser.input_variances(widths, self.activations)
+        self.U = nn.ParameterList()
+        self.W = nn.ModuleList()
+        vectors: list[Vector] = []
+        for k, h in enumerate(widths):
+            reached = k == 0 or passthrough
+            deviation = math.sqrt((1.0 if k == 0 else shares[k - 1]) / fan_in)
+            if reached:
+                self.U.append(nn.Parameter(deviation * normal((h, n), draw)))
+            bias = 0.0
+            if k:
+                below, kind = widths[k - 1], self.activations[k - 1]
+                self.W.append(self.weight(self.initialiser.weight((h, below), below, kind, draw)))
+                bias = self.initialiser.bias(below, kind)
+            moved = theta(h, deviation) if reached else None
+            vectors.append(Vector(f"b{k + 1}", torch.full((h,), bias, dtype=torch.float64, device="cpu"), theta=moved))
+        deviation = math.sqrt((shares[-1] if widths else 1.0) / fan_in)
+        constant = self.initialiser.bias(widths[-1], self.activations[-1]) if widths else 0.0
+        vectors.append(Vector("v", deviation * normal((n,), draw)))
+        vectors.append(
+            Vector("c", torch.tensor(constant, dtype=torch.float64, device="cpu"), theta=theta(1, deviation))
+        )
+        self.A = nn.ModuleList(branch_map(entry, n, fan_in, draw) for entry in quadratic)
+        self.C = nn.ModuleList(branch_map(entry, n, fan_in, draw) for entry in norm)
+        maps = [("e", self.quadratics)] * self.quadratic_offset + [("d", self.norms)]
+        for letter, branches in maps:
+            for index, branch in enumerate(branches, start=1):
+                zeros, moved = (
+                    torch.zeros(branch.rows, dtype=torch.float64, device="cpu"),
+                    theta(branch.rows, fan_in**-0.5),
+                )
+                vectors.append(Vector(f"{letter}{index}", zeros, theta=moved))
+        check_joint_offsets(bool(joint), bool(quadratic), self.quadratic_offset)
+        if widths:
+            w = self.initialiser.weight((widths[-1],), widths[-1], self.activations[-1], draw)
+            vectors.append(Vector("w", w, positive=True))
+        for name, power, branches in (("beta", -1.0, self.quadratics), ("gamma", -0.5, self.norms)):
+            if branches:
+                starts = torch.tensor([branch.rows**power for branch in branches], dtype=torch.float64, device="cpu")
+                vectors.append(Vector(name, starts, positive=True))
+        if p and not joint:
+            emitted = ContextNetwork(
+                vectors, p, self.readout, draw, hidden=self.context_hidden, activation=self.context_activation
+            )
+            self.finish(emitted)
+        else:
+            self.finish(self.source(vectors))
+
+    @property
+    def quadratics(self) -> list[BranchMap]:
+        """Maps A_m of the quadratic branches."""
+        return cast("list[BranchMap]", list(self.A))
+
+    @property
+    def norms(self) -> list[BranchMap]:
+        """Maps C_r of the norm branches."""
+        return cast("list[BranchMap]", list(self.C))
+
+    @property
+    def hidden_weights(self) -> list[Weight]:
+        """Holders of W_2 .. W_L; call one to read the weight."""
+        return cast("list[Weight]", list(self.W))
+
+    def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
+        """Return the formula's value; everything linear in x is one matrix product."""
+        quadratics, norms = self.quadratics, self.norms
+        branches = quadratics + norms
+        matrices = [*self.U, *(branch.full for branch in branches if branch.full is not None)]
+        sizes = [len(matrix) for matrix in matrices]
+        products = iter(nn.functional.linear(x, torch.cat(matrices)).split(sizes, dim=-1) if matrices else ())
+        value = _dot(x, vectors["v"]) + vectors["c"]
+        z = self._layers(products, vectors)
+        if z:
+            value = value + _dot(z[-1], vectors["w"])
+        for index, branch in enumerate(quadratics, start=1):
+            p = branch.image(x, next(products) if branch.full is not None else x)
+            if self.quadratic_offset:
+                p = p + vectors[f"e{index}"]
+            value = value + vectors["beta"][..., index - 1] * p.square().sum(dim=-1)
+        first = 0
+        for run in _runs(norms):
+            # norms of equal length as one tensor: many narrow ones cost no more than a wide one
+            d = torch.cat([vectors[f"d{index + 1}"] for index in range(first, first + run)], dim=-1)
+            some = norms[first : first + run]
+            images = [branch.image(x, next(products) if branch.full is not None else x) for branch in some]
+            u = (torch.cat(images, dim=-1) + d).unflatten(-1, (run, -1))
+            value = value + _dot(torch.linalg.vector_norm(u, dim=-1), vectors["gamma"][..., first : first + run])
+            first += run
+        return value
+
+    def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
+        """Return z_1 .. z_L."""
+        return self._layers((nn.functional.linear(x, U) for U in self.U), vectors)
+
+    def _layers(self, products: Iterator[Tensor], vectors: dict[str, Tensor]) -> list[Tensor]:
+        W, z = self.hidden_weights, list[Tensor]()
+        for k, name in enumerate(self.activations):
+            a = vectors[f"b{k + 1}"]
+            if k == 0 or self.passthrough:
+                a = next(products) + a
+            if z:
+                a = nn.functional.linear(z[-1], W[k - 1]()) + a
+            z.append(ACTIVATIONS[name](a))
+        return z
+
+    def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
+        """Return the same as arrays."""
+        refuse_smooth(self.activations)
+        U = iter(self.U)
+        W = iter(self.hidden_weights)
+        layers = []
+        for k in range(len(self.hidden_features)):
+            weight = as_float64(next(W)().double()) if k else None
+            passed = as_float64(next(U).double()) if k == 0 or self.passthrough else None
+            layers.append(Layer(weight, passed, vectors[f"b{k + 1}"]))
+        return FrozenNet(
+            layers=layers,
+            output=Output(vectors.get("w", torch.zeros(0).numpy()), vectors["v"], vectors["c"]),
+            quadratics=[
+                Quadratic(vectors["beta"][..., m], branch.frozen(), vectors.get(f"e{m + 1}"))
+                for m, branch in enumerate(self.quadratics)
+            ],
+            norms=[
+                Norm(vectors["gamma"][..., r], branch.frozen(), vectors[f"d{r + 1}"])
+                for r, branch in enumerate(self.norms)
+            ],
+        )
+
+    def _described(self) -> dict[str, Any]:
+        return {
+            "in_features": self.in_features,
+            "hidden_features": list(self.hidden_features),
+            "context_features": self.context_features,
+            "context": self.context,
+            "activation": list(self.activations),
+            "passthrough": self.passthrough,
+            "context_hidden": self.context_hidden,
+            "context_activation": self.context_activation,
+        }
+
+
+def _runs(branches: Sequence[BranchMap]) -> list[int]:
+    """Return the lengths of the runs of consecutive branches with equal numbers of rows."""
+    return [len(list(run)) for _, run in groupby(branch.rows for branch in branches)]
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b if b.ndim == 1 else (a * b).sum(dim=-1)

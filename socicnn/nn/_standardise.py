@@ -1,0 +1,119 @@
+"""Standardisation that a network carries: f(x, theta) = y_mean + y_scale g((x - x_mean) / x_scale, ...)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from socicnn._arrays import as_float64
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet, Output
+
+
+@final
+class Standardisation(nn.Module):
+    """Means and scales as buffers, 0 and 1 until set.
+
+    Each mean has a second buffer, what its first lost to the network's type: means of data far from zero keep their
+    digits in float32 too. In float64 it is zero.
+
+    Args:
+        x_shape: shape that broadcasts to x: of x itself, or with ones where one number serves a whole axis.
+        context_shape: the same for the context, None if there is none.
+    """
+
+    x_mean: Tensor
+    x_mean_low: Tensor
+    x_scale: Tensor
+    y_mean: Tensor
+    y_mean_low: Tensor
+    y_scale: Tensor
+
+    def __init__(self, x_shape: tuple[int, ...], context_shape: tuple[int, ...] | None) -> None:
+        super().__init__()
+        shapes = {"x": x_shape, "y": ()} | ({} if context_shape is None else {"context": context_shape})
+        for name, shape in shapes.items():
+            self.register_buffer(f"{name}_mean", torch.zeros(shape))
+            self.register_buffer(f"{name}_mean_low", torch.zeros(shape))
+            self.register_buffer(f"{name}_scale", torch.ones(shape))
+
+    @torch.no_grad()
+    def assign(self, name: str, mean: object, scale: object) -> None:
+        """Set a mean and a scale (> 0), each of the full shape or broadcast to it.
+
+        Raises:
+            ModelError: a scale that is not positive, an entry that is not finite, or a shape that does not fit.
+        """
+        buffers = dict(self.named_buffers())
+        for part, value in (("mean", mean), ("scale", scale)):
+            key = f"{name}_{part}"
+            if value is None:
+                continue
+            if key not in buffers:
+                raise ModelError(f"{key} was given, but the network takes no {name}; leave it out")
+            target = buffers[key]
+            numbers = torch.tensor(as_float64(value, key))
+            if not torch.isfinite(numbers).all() or (part == "scale" and not (numbers > 0).all()):
+                kind = "finite and positive" if part == "scale" else "finite"
+                raise ModelError(f"{key} must be {kind}; received {numbers.flatten().tolist()[:5]}")
+            try:
+                target.copy_(numbers.expand(target.shape))
+                if part == "mean":
+                    buffers[f"{key}_low"].copy_(numbers.to(target.device).expand(target.shape) - target.double())
+            except RuntimeError:
+                wanted = tuple(target.shape)
+                raise ModelError(
+                    f"{key} must broadcast to shape {wanted}; received shape {tuple(numbers.shape)}"
+                ) from None
+
+    def x(self, x: Tensor) -> Tensor:
+        """Return (x - x_mean) / x_scale."""
+        return (x - self.x_mean - self.x_mean_low) / self.x_scale
+
+    def context(self, context: Tensor) -> Tensor:
+        """Return (theta - theta_mean) / theta_scale."""
+        centred = context - self.get_buffer("context_mean") - self.get_buffer("context_mean_low")
+        return centred / self.get_buffer("context_scale")
+
+    def y(self, value: Tensor) -> Tensor:
+        """Return y_mean + y_scale value."""
+        return self.y_mean + (self.y_mean_low + self.y_scale * value)
+
+    def exact_mean(self, name: str) -> Tensor:
+        """Return the mean of x, context or y in float64, with all the digits that are held."""
+        return self.get_buffer(f"{name}_mean").double() + self.get_buffer(f"{name}_mean_low").double()
+
+    def exact(self, name: str, values: Tensor) -> Tensor:
+        """Return (values - mean) / scale of float64 values of x or context, in float64 on their own device."""
+        mean, scale = self.exact_mean(name), self.get_buffer(f"{name}_scale").double()
+        return (values - mean.to(values.device)) / scale.to(values.device)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        """Take the states of older versions too, whose means have no second buffer."""
+        for name in [name for name, _ in self.named_buffers() if name.endswith("_low")]:
+            mean = state_dict.get(prefix + name.removesuffix("_low"))
+            if mean is not None:
+                state_dict.setdefault(prefix + name, torch.zeros_like(mean))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    def fold(self, net: FrozenNet) -> FrozenNet:
+        """Return the network in the user's own units, folded in float64: U <- U / s, b <- b - U m / s."""
+        assert net.input_shape is not None
+        m, s = (
+            np.broadcast_to(as_float64(part.double()), net.input_shape).reshape(-1)
+            for part in (self.exact_mean("x"), self.x_scale)
+        )
+        y_mean, y_scale = float(self.exact_mean("y")), float(self.y_scale)
+        if not m.any() and (s == 1).all() and (y_mean, y_scale) == (0.0, 1.0):
+            return net
+
+        layers = [layer.composed(s, m) for layer in net.layers]
+        quadratics = [quad.composed(s, m, y_scale) for quad in net.quadratics]
+        norms = [norm.composed(s, m, y_scale) for norm in net.norms]
+        out = net.output
+        output = Output(y_scale * out.w, y_scale * out.v / s, y_mean + y_scale * (out.c - out.v @ (m / s)))
+        return replace(net, layers=layers, output=output, quadratics=quadratics, norms=norms)

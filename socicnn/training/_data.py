@@ -1,0 +1,97 @@
+"""Training data as tensors of one type: points with values, perhaps several per context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from socicnn._arrays import as_float64
+from socicnn._ranges import Ranges
+from socicnn.errors import ModelError
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Points x with values y; the first axis counts contexts (or, without candidates, points).
+
+    Args:
+        x: shape `(contexts, candidates, *input_shape)`, or `(points, *input_shape)`.
+        y: shape `(contexts, candidates)`, or `(points,)`.
+        context: shape `(contexts, *context_shape)`, one per row of the first axis; None if there is none.
+    """
+
+    x: Tensor
+    y: Tensor
+    context: Tensor | None = None
+
+    @property
+    def grouped(self) -> bool:
+        """Whether each context has an axis of candidates."""
+        return self.y.ndim == 2
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: Any) -> Samples:
+        return Samples(self.x[index], self.y[index], None if self.context is None else self.context[index])
+
+    def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Samples:
+        """Return the same in another type, and perhaps elsewhere."""
+        context = None if self.context is None else self.context.to(device, dtype)
+        return Samples(self.x.to(device, dtype), self.y.to(device, dtype), context)
+
+    def like(self, model: nn.Module) -> Samples:
+        """Return the same in the type of a model's parameters."""
+        return self.to(next(model.parameters()).dtype)
+
+    def ranges(self) -> Ranges:
+        """Return the least and largest value of each entry of x and of the context."""
+        axes = self.x.ndim - self.y.ndim
+        return Ranges.of(
+            self.x, self.context, x_axes=axes, context_axes=0 if self.context is None else self.context.ndim - 1
+        )
+
+    def aligned(self) -> Tensor | None:
+        """Return the context with an axis for the candidates, ready for `model(x, context)`."""
+        return self.context.unsqueeze(1) if self.context is not None and self.grouped else self.context
+
+
+def as_samples(data: Any) -> Samples:
+    """Return data of any accepted kind as finite float64 tensors on the CPU.
+
+    Args:
+        data: an object with x, y and perhaps context, or a tuple (x, y) or (x, context, y); tensors or arrays.
+
+    Raises:
+        ModelError: shapes that do not agree, no rows, or an entry that is not finite.
+    """
+    if isinstance(data, tuple):
+        if len(data) not in (2, 3):
+            raise ModelError(f"data must be (x, y) or (x, context, y); received a tuple of {len(data)}")
+        x, y, context = data[0], data[-1], data[1] if len(data) == 3 else None
+    else:
+        if not (hasattr(data, "x") and hasattr(data, "y")):
+            raise ModelError(f"data must have x and y, or be a tuple (x, y); received {type(data).__name__}")
+        x, y, context = data.x, data.y, getattr(data, "context", None)
+    if x is None or y is None:
+        raise ModelError(f"{'x' if x is None else 'y'} of the data is None; give points x and values y")
+    tensors: dict[str, Tensor] = {}
+    for name, values in (("x", x), ("y", y), ("context", context)):
+        if values is None:
+            continue
+        tensor = torch.from_numpy(as_float64(values, f"{name} of the data").copy())
+        bad = int((~torch.isfinite(tensor)).sum())
+        if bad:
+            raise ModelError(f"{name} of the data has {bad} non-finite entries; remove or replace them")
+        tensors[name] = tensor
+    samples = Samples(tensors["x"], tensors["y"], tensors.get("context"))
+    rows = {name: len(tensor) for name, tensor in tensors.items() if tensor.ndim}
+    if len(rows) < len(tensors) or len(set(rows.values())) != 1 or not len(samples):
+        raise ModelError(f"x, y and context need equally many rows, at least one; received {rows}")
+    if samples.y.ndim not in (1, 2) or samples.x.shape[: samples.y.ndim] != samples.y.shape:
+        shapes = tuple(samples.x.shape), tuple(samples.y.shape)
+        raise ModelError(f"y must have the leading shape of x, (contexts, candidates) or (points,); received {shapes}")
+    return samples

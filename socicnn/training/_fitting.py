@@ -1,0 +1,104 @@
+"""Fit a network by mini-batches of contexts, with validation, early stopping and resumable checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from socicnn.errors import ModelError
+from socicnn.training._history import History
+from socicnn.training._loop import train
+from socicnn.training._losses import Loss, LossName, make_loss
+from socicnn.training._options import FitOptions, accepts_moved_keywords, run_settings
+from socicnn.training._run import Run
+from socicnn.training._single import SingleEngine
+
+
+@accepts_moved_keywords
+def fit(
+    model: nn.Module,
+    data: Any,
+    *,
+    loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor] = "mse",
+    epochs: int = 200,
+    learning_rate: float = 1e-2,
+    batch_size: int | None = None,
+    validation: float | Any = 0.1,
+    seed: int | torch.Generator = 0,
+    progress: bool = True,
+    options: FitOptions | None = None,
+) -> History:
+    """Train a network in place and leave it with its best weights.
+
+    The network stores the ranges of the data in `ranges`. A network whose weights are finalised with data (the lift) is
+    conditioned on every batch; call `model.finalise` afterwards.
+
+    Args:
+        model: a network of `socicnn.nn`, or any module called as `model(x, context)`; the hooks `standardise`,
+            `condition`, `penalty` and `after_step` are used if it has them.
+        data: an object with x, y and perhaps context, or (x, y), or (x, context, y). Either several candidates per
+            context, x `(contexts, candidates, n)`, context `(contexts, p)`, y `(contexts, candidates)`; or single
+            points, x `(points, n)`, y `(points,)`.
+        loss: `mse`, `smooth_l1`, `within_context`, a `Loss`, or a function of standardised (prediction, target).
+        epochs: passes over the data at most.
+        learning_rate: step size at the start.
+        batch_size: contexts (or points) per step; defaults to 16 contexts, or 256 points.
+        validation: share of the contexts held out, or data to validate on; 0 for none (the last weights are kept).
+        seed: seed, or generator, of the split and of the batches; initial weights are the network's own matter.
+        progress: whether to show a progress bar, if there is a terminal to show it on.
+        options: optimiser, schedule, early stopping, checkpoint, callbacks and more; see `FitOptions`.
+
+    Returns:
+        The history.
+
+    Raises:
+        ModelError: data or settings are invalid, the loss is no longer finite (the best weights so far are restored),
+            or a checkpoint belongs to another run.
+        FileError: a checkpoint cannot be read or written.
+
+    >>> from socicnn import SOCICNN
+    >>> x = torch.rand(64, 2, generator=torch.Generator().manual_seed(0))
+    >>> data = (x, x.square().sum(dim=1))
+    >>> history = fit(SOCICNN(2, (8,)), data, epochs=5, progress=False, options=FitOptions(patience=3))
+    >>> history.epochs
+    5
+    """
+    options = options or FitOptions()
+    run = Run(model, data, make_loss(loss), validation, seed, run_settings(options, epochs, batch_size, learning_rate))
+    run.open(options.checkpoint, options.checkpoint_seconds)
+
+    def after_epoch(run: Run) -> None:
+        run.keep(options.checkpoint)
+        if options.on_epoch is not None:
+            options.on_epoch(run.history)
+
+    errors = train(
+        SingleEngine(run, options.on_step),
+        epochs=run.settings["epochs"],
+        done=run.history.epochs,
+        description=options.description,
+        progress=progress,
+        after_epoch=after_epoch,
+    )
+    if errors:
+        raise ModelError(errors[0])
+    if options.polish and not run.polished:
+        _polish(run, options, progress)
+    return run.history
+
+
+def _polish(run: Run, options: FitOptions, progress: bool) -> None:
+    """Finish a run by L-BFGS, with a progress bar."""
+    label = f"{options.description}, polish"
+    with tqdm(total=options.polish, desc=label, unit="iteration", disable=None if progress else True) as bar:
+
+        def tick(value: float) -> None:
+            bar.update()
+            bar.set_postfix_str(f"loss {value:.3g}")
+
+        run.polish(options.polish, tick)
+    run.keep(options.checkpoint)

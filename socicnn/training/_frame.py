@@ -1,0 +1,120 @@
+"""The units in which a run computes: data are centred and scaled in float64, before any cast to the network's type."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from socicnn.errors import ModelError
+from socicnn.training._data import Samples
+
+ULPS = 8  # a column whose entries agree to this many units in the last place is constant
+
+
+@final
+class Frame:
+    """Standardised units for a network, own units of x and the context for any other module; y is always standardised.
+
+    Args:
+        model: what is trained; its standardisation is set from the data first, if asked.
+        train: the training data, float64, in the user's units.
+        y_scale: unit of y, as the loss has it.
+        standardise: whether to set the network's standardisation.
+    """
+
+    def __init__(self, model: nn.Module, train: Samples, y_scale: Tensor, standardise: bool) -> None:
+        self.model: Any = model
+        self.inside = hasattr(model, "standard_value")
+        parameter = next(parameter for parameter in model.parameters() if parameter.requires_grad)
+        self.dtype, self.device = parameter.dtype, parameter.device
+        low, high = train.y.min(), train.y.max()
+        constant = high - low <= ULPS * torch.finfo(torch.float64).eps * torch.maximum(low.abs(), high.abs())
+        self.y_mean = train.y.mean()
+        self.y_scale = torch.ones_like(y_scale) if constant or not y_scale > 0 else y_scale
+        if standardise and hasattr(model, "standardise"):
+            self._standardise(train)
+        mean, scale = self.y_mean, self.y_scale
+        if self.inside:  # the network's values, before its own unit of y
+            own: Any = self.model.standardisation
+            mean = (mean - own.exact_mean("y").cpu()) / own.y_scale.double().cpu()
+            scale = scale / own.y_scale.double().cpu()
+        self.mean, self.scale = (value.to(self.device, self.dtype) for value in (mean, scale))
+
+    def _standardise(self, train: Samples) -> None:
+        means: dict[str, Tensor] = {"y_mean": self.y_mean, "y_scale": self.y_scale}
+        for name, values in (("x", train.x), ("context", train.context)):
+            if values is not None:
+                axes = self.model.get_buffer(f"standardisation.{name}_mean").shape
+                means[f"{name}_mean"], means[f"{name}_scale"] = statistics(values, axes)
+        self.model.standardise(**means)
+        if self.inside:  # as the network holds them, in its own type
+            own = self.model.standardisation
+            self.y_mean, self.y_scale = own.exact_mean("y").cpu(), own.y_scale.double().cpu()
+
+    def samples(self, data: Samples) -> Samples:
+        """Return data in these units, in the type and at the place of the model.
+
+        Raises:
+            ModelError: an entry is too large for the model's type.
+        """
+        x, context = data.x, data.context
+        if self.inside:
+            own = self.model.standardisation
+            x = own.exact("x", x)
+            context = None if context is None else own.exact("context", context)
+        scaled = Samples(x, (data.y - self.y_mean) / self.y_scale, context).to(self.dtype, self.device)
+        for name, tensor in (("x", scaled.x), ("y", scaled.y), ("context", scaled.context)):
+            if tensor is not None and not bool(torch.isfinite(tensor).all()):
+                raise ModelError(f"{name} of the data has entries too large for {self.dtype}; use `model.double()`")
+        return scaled
+
+    def value(self, model: Any, x: Tensor, context: Tensor | None) -> Tensor:
+        """Return the values of a model (or of a copy) in the unit of y before `mean` and `scale` are taken off."""
+        if self.inside:
+            value: Tensor = model.standard_value(x, context)
+            return value
+        other: Tensor = model(x) if context is None else model(x, context)
+        return other
+
+    def predict(self, batch: Samples, model: Any = None) -> Tensor:
+        """Return the values of a model at a batch, in standardised units."""
+        value = self.value(self.model if model is None else model, batch.x, batch.aligned())
+        return (value - self.mean) / self.scale
+
+    def condition(self, model: Any, x: Tensor, context: Tensor | None) -> None:
+        """Give a recipe whose weights depend on data the batch that they are emitted from."""
+        if self.inside:
+            model.standard_condition(x, context)
+        elif hasattr(model, "condition"):
+            model.condition(x, context)
+
+    def finalised(self, model: Any, train: Samples) -> Any:
+        """Return the plain network that a model whose weights depend on data would end as."""
+        if self.inside:
+            model.standard_condition(train.x, train.aligned(), whole=True)
+            return model.as_plain()
+        context = train.aligned()
+        return model.finalise(train.x if context is None else (train.x, context))
+
+
+def statistics(values: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation over all axes but those that a network standardises one by one.
+
+    A column that is constant to rounding has its value as mean. Its scale is 1, or its own size if it is not constant
+    to the last bit, so that a change of unit changes nothing.
+
+    Args:
+        values: float64, shape `(*batch, *own)`.
+        shape: of the network's means; an axis of size one is averaged over.
+    """
+    lead = values.ndim - len(shape)
+    axes = [*range(lead), *(lead + axis for axis, size in enumerate(shape) if size == 1)]
+    low, high = values.amin(dim=axes, keepdim=True), values.amax(dim=axes, keepdim=True)
+    size = torch.maximum(low.abs(), high.abs())
+    constant = high - low <= ULPS * torch.finfo(torch.float64).eps * size
+    mean = torch.where(constant, low, values.mean(dim=axes, keepdim=True))
+    fixed = torch.where(high > low, size, torch.ones_like(size))
+    scale = torch.where(constant, fixed, values.std(dim=axes, unbiased=False, keepdim=True))
+    return mean.reshape(shape), scale.reshape(shape)

@@ -1,0 +1,71 @@
+"""What a training run records besides the weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from socicnn._results import Result, Row
+
+
+@dataclass(repr=False)
+class History(Result):
+    """The course of a run, one entry per epoch.
+
+    Args:
+        train: mean training loss of each epoch, standardised units.
+        validation: validation loss after each epoch; empty without validation.
+        best_epoch: epoch (from 1) whose weights were kept, 0 before the first.
+        seconds: time spent training, over all parts of an interrupted run.
+        resumed: epochs that were read from a checkpoint.
+        stopped_early: whether patience ended the run.
+        polish: losses seen during the finish by L-BFGS, every 10 iterations.
+    """
+
+    train: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    seconds: float = 0.0
+    resumed: int = 0
+    stopped_early: bool = False
+    polish: list[float] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs run."""
+        return len(self.train)
+
+    @property
+    def value(self) -> float:
+        """Loss of the weights that were kept: on the validation data, else on the training data; NaN before training.
+
+        After polishing it is the least loss that was seen there, if that is smaller.
+        """
+        losses = self.validation or self.train
+        if not losses:
+            return math.nan
+        return min([losses[self.best_epoch - 1], *self.polish])
+
+    @property
+    def ok(self) -> bool:
+        """Whether it trained, and every loss is finite."""
+        return bool(self.train) and all(map(math.isfinite, [*self.train, *self.validation, *self.polish]))
+
+    def summary(self) -> str:
+        """Return one sentence for a reader."""
+        kept = f"{self.epochs} epochs in {self.seconds:.1f} s, weights of epoch {self.best_epoch} kept"
+        losses = self.validation or self.train
+        what = "validation" if self.validation else "training"
+        if not losses:
+            return kept
+        after = f", {min(self.polish):.3g} at best after polishing" if self.polish else ""
+        return f"{kept}, {what} loss {losses[self.best_epoch - 1]:.3g}{after}"
+
+    def table(self) -> tuple[Row, list[Row]]:
+        """Return the losses of at most twelve epochs."""
+        step = max(1, math.ceil(self.epochs / 10))
+        shown = sorted({*range(0, self.epochs, step), self.epochs - 1, self.best_epoch - 1} - {-1})
+        rows: list[Row] = [
+            (k + 1, f"{self.train[k]:.3g}", f"{self.validation[k]:.3g}" if self.validation else "") for k in shown
+        ]
+        return ("epoch", "training loss", "validation loss"), rows

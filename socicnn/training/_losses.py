@@ -1,0 +1,127 @@
+"""What training minimises. A loss sees predictions and targets in standardised units."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final
+
+from torch import Tensor, nn
+
+from socicnn._registry import Registry
+from socicnn.errors import ModelError
+
+
+class Loss(ABC):
+    """A loss of predictions and targets of shape `(contexts, candidates)` or `(points,)`."""
+
+    name: str
+
+    @abstractmethod
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss over the first axis, a scalar."""
+
+    def scale(self, y: Tensor) -> Tensor:
+        """Return the unit of y: with it, predicting the mean everywhere has a loss of about one."""
+        return y.std(unbiased=False)
+
+
+@final
+@dataclass(frozen=True)
+class MSE(Loss):
+    """Mean of (f - y)^2."""
+
+    name = "mse"
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the mean squared error."""
+        return nn.functional.mse_loss(prediction, target)
+
+
+@final
+@dataclass(frozen=True)
+class SmoothL1(Loss):
+    """Mean of r^2 / 2 where |r| < 1, else |r| - 1/2, with r = f - y."""
+
+    name = "smooth_l1"
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the mean smooth absolute error."""
+        return nn.functional.smooth_l1_loss(prediction, target)
+
+
+@final
+@dataclass(frozen=True)
+class WithinContext(Loss):
+    """Squared error after subtracting each context's mean, plus `level` times the squared error of the means.
+
+    mean_c [ mean_i (r_ci - r_c)^2 + level r_c^2 ],   r = f - y,   r_c = mean_i r_ci
+
+    A decision does not depend on a context's level, which dominates the plain squared error.
+
+    Args:
+        level: weight of the means, > 0 to pin the level down.
+
+    >>> import torch
+    >>> y = torch.tensor([[0.0, 2.0]])
+    >>> float(WithinContext()(y + 1, y)), float(WithinContext()(-y + 2, y))
+    (0.10000000149011612, 4.0)
+    """
+
+    level: float = 0.1
+    name = "within_context"
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the loss; both arguments have shape `(contexts, candidates)`."""
+        _grouped(target)
+        residual = prediction - target
+        means = residual.mean(dim=1)
+        return (residual - means[:, None]).square().mean() + self.level * means.square().mean()
+
+    def scale(self, y: Tensor) -> Tensor:
+        """Return the root of the loss of the constant mean."""
+        _grouped(y)
+        return self(y.mean().expand_as(y), y).sqrt()
+
+
+def _grouped(y: Tensor) -> None:
+    if y.ndim != 2:
+        raise ModelError(
+            "the within-context loss needs several candidates per context, y of shape (contexts, candidates); "
+            f"received {tuple(y.shape)}"
+        )
+
+
+@final
+class _Given(Loss):
+    """A user's own function of (prediction, target)."""
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.function = function
+        self.name = getattr(function, "__qualname__", repr(function))
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return self.function(prediction, target)
+
+
+LossName = Literal["mse", "smooth_l1", "within_context"]
+
+LOSSES: Registry[Callable[[], Loss]] = Registry(
+    "loss", {"mse": MSE, "smooth_l1": SmoothL1, "within_context": WithinContext}
+)
+
+
+def make_loss(loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """Return a loss from itself, its short name or a function of (prediction, target).
+
+    Raises:
+        ModelError: the name is unknown; the message lists what there is.
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str):
+        return LOSSES[loss]()
+    if callable(loss):
+        return _Given(loss)
+    raise ModelError(f"loss must be a name, a Loss or a function; received {type(loss).__name__}")

@@ -1,0 +1,150 @@
+"""What seldom changes between runs: the options of `fit` and `fit_stacked`."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import wraps
+from typing import Any, Literal, ParamSpec, TypeVar, final
+
+from torch import nn
+
+from socicnn._integers import as_integer
+from socicnn._registry import choose
+from socicnn.errors import ModelError
+from socicnn.training._history import History
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+OptimiserName = Literal["adam", "adamw", "sgd"]
+ScheduleName = Literal["cosine", "constant"]
+
+# share of the learning rate at a fraction t of the run
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda t: 1.0,
+    "cosine": lambda t: 0.5 * (1 + math.cos(math.pi * t)),
+}
+
+
+@final
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of a training run.
+
+    Args:
+        optimiser: `adam`, `adamw` or `sgd`.
+        schedule: `cosine` (to zero over the epochs) or `constant`.
+        weight_decay: as in the optimiser; in `fit_stacked` also one per model.
+        clip: largest norm of the whole gradient; None for no limit.
+        patience: epochs without a better validation loss before stopping; None to run all epochs.
+        polish: iterations of L-BFGS on all data at once, in float64, after the last epoch; for small networks that are
+            to be fitted to the last digit.
+        standardise: whether to set the network's standardisation from the training data first (a constant column keeps
+            scale 1; the scale of y is such that predicting the mean has a loss of about one). False continues from the
+            standardisation in the network, and widens its stored ranges.
+        checkpoint: file to keep progress in; if it exists the run continues from there, with the same result as a run
+            that was never interrupted. Not for `fit_stacked`.
+        checkpoint_seconds: least time between two checkpoints.
+        description: label of the progress bar.
+        on_step: called as `on_step(step, model)` after every step. Not for `fit_stacked`.
+        on_epoch: called with the history after every epoch. Not for `fit_stacked`.
+
+    Raises:
+        ModelError: an option is invalid; the message names it.
+    """
+
+    optimiser: OptimiserName = "adam"
+    schedule: ScheduleName = "cosine"
+    weight_decay: float | Sequence[float] = 0.0
+    clip: float | None = None
+    patience: int | None = None
+    polish: int = 0
+    standardise: bool = True
+    checkpoint: str | os.PathLike[str] | None = None
+    checkpoint_seconds: float = 10.0
+    description: str = "fit"
+    on_step: Callable[[int, nn.Module], None] | None = None
+    on_epoch: Callable[[History], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Check every option."""
+        choose("optimiser", self.optimiser, ("adam", "adamw", "sgd"))
+        choose("schedule", self.schedule, SCHEDULES)
+        for decay in self.weight_decay if isinstance(self.weight_decay, Sequence) else (self.weight_decay,):
+            if not 0 <= decay < math.inf:
+                raise ModelError(f"weight_decay must be a finite number >= 0; received {decay!r}")
+        if self.clip is not None:
+            positive("clip", self.clip)
+        patience = None if self.patience is None else as_integer("patience", self.patience)
+        object.__setattr__(self, "patience", patience)
+        object.__setattr__(self, "polish", as_integer("polish", self.polish, 0))
+
+
+def positive(name: str, value: float) -> float:
+    """Return a finite number > 0, or raise a ModelError that names the argument."""
+    if not 0 < value < math.inf:
+        raise ModelError(f"{name} must be a finite number > 0; received {value!r}")
+    return value
+
+
+def accepts_moved_keywords(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function take the options as keywords of its own for one more version, with a DeprecationWarning."""
+    moved = [field.name for field in fields(FitOptions)]
+
+    @wraps(function)
+    def call(*arguments: P.args, **keywords: P.kwargs) -> R:
+        loose: dict[str, Any] = dict(keywords)
+        old = {name: loose.pop(name) for name in moved if name in loose}
+        if old:
+            names = ", ".join(f"{name}=..." for name in old)
+            warnings.warn(
+                f"{', '.join(old)} moved into the options; write {function.__name__}(..., options=FitOptions({names}))",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            loose["options"] = replace(loose.get("options") or FitOptions(), **old)
+        return function(*arguments, **loose)
+
+    return call
+
+
+def gathered(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in one flat mapping, as a configuration file has them, as arguments of `fit`.
+
+    >>> arguments = gathered({"epochs": 5, "patience": 3})
+    >>> arguments["epochs"], arguments["options"].patience
+    (5, 3)
+    """
+    names = {field.name for field in fields(FitOptions)}
+    own = {name: value for name, value in settings.items() if name not in names}
+    options = FitOptions(**{name: value for name, value in settings.items() if name in names})
+    return {**own, "options": options}
+
+
+def run_settings(
+    options: FitOptions, epochs: int, batch_size: int | None, learning_rate: float, weight_decay: float | None = None
+) -> dict[str, Any]:
+    """Return what decides a run's course, as a checkpoint remembers it.
+
+    Raises:
+        ModelError: a setting is invalid; the message names it.
+    """
+    decay = options.weight_decay if weight_decay is None else weight_decay
+    if isinstance(decay, Sequence):
+        raise ModelError(f"weight_decay must be one number for one model; received {len(decay)}")
+    return {
+        "epochs": as_integer("epochs", epochs),
+        "batch_size": None if batch_size is None else as_integer("batch_size", batch_size),
+        "learning_rate": positive("learning_rate", learning_rate),
+        "weight_decay": decay,
+        "optimiser": options.optimiser,
+        "schedule": options.schedule,
+        "clip": options.clip,
+        "patience": options.patience,
+        "polish": options.polish,
+        "standardise": options.standardise,
+    }

@@ -1,0 +1,229 @@
+"""One training run: its state, its epochs, and what a checkpoint keeps of it."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from socicnn._integers import as_seed
+from socicnn._ranges import Ranges
+from socicnn.errors import ModelError
+from socicnn.training import _checkpoint as checkpoints
+from socicnn.training._data import Samples, as_samples
+from socicnn.training._frame import Frame
+from socicnn.training._history import History
+from socicnn.training._losses import Loss
+from socicnn.training._options import SCHEDULES
+from socicnn.training._polish import polish
+
+OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
+
+
+class Run:
+    """One run and its state; what `state()` returns is all that a resumed run needs."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Any,
+        loss: Loss,
+        validation: Any,
+        seed: int | torch.Generator,
+        settings: dict[str, Any],
+    ) -> None:
+        self.model, self.loss, self.settings = model, loss, settings
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if not parameters:
+            raise ModelError("the model has no parameters to train")
+        self.dtype, self.device = parameters[0].dtype, parameters[0].device
+        if not isinstance(seed, torch.Generator):
+            seed = torch.Generator().manual_seed(as_seed("seed", seed))
+        self.generator = seed
+        start = self.generator.get_state()
+        data = as_samples(data)
+        if hasattr(model, "check"):
+            check: Any = model.check
+            first = data[:1].to(self.dtype, self.device)
+            check(first.x, first.aligned())
+        train, held = self._split(data, validation)
+        self.batch_size: int = settings["batch_size"] or (16 if data.grouped else 256)
+        self.mark = checkpoints.Mark.of(
+            {
+                **settings,
+                "loss": loss.name,
+                "loss_settings": repr(loss),
+                "generator": start.tolist(),
+                "weights": checkpoints.weights_hash(model),
+            },
+            train,
+            held,
+        )
+        self.frame = Frame(model, train, loss.scale(train.y), settings["standardise"])
+        self.train = self.frame.samples(train)
+        self.validation = None if held is None else self.frame.samples(held)
+        self._note_ranges(data.ranges())
+        kind = OPTIMISERS[settings["optimiser"]]
+        self.optimiser = kind(
+            parameters, lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
+        )
+        self.parameters = parameters
+        self.history = History()
+        self.best: dict[str, Any] = checkpoints.copied(model.state_dict())
+        self.best_loss = math.inf
+        self.steps = 0
+        self.lost = False
+        self.begun = time.perf_counter()
+        self.saved = -math.inf
+        self.interval = 0.0
+
+    def _split(self, samples: Samples, validation: Any) -> tuple[Samples, Samples | None]:
+        if not isinstance(validation, Real):
+            return samples, as_samples(validation)
+        if not 0 <= float(validation) < 1:
+            raise ModelError(f"validation must be a share in [0, 1) or data; received {validation}")
+        held = round(float(validation) * len(samples))
+        if not held:
+            return samples, None
+        order = torch.randperm(len(samples), generator=self.generator)
+        return samples[order[held:]], samples[order[:held]]
+
+    def _note_ranges(self, ranges: Ranges) -> None:
+        """Store the ranges of the data in the model; continued training, without standardising again, widens them."""
+        model: Any = self.model
+        before = None if self.settings["standardise"] else getattr(model, "ranges", None)
+        model.ranges = ranges if before is None else before.widened(ranges)
+
+    @property
+    def done(self) -> bool:
+        """Whether training has finished."""
+        return self.history.stopped_early or self.history.epochs >= self.settings["epochs"]
+
+    def rate(self) -> float:
+        """Return the learning rate of the next epoch."""
+        settings = self.settings
+        share = SCHEDULES[settings["schedule"]](self.history.epochs / settings["epochs"])
+        return float(settings["learning_rate"] * share)
+
+    def begin_epoch(self) -> tuple[Samples, Tensor]:
+        """Return the training data in a new order, and its targets."""
+        order = torch.randperm(len(self.train), generator=self.generator).to(self.device)
+        shuffled = self.train[order]
+        return shuffled, shuffled.y
+
+    def judge(self, loss: float, seconds: float) -> None:
+        """End an epoch: validate, keep the weights if they are the best so far.
+
+        Args:
+            loss: mean training loss of the epoch.
+            seconds: that its steps took.
+
+        Raises:
+            ModelError: a loss is not finite; the best weights are restored.
+        """
+        started, settings, model = time.perf_counter(), self.settings, self.model
+        model.eval()
+        self.history.train.append(loss)
+        watched = self.history.train[-1]
+        if self.validation is not None:
+            watched = self._validate(self.validation)
+            self.history.validation.append(watched)
+        self.history.seconds += seconds + time.perf_counter() - started
+        if not math.isfinite(self.history.train[-1]) or not math.isfinite(watched):
+            self.model.load_state_dict(self.best)
+            self.lost = True
+            raise ModelError(
+                f"the loss is no longer finite in epoch {self.history.epochs}; lower learning_rate "
+                f"(now {settings['learning_rate']:g}) or set clip; the best weights so far are back in place"
+            )
+        if self.validation is None or watched < self.best_loss:
+            self.best_loss, self.history.best_epoch = watched, self.history.epochs
+            self.best = checkpoints.copied(model.state_dict())
+        patience = settings["patience"]
+        if patience is not None and self.validation is not None:
+            self.history.stopped_early = self.history.epochs - self.history.best_epoch >= patience
+
+    @torch.no_grad()
+    def _validate(self, samples: Samples, model: Any = None) -> float:
+        model = model or self.model
+        if getattr(model, "needs_data", False):  # its weights depend on the batch; judge those it would end with
+            model = self.frame.finalised(model, self.train.like(model))
+        total, size = 0.0, 256
+        for first in range(0, len(samples), size):
+            batch = samples[slice(first, first + size)]
+            total += float(self.loss(self.frame.predict(batch, model), batch.y)) * len(batch)
+        return total / len(samples)
+
+    def postfix(self) -> str:
+        """Return the losses for the progress bar."""
+        parts = [f"loss {self.history.train[-1]:.3g}"]
+        if self.history.validation:
+            parts.append(f"validation {self.history.validation[-1]:.3g} (best {self.best_loss:.3g})")
+        return ", ".join(parts)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        return {
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "best_loss": self.best_loss,
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "history": asdict(self.history),
+            "steps": self.steps,
+        }
+
+    def open(self, path: str | os.PathLike[str] | None, interval: float) -> None:
+        """Go on from the checkpoint, if there is one."""
+        self.interval = interval
+        state = None if path is None else checkpoints.read(path, self.mark, self.device)
+        if state is None:
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"].cpu())
+        self.best, self.best_loss, self.steps = state["best"], state["best_loss"], state["steps"]
+        self.history = History(**state["history"])
+        self.history.resumed = self.history.epochs
+
+    def keep(self, path: str | os.PathLike[str] | None) -> None:
+        """Write a checkpoint if it is time, and always after the last epoch."""
+        now = time.perf_counter()
+        if path is not None and (self.done or now - self.saved >= self.interval):
+            checkpoints.write(path, self.mark, self.state())
+            self.saved = now
+
+    @property
+    def polished(self) -> bool:
+        """Whether the finish by L-BFGS is done."""
+        return bool(self.history.polish)
+
+    def polish(self, iterations: int, tick: Callable[[float], None]) -> None:
+        """Finish by L-BFGS from the weights in place, and keep what it found."""
+        started = time.perf_counter()
+
+        def objective(model: Any, samples: Samples) -> Tensor:
+            value = self.loss(self.frame.predict(samples, model), samples.y)
+            return value + model.penalty() if hasattr(model, "penalty") else value
+
+        held = self.validation
+        judge = None if held is None else lambda model: self._validate(held.like(model), model)
+        self.history.polish = polish(self.model, self.frame, objective, self.train, judge, iterations, tick)
+        self.best = checkpoints.copied(self.model.state_dict())
+        self.history.seconds += time.perf_counter() - started
+
+    def close(self) -> None:
+        """Put the best weights in place."""
+        self.model.load_state_dict(self.best)
+        self.model.eval()

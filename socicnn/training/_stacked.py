@@ -1,0 +1,277 @@
+"""Fit several networks of one architecture at once: seeds, or rates, of small networks that leave a processor idle."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.func import stack_module_state
+
+from socicnn.errors import ModelError
+from socicnn.positivity._base import Weight
+from socicnn.training._data import Samples
+from socicnn.training._frame import Frame
+from socicnn.training._history import History
+from socicnn.training._loop import train
+from socicnn.training._losses import Loss, LossName, make_loss
+from socicnn.training._options import FitOptions, accepts_moved_keywords, run_settings
+from socicnn.training._rules import RULES, UpdateRule
+from socicnn.training._run import Run
+
+
+@accepts_moved_keywords
+def fit_stacked(
+    models: Sequence[nn.Module],
+    data: Any,
+    *,
+    seeds: Sequence[int | torch.Generator] | None = None,
+    loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor] = "mse",
+    epochs: int = 200,
+    learning_rate: float | Sequence[float] = 1e-2,
+    batch_size: int | None = None,
+    validation: float | Any = 0.1,
+    progress: bool = True,
+    options: FitOptions | None = None,
+) -> list[History]:
+    """Train networks of one architecture in place: what `fit` does to each with its seed, to rounding.
+
+    Their parameters lie side by side in one matrix, one row per network, and a step is one batched computation. Each
+    has a split, batches, standardisation, optimiser state, recipe and best weights of its own; one that stops early
+    leaves the stack, and so does one whose loss is no longer finite, which leaves the others as they are.
+
+    It pays for small networks, whose steps are mostly overhead; wide ones are better trained in parallel processes
+    (`python -m benchmarks.training` measures both).
+
+    Args:
+        models: networks that differ in their values alone, recipe's state included.
+        data: as in `fit`, the same for all; or a list of data of equal shapes, one per model.
+        seeds: seeds, or generators, of the split and the batches of each model; default to 0, 1, ...
+        loss: as in `fit`.
+        epochs: as in `fit`.
+        learning_rate: as in `fit`; or one per model.
+        batch_size: as in `fit`.
+        validation: as in `fit`.
+        progress: as in `fit`.
+        options: as in `fit`, without checkpoint and callbacks; the models are polished one after the other.
+
+    Returns:
+        The history of each model; its seconds are an equal share of the time that the steps took.
+
+    Raises:
+        ModelError: models that differ in more than their values, invalid settings or data, or a loss that is no longer
+            finite; all models then have their best weights.
+
+    >>> from socicnn import SOCICNN
+    >>> x = torch.rand(64, 2, generator=torch.Generator().manual_seed(0))
+    >>> models = [SOCICNN(2, (8,), generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    >>> histories = fit_stacked(models, (x, x.square().sum(dim=1)), epochs=5, progress=False)
+    >>> [history.epochs for history in histories]
+    [5, 5, 5]
+    """
+    models, options = list(models), options or FitOptions()
+    _alike(models)
+    for name in ("checkpoint", "on_step", "on_epoch"):
+        if getattr(options, name) is not None:
+            raise ModelError(f"{name} is not for stacked models; fit them one by one, or leave it out")
+    count = len(models)
+    seeds = list(range(count)) if seeds is None else list(seeds)
+    sources = list(data) if isinstance(data, list) else [data] * count
+    rates, decays = _each("learning_rate", learning_rate, count), _each("weight_decay", options.weight_decay, count)
+    if len(seeds) != count or len(sources) != count:
+        raise ModelError(
+            f"{count} models need one seed and one data set each; received {len(seeds)} seeds and "
+            f"{len(sources)} data sets"
+        )
+    runs = [
+        Run(model, source, make_loss(loss), validation, seed, run_settings(options, epochs, batch_size, rate, decay))
+        for model, source, seed, rate, decay in zip(models, sources, seeds, rates, decays, strict=True)
+    ]
+    shapes = {(run.train.x.shape, None if run.train.context is None else run.train.context.shape) for run in runs}
+    if len(shapes) != 1:
+        raise ModelError(
+            f"stacked models need training data of equal shapes; received x of {[tuple(x) for x, _ in shapes]}"
+        )
+    errors = train(_Stack(runs), epochs=runs[0].settings["epochs"], description=options.description, progress=progress)
+    for run in runs:
+        if options.polish and not run.lost:
+            run.polish(options.polish, lambda value: None)
+    if errors:
+        raise ModelError("; ".join(errors))
+    return [run.history for run in runs]
+
+
+@final
+class _Stack:
+    """The runs that still train, their tensors side by side.
+
+    Args:
+        runs: the runs, all at the same epoch.
+    """
+
+    def __init__(self, runs: list[Run]) -> None:
+        self.runs = runs
+        template = copy.deepcopy(runs[0].model)
+        trained = {name: parameter for name, parameter in template.named_parameters() if parameter.requires_grad}
+        state, buffers = stack_module_state([run.model for run in runs])
+        self.shapes = {name: parameter.shape for name, parameter in trained.items()}
+        flat = torch.cat([state[name].detach().reshape(len(runs), -1) for name in trained], dim=1)
+        self.flat = flat.requires_grad_()
+        fixed = {name: tensor.detach() for name, tensor in state.items() if name not in trained}
+        self.others = {**buffers, **fixed}
+        self.rule: UpdateRule = RULES[runs[0].settings["optimiser"]](self.flat)
+        self.one = _One(template, runs[0].frame, runs[0].loss, self.shapes, list(self.others))
+        self.objective = torch.func.vmap(self.one.objective, randomness="different")
+        self.after_step = torch.func.vmap(self.one.after_step) if _acts(template) else None
+
+    def epoch(self) -> list[float]:
+        """Run one pass over the training data of every run; return its mean loss, one a run."""
+        runs, settings = self.runs, self.runs[0].settings
+        passes = [run.begin_epoch() for run in runs]
+        shuffled = _stacked([samples for samples, _ in passes])
+        targets = torch.stack([target for _, target in passes])
+        units = torch.stack([run.frame.mean for run in runs]), torch.stack([run.frame.scale for run in runs])
+        column: dict[str, Any] = {"dtype": self.flat.dtype, "device": self.flat.device}
+        rates = torch.tensor([[run.rate()] for run in runs], **column)
+        decays = torch.tensor([[run.settings["weight_decay"]] for run in runs], **column)
+        total = torch.zeros(len(runs), dtype=torch.float64, device=self.flat.device)
+        others = tuple(self.others.values())
+        for first in range(0, targets.shape[1], runs[0].batch_size):
+            rows = (slice(None), slice(first, first + runs[0].batch_size))
+            batch = shuffled[rows]
+            arguments = (batch.x, targets[rows], *units, *(() if batch.context is None else (batch.context,)))
+            loss, objective = self.objective(self.flat, others, *arguments)
+            (gradient,) = torch.autograd.grad(objective.sum(), self.flat)
+            with torch.no_grad():
+                if settings["clip"] is not None:
+                    norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+                    gradient = gradient * (settings["clip"] / (norm + 1e-6)).clamp(max=1.0)
+                self.rule.step(self.flat, gradient, rates, decays)
+                if self.after_step is not None:
+                    self.after_step(self.flat, others)
+                total += loss.detach() * batch.x.shape[1]
+        self.unstack()
+        return [float(value) / targets.shape[1] for value in total]
+
+    @torch.no_grad()
+    def unstack(self) -> None:
+        """Write the tensors of each run into its model."""
+        pieces = self.flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
+        tensors = {**dict(zip(self.shapes, pieces, strict=True)), **self.others}
+        for index, run in enumerate(self.runs):
+            for name, tensor in [*run.model.named_parameters(), *run.model.named_buffers()]:
+                tensor.copy_(tensors[name][index].reshape(tensor.shape))
+
+    def keep(self, runs: list[Run]) -> None:
+        """Go on with some of the runs."""
+        if len(runs) == len(self.runs):
+            return
+        rows = torch.tensor([self.runs.index(run) for run in runs], dtype=torch.int64, device=self.flat.device)
+        self.runs = runs
+        self.flat = self.flat.detach()[rows].requires_grad_()
+        self.others = {name: tensor[rows] for name, tensor in self.others.items()}
+        self.rule.keep(rows)
+
+
+@final
+class _One:
+    """One network whose tensors are put in place before it is called: what is mapped over the stack.
+
+    `torch.func.functional_call` does the same from dictionaries, whose handling costs as much as a small network.
+
+    Args:
+        model: the network; not usable on its own afterwards.
+        frame: the units of its data.
+        loss: of its predictions.
+        shapes: shape of each trained parameter, in the order in which they lie in a row of the matrix.
+        others: names of the fixed parameters and of the buffers.
+    """
+
+    def __init__(
+        self, model: nn.Module, frame: Frame, loss: Loss, shapes: dict[str, torch.Size], others: list[str]
+    ) -> None:
+        self.model, self.frame, self.loss = model.train(), frame, loss
+        self.shapes, self.sizes = list(shapes.values()), [shape.numel() for shape in shapes.values()]
+        places: dict[int, list[tuple[dict[str, Any], str]]] = {}  # several for a tensor that modules share
+        for module in model.modules():
+            for store in (module._parameters, module._buffers):
+                for key, tensor in store.items():
+                    places.setdefault(id(tensor), []).append((store, key))
+        named = dict([*model.named_parameters(), *model.named_buffers()])
+        self.trained = [places[id(named[name])] for name in shapes]
+        self.others = [places[id(named[name])] for name in others]
+
+    def put(self, row: Tensor, others: tuple[Tensor, ...]) -> None:
+        """Put views of a row, and the other tensors, in the network's place."""
+        views = [piece.view(shape) for piece, shape in zip(row.split(self.sizes), self.shapes, strict=True)]
+        for where, tensor in zip([*self.trained, *self.others], [*views, *others], strict=True):
+            for store, key in where:
+                store[key] = tensor
+
+    def objective(
+        self,
+        row: Tensor,
+        others: tuple[Tensor, ...],
+        x: Tensor,
+        target: Tensor,
+        mean: Tensor,
+        scale: Tensor,
+        context: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss at a batch, and the loss plus the recipe's penalty."""
+        self.put(row, others)
+        model: Any = self.model
+        theta = context.unsqueeze(1) if context is not None and target.ndim == 2 else context
+        self.frame.condition(model, x, theta)
+        value = self.frame.value(model, x, theta)
+        loss = self.loss((value - mean) / scale, target)
+        return loss, loss + model.penalty() if hasattr(model, "penalty") else loss
+
+    def after_step(self, row: Tensor, others: tuple[Tensor, ...]) -> Tensor:
+        """Let the recipe act after a step; it changes the tensors in place."""
+        self.put(row, others)
+        model: Any = self.model
+        model.after_step()
+        return torch.zeros_like(row[0])
+
+
+def _acts(model: nn.Module) -> bool:
+    """Return whether there is an `after_step` that acts: none does where every recipe leaves its weights alone."""
+    if not hasattr(model, "constrained"):
+        return hasattr(model, "after_step")
+    constrained: Any = model.constrained
+    return any(type(weight).after_step is not Weight.after_step for _, weight in constrained())
+
+
+def _stacked(samples: list[Samples]) -> Samples:
+    contexts = [entry.context for entry in samples if entry.context is not None]
+    return Samples(
+        torch.stack([entry.x for entry in samples]),
+        torch.stack([entry.y for entry in samples]),
+        torch.stack(contexts) if contexts else None,
+    )
+
+
+def _each(name: str, setting: float | Sequence[float], count: int) -> list[float]:
+    values = list(map(float, setting)) if isinstance(setting, Sequence) else [float(setting)] * count
+    if len(values) != count:
+        raise ModelError(f"{name} must be one number, or one per model; received {len(values)} for {count} models")
+    return values
+
+
+def _alike(models: list[nn.Module]) -> None:
+    if not models:
+        raise ModelError("there are no models to fit")
+
+    def kind(model: Any) -> Any:
+        tensors = {name: (tensor.shape, tensor.dtype, tensor.device) for name, tensor in model.state_dict().items()}
+        trains = [parameter.requires_grad for parameter in model.parameters()]
+        return type(model), trains, tensors, model.config() if hasattr(model, "config") else None
+
+    first = kind(models[0])
+    if any(kind(model) != first for model in models[1:]):
+        raise ModelError("stacked models must share architecture, recipe, type and settings; fit them apart")
+    if len({parameter.dtype for parameter in models[0].parameters()}) > 1:
+        raise ModelError("the parameters of a stacked model must be of one type; convert it with `model.double()`, say")

@@ -1,0 +1,297 @@
+"""The trusted core: judge a claimed value from exported arrays alone.
+
+It sees A, B, b, q, d, r and the cones K of
+
+    f(x) = min_v  q'v + d'x + r     s.t.   A v + s = b + B x,   s in K
+    dual:  max_y  -(b + B x)'y + d'x + r     s.t.   A'y + q = 0,   y in K*
+
+a point x, vectors v and y, a forward value that was computed independently, and the data scale S of that forward
+value. It knows no network, asks no solver and trusts no label: the names of the rows only name the metrics. By weak
+duality, v in the primal cone, y in the dual cone, A'y + q = 0 and a zero gap prove the value of the program; agreement
+with the forward value proves program = network at x. Nothing that a claimant chooses sets the tolerance of a value:
+S comes from network and x, and the scales k of the rotated cones are held next to ||p||. NumPy and SciPy alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from verify._core.lifts import Scales, lifts_exact
+from verify._core.measures import larger, length, rounding, worst
+from verify._core.products import Split
+from verify._core.rows import INFORMATIVE, runs_of
+from verify._core.terms import Array, Arrays, Point, evaluate, own_entries
+
+if TYPE_CHECKING:
+    from socicnn.conic._data import ValueData
+
+SMALLEST = 2.0**-1000  # below every underflow: what is smaller counts as zero
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """The verdict on each point of a batch of N.
+
+    Args:
+        value: primal objective q'v + d'x + r, shape `(N,)`.
+        dual: dual objective -(b + B x)'y + d'x + r, shape `(N,)`.
+        forward: the value that was computed independently, shape `(N,)`.
+        slope: d - B'y, the subgradient that y proves, shape `(N, n)`.
+        offset: r - b'y, so that f(z) >= slope'z + offset for every z, shape `(N,)`.
+        residuals: name of a metric -> its worst residual at each point, shape `(N,)`.
+        tolerances: name -> the tolerance at the place of that residual, or a smaller one that already sufficed; a
+            metric without a tolerance is reported and not judged.
+        ok: whether every judged metric is within its tolerance, shape `(N,)`; NaN is not.
+    """
+
+    value: Array
+    dual: Array
+    forward: Array
+    slope: Array
+    offset: Array
+    residuals: dict[str, Array]
+    tolerances: dict[str, Array]
+    ok: NDArray[np.bool_]
+
+    @property
+    def gap(self) -> Array:
+        """Primal minus dual objective; a quarter of honest gaps are negative by rounding."""
+        return self.value - self.dual
+
+
+class _Residual(NamedTuple):
+    """Residuals of one metric, and what the tolerance is a multiple of at least; one if omitted."""
+
+    name: str
+    matrix: Array
+    least: Array | None
+
+
+_NOTHING = np.zeros(0)  # no tolerance at all
+
+
+class Checker:
+    """Holds the arrays of one program and checks witnesses against them.
+
+    With scale_i = sum_j |A_ij||v_j| + sum_j |B_ij||x_j| + |b_i|, a residual of row i passes within
+    `tolerance * (1 + scale_i)`, one of a cone within the same with the 2-norm of its rows' scales, a product s'y within
+    `tolerance * (1 + sum_i scale_i |y_i|)`.
+
+    The dual point has relative tolerances alone, since a multiplier that is small next to 1 may weigh a large row, and
+    they are those of rounding, since y speaks of every x: with c = min(1, 1e12 (m + 8) 2^-52), m the number of entries
+    that are summed, stationarity passes within `c * tolerance * (sum_i |A_ij||y_i| + |q_j|)`, a dual cone within
+    `c * tolerance * ||y||`; the multiplier of an inequality must be >= 0.
+
+    Gap and forward value pass within `tolerance * (1 + S)`, S the data scale of the network at x, and what rounding of
+    the network leaves open: its bracket may be wider than that at kinks and where terms cancel inside a layer.
+
+    Args:
+        program: the exported arrays, of one context or with stacked contexts.
+        tolerance: relative tolerance.
+    """
+
+    def __init__(self, program: ValueData, tolerance: float = 1e-12) -> None:
+        self.tolerance = float(tolerance)
+        parts = [sparse.csr_array(program.A), -sparse.csr_array(program.B)]
+        rows = sparse.csr_array(sparse.hstack(parts, format="csr"))  # [A | -B](v, x) = b - s
+        rows.sum_duplicates()  # several entries of one place stand for their sum
+        # features first, one column per context
+        b, q, d = (np.atleast_2d(vector).T for vector in (program.b, program.q, program.d))
+        r = np.atleast_1d(program.r)
+        self._finite = all(bool(np.isfinite(array).all()) for array in (rows.data, b, q, d, r))
+        self._zero = program.cones.zero
+        self._runs = runs_of(program)
+        t, heads = (np.asarray(index, dtype=np.int64) for index in (program.lifts.columns, program.lifts.heads))
+        cones = dict(zip(program.cones.heads.tolist(), program.cones.second_order, strict=True))
+        sizes = np.asarray([cones.get(head, 0) for head in heads.tolist()], dtype=np.int64)
+        self._lifts_exact = bool((sizes >= 2).all()) and lifts_exact(rows, b, t, heads)
+        if not self._lifts_exact:  # nothing passes; the metrics are those of the program as it stands
+            t = heads = sizes = t[:0]
+        self._scales = Scales(sparse.csr_array(program.B), heads, sizes)
+        a, offset = np.asarray(rows[heads, t]).reshape(-1, 1), b[heads]
+        if len(t):  # the two rows of a lift that hold t move with k, so they are kept apart
+            keep = np.ones(rows.shape[0])
+            keep[heads] = keep[heads + 1] = 0.0
+            rows.data *= np.repeat(keep, np.diff(rows.indptr))
+            rows.eliminate_zeros()
+            b = b * keep[:, None]
+        self._lifts = len(program.lifts)
+        cuts = [
+            [place for one in blocks for place in (one.start, one.stop)] for blocks in (program.rows, program.columns)
+        ]
+        self._arrays = Arrays(Split(rows, cuts[0], [*cuts[1], len(q)]), b, q, d, r, a, offset, t, heads)
+        self._own = own_entries(rows, len(q))
+        self._rounding = rounding(np.bincount(rows.indices, minlength=rows.shape[1])[: len(q)])[:, None]
+
+    def __call__(
+        self,
+        x: Array,
+        v: Array,
+        y: Array,
+        forward: Array,
+        k: Array | None = None,
+        *,
+        scale: Array,
+        slack: Array | None = None,
+        contexts: slice | None = None,
+    ) -> Checked:
+        """Check N points.
+
+        Args:
+            x: points, shape `(N, n)`.
+            v: primal points, shape `(N, variables)`.
+            y: dual points, shape `(N, m)`.
+            forward: values that were computed independently, shape `(N,)`.
+            k: scale of each quadratic's lift, shape `(N, quadratics)`: v and y then belong to the program with
+                t = k t' and its cone rotated, ((t' + k)/2, (t' - k)/2, p). Within a factor of four of the power of two
+                next to ||p||. If omitted, 1, the plain lift, which passes for every p.
+            scale: S, the data scale of the forward value, shape `(N,)`, from network and x alone; a smaller number is
+                safe too, `|forward|` for instance.
+            slack: distance from the forward value to the nearer end of the network's proven bracket, shape `(N,)`: a
+                value that passes lies in the bracket widened by `tolerance * (1 + S)`. Defaults to 0.
+            contexts: which of the stacked contexts the points belong to, in order; defaults to all.
+
+        Raises:
+            ValueError: the shapes do not fit the program.
+        """
+        N, arrays = len(x), self._arrays
+        plain = k is None
+        k = np.ones((N, self._lifts)) if k is None else k
+        m, variables, n = arrays.matrix.shape[0], arrays.q.shape[0], arrays.d.shape[0]
+        wanted = {"x": (N, n), "v": (N, variables), "y": (N, m), "forward": (N,), "k": (N, self._lifts), "scale": (N,)}
+        for (name, shape), array in zip(wanted.items(), (x, v, y, forward, k, scale), strict=True):
+            if array.shape != shape:
+                raise ValueError(f"{name} must have shape {shape} for this program; received {array.shape}")
+        arrays = arrays.context(slice(None) if contexts is None else contexts)
+        if any(array.shape[-1] not in (1, N) for array in (arrays.b, arrays.q, arrays.d, arrays.r)):
+            raise ValueError(f"{arrays.r.shape[-1]} contexts need as many points; received {N}")
+        point = Point(*(np.ascontiguousarray(array.T) for array in (x, v, y, k[:, : len(arrays.t)])))
+        with np.errstate(all="ignore"):  # overflow and NaN end as a failed check
+            limit = self._of_values(scale, slack)
+            checked = self._quick(arrays, point, forward, limit)
+            scaled = np.ones(N, dtype=bool) if plain else self._scales.allowed(point.x, arrays.b, point.k)
+            if not scaled.all():
+                checked.residuals["lift_scale"] = np.where(scaled, 0.0, np.inf)
+                checked.tolerances["lift_scale"] = np.zeros(N)
+                checked.ok[~scaled] = False
+            if not (self._finite and self._lifts_exact):
+                name = "lift_rows" if self._finite else "finite_program"
+                checked.residuals[name], checked.tolerances[name] = np.full(N, np.inf), np.zeros(N)
+                checked.ok[:] = False
+            elif not checked.ok.all():
+                doubtful = np.flatnonzero(~checked.ok & scaled)
+                self._scaled(arrays.context(doubtful), point.take(doubtful), checked, doubtful, limit[doubtful])
+        return checked
+
+    def _residuals(self, lack: Array, y: Array) -> Iterator[_Residual]:
+        """Yield the residuals of each run, one row per row or cone, one column per point; negative is satisfied."""
+        if self._zero:
+            yield _Residual("equality_primal", np.abs(lack[: self._zero]), None)
+        for run in self._runs:
+            s, own = lack[run.start : run.stop], y[run.start : run.stop]  # s is negated
+            primal, dual, complementarity, slack = run.names
+            if run.size:
+                s, own = (part.reshape(run.cones, run.size, -1) for part in (s, own))
+                violation = length(s[:, 1:]) + s[:, 0]
+                yield _Residual(primal, violation, None)
+                yield _Residual(slack, -violation, None)
+                yield _Residual(dual, length(own[:, 1:]) - own[:, 0], rounding(run.size) * np.abs(own[:, 0]))
+                yield _Residual(complementarity, np.abs(np.einsum("ckn,ckn->cn", s, own)), None)
+            else:
+                yield _Residual(primal, s, None)
+                yield _Residual(dual, -own, _NOTHING)
+                product = s * own
+                yield _Residual(complementarity, np.abs(product, out=product), None)
+
+    def _sizes(self, scale: Array, y: Array) -> Iterator[Array]:
+        """Yield, in the order of `_residuals`, what the tolerance of each residual is a multiple of."""
+        if self._zero:
+            yield 1.0 + scale[: self._zero]
+        for run in self._runs:
+            s, own = scale[run.start : run.stop], y[run.start : run.stop]
+            if run.size:
+                s, own = (part.reshape(run.cones, run.size, -1) for part in (s, own))
+                size = 1.0 + length(s)
+                dual = rounding(run.size) * length(own) + SMALLEST
+                yield from (size, size, dual, 1.0 + np.einsum("ckn,ckn->cn", s, own))
+            else:
+                yield from (1.0 + s, np.zeros_like(own), 1.0 + s * own)
+
+    def _stationarity(self, residual: Array, size: Array) -> tuple[Array, Array]:
+        """Return the largest residual of each point, and the tolerance that is to it as the worst ratio demands."""
+        size *= self.tolerance * self._rounding
+        size += SMALLEST
+        residual = np.abs(residual)
+        largest = residual.max(axis=0)
+        ratio = np.divide(residual, size, out=size).max(axis=0)
+        return largest, np.where(ratio == 0, SMALLEST, largest / ratio)  # at most that of its place; NaN stays NaN
+
+    def _least(self, arrays: Arrays, point: Point) -> Array:
+        """Return part of the sum |A|'|y| + |q|: the cost, and the entries of the rows that bound each variable."""
+        size: Array = self._own @ np.abs(point.y)
+        q, t = np.abs(arrays.q), arrays.t
+        lifted = size[t]
+        size += q
+        if len(t):
+            head, second = point.y[arrays.heads], point.y[arrays.heads + 1]
+            size[t] = lifted + q[t] * point.k + np.abs(arrays.a) * (np.abs(head) + np.abs(second))
+        return size
+
+    def _of_values(self, scale: Array, slack: Array | None) -> Array:
+        """Return the tolerance of gap and forward value, 0 where it is NaN."""
+        limit = self.tolerance * (1.0 + scale)
+        if slack is not None:  # a tolerance below the default asks for less than the rounding of the network
+            limit = limit + np.maximum(slack, 0.0) * min(1.0, self.tolerance / 1e-12)
+        return np.where(np.isfinite(limit), limit, 0.0)
+
+    def _quick(self, arrays: Arrays, point: Point, forward: Array, limit: Array) -> Checked:
+        """Compare every residual with a number that its tolerance is not below: few passes, few absolute values."""
+        terms = evaluate(arrays, point, -1.0)
+        found: dict[str, tuple[Array, Array]] = {}
+        flat = np.full(len(forward), self.tolerance)
+        for name, matrix, least in self._residuals(terms.lack, point.y):
+            if least is None or least is _NOTHING:
+                pair = matrix.max(axis=0), flat if least is None else np.zeros(len(flat))  # NaN stays NaN
+            else:
+                pair = worst(matrix, self.tolerance * least + SMALLEST)
+            found[name] = pair if name not in found else larger(found[name], pair)
+        if len(terms.stationarity):
+            found["stationarity"] = self._stationarity(terms.stationarity, self._least(arrays, point))
+        value, dual = terms.primal, terms.dual
+        found["gap"] = np.abs(value - dual), limit
+        found["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), limit
+        residuals = {name: np.maximum(residual, 0.0) for name, (residual, _) in found.items()}
+        tolerances = {name: limit for name, (_, limit) in found.items() if name not in INFORMATIVE}
+        ok = np.logical_and.reduce([residuals[name] <= tolerances[name] for name in tolerances])
+        return Checked(value, dual, forward, terms.slope.T, terms.offset, residuals, tolerances, ok)
+
+    def _scaled(self, arrays: Arrays, point: Point, checked: Checked, where: NDArray[np.intp], values: Array) -> None:
+        """Judge some points again with the tolerances in full, and enter the verdict into `checked`."""
+        terms = evaluate(arrays, point, -1.0)
+        sizes = evaluate(arrays.absolute(), point.absolute(), 1.0)
+        found: dict[str, tuple[Array, Array]] = {}
+        matrices = [(name, matrix) for name, matrix, _ in self._residuals(terms.lack, point.y)]
+        limits = [self.tolerance * size for size in self._sizes(sizes.lack, np.abs(point.y))]
+        matrices.append(("stationarity", np.abs(terms.stationarity)))
+        limits.append(self.tolerance * self._rounding * sizes.stationarity + SMALLEST)
+        for (name, matrix), allowed in zip(matrices, limits, strict=True):
+            if not len(matrix):
+                continue
+            pair = worst(matrix, np.where(np.isfinite(allowed), allowed, 0.0))
+            found[name] = pair if name not in found else larger(found[name], pair)
+        for name in ("gap", "forward"):
+            found[name] = checked.residuals[name][where], values
+        ok = np.ones(len(where), dtype=bool)
+        for name, (residual, limit) in found.items():
+            checked.residuals[name][where] = np.maximum(residual, 0.0)
+            if name not in INFORMATIVE:
+                ok &= residual <= limit
+                checked.tolerances[name] = checked.tolerances[name].copy()  # shared between metrics until now
+                checked.tolerances[name][where] = limit
+        checked.ok[where] = ok

@@ -1,0 +1,272 @@
+"""Read the exported arrays themselves: what makes program = network for every x, not only at points.
+
+Two independent questions, each answered with sentences about what is wrong:
+
+- `monotone(program)`: is it a monotone epigraph program? Then raising a variable never helps, the least feasible
+  point exists at every x, and the value is convex in x. Labels are not consulted.
+- `differences(program, net)`: are its arrays, entry by entry, those of the network? Then the least feasible point is
+  the forward pass, at every x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array, BoolArray, IntArray
+from socicnn.conic._blocks import Block
+from socicnn.conic._data import ValueData
+from socicnn.frozen import FrozenNet
+
+
+def monotone(program: ValueData) -> list[str]:
+    """Return what keeps `program` from being a monotone epigraph program; an empty list when nothing does.
+
+    Each inequality must bound one variable of its own from below, -v_j + sum_i P_i v_i + s = b + B x with P >= 0 over
+    earlier variables; each cone must be t >= ||p||^2 lifted, or s >= ||p||, with p affine in x alone; each variable
+    must be bounded from below; q >= 0 and every entry finite.
+    """
+    arrays = {"A": program.A.data, "B": program.B.data}
+    arrays |= {name: getattr(program, name) for name in "bqdr"}
+    counts = {name: int(np.count_nonzero(~np.isfinite(array))) for name, array in arrays.items()}
+    wrong = [f"{name} has {count} non-finite entries" for name, count in counts.items() if count]
+    return wrong or _Reading(program).wrong
+
+
+class _Reading:
+    """Goes once through the arrays and collects what is wrong, one sentence a kind of fault."""
+
+    def __init__(self, program: ValueData) -> None:
+        self.wrong: list[str] = []
+        self._row_names, self._column_names = program.row_names, program.column_names
+        A, B = sparse.csr_array(program.A, copy=True), sparse.csr_array(program.B, copy=True)
+        for matrix in (A, B):
+            matrix.sum_duplicates()  # several entries of one place stand for their sum
+            matrix.eliminate_zeros()
+        self._owned = np.zeros(A.shape[1], dtype=bool)
+        if program.cones.zero:
+            self.wrong.append(f"{program.cones.zero} equality rows, which no exported network has")
+        least = program.q.min(axis=0) if program.q.ndim == 2 else program.q
+        self._blame(least < 0, "negative costs", lambda j: f"{least[j]:.3g} on {self._column(j)}")
+        first = program.cones.zero
+        self._inequalities(A[first : first + program.cones.nonnegative], first)
+        self._cones(program, A, B)
+        self._blame(~self._owned, "variables that nothing bounds from below", self._column)
+
+    def _blame(self, bad: BoolArray, what: str, place: Callable[[int], str]) -> None:
+        where = np.flatnonzero(bad)
+        if len(where):
+            self.wrong.append(f"{len(where)} {what}, the first {place(int(where[0]))}")
+
+    def _row(self, i: int) -> str:
+        return self._row_names[i] if i < len(self._row_names) else f"row {i}"
+
+    def _column(self, j: int) -> str:
+        return self._column_names[j] if j < len(self._column_names) else f"column {j}"
+
+    def _inequalities(self, A: sparse.csr_array, first: int) -> None:
+        """Each has one entry -1, its own variable, and the others are >= 0 on earlier variables."""
+        count, column = A.shape[0], A.indices
+        row = np.repeat(np.arange(count), np.diff(A.indptr))
+        own = A.data == -1.0
+        place = lambda e: f"{A.data[e]:.3g} on {self._column(column[e])} in {self._row(int(first + row[e]))}"  # noqa: E731
+        several = np.bincount(row[own], minlength=count) != 1
+        self._blame(several, "inequalities without exactly one entry -1", lambda i: self._row(first + i))
+        self._blame((A.data < 0) & ~own, "negative weights", place)
+        owner = np.full(count, A.shape[1])
+        owner[row[own]] = column[own]
+        self._owned[column[own]] = True
+        self._blame(~own & (column >= owner[row]), "weights on later variables", place)
+
+    def _cones(self, program: ValueData, A: sparse.csr_array, B: sparse.csr_array) -> None:
+        """The head of each cone is one variable, or two rows are the lift of one square; the rest holds x alone."""
+        heads = program.cones.heads
+        if not len(heads):
+            return
+        entries, inputs, b = np.diff(A.indptr), np.diff(B.indptr), np.atleast_2d(program.b)
+        lifted = np.isin(heads, program.lifts.heads)
+        sizes = np.asarray(program.cones.second_order)
+        if not np.isin(program.lifts.heads, heads).all():
+            self.wrong.append("a lift that is not at the head of a cone")
+        self._blame(lifted & (sizes < 3), "cones too small for a lifted square", lambda i: self._row(int(heads[i])))
+        plain, lift = heads[~lifted], heads[lifted & (sizes >= 3)]
+        affine = np.arange(len(entries)) >= heads[0]
+        affine[heads] = affine[lift + 1] = False
+        self._blame(affine & (entries > 0), "cones with a variable inside", self._row)
+
+        def single(rows: IntArray, weight: float, offset: float) -> BoolArray:
+            good = (entries[rows] == 1) & (inputs[rows] == 0) & (b[:, rows] == offset).all(axis=0)
+            good[good] = A.data[A.indptr[rows[good]]] == weight
+            return good
+
+        column = lambda rows: A.indices[A.indptr[rows]]  # noqa: E731 (of the one entry in each row)
+        good = single(plain, -1.0, 0.0)
+        self._blame(~good, "cones whose head is not one variable", lambda i: self._row(int(plain[i])))
+        self._owned[column(plain[good])] = True
+        good = single(lift, -0.5, 0.5) & single(lift + 1, -0.5, -0.5)
+        good[good] = column(lift[good]) == column(lift[good] + 1)
+        self._blame(~good, "cones that are not the lift of one square", lambda i: self._row(int(lift[i])))
+        self._owned[column(lift[good])] = True
+
+
+def differences(program: ValueData, net: FrozenNet) -> list[str]:
+    """Return where the arrays of `program` are not those of `net`, entry by entry; an empty list when nowhere.
+
+    Blocks are found by their names; that every other entry is zero is part of the comparison.
+    """
+    try:
+        expected = _Expected(program, net)
+    except _Mismatch as mismatch:
+        return [str(mismatch)]
+    rows, columns = program.row_names, program.column_names
+    inputs = [f"x[{j}]" for j in range(net.in_features)]
+    return [
+        *_matrix_difference("A", program.A, expected.A, rows, columns),
+        *_matrix_difference("B", program.B, expected.B, rows, inputs),
+        *_vector_difference("b", program.b, expected.b, rows),
+        *_vector_difference("q", program.q, expected.q, columns),
+        *_vector_difference("d", program.d, expected.d, inputs),
+        *_vector_difference("r", program.r[..., None], expected.r[..., None], ["the constant"]),
+    ]
+
+
+class _Mismatch(Exception):
+    """The blocks of the program are not those of the network."""
+
+
+class _Expected:
+    """The arrays that the network asks for, placed where the program's block names say."""
+
+    def __init__(self, program: ValueData, net: FrozenNet) -> None:
+        self._rows = {block.name: block for block in program.rows}
+        self._columns = {block.name: block for block in program.columns}
+        self._entries: dict[str, list[tuple[IntArray, IntArray, Array]]] = {"A": [], "B": []}
+        batch = net.batch
+        m, variables = program.A.shape
+        self.b, self.q = np.zeros((*batch, m)), np.zeros((*batch, variables))
+        self.d = np.broadcast_to(net.output.v, (*batch, net.in_features))
+        self.r = np.broadcast_to(net.output.c, batch)
+        inequalities, cones, inner = 0, [], []
+        x, below = Block("x", "input", 0, net.in_features), None
+        for k, layer in enumerate(net.layers, start=1):
+            h = layer.b.shape[-1]
+            z, relu, floor = self._column(f"z{k}", h), self._row(f"relu{k}", h), self._row(f"nonnegative{k}", h)
+            identity = sparse.eye_array(h)
+            self._put("A", relu, z, -identity)
+            self._put("A", floor, z, -identity)
+            if layer.W is not None and below is not None:
+                self._put("A", relu, below, layer.W)
+            if layer.squares is not None:
+                inside = layer.squares
+                t, cone = self._column(f"t_layer{k}", h), self._row(f"layer{k}", h * (inside.rows + 2))
+                self._put("A", relu, t, sparse.diags_array(inside.rho))
+                inner.append((t, cone, inside))
+            if layer.U is not None:
+                self._put("B", relu, x, -layer.U)
+            self.b[..., relu.start : relu.stop] = -layer.b
+            inequalities, below = inequalities + 2 * h, z
+        if below is not None:
+            self.q[..., below.start : below.stop] = net.output.w
+        for t, cone, inside in inner:
+            heads = np.arange(cone.start, cone.stop, inside.rows + 2)
+            body = np.setdiff1d(np.arange(cone.start, cone.stop), np.concatenate([heads, heads + 1]))
+            for rows in (heads, heads + 1):
+                self._entries["A"].append((rows, np.arange(t.start, t.stop), np.full(len(heads), -0.5)))
+            F = sparse.coo_array(inside.F)
+            self._entries["B"].append((body[F.row], F.col, F.data))
+            self.b[..., heads], self.b[..., heads + 1], self.b[..., body] = 0.5, -0.5, inside.g
+            cones += [(int(head), inside.rows + 2) for head in heads]
+        quadratics, norms = net.weighted()
+        for m_, quad in enumerate(quadratics, start=1):
+            size = quad.A.shape[0]
+            t, cone = self._column(f"t_quadratic{m_}", 1), self._row(f"quadratic{m_}", size + 2)
+            head, p = cone.start, Block("", "", cone.start + 2, cone.stop)
+            self._put("A", Block("", "", head, head + 2), t, np.full((2, 1), -0.5))
+            self._put("B", p, x, quad.A)
+            self.b[..., head], self.b[..., head + 1], self.b[..., p.start : p.stop] = 0.5, -0.5, quad.e
+            self.q[..., t.start] = quad.beta
+            cones.append((head, size + 2))
+        for r, norm in enumerate(norms, start=1):
+            group = norm.group
+            count = norm.C.shape[0] // group
+            s, block = self._column(f"s_norm{r}", count), self._row(f"norm{r}", count * (group + 1))
+            heads = np.arange(block.start, block.stop, group + 1)
+            body = np.setdiff1d(np.arange(block.start, block.stop), heads)
+            self._entries["A"].append((heads, np.arange(s.start, s.stop), -np.ones(count)))
+            C = sparse.coo_array(norm.C)
+            self._entries["B"].append((body[C.row], C.col, C.data))
+            self.b[..., body] = norm.d
+            self.q[..., s.start : s.stop] = np.asarray(norm.gamma)[..., None]
+            cones += [(int(head), group + 1) for head in heads]
+        for kind, blocks, total in (("rows", self._rows, m), ("variables", self._columns, variables)):
+            if blocks:
+                raise _Mismatch(
+                    f"the program has {kind} with no counterpart in the network: {', '.join(sorted(blocks))}"
+                )
+            named = sum(block.stop - block.start for block in (program.rows if kind == "rows" else program.columns))
+            if named != total:
+                raise _Mismatch(f"the named blocks cover {named} of the {total} {kind}")
+        found = list(zip(program.cones.heads.tolist(), program.cones.second_order, strict=True))
+        if (program.cones.zero, program.cones.nonnegative, found) != (0, inequalities, cones):
+            raise _Mismatch("the cones of the program are not those of the network")
+        self.A = self._matrix("A", program.A.shape)
+        self.B = self._matrix("B", program.B.shape)
+
+    def _row(self, name: str, size: int) -> Block:
+        return self._block(self._rows, name, size)
+
+    def _column(self, name: str, size: int) -> Block:
+        return self._block(self._columns, name, size)
+
+    @staticmethod
+    def _block(blocks: dict[str, Block], name: str, size: int) -> Block:
+        block = blocks.pop(name, None)
+        if block is None or block.stop - block.start != size:
+            found = "has no such block" if block is None else f"has {block.stop - block.start}"
+            raise _Mismatch(f"the network has {size} entries in {name}, the program {found}")
+        return block
+
+    def _put(self, name: str, rows: Block, columns: Block, matrix: Any) -> None:
+        coo = sparse.coo_array(matrix)
+        self._entries[name].append((coo.row + rows.start, coo.col + columns.start, coo.data))
+
+    def _matrix(self, name: str, shape: tuple[int, int]) -> sparse.csr_array:
+        parts = self._entries[name]
+        row, column, data = (np.concatenate([part[i] for part in parts]) if parts else np.zeros(0) for i in range(3))
+        return sparse.csr_array((data, (row.astype(np.int64), column.astype(np.int64))), shape=shape)
+
+
+def _matrix_difference(name: str, found: Any, expected: Any, rows: list[str], columns: list[str]) -> list[str]:
+    difference = sparse.coo_array(sparse.csr_array(found) - expected)
+    bad = np.flatnonzero(~(difference.data == 0))  # NaN differs too
+    if not len(bad):
+        return []
+    i, j = int(difference.row[bad[0]]), int(difference.col[bad[0]])
+    return [
+        f"{name} differs from the network in {len(bad)} entries, the first at ({rows[i]}, {columns[j]}): "
+        f"{_apart(found[i, j], expected[i, j])}"
+    ]
+
+
+def _vector_difference(name: str, found: Any, expected: Any, labels: list[str]) -> list[str]:
+    if found.shape != expected.shape:
+        return [f"{name} has shape {found.shape} where the network has {expected.shape}"]
+    bad = np.argwhere(~(found == expected))
+    if not len(bad):
+        return []
+    at = tuple(bad[0])
+    where = f"{labels[at[-1]]}" + (f" of context {at[0]}" if len(at) > 1 else "")
+    return [
+        f"{name} differs from the network in {len(bad)} entries, the first at {where}: "
+        f"{_apart(found[at], expected[at])}"
+    ]
+
+
+def _apart(found: float, expected: float) -> str:
+    """Write two numbers with as few digits as tell them apart."""
+    texts = [(f"{found:.{digits}g}", f"{expected:.{digits}g}") for digits in (6, 10, 17)]
+    mine, theirs = next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
+    return f"{mine} where the network has {theirs}"

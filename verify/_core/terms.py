@@ -1,0 +1,123 @@
+"""The sums that a certificate is made of: residuals of both problems, both objectives, and their data scales.
+
+Part of the trusted core: it sees exported arrays, points and witnesses. NumPy and SciPy alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from verify._core.products import Split
+
+Array: TypeAlias = NDArray[np.float64]
+Indices: TypeAlias = NDArray[np.int64]
+
+
+class Arrays(NamedTuple):
+    """A program's arrays, features first: one column per context, or one for all."""
+
+    matrix: Split
+    b: Array
+    q: Array
+    d: Array
+    r: Array
+    a: Array
+    offset: Array
+    t: Indices
+    heads: Indices
+
+    def context(self, part: slice | NDArray[np.intp]) -> Arrays:
+        """Return the arrays of some contexts; those that all share stay."""
+        pick = lambda array: array if array.shape[-1] == 1 else array[..., part]  # noqa: E731 (local shorthand)
+        return self._replace(b=pick(self.b), q=pick(self.q), d=pick(self.d), r=pick(self.r), offset=pick(self.offset))
+
+    def absolute(self) -> Arrays:
+        """Return the absolute values."""
+        matrix, b, q, d, r, a, offset, t, heads = self
+        return Arrays(
+            matrix.absolute(), np.abs(b), np.abs(q), np.abs(d), np.abs(r), np.abs(a), np.abs(offset), t, heads
+        )
+
+
+class Point(NamedTuple):
+    """Points and witnesses, features first: one column per point."""
+
+    x: Array
+    v: Array
+    y: Array
+    k: Array
+
+    def take(self, where: NDArray[np.intp]) -> Point:
+        """Return some of the points."""
+        return Point(*(array[:, where] for array in self))
+
+    def absolute(self) -> Point:
+        """Return the absolute values."""
+        return Point(*(np.abs(array) for array in self))
+
+
+class Terms(NamedTuple):
+    """What a witness amounts to."""
+
+    lack: Array
+    stationarity: Array
+    primal: Array
+    dual: Array
+    slope: Array
+    offset: Array
+
+
+def evaluate(arrays: Arrays, point: Point, sign: float) -> Terms:
+    """Return A v - B x - b, A'y + q, both objectives, d - B'y and r - b'y at every point.
+
+    With sign = 1 and absolute values throughout, the same sums are the data scales.
+    """
+    _, b, q, d, r, a, offset, t, heads = arrays
+    x, v, y, k = point
+    stacked = np.concatenate([v, x])
+    if len(t):
+        stacked[t] *= k  # t = k t'
+    lack = arrays.matrix.times(stacked)
+    lack += sign * b
+    both = arrays.matrix.transposed_times(y)
+    stationarity, slope = both[: len(v)], both[len(v) :]
+    stationarity += q
+    primal = _dot(q, stacked[: len(v)])
+    dual = _dot(b, y)
+    if len(t):
+        shift = sign * k * offset
+        lack[heads], lack[heads + 1] = a * v[t] + shift, a * v[t] + sign * shift
+        stationarity[t] = k * stationarity[t] + a * (y[heads] + y[heads + 1])
+        dual = dual + np.einsum("ij,ij->j", k * offset, y[heads] + sign * y[heads + 1])
+    offset = np.broadcast_to(sign * dual + r, x.shape[1:])
+    affine = _dot(d, x)
+    dual = offset + np.einsum("ij,ij->j", slope, x) + affine
+    return Terms(lack, stationarity, primal + affine + r, dual, slope + d, offset)
+
+
+def _dot(weights: Array, values: Array) -> Array:
+    """Return the sum over rows of weights * values, the weights one column for all points or one per point."""
+    if weights.shape[1] == 1:
+        return weights[:, 0] @ values
+    return np.einsum("ij,ij->j", weights, values)
+
+
+def own_entries(rows: sparse.csr_array, variables: int) -> sparse.csr_array:
+    """Return the sizes of the first two negative entries of each variable: those of the rows that bound it.
+
+    Returns:
+        Shape `(variables, m)`.
+    """
+    columns = sparse.csc_array(rows)
+    columns.sort_indices()
+    stop = columns.indptr[variables]
+    own = np.flatnonzero(columns.data[:stop] < 0)
+    column = np.repeat(np.arange(columns.shape[1]), np.diff(columns.indptr))[own]
+    first = np.arange(len(own)) - np.searchsorted(column, column) < 2
+    own, column = own[first], column[first]
+    shape = (variables, rows.shape[0])
+    return sparse.csr_array((np.abs(columns.data[own]), (column, columns.indices[own])), shape=shape)

@@ -1,0 +1,210 @@
+"""First and second order of a network at a point, from its arrays alone: no autograd, no solver.
+
+With a_k = W_k z_{k-1} + U_k x + b_k, the derivative in direction d is one forward pass of directions (quadratics
+inside a layer, rho ||p||^2 with p = F x + g unit by unit, add 2 rho p'F d to da),
+
+    da_k = W_k dz_{k-1} + U_k d,     dz_k = da_k where a_k > 0,  max(da_k, 0) where a_k = 0,  0 where a_k < 0
+    f'(x; d) = w'dz_L + v'd + sum_m 2 beta_m p_m'A_m d + sum_r gamma_r (u_r'C_r d, or ||C_r d|| where C_r x + d_r = 0)
+
+and it is the support function of the subdifferential, sup of g'd over g in df(x), since f is convex. The maximiser is
+one backward pass with the units at a = 0 switched by the sign of da. A value counts as zero where rounding could have
+made it: |a| <= g(m) sum |terms|, with the margin g of `socicnn._margins`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+
+from socicnn._arrays import Array, BoolArray, lengths
+from socicnn._margins import column, relative_margin
+from socicnn.frozen import FrozenNet
+from socicnn.frozen._terms import Term
+
+
+@final
+class Geometry:
+    """The pieces of a network that are active at each of N points.
+
+    Args:
+        net: the network.
+        x: points, shape `(N, n)`; with stacked contexts, row i belongs to context i.
+    """
+
+    def __init__(self, net: FrozenNet, x: Array) -> None:
+        self._net = net
+        points = np.ascontiguousarray(x.T)
+        size, n = np.abs(points), len(points)
+        self._count = points.shape[1]
+        self._n = n
+        self.positive: list[BoolArray] = []  # a > 0 and a = 0, of each layer, shape (h, N)
+        self.zero: list[BoolArray] = []
+        self._inside: list[list[tuple[Term, Array]]] = []  # terms inside each layer, with p of shape (h k, N)
+        z = z_size = None
+        for layer in net.layers:
+            a, S, terms = column(layer.b), np.abs(column(layer.b)), n + 1
+            self._inside.append([])
+            for term in layer.inner:
+                weight, offset = term.weight[:, None], column(term.offset)
+                p, p_size = term.matrix @ points + offset, abs(term.matrix) @ size + np.abs(offset)
+                a = a + weight * _summed(p**2, term.rows)
+                S, terms = S + weight * _summed(p_size**2, term.rows), terms + 2 * n + term.rows + 4
+                self._inside[-1].append((term, p))
+            if layer.U is not None:
+                a, S = a + layer.U @ points, S + abs(layer.U) @ size
+            if layer.W is not None and z is not None and z_size is not None:
+                a, S, terms = a + layer.W @ z, S + layer.W @ z_size, terms + layer.W.shape[1]
+            zero = np.broadcast_to(np.abs(a) <= relative_margin(terms) * S, (len(a), self._count))
+            z = np.where(zero, 0.0, np.maximum(a, 0.0))
+            z_size = S * (1 + relative_margin(terms))  # sums of absolute values, propagated
+            self.positive.append(z > 0)
+            self.zero.append(zero)
+        self._images = [quad.A @ points + column(quad.e) for quad in net.quadratics]
+        self._units: list[Array] = []  # u, zero where the norm is zero
+        self._lengths: list[Array] = []
+        self.flat: list[BoolArray] = []  # norms that are zero, shape (groups, N)
+        for norm in net.norms:
+            y = norm.C @ points + column(norm.d)
+            S = abs(norm.C) @ size + np.abs(column(norm.d))
+            group = norm.group
+            length, scale = _lengths(y, group), _lengths(np.broadcast_to(S, y.shape), group)
+            flat = length <= relative_margin(n + 1) * scale
+            with np.errstate(all="ignore"):
+                unit = y / np.repeat(length, group, axis=0)
+            self._units.append(np.where(np.repeat(flat, group, axis=0), 0.0, unit))
+            self._lengths.append(length)
+            self.flat.append(flat)
+
+    @property
+    def kinks(self) -> Array:
+        """Number of units at a = 0 and of norms at zero, whether or not they reach the value, shape `(N,)`."""
+        return sum((part.sum(axis=0) for part in (*self.zero, *self.flat)), np.zeros(self._count, dtype=int))
+
+    def directional(self, d: Array) -> Array:
+        """Return f'(x; d), shape `(N, K)`.
+
+        Args:
+            d: directions, shape `(N, K, n)`.
+        """
+        return self._tangent(d)[0]
+
+    def support(self, d: Array) -> tuple[Array, Array]:
+        """Return the support function of the subdifferential, `(N, K)`, and a maximiser g, `(N, K, n)`."""
+        value, switched, tilted = self._tangent(d)
+        return value, self._pulled_back(switched, tilted, d.shape[1])
+
+    def gradients(self, switched: list[BoolArray]) -> Array:
+        """Return the subgradients of given patterns of the units at zero, shape `(N, K, n)`.
+
+        Args:
+            switched: of each layer, which units at a = 0 count as active, shape `(h, N, K)`.
+        """
+        K = switched[0].shape[2] if switched else 1
+        return self._pulled_back(switched, [np.zeros((len(unit), self._count, K)) for unit in self._units], K)
+
+    def _tangent(self, d: Array) -> tuple[Array, list[BoolArray], list[Array]]:
+        """Return f'(x; d), which units at zero it switches on, and u of the norms at zero."""
+        N, K, _ = d.shape
+        flat = np.ascontiguousarray(d.transpose(2, 0, 1)).reshape(self._n, N * K)
+        full = lambda matrix, values: (matrix @ values).reshape(-1, N, K)  # noqa: E731 (local shorthand)
+        output = self._net.output
+        total = np.einsum("in,ink->nk", np.broadcast_to(column(output.v), (self._n, N)), flat.reshape(-1, N, K))
+        dz: Array | None = None
+        switched = []
+        for layer, positive, zero, inside in zip(self._net.layers, self.positive, self.zero, self._inside, strict=True):
+            da = np.zeros((layer.b.shape[-1], N, K))
+            for term, p in inside:
+                along = _summed(p[:, :, None] * full(term.matrix, flat), term.rows)
+                da = da + 2 * term.weight[:, None, None] * along
+            if layer.U is not None:
+                da = da + full(layer.U, flat)
+            if layer.W is not None and dz is not None:
+                da = da + full(layer.W, dz.reshape(len(dz), N * K))
+            on = zero[:, :, None] & (da > 0)
+            dz = np.where(positive[:, :, None] | on, da, 0.0)
+            switched.append(on)
+        if dz is not None:
+            total = total + np.einsum("in,ink->nk", np.broadcast_to(column(output.w), (len(dz), N)), dz)
+        for quad, p in zip(self._net.quadratics, self._images, strict=True):
+            total = total + 2 * _weight(quad.beta) * np.einsum("in,ink->nk", p, full(quad.A, flat))
+        tilted = []
+        for norm, unit, zero in zip(self._net.norms, self._units, self.flat, strict=True):
+            image = full(norm.C, flat)
+            group = norm.group
+            length = _lengths(image, group)
+            with np.errstate(all="ignore"):
+                direction = np.where(np.repeat(length, group, axis=0) > 0, image / np.repeat(length, group, axis=0), 0)
+            spread = np.repeat(zero, group, axis=0)[:, :, None]
+            total = total + _weight(norm.gamma) * np.einsum("in,ink->nk", unit, image)
+            total = total + _weight(norm.gamma) * (zero[:, :, None] * length).sum(axis=0)
+            tilted.append(np.where(spread, direction, 0.0))
+        return total, switched, tilted
+
+    def _pulled_back(self, switched: list[BoolArray], tilted: list[Array], K: int) -> Array:
+        """Return the subgradient of a choice at every kink: one backward pass."""
+        N, net = self._count, self._net
+        slope = np.repeat(np.broadcast_to(column(net.output.v), (self._n, N))[:, :, None], K, axis=2)
+        back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
+        bound = np.broadcast_to(column(net.output.w)[:, :, None], (net.output.w.shape[-1], N, K))
+        parts = zip(net.layers, self.positive, switched, self._inside, strict=True)
+        for layer, positive, on, inside in reversed(list(parts)):
+            multiplier = np.where(positive[:, :, None] | on, bound, 0.0)
+            for term, p in inside:
+                weight = np.repeat(2 * term.weight[:, None, None] * multiplier, term.rows, axis=0)
+                slope = slope + back(term.matrix, weight * p[:, :, None])
+            if layer.U is not None:
+                slope = slope + back(layer.U, multiplier)
+            if layer.W is not None:
+                bound = back(layer.W, multiplier)
+        for quad, p in zip(net.quadratics, self._images, strict=True):
+            slope = slope + 2 * _weight(quad.beta) * (quad.A.T @ p)[:, :, None]
+        for norm, unit, tilt in zip(net.norms, self._units, tilted, strict=True):
+            slope = slope + _weight(norm.gamma) * back(norm.C, unit[:, :, None] + tilt)
+        return np.ascontiguousarray(slope.transpose(1, 2, 0))
+
+    def hessian_product(self, d: Array) -> Array:
+        """Return H d of the quadratics and norms on the active piece, `(N, K, n)`; ReLU units are linear there.
+
+        Quadratics inside layers count with the weight 2 rho lambda of their unit, and
+
+        H = sum_m 2 beta_m A_m'A_m + sum_r gamma_r C_r'(I - u u')C_r / ||C_r x + d_r||; a norm at zero is left out.
+        """
+        N, K, _ = d.shape
+        flat = np.ascontiguousarray(d.transpose(2, 0, 1)).reshape(self._n, N * K)
+        total = np.zeros((self._n, N, K))
+        back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
+        bound = np.broadcast_to(column(self._net.output.w), (self._net.output.w.shape[-1], N))
+        for layer, positive, inside in reversed(list(zip(self._net.layers, self.positive, self._inside, strict=True))):
+            multiplier = np.where(positive, bound, 0.0)
+            for term, _ in inside:
+                weight = np.repeat(2 * term.weight[:, None] * multiplier, term.rows, axis=0)
+                total += back(term.matrix, weight[:, :, None] * (term.matrix @ flat).reshape(-1, N, K))
+            if layer.W is not None:
+                bound = layer.W.T @ multiplier
+        for quad in self._net.quadratics:
+            total += 2 * _weight(quad.beta) * back(quad.A, quad.A @ flat)
+        for norm, unit, length, zero in zip(self._net.norms, self._units, self._lengths, self.flat, strict=True):
+            image = (norm.C @ flat).reshape(-1, N, K)
+            group = norm.group
+            along = (unit[:, :, None] * image).reshape(-1, group, N, K).sum(axis=1)
+            across = image - unit[:, :, None] * np.repeat(along, group, axis=0)
+            with np.errstate(all="ignore"):
+                curvature = np.where(zero, 0.0, 1.0 / length)
+            total += _weight(norm.gamma) * back(norm.C, np.repeat(curvature, group, axis=0)[:, :, None] * across)
+        return np.ascontiguousarray(total.transpose(1, 2, 0))
+
+
+def _weight(value: Any) -> Array:
+    """Return beta or gamma as one row per point, to multiply `(N, K)`."""
+    return np.atleast_1d(value)[:, None]
+
+
+def _lengths(values: Array, group: int) -> Array:
+    """Return the 2-norms of consecutive groups of rows."""
+    return lengths(values.reshape(-1, group, *values.shape[1:]), 1)
+
+
+def _summed(values: Array, rows: int) -> Array:
+    """Return the sums over each unit's run of rows, the first axis."""
+    return values.reshape(-1, rows, *values.shape[1:]).sum(axis=1)

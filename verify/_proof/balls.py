@@ -1,0 +1,186 @@
+"""Brackets by ball arithmetic: every operation carries a proven error radius (python-flint, extra `[proof]`).
+
+Slower than the float64 recipe of `verify._proof.network` and narrower: the ends are the value rounded outwards once.
+
+Source: Johansson, Arb: efficient arbitrary-precision midpoint-radius interval arithmetic (2017).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, final
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array, Matrix
+from socicnn.errors import MissingExtra
+from socicnn.frozen import FrozenNet
+from socicnn.frozen._terms import Term
+from verify._proof.network import Bracket, Prover
+
+_PRECISION = threading.RLock()  # flint's working precision is one number for the whole process
+
+
+@contextmanager
+def _precision(flint: Any, bits: int) -> Iterator[None]:
+    """Work at `bits` bits, alone among the threads of this module, and leave flint's own precision as it was."""
+    with _PRECISION:
+        before = flint.ctx.prec
+        flint.ctx.prec = bits
+        try:
+            yield
+        finally:
+            flint.ctx.prec = before
+
+
+@final
+class BallProver:
+    """Holds a network's arrays as balls and brackets its value.
+
+    Args:
+        net: the network.
+        bits: working precision. Provers of several threads take turns, since flint has one precision per process.
+
+    Raises:
+        MissingExtra: python-flint is not installed.
+    """
+
+    def __init__(self, net: FrozenNet, bits: int = 128) -> None:
+        try:
+            import flint
+        except ImportError as error:
+            raise MissingExtra(
+                "brackets by ball arithmetic need python-flint, which is not installed; "
+                'run: pip install "socicnn[proof]"'
+            ) from error
+        self._flint, self._bits, self._net = flint, bits, net
+        self._prover = Prover(net)
+        # one matrix per layer, on x and the layer before; one for everything that is affine in x alone
+        self._layers = [self._map(_side_by_side(layer.U, layer.W)) for layer in net.layers]
+        self._images = self._map(_below([term.matrix for term in _terms(net)]))
+        self._vectors = None if net.stacked else self._read(net)
+
+    def __call__(self, x: Array) -> Bracket:
+        """Bracket the value at each point.
+
+        Args:
+            x: points, shape `(N, n)`; with stacked contexts, row i belongs to context i.
+        """
+        scale = self._prover.scale(x)
+        lo, hi = np.full(len(x), -np.inf), np.full(len(x), np.inf)
+        with _precision(self._flint, self._bits):
+            for i, point in enumerate(x):
+                net = self._net.take(i)
+                value = self._value(net, self._vectors or self._read(net), point)
+                if value.is_finite():  # the ends are rounded to nearest, then moved outwards by one unit
+                    lo[i] = np.nextafter(float(value.lower()), -np.inf)
+                    hi[i] = np.nextafter(float(value.upper()), np.inf)
+        proven = np.isfinite(lo) & np.isfinite(hi)
+        return Bracket(np.where(proven, lo, -np.inf), np.where(proven, hi, np.inf), scale)
+
+    def _read(self, net: FrozenNet) -> _Vectors:
+        """Return the vectors of a network as balls."""
+        terms = _terms(net)
+        return _Vectors(
+            biases=[self._balls(layer.b) for layer in net.layers],
+            offsets=self._balls(np.concatenate([np.zeros(0), *(term.offset for term in terms)])),
+            weights=[self._balls(np.atleast_1d(term.weight)) for term in terms],
+            w=self._balls(net.output.w),
+            v=self._balls(net.output.v),
+            c=self._flint.arb(float(net.output.c)),
+        )
+
+    def _value(self, net: FrozenNet, vectors: _Vectors, point: Array) -> Any:
+        """Return the ball of f at one point."""
+        x, zero = self._balls(point), self._flint.arb(0)
+        images = iter(_sums(self._images(x), vectors.offsets))
+        weights = iter(vectors.weights)
+
+        def values(term: Term) -> list[Any]:
+            """Take the next rows of the images, and return h of each group of them."""
+            groups = [[next(images) for _ in range(term.rows)] for _ in range(term.groups)]
+            squares = [sum((entry * entry for entry in group), zero) for group in groups]
+            return [square.nonnegative_part().sqrt() for square in squares] if term.ROOT else squares
+
+        total = _dot(vectors.v, x, vectors.c)
+        z: list[Any] = []
+        for layer, image, bias in zip(net.layers, self._layers, vectors.biases, strict=True):
+            a = _sums(image(x + z), bias)
+            for term in layer.inner:
+                each = zip(a, next(weights), values(term), strict=True)
+                a = [entry + weight * value for entry, weight, value in each]
+            z = [entry.max(zero) for entry in a]
+        total = _dot(vectors.w, z, total)
+        for term in net.terms:
+            total += next(weights)[0] * sum(values(term), zero)
+        return total
+
+    def _map(self, matrix: Matrix | None) -> Any:
+        """Return a function from a list of balls, the last of which the columns belong to, to the list of its image."""
+        if matrix is None:
+            return lambda z: []
+        columns = matrix.shape[1]
+        if isinstance(matrix, np.ndarray):
+            arb_mat = self._flint.arb_mat
+            dense = arb_mat([self._balls(row) for row in matrix])
+            return lambda z: (dense * arb_mat([[entry] for entry in z[len(z) - columns :]])).entries()
+        zero, data = self._flint.arb(0), self._balls(matrix.data)
+        index, ends = matrix.indices.tolist(), matrix.indptr.tolist()
+
+        def image(z: list[Any]) -> list[Any]:
+            z = z[len(z) - columns :]
+            return [sum((data[e] * z[index[e]] for e in range(first, last)), zero) for first, last in pairwise(ends)]
+
+        return image
+
+    def _balls(self, values: Any) -> list[Any]:
+        arb = self._flint.arb
+        return [arb(float(value)) for value in values]
+
+
+@dataclass
+class _Vectors:
+    """The vectors of a network at one context, as balls."""
+
+    biases: list[list[Any]]
+    offsets: list[Any]
+    weights: list[list[Any]]  # of the terms inside layers, then of the branches
+    w: list[Any]
+    v: list[Any]
+    c: Any
+
+
+def _terms(net: FrozenNet) -> list[Term]:
+    """Return the terms inside layers, then the branches: the order of rows below one another."""
+    return [*(term for layer in net.layers for term in layer.inner), *net.terms]
+
+
+def _side_by_side(first: Matrix | None, second: Matrix | None) -> Matrix | None:
+    """Return two matrices side by side, sparse where one is."""
+    if first is None or second is None:
+        return second if first is None else first
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return np.hstack([first, second])
+    return sparse.csr_array(sparse.hstack([sparse.csr_array(first), sparse.csr_array(second)]))
+
+
+def _below(parts: list[Matrix]) -> Matrix | None:
+    """Return matrices one below the other, sparse where one is."""
+    if not parts:
+        return None
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.vstack(parts)
+    return sparse.csr_array(sparse.vstack([sparse.csr_array(part) for part in parts]))
+
+
+def _sums(image: list[Any], offset: list[Any]) -> list[Any]:
+    return [term + other for term, other in zip(image, offset, strict=True)] if image else offset
+
+
+def _dot(weights: list[Any], values: list[Any], start: Any) -> Any:
+    return sum((weight * value for weight, value in zip(weights, values, strict=True)), start)

@@ -1,0 +1,193 @@
+"""A network as matrices that act on columns of points: what the passes of a proof read, in NumPy or in torch.
+
+Both write `@`, `abs`, `where`, `minimum`, `maximum`, `sqrt`, `einsum` alike, so that each pass is written once. Vectors
+are columns: shape `(size, 1)`, or `(size, N)` with one column per context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from socicnn._margins import EPS, TINY, column, group_sums, relative_margin
+from socicnn.frozen import FrozenNet
+from socicnn.frozen._terms import Term
+
+Values = Any  # an array of NumPy or of torch
+Linear = Any  # a matrix with `@`, `.T` and `abs`: of NumPy, SciPy or `decision._minimise.linear_map`
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """The rows y = M x + o of a term at points, and bounds of their rounding errors.
+
+    Args:
+        y: as float64 has it, shape `(rows in all, N)`.
+        size: |M| |x| + |o|.
+        margin: bound of the error of y.
+    """
+
+    y: Values
+    size: Values
+    margin: Values
+
+
+@dataclass(frozen=True, eq=False)
+class TermColumns:
+    """A term weight_i h((M x + o)_i), h the squared length of a group of rows or its root.
+
+    Args:
+        weight: of each column, shape `(N,)` or `(1,)`, or of each group and column, shape `(1 or groups, N)`; inside a
+            layer of each unit, shape `(h, 1)`.
+        matrix: M, shape `(rows in all, n)`.
+        absolute: |M|.
+        offset: o.
+        rows: rows of each group.
+        root: whether h is the length, not its square.
+        xp: `numpy` or `torch`.
+    """
+
+    weight: Values
+    matrix: Linear
+    absolute: Linear
+    offset: Values
+    rows: int
+    root: bool
+    xp: Any
+
+    def image(self, x: Values, size: Values) -> Image:
+        """Return M x + o at columns x, |x| = size, with what rounding can have changed in it."""
+        y, S = self.matrix @ x + self.offset, self.absolute @ size + abs(self.offset)
+        return Image(y, S, relative_margin(len(x) + 1) * S + TINY)
+
+    def high(self, image: Image) -> Values:
+        """Return h of each group rounded up, shape `(groups, N)`."""
+        widest = (abs(image.y) + image.margin) ** 2
+        square = group_sums(widest, self.rows) * (1 + relative_margin(self.rows + 2)) + TINY
+        return self.xp.sqrt(square) * (1 + 4 * EPS) if self.root else square
+
+    def low(self, image: Image) -> Values:
+        """Return h of each group rounded down, shape `(groups, N)`."""
+        narrowest = positive(abs(image.y) - image.margin) ** 2
+        square = group_sums(narrowest, self.rows) * (1 - relative_margin(self.rows + 2)) - TINY
+        square = positive(square)
+        return self.xp.sqrt(square) * (1 - 4 * EPS) if self.root else square
+
+    def spread(self, values: Values) -> Values:
+        """Return values of the groups, shape `(groups, N)`, as values of their rows."""
+        shape = (len(values), self.rows, values.shape[1])
+        return self.xp.broadcast_to(values[:, None, :], shape).reshape(-1, shape[2])
+
+    def row_weight(self) -> Values:
+        """Return the weights of a branch as weights of its rows, shape `(rows in all, N)`; a common one is one row."""
+        if self.weight.ndim == 1:
+            return self.weight[None]
+        return self.weight if len(self.weight) == 1 else self.spread(self.weight)
+
+    def in_ball(self, guess: Values) -> Values:
+        """Return a guess of u, shape `(rows in all, N)`, with ||u|| <= 1 in each group in real arithmetic."""
+        length = self.xp.sqrt(group_sums(guess**2, self.rows) + TINY)
+        longest = self.xp.maximum(length, self.xp.ones_like(length))
+        return guess * self.spread((1 - relative_margin(self.rows + 8)) / longest)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerColumns:
+    """A layer: W or None, U or None with |U|, b, and the terms inside.
+
+    `absolute` is |W| if W has a negative entry, else None.
+    """
+
+    W: Linear | None
+    absolute: Linear | None
+    U: Linear | None
+    U_absolute: Linear | None
+    b: Values
+    inner: Sequence[TermColumns] = ()
+
+    def weighed(self, z: Values) -> tuple[Values, Values]:
+        """Return W z and |W| z."""
+        product = self.W @ z
+        return product, product if self.absolute is None else self.absolute @ z
+
+    def box(self, lam: Values) -> tuple[Values, Values]:
+        """Return W'lambda rounded down, and cut at 0: the upper bound of the multipliers of the layer before."""
+        product = self.W.T @ lam  # type: ignore[union-attr]  # asked of layers after the first
+        size = product if self.absolute is None else self.absolute.T @ lam
+        raw = product - (relative_margin(self.W.shape[0]) * size + TINY)  # type: ignore[union-attr]
+        return raw, positive(raw)
+
+
+@dataclass(frozen=True, eq=False)
+class NetColumns:
+    """A network: layers, read-out w, v and c, and branches.
+
+    Args:
+        layers: first to last.
+        w: column.
+        v: column.
+        c: shape `(1,)` or `(N,)`.
+        terms: quadratic branches, then norms.
+        xp: `numpy` or `torch`.
+    """
+
+    layers: Sequence[LayerColumns]
+    w: Values
+    v: Values
+    c: Values
+    terms: Sequence[TermColumns]
+    xp: Any
+
+    @classmethod
+    def of(cls, net: FrozenNet) -> NetColumns:
+        """Return a frozen network as NumPy columns; weights may be negative."""
+        layers = [
+            LayerColumns(
+                layer.W,
+                abs(layer.W) if layer.W is not None and least(layer.W) < 0 else None,
+                layer.U,
+                None if layer.U is None else abs(layer.U),
+                column(layer.b),
+                [_columns(term, column(term.weight)) for term in layer.inner],
+            )
+            for layer in net.layers
+        ]
+        output = net.output
+        terms = [_columns(term, np.atleast_1d(term.weight)) for term in (*net.quadratics, *net.norms)]
+        return cls(layers, column(output.w), column(output.v), np.atleast_1d(output.c), terms, np)
+
+    @property
+    def n(self) -> int:
+        """Length of x."""
+        return len(self.v)
+
+    @cached_property
+    def groups(self) -> int:
+        """Number of groups of the branches."""
+        return sum(len(term.offset) // term.rows for term in self.terms)
+
+    def dot(self, weights: Values, values: Values) -> Values:
+        """Return weights'values of each column; weights of shape `(size, 1)` or `(size, N)`."""
+        if weights.shape[1] == 1:
+            return weights[:, 0] @ values
+        return self.xp.einsum("ij,ij->j", weights, values)
+
+
+def positive(values: Values) -> Values:
+    """Return max(values, 0)."""
+    return np.maximum(values, 0.0) if isinstance(values, np.ndarray) else values.clamp(min=0.0)
+
+
+def least(array: Any) -> float:
+    """Return the least entry, 0 if there is none."""
+    if array is None or not array.size:
+        return 0.0
+    return float(array.min())
+
+
+def _columns(term: Term, weight: Values) -> TermColumns:
+    return TermColumns(weight, term.matrix, abs(term.matrix), column(term.offset), term.rows, term.ROOT, np)

@@ -1,0 +1,77 @@
+"""Lower bounds from any dual vector, a solver's included: what it says about the multipliers, repaired."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from socicnn._arrays import Array, as_points
+from socicnn._compile import Compiled, Freezable, compile_net
+from socicnn.errors import ModelError
+from verify._instance import Instance
+from verify._proof.network import Guess, Prover
+
+
+def dual_guess(compiled: Compiled, y: Array) -> Guess:
+    """Return what a dual vector says about the multipliers; it need not be feasible.
+
+    Args:
+        compiled: the network and its program; y belongs to its rows, in the plain or a balanced lift.
+        y: dual points, shape `(N, m)`, for instance a solver's.
+    """
+    rows = {block.name: slice(block.start, block.stop) for block in compiled.program.rows}
+    net = compiled.net
+    lambdas = [y[:, rows[f"relu{k}"]] for k in range(1, len(net.layers) + 1)]
+    kept = [np.any(quad.beta) for quad in net.quadratics]
+    omegas: list[Array | None] = []
+    for index, quad in enumerate(net.quadratics):
+        part = y[:, rows[f"quadratic{sum(kept[: index + 1])}"]][:, 2:] if kept[index] else None
+        omegas.append(None if part is None else _divided(-part, quad.beta))
+    kept = [np.any(norm.gamma) for norm in net.norms]
+    us: list[Array | None] = []
+    for index, norm in enumerate(net.norms):
+        group = norm.group
+        part = y[:, rows[f"norm{sum(kept[: index + 1])}"]] if kept[index] else None
+        if part is not None:
+            part = part.reshape(len(y), -1, group + 1)[:, :, 1:].reshape(len(y), -1)
+        us.append(None if part is None else _divided(-part, norm.gamma))
+    return Guess(lambdas, omegas, us)
+
+
+def lower_bound(model_or_net: Freezable, x: Any, y: Any, context: Any = None) -> Array:
+    """Return a proven lower bound on f(x) from any dual vector, a solver's included.
+
+    The guess is repaired into a dual point that is feasible in real arithmetic: from the top layer down
+    lambda_k := min(max(lambda_k, 0), W_{k+1}' lambda_{k+1}), then u := u / max(1, ||u||); omega stays.
+
+    Args:
+        model_or_net: a network, or a FrozenNet.
+        x: points of shape `(*batch, n)` or `(*batch, *input_shape)`.
+        y: dual vectors, one multiplier per row of the network's program, shape `(*batch, m)`.
+        context: one context, or one per point.
+
+    Returns:
+        Bounds of shape `(N,)`; -inf where the arithmetic overflowed.
+
+    Raises:
+        ModelError: shapes that do not fit, or the network cannot be exported.
+
+    >>> from socicnn.frozen import FrozenNet, Layer, Output
+    >>> net = FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [0.0]))
+    >>> bool(lower_bound(net, [1.5], [7.0, -3.0])[0] <= 3.0)
+    True
+    """
+    instance = Instance.of(model_or_net, x, context)
+    compiled = compile_net(instance.net)
+    y = as_points(y, (compiled.program.A.shape[0],), "y")
+    if len(y) != len(instance.x):
+        raise ModelError(f"{len(instance.x)} points need one dual vector each; received {len(y)}")
+    return Prover(instance.net)(instance.x, dual_guess(compiled, y)).lo
+
+
+def _divided(values: Array, weight: Any) -> Array:
+    """Return values / weight, 0 where the weight is 0."""
+    weight = np.broadcast_to(np.atleast_1d(weight)[:, None], values.shape)
+    with np.errstate(all="ignore"):
+        return np.where(weight > 0, values / weight, 0.0)
