@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from socicnn.nn._geometry import Conv as Conv
     from socicnn.nn._kinds import NETWORKS as NETWORKS
     from socicnn.nn._network import Network as Network
+    from socicnn.nn._onnx_export import to_onnx as to_onnx
     from socicnn.nn._options import NetOptions as NetOptions
     from socicnn.nn._recurrent import RecurrentSOCICNN as RecurrentSOCICNN
     from socicnn.nn._storage import load as load
@@ -37,5 +38,6 @@ __all__ = face(
         "load": "socicnn.nn._storage",
         "load_metadata": "socicnn.nn._storage",
         "save": "socicnn.nn._storage",
+        "to_onnx": "socicnn.nn._onnx_export",
     },
 )

@@ -16,7 +16,7 @@ Path_: TypeAlias = str | os.PathLike[str]
 
 # each module has `write(program, path)`; it is imported when it is used
 FORMATS: Registry[Callable[[Program, Path_], None]] = Registry(
-    "format", {name: f"socicnn.conic.export.{name}:write" for name in ("npz", "cbf", "mps")}, error=ProgramError
+    "format", {name: f"socicnn.conic.export._{name}:write" for name in ("npz", "cbf", "mps")}, error=ProgramError
 )
 
 
