@@ -22,7 +22,7 @@ def proven(case: Case) -> tuple[verify.Report, Array]:
     """Return the report of a network at six points, and the model's own values."""
     model = case.model()
     x, contexts = case.points(model, 6), case.contexts(model, 6)
-    report = verify._equivalence(model, x, contexts, proof=True, max_solver_points=2)
+    report = verify.equivalence(model, x, contexts, proof=True, max_solver_points=2)
     return report, (model(x) if contexts is None else model(x, contexts)).detach().numpy()
 
 
@@ -54,13 +54,13 @@ class TestEveryNetwork:
 def test_networks_without_a_program_are_refused(case: Case) -> None:
     model = case.model()
     with pytest.raises(ModelError, match="softplus"):
-        verify._equivalence(model, case.points(model, 2), case.contexts(model, 2))
+        verify.equivalence(model, case.points(model, 2), case.contexts(model, 2))
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_frozen_networks_are_verified(name: str) -> None:
     net = random_net(5, **NETS[name])
-    report = verify._equivalence(net, np.zeros(net.in_features))
+    report = verify.equivalence(net, np.zeros(net.in_features))
     assert report.ok, str(report)
     assert report.forward.shape == (1,)
     report.raise_if_failed()
@@ -70,16 +70,16 @@ def test_autocast_is_named_where_it_moves_the_values() -> None:
     model = SOCICNN(3, (8, 8), (3,), (2,), generator=torch.Generator().manual_seed(0))
     x = torch.randn(20, 3, generator=torch.Generator().manual_seed(1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        report = verify._equivalence(model, x, solvers=())
+        report = verify.equivalence(model, x, solvers=())
     assert not report.ok
     assert "model_forward: autocast is on: the model computes in bfloat16; verify outside of" in str(report)
-    assert verify._equivalence(model, x, solvers=()).ok
+    assert verify.equivalence(model, x, solvers=()).ok
 
 
 @pytest.fixture(scope="module")
 def full() -> verify.Report:
     """Return a report on three points, with a proof and three solvers."""
-    return verify._equivalence(random_net(1), np.ones((3, 4)), solvers=("clarabel", "ecos", "scs"), proof=True)
+    return verify.equivalence(random_net(1), np.ones((3, 4)), solvers=("clarabel", "ecos", "scs"), proof=True)
 
 
 def test_the_report_holds_every_metric(full: verify.Report) -> None:
@@ -116,17 +116,17 @@ def test_points_of_any_kind(dtype: torch.dtype) -> None:
     model = SOCICNN(3, (8, 8)).to(dtype)
     x = torch.randn(2, 5, 3).to(dtype)
     kinds = (x, x.float().numpy(), x.double(), x.reshape(-1, 3).tolist())
-    reports = [verify._equivalence(model, points) for points in kinds]
+    reports = [verify.equivalence(model, points) for points in kinds]
     for report in reports:
         assert report.ok, str(report)
         assert np.array_equal(report.forward, reports[0].forward)
-    assert verify._equivalence(model, x[0, 0]).forward.shape == (1,)
+    assert verify.equivalence(model, x[0, 0]).forward.shape == (1,)
 
 
 def test_float32_points_and_weights_are_lifted_exactly() -> None:
     model = SOCICNN(3, (8, 8))
     x = torch.randn(4, 3)
-    report = verify._equivalence(model, x)
+    report = verify.equivalence(model, x)
     assert np.allclose(report.forward, model.double()(x.double()).detach(), rtol=1e-13)
     assert 0 < report.residuals["model_forward"] < 1e-4
 
@@ -134,19 +134,19 @@ def test_float32_points_and_weights_are_lifted_exactly() -> None:
 def test_contexts_one_or_one_a_point() -> None:
     model = SOCICNN(3, (6,), (2,), (2,), context_features=2, dtype=torch.float64)
     x, theta = torch.randn(5, 3, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64)
-    every = verify._equivalence(model, x, theta)
+    every = verify.equivalence(model, x, theta)
     assert every.ok, str(every)
-    first = verify._equivalence(model, x, theta[0])
+    first = verify.equivalence(model, x, theta[0])
     assert first.ok
     assert first.forward[0] == pytest.approx(every.forward[0], rel=1e-14)
-    assert verify._equivalence(model, x, theta[:1]).forward == pytest.approx(first.forward, rel=1e-14)
-    assert verify._equivalence(model, x[0], theta).forward[0] == pytest.approx(every.forward[0], rel=1e-14)
-    candidates = verify._equivalence(model, x.expand(4, 5, 3).transpose(0, 1), theta[:, None])
+    assert verify.equivalence(model, x, theta[:1]).forward == pytest.approx(first.forward, rel=1e-14)
+    assert verify.equivalence(model, x[0], theta).forward[0] == pytest.approx(every.forward[0], rel=1e-14)
+    candidates = verify.equivalence(model, x.expand(4, 5, 3).transpose(0, 1), theta[:, None])
     assert candidates.ok
     assert candidates.forward.shape == (20,)
-    assert verify._equivalence(model.freeze(theta), x).forward == pytest.approx(every.forward, rel=1e-14)
+    assert verify.equivalence(model.freeze(theta), x).forward == pytest.approx(every.forward, rel=1e-14)
     with pytest.raises(ModelError, match="give one context, or one per point"):
-        verify._equivalence(model, x, theta[:3])
+        verify.equivalence(model, x, theta[:3])
 
 
 def test_images_keep_their_shape() -> None:
@@ -158,20 +158,20 @@ def test_images_keep_their_shape() -> None:
         input_shape=(1, 3, 4),
     )
     x = rng.normal(size=(2, 1, 3, 4))
-    assert verify._equivalence(net, x).ok
-    assert np.array_equal(verify._equivalence(net, x.reshape(2, 12)).forward, verify._equivalence(net, x).forward)
-    assert verify._equivalence(net, x[0]).ok
+    assert verify.equivalence(net, x).ok
+    assert np.array_equal(verify.equivalence(net, x.reshape(2, 12)).forward, verify.equivalence(net, x).forward)
+    assert verify.equivalence(net, x[0]).ok
 
 
 @pytest.mark.parametrize("x", [np.zeros((2, 3)), np.zeros((0, 4)), np.full(4, np.nan), np.zeros(5)])
 def test_points_that_do_not_fit_are_refused(x: Array) -> None:
     with pytest.raises(ModelError):
-        verify._equivalence(random_net(1), x)
+        verify.equivalence(random_net(1), x)
 
 
 def test_an_honest_gap_may_be_negative() -> None:
     x = np.random.default_rng(0).normal(size=(400, 4))
-    report = verify._equivalence(random_net(1), x, solvers=())
+    report = verify.equivalence(random_net(1), x, solvers=())
     assert report.ok
     assert (report.gap < 0).any()
     assert (report.gap > 0).any()
@@ -182,16 +182,16 @@ def test_a_given_witness_is_checked() -> None:
     compiled = compile_net(net)
     x = np.random.default_rng(0).normal(size=(5, 4))
     witness = compiled.witness(x)
-    assert verify._equivalence(net, x, witness=witness, solvers=()).ok
+    assert verify.equivalence(net, x, witness=witness, solvers=()).ok
     witness.y[3, 0] -= 1e-3
-    report = verify._equivalence(net, x, witness=witness, solvers=())
+    report = verify.equivalence(net, x, witness=witness, solvers=())
     assert report.passed.tolist() == [True, True, True, False, True]
     assert "point 3" in str(report)
 
 
 def test_tolerance_is_the_callers() -> None:
     x = np.random.default_rng(0).normal(size=(50, 4))
-    assert not verify._equivalence(random_net(1), x, solvers=(), tolerance=1e-19).ok
+    assert not verify.equivalence(random_net(1), x, solvers=(), tolerance=1e-19).ok
 
 
 def test_a_planted_kink_is_verified() -> None:
@@ -201,7 +201,7 @@ def test_a_planted_kink_is_verified() -> None:
         [Quadratic(1.0, np.eye(3))],
         [Norm(2.0, np.eye(3))],
     )
-    report = verify._equivalence(net, np.zeros((1, 3)), proof=True)
+    report = verify.equivalence(net, np.zeros((1, 3)), proof=True)
     assert report.ok, str(report)
     assert report.forward[0] == 0
     assert report.solvers["clarabel"].solved.all()

@@ -30,7 +30,7 @@ def test_a_wrong_program_fails(kind: str) -> None:
         "nan": lambda: with_entry(program, "b", 3, np.nan),
     }[kind]()
     x = np.random.default_rng(0).normal(size=(20, 4))
-    report = verify._equivalence(net, x, program=mutant)
+    report = verify.equivalence(net, x, program=mutant)
     assert not report.ok
     assert not report.passed.all()
     with pytest.raises(verify.VerificationError, match="check of"):
@@ -67,7 +67,7 @@ def test_a_wrong_compiler_fails(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
 
     wrong = compile_net(COMPILER_MUTANTS[kind](net))
     monkeypatch.setattr(sys.modules["verify._equivalence"], "compile_net", lambda _: wrong)
-    report = verify._equivalence(net, x, solvers=())
+    report = verify.equivalence(net, x, solvers=())
     assert report.residuals["gap"] < 1e-12 * (1 + np.abs(report.forward).max()) * 10
     assert report.residuals["stationarity"] < 1e-12
     failed = {check.name for check in report.checks if check.ok is False}
@@ -84,8 +84,8 @@ def test_a_wrong_freeze_fails() -> None:
     wrong = Wrong(3, (6, 6))
     wrong.load_state_dict(right.state_dict())
     x = torch.randn(10, 3)
-    assert verify._equivalence(right, x).ok
-    report = verify._equivalence(wrong, x)
+    assert verify.equivalence(right, x).ok
+    report = verify.equivalence(wrong, x)
     assert [check.name for check in report.checks if check.ok is False] == ["model_forward"]
     with pytest.raises(verify.VerificationError, match="model_forward at point"):
         report.raise_if_failed()
@@ -96,11 +96,11 @@ def test_cones_are_still_there_when_x_is_a_number() -> None:
     program = value_program(random_net(1))
     assert program.at(np.ones(4)).cones == program.cones
     assert len(program.cones.second_order) == 3
-    assert verify._equivalence(random_net(1), np.ones(4)).sizes["cones"] == 3
+    assert verify.equivalence(random_net(1), np.ones(4)).sizes["cones"] == 3
 
 
 def test_a_program_of_another_shape_fails() -> None:
-    report = verify._equivalence(random_net(1), np.ones((2, 4)), program=value_program(random_net(1, hidden=(6, 4))))
+    report = verify.equivalence(random_net(1), np.ones((2, 4)), program=value_program(random_net(1, hidden=(6, 4))))
     assert not report.ok
     with pytest.raises(verify.VerificationError, match="5 entries"):
         report.raise_if_failed()
@@ -114,8 +114,8 @@ def test_brackets_tell_apart_what_the_tolerance_cannot() -> None:
     program = value_program(net)
     mutant = with_entry(program, "r", (), 3.0 + 1e-13)
     x = np.ones((3, 2))
-    plain = verify._equivalence(net, x, program=mutant, solvers=())
+    plain = verify.equivalence(net, x, program=mutant, solvers=())
     assert plain.passed.all()
-    report = verify._equivalence(net, x, program=mutant, solvers=(), proof=True)
+    report = verify.equivalence(net, x, program=mutant, solvers=(), proof=True)
     failed = {check.name for check in report.checks if check.ok is False}
     assert failed == {"arrays", "program_bracket"}

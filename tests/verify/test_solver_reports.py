@@ -18,7 +18,7 @@ from tests.support.frozen_nets import NETS, random_net
 
 
 def test_a_solver_that_fails_is_not_a_difference() -> None:
-    report = verify._equivalence(random_net(1), np.ones(4), solvers=(Clarabel(max_iter=1),))
+    report = verify.equivalence(random_net(1), np.ones(4), solvers=(Clarabel(max_iter=1),))
     assert report.ok
     solver = report.solvers["clarabel"]
     assert not solver.solved.any()
@@ -33,7 +33,7 @@ def test_a_solver_that_disagrees_is_told_beside_the_proof(monkeypatch: pytest.Mo
 
     honest = Prepared.solve
     monkeypatch.setattr(Prepared, "solve", lambda *a: replace(honest(*a), value=honest(*a).value + 1e-3))
-    report = verify._equivalence(random_net(1), np.ones(4), proof=True)
+    report = verify.equivalence(random_net(1), np.ones(4), proof=True)
     assert report.ok
     assert report.passed.all()
     assert not report.agreed
@@ -85,7 +85,7 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_an_adapter_that_lies_or_breaks_is_one_sentence_and_no_failed_proof(lie: str) -> None:
     answer, sentence = LIES[lie]
-    report = verify._equivalence(random_net(1), np.ones((2, 4)), solvers=(_lying(answer), "clarabel"), proof=True)
+    report = verify.equivalence(random_net(1), np.ones((2, 4)), solvers=(_lying(answer), "clarabel"), proof=True)
     assert report.ok
     assert not report.agreed
     report.raise_if_failed()
@@ -103,7 +103,7 @@ def test_an_adapter_that_cannot_be_set_up_is_one_sentence() -> None:
         def engine(self, program: Any) -> Engine:
             raise RuntimeError("no licence\nfound")
 
-    report = verify._equivalence(random_net(1), np.ones((3, 4)), solvers=Broken())
+    report = verify.equivalence(random_net(1), np.ones((3, 4)), solvers=Broken())
     assert report.ok
     assert report.solvers["clarabel"].status == (
         "solved 0 of 3 points; solver failed at 3: the adapter of Clarabel raised RuntimeError: no licence found"
@@ -111,7 +111,7 @@ def test_an_adapter_that_cannot_be_set_up_is_one_sentence() -> None:
 
 
 def test_solvers_that_agree_are_told_too() -> None:
-    report = verify._equivalence(random_net(1), np.ones((2, 4)))
+    report = verify.equivalence(random_net(1), np.ones((2, 4)))
     assert report.agreed
     assert "Clarabel is at most" in report.solvers["clarabel"].status
     report.raise_if_failed(solvers=True)
@@ -119,18 +119,18 @@ def test_solvers_that_agree_are_told_too() -> None:
 
 def test_unknown_and_unfit_solvers_are_refused() -> None:
     with pytest.raises(SolverError, match="unknown solver 'simplex'"):
-        verify._equivalence(random_net(1), np.ones(4), solvers=("simplex",))
+        verify.equivalence(random_net(1), np.ones(4), solvers=("simplex",))
     with pytest.raises((SolverError, MissingExtra)):
-        verify._equivalence(random_net(1), np.ones(4), solvers=("highs",))
-    assert verify._equivalence(random_net(1, **NETS["relu"]), np.ones(4), solvers=("highs",)).ok
+        verify.equivalence(random_net(1), np.ones(4), solvers=("highs",))
+    assert verify.equivalence(random_net(1, **NETS["relu"]), np.ones(4), solvers=("highs",)).ok
 
 
 def test_solvers_see_a_sample_spread_over_the_batch() -> None:
     x = np.random.default_rng(0).normal(size=(301, 4))
-    report = verify._equivalence(random_net(1), x, max_solver_points=4)
+    report = verify.equivalence(random_net(1), x, max_solver_points=4)
     assert report.solvers["clarabel"].points.tolist() == [0, 100, 200, 300]
     assert len(report.forward) == 301
     assert (
-        verify._equivalence(random_net(1), x[:2], max_solver_points=0).solvers["clarabel"].status
+        verify.equivalence(random_net(1), x[:2], max_solver_points=0).solvers["clarabel"].status
         == "solved 0 of 0 points"
     )
