@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 import time
 import tracemalloc
@@ -45,6 +46,7 @@ from verify.check import check
 SECONDS = 0.5  # of CPU time, so that a busy machine does not matter
 CHUNK = 1000  # files between two saves of the state
 MEMORY = 2**26  # bytes beyond three times the file
+MAPPED = 2**25  # of these: a read that may have come nearer is watched allocation by allocation
 Reader = Callable[[Path], Any]
 
 
@@ -163,8 +165,8 @@ def _read_one(
 
 
 def _judge(path: Path, read: Reader, tally: Tally) -> None:
-    tracemalloc.start()
-    start = time.process_time()
+    allowed = MEMORY + 3 * path.stat().st_size
+    before, start = _mapped("VmSize"), time.process_time()
     try:
         read(path)
         tally.counts["read"] += 1
@@ -178,16 +180,35 @@ def _judge(path: Path, read: Reader, tally: Tally) -> None:
             place = place.tb_next
         where = "" if place is None else f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}"
         tally.fault("traceback", f"{path.name} {type(error).__name__} {where}: {error}"[:300])
-    seconds, (_, peak) = time.process_time() - start, tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    seconds = time.process_time() - start
     if seconds > SECONDS and (alone := _seconds(path, read)) > SECONDS:
         tally.fault("hang", f"{path.name}: {alone:.1f} s")
-    if peak > MEMORY + 3 * path.stat().st_size:
+    # what the process mapped at most bounds what this read took, but for what was mapped and free before
+    if _mapped("VmPeak") - before > allowed - MAPPED and (peak := _traced(path, read)) > allowed:
         tally.fault("memory", f"{path.name}: {peak / 2**20:.0f} MB")
 
 
+def _mapped(entry: str) -> float:
+    """Return the address space of this process in bytes, now or at most; infinite where the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0.0 if entry == "VmSize" else math.inf
+    return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(entry))
+
+
+def _traced(path: Path, read: Reader) -> int:
+    """Return the most memory that a read on its own takes; watching it takes several times as long."""
+    tracemalloc.start()
+    with suppress(Exception):
+        read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
 def _seconds(path: Path, read: Reader) -> float:
-    """Return the CPU time of a read on its own; watching the memory takes several times as long."""
+    """Return the CPU time of a read on its own: the first one may have paid for something else."""
     start = time.process_time()
     with suppress(Exception):
         read(path)

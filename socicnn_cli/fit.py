@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -45,10 +45,9 @@ def fit(
     """Learn a convex function of x (for every theta) from a table and write it to one file."""
     import torch
 
-    from socicnn.nn import SOCICNN, save
-    from socicnn.training import FitOptions
+    from socicnn.nn import save
+    from socicnn.training import FitOptions, network_for
     from socicnn.training import fit as train
-    from socicnn.training._losses import LossName, make_loss
     from socicnn_cli.decide import feasible_set
 
     check_output(out, "--out", data, checkpoint, suffixes=(".safetensors",))
@@ -64,35 +63,24 @@ def fit(
             raise FileError(
                 f"{data}: points violate the {set} by up to {violation:.1e}; correct them, or leave --set out"
             )
-    reason = "as asked"
-    if loss == "auto":
-        loss, reason = "within_context" if samples.grouped else "mse", samples.layout
     if loss == "within_context" and not samples.grouped:
         raise FileError(
             f"{data}: the within-context loss needs equally many points per context, two or more; use --loss mse"
         )
+    chosen: Any = loss  # the library refuses unknown names
     widths = _sizes("hidden", hidden)
-    rows = min(n, int(np.size(samples.y)))  # more rows than points are not told apart by the data
-    model = SOCICNN(
-        n,
-        hidden_features=widths,
-        quadratic=(rows,) if quadratic is None else _sizes("quadratic", quadratic),
-        norm=(rows, rows) if norm is None else _sizes("norm", norm),
-        context_features=0 if samples.context is None else samples.context.shape[-1],
+    branches = {"quadratic": quadratic, "norm": norm}
+    model = network_for(
+        samples,
+        widths,
         context=context,
         generator=torch.Generator().manual_seed(seed),
+        **{name: _sizes(name, rows) for name, rows in branches.items() if rows is not None},
     ).double()
-    history = train(
-        model,
-        samples,
-        loss=make_loss(cast(LossName, loss)),
-        epochs=epochs,
-        seed=seed,
-        options=FitOptions(checkpoint=checkpoint),
-    )
+    history = train(model, samples, loss=chosen, epochs=epochs, seed=seed, options=FitOptions(checkpoint=checkpoint))
     final = model.finalise()
     trained = {
-        "loss": loss,
+        "loss": history.loss,
         "points": int(np.size(samples.y)),
         "epochs": history.epochs,
         "kept": history.best_epoch,
@@ -104,7 +92,8 @@ def fit(
     parameters = sum(p.numel() for p in final.parameters())
     typer.echo(f"{history}")
     typer.echo(
-        f"wrote {out}: {parameters} parameters, n = {n}, {np.size(samples.y)} labelled points, loss {loss} ({reason})"
+        f"wrote {out}: {parameters} parameters, n = {n}, {np.size(samples.y)} labelled points, loss {history.loss} "
+        f"({history.reason})"
     )
 
 

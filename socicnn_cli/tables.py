@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from socicnn._arrays import Array, IntArray
+from socicnn._arrays import Array
 from socicnn._files import FileError
 from socicnn._numpy_files import read_arrays
+from socicnn.training._grouping import group, layout
 from socicnn_cli.csv_files import columns, read_csv, refuse_others
 
 
@@ -122,34 +123,10 @@ def read_samples(path: Path) -> Table:
         if array is not None:
             _finite(path, name, array)
     if x.ndim == 2 and theta is not None:
-        return _grouped(x, y, theta)
-    layout = _layout(*y.shape) if x.ndim == 3 else "there are no contexts"
-    return Table(x, y, theta, grouped=x.ndim == 3, layout=layout)
-
-
-def _grouped(x: Array, y: Array, theta: Array) -> Table:
-    """Gather the points of each context if every context has equally many, at least two."""
-    labels = np.stack([_labels(column) for column in theta.T], axis=1)
-    _, first, owner, counts = np.unique(labels, axis=0, return_index=True, return_inverse=True, return_counts=True)
-    fewest, most = int(counts.min()), int(counts.max())
-    if most < 2:
-        return Table(x, y, theta, grouped=False, layout="no context repeats")
-    if fewest != most:
-        layout = f"contexts have unequal numbers of points, from {fewest} to {most}"
-        return Table(x, y, theta, grouped=False, layout=layout)
-    order = np.argsort(owner.reshape(-1), kind="stable").reshape(len(first), -1)
-    return Table(x[order], y[order], theta[first], grouped=True, layout=_layout(*order.shape))
-
-
-def _layout(contexts: int, candidates: int) -> str:
-    return f"{contexts} contexts with {candidates} points each"
-
-
-def _labels(column: Array) -> IntArray:
-    """Number the values of a column; values within 8 roundings of the column's range are one."""
-    order = np.argsort(column, kind="stable")
-    sorted_values = column[order]
-    tolerance = 8 * np.finfo(np.float64).eps * (sorted_values[-1] - sorted_values[0])
-    labels = np.empty(len(column), dtype=np.int64)
-    labels[order] = np.concatenate([[0], np.cumsum(np.diff(sorted_values) > tolerance)])
-    return labels
+        grouping = group(theta)
+        if grouping.order is None:
+            return Table(x, y, theta, grouped=False, layout=grouping.layout)
+        order = grouping.order
+        return Table(x[order], y[order], theta[order[:, 0]], grouped=True, layout=grouping.layout)
+    words = layout(*y.shape) if x.ndim == 3 else "there are no contexts"
+    return Table(x, y, theta, grouped=x.ndim == 3, layout=words)

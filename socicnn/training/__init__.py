@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from socicnn.training._losses import SmoothL1 as SmoothL1
     from socicnn.training._losses import WithinContext as WithinContext
     from socicnn.training._options import FitOptions as FitOptions
+    from socicnn.training._sizing import network_for as network_for
     from socicnn.training._stacked import fit_stacked as fit_stacked
 
 __all__ = face(
@@ -31,5 +32,6 @@ __all__ = face(
         "WithinContext": "socicnn.training._losses",
         "fit": "socicnn.training._fitting",
         "fit_stacked": "socicnn.training._stacked",
+        "network_for": "socicnn.training._sizing",
     },
 )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from socicnn._arrays import as_float64
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
+from socicnn.training._grouping import group
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,16 @@ class Samples:
     def like(self, model: nn.Module) -> Samples:
         """Return the same in the type of a model's parameters."""
         return self.to(next(model.parameters()).dtype)
+
+    def gathered(self) -> tuple[Samples, str]:
+        """Return single points gathered by their contexts where these repeat, and in words how they are spread."""
+        if self.grouped or self.context is None:
+            return self, "there are no contexts"
+        grouping = group(self.context.reshape(len(self), -1).numpy())
+        if grouping.order is None:
+            return self, grouping.layout
+        rows = torch.from_numpy(grouping.order)
+        return Samples(self.x[rows], self.y[rows], self.context[rows[:, 0]]), grouping.layout
 
     def ranges(self) -> Ranges:
         """Return the least and largest value of each entry of x and of the context."""

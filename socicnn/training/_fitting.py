@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from socicnn.errors import ModelError
 from socicnn.training._history import History
 from socicnn.training._loop import train
-from socicnn.training._losses import Loss, LossName, make_loss
+from socicnn.training._losses import AnyLoss
 from socicnn.training._options import FitOptions, accepts_moved_keywords, run_settings
 from socicnn.training._run import Run
 from socicnn.training._single import SingleEngine
@@ -23,7 +22,7 @@ def fit(
     model: nn.Module,
     data: Any,
     *,
-    loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor] = "mse",
+    loss: AnyLoss = "auto",
     epochs: int = 200,
     learning_rate: float = 1e-2,
     batch_size: int | None = None,
@@ -43,7 +42,10 @@ def fit(
         data: an object with x, y and perhaps context, or (x, y), or (x, context, y). Either several candidates per
             context, x `(contexts, candidates, n)`, context `(contexts, p)`, y `(contexts, candidates)`; or single
             points, x `(points, n)`, y `(points,)`.
-        loss: `mse`, `smooth_l1`, `within_context`, a `Loss`, or a function of standardised (prediction, target).
+        loss: `auto`, `mse`, `smooth_l1`, `within_context`, a `Loss`, or a function of standardised (prediction,
+            target). `auto` is `within_context` where each context has equally many points, two or more, else `mse`;
+            the history says which, and why. Both `auto` and `within_context` gather single points by their contexts,
+            which are equal within 8 roundings of a column's range.
         epochs: passes over the data at most.
         learning_rate: step size at the start.
         batch_size: contexts (or points) per step; defaults to 16 contexts, or 256 points.
@@ -68,7 +70,7 @@ def fit(
     5
     """
     options = options or FitOptions()
-    run = Run(model, data, make_loss(loss), validation, seed, run_settings(options, epochs, batch_size, learning_rate))
+    run = Run(model, data, loss, validation, seed, run_settings(options, epochs, batch_size, learning_rate))
     run.open(options.checkpoint, options.checkpoint_seconds)
 
     def after_epoch(run: Run) -> None:

@@ -20,6 +20,8 @@ class History(Result):
         resumed: epochs that were read from a checkpoint.
         stopped_early: whether patience ended the run.
         polish: losses seen during the finish by L-BFGS, every 10 iterations.
+        loss: name of the loss.
+        reason: why this loss: "as asked", or how the points are spread over contexts.
     """
 
     train: list[float] = field(default_factory=list)
@@ -29,6 +31,8 @@ class History(Result):
     resumed: int = 0
     stopped_early: bool = False
     polish: list[float] = field(default_factory=list)
+    loss: str = ""
+    reason: str = ""
 
     @property
     def epochs(self) -> int:
@@ -59,7 +63,8 @@ class History(Result):
         if not losses:
             return kept
         after = f", {min(self.polish):.3g} at best after polishing" if self.polish else ""
-        return f"{kept}, {what} loss {losses[self.best_epoch - 1]:.3g}{after}"
+        name = f" ({self.loss}: {self.reason})" if self.loss else ""
+        return f"{kept}, {what} loss {losses[self.best_epoch - 1]:.3g}{after}{name}"
 
     def table(self) -> tuple[Row, list[Row]]:
         """Return the losses of at most twelve epochs."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, TypeAlias, final
 
 from torch import Tensor, nn
 
 from socicnn._registry import Registry
 from socicnn.errors import ModelError
+from socicnn.training._data import Samples
+from socicnn.training._grouping import layout
 
 
 class Loss(ABC):
@@ -106,6 +108,7 @@ class _Given(Loss):
 
 
 LossName = Literal["mse", "smooth_l1", "within_context"]
+AnyLoss: TypeAlias = Loss | LossName | Literal["auto"] | Callable[[Tensor, Tensor], Tensor]
 
 LOSSES: Registry[Callable[[], Loss]] = Registry(
     "loss", {"mse": MSE, "smooth_l1": SmoothL1, "within_context": WithinContext}
@@ -125,3 +128,31 @@ def make_loss(loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor]) -> Los
     if callable(loss):
         return _Given(loss)
     raise ModelError(f"loss must be a name, a Loss or a function; received {type(loss).__name__}")
+
+
+def chosen_loss(loss: AnyLoss, data: Samples) -> tuple[Loss, Samples, str]:
+    """Return a loss, the data as it needs them, and why it was chosen.
+
+    `auto` is `within_context` where each context has equally many points, two or more, and `mse` elsewhere. For both
+    `auto` and `within_context`, single points whose contexts repeat are gathered by context.
+
+    Raises:
+        ModelError: the name is unknown, or the within-context loss has too few points per context.
+    """
+    if loss != "auto" and not _is_within(loss):
+        return make_loss(loss), data, "as asked"
+    data, spread = data.gathered()
+    within = data.grouped and data.y.shape[1] > 1
+    if data.grouped:
+        spread = layout(*data.y.shape)
+    if loss == "auto":
+        return (WithinContext() if within else MSE()), data, spread
+    if not within:
+        raise ModelError(
+            f"the within-context loss needs equally many points per context, two or more; {spread}: use loss='mse'"
+        )
+    return make_loss(loss), data, "as asked"
+
+
+def _is_within(loss: AnyLoss) -> bool:
+    return loss == "within_context" or isinstance(loss, WithinContext)

@@ -20,9 +20,10 @@ from socicnn.training import _checkpoint as checkpoints
 from socicnn.training._data import Samples, as_samples
 from socicnn.training._frame import Frame
 from socicnn.training._history import History
-from socicnn.training._losses import Loss
+from socicnn.training._losses import AnyLoss, chosen_loss
 from socicnn.training._options import SCHEDULES
 from socicnn.training._polish import polish
+from socicnn.training._sizing import warn_of_large_branches
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -38,12 +39,12 @@ class Run:
         self,
         model: nn.Module,
         data: Any,
-        loss: Loss,
+        loss: AnyLoss,
         validation: Any,
         seed: int | torch.Generator,
         settings: dict[str, Any],
     ) -> None:
-        self.model, self.loss, self.settings = model, loss, settings
+        self.model, self.settings = model, settings
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if not parameters:
             raise ModelError("the model has no parameters to train")
@@ -52,25 +53,26 @@ class Run:
             seed = torch.Generator().manual_seed(as_seed("seed", seed))
         self.generator = seed
         start = self.generator.get_state()
-        data = as_samples(data)
+        self.loss, data, reason = chosen_loss(loss, as_samples(data))
         if hasattr(model, "check"):
             check: Any = model.check
             first = data[:1].to(self.dtype, self.device)
             check(first.x, first.aligned())
+        warn_of_large_branches(model, data.y.numel())
         train, held = self._split(data, validation)
         self.batch_size: int = settings["batch_size"] or (16 if data.grouped else 256)
         self.mark = checkpoints.Mark.of(
             {
                 **settings,
-                "loss": loss.name,
-                "loss_settings": repr(loss),
+                "loss": self.loss.name,
+                "loss_settings": repr(self.loss),
                 "generator": start.tolist(),
                 "weights": checkpoints.weights_hash(model),
             },
             train,
             held,
         )
-        self.frame = Frame(model, train, loss.scale(train.y), settings["standardise"])
+        self.frame = Frame(model, train, self.loss.scale(train.y), settings["standardise"])
         self.train = self.frame.samples(train)
         self.validation = None if held is None else self.frame.samples(held)
         self._note_ranges(data.ranges())
@@ -79,7 +81,7 @@ class Run:
             parameters, lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
         )
         self.parameters = parameters
-        self.history = History()
+        self.history = History(loss=self.loss.name, reason=reason)
         self.best: dict[str, Any] = checkpoints.copied(model.state_dict())
         self.best_loss = math.inf
         self.steps = 0
@@ -90,14 +92,15 @@ class Run:
 
     def _split(self, samples: Samples, validation: Any) -> tuple[Samples, Samples | None]:
         if not isinstance(validation, Real):
-            return samples, as_samples(validation)
+            held = as_samples(validation)
+            return samples, held.gathered()[0] if samples.grouped else held
         if not 0 <= float(validation) < 1:
             raise ModelError(f"validation must be a share in [0, 1) or data; received {validation}")
-        held = round(float(validation) * len(samples))
-        if not held:
+        count = round(float(validation) * len(samples))
+        if not count:
             return samples, None
         order = torch.randperm(len(samples), generator=self.generator)
-        return samples[order[held:]], samples[order[:held]]
+        return samples[order[count:]], samples[order[:count]]
 
     def _note_ranges(self, ranges: Ranges) -> None:
         """Store the ranges of the data in the model; continued training, without standardising again, widens them."""

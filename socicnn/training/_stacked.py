@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 import torch
@@ -16,7 +16,7 @@ from socicnn.training._data import Samples
 from socicnn.training._frame import Frame
 from socicnn.training._history import History
 from socicnn.training._loop import train
-from socicnn.training._losses import Loss, LossName, make_loss
+from socicnn.training._losses import AnyLoss, Loss
 from socicnn.training._options import FitOptions, accepts_moved_keywords, run_settings
 from socicnn.training._rules import RULES, UpdateRule
 from socicnn.training._run import Run
@@ -28,7 +28,7 @@ def fit_stacked(
     data: Any,
     *,
     seeds: Sequence[int | torch.Generator] | None = None,
-    loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor] = "mse",
+    loss: AnyLoss = "auto",
     epochs: int = 200,
     learning_rate: float | Sequence[float] = 1e-2,
     batch_size: int | None = None,
@@ -86,7 +86,7 @@ def fit_stacked(
             f"{len(sources)} data sets"
         )
     runs = [
-        Run(model, source, make_loss(loss), validation, seed, run_settings(options, epochs, batch_size, rate, decay))
+        Run(model, source, loss, validation, seed, run_settings(options, epochs, batch_size, rate, decay))
         for model, source, seed, rate, decay in zip(models, sources, seeds, rates, decays, strict=True)
     ]
     shapes = {(run.train.x.shape, None if run.train.context is None else run.train.context.shape) for run in runs}

@@ -111,14 +111,16 @@ class Interpreter:
         if proto.op_type in ("Shape", "Size") and isinstance(inputs[0], Value):
             inputs = [np.empty(inputs[0].shape)]
         settings = {a.name: _setting(self._helper.get_attribute_value(a)) for a in proto.attribute}
-        check_size(name, proto.op_type, settings, inputs)
         evaluate = lambda arguments: self._evaluate(proto, arguments, outer)  # noqa: E731 (bound to this node)
         values = [tensor for tensor in inputs if isinstance(tensor, Value)]
+        held = self._source.size
         if not values:
+            check_size(name, proto.op_type, settings, inputs, held=held)
             return evaluate(inputs)
         if proto.op_type not in HANDLERS or proto.domain not in ("", "ai.onnx"):
             layer = max(value.level for value in values) + 1
             raise ModelError(f"{name} (layer {layer}) {hint(proto.op_type, sorted(HANDLERS))}")
+        check_size(name, proto.op_type, settings, inputs, held=held)
         _check_types(name, proto.op_type, inputs)
         node = Node(name, inputs, settings, evaluate)
         try:

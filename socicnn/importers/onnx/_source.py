@@ -25,12 +25,14 @@ class Source:
         model: a `ModelProto` of its own, local functions inlined, with the nodes that the output needs.
         name: the file's name, for messages.
         output: the output's name.
+        size: bytes of the model.
     """
 
     onnx: Any
     model: Any
     name: str
     output: str
+    size: int
 
 
 def open_source(source: Any, output: str) -> Source:
@@ -71,7 +73,7 @@ def open_source(source: Any, output: str) -> Source:
     for node in _all_nodes(graph.node):
         if node.op_type in RANDOM:
             raise ModelError(f"{words(node)} draws random numbers, so that the graph is not a function of x")
-    return Source(onnx, model, name, chosen)
+    return Source(onnx, model, name, chosen, model.ByteSize())
 
 
 def words(node: Any) -> str:

@@ -66,7 +66,7 @@ def test_units_come_from_the_training_data() -> None:
     data = contexts()
     data = Samples(100 + 10 * data.x, 1e4 * data.y, torch.stack([data.context[:, 0], torch.full((48,), 7.0)], dim=1))
     model = network()
-    fit(model, data, epochs=1, validation=0, **QUIET)
+    fit(model, data, loss="mse", epochs=1, validation=0, **QUIET)
     units = model.standardisation
     torch.testing.assert_close(units.x_mean, data.x.mean(dim=(0, 1)))
     torch.testing.assert_close(units.x_scale, data.x.std(dim=(0, 1), unbiased=False))
@@ -178,7 +178,7 @@ X, Y, THETA = torch.rand(10, 4, 3), torch.rand(10, 4), torch.rand(10, 2)
         ((X[..., :2], THETA, Y), {}, "x must have shape"),
         ((X, THETA, Y), {"loss": "hinge"}, "unknown loss 'hinge'; there are: mse, smooth_l1, within_context"),
         ((X, THETA, Y), {"loss": 3}, "loss must be a name, a Loss or a function"),
-        ((X[:, 0], THETA, Y[:, 0]), {"loss": "within_context"}, "needs several candidates per context"),
+        ((X[:, 0], THETA, Y[:, 0]), {"loss": "within_context"}, "two or more; no context repeats: use loss=.mse."),
         ((X, THETA, Y), {"optimiser": "magic"}, "unknown optimiser 'magic'; there are: adam, adamw, sgd"),
         ((X, THETA, Y), {"schedule": "step"}, "unknown schedule 'step'"),
         ((X, THETA, Y), {"epochs": 0}, "epochs must be an integer >= 1"),

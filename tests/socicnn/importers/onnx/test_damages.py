@@ -1,6 +1,7 @@
 """Damaged files: one sentence each, soon, and nothing allocated that the file cannot fill."""
 
 import time
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from socicnn.errors import ModelError, SocicnnError
 from socicnn.frozen import FrozenNet
-from tests.support.graphs import Graph, draw, mlp
+from tests.support.graphs import Graph, draw, mlp, onnx
 from tests.support.random_graphs import content, draw_graph
 
 pytestmark = pytest.mark.extra
@@ -58,6 +59,12 @@ def test_damages_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
 
 
+def image(graph: Graph, size: int = 4) -> str:
+    """Return x as an image of one channel along one axis, repeated to this size."""
+    z = graph("Unsqueeze", "x", graph.integers(0))
+    return z if size == 4 else graph("Tile", z, graph.integers(1, 1, size // 4))
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -73,13 +80,47 @@ def test_damages_are_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
         lambda g: g("MatMul", g("Reshape", "x", g.integers(4, 1)), np.zeros((1, 2**17))),
         lambda g: g("Gemm", g("Reshape", "x", g.integers(4, 1)), np.zeros((2**17, 1)), transB=1),
         lambda g: g("Add", "x", g("MatMul", np.zeros((2**11, 1)), np.zeros((1, 2**11)))),
+        lambda g: g("Tile", "x", g.integers(0, 2**40)),
+        lambda g: g("Mul", "x", g("Tile", np.ones((1, 1)), g.integers(2**40, 0))),
+        lambda g: g("Mul", "x", g("ReduceSum", np.zeros((0, 2**40)), g.integers(0))),
+        lambda g: g("Mul", "x", g("OneHot", g.integers(1), g.integers(2**40), np.zeros(2))),
+        lambda g: g("Mul", "x", g("Resize", np.ones((1, 4)), "", "", g.integers(2**20, 2**20))),
+        lambda g: g("Mul", "x", g("Resize", np.ones((1, 4)), "", np.array([1.0, 2.0**40]))),
+        lambda g: g("Mul", "x", g("Gather", np.ones((1, 2**11)), g.weight(np.zeros(2**11), np.int64))),
+        lambda g: g("Gather", g("Gemm", "x", np.ones((2**9, 4)), transB=1), g.weight(np.zeros(2**10), np.int64)),
+        lambda g: g("Einsum", "x", np.ones(2**11), np.ones(2**11), equation="ij,k,l->ik"),
+        lambda g: g("Expand", g("MatMul", "x", np.ones((4, 2**10))), g.integers(2**9, 2**10)),
+        lambda g: g("Conv", image(g), draw(0)(1, 1, 2), dilations=[2**40], auto_pad="SAME_UPPER"),
+        lambda g: g("Conv", image(g, 2**16), draw(0)(8, 1, 9), auto_pad="SAME_LOWER"),
+        lambda g: g("AveragePool", image(g), kernel_shape=[2**40], pads=[2**40, 0]),
+        lambda g: g("AveragePool", image(g), kernel_shape=[2**40], auto_pad="SAME_UPPER"),
+        lambda g: g("ConvTranspose", image(g), draw(0)(1, 1, 2), dilations=[2**40]),
     ],
 )
 def test_sizes_beyond_the_file_are_refused_before_they_are_made(make: Any) -> None:
     graph = Graph((1, 4))
     large = make(graph)
-    with pytest.raises(ModelError, match=r"makes \d+ entries, more than the (2097152|262144) that are read"):
+    tracemalloc.start()
+    with pytest.raises(ModelError, match=r"makes \d+ (entries|coefficients), more than the \d+ that are read"):
         FrozenNet.from_onnx(content(graph, graph("ReduceSum", large, keepdims=0)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**26
+
+
+def test_constants_whose_size_is_not_known_are_refused() -> None:
+    """A loop may double its constant in each step."""
+    graph = Graph((1, 4))
+    inner = Graph((1,))
+    kept = inner("Identity", "going")
+    names = [("going", 9, []), ("step", 7, []), ("c", graph.element, [None])]
+    inputs = [onnx.helper.make_tensor_value_info(*entry) for entry in (names[1], names[0], names[2])]
+    double = inner("Concat", "c", "c", axis=0)
+    outputs = [onnx.helper.make_tensor_value_info(*entry) for entry in ((kept, 9, []), (double, graph.element, [None]))]
+    body = onnx.helper.make_graph(inner.nodes, "body", inputs, outputs)
+    large = graph("Loop", graph.integers(40), graph.weight(True, np.bool_), graph.weight(np.ones(1)), body=body)
+    with pytest.raises(ModelError, match=r"Loop 't0_0' cannot be computed from its constant inputs: this kind"):
+        FrozenNet.from_onnx(content(graph, graph("ReduceSum", graph("Mul", "x", large), keepdims=0)))
 
 
 def test_an_input_of_any_size_is_refused_before_it_is_made() -> None:
