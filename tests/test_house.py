@@ -45,7 +45,7 @@ FIGURES = {
     "class names that two files define": (lambda: len(twice_named_classes()), 5, 0),
     "local names `one`, `found`, `mine`, `given`": (
         lambda: bound_names({"one", "found", "mine", "given"}),
-        180,
+        100,
         0,
     ),
     "questions whether there is a stack of contexts": (lambda: occurrences(r"contexts is None"), 2, 0),

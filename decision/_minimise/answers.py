@@ -241,21 +241,21 @@ class Decision(Result):
         return ("context", "value", "gap", "relative gap", "certified"), rows
 
 
-def _verdict(found: Decision) -> str:
+def _verdict(decided: Decision) -> str:
     """Return whether all are certified, as a sentence."""
-    short, count = int((~found.certified).sum()), len(found)
-    asked = f"a relative gap of {found.rtol:g}" + (f" or a gap of {found.atol:g}" if found.atol else "")
+    short, count = int((~decided.certified).sum()), len(decided)
+    asked = f"a relative gap of {decided.rtol:g}" + (f" or a gap of {decided.atol:g}" if decided.atol else "")
     if not short:
         which = "The decision is" if count == 1 else f"All {count} decisions are"
         return f"{which} certified to {asked}."
-    worst = float(found.relative_gap[~found.certified].max())
+    worst = float(decided.relative_gap[~decided.certified].max())
     which = "The decision is" if count == 1 else f"{short} of {count} decisions {'is' if short == 1 else 'are'}"
     return f"{which} not certified to {asked} (worst relative gap {worst:.1e})."
 
 
-def _strangers(found: Decision) -> list[str]:
+def _strangers(decided: Decision) -> list[str]:
     """Return a sentence on the decisions outside the training data, if there are any."""
-    outside, count = 0 if found.outside is None else int(found.outside.sum()), len(found)
+    outside, count = 0 if decided.outside is None else int(decided.outside.sum()), len(decided)
     if not outside:
         return []
     which = "It lies" if count == 1 else f"{outside} of {count} {'lies' if outside == 1 else 'lie'}"

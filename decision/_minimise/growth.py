@@ -64,11 +64,11 @@ def growth_bound(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor)
 def _bound(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, sigma: Tensor) -> Tensor:
     """Return l(y) - ||r||^2 / (2 sigma), rounded down; `rest` bounds |r|."""
     n = y.shape[1]
-    for one, p in zip(stack.quadratics, stack.images(y), strict=False):
+    for branch, p in zip(stack.quadratics, stack.images(y), strict=False):
         # p is A y + e but for rounding, which tilts the quadratic a little
-        size = one.size(y.abs()) + p.abs() + TINY
+        size = branch.size(y.abs()) + p.abs() + TINY
         off = relative_margin(n + 4) * size
-        rest = rest + 2.0 * one.weight * one.matrix.absolute().adjoint(off) * (1.0 + relative_margin(n))
+        rest = rest + 2.0 * branch.weight * branch.matrix.absolute().adjoint(off) * (1.0 + relative_margin(n))
     loss = rest.square().sum(dim=-1) / (2.0 * sigma) * (1.0 + relative_margin(4 * n + 16))
     return torch.where(sigma > 0, _lessened(y, line, loss), -torch.inf)
 
@@ -98,12 +98,12 @@ def _kinked(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, dual: Dual) -
         a = (first.preactivation(y, None).abs() + _error(first.U, first.b, y)) * (1.0 + relative_margin(8))
         slack = slack + (s * a).sum(dim=-1)
         parts.append((first.U, s))
-    for one, u in zip(stack.norms, dual.u, strict=True):
-        length = torch.linalg.vector_norm(one.grouped(u), dim=-1) * (1.0 + relative_margin(one.group + 8))
-        s = one.weight * (1.0 - length).clamp(min=0.0) * (1.0 - relative_margin(8))
-        p = one.image(y).abs() + _error(one.matrix, one.offset, y)
-        slack = slack + (s * torch.linalg.vector_norm(one.grouped(p), dim=-1)).sum(dim=-1)
-        parts.append((one.matrix, s.repeat_interleave(one.group, dim=1)))
+    for branch, u in zip(stack.norms, dual.u, strict=True):
+        length = torch.linalg.vector_norm(branch.grouped(u), dim=-1) * (1.0 + relative_margin(branch.group + 8))
+        s = branch.weight * (1.0 - length).clamp(min=0.0) * (1.0 - relative_margin(8))
+        p = branch.image(y).abs() + _error(branch.matrix, branch.offset, y)
+        slack = slack + (s * torch.linalg.vector_norm(branch.grouped(p), dim=-1)).sum(dim=-1)
+        parts.append((branch.matrix, s.repeat_interleave(branch.group, dim=1)))
     for matrix, s in parts:
         rows = s[..., None] * matrix.dense
         K = K + rows.mT @ rows
@@ -134,11 +134,11 @@ def least_curvature(stack: Stack) -> Tensor:
     n = stack.in_features
     G = stack.v.new_zeros(len(stack), n, n)
     error = stack.v.new_zeros(len(stack))
-    for one in stack.quadratics:
-        gram = one.matrix.gram
-        G = G + 2.0 * one.weight[..., None] * gram
-        size = one.matrix.row_norms.square().sum()  # trace(|A|'|A|) bounds the norm of its rounding errors
-        error = error + 2.0 * one.weight[:, 0] * relative_margin(one.matrix.shape[0] + 4) * size + TINY
+    for branch in stack.quadratics:
+        gram = branch.matrix.gram
+        G = G + 2.0 * branch.weight[..., None] * gram
+        size = branch.matrix.row_norms.square().sum()  # trace(|A|'|A|) bounds the norm of its rounding errors
+        error = error + 2.0 * branch.weight[:, 0] * relative_margin(branch.matrix.shape[0] + 4) * size + TINY
     if not len(stack) or not stack.quadratics or not bool(G.isfinite().all()):
         return torch.zeros_like(error)
     return _least_eigenvalue(G, error)

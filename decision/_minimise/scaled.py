@@ -42,9 +42,9 @@ class Scaled:
     def solve(self, b: Array, c: Array, offset: float) -> Solution:
         """Solve with these vectors."""
         size, price = power(b), power(c)
-        found = self._prepared.solve(b / size, c / price, 0.0)
-        value = found.value * size * price + offset
-        return replace(found, v=found.v * size, s=found.s * size, y=found.y * price, value=value)
+        solution = self._prepared.solve(b / size, c / price, 0.0)
+        value = solution.value * size * price + offset
+        return replace(solution, v=solution.v * size, s=solution.s * size, y=solution.y * price, value=value)
 
 
 def power(vector: Array) -> float:

@@ -37,7 +37,7 @@ def scout(networks: StackSurrogate, feasible_set: FeasibleSet, answers: Answers,
     """
     short, stack = networks.short(), networks.stack
     rough = Answers.start(
-        short, answers.x.float(), *(one.float() for one in (answers.most, answers.size, answers.unit))
+        short, answers.x.float(), *(tensor.float() for tensor in (answers.most, answers.size, answers.unit))
     )
     before: list[Tensor] = []
     for count in ITERATIONS:
@@ -46,7 +46,7 @@ def scout(networks: StackSurrogate, feasible_set: FeasibleSet, answers: Answers,
         a = stack.preactivations(x)
         before = before or a
     answers.offer_point(x, stack.value(x, a))
-    dual = Dual(*(tuple(one.double() for one in group) for group in (rough.dual.lam, rough.dual.u, rough.dual.p)))
+    dual = Dual(*(tuple(tensor.double() for tensor in group) for group in (rough.dual.lam, rough.dual.u, rough.dual.p)))
     answers.offer_bound(networks.bound(feasible_set, dual), dual)
     answers.iterations += rough.iterations
     return before

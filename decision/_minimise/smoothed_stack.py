@@ -58,16 +58,16 @@ def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
     if activations:
         value = value + torch.linalg.vecdot(activations[-1], stack.w)
     images, u = [], []
-    for one in stack.quadratics:
-        p = one.image(x)
-        value = value + one.total(p)
+    for branch in stack.quadratics:
+        p = branch.image(x)
+        value = value + branch.total(p)
         images.append(p)
-    for one in stack.norms:
-        p = one.image(x)
-        length = smooth_length(one.grouped(p).square().sum(dim=-1), wide)
-        value = value + (one.weight * length).sum(dim=-1)
+    for branch in stack.norms:
+        p = branch.image(x)
+        length = smooth_length(branch.grouped(p).square().sum(dim=-1), wide)
+        value = value + (branch.weight * length).sum(dim=-1)
         images.append(p)
-        u.append(p / length.repeat_interleave(one.group, dim=1))
+        u.append(p / length.repeat_interleave(branch.group, dim=1))
     return Smoothed(x, value, activations, roots, images, u)
 
 
@@ -77,12 +77,12 @@ def tangent(stack: Stack, at: Smoothed) -> Tangent:
     lam: list[Tensor] = []
     box = stack.w
     for layer, z, root in zip(reversed(stack.layers), reversed(at.z), reversed(at.roots), strict=True):
-        one = box * z / root
-        lam.insert(0, one)
-        gradient = gradient + layer.pull(one, at.x)
-        minorant = minorant + (one * layer.preactivation(at.x, None)).sum(dim=-1)
+        multiplier = box * z / root
+        lam.insert(0, multiplier)
+        gradient = gradient + layer.pull(multiplier, at.x)
+        minorant = minorant + (multiplier * layer.preactivation(at.x, None)).sum(dim=-1)
         if layer.W is not None:
-            box = layer.W.adjoint(one)
+            box = layer.W.adjoint(multiplier)
     count = len(stack.quadratics)
     for branch, p in zip(stack.quadratics, at.images[:count], strict=True):
         gradient = gradient + 2.0 * branch.weight * branch.matrix.adjoint(p)

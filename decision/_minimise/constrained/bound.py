@@ -44,16 +44,16 @@ class Line:
     def of(cls, stack: Stack, dual: Dual, variables: int) -> Line:
         """Return the minorant of one context that a guess of a dual point gives."""
         dual = repaired(stack, dual)
-        found = minorant(stack, dual)
-        margin = relative_margin(2 * found.terms)
+        tangent = minorant(stack, dual)
+        margin = relative_margin(2 * tangent.terms)
         used = touched(stack, dual)
         more = variables - stack.in_features
-        slope_size = found.slope_size[0].numpy()
+        slope_size = tangent.slope_size[0].numpy()
         error = np.where(used, margin * slope_size + TINY, 0.0)
-        size = float(found.offset_size[0])
-        offset = float(found.offset[0]) - (margin * size + TINY * (1.0 + size))
+        size = float(tangent.offset_size[0])
+        offset = float(tangent.offset[0]) - (margin * size + TINY * (1.0 + size))
         return cls(
-            np.pad(np.where(used, found.slope[0].numpy(), 0.0), (0, more)),
+            np.pad(np.where(used, tangent.slope[0].numpy(), 0.0), (0, more)),
             np.pad(error, (0, more)),
             offset,
             np.pad(slope_size, (0, more)),
@@ -64,24 +64,24 @@ def touched(stack: Stack, dual: Dual) -> BoolArray:
     """Return the coordinates of x that the minorant of one context depends on, by its exact zeros, shape `(n,)`."""
     branches, inner = dual.p[: len(stack.quadratics)], list(dual.p[len(stack.quadratics) :])
     terms = zip((*stack.quadratics, *stack.norms), (*branches, *dual.u), strict=True)
-    pairs = [(one.matrix, at * (one.row_weight != 0)) for one, at in terms]
+    pairs = [(branch.matrix, at * (branch.row_weight != 0)) for branch, at in terms]
     for layer, lam in zip(stack.layers, dual.lam, strict=True):
         if layer.U is not None:
             pairs.append((layer.U, lam))
-        for one in layer.inner:
-            on = (lam != 0) & (one.weight != 0)
-            pairs.append((one.matrix, inner.pop(0) * one.spread(on)))
-    found: BoolArray = (stack.v[0] != 0).numpy()
+        for branch in layer.inner:
+            on = (lam != 0) & (branch.weight != 0)
+            pairs.append((branch.matrix, inner.pop(0) * branch.spread(on)))
+    seen: BoolArray = (stack.v[0] != 0).numpy()
     for matrix, y in pairs:
-        found = found | (matrix.absolute().sign().adjoint((y != 0).to(y.dtype))[0] > 0).numpy()
-    return found
+        seen = seen | (matrix.absolute().sign().adjoint((y != 0).to(y.dtype))[0] > 0).numpy()
+    return seen
 
 
 def snapped(stack: Stack, dual: Dual, x: Tensor) -> Dual:
     """Return a dual point with exact zeros in place of what is next to nothing beside the network's own numbers."""
 
-    def cut(one: Tensor, size: Tensor) -> Tensor:
-        return torch.where(one.abs() <= SNAP * size, 0.0, one)
+    def cut(values: Tensor, size: Tensor) -> Tensor:
+        return torch.where(values.abs() <= SNAP * size, 0.0, values)
 
     lam: list[Tensor] = []
     box: Tensor = stack.w
@@ -89,8 +89,8 @@ def snapped(stack: Stack, dual: Dual, x: Tensor) -> Dual:
         lam.insert(0, cut(dual.lam[k], box))
         W = stack.layers[k].W
         box = box if W is None else W.adjoint(torch.minimum(lam[0].clamp(min=0.0), box))
-    u = tuple(cut(one, torch.ones_like(one)) for one in dual.u)
-    sizes = [one.size(x.abs()) for one in stack.curved]
+    u = tuple(cut(point, torch.ones_like(point)) for point in dual.u)
+    sizes = [branch.size(x.abs()) for branch in stack.curved]
     return Dual(tuple(lam), u, tuple(cut(p, size) for p, size in zip(dual.p, sizes, strict=True)))
 
 

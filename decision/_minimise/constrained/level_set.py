@@ -57,7 +57,7 @@ class LevelSet:
             sizes: sizes of the slope's terms, shape `(variables,)`; they choose mu.
         """
         above, below = Cuts.none(len(sizes)), Cuts.none(len(sizes))
-        for j in sorted(wanted, key=lambda one: not needed[one]):
+        for j in sorted(wanted, key=lambda column: not needed[column]):
             for sign, cuts in ((1.0, above), (-1.0, below)):
                 self._bound(cuts, int(j), sign, sizes)
                 if needed[j] and not np.isfinite(cuts.most[j]):

@@ -39,7 +39,9 @@ class Iterate:
 
     def take(self, rows: Tensor) -> Iterate:
         """Return the iterates of some contexts."""
-        z, p, lam, kap, u = ([one[rows] for one in group] for group in (self.z, self.p, self.lam, self.kap, self.u))
+        z, p, lam, kap, u = (
+            [tensor[rows] for tensor in group] for group in (self.z, self.p, self.lam, self.kap, self.u)
+        )
         return Iterate(self.x[rows], self.s[rows], self.y[rows], z, p, lam, kap, u, self.turn[rows])
 
     def products(self, norms: tuple[Branch, ...]) -> Tensor:
@@ -54,15 +56,15 @@ class Iterate:
     @property
     def pairs(self) -> int:
         """Number of products: one an inequality, two a unit, one a norm."""
-        units, norms = sum(one.shape[1] for one in self.z), sum(one.shape[1] for one in self.u)
+        units, norms = sum(tensor.shape[1] for tensor in self.z), sum(tensor.shape[1] for tensor in self.u)
         return max(self.s.shape[1] + 2 * units + norms, 1)
 
     def moved(self, step: Iterate, primal: Tensor, dual: Tensor) -> Iterate:
         """Return the iterate after a step of these lengths, shape `(contexts,)`."""
         a, b = primal[:, None], dual[:, None]
 
-        def add(mine: list[Tensor], theirs: list[Tensor], length: Tensor) -> list[Tensor]:
-            return [one + length * other for one, other in zip(mine, theirs, strict=True)]
+        def add(first: list[Tensor], second: list[Tensor], length: Tensor) -> list[Tensor]:
+            return [value + length * other for value, other in zip(first, second, strict=True)]
 
         return Iterate(
             self.x + a * step.x,
@@ -72,7 +74,7 @@ class Iterate:
             add(self.p, step.p, a),
             add(self.lam, step.lam, b),
             add(self.kap, step.kap, b),
-            [cut(one + dual[:, None, None] * other) for one, other in zip(self.u, step.u, strict=True)],
+            [cut(value + dual[:, None, None] * other) for value, other in zip(self.u, step.u, strict=True)],
             self.turn + primal * step.turn,
         )
 

@@ -60,16 +60,16 @@ def follow(
         near = [_near(a, old) for a, old in zip(now, before, strict=True)]
     on = [(a > 0) & ~kept for a, kept in zip(now, near, strict=True)]
     foldable = Gatherer.foldable(stack)
-    near = [kept if fold else kept | one for kept, one, fold in zip(near, on, foldable, strict=True)]
-    on = [one & ~kept for one, kept in zip(on, near, strict=True)]
+    near = [kept if fold else kept | mask for kept, mask, fold in zip(near, on, foldable, strict=True)]
+    on = [mask & ~kept for mask, kept in zip(on, near, strict=True)]
     scale = _scale(now, answers.x)
     gatherer = Gatherer(stack, scale)
-    near, on = [one[left] for one in near], [one[left] for one in on]
+    near, on = [mask[left] for mask in near], [mask[left] for mask in on]
     for attempt, caution in enumerate(CAUTION):
         if attempt + 1 == len(CAUTION):
-            near = [torch.ones_like(one) for one in near]
-            on = [torch.zeros_like(one) for one in on]
-        sizes = torch.stack([one.sum(dim=1) for one in near]).amax(dim=0) if near else torch.zeros_like(left)
+            near = [torch.ones_like(mask) for mask in near]
+            on = [torch.zeros_like(mask) for mask in on]
+        sizes = torch.stack([mask.sum(dim=1) for mask in near]).amax(dim=0) if near else torch.zeros_like(left)
         bucket = (sizes.clamp(min=8).double().log2() * 2 - 1e-9).ceil()
         lost = []
         for size in bucket.unique():
@@ -77,17 +77,17 @@ def follow(
             rows = left[some]
             part = stack.take(rows)
             x, mu = _start(part, feasible_set, polyhedron, answers, rows, warm=before is not None and attempt == 0)
-            choice = Choice.of([one[some] for one in near], [one[some] for one in on])
+            choice = Choice.of([mask[some] for mask in near], [mask[some] for mask in on])
             path = Path(part, feasible_set, polyhedron, gatherer, choice, x, mu, scale, caution)
             lost.append(some[path.run(rows, answers, goal, limit)])
-            for mine, seen in zip(near, path.seen, strict=True):
-                mine[some] = seen
+            for target, seen in zip(near, path.seen, strict=True):
+                target[some] = seen
         again = torch.cat(lost) if lost else left[:0]
         again = again[~answers.take(left[again]).done(rough)]
         if not len(again) or goal.late or goal.max_iterations is not None:
             return
-        left, near, on = left[again], [one[again] for one in near], [one[again] for one in on]
-        on = [one & ~kept for one, kept in zip(on, near, strict=True)]
+        left, near, on = left[again], [mask[again] for mask in near], [mask[again] for mask in on]
+        on = [mask & ~kept for mask, kept in zip(on, near, strict=True)]
 
 
 def _near(a: Tensor, before: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ def _scale(a: list[Tensor], x: Tensor) -> list[Tensor]:
     """Return the size of the pre-activations of each layer."""
     if not a:
         return []
-    sizes = torch.stack([one.abs().mean() for one in a])
+    sizes = torch.stack([tensor.abs().mean() for tensor in a])
     sizes = torch.where(sizes.amax() > 0, sizes, 1.0)
     return list(sizes.clamp(min=0.1 * float(sizes.amax())).unbind())
 

@@ -63,7 +63,7 @@ class Turn:
         """Return gamma C'(I - (u q' + q u')/2) C / sigma summed over the groups, shape `(contexts, n, n)`."""
         blocks = self._branch.matrix.dense.reshape(-1, self._branch.group, self._branch.matrix.shape[1])
         weight = self._branch.weight / self._sigma[..., 0]
-        turned, along = (torch.einsum("cgi,gin->cgn", one, blocks) for one in (self._u, self._q))
+        turned, along = (torch.einsum("cgi,gin->cgn", factor, blocks) for factor in (self._u, self._q))
         cross = turned.mT @ (0.5 * weight[..., None] * along)
         return self._branch.curvature(weight) - cross - cross.mT
 

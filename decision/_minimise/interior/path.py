@@ -63,11 +63,11 @@ class Path:
         self.rows = torch.arange(len(stack), device=x.device)
         s = polyhedron.slack(x)
         z, p, lam, kap = on_path(self.kept.at(x), x, mu, scale)
-        u = [norms.start(one, x, mu) for one in stack.norms]
+        u = [norms.start(branch, x, mu) for branch in stack.norms]
         self.at = Iterate(x, s, mu[:, None] / s, z, p, lam, kap, u, mu)
         self.a = stack.preactivations(x)
         # with curvature the stationarity residual shrinks with both steps, so that they are taken alike
-        self.curved = bool(stack.norms or stack.quadratics or any(one.inner for one in stack.layers))
+        self.curved = bool(stack.norms or stack.quadratics or any(layer.inner for layer in stack.layers))
         self.short = torch.zeros(len(stack), dtype=torch.int64, device=x.device)
         self.least = self.at.products(stack.norms)
         self.gap = torch.zeros_like(self.least)
@@ -92,15 +92,15 @@ class Path:
         """
         count = len(rows)
         again = torch.zeros(count, dtype=torch.bool, device=rows.device)
-        seen = [one.clone() for one in self.seen]
+        seen = [mask.clone() for mask in self.seen]
         self.best = answers.take(rows)
 
         def flush() -> None:
             """Write what is known of the contexts at work."""
             answers.put(rows[self.rows], self.best)
             again[self.rows] = ~self.best.done(goal)
-            for mine, new in zip(seen, self.seen, strict=True):
-                mine[self.rows] = new
+            for target, new in zip(seen, self.seen, strict=True):
+                target[self.rows] = new
 
         for iteration in range(limit + 1):
             self._offer()
@@ -123,7 +123,7 @@ class Path:
         self.rows, self.stack = self.rows[rows], self.stack.take(rows)
         self.at, self.kept, self.choice = self.at.take(rows), self.kept.take(rows), self.choice.take(rows)
         self.best, self.gap = self.best.take(rows), self.gap[rows]
-        self.seen, self.a = [one[rows] for one in self.seen], [one[rows] for one in self.a]
+        self.seen, self.a = [tensor[rows] for tensor in self.seen], [tensor[rows] for tensor in self.a]
         self.short, self.least, self.lost = self.short[rows], self.least[rows], self.lost[rows]
 
     def _offer(self) -> None:
@@ -136,10 +136,10 @@ class Path:
             above = torch.minimum(at.lam[k], kept.box(k, above))
             lam.insert(0, above)
         bound, gradient = self._smooth()
-        for k, one in enumerate(lam):
-            gradient = gradient + (kept.U[k].mT @ one[..., None])[..., 0]
-            bound = bound + (one * kept.preactivation(k, at.x, None)).sum(dim=-1)
-        units = tuple(one.reshape(len(one), -1) for one in at.u)
+        for k, multiplier in enumerate(lam):
+            gradient = gradient + (kept.U[k].mT @ multiplier[..., None])[..., 0]
+            bound = bound + (multiplier * kept.preactivation(k, at.x, None)).sum(dim=-1)
+        units = tuple(multiplier.reshape(len(multiplier), -1) for multiplier in at.u)
         for branch, u in zip(stack.norms, units, strict=True):
             weighted = branch.row_weight * u
             gradient = gradient + branch.matrix.adjoint(weighted)
@@ -155,10 +155,10 @@ class Path:
         """Return value and gradient of v'x + c, with the units taken as on, and of the quadratics."""
         x, stack, kept = self.at.x, self.stack, self.kept
         value, gradient = (x * kept.v).sum(dim=-1) + kept.c, kept.v
-        for one in stack.quadratics:
-            p = one.image(x)
-            value = value + one.total(p)
-            gradient = gradient + 2.0 * one.weight * one.matrix.adjoint(p)
+        for branch in stack.quadratics:
+            p = branch.image(x)
+            value = value + branch.total(p)
+            gradient = gradient + 2.0 * branch.weight * branch.matrix.adjoint(p)
         return value, gradient
 
     def _system(self, mu: Tensor) -> System:
@@ -166,14 +166,14 @@ class Path:
         at, stack = self.at, self.stack
         kept = self.kept.at(at.x)
         boxes = [kept.box(k, above) for k, above in enumerate([*at.lam[1:], None])] if at.lam else []
-        boxes = [one + kept.rest(k, mu, self.scale) for k, one in enumerate(boxes)]
+        boxes = [box + kept.rest(k, mu, self.scale) for k, box in enumerate(boxes)]
         n = stack.in_features
         H = at.x.new_zeros(len(at.x), n * n)
-        for one in stack.quadratics:
-            H += 2.0 * one.weight * one.matrix.gram.reshape(1, -1)
+        for branch in stack.quadratics:
+            H += 2.0 * branch.weight * branch.matrix.gram.reshape(1, -1)
         H = H.reshape(-1, n, n) + kept.curvature(at.lam)
         _, gradient = self._smooth()
-        turns = [norms.Turn(one, at.x, u, at.turn) for one, u in zip(stack.norms, at.u, strict=True)]
+        turns = [norms.Turn(branch, at.x, u, at.turn) for branch, u in zip(stack.norms, at.u, strict=True)]
         return System(kept, self.polyhedron, at, boxes, turns, H, gradient)
 
     def _step(self, done: Tensor) -> None:
@@ -225,13 +225,13 @@ class Path:
     def _grow(self, wanted: list[Tensor], done: Tensor) -> None:
         """Take in the wanted units; a context that wants many at once is lost, to begin again with them."""
         sizes = sum(count.clamp(min=GROWTH) for count in self.choice.counts)
-        self.lost |= ~done & (sum(one.sum(dim=1) for one in wanted) > sizes)
+        self.lost |= ~done & (sum(mask.sum(dim=1) for mask in wanted) > sizes)
         self.seen = [old | new for old, new in zip(self.seen, wanted, strict=True)]
-        wanted = [one & ~(self.lost | done)[:, None] for one in wanted]
-        if not any(bool(one.any()) for one in wanted):
+        wanted = [mask & ~(self.lost | done)[:, None] for mask in wanted]
+        if not any(bool(mask.any()) for mask in wanted):
             return
         old = self.choice.counts
         self.choice = self.choice.grown(wanted)
-        rows = torch.stack([one.any(dim=1) for one in wanted]).any(dim=0).nonzero()[:, 0]
+        rows = torch.stack([mask.any(dim=1) for mask in wanted]).any(dim=0).nonzero()[:, 0]
         self.kept = self.gatherer.regathered(self.kept, self.choice, self.stack, rows)
         self.at = entered(self.kept.at(self.at.x), self.at, old, self.mu, self.scale)

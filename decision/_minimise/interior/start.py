@@ -20,12 +20,12 @@ def plain_gradient(stack: Stack, x: Tensor) -> Tensor:
         gradient = gradient + layer.pull(lam, x)
         if layer.W is not None:
             bound = layer.W.adjoint(lam)
-    for one in stack.quadratics:
-        gradient = gradient + 2.0 * one.weight * one.matrix.adjoint(one.image(x))
-    for one in stack.norms:
-        p = one.image(x)
-        price = one.weight / one.values(p).clamp(min=1e-300)
-        gradient = gradient + one.matrix.adjoint(one.spread(price) * p)
+    for branch in stack.quadratics:
+        gradient = gradient + 2.0 * branch.weight * branch.matrix.adjoint(branch.image(x))
+    for branch in stack.norms:
+        p = branch.image(x)
+        price = branch.weight / branch.values(p).clamp(min=1e-300)
+        gradient = gradient + branch.matrix.adjoint(branch.spread(price) * p)
     return gradient
 
 
@@ -58,10 +58,10 @@ def entered(kept: Kept, at: Iterate, counts: list[Tensor], mu: Tensor, scale: li
     layers = range(len(kept.index))
     more = [kept.index[k].shape[1] - at.z[k].shape[1] for k in layers]
     z, p, lam, kap = (
-        [torch.nn.functional.pad(one, (0, extra), value=1.0) for one, extra in zip(group, more, strict=True)]
+        [torch.nn.functional.pad(tensor, (0, extra), value=1.0) for tensor, extra in zip(group, more, strict=True)]
         for group in (at.z, at.p, at.lam, at.kap)
     )
-    places = [torch.arange(one.shape[1], device=mu.device) for one in z]
+    places = [torch.arange(tensor.shape[1], device=mu.device) for tensor in z]
     fresh = [place >= count[:, None] for place, count in zip(places, counts, strict=True)]
     q = _boxes(kept, lambda k, box: torch.where(fresh[k], 0.5 * box, lam[k]), mu, scale)
     for k in layers:
@@ -77,13 +77,13 @@ def entered(kept: Kept, at: Iterate, counts: list[Tensor], mu: Tensor, scale: li
 
 def _boxes(kept: Kept, multiplier: Callable[[int, Tensor], Tensor], mu: Tensor, scale: list[Tensor]) -> list[Tensor]:
     """Return q of each layer, top layer down, lambda_k being `multiplier(k, q_k)`."""
-    found: list[Tensor] = []
+    boxes: list[Tensor] = []
     above: Tensor | None = None
     for k in reversed(range(len(kept.index))):
         box = kept.box(k, above) + kept.rest(k, mu, scale)
-        found.insert(0, box)
+        boxes.insert(0, box)
         above = multiplier(k, box)
-    return found
+    return boxes
 
 
 def _product(share: list[Tensor]) -> Callable[[int, Tensor], Tensor]:

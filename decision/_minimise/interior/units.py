@@ -49,15 +49,18 @@ class Kept:
     def take(self, rows: Tensor) -> Kept:
         """Return the kept units of some contexts."""
         return Kept(
-            tuple(one[rows] for one in self.index),
-            tuple(one[rows] for one in self.U),
-            tuple(None if one is None else one[rows] for one in self.W),
-            tuple(one[rows] for one in self.b),
-            tuple(one[rows] for one in self.w),
-            tuple(one[rows] for one in self.extra),
+            tuple(tensor[rows] for tensor in self.index),
+            tuple(tensor[rows] for tensor in self.U),
+            tuple(None if tensor is None else tensor[rows] for tensor in self.W),
+            tuple(tensor[rows] for tensor in self.b),
+            tuple(tensor[rows] for tensor in self.w),
+            tuple(tensor[rows] for tensor in self.extra),
             self.v[rows],
             self.c[rows],
-            tuple(None if one is None else (one[0][rows], one[1][rows], one[2][rows]) for one in self.inside),
+            tuple(
+                None if tensor is None else (tensor[0][rows], tensor[1][rows], tensor[2][rows])
+                for tensor in self.inside
+            ),
         )
 
     def put(self, rows: Tensor, other: Kept) -> None:
@@ -65,20 +68,20 @@ class Kept:
         pairs = [(self.v, other.v), (self.c, other.c)]
         for name in ("index", "U", "W", "b", "w", "extra"):
             pairs += zip(getattr(self, name), getattr(other, name), strict=True)
-        for mine, theirs in zip(self.inside, other.inside, strict=True):
-            pairs += [] if mine is None or theirs is None else zip(mine, theirs, strict=True)
-        for one, new in pairs:
-            if one is not None:
-                one[rows] = new
+        for own, theirs in zip(self.inside, other.inside, strict=True):
+            pairs += [] if own is None or theirs is None else zip(own, theirs, strict=True)
+        for target, new in pairs:
+            if target is not None:
+                target[rows] = new
 
     def at(self, x: Tensor) -> Kept:
         """Return the kept units with their inner quadratics replaced by tangents at x: an affine layer again."""
-        if all(one is None for one in self.inside):
+        if all(curved is None for curved in self.inside):
             return self
         U, b = list(self.U), list(self.b)
-        for k, one in enumerate(self.inside):
-            if one is not None:
-                rho, F, g = one
+        for k, curved in enumerate(self.inside):
+            if curved is not None:
+                rho, F, g = curved
                 p = torch.einsum("crin,cn->cri", F, x) + g
                 slope = 2.0 * torch.einsum("cri,crin->crn", rho[..., None] * p, F)
                 U[k] = U[k] + slope
@@ -88,9 +91,9 @@ class Kept:
     def curvature(self, lam: list[Tensor]) -> Tensor | float:
         """Return the Hessian of the Lagrangian sum_i lambda_i rho_i ||F_i x + g_i||^2; 0 without such quadratics."""
         total: Tensor | float = 0.0
-        for one, multiplier in zip(self.inside, lam, strict=True):
-            if one is not None:
-                rho, F, _ = one
+        for curved, multiplier in zip(self.inside, lam, strict=True):
+            if curved is not None:
+                rho, F, _ = curved
                 rows = F.reshape(len(F), -1, F.shape[-1])
                 weight = (2.0 * rho * multiplier).repeat_interleave(F.shape[2], dim=1)
                 total = total + rows.mT @ (weight[..., None] * rows)
@@ -129,20 +132,20 @@ class Choice:
     @classmethod
     def of(cls, kept: list[Tensor], on: list[Tensor]) -> Choice:
         """Return the choice of these masks, shape `(contexts, h_k)`."""
-        none = [torch.zeros(len(one), 0, dtype=torch.int64, device=one.device) for one in kept]
-        return cls(none, [one.sum(dim=1) for one in none], on).grown(kept)
+        none = [torch.zeros(len(mask), 0, dtype=torch.int64, device=mask.device) for mask in kept]
+        return cls(none, [mask.sum(dim=1) for mask in none], on).grown(kept)
 
     def take(self, rows: Tensor) -> Choice:
         """Return the choice of some contexts."""
-        return Choice(*([one[rows] for one in group] for group in (self.index, self.counts, self.on)))
+        return Choice(*([tensor[rows] for tensor in group] for group in (self.index, self.counts, self.on)))
 
     def kept(self) -> list[Tensor]:
         """Return which units are kept, shape `(contexts, h_k)` of each layer."""
-        found = []
+        masks = []
         for units, on in zip(self.index, self.on, strict=True):
             mask = torch.zeros(len(on), on.shape[1] + 1, dtype=torch.bool, device=on.device)
-            found.append(mask.scatter_(1, units, True)[:, :-1])
-        return found
+            masks.append(mask.scatter_(1, units, True)[:, :-1])
+        return masks
 
     def grown(self, wanted: list[Tensor]) -> Choice:
         """Return the choice with the wanted units kept too, after those that are."""
@@ -162,7 +165,7 @@ class Choice:
 
     def full(self, values: list[Tensor], stack: Stack) -> tuple[Tensor, ...]:
         """Return multipliers of the kept units as multipliers of all units, those taken as on at their upper bounds."""
-        found: list[Tensor] = []
+        multipliers: list[Tensor] = []
         box = stack.w
         for k in reversed(range(len(values))):
             width = stack.layers[k].b.shape[1]
@@ -171,8 +174,8 @@ class Choice:
             W = stack.layers[k].W
             if W is not None:
                 box = W.adjoint(lam)
-            found.insert(0, lam)
-        return tuple(found)
+            multipliers.insert(0, lam)
+        return tuple(multipliers)
 
 
 class Gatherer:
@@ -193,9 +196,9 @@ class Gatherer:
         self._inside: list[tuple[Tensor, Tensor] | None] = []
         for layer in stack.layers:
             self._inside.append(None)
-            for one in layer.inner:
-                F = one.matrix.dense.reshape(-1, one.group, n)
-                self._inside[-1] = (pad(one.weight[0], (0, 1)), pad(F, (0, 0, 0, 0, 0, 1)))
+            for branch in layer.inner:
+                F = branch.matrix.dense.reshape(-1, branch.group, n)
+                self._inside[-1] = (pad(branch.weight[0], (0, 1)), pad(F, (0, 0, 0, 0, 0, 1)))
             U = layer.b.new_zeros(layer.b.shape[1], n) if layer.U is None else layer.U.dense
             self._U.append(pad(U, (0, 0, 0, 1)))
             self._W.append(None if layer.W is None else pad(layer.W.dense, (0, 0, 0, 1)))
@@ -213,7 +216,7 @@ class Gatherer:
         b: list[Tensor] = []
         extra: list[Tensor] = []
         quadratics: list[tuple[Tensor, Tensor, Tensor] | None] = []
-        first_on = any(bool(one.any()) for one in choice.on[:1])
+        first_on = any(bool(mask.any()) for mask in choice.on[:1])
         last = len(stack.layers) - 1
         for k, (units, layer) in enumerate(zip(choice.index, stack.layers, strict=True)):
             pads = units == layer.b.shape[1]
@@ -245,19 +248,25 @@ class Gatherer:
         pad = torch.nn.functional.pad
         more = [new.shape[1] - old.shape[1] for new, old in zip(choice.index, kept.index, strict=True)]
         wide = Kept(
-            tuple(pad(one, (0, more[k]), value=stack.layers[k].b.shape[1]) for k, one in enumerate(kept.index)),
-            tuple(pad(one, (0, 0, 0, more[k])) for k, one in enumerate(kept.U)),
-            tuple(None if one is None else pad(one, (0, more[k - 1], 0, more[k])) for k, one in enumerate(kept.W)),
-            tuple(pad(one, (0, more[k]), value=-float(self._scale[k])) for k, one in enumerate(kept.b)),
-            tuple(pad(one, (0, more[k])) for k, one in enumerate(kept.w)),
-            tuple(pad(one, (0, more[k]), value=float(self._price)) for k, one in enumerate(kept.extra)),
+            tuple(pad(tensor, (0, more[k]), value=stack.layers[k].b.shape[1]) for k, tensor in enumerate(kept.index)),
+            tuple(pad(tensor, (0, 0, 0, more[k])) for k, tensor in enumerate(kept.U)),
+            tuple(
+                None if tensor is None else pad(tensor, (0, more[k - 1], 0, more[k])) for k, tensor in enumerate(kept.W)
+            ),
+            tuple(pad(tensor, (0, more[k]), value=-float(self._scale[k])) for k, tensor in enumerate(kept.b)),
+            tuple(pad(tensor, (0, more[k])) for k, tensor in enumerate(kept.w)),
+            tuple(pad(tensor, (0, more[k]), value=float(self._price)) for k, tensor in enumerate(kept.extra)),
             kept.v.clone(),
             kept.c.clone(),
             tuple(
                 None
-                if one is None
-                else (pad(one[0], (0, more[k])), pad(one[1], (0, 0, 0, 0, 0, more[k])), pad(one[2], (0, 0, 0, more[k])))
-                for k, one in enumerate(kept.inside)
+                if tensor is None
+                else (
+                    pad(tensor[0], (0, more[k])),
+                    pad(tensor[1], (0, 0, 0, 0, 0, more[k])),
+                    pad(tensor[2], (0, 0, 0, more[k])),
+                )
+                for k, tensor in enumerate(kept.inside)
             ),
         )
         wide.put(rows, self.gather(choice.take(rows), stack.take(rows)))
@@ -289,7 +298,7 @@ class Gatherer:
         if shared is None:
             return None
         rho, F = shared
-        one = layer.inner[0]
-        g = one.grouped(one.offset)
+        branch = layer.inner[0]
+        g = branch.grouped(branch.offset)
         rows = torch.arange(len(units), device=units.device)[:, None]
         return rho[units], F[units], torch.nn.functional.pad(g, (0, 0, 0, 1))[rows, units]
