@@ -42,6 +42,7 @@ def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
         none = search.surrogate.constant
         return Judged(none.new_zeros(0, search.feasible_set.n), none, none, none.long(), none, none, none, ())
     most = search.reference.largest(search.surrogate)
+    search = search.measured()
     return _judged(search, minimise(search, x, most, goal), goal)
 
 

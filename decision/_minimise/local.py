@@ -28,7 +28,7 @@ def first_box(stack: Stack, box: Box) -> Box | None:
     if not bool((radius > 0).all() & radius.isfinite().all() & x.isfinite().all()):
         return None
     reach = torch.maximum(REACH * radius, NARROWEST * x.abs().amax(dim=1))[:, None]
-    return _within(box, (x - reach).amin(dim=0), (x + reach).amax(dim=0))
+    return within(box, (x - reach).amin(dim=0), (x + reach).amax(dim=0))
 
 
 def wider_box(inner: Box, box: Box, factor: float = WIDER) -> Box:
@@ -39,7 +39,7 @@ def wider_box(inner: Box, box: Box, factor: float = WIDER) -> Box:
     lower, upper = inner.ends(torch.empty(0, dtype=torch.float64))
     middle, half = lower / 2 + upper / 2, upper / 2 - lower / 2
     half = torch.maximum(factor * torch.where(half > 0, half, half.amax()), NARROWEST * middle.abs().amax())
-    wider = _within(box, middle - half, middle + half) if bool((half > 0).any()) else None
+    wider = within(box, middle - half, middle + half) if bool((half > 0).any()) else None
     return box if wider is None else wider
 
 
@@ -51,8 +51,8 @@ def on_inner_side(x: Tensor, inner: Box, box: Box) -> Tensor:
     return (((x <= lower + near) & (lower > least)) | ((x >= upper - near) & (upper < most))).any(dim=1)
 
 
-def _within(box: Box, lower: Tensor, upper: Tensor) -> Box | None:
-    """Return the part of the set within these ends; None if that is not much less than the set."""
+def within(box: Box, lower: Tensor, upper: Tensor) -> Box | None:
+    """Return the part of the set within these ends, of shape `(n,)`; None if that is not much less than the set."""
     least, most = box.ends(lower.cpu())
     low = torch.minimum(torch.maximum(lower.cpu(), least), most)
     high = torch.minimum(torch.maximum(upper.cpu(), least), most)

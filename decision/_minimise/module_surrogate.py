@@ -13,13 +13,18 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
+from decision._minimise.local import REACH, within
+from decision._minimise.own_size import OwnSize
+from decision._minimise.rim import polished, rim_bound
 from decision._minimise.smoothing import NARROW, Smoothing
 from decision._minimise.stack import Dual
-from decision._minimise.surrogate import Proof, Tangent
+from decision._minimise.surrogate import Proof, Reach, Tangent
 from decision._minimise.units import Units
 from decision.sets import Box
 from decision.sets._base import FeasibleSet
 from socicnn.errors import ModelError
+
+LARGEST_RIM = 200  # inputs up to which a Hessian, n products with a vector, is worth its time
 
 
 @final
@@ -38,6 +43,7 @@ class ModuleSurrogate:
         stretch: what 1 here is in units of the module's x.
         plain: whether it takes no context; theta is then left out.
         reason: why there is no program.
+        own: what its size is measured by; None before that is asked for.
     """
 
     module: nn.Module
@@ -46,6 +52,7 @@ class ModuleSurrogate:
     stretch: float
     plain: bool
     reason: str
+    own: OwnSize | None = None
     proves: ClassVar[bool] = False
 
     @classmethod
@@ -79,7 +86,8 @@ class ModuleSurrogate:
 
     def take(self, rows: Tensor) -> ModuleSurrogate:
         """Return the functions of some contexts."""
-        return replace(self, theta=self.theta[rows], unit=self.unit[rows])
+        own = None if self.own is None else self.own.take(rows)
+        return replace(self, theta=self.theta[rows], unit=self.unit[rows], own=own)
 
     def in_units(self, units: Units) -> tuple[ModuleSurrogate, Units]:
         """Return the functions in other units."""
@@ -110,16 +118,40 @@ class ModuleSurrogate:
             )
         return value
 
+    def measured(self, feasible_set: FeasibleSet, reach: Reach) -> ModuleSurrogate:
+        """Return the functions with a length of their own; in the units of the module."""
+
+        def slopes(p: Tensor, across: Tensor) -> Tensor:
+            every = torch.arange(len(self), device=self.device).repeat_interleave(len(p))
+            at = self.take(every).smooth(p.repeat(len(self), 1), self.unit.new_full((len(every),), NARROW))
+            return (at.gradient * across.repeat(len(self), 1)).sum(dim=-1).reshape(len(self), len(p))
+
+        return replace(self, own=OwnSize.of(slopes, feasible_set, reach.to(self.unit)))
+
     def size(self, x: Tensor, half: Tensor) -> Tensor:
-        """Return infinity: the terms of a module are not known."""
-        return torch.full_like(self.unit, torch.inf)
+        """Return how much f varies over a length of its own, which `measured` finds; infinity before that."""
+        if self.own is None:
+            return torch.full_like(self.unit, torch.inf)
+        return (self._largest(self.own.points(x)) - self.value(x)).clamp(min=0.0)
+
+    def most(self, reached: Tensor) -> Tensor:
+        """Return the largest value within the module's own length of the anchor, if that is less."""
+        if self.own is None:
+            return reached
+        anchor = self.own.reach.anchor.to(self.unit).expand(len(self), -1)
+        return torch.minimum(reached, self._largest(self.own.points(anchor)))
+
+    def _largest(self, points: Tensor) -> Tensor:
+        """Return the largest value at points of shape `(contexts, points, n)`; one where f overflows does not count."""
+        values = torch.stack([self.value(points[:, k]) for k in range(points.shape[1])], dim=1)
+        return values.nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf).amax(dim=1)
 
     def smooth(self, x: Tensor, delta: Tensor) -> Tangent:
         """Return the functions with their kinks smoothed from below."""
         x = x.detach().requires_grad_()
         value = self._smoothed(x, delta)
         (gradient,) = torch.autograd.grad(value.sum(), x)
-        return self._tangent(x.detach(), value.detach(), gradient)
+        return self._tangent(x.detach(), delta, value.detach(), gradient)
 
     def smooth_value(self, x: Tensor, delta: Tensor) -> Tensor:
         """Return f_delta(x)."""
@@ -130,21 +162,26 @@ class ModuleSurrogate:
         point = x.detach().requires_grad_()
         value = self._smoothed(point, delta)
         gradient, hessian = _derivatives(value, point)
-        return self._tangent(x.detach(), value.detach(), gradient), hessian
+        return self._tangent(x.detach(), delta, value.detach(), gradient), hessian
 
     def _smoothed(self, x: Tensor, delta: Tensor) -> Tensor:
         """Return f_delta(x), to be differentiated; x must require its gradient."""
         with torch.enable_grad(), Smoothing(delta):
             return self._call(x)
 
-    def _tangent(self, x: Tensor, value: Tensor, gradient: Tensor) -> Tangent:
+    def _tangent(self, x: Tensor, delta: Tensor, value: Tensor, gradient: Tensor) -> Tangent:
         slope = gradient * (self.unit / self.stretch)[:, None]
-        multipliers = Dual((), (), (self.stretch * x, slope, (value * self.unit)[:, None]))
+        width = delta.expand_as(self.unit)
+        multipliers = Dual((), (), (self.stretch * x, slope, (value * self.unit)[:, None], width[:, None]))
         return Tangent(x, value, gradient, value, self.value(x), multipliers)
 
     def first_box(self, box: Box) -> Box | None:
-        """Return None: where a module changes its course is not known."""
-        return None
+        """Return the part of a box within a few lengths of the module's own, if the box is much wider."""
+        if self.own is None or not bool(self.own.length.isfinite().all()):
+            return None
+        reach = REACH * self.own.length.amax()
+        anchor = self.own.reach.anchor
+        return within(box, anchor - reach, anchor + reach)
 
     def multipliers(self, x: Tensor) -> Dual:
         """Return the tangents at x, hardly smoothed."""
@@ -152,15 +189,26 @@ class ModuleSurrogate:
 
     def bound(self, feasible_set: FeasibleSet, multipliers: Dual) -> Tensor:
         """Return f_delta(y) less its Frank-Wolfe gap, in plain float64."""
-        y, slope, height = multipliers.p
+        y, slope, height, _ = multipliers.p
         y, slope = y / self.stretch, slope * (self.stretch / self.unit)[:, None]
         bound = height[:, 0] / self.unit - (slope * (y - feasible_set.minimize_linear(slope))).sum(dim=-1)
         return torch.where(bound.isfinite(), bound, -torch.inf)
 
     def prove(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, size: Tensor, allowed: Tensor) -> Proof:
-        """Return both ends in plain float64."""
+        """Return both ends in plain float64; over a box f may be higher all around a tangent's point (`_rim`)."""
         above, below = self.value(x), self.bound(feasible_set, multipliers)
+        short = (above - below > allowed).nonzero()[:, 0]
+        if isinstance(feasible_set, Box) and len(short) and feasible_set.n <= LARGEST_RIM:
+            around = self.take(short)._around(feasible_set, multipliers.take(short), allowed[short])
+            below = below.index_put((short,), torch.maximum(below[short], around))
         return Proof(above, below, above.abs() + below.nan_to_num(neginf=0.0).abs())
+
+    def _around(self, box: Box, multipliers: Dual, allowed: Tensor) -> Tensor:
+        """Return the bound of a neighbourhood of the points of tangents."""
+        y, _, _, width = multipliers.p
+        delta = width[:, 0]
+        at, hessian = polished(lambda x: self.hessian(x, delta), y / self.stretch, box)
+        return rim_bound(lambda x: self.smooth(x, delta), at, hessian, box, allowed)
 
 
 def _checked(model: nn.Module, theta: Tensor) -> Tensor:

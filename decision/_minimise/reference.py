@@ -19,12 +19,13 @@ from torch import Tensor
 
 from decision._minimise.linear_map import Map
 from decision._minimise.stack import Stack
-from decision._minimise.surrogate import Surrogate
+from decision._minimise.surrogate import Reach, Surrogate
 from decision.sets._base import FeasibleSet
 from socicnn._ranges import Ranges
 
 ROUNDING = 64 * 2.0**-52  # of the terms: the least gap that arithmetic can be asked for
 ROWS = 4096  # evaluations at a time
+RAYS = 2  # corners, and as many opposite ones, towards which a length is looked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,8 @@ class Reference:
 
     Args:
         points: shape `(4 n + 1, n)`, float64.
-        half: half the width of R in each coordinate, shape `(n,)`.
+        reach: what else is measured by: half the width of R, an anchor and rays.
+        ranges: ends of R, each of shape `(n,)`, if it is X within ranges that are known.
 
     >>> from decision.sets import Box
     >>> Reference.of(Box(1, 2.0, 4.0)).points[:, 0].tolist()
@@ -41,7 +43,13 @@ class Reference:
     """
 
     points: Tensor
-    half: Tensor
+    reach: Reach
+    ranges: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def half(self) -> Tensor:
+        """Half the width of R in each coordinate, shape `(n,)`."""
+        return self.reach.half
 
     @classmethod
     def of(cls, feasible_set: FeasibleSet, ranges: Ranges | None = None) -> Reference:
@@ -50,15 +58,19 @@ class Reference:
         eye = torch.eye(n, dtype=torch.float64)
         lower = feasible_set.minimize_linear(eye).diagonal()
         upper = feasible_set.minimize_linear(-eye).diagonal()
+        inner = None
         if ranges is not None:
             low, high = (torch.tensor(end).reshape(-1) for end in (ranges.x_lower, ranges.x_upper))
             low, high = torch.maximum(lower, low), torch.minimum(upper, high)
             if bool((low <= high).all()):
-                lower, upper = low, high
+                lower, upper = inner = low, high
         center, half = lower / 2 + upper / 2, upper / 2 - lower / 2
         corners = hadamard(n)
         signs = torch.cat([torch.zeros(1, n, dtype=torch.float64), eye, -eye, corners, -corners])
-        return cls(feasible_set.project(center + signs * half), half)
+        points = feasible_set.project(center + signs * half)
+        ends = [corner for row in range(min(n, RAYS)) for corner in (2 * n + 1 + row, 3 * n + 1 + row)]
+        anchor = feasible_set.project(torch.zeros_like(half).clamp(lower, upper))
+        return cls(points, Reach(anchor, half, signs, points[ends]), inner)
 
     def largest(self, surrogate: Surrogate) -> Tensor:
         """Return max_P f for each context, shape `(contexts,)`.

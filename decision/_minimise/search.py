@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from decision._minimise.answers import Answers, Goal
-from decision._minimise.local import TOUCH, WIDER, on_inner_side, wider_box
+from decision._minimise.local import TOUCH, WIDER, on_inner_side, wider_box, within
 from decision._minimise.methods import Method, Problem
 from decision._minimise.reference import Reference
 from decision._minimise.smoothing import NARROW
@@ -18,6 +18,7 @@ from decision.sets import Box
 from decision.sets._base import FeasibleSet
 
 CHUNK = 256  # contexts at a time: enough to keep the processor busy, few enough to stay in its cache
+FINER = 2.0**-6  # of the accuracy asked for: what a part of a box gives also has to hold beyond it (`_rim`)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,19 @@ class Search:
     method: Method
     progress: bool = False
 
+    def measured(self) -> Search:
+        """Return the search with a surrogate that knows its size."""
+        return replace(self, surrogate=self.surrogate.measured(self.feasible_set, self.reference.reach))
+
+    def first_box(self) -> Box | None:
+        """Return the part of a wide box to search first: the ranges of the training data, or where f is curved."""
+        box = self.feasible_set
+        if not isinstance(box, Box):
+            return None
+        if self.reference.ranges is not None:
+            return within(box, *self.reference.ranges)
+        return self.surrogate.first_box(box)
+
     def take(self, rows: Tensor) -> Search:
         """Return the search of some contexts."""
         return replace(self, surrogate=self.surrogate.take(rows))
@@ -53,9 +67,11 @@ def minimise(search: Search, x: Tensor | None, most: Tensor, goal: Goal) -> Answ
         goal: when to stop.
     """
     box = search.feasible_set
-    inner = search.surrogate.first_box(box) if isinstance(box, Box) else None
+    inner = search.first_box()
     if inner is None or not isinstance(box, Box):
         return _within(search, x, most, goal)
+    if not search.surrogate.proves:
+        goal = replace(goal, rtol=FINER * goal.rtol)
     answers = _within(replace(search, feasible_set=inner), x, most, goal)
     rows, step = on_inner_side(answers.x, inner, box).nonzero()[:, 0], 0
     while len(rows) and inner is not box and not goal.late:
@@ -80,8 +96,8 @@ def _within(search: Search, x: Tensor | None, most: Tensor, goal: Goal) -> Answe
     if x is None:
         x = feasible_set.center(device=surrogate.device).repeat(len(surrogate), 1)
     x = feasible_set.project(x)
-    size = surrogate.size(x, search.reference.half)
-    answers = Answers.start(surrogate, x, most, size, torch.ones_like(most))
+    size = surrogate.size(x, search.reference.half) if surrogate.proves else torch.full_like(most, torch.inf)
+    answers = Answers.start(surrogate, x, surrogate.most(most), size, torch.ones_like(most))
     for rows in torch.arange(len(x), device=x.device).split(CHUNK):
         answers.put(rows, _chunk(search.take(rows), answers.take(rows), goal))
     return answers
@@ -90,7 +106,7 @@ def _within(search: Search, x: Tensor | None, most: Tensor, goal: Goal) -> Answe
 def _chunk(search: Search, before: Answers, goal: Goal) -> Answers:
     """Search for one chunk of contexts, in units in which f and the set are near one."""
     spread = before.most - before.value
-    size = torch.minimum(torch.where(spread > 0, spread, before.size), before.size)
+    size = torch.minimum(torch.where((spread > 0) | before.size.isinf(), spread.abs(), before.size), before.size)
     surrogate, units = search.surrogate.in_units(Units.of(size, search.feasible_set))
     unit = units.unit(before.most)
     problem = Problem(surrogate, units.set(search.feasible_set), search.progress)

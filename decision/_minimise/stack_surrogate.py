@@ -14,7 +14,7 @@ from decision._minimise.local import first_box
 from decision._minimise.reference import own_length, terms
 from decision._minimise.smoothed_stack import hessian, smoothed, tangent
 from decision._minimise.stack import Dual, Stack
-from decision._minimise.surrogate import Proof, Tangent
+from decision._minimise.surrogate import Proof, Reach, Tangent
 from decision._minimise.units import Units
 from decision.sets import Box
 from decision.sets._base import FeasibleSet
@@ -68,6 +68,14 @@ class StackSurrogate:
     def value(self, x: Tensor) -> Tensor:
         """Return f(x)."""
         return self.stack.value(x)
+
+    def measured(self, feasible_set: FeasibleSet, reach: Reach) -> StackSurrogate:
+        """Return the networks as they are: their terms are known."""
+        return self
+
+    def most(self, reached: Tensor) -> Tensor:
+        """Return what is found: a search knows the terms as well."""
+        return reached
 
     def size(self, x: Tensor, half: Tensor) -> Tensor:
         """Return S(x) of `reference`."""

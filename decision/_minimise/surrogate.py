@@ -58,12 +58,33 @@ class Proof:
     size: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """Where a size of terms is measured.
+
+    Args:
+        anchor: the point of R nearest to the origin, projected onto X, shape `(n,)` (`reference`).
+        half: half the width of R in each coordinate, shape `(n,)`.
+        signs: of the reference points, in each coordinate -1, 0 or 1, shape `(points, n)`.
+        rays: points of X that are far from the anchor, shape `(rays, n)`.
+    """
+
+    anchor: Tensor
+    half: Tensor
+    signs: Tensor
+    rays: Tensor
+
+    def to(self, like: Tensor) -> Reach:
+        """Return the same in the type and on the device of a tensor."""
+        return Reach(self.anchor.to(like), self.half.to(like), self.signs.to(like), self.rays.to(like))
+
+
 class Surrogate(Protocol):
     """A batch of convex functions, one per context, less their constants."""
 
     @property
     def proves(self) -> bool:
-        """Whether `prove` counts rounding in, and `size` is known."""
+        """Whether `prove` counts rounding in."""
 
     @property
     def constant(self) -> Tensor:
@@ -85,8 +106,14 @@ class Surrogate(Protocol):
     def value(self, x: Tensor) -> Tensor:
         """Return f(x), shape `(contexts,)`."""
 
+    def measured(self, feasible_set: FeasibleSet, reach: Reach) -> Self:
+        """Return the same functions, ready to tell their `size` over a set."""
+
+    def most(self, reached: Tensor) -> Tensor:
+        """Return what a search measures itself by in place of the largest value that is found at P, if that is less."""
+
     def size(self, x: Tensor, half: Tensor) -> Tensor:
-        """Return the sum of the absolute values of the terms of f at x; +inf if they are not known.
+        """Return the sum of the absolute values of the terms of f at x, or what stands for it; +inf if not known.
 
         Args:
             x: points, shape `(contexts, n)`.

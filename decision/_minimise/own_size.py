@@ -1,0 +1,111 @@
+"""A size of terms for functions that are only evaluated: how much f varies over a length that is its own.
+
+Networks as arrays know their terms. A module does not, and how much it varies over the whole set grows with bounds that
+nothing ever sees. So it is measured near an anchor a, the point of the set (within the ranges of the training data if
+they are known) nearest to the origin:
+
+    S(x) = max over signs s of f(project(a + s r)) - f(x),    r_i = max(l, |x_i - a_i|)
+
+with the signs of the reference points P and the length l over which f changes its course, seen from a. Along a ray the
+slope of a convex f grows by as much as f bends. Far out it grows in proportion to the distance, as that of a quadratic
+does, or not at all. l is four times the distance within which half of the bending is done, less this background, or 16
+times the distance at which the background has made up for the slope at a, if it counts and that is more. Networks have
+the like in `reference.own_length`; the factors keep sets that are not wide to the spread of f over P alone.
+
+Only slopes are compared, so that a constant in f changes nothing, and lengths are fractions of a ray, in powers of
+two, so that units of x and f that are powers of two change no bit. A function without such a length, ||x||^2, counts
+over the whole set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from decision._minimise.surrogate import Reach
+from decision.sets._base import FeasibleSet
+
+BENDS = 4.0  # distances within which half of the bending is done, that l is
+TURNS = 16.0  # distances to where the background has made up for the slope, that l is
+LEVELS = 80  # of a ray: 2^-80 of it is next to its start
+VISIBLE = 2.0**-10  # of the background's bending: the least that is told from it
+ROUNDING = 2.0**-40  # of two slopes: the least difference that is one
+NOISE = 2.0**-56  # of a ray: a background that makes up for the slope sooner is rounding
+
+
+@dataclass(frozen=True, eq=False)
+class OwnSize:
+    """Where to measure functions.
+
+    Args:
+        feasible_set: the set X.
+        reach: signs, anchor and width of the measure (`reference`).
+        length: l of each context, +inf if it has none, shape `(contexts,)`.
+    """
+
+    feasible_set: FeasibleSet
+    reach: Reach
+    length: Tensor
+
+    @classmethod
+    def of(cls, slopes: Callable[[Tensor, Tensor], Tensor], feasible_set: FeasibleSet, reach: Reach) -> OwnSize:
+        """Measure functions along rays from the anchor.
+
+        Args:
+            slopes: gives f'(p; d), the slope in direction d at points p of each context, shape `(contexts, rays)`;
+                both of shape `(rays, n)`.
+            feasible_set: the set X.
+            reach: where to measure.
+        """
+        across = reach.rays - reach.anchor
+        rays = across.abs().amax(dim=1)
+        across, rays = across[rays > 0], rays[rays > 0]
+        shares = _shares(lambda t: slopes(reach.anchor + t * across, across))
+        none = shares.new_zeros(len(shares), 1)
+        length = torch.cat([shares * rays, none], dim=1).amax(dim=1)
+        return cls(feasible_set, reach, torch.where(length > 0, length, torch.inf))
+
+    def take(self, rows: Tensor) -> OwnSize:
+        """Return the sizes of some contexts."""
+        return replace(self, length=self.length[rows])
+
+    def points(self, x: Tensor) -> Tensor:
+        """Return the points that answers x are measured at, shape `(contexts, points, n)`."""
+        reach = self.reach.to(x)
+        width = torch.minimum(self.length[:, None], 2.0 * reach.half)
+        width = torch.maximum(width, (x - reach.anchor).abs())
+        return self.feasible_set.project(reach.anchor + reach.signs * width[:, None, :])
+
+
+def _shares(slope: Callable[[float], Tensor]) -> Tensor:
+    """Return the length of each ray as a share of it, 0 if it has none, shape `(contexts, rays)`.
+
+    Args:
+        slope: gives the slopes at a share t of each ray.
+    """
+    near, end, before = slope(2.0**-LEVELS), slope(1.0), slope(0.5)
+    background = ((end - before) / 0.5).clamp(min=0.0)
+    finite = near.isfinite() & background.isfinite()
+    near, background = torch.where(finite, near, 0.0), torch.where(finite, background, 0.0)
+    most, share, open_ = torch.zeros_like(near), torch.zeros_like(near), finite
+    at, t = end, 1.0
+    for level in range(1, LEVELS):
+        bent = at - near
+        kinks = bent - background * t
+        seen = (kinks > VISIBLE * background * t) & (bent > ROUNDING * (at.abs() + near.abs())) & bent.isfinite()
+        most = torch.where(open_ & seen, torch.maximum(most, kinks), most)
+        half = open_ & seen & (kinks >= 0.5 * most)
+        share = torch.where(half, t, share)
+        open_ = open_ & (half | (most == 0))
+        if not bool(open_.any()):
+            break
+        t = 2.0**-level
+        at = slope(t)
+    share = torch.where(open_, 0.0, share)  # what bends at the anchor itself has no length
+    quadratic = background >= 0.5 * (end - near)
+    made_up = torch.where(quadratic & (background > 0), near.abs() / background, 0.0)
+    made_up = torch.where(made_up > NOISE, made_up, 0.0)
+    return torch.where(finite, torch.maximum(BENDS * share, TURNS * made_up).clamp(max=1.0), 0.0)
