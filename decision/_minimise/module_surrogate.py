@@ -1,7 +1,8 @@
 """Convex torch modules without a conic program as a surrogate: softplus networks, models with logistic atoms.
 
 They cannot be frozen, but they can be evaluated, with their kinks smoothed from below: f_delta(y) less its Frank-Wolfe
-gap is a lower bound of f over X. The multipliers of such a bound are the tangent itself: y, its slope and its height.
+gap is a lower bound of f over X. The multipliers of such a bound are the tangent itself: y, its slope, its height and
+delta.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ class ModuleSurrogate:
         return torch.where(bound.isfinite(), bound, -torch.inf)
 
     def prove(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, size: Tensor, allowed: Tensor) -> Proof:
-        """Return both ends in plain float64; over a box f may be higher all around a tangent's point (`_rim`)."""
+        """Return both ends in plain float64; over a box f may be higher all around a tangent's point (`rim`)."""
         above, below = self.value(x), self.bound(feasible_set, multipliers)
         short = (above - below > allowed).nonzero()[:, 0]
         if isinstance(feasible_set, Box) and len(short) and feasible_set.n <= LARGEST_RIM:

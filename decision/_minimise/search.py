@@ -18,7 +18,7 @@ from decision.sets import Box
 from decision.sets._base import FeasibleSet
 
 CHUNK = 256  # contexts at a time: enough to keep the processor busy, few enough to stay in its cache
-FINER = 2.0**-6  # of the accuracy asked for: what a part of a box gives also has to hold beyond it (`_rim`)
+FINER = 2.0**-6  # of the accuracy asked for: what a part of a box gives also has to hold beyond it (`rim`)
 
 
 @dataclass(frozen=True, eq=False)
