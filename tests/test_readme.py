@@ -36,6 +36,15 @@ def test_links_to_files_and_headings_lead_somewhere(page: Path) -> None:
             assert not anchor or anchor in _anchors(other), f"{page.name} links to {target}#{anchor}"
 
 
+PATH = re.compile(r"`((?:socicnn|verify|decision|socicnn_cli|experiments|benchmarks|tests|docs)/[\w./]+)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    named = {name for name in PATH.findall(page.read_text()) if "NAME" not in name}
+    assert not {name for name in named if not (ROOT / name).exists()}
+
+
 def test_every_page_is_linked_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     for page in PAGES[1:]:
