@@ -18,27 +18,49 @@ if TYPE_CHECKING:
     from decision._minimise.answers import Decision as Decision
     from decision._options import DecideOptions as DecideOptions
     from decision._region import Region as Region
+    from decision._simulator import Simulator as Simulator
+    from decision._simulator import problem as problem
     from decision.metrics import evaluate as evaluate
+    from decision.sets import Affine as Affine
+    from decision.sets import Ball as Ball
     from decision.sets import Box as Box
     from decision.sets import Budget as Budget
+    from decision.sets import ConicSet as ConicSet
+    from decision.sets import CvxpySet as CvxpySet
+    from decision.sets import Ellipsoid as Ellipsoid
     from decision.sets import FeasibleSet as FeasibleSet
+    from decision.sets import Horizon as Horizon
+    from decision.sets import Intersection as Intersection
+    from decision.sets import Polytope as Polytope
+    from decision.sets import Product as Product
     from decision.sets import Simplex as Simplex
     from decision.tasks import Data as Data
 
 __all__ = face(
     __name__,
     {
+        "Affine": "decision.sets",
+        "Ball": "decision.sets",
         "Box": "decision.sets",
         "Budget": "decision.sets",
+        "ConicSet": "decision.sets",
+        "CvxpySet": "decision.sets",
         "Data": "decision.tasks",
         "DecideOptions": "decision._options",
         "Decision": "decision._minimise.answers",
+        "Ellipsoid": "decision.sets",
         "FeasibleSet": "decision.sets",
+        "Horizon": "decision.sets",
+        "Intersection": "decision.sets",
+        "Polytope": "decision.sets",
+        "Product": "decision.sets",
         "Region": "decision._region",
         "Simplex": "decision.sets",
+        "Simulator": "decision._simulator",
         "decide": "decision._deciding",
         "evaluate": "decision.metrics",
         "fit": "decision._fitting",
+        "problem": "decision._simulator",
     },
     modules=("baselines", "learning", "metrics", "sets", "surrogates", "tasks"),
 )

@@ -5,25 +5,24 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import Module
 
 from decision._minimise.answers import Decision, Goal
-from decision._minimise.constrained import Constraints, solve_constrained
-from decision._minimise.judging import EPS, Judged, decided
-from decision._minimise.methods import Auto, Exact, Method, make, networks_of
+from decision._minimise.judging import Judged, decided
+from decision._minimise.methods import Method, make
 from decision._minimise.module_surrogate import ModuleSurrogate
-from decision._minimise.reference import ROUNDING, Reference, own_reach, terms
+from decision._minimise.reference import Reference
 from decision._minimise.search import Search
 from decision._minimise.stack_surrogate import StackSurrogate
 from decision._minimise.surrogate import Surrogate
 from decision._options import DecideOptions, MethodName
+from decision._over_rows import AnySet, decided_over_rows, repeated, resolved, through_solver
 from decision._region import Region
+from decision.sets import ConicSet, OracleSet
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import as_float64
 from socicnn._compile import Freezable, frozen
@@ -34,12 +33,13 @@ from socicnn.nn._devices import as_device
 
 RTOL = 1e-6  # of the library, the command and every method
 NOTE = "Gaps are in plain float64: there is no conic program to prove more by."
+ORACLES = "That the set's minimize_linear is exact is taken on trust."
 TRUST = "That the function is convex in x is taken on trust."
 
 
 def decide(
     model_or_net: Freezable | Module,
-    feasible_set: FeasibleSet | Sequence[Any],
+    feasible_set: AnySet,
     context: Any = None,
     method: MethodName | Method = "auto",
     *,
@@ -70,7 +70,9 @@ def decide(
 
     Args:
         model_or_net: a trained network, a FrozenNet, or a convex torch module, of which a copy is used in float64.
-        feasible_set: the set X; or a list of CVXPY constraints on one variable of n entries (exact way only).
+        feasible_set: the set X, of `decision.sets`; a list of CVXPY constraints or a `CvxpySet`; or an object of your
+            own with `n`, `project` and `minimize_linear`. Sets other than simplex, box, budget and their products go
+            through the exact program; their right-hand sides may move with the context.
         context: contexts, shape `(contexts, p)`, or one, shape `(p,)`; None for a network without.
         method: `auto`, `interior_point`, `central_path`, `projected_gradient`, `exact`, or a `Method`; `exact` and
             `interior_point` need a network with a conic program.
@@ -106,19 +108,28 @@ def decide(
     goal = Goal.of(rtol, atol, options.max_iterations, time_limit)
     chosen = make(method, options.solver, options.settings)
     theta = _contexts(model_or_net, context)
-    surrogates = surrogates_of(model_or_net, theta, options.device)
+    # a network without a context may be decided over a set that moves with one
+    plain = getattr(model_or_net, "context_shape", None) is None
+    own = None if plain and isinstance(feasible_set, ConicSet) and feasible_set.moves else theta
+    surrogates = surrogates_of(model_or_net, own, options.device)
+    proves = all(surrogate.proves for surrogate in surrogates)
+    where = resolved(feasible_set, chosen, proves=proves)
     ranges = getattr(model_or_net, "ranges", None)
-    if isinstance(feasible_set, FeasibleSet):
-        points = _start(start, feasible_set, model_or_net, surrogates)
-        reference = Reference.of(feasible_set, ranges)
-        searches = [Search(s, feasible_set, reference, chosen, options.progress) for s in surrogates]
+    if isinstance(where, FeasibleSet):
+        points = _start(start, where, model_or_net, surrogates)
+        reference = Reference.of(where, ranges)
+        searches = [Search(s, where, reference, chosen, options.progress) for s in surrogates]
         parts = [decided(search, x, goal) for search, x in zip(searches, points, strict=True)]
     else:
-        given = {"start": start, "max_iterations": options.max_iterations, "device": options.device}
-        exact = _through_solver(chosen, given)
-        parts = [_under_constraints(surrogate, feasible_set, goal, exact) for surrogate in surrogates]
+        exact = through_solver(
+            chosen, {"start": start, "max_iterations": options.max_iterations, "device": options.device}
+        )
+        surrogates = repeated(surrogates, where, theta)
+        parts = decided_over_rows(surrogates, where, theta, goal, exact)
     found = Judged.joined(parts)
     notes = [*found.notes, *_grounds(model_or_net, surrogates)]
+    if isinstance(where, OracleSet) and not isinstance(feasible_set, ConicSet):
+        notes.append(ORACLES)
     if getattr(context, "requires_grad", False):
         notes.append("The contexts require gradients, and decisions have none: they were detached.")
     return Decision(
@@ -139,7 +150,7 @@ def decide(
     )
 
 
-def decide_module(model: Module, feasible_set: FeasibleSet, context: Any = None, **options: Any) -> Decision:
+def decide_module(model: Module, feasible_set: AnySet, context: Any = None, **options: Any) -> Decision:
     """Deprecated, use `decide`: it takes modules without a conic program as well."""
     warnings.warn("decide_module(...) is now decide(...)", DeprecationWarning, stacklevel=2)
     return decide(model, feasible_set, context, **options)
@@ -187,31 +198,6 @@ def _grounds(model: Any, surrogates: Sequence[Surrogate]) -> list[str]:
     if all(surrogate.proves for surrogate in surrogates):
         return []
     return [NOTE] if isinstance(model, Freezable) else [NOTE, TRUST]
-
-
-def _through_solver(method: Method, given: dict[str, Any]) -> Exact:
-    """Return the way under CVXPY constraints; what it cannot use is refused."""
-    exact = method.exact if isinstance(method, Auto) else method
-    if not isinstance(exact, Exact):
-        raise ModelError(f"CVXPY constraints go through the exact program; use method='exact', not '{method.name}'")
-    unused = [name for name, value in given.items() if value is not None]
-    if unused:
-        raise ModelError(f"CVXPY constraints go through a solver alone; leave out {', '.join(unused)}")
-    return exact
-
-
-def _under_constraints(surrogate: Surrogate, constraints: Sequence[Any], goal: Goal, method: Exact) -> Judged:
-    """Return the decisions under CVXPY constraints: relative to the terms of f alone, as their set has no points P."""
-    networks = networks_of(surrogate)
-    net, c = networks.net, networks.constant
-    plain = replace(net, output=replace(net.output, c=0.0 * np.asarray(net.output.c)))
-    solved = solve_constrained(plain, Constraints.of(constraints, net.in_features), method.made(), goal)
-    value = solved.value + c
-    gap = solved.gap + 2.0 * EPS * (solved.value.abs() + value.abs())
-    size = terms(networks.stack, solved.x, own_reach(networks.stack))
-    floor = ROUNDING * (2.0 * size + c.abs())
-    ones = torch.ones(len(value), dtype=torch.int64)
-    return Judged(solved.x, value, gap, ones, size, floor, solved.violation, tuple(solved.notes))
 
 
 def _start(start: Any, feasible_set: FeasibleSet, model: Any, surrogates: Sequence[Surrogate]) -> list[Tensor | None]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
+from decision._simulator import AnyTask, Simulator
+from decision.sets._base import FeasibleSet
 from decision.tasks import Task
 from socicnn._results import Result, Row
 from socicnn.errors import ModelError
@@ -108,6 +110,7 @@ class Evaluation(Result):
         optimiser_regret: F(x_hat) - F(x_f), x_f the surrogate's exact minimiser; None if x_f was not given.
         surrogate_regret: F(x_f) - F_star; None if x_f was not given.
         relative_gap: the gap relative to the answer's own `scale`; None if the answer has none.
+        against: what F_star is: the optimum, or the best decision known of a simulator without one.
     """
 
     regret: Tensor
@@ -118,6 +121,7 @@ class Evaluation(Result):
     optimiser_regret: Tensor | None = None
     surrogate_regret: Tensor | None = None
     relative_gap: Tensor | None = None
+    against: str = "the optimum"
 
     def row(self) -> dict[str, float]:
         """Return the figures of one table row. A NaN of any context shows in each figure that it enters."""
@@ -146,6 +150,8 @@ class Evaluation(Result):
         """Return the mean regret, and all figures in a table."""
         count = len(self.regret)
         head = f"mean regret {float(self.regret.mean()):.3e} over {count} context{'' if count == 1 else 's'}"
+        if self.against != "the optimum":
+            head += f", against {self.against}"
         lines = [f"{key.replace('_', ' '):22s} {value:.3e}" for key, value in self.row().items()]
         return "\n".join([head, *lines])
 
@@ -156,7 +162,7 @@ class Evaluation(Result):
 
 
 def evaluate(
-    task: Task,
+    task: AnyTask,
     answer: Decided,
     context: Tensor | None = None,
     *,
@@ -173,7 +179,7 @@ def evaluate(
         task: the task.
         answer: the decisions, as `decide` returns them: x, value, gap.
         context: the contexts they were taken for, shape `(contexts, p)`; `answer.context` if omitted.
-        optimum: (x_star, F_star) of these contexts; solved for if omitted.
+        optimum: (x_star, F_star) of these contexts; solved for if omitted, or searched for if it is not known.
         exact: minimisers x_f of the surrogate that an exact solver found, shape `(contexts, n)`, to split the regret
             into the optimiser's part and the surrogate's.
         solver: solver of the optimum, as in `task.optimum`.
@@ -202,8 +208,13 @@ def evaluate(
             f"decisions must have shape (contexts, {task.in_features}), one per context; received "
             f"{tuple(x_hat.shape)} for contexts of shape {tuple(context.shape)}"
         )
-    if optimum is None:
+    known = True
+    if optimum is None and isinstance(task, Simulator):
+        known = task.has_optimum
+        optimum = task.optimum(context) if known else task.best_known(context, x_hat)
+    elif optimum is None and isinstance(task, Task):
         optimum = task.optimum(context, solver=solver, cross_check=cross_check, tolerance=tolerance, progress=progress)
+    assert optimum is not None
     x_star, F_star = optimum
     F_hat = task.cost(x_hat, context)
     scale = getattr(answer, "scale", None)
@@ -212,12 +223,21 @@ def evaluate(
         regret=regret(F_hat, F_star),
         relative_regret=relative_regret(F_hat, F_star),
         decision_error=decision_error(x_hat, x_star),
-        infeasibility=task.feasible_set.violation(x_hat),
+        infeasibility=_infeasibility(task.feasible_set, answer, x_hat, context),
         gap=_plain(answer.gap),
         optimiser_regret=None if F_exact is None else regret(F_hat, F_exact),
         surrogate_regret=None if F_exact is None else regret(F_exact, F_star),
         relative_gap=None if scale is None else relative_gap(answer.gap, scale),
+        against="the optimum" if known else "the best decision known",
     )
+
+
+def _infeasibility(feasible_set: Any, answer: Decided, x: Tensor, context: Tensor) -> Tensor:
+    """Return the worst violation of one constraint; that of the answer for sets that cannot be measured at x alone."""
+    if isinstance(feasible_set, FeasibleSet):
+        return feasible_set.violation(x)
+    violation = getattr(answer, "violation", None)
+    return _plain(feasible_set.violation(x, context) if violation is None else violation)
 
 
 def _plain(values: Tensor) -> Tensor:

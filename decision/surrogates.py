@@ -105,6 +105,28 @@ def names() -> list[str]:
     return plain + (lifted if "lift" in RECIPES else [])
 
 
+def suited(task: Any, **options: Unpack[SurrogateSettings]) -> Dense:
+    """Return a fresh surrogate for a task: `soc-partial`, or a linear one where the cost is linear in x.
+
+    A linear cost is least at vertices of the set, where branches and units only round the corners.
+
+    Args:
+        task: a task, or what `decision.problem` returns; a cost is linear if its `is_linear` says so.
+        options: arguments of the network that replace those of its shape: generator, dtype ...
+
+    >>> import decision
+    >>> prices = decision.problem(lambda x, theta: (x * theta).sum(axis=1), decision.Simplex(3),
+    ...                           sample_contexts=lambda count, rng: rng.uniform(size=(count, 3)))
+    >>> suited(prices).hidden_features
+    ()
+    """
+    is_linear = getattr(task, "is_linear", None)
+    if is_linear is None or not is_linear():
+        return make("soc-partial", task.in_features, task.context_features, **options)
+    shape: dict[str, Any] = {"hidden_features": (), "context_hidden": 128, "context_activation": "relu", **options}
+    return ICNN(task.in_features, context_features=task.context_features, **shape)
+
+
 def make(
     name: str,
     in_features: int,

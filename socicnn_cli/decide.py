@@ -15,12 +15,16 @@ from socicnn_cli.models import load_model, read_context
 from socicnn_cli.outputs import check_output
 
 
-def feasible_set(name: str, n: int, lower: float | None, upper: float | None, total: float | None) -> Any:
-    """Return the set of that name, refusing options that do not belong to it."""
+def feasible_set(name: str, n: int, lower: str | None, upper: str | None, total: float | None) -> Any:
+    """Return the set of that name, or of that JSON file, refusing options that do not belong to it."""
     refuse_shadow("decision")
     from decision import sets
 
-    options = {"lower": lower, "upper": upper, "total": total}
+    options = {"lower": _bounds("--lower", lower, n), "upper": _bounds("--upper", upper, n), "total": total}
+    if name.endswith(".json"):
+        if any(value is not None for value in options.values()):
+            raise FileError("--lower, --upper and --total belong to short names; write them into the JSON file")
+        return sets.read_set(name, n)
     takes = {"simplex": (), "box": ("lower", "upper"), "budget": ("total",)}.get(name, tuple(options))
     for option, value in options.items():
         if value is not None and option not in takes:
@@ -30,15 +34,28 @@ def feasible_set(name: str, n: int, lower: float | None, upper: float | None, to
     return sets.make(name, n, **{option: value for option, value in options.items() if value is not None})
 
 
+def _bounds(option: str, text: str | None, n: int) -> float | list[float] | None:
+    """Return one bound for all coordinates, or one per coordinate."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise FileError(f"{option} must be a number, or numbers between commas; received {text!r}") from None
+    if len(numbers) not in (1, n):
+        raise FileError(f"{option} must hold 1 or {n} numbers, one per coordinate; received {len(numbers)}")
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
 def decide(
     model: Annotated[
         Path,
         typer.Argument(help="A model written by `socicnn fit`, `socicnn.save` or `FrozenNet.save`, or an ONNX graph."),
     ],
-    set: Annotated[str, typer.Option("--set", help="simplex, box or budget.")],
+    set: Annotated[str, typer.Option("--set", help="simplex, box, budget, or a JSON file (docs/sets.md).")],
     context: Annotated[Path | None, typer.Option(help="Contexts: .npy, .npz (theta) or .csv (theta0, ...).")] = None,
-    lower: Annotated[float | None, typer.Option(help="Box: lower bound (default 0).")] = None,
-    upper: Annotated[float | None, typer.Option(help="Box: upper bound (default 1).")] = None,
+    lower: Annotated[str | None, typer.Option(help="Box: lower bound (default 0), or 0,0,-1, ...")] = None,
+    upper: Annotated[str | None, typer.Option(help="Box: upper bound (default 1), or one per coordinate.")] = None,
     total: Annotated[float | None, typer.Option(help="Budget: sum of the entries, each between 0 and 1.")] = None,
     method: Annotated[
         Literal["auto", "interior_point", "central_path", "projected_gradient", "exact"],
@@ -58,8 +75,8 @@ def decide(
         rtol = gap
     check_output(out, "--out", model, context, suffixes=(".csv",))
     network = load_model(model)
-    theta = read_context(network, context)
     region = feasible_set(set, network.in_features, lower, upper, total)
+    theta = read_context(network, context, moves=getattr(region, "moves", False))
     answer = decision.decide(network, region, theta, method=method, rtol=rtol, atol=atol)
     header = [*(f"x{i}" for i in range(answer.x.shape[1])), "value", "gap", "relative_gap"]
     columns = [answer.x, answer.value, answer.gap, answer.relative_gap]

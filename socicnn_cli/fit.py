@@ -21,10 +21,11 @@ def fit(
     data: Annotated[Path, typer.Argument(help="An .npz (x, y, optional theta) or a CSV (x0.., theta0.., y).")],
     out: Annotated[Path, typer.Option(help="Model file to write (.safetensors).")],
     set: Annotated[
-        str | None, typer.Option("--set", help="Check that the points lie in this set: simplex, box or budget.")
+        str | None,
+        typer.Option("--set", help="Check that the points lie in simplex, box, budget or a JSON file."),
     ] = None,
-    lower: Annotated[float | None, typer.Option(help="Box: lower bound (default 0).")] = None,
-    upper: Annotated[float | None, typer.Option(help="Box: upper bound (default 1).")] = None,
+    lower: Annotated[str | None, typer.Option(help="Box: lower bound (default 0), or one per coordinate.")] = None,
+    upper: Annotated[str | None, typer.Option(help="Box: upper bound (default 1), or one per coordinate.")] = None,
     total: Annotated[float | None, typer.Option(help="Budget: sum of the entries, each between 0 and 1.")] = None,
     hidden: Annotated[str, typer.Option(help="Widths of the hidden layers, '32' or '64,64'; '' for none.")] = "32",
     quadratic: Annotated[

@@ -34,13 +34,16 @@ def load_model(path: Path) -> Any:
     return load(path, kind).double()
 
 
-def read_context(model: Any, path: Path | None) -> Array | None:
+def read_context(model: Any, path: Path | None, *, moves: bool = False) -> Array | None:
     """Return the contexts for `model` from a file, checked against its shape; None for a model without contexts.
 
-    An image or a sequence is read from .npy or .npz as it is, or with each context flattened to a row.
+    An image or a sequence is read from .npy or .npz as it is, or with each context flattened to a row. A model without
+    contexts may be decided over a set that `moves` with them.
     """
     shape: tuple[int, ...] | None = getattr(model, "context_shape", None)
     if shape is None:
+        if path is not None and moves:
+            return read_rows(path, "contexts", "theta")
         if path is not None:
             raise FileError(f"the model takes no context; leave --context {path} out")
         return None

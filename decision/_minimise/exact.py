@@ -148,6 +148,10 @@ class FreePrograms:
             offset=float(program.r),
         )
 
+    def move(self, rows: Rows) -> None:
+        """Go on with a set of the same matrix and other right-hand sides."""
+        self._rows, self._last = rows, None
+
     def solve(self, i: int, goal: Goal, more: Array | None = None) -> Solution:
         """Solve context i; the solver is set up anew where the matrix moved, or half its time has gone.
 

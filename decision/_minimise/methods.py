@@ -206,7 +206,8 @@ class Auto(Method):
         if not problem.surrogate.proves:
             return [CentralPath() if problem.polyhedron(LARGEST_HESSIAN) is not None else ProjectedGradient()]
         if problem.polyhedron() is None:
-            return [ProjectedGradient(), self.exact]
+            first: list[Method] = [ProjectedGradient()]
+            return [*first, self.exact] if problem.feasible_set.has_rows else first
         quick: list[Method] = [InteriorPoint(), self.exact]
         return quick[::-1] if exact_is_faster(problem) else quick
 

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from decision._deciding import decide
+from decision._drawing import drawn
 from decision._fitting import fit
-from decision.tasks import Data, Task
+from decision._simulator import AnyTask
+from decision.sets import ConicSet, FeasibleSet
+from decision.tasks import Data
 from decision.tasks._task import stream
 from socicnn._integers import as_integer
 from socicnn._moved import with_moved
@@ -81,7 +84,7 @@ class ActiveOptions:
 
 def fit_active(
     model: Network,
-    task: Task,
+    task: AnyTask,
     data: Data,
     *,
     rounds: int = 2,
@@ -148,7 +151,7 @@ def _with_moved(options: ActiveOptions, moved: dict[str, Any]) -> ActiveOptions:
 
 
 def with_decisions(
-    model: Network, task: Task, data: Data, *, near: int = 7, spread: float = 0.1, seed: int = 0
+    model: Network, task: AnyTask, data: Data, *, near: int = 7, spread: float = 0.1, seed: int = 0
 ) -> Data:
     """Return the data with each context's decision by the model, and points near it, labelled and appended.
 
@@ -164,11 +167,19 @@ def with_decisions(
     positive("spread", spread)
     x = decide(model, task.feasible_set, data.context, rtol=RTOL).x[:, None]
     draw = stream("near", seed)
-    steps = torch.randn(len(data), near, x.shape[-1], dtype=torch.float64, generator=draw)
-    lengths = (
-        torch.rand(len(data), near, 1, dtype=torch.float64, generator=draw) * spread * task.feasible_set.diameter / 2
-    )
-    moved: Tensor = x + lengths * steps / torch.linalg.vector_norm(steps, dim=-1, keepdim=True)
-    candidates = torch.cat([x, task.feasible_set.project(moved)], dim=1)
+    candidates = torch.cat([x, _close(task.feasible_set, x, data.context, near, spread, draw)], dim=1)
     labels = task.cost(candidates, data.context)
     return Data(torch.cat([data.x, candidates], dim=1), data.context, torch.cat([data.y, labels], dim=1))
+
+
+def _close(
+    feasible_set: FeasibleSet | ConicSet, x: Tensor, context: Tensor, near: int, spread: float, draw: torch.Generator
+) -> Tensor:
+    """Return points of the set near each x, shape `(contexts, near, n)`."""
+    if not isinstance(feasible_set, FeasibleSet):  # no projection is needed between x and a point of the set
+        ends = drawn(feasible_set, context.to("cpu", torch.float64), near, draw)
+        return x + torch.rand(len(x), near, 1, dtype=torch.float64, generator=draw) * spread * (ends - x)
+    steps = torch.randn(len(x), near, x.shape[-1], dtype=torch.float64, generator=draw)
+    lengths = torch.rand(len(x), near, 1, dtype=torch.float64, generator=draw) * spread * feasible_set.diameter / 2
+    moved: Tensor = x + lengths * steps / torch.linalg.vector_norm(steps, dim=-1, keepdim=True)
+    return feasible_set.project(moved)

@@ -26,7 +26,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from decision._deciding import decide
-from decision.tasks import Data, Task
+from decision._simulator import AnyTask
+from decision.sets import ConicSet
+from decision.tasks import Data
 from socicnn._integers import as_integer, as_seed
 from socicnn._moved import with_moved
 from socicnn._ranges import Ranges
@@ -86,7 +88,7 @@ class FocusedOptions:
 
 def fit_focused(
     model: Network,
-    task: Task,
+    task: AnyTask,
     data: Data,
     *,
     steps: int = 40,
@@ -170,7 +172,7 @@ def fit_focused(
 
 
 def perturbed(
-    model: Network, task: Task, context: Tensor, perturbation: float, rtol: float = RTOL
+    model: Network, task: AnyTask, context: Tensor, perturbation: float, rtol: float = RTOL
 ) -> tuple[Tensor, Tensor]:
     """Return the decisions x_0 of the surrogate, and x_lambda, those after lambda F joined it, F by its tangent at x_0.
 
@@ -184,14 +186,17 @@ def perturbed(
     Returns:
         Both of shape `(contexts, n)`, float64.
     """
-    net = model.freeze(context)
-    x = decide(net, task.feasible_set, rtol=rtol).x
+    net, feasible_set = model.freeze(context), task.feasible_set
+    rows = isinstance(feasible_set, ConicSet)
+    moves = context if isinstance(feasible_set, ConicSet) and feasible_set.moves else None  # the network is frozen
+    x = decide(net, feasible_set, moves, rtol=rtol).x
     at = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(task.cost(at, context).sum(), at)
     output = replace(net.output, v=net.output.v + perturbation * slope.numpy())
-    return x, decide(replace(net, output=output), task.feasible_set, rtol=rtol, start=x).x
+    shifted = replace(net, output=output)
+    return x, decide(shifted, feasible_set, moves, rtol=rtol, start=None if rows else x).x
 
 
-def _cost(model: Network, task: Task, context: Tensor) -> float:
+def _cost(model: Network, task: AnyTask, context: Tensor) -> float:
     answer: Any = decide(model, task.feasible_set, context, rtol=RTOL)
     return float(task.cost(answer.x, context).mean())

@@ -2,14 +2,44 @@
 
 from typing import Any
 
+from decision.sets._ball import Ball
 from decision.sets._base import FeasibleSet
 from decision.sets._box import Box
 from decision.sets._budget import Budget
+from decision.sets._combined import Intersection, Product
+from decision.sets._conic_set import ConicSet
+from decision.sets._cvxpy_set import CvxpySet
+from decision.sets._ellipsoid import Ellipsoid
+from decision.sets._horizon import Horizon
+from decision.sets._moving import Affine
+from decision.sets._oracles import OracleSet, OwnSet
+from decision.sets._polytope import Polytope
 from decision.sets._simplex import Simplex
+from decision.sets._spec import read_set, set_of
 from socicnn._registry import Registry
 from socicnn.errors import ProgramError
 
-__all__ = ["Box", "Budget", "FeasibleSet", "Simplex", "make", "names"]
+__all__ = [
+    "Affine",
+    "Ball",
+    "Box",
+    "Budget",
+    "ConicSet",
+    "CvxpySet",
+    "Ellipsoid",
+    "FeasibleSet",
+    "Horizon",
+    "Intersection",
+    "OracleSet",
+    "OwnSet",
+    "Polytope",
+    "Product",
+    "Simplex",
+    "make",
+    "names",
+    "read_set",
+    "set_of",
+]
 
 _SETS: Registry[type[FeasibleSet]] = Registry(
     "set", {kind.name: kind for kind in (Simplex, Box, Budget)}, error=ProgramError

@@ -41,6 +41,11 @@ class FeasibleSet(ABC):
         return self._n
 
     @property
+    def has_rows(self) -> bool:
+        """Whether `rows` gives the set, for the exact way."""
+        return True
+
+    @property
     @abstractmethod
     def diameter(self) -> float:
         """An upper bound of ||x - x'|| over x, x' in X."""

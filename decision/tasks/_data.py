@@ -18,6 +18,7 @@ class Data:
         x: shape `(contexts, candidates, n)`.
         context: shape `(contexts, p)`.
         y: shape `(contexts, candidates)`.
+        gradient: gradients of the cost in x, if they are known, shape of x.
 
     Raises:
         ModelError: shapes that disagree, or a non-finite entry.
@@ -31,6 +32,7 @@ class Data:
     x: Tensor
     context: Tensor
     y: Tensor
+    gradient: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.x.ndim != 3 or self.context.ndim != 2:
@@ -43,7 +45,12 @@ class Data:
                 f"data disagree on contexts or candidates: x {tuple(self.x.shape)}, context "
                 f"{tuple(self.context.shape)}, y {tuple(self.y.shape)}"
             )
-        for name, values in (("x", self.x), ("context", self.context), ("y", self.y)):
+        if self.gradient is not None and self.gradient.shape != self.x.shape:
+            raise ModelError(
+                f"gradient must have the shape of x, {tuple(self.x.shape)}; got {tuple(self.gradient.shape)}"
+            )
+        known = [("x", self.x), ("context", self.context), ("y", self.y)]
+        for name, values in known if self.gradient is None else [*known, ("gradient", self.gradient)]:
             bad = int((~values.isfinite()).sum())
             if bad:
                 raise ModelError(f"{name} of the data has {bad} non-finite entries; remove or replace them")
@@ -59,8 +66,10 @@ class Data:
 
     def __getitem__(self, index: Tensor | slice) -> Data:
         """Return the contexts of that index, their candidates and costs."""
-        return Data(self.x[index], self.context[index], self.y[index])
+        slopes = None if self.gradient is None else self.gradient[index]
+        return Data(self.x[index], self.context[index], self.y[index], slopes)
 
     def to(self, target: torch.dtype | torch.device | str) -> Data:
         """Return the data in another float type or on another device."""
-        return Data(self.x.to(target), self.context.to(target), self.y.to(target))
+        slopes = None if self.gradient is None else self.gradient.to(target)
+        return Data(self.x.to(target), self.context.to(target), self.y.to(target), slopes)

@@ -323,3 +323,40 @@ def test_a_few_rows_of_many_columns_make_no_giant(run, tmp_path: Path) -> None:
     assert status == 0, err
     parameters = int(out.split(".safetensors: ")[1].split(" parameters")[0])
     assert parameters < 400_000
+
+
+def test_decide_over_a_set_of_ones_own(run, model: Path, context: Path, tmp_path: Path) -> None:
+    """A JSON file whose right-hand side moves with the context; bounds per coordinate."""
+    out_file, path = tmp_path / "x.csv", tmp_path / "set.json"
+    total = {"bias": [1.0], "weight": [[0.1] * np.load(context).shape[-1]]}
+    path.write_text(json.dumps({"set": "polytope", "E": [[1, 1, 1, 1]], "f": total, "lower": 0}))
+    status, out, err = run("decide", model, "--set", path, "--context", context, "--out", out_file)
+    assert status == 0, out + err
+    theta = np.atleast_2d(np.load(context))
+    with out_file.open() as stream:
+        sums = [sum(float(row[f"x{i}"]) for i in range(4)) for row in csv.DictReader(stream)]
+    np.testing.assert_allclose(sums, 1 + 0.1 * theta.sum(axis=1), atol=1e-9)
+    bounds = ("--lower", "0,0,-1,0.5", "--upper", "1,0.25,1,1")
+    assert run("decide", model, "--set", "box", *bounds, "--context", context, "--out", out_file)[0] == 0
+    with out_file.open() as stream:
+        assert all(float(row["x1"]) <= 0.25 and float(row["x3"]) >= 0.5 for row in csv.DictReader(stream))
+    for words, message in (
+        (("--set", "box", "--lower", "0,1"), "must hold 1 or 4 numbers"),
+        (("--set", "box", "--lower", "a"), "numbers between commas"),
+        (("--set", path, "--total", "1"), "belong to short names"),
+        (("--set", tmp_path / "none.json"), "cannot be read as JSON"),
+    ):
+        status, _, err = run("decide", model, *words, "--context", context)
+        assert (status, err.count("\n")) == (2, 1), err
+        assert message in err
+
+
+def test_a_network_without_contexts_over_a_set_that_moves(run, tmp_path: Path) -> None:
+    network = SOCICNN(2, hidden_features=(4,), generator=torch.Generator().manual_seed(0))
+    socicnn.save(network, tmp_path / "m.safetensors")
+    (tmp_path / "set.json").write_text(json.dumps({"set": "ball", "radius": {"bias": 0, "weight": [1]}}))
+    np.save(tmp_path / "c.npy", [[1.0], [2.0]])
+    words = ("--set", tmp_path / "set.json", "--context", tmp_path / "c.npy")
+    status, out, err = run("decide", tmp_path / "m.safetensors", *words)
+    assert status == 0, err
+    assert len(out.strip().splitlines()) == 3

@@ -6,14 +6,14 @@ that they describe the constraints is CVXPY's part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import BoolArray
+from socicnn._arrays import Array, BoolArray, as_float64
 from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
 from socicnn.errors import ProgramError
@@ -21,72 +21,152 @@ from socicnn.errors import ProgramError
 FAR = 1e9  # a plane this many times further from the origin than the nearest others is kept from the solver at first
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Constraints:
-    """CVXPY constraints on one variable x of n entries, and perhaps on further variables.
+    """CVXPY constraints on one variable x of n entries, and perhaps on helper variables and parameters.
 
     Args:
         given: the constraints.
         x: the variable.
-        rows: the same as rows on [x | further variables]; None if they need other than second-order cones.
+        values: parameter -> its value in each context, shape `(contexts, *shape)`.
     """
 
     given: list[Any]
     x: Any
-    rows: Rows | None
+    values: dict[Any, Array] = field(default_factory=dict)
+    _last: tuple[int, Rows | None] | None = field(default=None, init=False)
+    _problem: tuple[Any, Any] | None = field(default=None, init=False)
 
     @classmethod
-    def of(cls, constraints: Sequence[Any], n: int) -> Constraints:
+    def of(
+        cls, constraints: Sequence[Any], n: int, x: Any = None, parameters: Mapping[Any, Any] | None = None
+    ) -> Constraints:
         """Return constraints after finding their variable.
+
+        Args:
+            constraints: the constraints.
+            n: length of x.
+            x: which variable is x; found by its size if omitted.
+            parameters: parameter -> value per context, shape `(contexts, *shape)`; the others keep their values.
 
         Raises:
             ProgramError: these are no CVXPY constraints, there is no single variable of n entries, they are not
-                convex, or their data hold NaN.
+                convex, a parameter has no value, or their data hold NaN.
         """
         import cvxpy as cp
 
         given: list[Any] = list(constraints) if isinstance(constraints, list | tuple) else [constraints]
-        if not given or not all(isinstance(one, cp.constraints.constraint.Constraint) for one in given):
+        if not given or not all(isinstance(part, cp.constraints.constraint.Constraint) for part in given):
             raise ProgramError(
                 "the feasible set must be one of decision.sets or a list of CVXPY constraints; received "
                 f"{type(constraints).__name__}"
             )
-        variables = {variable.id: variable for one in given for variable in one.variables()}
-        fitting = [variable for variable in variables.values() if variable.size == n]
-        if len(fitting) != 1:
-            raise ProgramError(
-                f"the constraints must hold exactly one CVXPY variable of {n} entries, the x of the network; found "
-                f"{len(fitting)} among {len(variables)} variables"
-            )
         problem = cp.Problem(cp.Minimize(0), given)
         if not problem.is_dcp():
-            bad = [str(one) for one in given if not one.is_dcp()]
+            bad = [str(part) for part in given if not part.is_dcp()]
             raise ProgramError(
                 f"the constraints must be convex by CVXPY's rules (DCP); these are not: {'; '.join(bad)}"
             )
-        return cls(given, fitting[0], _rows(given, fitting[0]))
+        made = cls(given, _variable(given, n, x), _values(problem.parameters(), parameters or {}))
+        made.enter(0)
+        empty = [part.name() for part in problem.parameters() if part.value is None]
+        if empty:
+            raise ProgramError(f"parameters without a value: {', '.join(empty)}; set them, or give one per context")
+        made._canonical()  # data that are invalid are refused at once
+        return made
+
+    @property
+    def contexts(self) -> int | None:
+        """Number of contexts that parameters have values for; None without."""
+        return next((len(value) for value in self.values.values()), None)
+
+    @property
+    def conic(self) -> bool:
+        """Whether linear rows and second-order cones say all of it."""
+        return self._canonical() is not None
+
+    @property
+    def rows(self) -> Rows | None:
+        """The rows of the first context; None if they need other cones."""
+        self.enter(0)
+        return self._canonical()
+
+    def enter(self, index: int) -> None:
+        """Give the parameters their values in a context."""
+        for parameter, value in self.values.items():
+            parameter.value = value[index]
+
+    def __getitem__(self, index: int) -> Rows:
+        place = index if self.values else 0
+        if self._last is None or self._last[0] != place:
+            self.enter(index)
+            self._last = place, self._canonical()
+        rows = self._last[1]
+        assert rows is not None  # `conic` was asked
+        return rows
+
+    def bounds(self, index: int) -> tuple[Array, Array]:
+        """Return no bounds: the rows say all that is known."""
+        width = self[index].G.shape[1]
+        return np.full(width, -np.inf), np.full(width, np.inf)
+
+    def _canonical(self) -> Rows | None:
+        """Return the constraints on [x | further variables] in this project's rows; None if that is impossible."""
+        import cvxpy as cp
+
+        if self._problem is None:
+            plain = cp.Variable(self.x.shape)  # without the attributes of x, so that it keeps its columns
+            self._problem = cp.Problem(cp.Minimize(0), [*self.given, self.x == plain]), plain
+        problem, plain = self._problem
+        if problem.is_mixed_integer():
+            return None
+        data = problem.get_problem_data(cp.CLARABEL)[0]
+        dims, size = data["dims"], self.x.size
+        if dims.exp or dims.psd or dims.p3d or getattr(dims, "pnd", None):
+            return None
+        start = data["param_prob"].var_id_to_col[plain.id]
+        columns = data["A"].shape[1]
+        own = start + np.arange(size).reshape(self.x.shape, order="F").reshape(-1)  # CVXPY counts columns first
+        order = np.concatenate([own, np.setdiff1d(np.arange(columns), own)])
+        G = sparse.csr_array(sparse.csc_array(data["A"])[:, order])
+        G.eliminate_zeros()
+        rows = Rows(G, np.asarray(data["b"], dtype=np.float64), Cones(dims.zero, dims.nonneg, tuple(dims.soc)))
+        return _finite(_without_copies(rows, size))
 
 
-def _rows(given: list[Any], x: Any) -> Rows | None:
-    """Return the constraints on [x | further variables] in this project's rows; None if that is impossible."""
-    import cvxpy as cp
+def _variable(given: list[Any], n: int, x: Any) -> Any:
+    """Return the variable of the network's x among those of the constraints."""
+    variables = {variable.id: variable for part in given for variable in part.variables()}
+    if x is not None:
+        if getattr(x, "size", None) != n or getattr(x, "id", None) not in variables:
+            raise ProgramError(f"x= must be a CVXPY variable of the constraints with {n} entries; received {x}")
+        return x
+    fitting = [variable for variable in variables.values() if variable.size == n]
+    if len(fitting) != 1:
+        raise ProgramError(
+            f"the constraints must hold exactly one CVXPY variable of {n} entries, the x of the network; found "
+            f"{len(fitting)} among {len(variables)} variables (CvxpySet(constraints, x=...) says which one it is)"
+        )
+    return fitting[0]
 
-    plain = cp.Variable(x.shape)  # without the attributes of x, so that it keeps its columns
-    problem = cp.Problem(cp.Minimize(0), [*given, x == plain])
-    if problem.is_mixed_integer():
-        return None
-    data = problem.get_problem_data(cp.CLARABEL)[0]
-    dims = data["dims"]
-    if dims.exp or dims.psd or dims.p3d or getattr(dims, "pnd", None):
-        return None
-    start = data["param_prob"].var_id_to_col[plain.id]
-    columns = data["A"].shape[1]
-    own = start + np.arange(x.size).reshape(x.shape, order="F").reshape(-1)  # CVXPY counts columns first, we rows
-    order = np.concatenate([own, np.setdiff1d(np.arange(columns), own)])
-    G = sparse.csr_array(sparse.csc_array(data["A"])[:, order])
-    G.eliminate_zeros()
-    rows = Rows(G, np.asarray(data["b"], dtype=np.float64), Cones(dims.zero, dims.nonneg, tuple(dims.soc)))
-    return _finite(_without_copies(rows, x.size))
+
+def _values(known: Sequence[Any], given: Mapping[Any, Any]) -> dict[Any, Array]:
+    """Return the values of parameters, checked."""
+    values: dict[Any, Array] = {}
+    for parameter, value in given.items():
+        if not any(parameter is part for part in known):
+            raise ProgramError(f"{parameter} is not a parameter of the constraints; leave its values out")
+        array = as_float64(value, f"the value of {parameter.name()}")
+        if array.ndim != parameter.ndim + 1 or array.shape[1:] != tuple(parameter.shape):
+            wanted = ", ".join(["contexts", *map(str, parameter.shape)])
+            raise ProgramError(f"values of {parameter.name()} must have shape ({wanted}); received {array.shape}")
+        if not np.isfinite(array).all():
+            raise ProgramError(f"values of {parameter.name()} must be finite; remove or replace the others")
+        values[parameter] = array
+    counts = sorted({len(value) for value in values.values()})
+    if len(counts) > 1 or counts == [0]:
+        raise ProgramError(f"parameters need values for the same contexts, at least one; received {counts}")
+    return values
 
 
 def _without_copies(rows: Rows, n: int) -> Rows:
@@ -100,7 +180,7 @@ def _without_copies(rows: Rows, n: int) -> Rows:
         pair = slice(G.indptr[i], G.indptr[i + 1])
         if pair.stop - pair.start != 2 or rows.h[i] != 0.0 or float(G.data[pair].sum()) != 0.0:
             continue
-        j, k = sorted(int(one) for one in G.indices[pair])
+        j, k = sorted(int(part) for part in G.indices[pair])
         if j < n <= k and uses[j] == 1 and place[k] == k:
             place[k] = j
             gone.append(i)
@@ -144,6 +224,8 @@ def near(rows: Rows) -> BoolArray:
 
 def some(rows: Rows, keep: BoolArray) -> Rows:
     """Return some of the inequalities, and everything else."""
+    if keep.all():
+        return rows
     cones = Cones(rows.cones.zero, int(keep[_inequalities(rows.cones)].sum()), rows.cones.second_order)
     return Rows(sparse.csr_array(rows.G[np.flatnonzero(keep)]), rows.h[keep], cones)
 

@@ -7,6 +7,8 @@ the row at v + t (w - v), t = a / (a + b), because violations are convex; the la
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from scipy import sparse
 
@@ -31,18 +33,25 @@ class Repair:
         rows: the set.
         keep: which of its rows the solver can be given, shape `(rows,)`.
         extents: how far it reaches; tells which slack is large for a row.
-        solver: finds a point of the interior.
+        solver: finds a point of the interior, when a point is to be pulled there.
+        before: the repair of rows with the same matrix, whose pseudoinverse is used again.
     """
 
-    def __init__(self, rows: Rows, keep: BoolArray, extents: Extents, solver: Solver) -> None:
-        self._rows = rows
-        self._norms = _norms(rows)
+    def __init__(
+        self, rows: Rows, keep: BoolArray, extents: Extents, solver: Solver, before: Repair | None = None
+    ) -> None:
+        self._rows, self._keep, self._extents, self._solver = rows, keep, extents, solver
+        self._norms: Array = _norms(rows) if before is None else before._norms
         self._size = float((np.abs(rows.h) / self._norms)[keep].max(initial=0.0))
         zero = rows.cones.zero
-        self._onto: Array | None = None
-        if zero and max(zero, rows.G.shape[1]) <= LARGEST:
+        self._onto: Array | None = None if before is None else before._onto
+        if before is None and zero and max(zero, rows.G.shape[1]) <= LARGEST:
             self._onto = np.linalg.pinv(rows.G[:zero].toarray())
-        self._inner = self._interior(some(rows, keep), extents, solver)
+
+    @cached_property
+    def inner(self) -> Array | None:
+        """A point of the interior, None if there is none."""
+        return self._interior(some(self._rows, self._keep), self._extents, self._solver)
 
     def __call__(self, v: Array) -> tuple[Array, float]:
         """Return the repaired point and its violation, relative to the data of the rows; the better of two."""
@@ -73,15 +82,15 @@ class Repair:
         return v
 
     def _pulled(self, v: Array) -> Array:
-        if self._inner is None:
+        if not (self._slack(v) < 0).any() or self.inner is None:
             return v
         for _ in range(PASSES):
-            missed, slack = self._slack(v), self._slack(self._inner)
+            missed, slack = self._slack(v), self._slack(self.inner)
             outside = missed < 0
             if not outside.any():
                 break
             t = float(np.max(-missed[outside] / (slack[outside] - missed[outside])))
-            v = v + min(t * MORE, 1.0) * (self._inner - v)
+            v = v + min(t * MORE, 1.0) * (self.inner - v)
         return v
 
     def _slack(self, v: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from decision._minimise.answers import FEASIBLE, Goal
 from decision._minimise.bounds import upper_bound
 from decision._minimise.constrained.bound import SNAP, Bound, Line, lower_bound, snapped
 from decision._minimise.constrained.constraints import Constraints, near, some
+from decision._minimise.constrained.emptiness import why_no_point
+from decision._minimise.constrained.extents import Extents
 from decision._minimise.constrained.level_set import LevelSet
 from decision._minimise.constrained.repair import Repair
 from decision._minimise.constrained.support import support_extents
@@ -31,6 +33,7 @@ from socicnn.conic.solvers import Solver
 from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet
 
+FRESH = 256  # contexts after which solvers are set up anew
 COVER = 1e-9  # what the residual may cost, relative to the terms of f, before the cost is asked to bound the set
 
 SOLVED = 0.1  # residual, relative to the terms of the slope, above which smaller extents are no help
@@ -62,34 +65,60 @@ class Found:
         return cls(torch.full_like(stack.v, torch.nan), nan, torch.full_like(nan, torch.inf), nan.clone())
 
 
-def solve_constrained(net: FrozenNet, constraints: Constraints, solver: Solver, goal: Goal) -> Found:
+class RowsSource(Protocol):
+    """The rows of each context."""
+
+    def __getitem__(self, index: int) -> Rows:
+        """Return the rows on [x | further variables] of one context; the same object while they stay the same."""
+        ...
+
+    def bounds(self, index: int) -> tuple[Array, Array]:
+        """Return proven bounds of each variable, infinite where none is known."""
+        ...
+
+
+def solve_constrained(
+    net: FrozenNet, stack: Stack, constraints: Constraints | RowsSource, solver: Solver, goal: Goal, start: int = 0
+) -> Found:
     """Minimise each network under the constraints.
+
+    Args:
+        net: the networks, perhaps stacked.
+        stack: the same as tensors, one per context.
+        constraints: CVXPY constraints, or the rows of each context.
+        solver: the solver.
+        goal: when to stop.
+        start: number of the first network among the contexts of the constraints.
 
     Raises:
         SolverError: no context has a solution, for instance because the constraints contradict each other.
     """
-    stack = Stack.of(net)
     found = Found.nothing(stack)
     statuses: Counter[str] = Counter()
-    ways = None if constraints.rows is None else _Proven(net, stack, constraints.rows, solver, goal)
+    proven = not isinstance(constraints, Constraints) or constraints.conic
+    ways: _Proven | None = None
     for i in range(len(stack)):
         if goal.late:
             found.notes.append(
                 f"The time limit ended the solves after {i} of {len(stack)} contexts; the others are NaN."
             )
             break
-        if ways is None:
+        if not proven and isinstance(constraints, Constraints):
             single = net.take(i)
+            constraints.enter(start + i)
             found.x[i], found.violation[i], status = _through_cvxpy(single, constraints, solver)
             found.value[i] = stack.take(torch.tensor([i])).value(found.x[i : i + 1])[0]
         else:
+            if i % FRESH == 0:  # so that an answer depends on no more than the contexts of its own block
+                ways = None
+            ways = _Proven(net, stack, constraints, start, i, solver, goal) if ways is None else ways
             status = ways.solve(i, found)
         if status:
             statuses[status] += 1
     if bool(found.x.isnan().all()) and statuses:
         raise SolverError(f"no context has a solution: {statuses.most_common(1)[0][0]}")
     found.notes += [f"{times} of {len(stack)} contexts: {status}." for status, times in statuses.items()]
-    found.notes += _remarks(found, proven=ways is not None)
+    found.notes += _remarks(found, proven=proven)
     return found
 
 
@@ -121,29 +150,57 @@ class _Proven:
     Args:
         net: the networks.
         stack: the same as tensors.
-        rows: the constraints.
+        source: the rows of each context.
+        start: number of the first network among the contexts of the source.
+        first: the network to begin with.
         solver: the solver, as the user gave it.
         goal: when to stop.
     """
 
-    def __init__(self, net: FrozenNet, stack: Stack, rows: Rows, solver: Solver, goal: Goal) -> None:
-        self._net, self._stack, self._rows, self._goal = net, stack, rows, goal
+    def __init__(
+        self, net: FrozenNet, stack: Stack, source: RowsSource, start: int, first: int, solver: Solver, goal: Goal
+    ) -> None:
+        self._net, self._stack, self._source, self._start, self._goal = net, stack, source, start, goal
         self._solver = tight(solver)
-        self._keep = near(rows)
-        self._use(some(rows, self._keep))
-        self._extents = support_extents(rows, self._keep, self._near, self._solver, goal)
-        self._repair = Repair(rows, self._keep, self._extents, self._solver)
+        self._rows = source[start + first]
+        self._set_up(some(self._rows, near(self._rows)))
+        self._measure(first, None)
+
+    def _set_up(self, rows: Rows) -> None:
+        """Set the solver up for these rows."""
+        self._weak, self._programs = WeakDuality(rows), FreePrograms(self._net, rows, self._solver)
+
+    def _measure(self, i: int, before: Repair | None) -> None:
+        """Find how far the set of a context reaches, and how points are repaired into it."""
+        rows, keep = self._rows, near(self._rows)
+        known = Extents(*self._source.bounds(self._start + i))
+        self._extents = support_extents(rows, keep, self._weak.rows, self._solver, self._goal, known)
+        self._repair = Repair(rows, keep, self._extents, self._solver, before)
+
+    def _enter(self, i: int) -> None:
+        """Take the rows of a context: what depends on their matrix alone is kept where it stays the same."""
+        rows = self._source[self._start + i]
+        if rows is self._rows:
+            return
+        before = self._repair if _alike(self._rows, rows) else None
+        self._rows = rows
+        self._use(some(rows, near(rows)))
+        self._measure(i, before)
 
     def _use(self, rows: Rows) -> None:
         """Give the solver these rows from now on."""
-        self._near, self._weak = rows, WeakDuality(rows)
-        self._programs = FreePrograms(self._net, rows, self._solver)
+        if not _alike(self._weak.rows, rows):
+            self._set_up(rows)
+            return
+        self._weak = self._weak.moved(rows)
+        self._programs.move(rows)
 
     def solve(self, i: int, found: Found) -> str:
         """Solve context i; return what the solver said, if it did not solve it and nothing else was proven."""
+        self._enter(i)
         solution, point = self._point(i)
         if point is None:
-            return solution.status
+            return why_no_point(self._weak.rows, self._extents, self._solver, solution.status)
         v, violation = point
         one = self._stack.take(torch.tensor([i]))
         x = torch.as_tensor(v[: one.in_features])[None]
@@ -159,21 +216,21 @@ class _Proven:
         """Return the solver's answer and its point in the set; far planes are given to it where they matter."""
         solution, point = self._attempt(i)
         matters = point is None or point[1] > FEASIBLE
-        if matters and len(self._near.h) < len(self._rows.h):
+        if matters and len(self._weak.rows.h) < len(self._rows.h):
             self._use(self._rows)
             solution, point = self._attempt(i)
         return solution, point
 
     def _attempt(self, i: int) -> tuple[Solution, tuple[Array, float] | None]:
         solution = self._programs.solve(i, self._goal)
-        v = solution.v[: self._rows.G.shape[1]]
+        v = solution.v[: self._weak.rows.G.shape[1]]
         whole = np.isfinite(solution.v).all() and np.isfinite(solution.y).all()
         return solution, self._repair(v) if whole else None
 
     def _lower(self, i: int, one: Stack, solution: Solution, v: Array, upper: float) -> float:
         """Return a proven lower bound of context i."""
         x = torch.as_tensor(v[: one.in_features])[None]
-        cones, weak = self._near.cones, self._weak
+        cones, weak = self._weak.rows.cones, self._weak
         dual, y = self._programs.dual(one, solution.y, x), self._programs.set_multipliers(solution.y)
         line = Line.of(one, dual, len(v))
         tries = [(line, into_dual_cone(y, cones))]
@@ -195,6 +252,15 @@ class _Proven:
         level = LevelSet(self._programs, i, one, weak, upper, self._goal)
         extents = level.extents(self._extents, wanted, needed, line.size)
         return max(best, *(min(lower_bound(*each, weak=weak, extents=extents).lower, upper) for each in tries))
+
+
+def _alike(first: Rows, second: Rows) -> bool:
+    """Return whether two sets have the same matrix and cones."""
+    a, b = first.G, second.G
+    if a is not b and (a.shape != b.shape or not np.array_equal(a.indptr, b.indptr)):
+        return False
+    same = a is b or (np.array_equal(a.indices, b.indices) and np.array_equal(a.data, b.data))
+    return same and first.cones == second.cones
 
 
 def _small(bound: Bound, allowed: float) -> bool:

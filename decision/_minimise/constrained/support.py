@@ -22,7 +22,9 @@ from socicnn.conic.solvers import Solver
 LARGEST = 1000  # open coordinates up to which two solves for each, and a square matrix of rests, are worth it
 
 
-def support_extents(rows: Rows, keep: BoolArray, near: Rows, solver: Solver, goal: Goal) -> Extents:
+def support_extents(
+    rows: Rows, keep: BoolArray, near: Rows, solver: Solver, goal: Goal, known: Extents | None = None
+) -> Extents:
     """Return proven extents of a set.
 
     Args:
@@ -31,9 +33,12 @@ def support_extents(rows: Rows, keep: BoolArray, near: Rows, solver: Solver, goa
         near: these rows; a coordinate that its single rows bound needs no solve.
         solver: the solver.
         goal: its deadline is kept.
+        known: proven bounds that need no solve.
     """
     variables = rows.G.shape[1]
     start = single_bounds(near)
+    if known is not None:
+        start = start.within(known)
     open_coordinates = np.flatnonzero(~np.isfinite(start.reach))
     if 0 < len(open_coordinates) <= LARGEST and near.G.shape[0]:
         weak = WeakDuality(near)

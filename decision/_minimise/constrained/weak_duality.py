@@ -6,6 +6,7 @@ with room for rounding; G'y is returned with a bound of its rounding error, h'y 
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,12 @@ class WeakDuality:
         self._absolute = abs(self._transposed)
         self._planes = _single_planes(rows)
         self._pattern = sparse.csr_array(self._absolute > 0, dtype=np.float64)
+
+    def moved(self, rows: Rows) -> WeakDuality:
+        """Return the same for rows of the same matrix with other right-hand sides."""
+        other = copy(self)
+        other.rows = rows
+        return other
 
     def planes(self, j: int) -> list[tuple[int, float]]:
         """Return (row, entry) of the inequalities that hold v_j alone."""

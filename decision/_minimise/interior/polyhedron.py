@@ -34,8 +34,10 @@ class Polyhedron:
     @classmethod
     def of(cls, feasible_set: FeasibleSet, device: torch.device | str | None = None) -> Polyhedron | None:
         """Return a set as inequalities; None where its rows are not linear or its centre is not an interior point."""
+        if not feasible_set.has_rows:
+            return None
         rows = feasible_set.rows()
-        if rows.cones.second_order:
+        if rows.cones.second_order or rows.G.shape[1] != feasible_set.n:
             return None
         G = torch.as_tensor(rows.G.toarray(), dtype=torch.float64, device=device)
         h = torch.tensor(rows.h, dtype=torch.float64, device=device)

@@ -1,0 +1,133 @@
+"""Decisions over sets given by conic rows or CVXPY constraints: one exact program per context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from decision._minimise.answers import Goal
+from decision._minimise.constrained import Constraints, solve_constrained
+from decision._minimise.constrained.solve import RowsSource
+from decision._minimise.judging import EPS, Judged
+from decision._minimise.methods import Auto, Exact, Method, networks_of
+from decision._minimise.reference import ROUNDING, own_reach, terms
+from decision._minimise.surrogate import Surrogate
+from decision.sets import ConicSet, CvxpySet, OracleSet, OwnSet
+from decision.sets._base import FeasibleSet
+from socicnn.errors import ModelError, NoProgramError
+
+AnySet = FeasibleSet | ConicSet | CvxpySet | OwnSet | Sequence[Any]
+
+
+def resolved(feasible_set: AnySet, method: Method, *, proves: bool) -> FeasibleSet | ConicSet | CvxpySet:
+    """Return a set as the way that decides over it takes it.
+
+    A conic set that is a simplex, box, budget or a product of these is searched in batches. Of the others exact
+    oracles serve functions without a conic program, and the methods that work on oracles.
+
+    Args:
+        feasible_set: what the user gave.
+        method: how to minimise.
+        proves: whether the functions are networks with a conic program.
+    """
+    if isinstance(feasible_set, FeasibleSet | CvxpySet):
+        return feasible_set
+    if isinstance(feasible_set, ConicSet):
+        known = feasible_set.fixed()
+        if known is None:
+            return feasible_set
+        plain = not (isinstance(known, OracleSet) and known.curved)
+        return known if plain or not proves or not isinstance(method, Auto | Exact) else feasible_set
+    if isinstance(feasible_set, OwnSet):
+        return OracleSet.of(feasible_set)
+    return CvxpySet(feasible_set)
+
+
+def through_solver(method: Method, given: dict[str, Any]) -> Exact:
+    """Return the exact way, through a solver; what it cannot use is refused."""
+    exact = method.exact if isinstance(method, Auto) else method
+    if not isinstance(exact, Exact):
+        raise ModelError(
+            f"a set of rows or constraints goes through the exact program; use method='exact', not '{method.name}'"
+        )
+    unused = [name for name, value in given.items() if value is not None]
+    if unused:
+        raise ModelError(f"a set of rows or constraints goes through a solver alone; leave out {', '.join(unused)}")
+    return exact
+
+
+def repeated(surrogates: Sequence[Surrogate], feasible_set: ConicSet | CvxpySet, theta: Tensor | None) -> Any:
+    """Return the functions, one for each context of the set where a single function is to be decided over many."""
+    count = len(theta) if theta is not None else None
+    if count is None and isinstance(feasible_set, ConicSet):
+        count = feasible_set.contexts
+    elif count is None and isinstance(feasible_set, CvxpySet) and feasible_set.parameters:
+        count = min(np.shape(value)[0] if np.ndim(value) else 1 for value in feasible_set.parameters.values())
+    if count is None or len(surrogates) != 1 or len(surrogates[0]) != 1:
+        return surrogates
+    return [surrogates[0].take(torch.zeros(count, dtype=torch.int64))]
+
+
+def decided_over_rows(
+    surrogates: Sequence[Surrogate],
+    feasible_set: ConicSet | CvxpySet,
+    theta: Tensor | None,
+    goal: Goal,
+    method: Exact,
+) -> list[Judged]:
+    """Return the decisions of each batch of functions.
+
+    Args:
+        surrogates: the functions, batch after batch.
+        feasible_set: the set.
+        theta: contexts, shape `(contexts, p)`, that the set may move with.
+        goal: when to stop.
+        method: the exact way.
+
+    Raises:
+        ModelError: the set does not fit the functions.
+        ProgramError: the contexts do not fit the set.
+    """
+    count = sum(len(surrogate) for surrogate in surrogates)
+    if not all(surrogate.proves for surrogate in surrogates):
+        raise NoProgramError(
+            "a function without a conic program needs a set with exact oracles: a simplex, box, budget, ball, "
+            "ellipsoid, a product of these, or an object with n, project and minimize_linear"
+        )
+    n = networks_of(surrogates[0]).net.in_features if surrogates else 0
+    source = _source(feasible_set, n, theta, count)
+    parts, start = [], 0
+    for surrogate in surrogates:
+        parts.append(_part(surrogate, source, goal, method, start))
+        start += len(surrogate)
+    return parts
+
+
+def _source(feasible_set: ConicSet | CvxpySet, n: int, theta: Tensor | None, count: int) -> Constraints | RowsSource:
+    if isinstance(feasible_set, ConicSet):
+        if feasible_set.n != n:
+            raise ModelError(f"the set has {feasible_set.n} coordinates, the network {n} inputs")
+        return feasible_set.each(theta, count)
+    constraints = Constraints.of(feasible_set.constraints, n, feasible_set.x, feasible_set.parameters)
+    if constraints.contexts not in (None, count):
+        raise ModelError(f"the parameters have values for {constraints.contexts} contexts; {count} are to be decided")
+    return constraints
+
+
+def _part(surrogate: Surrogate, source: Constraints | RowsSource, goal: Goal, method: Exact, start: int) -> Judged:
+    """Return decisions, relative to the terms of f alone, as points P of the set are not known."""
+    networks = networks_of(surrogate)
+    net, c = networks.net, networks.constant
+    plain = replace(net, output=replace(net.output, c=0.0 * np.asarray(net.output.c)))
+    solved = solve_constrained(plain, networks.stack, source, method.made(), goal, start)
+    value = solved.value + c
+    gap = solved.gap + 2.0 * EPS * (solved.value.abs() + value.abs())
+    size = terms(networks.stack, solved.x, own_reach(networks.stack))
+    floor = ROUNDING * (2.0 * size + c.abs())
+    ones = torch.ones(len(value), dtype=torch.int64)
+    return Judged(solved.x, value, gap, ones, size, floor, solved.violation, tuple(solved.notes))

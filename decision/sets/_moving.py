@@ -1,0 +1,176 @@
+"""Numbers of a set that move with the context: an array per context, an affine map of theta, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from socicnn._arrays import as_float64
+from socicnn.errors import ProgramError
+
+
+@final
+class Affine:
+    """The map theta -> bias + weight theta: numbers of a set that move with the context.
+
+    Args:
+        bias: shape `(size,)`, or a number.
+        weight: shape `(size, p)`, or `(p,)` where size is 1.
+
+    Raises:
+        ProgramError: shapes that disagree, or an entry that is not finite.
+
+    >>> Affine([1.0, 0.0], [[2.0], [3.0]])([[10.0]]).tolist()
+    [[21.0, 30.0]]
+    """
+
+    def __init__(self, bias: Any, weight: Any) -> None:
+        self.bias, self.weight = torch.atleast_1d(as_tensor(bias, "bias")), as_tensor(weight, "weight")
+        if self.weight.ndim == 1:
+            self.weight = self.weight[None]
+        if self.bias.ndim != 1 or self.weight.ndim != 2 or len(self.bias) != len(self.weight):
+            raise ProgramError(
+                "an Affine needs a bias of shape (size,) and a weight of shape (size, p); received "
+                f"{tuple(self.bias.shape)} and {tuple(self.weight.shape)}"
+            )
+        if not (self.bias.isfinite().all() and self.weight.isfinite().all()):
+            raise ProgramError("the bias and weight of an Affine must be finite; remove or replace the other entries")
+
+    @property
+    def size(self) -> int:
+        """Number of outputs."""
+        return len(self.bias)
+
+    def __call__(self, context: Any) -> Tensor:
+        """Return the numbers of each context, shape `(contexts, size)`, for contexts of shape `(contexts, p)`."""
+        theta = torch.atleast_2d(as_tensor(context, "context"))
+        if theta.shape[-1] != self.weight.shape[1]:
+            raise ProgramError(
+                f"the set moves with {self.weight.shape[1]} context features; received contexts of shape "
+                f"{tuple(theta.shape)}"
+            )
+        return self.bias + theta @ self.weight.T
+
+    def __repr__(self) -> str:
+        return f"Affine(size={len(self.bias)}, context_features={self.weight.shape[1]})"
+
+
+def as_tensor(values: Any, name: str) -> Tensor:
+    """Return float64 numbers on the CPU; a tensor keeps its graph, so that right-hand sides can be differentiated."""
+    if isinstance(values, Tensor) and values.requires_grad:
+        return values.to("cpu", torch.float64)
+    return torch.tensor(as_float64(values, name))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Moving:
+    """A vector that may move with the context: table_i + weight theta_i in context i.
+
+    Args:
+        table: shape `(1, size)`, or `(contexts, size)` if each context has its own.
+        weight: shape `(size, p)`, or None if theta does not matter.
+    """
+
+    table: Tensor
+    weight: Tensor | None = None
+
+    @classmethod
+    def of(cls, values: Any, size: int, name: str) -> Moving:
+        """Return what a user gave: a number, shape `(size,)`, shape `(contexts, size)`, or an `Affine`.
+
+        Raises:
+            ProgramError: another shape, or NaN.
+        """
+        if isinstance(values, Moving):
+            return values
+        if isinstance(values, Affine):
+            if len(values.bias) not in (1, size):
+                raise ProgramError(f"{name} needs an Affine with {size} outputs; received {len(values.bias)}")
+            return cls(values.bias.expand(size)[None], values.weight.expand(size, -1))
+        table = as_tensor(values, name)
+        if table.ndim == 0:
+            table = table.expand(size)
+        if table.ndim not in (1, 2) or table.shape[-1] != size:
+            wanted = f"({size},), (contexts, {size})"
+            raise ProgramError(f"{name} must have shape {wanted} or be an Affine; received {tuple(table.shape)}")
+        if bool(table.isnan().any()):
+            raise ProgramError(f"{name} holds NaN; give finite numbers (infinite bounds say nothing)")
+        return cls(torch.atleast_2d(table))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Moving]) -> Moving:
+        """Return one vector after the other.
+
+        Raises:
+            ProgramError: they are for different numbers of contexts, or take contexts of different length.
+        """
+        counts = {len(part.table) for part in parts} - {1}
+        widths = {part.weight.shape[1] for part in parts if part.weight is not None}
+        if len(counts) > 1 or len(widths) > 1:
+            what = f"{sorted(counts)} contexts" if len(counts) > 1 else f"{sorted(widths)} context features"
+            raise ProgramError(f"parts of a set must move with the same contexts; received {what}")
+        rows = max(counts, default=1)
+        table = torch.cat([part.table.expand(rows, -1) for part in parts], dim=1)
+        if not widths:
+            return cls(table)
+        p = widths.pop()
+        weights = [table.new_zeros(part.size, p) if part.weight is None else part.weight for part in parts]
+        return cls(table, torch.cat(weights))
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return self.table.shape[1]
+
+    @property
+    def contexts(self) -> int | None:
+        """Number of contexts that have rows of their own; None if all share one."""
+        return None if len(self.table) == 1 else len(self.table)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every context has the same numbers."""
+        return len(self.table) == 1 and self.weight is None
+
+    def at(self, context: Tensor | None, count: int) -> Tensor:
+        """Return the numbers of `count` contexts theta, shape `(count, size)`.
+
+        Raises:
+            ProgramError: the contexts do not fit.
+        """
+        if self.contexts not in (None, count):
+            raise ProgramError(f"the set has right-hand sides for {self.contexts} contexts; {count} are to be decided")
+        if self.weight is None:
+            return self.table.expand(count, -1)
+        if context is None:
+            raise ProgramError("the set moves with the context: give contexts")
+        theta = context.to(self.table)
+        if theta.ndim != 2 or theta.shape[1] != self.weight.shape[1]:
+            raise ProgramError(
+                f"the set moves with contexts of shape (contexts, {self.weight.shape[1]}); received "
+                f"{tuple(theta.shape)}"
+            )
+        return self.table + theta @ self.weight.T
+
+    def times(self, factor: float) -> Moving:
+        """Return the vector times a number."""
+        return Moving(factor * self.table, None if self.weight is None else factor * self.weight)
+
+    def mapped(self, matrix: Any) -> Moving:
+        """Return matrix times the vector; matrix of shape `(rows, size)`, dense."""
+        M = torch.as_tensor(matrix, dtype=torch.float64)
+        return Moving(self.table @ M.T, None if self.weight is None else M @ self.weight)
+
+    def take(self, places: Any) -> Moving:
+        """Return some of the entries."""
+        index = torch.as_tensor(places)
+        return Moving(self.table[:, index], None if self.weight is None else self.weight[index])
+
+    def rows(self, contexts: Any) -> Moving:
+        """Return the vector for some of the contexts."""
+        return self if len(self.table) == 1 else Moving(self.table[contexts], self.weight)

@@ -1,0 +1,153 @@
+"""A set of one's own by three members: n, its projection and its linear minimisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, final, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from decision.sets._base import FeasibleSet
+from socicnn.conic._blocks import Rows
+from socicnn.errors import ProgramError
+
+
+@runtime_checkable
+class OwnSet(Protocol):
+    """A bounded convex set of a user: any object with these three members can be given to `decide`."""
+
+    @property
+    def n(self) -> int:
+        """Length of x."""
+        ...
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return the nearest point of the set to each row of x, shape `(*batch, n)`."""
+        ...
+
+    def minimize_linear(self, g: Tensor) -> Tensor:
+        """Return a point of the set that minimises g'z for each row of g, shape `(*batch, n)`; exact to rounding."""
+        ...
+
+
+@final
+class OracleSet(FeasibleSet):
+    """A bounded convex set known by its oracles; everything else is derived from them.
+
+    Args:
+        n: length of x.
+        project: nearest point of each row, for any batch shape.
+        minimize_linear: minimiser of g'z over the set for each row g, for any batch shape; bounds rest on it.
+        rows: the same set as conic rows, for the exact way; None without.
+        center: a point of the relative interior, shape `(n,)`, float64; defaults to the mean of extreme points.
+        name: for messages.
+
+    Raises:
+        ProgramError: an oracle does not return finite points of the shape that it is given.
+
+    >>> import torch
+    >>> disc = OracleSet(2, lambda x: x / x.norm(dim=-1, keepdim=True).clamp(min=1.0),
+    ...                  lambda g: -torch.nn.functional.normalize(g, dim=-1))
+    >>> round(disc.diameter, 3), disc.has_rows
+    (2.828, False)
+    """
+
+    def __init__(
+        self,
+        n: int,
+        project: Callable[[Tensor], Tensor],
+        minimize_linear: Callable[[Tensor], Tensor],
+        *,
+        rows: Rows | None = None,
+        center: Tensor | None = None,
+        name: str = "own",
+    ) -> None:
+        super().__init__(n)
+        self.name, self._project, self._minimize, self._rows = name, project, minimize_linear, rows
+        eye = torch.eye(self.n, dtype=torch.float64)
+        ends = self.minimize_linear(torch.cat([eye, -eye]))
+        self._lower, self._upper = ends[: self.n].diagonal().clone(), ends[self.n :].diagonal().clone()
+        self._center = self.project(ends.mean(dim=0)) if center is None else center
+
+    @classmethod
+    def of(cls, own: OwnSet) -> OracleSet:
+        """Return a user's set."""
+        return cls(own.n, own.project, own.minimize_linear, name=type(own).__name__)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the set is known as conic rows, too."""
+        return self._rows is not None
+
+    @property
+    def curved(self) -> bool:
+        """Whether it is no polyhedron in x alone, as far as is known."""
+        return self._rows is None or bool(self._rows.cones.second_order) or self._rows.G.shape[1] != self.n
+
+    @property
+    def diameter(self) -> float:
+        """The diagonal of the smallest box around the set."""
+        return float(torch.linalg.vector_norm(self._upper - self._lower))
+
+    def config(self) -> dict[str, Any]:
+        """Return n alone: functions are no JSON values."""
+        return {"n": self.n}
+
+    def _asked(self, oracle: Callable[[Tensor], Tensor], x: Tensor, name: str) -> Tensor:
+        self._check(x)
+        z = oracle(x)
+        if not isinstance(z, Tensor) or z.shape != x.shape or z.dtype != x.dtype:
+            what = f"{tuple(z.shape)}, {z.dtype}" if isinstance(z, Tensor) else type(z).__name__
+            raise ProgramError(
+                f"{name} of the set must return a tensor of the shape and type of its rows, {tuple(x.shape)}, "
+                f"{x.dtype}; received {what}"
+            )
+        if bool((x.isfinite().all(dim=-1) & ~z.isfinite().all(dim=-1)).any()):
+            raise ProgramError(f"{name} of the set returned entries that are not finite; the set must be bounded")
+        return z
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return the nearest point of each row."""
+        return self._asked(self._project, x, "project")
+
+    def minimize_linear(self, g: Tensor) -> Tensor:
+        """Return the minimiser of g'z of each row."""
+        return self._asked(self._minimize, g, "minimize_linear")
+
+    def violation(self, x: Tensor) -> Tensor:
+        """Return max_j |x_j - z_j|, z the nearest point of the set; up to 16 units in the last place count as 0."""
+        distance = (x - self.project(x)).abs().amax(dim=-1)
+        noise = 16 * torch.finfo(x.dtype).eps * x.abs().amax(dim=-1)
+        return torch.where(distance <= noise, 0.0 * distance, distance)
+
+    def _uniform(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """Return averages of n + 1 random extreme points with uniform weights: all over the set, but not uniform."""
+        device = torch.device("cpu") if generator is None else generator.device
+        shape = (count, self.n + 1)
+        g = torch.randn(*shape, self.n, dtype=torch.float64, device=device, generator=generator)
+        w = torch.empty(*shape, 1, dtype=torch.float64, device=device).exponential_(generator=generator)
+        return (w / w.sum(dim=1, keepdim=True) * self.minimize_linear(g)).sum(dim=1)
+
+    def center(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
+        """Return a point of the set, in its middle."""
+        return self._center.to(dtype=dtype, device=device)
+
+    def constraints(self, x: Any) -> list[Any]:
+        """Refuse: oracles are no constraints."""
+        raise ProgramError(f"the set {self.name!r} is known by its oracles alone; give rows= for constraints")
+
+    def rows(self) -> Rows:
+        """Return the rows that were given.
+
+        Raises:
+            ProgramError: none were.
+        """
+        if self._rows is None:
+            raise ProgramError(
+                f"the set {self.name!r} has no conic rows; use method='projected_gradient', or give rows="
+            )
+        return self._rows
+
+    def _make_constants(self) -> tuple[Tensor, ...]:
+        return ()
