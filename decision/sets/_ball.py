@@ -11,7 +11,7 @@ from torch import Tensor
 
 from decision.sets._base import FeasibleSet
 from decision.sets._box import Box
-from decision.sets._conic_set import ConicSet, ConicSystem, Reach
+from decision.sets._conic_set import ConicSet, ConicSystem, Span
 from decision.sets._moving import Moving
 from decision.sets._oracles import OracleSet
 from decision.sets._simplex import Simplex
@@ -59,7 +59,7 @@ class Ball(ConicSet):
         places = 1 + np.arange(n)
         if self._norm == "2":
             G = sparse.csr_array(np.vstack([np.zeros((1, n)), -eye]))
-            ends = Reach(np.arange(n), places, 0, -1.0, np.ones(n))
+            ends = Span(np.arange(n), places, 0, -1.0, np.ones(n))
             return ConicSystem(G, h.mapped(np.diag([1.0, *[-1.0] * n])), Cones(second_order=(n + 1,)), (ends,))
         if self._norm == "inf":
             sums = np.block([[np.ones((n, 1)), eye], [np.ones((n, 1)), -eye]])
@@ -68,7 +68,7 @@ class Ball(ConicSet):
         right = h.mapped(
             np.block([[np.ones((1, 1)), np.zeros((1, n))], [np.zeros((n, 1)), eye], [np.zeros((n, 1)), -eye]])
         )
-        reach = (Reach(np.arange(n), places, 0, 1.0, np.ones(n)), Reach(n + np.arange(n), None, 0, 1.0, np.ones(n)))
+        reach = (Span(np.arange(n), places, 0, 1.0, np.ones(n)), Span(n + np.arange(n), None, 0, 1.0, np.ones(n)))
         return ConicSystem(sparse.csr_array(G), right, Cones(nonnegative=2 * n + 1), reach)
 
     def fixed(self) -> FeasibleSet | None:

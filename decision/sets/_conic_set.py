@@ -24,7 +24,7 @@ from socicnn.errors import ProgramError
 
 @final
 @dataclass(frozen=True, eq=False)
-class Reach:
+class Span:
     """How far some coordinates reach, as h tells: sign h_center - factor h_radius <= v <= sign h_center + ...
 
     Args:
@@ -47,7 +47,7 @@ class Reach:
         width = np.nextafter(h[self.radius] * self.factor, np.inf)
         return np.nextafter(middle - width, -np.inf), np.nextafter(middle + width, np.inf)
 
-    def moved(self, rows: IntArray) -> Reach:
+    def moved(self, rows: IntArray) -> Span:
         """Return the same with each row at its new place."""
         center = None if self.center is None else rows[self.center]
         return replace(self, center=center, radius=int(rows[self.radius]))
@@ -68,7 +68,7 @@ class ConicSystem:
     G: sparse.csr_array
     h: Moving
     cones: Cones
-    reach: tuple[Reach, ...] = ()
+    reach: tuple[Span, ...] = ()
 
     @classmethod
     def of(cls, rows: Rows) -> ConicSystem:

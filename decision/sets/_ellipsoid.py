@@ -10,7 +10,7 @@ from scipy import sparse
 from torch import Tensor
 
 from decision.sets._base import FeasibleSet
-from decision.sets._conic_set import ConicSet, ConicSystem, Reach
+from decision.sets._conic_set import ConicSet, ConicSystem, Span
 from decision.sets._moving import Moving
 from decision.sets._oracles import OracleSet
 from socicnn._arrays import as_float64
@@ -62,8 +62,8 @@ class Ellipsoid(ConicSet):
         h = Moving.joined([self._center, self._radius, none])
         rows = np.linalg.norm(self._B, axis=1) * (1.0 + relative_margin(k + 8))
         reach = (
-            Reach(np.arange(n), np.arange(n), n, 1.0, rows),
-            Reach(n + np.arange(k), None, n, 1.0, np.ones(k)),
+            Span(np.arange(n), np.arange(n), n, 1.0, rows),
+            Span(n + np.arange(k), None, n, 1.0, np.ones(k)),
         )
         return ConicSystem(sparse.csr_array(G), h, Cones(zero=n, second_order=(k + 1,)), reach)
 
