@@ -27,7 +27,7 @@ from socicnn import SOCICNN
 from socicnn._arrays import Array
 from socicnn._compile import compile_net, value_program
 from verify._proof.balls import BallProver
-from verify._proof.duals import dual_guess
+from verify._proof.duals import GuessProver, dual_guess
 from verify._proof.network import Prover
 
 SMALL: dict[str, Any] = {"in_features": 10, "hidden_features": (32,) * 3, "quadratic": (8, 8), "norm": (8, 8)}
@@ -168,7 +168,7 @@ def brackets(points: int) -> dict[str, float]:
         instance = compiled.program.at(x[i])
         claimed = -float(solution.y @ instance.b) + instance.offset
         exceeded += claimed > narrow.hi[i]
-        repaired = Prover(net)(x[i : i + 1], dual_guess(compiled, solution.y[None])).lo[0]
+        repaired = GuessProver(net, dual_guess(compiled, solution.y[None]))(x[i : i + 1]).lo[0]
         assert repaired <= narrow.hi[i]
         lost = max(lost, narrow.lo[i] - repaired)
     return {

@@ -6,14 +6,18 @@ NumPy and SciPy alone are installed.
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from socicnn._faces import face
-from socicnn._shadows import warn_of_script
 
 __version__ = "0.2.0"
 
-warn_of_script()
+if Path(getattr(sys.modules.get("__main__"), "__file__", None) or "").stem in ("verify", "decision"):
+    from socicnn._shadows import warn_of_script  # a script of that name hides a package of ours
+
+    warn_of_script()
 
 if TYPE_CHECKING:
     from socicnn import conic as conic

@@ -1,6 +1,6 @@
-"""Plain float64 arrays from whatever a user holds: torch tensors, NumPy arrays, lists, SciPy sparse matrices."""
+"""Plain float64 arrays: what they are called, who may write to them, and products with dense or sparse matrices."""
 
-from typing import Any, NoReturn, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,70 +30,12 @@ def as_float64(values: Any, name: str = "the array") -> Array:
 
     >>> as_float64([1, 2]).dtype
     dtype('float64')
-    >>> as_float64(["1", "2"], "x")
-    Traceback (most recent call last):
-    ...
-    socicnn.errors.ModelError: x must hold real numbers; received text (convert it with `float`)
     """
-    if hasattr(values, "detach"):  # a torch tensor, recognised without importing torch
-        if getattr(values, "is_meta", False):
-            raise ModelError(f"{name} is on the meta device, where it has no values; move its values to the CPU first")
-        if values.is_complex():
-            _refuse(name, "complex numbers")
-        if "strided" not in str(values.layout):
-            raise ModelError(f"{name} must be dense; received a sparse tensor (convert it with `.to_dense()`)")
-        return np.array(values.detach().cpu().resolve_neg().double().numpy())  # NumPy has no bfloat16
     if type(values) is np.ndarray and values.dtype == np.float64:
         return np.asarray(values, dtype=np.float64)  # native byte order
-    if sparse.issparse(values):
-        raise ModelError(f"{name} must be dense; received a sparse matrix (convert it with `.toarray()`)")
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise ModelError(f"{name} has masked entries; fill or remove them")
-    try:
-        array = np.asarray(values)
-    except ValueError:  # NumPy's word for rows of different lengths
-        raise ModelError(f"{name} has rows of different lengths; it must be a full array of numbers") from None
-    if array.dtype.kind == "O":
-        _refuse_objects(array, name)
-    if array.dtype.kind not in "biufO":
-        kind = {"U": "text", "S": "text", "T": "text", "c": "complex numbers", "M": "dates", "m": "times"}
-        _refuse(name, kind.get(array.dtype.kind, f"entries of type {array.dtype}"))
-    try:
-        return array.astype(np.float64, copy=False)
-    except (TypeError, ValueError):
-        raise ModelError(f"{name} must hold real numbers; received {type(values).__name__}") from None
+    from socicnn._conversion import converted  # arrays of files need none of it
 
-
-def _refuse(name: str, what: str) -> NoReturn:
-    hint = {"text": " (convert it with `float`)", "missing values": " (fill or remove them)"}
-    raise ModelError(f"{name} must hold real numbers; received {what}{hint.get(what, '')}")
-
-
-def _refuse_objects(array: NDArray[np.object_], name: str) -> None:
-    """Refuse entries that NumPy would convert in silence, or whose conversion fails."""
-    for entry in array.reshape(-1):
-        if isinstance(entry, str | bytes):
-            _refuse(name, "text")
-        if isinstance(entry, complex | np.complexfloating):
-            _refuse(name, "complex numbers")
-        if entry is None or type(entry).__name__ in {"NAType", "NaTType"}:
-            _refuse(name, "missing values")
-
-
-def frozen_copy(values: Any) -> Array:
-    """Return a float64 copy that cannot be written to and shares no memory with `values`."""
-    copy = np.array(values, dtype=np.float64)
-    copy.flags.writeable = False
-    return copy
-
-
-def as_matrix(values: Any) -> Matrix:
-    """Return a float64 matrix: SciPy sparse input becomes `csr_array`, everything else a dense array."""
-    if sparse.issparse(values):
-        matrix = sparse.csr_array(values, dtype=np.float64, copy=True)
-        matrix.sum_duplicates()
-        return matrix
-    return as_float64(values)
+    return converted(values, name)
 
 
 def read_only(value: M) -> M:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from socicnn.errors import SocicnnError
+from socicnn.errors import FileError as FileError
 
 try:
     import fcntl
@@ -23,10 +23,6 @@ _MASK = os.umask(0)  # can only be read by setting it: once, before there are th
 os.umask(_MASK)
 _DESCRIPTORS = tuple(map(Path, ("/dev", "/dev/fd", "/proc/self/fd")))
 PATIENCE = 5.0  # seconds that a pipe may be without a reader
-
-
-class FileError(SocicnnError, OSError):
-    """A file that cannot be read or written as asked."""
 
 
 def check_place(path: str | os.PathLike[str]) -> None:

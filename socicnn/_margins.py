@@ -30,11 +30,6 @@ def group_sums(values: Array, group: int) -> Array:
     return values.reshape(-1, group, values.shape[-1]).sum(axis=1)
 
 
-def dot(weights: Array, values: Array) -> Array:
-    """Return weights'values of each column; weights of shape `(size, 1)` or `(size, columns)`."""
-    return weights[:, 0] @ values if weights.shape[1] == 1 else np.einsum("ij,ij->j", weights, values)
-
-
 def dot_each(first: Array, second: Array) -> Array:
     """Return first'second of each column, the second broadcast."""
     return np.einsum("ij,ij->j", first, np.broadcast_to(second, first.shape))

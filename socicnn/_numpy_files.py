@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from socicnn._files import FileError
+from socicnn.errors import FileError
 
 _ZIP = b"PK"
 _HEADER = 10_000  # bytes that the header of an array may have

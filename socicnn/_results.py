@@ -6,12 +6,10 @@ A result has `ok` and `summary()`; those that hold values f have `value` and `ga
 
 from __future__ import annotations
 
-import html
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 Row = Sequence[object]
-ROWS = 20  # of a table, at most
 
 
 class Result(ABC):
@@ -44,19 +42,6 @@ class Result(ABC):
 
     def _repr_html_(self) -> str:
         """Return the first line and the table, for a notebook."""
-        head, rows = self.table()
-        parts = [f"<p>{_escaped(self.line())}</p>"]
-        if rows:
-            parts.append(f"<table>{_row('th', head)}{''.join(_row('td', row) for row in rows[:ROWS])}</table>")
-        if len(rows) > ROWS:
-            parts.append(f"<p>{ROWS} of {len(rows)} rows</p>")
-        return "".join(parts)
+        from socicnn._html import html_of
 
-
-def _row(tag: str, cells: Row) -> str:
-    return "<tr>" + "".join(f"<{tag}>{_escaped(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-
-def _escaped(cell: object) -> str:
-    """Return a cell as HTML; floats with six digits."""
-    return html.escape(f"{cell:.6g}" if isinstance(cell, float) else str(cell))
+        return html_of(self.line(), *self.table())

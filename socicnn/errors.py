@@ -29,5 +29,9 @@ class ShadowedError(SocicnnError, ImportError):
     """A file of the user that hides a package of ours; the message says which."""
 
 
+class FileError(SocicnnError, OSError):
+    """A file that cannot be read or written as asked."""
+
+
 class VerificationError(SocicnnError):
     """A network and a program that were not shown to agree; the message says which check failed, where, by how much."""

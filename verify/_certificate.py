@@ -15,8 +15,9 @@ from socicnn._results import Result, Row
 from socicnn.conic._program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+from verify._claim_file import write
 from verify._core.checker import Checker
-from verify._core.claim import Claim, write
+from verify._core.claim import Claim
 from verify._core.structure import differences, monotone
 from verify._geometry.passes import Geometry
 from verify._geometry.subdifferential import Subdifferential

@@ -1,18 +1,19 @@
-"""What a verification found, as values, as a table, as JSON and as an exception."""
+"""What a verification found, as values, as a table and as an exception."""
 
 from __future__ import annotations
 
-import json
-import math
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from socicnn._arrays import Array, BoolArray, IntArray
+from socicnn._arrays import Array, BoolArray
 from socicnn._results import Result, Row
 from socicnn.errors import VerificationError
+
+if TYPE_CHECKING:
+    from verify._solver_report import SolverReport
 
 
 @dataclass(frozen=True)
@@ -63,43 +64,6 @@ def _exceeds(value: float, allowed: float | None, old: Check) -> bool:
     if allowed is None or old.tolerance is None:
         return not value <= old.worst
     return not value * old.tolerance <= old.worst * allowed
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SolverReport(Result):
-    """What one solver returned at the points that it was shown; no part of the proof.
-
-    Args:
-        status: one sentence: how many points it solved, how far it is off, and how the first failure ended.
-        value: its objective at each point, shape `(count,)`; NaN where it failed.
-        error: worst |value - forward|; NaN if it solved no point.
-        seconds: time of each solve, shape `(count,)`.
-        points: index of each point, shape `(count,)`.
-        errors: |value - forward| at each point.
-        allowed: what each error is compared with: 1e-6 (SCS at its default 1e-3) times 1 + |f|, or times 1 + the
-            solver's own objective, without the constant, where that is larger.
-        solved: whether the solver reports success, at each point.
-        residuals: violations of its primal and dual points, worst over the points: name -> residual.
-    """
-
-    status: str
-    value: Array
-    error: float
-    seconds: Array
-    points: IntArray
-    errors: Array
-    allowed: Array
-    solved: BoolArray
-    residuals: dict[str, float]
-
-    @property
-    def ok(self) -> bool:
-        """Whether it agrees at every point that it solved; a failure of the solver says nothing about the network."""
-        return bool((self.errors[self.solved] <= self.allowed[self.solved]).all())
-
-    def summary(self) -> str:
-        """Return the status."""
-        return self.status
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -207,13 +171,10 @@ class Report(Result):
     def _lines(self) -> list[str]:
         """Return the table as text, in columns."""
         head, body = self.table()
-        rows = [head, *body]
-        widths = [max(len(str(row[i])) for row in rows) for i in range(5)]
-        lines = []
-        for row in rows:
-            cells = zip(map(str, row), widths, strict=True)
-            padded = [text.ljust(w) if i in (0, 3, 4) else text.rjust(w) for i, (text, w) in enumerate(cells)]
-            lines.append("  ".join(padded).rstrip())
+        rows = [[str(cell) for cell in row] for row in (head, *body)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        form = "  ".join(f"{{:{side}{width}}}" for side, width in zip("<>><<", widths, strict=True))
+        lines = [form.format(*row).rstrip() for row in rows]
         return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
 
     def _notes(self) -> list[str]:
@@ -237,36 +198,6 @@ class Report(Result):
         Args:
             options: go to `json.dumps`, for instance `indent=2`.
         """
-        solvers = {name: _plain({**vars(solver), "ok": solver.ok}) for name, solver in self.solvers.items()}
-        document = {
-            "ok": self.ok,
-            "agreed": self.agreed,
-            "checks": [{key: _plain(value) for key, value in vars(check).items()} for check in self.checks],
-            "forward": _plain(self.forward),
-            "value": _plain(self.value),
-            "dual": _plain(self.dual),
-            "gap": _plain(self.gap),
-            "max_gap": _plain(self.max_gap),
-            "passed": _plain(self.passed),
-            "residuals": _plain(self.residuals),
-            "solvers": solvers,
-            "lo": _plain(self.lo),
-            "hi": _plain(self.hi),
-            "sizes": _plain(self.sizes),
-            "fingerprint": self.fingerprint,
-            "times": _plain(self.times),
-        }
-        return json.dumps(document, allow_nan=False, **options)
+        from verify._report_json import to_json
 
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold."""
-    if isinstance(value, np.ndarray):
-        return [_plain(entry) for entry in value.tolist()]
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+        return to_json(self, **options)

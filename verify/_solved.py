@@ -15,7 +15,7 @@ from socicnn.conic.solvers._base import Solver
 from socicnn.errors import SocicnnError
 from verify._certificate import Certificate
 from verify._core.checker import Checker
-from verify._report import SolverReport
+from verify._solver_report import SolverReport
 
 
 def sample_of(count: int, most: int) -> IntArray:

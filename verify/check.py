@@ -17,9 +17,7 @@ import sys
 import numpy as np
 
 from socicnn._arrays import Array
-from socicnn._files import FileError
-from socicnn.errors import SocicnnError
-from socicnn.frozen import FrozenNet
+from socicnn.errors import FileError, SocicnnError
 from verify._core.checker import Checker
 from verify._core.claim import Claim, read
 from verify._core.structure import differences, monotone
@@ -44,20 +42,17 @@ def check(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> Re
     """
     claim = read(path)
     N = len(claim.x)
-    forward = np.empty(N)
-    bracket = {"lo": np.empty(N), "hi": np.empty(N)}
-    parts: list[tuple[int, dict[str, Array], dict[str, Array]]] = []
-    value, dual, passed = np.empty(N), np.empty(N), np.empty(N, dtype=bool)
+    forward, lo, hi, value, dual = (np.empty(N) for _ in range(5))
+    passed = np.empty(N, dtype=bool)
+    checks: dict[str, Check] = {}
     try:
         checker = Checker(claim.program)
-        stacked = claim.net.stacked
         for start in range(0, N, CHUNK):
             rows = slice(start, min(start + CHUNK, N))
-            net = claim.net[rows] if stacked else claim.net
-            x = claim.x[rows]
+            net, x = claim.net.take(rows), claim.x[rows]
             proven = Prover(net)(x)
-            forward[rows], bracket["lo"][rows], bracket["hi"][rows] = net(x), proven.lo, proven.hi
-            found = checker(
+            forward[rows], lo[rows], hi[rows] = net(x), proven.lo, proven.hi
+            verdict = checker(
                 x,
                 claim.v[rows],
                 claim.y[rows],
@@ -65,22 +60,19 @@ def check(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> Re
                 claim.k[rows],
                 scale=proven.scale,
                 slack=proven.slack(forward[rows]),
-                contexts=rows if stacked else None,
+                contexts=rows if net.stacked else None,
             )
-            found.residuals["claimed_value"] = np.abs(claim.forward[rows] - forward[rows])
-            found.tolerances["claimed_value"] = found.tolerances["forward"]
-            value[rows], dual[rows] = found.value, found.dual
-            passed[rows] = found.ok & (found.residuals["claimed_value"] <= found.tolerances["claimed_value"])
-            parts.append((start, found.residuals, found.tolerances))
+            error, allowed = np.abs(claim.forward[rows] - forward[rows]), verdict.tolerances["forward"]
+            value[rows], dual[rows] = verdict.value, verdict.dual
+            passed[rows] = verdict.ok & (error <= allowed)
+            worst(checks, verdict.residuals, verdict.tolerances, start)
+            worst(checks, {"claimed_value": error}, {"claimed_value": allowed}, start)
         wrong = {"structure": monotone(claim.program), "arrays": differences(claim.program, claim.net)}
     except (ValueError, LookupError, TypeError, ArithmeticError, MemoryError) as error:
         reason = " ".join(str(error).split())[:300]
         raise FileError(f"{os.fspath(path)}: the parts of the claim do not fit together: {reason}") from None
-    checks: dict[str, Check] = {}
-    for start, residuals, tolerances in parts:
-        worst(checks, residuals, tolerances, start)
     judged = [Check(name, float(len(w)), 0.0, None, not w, "; ".join(w)) for name, w in wrong.items()]
-    claimed = _bracket(claim, bracket["lo"], bracket["hi"])
+    claimed = _bracket(claim, lo, hi)
     about = [] if fingerprint is None else [_network(claim.net.fingerprint, fingerprint)]
     return Report(
         checks=(*about, *judged, *checks.values(), claimed),
@@ -104,21 +96,18 @@ def _network(own: str, wanted: str) -> Check:
 
 
 def _bracket(claim: Claim, lo: Array, hi: Array) -> Check:
-    """Check that the claimed bracket contains the one that is proven here, and so the value, and the claimed value."""
+    """Check that the claimed bracket contains the claimed value, and the bracket that is proven here."""
     inside = (claim.lo <= claim.forward) & (claim.forward <= claim.hi)
-    if not inside.all():
-        at = int(np.flatnonzero(~inside)[0])
-        outside = float(np.fmax(claim.lo[at] - claim.forward[at], claim.forward[at] - claim.hi[at]))
-        detail = (
-            f"the claimed value {claim.forward[at]:.17g} is not in the claimed bracket "
-            f"[{claim.lo[at]:.17g}, {claim.hi[at]:.17g}]"
-        )
-        return Check("bracket", outside, 0.0, at, False, detail)
     holds = (claim.lo <= lo) & (hi <= claim.hi)  # compared, not subtracted: both ends may be infinite
-    if holds.all():
+    if (inside & holds).all():
         return Check("bracket", 0.0, 0.0, 0, True)
-    at = int(np.flatnonzero(~holds)[0])
-    return Check("bracket", float(np.fmax(claim.lo[at] - lo[at], hi[at] - claim.hi[at])), 0.0, at, False)
+    if inside.all():
+        at, low, high, detail = int(np.argmin(holds)), lo, hi, ""
+    else:
+        at, low, high = int(np.argmin(inside)), claim.forward, claim.forward
+        ends = f"[{claim.lo[at]:.17g}, {claim.hi[at]:.17g}]"
+        detail = f"the claimed value {claim.forward[at]:.17g} is not in the claimed bracket {ends}"
+    return Check("bracket", float(np.fmax(claim.lo[at] - low[at], high[at] - claim.hi[at])), 0.0, at, False, detail)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -133,21 +122,26 @@ def main(arguments: list[str] | None = None) -> int:
     about.add_argument("--fingerprint", metavar="HEX", help="the network that the claims should be about")
     about.add_argument("--network", metavar="MODEL", help="the same, as a file written by FrozenNet.save")
     try:
-        given = parser.parse_args(arguments)
-    except SystemExit as stop:  # --help, or a word that is not known
+        options = parser.parse_args(arguments)
+    except SystemExit as stop:  # --help, or an unknown word
         return int(stop.code or 0)
     status = 0
     try:
-        mark = _wanted(given.fingerprint) if given.network is None else FrozenNet.load(given.network).fingerprint
-        for path in given.files:
-            status = max(status, _print(path, mark))
+        wanted = _wanted(options.fingerprint, options.network)
+        for path in options.files:
+            status = max(status, _print(path, wanted))
     except FileError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
     return status
 
 
-def _wanted(fingerprint: str | None) -> str | None:
+def _wanted(fingerprint: str | None, network: str | None) -> str | None:
+    """Return the fingerprint that the claims should have, as it is given or that of the network in a file."""
+    if network is not None:
+        from socicnn.frozen import FrozenNet
+
+        return FrozenNet.load(network).fingerprint
     if fingerprint is not None and not re.fullmatch("[0-9a-fA-F]{64}", fingerprint.strip()):
         raise FileError(f"--fingerprint must be 64 hexadecimal digits; received {fingerprint[:80]!r}")
     return fingerprint

@@ -1,7 +1,7 @@
 """Proven bounds of a decision: f(x) - gap <= min_X f in real arithmetic, by the passes of the verifier's own proof.
 
-The upper end is `verify._proof.upper` at x. The lower end is min over X of the affine minorant of a dual point
-(`verify._proof.minorant`), made feasible by `verify._proof.repaired` first, less what rounding can have added to it.
+The upper end is `verify._proof.passes` at x. The lower end is min over X of the affine minorant of a dual point
+(`verify._proof.minorant`), made feasible by `verify._proof.passes` first, less what rounding can have added to it.
 Assumed: the arithmetic is IEEE float64, and `minimize_linear` returns a vertex that is exact to a few units in the last
 place.
 """
@@ -18,8 +18,7 @@ from socicnn._margins import EPS, TINY, relative_margin
 from verify._proof.columns import LayerColumns, NetColumns, TermColumns
 from verify._proof.minorant import Minorant as Minorant
 from verify._proof.minorant import minorant as minorant_of
-from verify._proof.repaired import multipliers
-from verify._proof.upper import upper
+from verify._proof.passes import multipliers, upper
 
 
 def columns(stack: Stack) -> NetColumns:

@@ -21,9 +21,9 @@ from decision._minimise.stack import Dual, Stack, alike
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import Array, IntArray
 from socicnn._compile import compile_net
-from socicnn.conic._blocks import Rows
 from socicnn.conic._prepared import same_matrix
 from socicnn.conic._program import ConicProgram, ValueProgram
+from socicnn.conic._rows import Rows
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver, make
 from socicnn.frozen import FrozenNet

@@ -19,6 +19,7 @@ from decision.sets._base import FeasibleSet
 from socicnn._arrays import IntArray
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+from socicnn.frozen._composition import composed_layer, composed_term
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +72,10 @@ class Units:
         f: Any = k if net.stacked else float(k[0])
         rows: Any = f[:, None] if net.stacked else f
         x = 2.0**self.x
-        layers = [layer.composed(1 / x) for layer in net.layers] if self.x else net.layers
+        layers = [composed_layer(layer, 1 / x) for layer in net.layers] if self.x else net.layers
         output = replace(net.output, w=net.output.w * rows, v=net.output.v * (rows * x), c=0.0 * f)
-        quadratics = [quad.composed(1 / x, factor=f) for quad in net.quadratics]
-        norms = [norm.composed(1 / x, factor=f) for norm in net.norms]
+        quadratics = [composed_term(quad, 1 / x, factor=f) for quad in net.quadratics]
+        norms = [composed_term(norm, 1 / x, factor=f) for norm in net.norms]
         return replace(net, layers=layers, output=output, quadratics=quadratics, norms=norms)
 
     def set(self, feasible_set: FeasibleSet) -> FeasibleSet:

@@ -13,7 +13,7 @@ from socicnn._integers import as_integer
 from socicnn.errors import ProgramError
 
 if TYPE_CHECKING:
-    from socicnn.conic._blocks import Rows
+    from socicnn.conic._rows import Rows
 
 
 class FeasibleSet(ABC):

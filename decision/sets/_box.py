@@ -11,9 +11,9 @@ from scipy import sparse
 from torch import Tensor
 
 from decision.sets._base import FeasibleSet
-from socicnn._arrays import as_float64, frozen_copy
-from socicnn.conic._blocks import Rows
+from socicnn._arrays import as_float64, read_only
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
 
 
@@ -48,7 +48,7 @@ class Box(FeasibleSet):
             bounds.append(array)
         self._given = {"lower": bounds[0].tolist(), "upper": bounds[1].tolist()}
         # copies that nobody can write to: the caller's arrays may change later
-        self._lower, self._upper = (frozen_copy(np.broadcast_to(bound, (n,))) for bound in bounds)
+        self._lower, self._upper = (read_only(np.array(np.broadcast_to(bound, (n,)))) for bound in bounds)
         crossed = np.flatnonzero(self._lower > self._upper)
         if len(crossed):
             i = int(crossed[0])

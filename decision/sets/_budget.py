@@ -12,8 +12,8 @@ from torch import Tensor
 
 from decision.sets._base import FeasibleSet
 from decision.sets._capped_sampling import sample_at_most, sample_equal
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
 
 

@@ -17,8 +17,8 @@ from decision.sets._base import FeasibleSet
 from decision.sets._moving import Moving
 from socicnn._arrays import Array, IntArray, as_float64
 from socicnn._integers import as_integer
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
 
 

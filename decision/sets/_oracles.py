@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from decision.sets._base import FeasibleSet
-from socicnn.conic._blocks import Rows
+from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
 
 

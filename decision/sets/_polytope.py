@@ -12,8 +12,8 @@ from decision.sets._base import FeasibleSet
 from decision.sets._conic_set import ConicSet, ConicSystem
 from decision.sets._moving import Affine, Moving
 from decision.sets._recognised import recognised
-from socicnn._arrays import as_matrix
 from socicnn.errors import ProgramError
+from socicnn.frozen._terms import owned_matrix
 
 
 @final
@@ -118,7 +118,7 @@ class Polytope(ConicSet):
 def _matrix(values: Any, name: str) -> sparse.csr_array | None:
     if values is None:
         return None
-    matrix = as_matrix(values)
+    matrix = owned_matrix(values)
     if matrix.ndim != 2:
         raise ProgramError(f"{name} of a Polytope must be a matrix of shape (rows, n); received {matrix.shape}")
     sparse_matrix = sparse.csr_array(matrix)

@@ -9,7 +9,7 @@ from decision.sets._box import Box
 from decision.sets._budget import Budget
 from decision.sets._simplex import Simplex
 from socicnn._arrays import Array
-from socicnn.conic._blocks import Rows
+from socicnn.conic._rows import Rows
 
 
 def recognised(rows: Rows) -> FeasibleSet | None:

@@ -11,8 +11,8 @@ from scipy import sparse
 from torch import Tensor
 
 from decision.sets._base import FeasibleSet
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 
 
 @final

@@ -16,10 +16,10 @@ from socicnn._faces import face
 if TYPE_CHECKING:
     from socicnn.conic._blocks import Block as Block
     from socicnn.conic._blocks import Lifts as Lifts
-    from socicnn.conic._blocks import Rows as Rows
     from socicnn.conic._cones import Cones as Cones
     from socicnn.conic._program import ConicProgram as ConicProgram
     from socicnn.conic._program import ValueProgram as ValueProgram
+    from socicnn.conic._rows import Rows as Rows
     from socicnn.conic._solution import Solution as Solution
     from socicnn.conic.solvers import SOLVERS as SOLVERS
     from socicnn.conic.solvers import Solver as Solver
@@ -32,7 +32,7 @@ __all__ = face(
         "ConicProgram": "socicnn.conic._program",
         "Cones": "socicnn.conic._cones",
         "Lifts": "socicnn.conic._blocks",
-        "Rows": "socicnn.conic._blocks",
+        "Rows": "socicnn.conic._rows",
         "SOLVERS": "socicnn.conic.solvers",
         "Solution": "socicnn.conic._solution",
         "Solver": "socicnn.conic.solvers",

@@ -1,15 +1,13 @@
-"""What the rows and columns of a program are: named blocks, the rows of a set, the cones of the quadratics."""
+"""What the rows and columns of a program are: named blocks, and the cones of the quadratics."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from socicnn._arrays import Array, IntArray, owned
-from socicnn.conic._cones import Cones
+from socicnn._arrays import IntArray, owned
 from socicnn.errors import ProgramError
 
 
@@ -34,10 +32,6 @@ class Block:
         """Return a readable name for each index, `relu2[0]`, `relu2[1]`, ..."""
         return [f"{self.name}[{index}]" for index in range(self.stop - self.start)]
 
-    def shifted(self, by: int) -> Block:
-        """Return the same block `by` places further on."""
-        return replace(self, start=self.start + by, stop=self.stop + by)
-
 
 def names_of(blocks: tuple[Block, ...]) -> list[str]:
     """Return one name per row or column."""
@@ -55,28 +49,6 @@ def own(data: Any, *names: str) -> None:
     """Make these arrays of a frozen dataclass its own and read-only: what was checked stays what it was."""
     for name in names:
         object.__setattr__(data, name, owned(getattr(data, name)))
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Linear and conic constraints on x alone: G x + s = h, s in K. The arrays are copied, read-only.
-
-    Args:
-        G: matrix of shape `(rows, n)`.
-        h: vector of shape `(rows,)`.
-        cones: the cone K of the rows.
-    """
-
-    G: sparse.csr_array
-    h: Array
-    cones: Cones
-
-    def __post_init__(self) -> None:
-        own(self, "G", "h")
-        if self.G.shape[0] != self.cones.rows or self.h.shape != (self.cones.rows,):
-            raise ProgramError(
-                f"rows must agree: G has shape {self.G.shape}, h {self.h.shape}, the cones {self.cones.rows} rows"
-            )
 
 
 def _no_indices() -> IntArray:

@@ -1,4 +1,4 @@
-"""The arrays of conic programs, with their names and checks: what solvers, files and the verifier take.
+"""The arrays of a network's program, with their names and checks: what files and the verifier take.
 
 Programs keep copies of the arrays that they are given, read-only; `dataclasses.replace` makes a changed program.
 
@@ -9,71 +9,14 @@ dual:  max_y  -(b + B x)'y + d'x + r     s.t.   A'y + q = 0,   y in K*
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Self
 
-import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array, IntArray, transform
+from socicnn._arrays import Array, IntArray
 from socicnn.conic._blocks import Block, Lifts, check_places, names_of, own
 from socicnn.conic._cones import Cones
 from socicnn.errors import ProgramError
-
-
-def _rows_of(cones: Cones) -> str:
-    return f"{cones.zero} equalities, {cones.nonnegative} inequalities, {len(cones.second_order)} second-order cones"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class ConicData:
-    """min_v c'v + offset  s.t.  A v + s = b, s in K; x already substituted or among the variables.
-
-    Args:
-        A: matrix of shape `(m, variables)`.
-        b: right-hand side, shape `(m,)`.
-        c: cost, shape `(variables,)`.
-        offset: constant added to the value.
-        cones: cone K of the rows.
-        columns: named blocks of the variables.
-        rows: named blocks of the rows.
-    """
-
-    A: sparse.csc_array
-    b: Array
-    c: Array
-    offset: float
-    cones: Cones
-    columns: tuple[Block, ...] = ()
-    rows: tuple[Block, ...] = ()
-
-    def __post_init__(self) -> None:
-        own(self, "A", "b", "c")
-        m, variables = self.A.shape
-        found = (self.cones.rows, *self.b.shape, *self.c.shape)
-        if found != (m, m, variables):
-            raise ProgramError(
-                f"program shapes disagree: A {self.A.shape}, b {self.b.shape}, c {self.c.shape}, cones "
-                f"{self.cones.rows} rows"
-            )
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.A.shape[1]} variables, {_rows_of(self.cones)}>"
-
-    def check_places(self) -> None:
-        """Raise a ProgramError where a block lies outside the program: asked of what was read from a file."""
-        check_places(self.rows, self.A.shape[0], "rows")
-        check_places(self.columns, self.A.shape[1], "columns")
-
-    @property
-    def row_names(self) -> list[str]:
-        """One readable name a row."""
-        return names_of(self.rows)
-
-    @property
-    def column_names(self) -> list[str]:
-        """One readable name a variable."""
-        return names_of(self.columns)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,7 +64,7 @@ class ValueData:
     def __repr__(self) -> str:
         many = f"{self.contexts} contexts, " if self.stacked else ""
         size = f"{self.in_features} inputs, {self.A.shape[1]} variables"
-        return f"<{type(self).__name__}: {many}{size}, {_rows_of(self.cones)}>"
+        return f"<{type(self).__name__}: {many}{size}, {self.cones.told()}>"
 
     def check_places(self) -> None:
         """Raise a ProgramError where a block or a lift lies outside the program: asked of what was read from a file."""
@@ -160,46 +103,15 @@ class ValueData:
 
     @property
     def row_names(self) -> list[str]:
-        """One readable name a row."""
+        """One readable name per row."""
         return names_of(self.rows)
 
     @property
     def column_names(self) -> list[str]:
-        """One readable name a variable."""
+        """One readable name per variable."""
         return names_of(self.columns)
 
     def check_single(self, use: str) -> None:
         """Raise a ProgramError if the program stacks contexts, which `use` cannot take."""
         if self.stacked:
             raise ProgramError(f"{use} needs one context, this program stacks {self.contexts}; choose one: program[i]")
-
-    def scales(self, x: Array) -> Array:
-        """Return the power of two nearest to ||p||_2 of each quadratic at each x (1 where p = 0).
-
-        Args:
-            x: points of shape `(*batch, n)`.
-
-        Returns:
-            Scales k of shape `(*batch, quadratics)`.
-        """
-        if not len(self.lifts):
-            return np.ones((*x.shape[:-1], 0))
-        rows, B = self._images
-        sizes = self.lifts.sizes - 2
-        starts = np.cumsum(sizes) - sizes
-        p = np.abs(transform(B, x) + self.b[..., rows])
-        largest = np.maximum.reduceat(p, starts, axis=-1)  # divided out before squaring: no overflow, no underflow
-        divisor = np.repeat(largest, sizes, axis=-1)
-        unit = np.divide(p, divisor, out=np.zeros_like(p), where=divisor > 0)
-        squares = np.add.reduceat(unit**2, starts, axis=-1)
-        length = largest * np.sqrt(squares)
-        exponent = np.round(np.log2(length, out=np.zeros_like(length), where=length > 0))
-        return np.exp2(np.clip(exponent, -500, 500))
-
-    @cached_property
-    def _images(self) -> tuple[IntArray, sparse.csr_array]:
-        """The rows of every p, one quadratic after the other, and those rows of B."""
-        sizes = self.lifts.sizes - 2
-        starts = np.cumsum(sizes) - sizes  # where each p begins once the rows of all of them are picked
-        rows = np.repeat(self.lifts.heads + 2 - starts, sizes) + np.arange(int(sizes.sum()))
-        return rows, self.B[rows]

@@ -7,7 +7,7 @@ from typing import Any, Protocol, final
 import numpy as np
 from scipy import sparse
 
-from socicnn.conic._data import ConicData
+from socicnn.conic._conic_data import ConicData
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers._base import Solver
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array, as_points, read_only
-from socicnn.conic._blocks import Block, Rows
+from socicnn._arrays import Array, IntArray, as_points, read_only, transform
+from socicnn.conic._blocks import Block
 from socicnn.conic._cones import Cones
-from socicnn.conic._data import ConicData, ValueData
+from socicnn.conic._conic_data import ConicData
+from socicnn.conic._data import ValueData
+from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
 
 if TYPE_CHECKING:  # imported when they are used: who builds or checks a program needs no solver
@@ -45,6 +48,37 @@ class ValueProgram(ValueData):
 
     Its arrays are those of `ValueData`; `program[i]` is the program of context i.
     """
+
+    def scales(self, x: Array) -> Array:
+        """Return the power of two nearest to ||p||_2 of each quadratic at each x (1 where p = 0).
+
+        Args:
+            x: points of shape `(*batch, n)`.
+
+        Returns:
+            Scales k of shape `(*batch, quadratics)`.
+        """
+        if not len(self.lifts):
+            return np.ones((*x.shape[:-1], 0))
+        rows, B = self._images
+        sizes = self.lifts.sizes - 2
+        starts = np.cumsum(sizes) - sizes
+        p = np.abs(transform(B, x) + self.b[..., rows])
+        largest = np.maximum.reduceat(p, starts, axis=-1)  # divided out before squaring: no overflow, no underflow
+        divisor = np.repeat(largest, sizes, axis=-1)
+        unit = np.divide(p, divisor, out=np.zeros_like(p), where=divisor > 0)
+        squares = np.add.reduceat(unit**2, starts, axis=-1)
+        length = largest * np.sqrt(squares)
+        exponent = np.round(np.log2(length, out=np.zeros_like(length), where=length > 0))
+        return np.exp2(np.clip(exponent, -500, 500))
+
+    @cached_property
+    def _images(self) -> tuple[IntArray, sparse.csr_array]:
+        """The rows of every p, one quadratic after the other, and those rows of B."""
+        sizes = self.lifts.sizes - 2
+        starts = np.cumsum(sizes) - sizes  # where each p begins once the rows of all of them are picked
+        rows = np.repeat(self.lifts.heads + 2 - starts, sizes) + np.arange(int(sizes.sum()))
+        return rows, self.B[rows]
 
     def rescaled(self, k: Array) -> ValueProgram:
         """Return the program with t = k t' in every quadratic: the balanced lift ((t' + k)/2, (t' - k)/2, p) in SOC.
@@ -134,6 +168,7 @@ class ValueProgram(ValueData):
             if size:
                 blocks.append(Block(f"set_{kind}", "set", start, start + size))
             start += size
+        moved = (replace(block, start=block.start + n, stop=block.stop + n) for block in program.columns)
         return ConicProgram(
             A=read_only(sparse.csc_array(stacked[order])),
             b=np.concatenate([program.b, rows.h])[order],
@@ -142,7 +177,7 @@ class ValueProgram(ValueData):
             cones=Cones(
                 own.zero + other.zero, own.nonnegative + other.nonnegative, own.second_order + other.second_order
             ),
-            columns=(Block("x", "input", 0, n), *(block.shifted(n) for block in program.columns)),
+            columns=(Block("x", "input", 0, n), *moved),
             rows=tuple(sorted(blocks, key=lambda block: block.start)),
         )
 

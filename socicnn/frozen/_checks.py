@@ -1,4 +1,4 @@
-"""What is asked of the arrays of a network; errors name the array, the count, the worst value and the mend."""
+"""What is asked of the arrays of a network; errors name the array, the count, the worst value and what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ArrayCheck:
         self.contexts: int | None = None
 
     def vector(self, name: str, array: Array, size: int | None = None, *, sign: bool = False) -> None:
-        """ArrayCheck a vector of this size (any, if omitted), or a stack of them.
+        """Check a vector of this size (any, if omitted), or a stack of them.
 
         Raises:
             ModelError: another shape, a non-finite entry, or a negative one where `sign` forbids it.
@@ -31,20 +31,12 @@ class ArrayCheck:
         self._values(name, array, sign=sign)
 
     def number(self, name: str, array: Array, *, sign: bool = False) -> None:
-        """ArrayCheck a number, or one per context.
-
-        Raises:
-            ModelError: another shape, a non-finite entry, or a negative one where `sign` forbids it.
-        """
+        """Check a number, or one per context; errors are those of `vector`."""
         self._stack(name, array, 0, "a number")
         self._values(name, array, sign=sign)
 
     def matrix(self, name: str, matrix: Matrix, rows: int | None, columns: int, *, sign: bool = False) -> None:
-        """ArrayCheck a matrix of this shape; if `rows` is None, of any number of rows.
-
-        Raises:
-            ModelError: another shape, a non-finite entry, or a negative one where `sign` forbids it.
-        """
+        """Check a matrix of this shape, of any number of rows if `rows` is None; errors are those of `vector`."""
         if matrix.ndim != 2 or matrix.shape[1] != columns or rows not in (None, matrix.shape[0]):
             wanted = "rows" if rows is None else rows
             raise ModelError(f"{name} must have shape ({wanted}, {columns}); received {matrix.shape}")
@@ -62,11 +54,9 @@ class ArrayCheck:
 
     @staticmethod
     def _values(name: str, array: Array, *, sign: bool) -> None:
-        bad = int(np.count_nonzero(~np.isfinite(array)))
-        if bad:
+        if bad := int(np.count_nonzero(~np.isfinite(array))):
             raise ModelError(f"{name} has {bad} non-finite entries; train again from the last finite weights")
-        negative = int(np.count_nonzero(array < 0)) if sign else 0
-        if negative:
+        if sign and (negative := int(np.count_nonzero(array < 0))):
             raise ModelError(
                 f"{name} has {negative} negative entries (least {array.min():.1e}); "
                 "call `model.finalise()` before exporting, or give weights that are non-negative"

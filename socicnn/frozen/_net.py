@@ -1,34 +1,24 @@
-"""Frozen networks: a SOC-ICNN as plain float64 arrays, whatever trained it.
-
-a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k),   W_k, rho_k >= 0
-f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
-"""
+"""Frozen networks: a SOC-ICNN as plain float64 arrays, with its readers and its file."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
-
-from socicnn._arrays import Array, IntArray, as_points
 from socicnn.errors import ModelError
-from socicnn.frozen._checks import ArrayCheck
-from socicnn.frozen._fingerprint import fingerprint
-from socicnn.frozen._parts import Layer as Layer
-from socicnn.frozen._parts import Norm as Norm
-from socicnn.frozen._parts import Output as Output
-from socicnn.frozen._parts import Parts as Parts
-from socicnn.frozen._parts import Quadratic as Quadratic
-from socicnn.frozen._parts import Term as Term
+from socicnn.frozen._bundle import Parts
+from socicnn.frozen._composition import absolute_layer, absolute_output, absolute_term
+from socicnn.frozen._network import ConvexNet
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FrozenNet:
+class FrozenNet(ConvexNet):
     """A convex network as float64 arrays, checked when it is made.
+
+    a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k),   W_k, rho_k >= 0
+    f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
 
     Vectors (b, w, v, c, e, d, beta, gamma) may carry one leading axis, one row per context; matrices may not. `net[i]`
     is the network of context i.
@@ -49,129 +39,21 @@ class FrozenNet:
     array([ 9., -3.])
     """
 
-    layers: Sequence[Layer]
-    output: Output
-    quadratics: Sequence[Quadratic] = ()
-    norms: Sequence[Norm] = ()
-    input_shape: tuple[int, ...] | None = None
-    contexts: int | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        output = self.output
-        check = ArrayCheck(int(output.v.shape[-1]) if output.v.ndim else 0)
-        check.vector("output weight v", output.v)
-        layers: list[Layer] = []
-        width: int | None = None
-        for k, layer in enumerate(self.layers, start=1):
-            layers.append(layer.checked(check, k, width))
-            width = layer.width
-        output.check(check, width or 0)
-        for m, quad in enumerate(self.quadratics, start=1):
-            quad.check(check, m)
-        for r, norm in enumerate(self.norms, start=1):
-            norm.check(check, r)
-        shape = (check.n,) if self.input_shape is None else tuple(int(size) for size in self.input_shape)
-        if int(np.prod(shape, dtype=np.int64)) != check.n:
-            raise ModelError(f"input_shape {shape} does not hold the {check.n} inputs of the network")
-        for name, value in (
-            ("layers", tuple(layers)),
-            ("quadratics", tuple(self.quadratics)),
-            ("norms", tuple(self.norms)),
-            ("input_shape", shape),
-            ("contexts", check.contexts),
-        ):
-            object.__setattr__(self, name, value)
-
-    @property
-    def in_features(self) -> int:
-        """Length n of x, flattened."""
-        return int(self.output.v.shape[-1])
-
-    @property
-    def hidden_features(self) -> tuple[int, ...]:
-        """Widths h_1 .. h_L."""
-        return tuple(layer.width for layer in self.layers)
-
-    @property
-    def terms(self) -> tuple[Term, ...]:
-        """The branches: quadratic ones, then norms."""
-        return (*self.quadratics, *self.norms)
-
-    @property
-    def stacked(self) -> bool:
-        """Whether vectors carry an axis of contexts."""
-        return self.contexts is not None
-
-    @property
-    def batch(self) -> tuple[int, ...]:
-        """Leading shape of vectors: `(contexts,)`, or `()` if none are stacked."""
-        return () if self.contexts is None else (self.contexts,)
-
     def __repr__(self) -> str:
         parts = [f"{self.in_features} inputs", f"hidden widths {', '.join(map(str, self.hidden_features)) or 'none'}"]
         parts += [f"branches: {len(self.quadratics)} quadratic, {len(self.norms)} norm"]
         parts += [f"{self.contexts} contexts"] if self.stacked else []
         return f"<FrozenNet: {'; '.join(parts)}>"
 
-    def weighted(self) -> tuple[list[Quadratic], list[Norm]]:
-        """Return the branches that are in the program: those with a weight, and in a stack all of them.
-
-        A branch may have no weight in some contexts of a stack; any part of the stack then has the same program.
-        """
-        return (
-            [branch for branch in self.quadratics if self.stacked or branch.beta.any()],
-            [branch for branch in self.norms if self.stacked or branch.gamma.any()],
-        )
-
-    def __getitem__(self, index: int | slice | IntArray) -> FrozenNet:
-        """Return the network of context `index`, or with the contexts of a slice."""
-        if not self.stacked:
-            raise ModelError("this network has one context; index it only when several contexts were frozen")
-        return replace(
-            self,
-            layers=[layer.take(index) for layer in self.layers],
-            output=self.output.take(index),
-            quadratics=[quad.take(index) for quad in self.quadratics],
-            norms=[norm.take(index) for norm in self.norms],
-        )
-
-    def take(self, index: int | slice | IntArray) -> FrozenNet:
-        """Return the network with some of the stacked contexts; itself if none are stacked."""
-        return self[index] if self.stacked else self
-
     def absolute(self) -> FrozenNet:
         """Return the network with every number replaced by its absolute value."""
         return replace(
             self,
-            layers=[layer.absolute() for layer in self.layers],
-            output=self.output.absolute(),
-            quadratics=[quad.absolute() for quad in self.quadratics],
-            norms=[norm.absolute() for norm in self.norms],
+            layers=[absolute_layer(layer) for layer in self.layers],
+            output=absolute_output(self.output),
+            quadratics=[absolute_term(quad) for quad in self.quadratics],
+            norms=[absolute_term(norm) for norm in self.norms],
         )
-
-    def __call__(self, x: Any) -> Array:
-        """Return f at each point: the reference forward pass, straight from the formula.
-
-        Args:
-            x: points of shape `(*batch, n)` or `(*batch, *input_shape)`; with stacked contexts, row i of the batch
-                belongs to context i.
-
-        Returns:
-            Values of shape `(count,)`, one per point of the flattened batch.
-        """
-        assert self.input_shape is not None
-        x = as_points(x, self.input_shape)
-        if self.stacked and len(x) != self.contexts:
-            raise ModelError(f"{self.contexts} contexts need as many points; received {len(x)}")
-        value = (x * self.output.v).sum(axis=-1) + self.output.c
-        z: Array | None = None
-        for layer in self.layers:
-            z = np.maximum(layer.preactivation(x, z), 0.0)
-        if z is not None:
-            value = value + (z * self.output.w).sum(axis=-1)
-        for term in self.terms:
-            value = value + term.weight * term.values(x).sum(axis=-1)
-        return value
 
     @classmethod
     def from_parts(cls, parts: Parts) -> FrozenNet:
@@ -296,15 +178,6 @@ class FrozenNet:
         if mark not in (None, net.fingerprint):
             raise storage.damaged(path, ModelError("they are not those that were written"))
         return net
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of the network in a canonical form, 64 hexadecimal digits: equal for equal numbers in any file.
-
-        What the form is says `socicnn.frozen._fingerprint`.
-        """
-        assert self.input_shape is not None
-        return fingerprint(self.layers, self.output, self.quadratics, self.norms, self.input_shape, self.batch)
 
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return itself: a frozen network is its own frozen form, and has its context already."""

@@ -1,12 +1,12 @@
 """The parts of a frozen network: layers, read-out and branches, each with its own checks and piece of the forward pass.
 
-A part holds full float64 arrays of its own once it is made: what was left out is filled in.
+A part holds float64 arrays of its own once it is made; offsets that were left out are zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from socicnn.errors import ModelError
 from socicnn.frozen._checks import ArrayCheck
 from socicnn.frozen._terms import Part as Part
 from socicnn.frozen._terms import Term as Term
-from socicnn.frozen._terms import owned_matrix, owned_offset, owned_vector, rescaled, shifted
+from socicnn.frozen._terms import owned_matrix, owned_vector
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -39,20 +39,15 @@ class Squares(Term):
     LETTERS = ("rho", "F", "g")
 
     def __init__(self, rho: Any, F: Any, g: Any = None) -> None:
-        matrix = owned_matrix(F)
-        _set(self, rho=owned_vector(rho), F=matrix, g=owned_offset(g, matrix))
+        self._fill(rho, F, g)
 
     @property
     def rows(self) -> int:
         """Number k of rows of each unit."""
         return int(self.F.shape[0]) // len(self.rho)
 
-    def check(self, check: ArrayCheck, layer: int, h: int) -> None:
-        """ArrayCheck the quadratics of a layer with h units.
-
-        Raises:
-            ModelError: a negative or non-finite entry, or shapes that do not agree.
-        """
+    def check_units(self, check: ArrayCheck, layer: int, h: int) -> None:
+        """Check the quadratics of a layer with h units; errors are those of `Term.check`."""
         check.vector(f"weight rho of the quadratics in layer {layer}", self.rho, h, sign=True)
         check.matrix(f"matrix F of the quadratics in layer {layer}", self.F, None, check.n)
         if self.rho.ndim != 1 or self.F.shape[0] % h:
@@ -94,11 +89,15 @@ class Layer(Part):
     @property
     def inner(self) -> tuple[Term, ...]:
         """Terms inside the layer, one group for each unit."""
-        terms = (getattr(self, name) for name in self.INNER)
-        return tuple(term for term in terms if term is not None)
+        return tuple(term for _, term in self.named_inner())
+
+    def named_inner(self) -> Iterator[tuple[str, Any]]:
+        """Yield the terms inside the layer with the names of their fields."""
+        terms = ((name, getattr(self, name)) for name in self.INNER)
+        return ((name, term) for name, term in terms if term is not None)
 
     def preactivation(self, x: Array, z: Array | None) -> Array:
-        """Return a at points x of shape `(count, n)`, z being the layer before (None for the first)."""
+        """Return W z + U x + b + rho ||F x + g||^2 at points x of shape `(count, n)`; z is None for the first layer."""
         a = np.broadcast_to(self.b, (len(x), self.b.shape[-1]))
         if self.U is not None:
             a = a + transform(self.U, x)
@@ -110,23 +109,10 @@ class Layer(Part):
 
     def take(self, index: int | slice | IntArray) -> Layer:
         """Return the layer with context `index` of each stacked vector."""
-        return super().take(index)._with(**{name: term.take(index) for name, term in self._named()})
-
-    def absolute(self) -> Layer:
-        """Return the layer of |U| and |b|, and of the absolute terms; W is >= 0."""
-        inner = {name: term.absolute() for name, term in self._named()}
-        U = {} if self.U is None else {"U": abs(self.U)}
-        return self._with(b=np.abs(self.b), **U, **inner)
-
-    def composed(self, s: Array | float, m: Array | None = None) -> Layer:
-        """Return the layer at (x - m) / s."""
-        inner = {name: term.composed(s, m) for name, term in self._named()}
-        if self.U is None:
-            return self._with(**inner)
-        return self._with(U=rescaled(self.U, s), b=shifted(self.b, self.U, s, m), **inner)
+        return super().take(index).changed(**{name: term.take(index) for name, term in self.named_inner()})
 
     def checked(self, check: ArrayCheck, k: int, before: int | None) -> Layer:
-        """ArrayCheck layer k and return it; terms without weight are left out.
+        """Check layer k and return it; terms without weight are left out.
 
         Args:
             check: what the network is asked for.
@@ -149,12 +135,8 @@ class Layer(Part):
             check.matrix(f"input weight U of layer {k}", self.U, h, check.n)
         if self.squares is None:
             return self
-        self.squares.check(check, k, h)
-        return self if self.squares.rho.any() else replace(self, squares=None)
-
-    def _named(self) -> list[tuple[str, Any]]:
-        terms = ((name, getattr(self, name)) for name in self.INNER)
-        return [(name, term) for name, term in terms if term is not None]
+        self.squares.check_units(check, k, h)
+        return self if self.squares.rho.any() else Layer(self.W, self.U, self.b)
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -176,16 +158,8 @@ class Output(Part):
     def __init__(self, w: Any, v: Any, c: Any = 0.0) -> None:
         _set(self, w=owned_vector(w), v=owned_vector(v), c=owned_vector(c))
 
-    def absolute(self) -> Output:
-        """Return the read-out of |v| and |c|; w is >= 0."""
-        return self._with(v=np.abs(self.v), c=np.abs(self.c))
-
     def check(self, check: ArrayCheck, width: int) -> None:
-        """ArrayCheck w and c; v comes first of all, as it tells the length of x.
-
-        Raises:
-            ModelError: a negative w, a non-finite entry, or shapes that do not agree.
-        """
+        """Check w and c; v comes first of all, as it tells the length of x. Errors are those of `Term.check`."""
         check.vector("output weight w", self.w, width, sign=True)
         check.number("output offset c", self.c)
 
@@ -208,23 +182,12 @@ class Quadratic(Term):
     LETTERS = ("beta", "A", "e")
 
     def __init__(self, beta: Any, A: Any, e: Any = None) -> None:
-        matrix = owned_matrix(A)
-        _set(self, beta=owned_vector(beta), A=matrix, e=owned_offset(e, matrix))
+        self._fill(beta, A, e)
 
     @property
     def rows(self) -> int:
         """Number of rows of A: one group."""
         return int(self.A.shape[0])
-
-    def check(self, check: ArrayCheck, m: int) -> None:
-        """ArrayCheck quadratic branch m.
-
-        Raises:
-            ModelError: a negative beta, a non-finite entry, or shapes that do not agree.
-        """
-        check.matrix(f"matrix A of quadratic branch {m}", self.A, None, check.n)
-        check.number(f"weight beta of quadratic branch {m}", self.beta, sign=True)
-        check.vector(f"offset e of quadratic branch {m}", self.e, self.A.shape[0])
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -248,45 +211,13 @@ class Norm(Term):
     ROOT = True
 
     def __init__(self, gamma: Any, C: Any, d: Any = None, group: int | None = None) -> None:
-        matrix = owned_matrix(C)
-        size = sum(matrix.shape[:1]) if group is None else group
-        _set(self, gamma=owned_vector(gamma), C=matrix, d=owned_offset(d, matrix), group=size)
+        self._fill(gamma, C, d)
+        _set(self, group=sum(self.C.shape[:1]) if group is None else group)
 
     @property
     def rows(self) -> int:
         """Rows of each group."""
         return self.group
-
-    def check(self, check: ArrayCheck, r: int) -> None:
-        """ArrayCheck norm branch r.
-
-        Raises:
-            ModelError: a negative gamma, a non-finite entry, or shapes that do not agree.
-        """
-        check.matrix(f"matrix C of norm branch {r}", self.C, None, check.n)
-        if self.group < 1 or self.C.shape[0] % self.group:
-            raise ModelError(f"norm branch {r} has {self.C.shape[0]} rows, which groups of {self.group} do not divide")
-        check.number(f"weight gamma of norm branch {r}", self.gamma, sign=True)
-        check.vector(f"offset d of norm branch {r}", self.d, self.C.shape[0])
-
-
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """What a network is made of, before `FrozenNet` checks it: what importers and readers of files return.
-
-    Args:
-        layers: ReLU layers, first to last.
-        output: the read-out.
-        quadratics: quadratic branches.
-        norms: Euclidean-norm branches.
-        input_shape: shape of x; `(n,)` if omitted.
-    """
-
-    layers: Sequence[Layer]
-    output: Output
-    quadratics: Sequence[Quadratic] = ()
-    norms: Sequence[Norm] = ()
-    input_shape: tuple[int, ...] | None = None
 
 
 def _set(part: Part, **values: Any) -> None:

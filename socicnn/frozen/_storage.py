@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from socicnn._compressed import from_compressed
 from socicnn._files import FileError
-from socicnn._packing import LISTS, Arrays, PackingError, from_compressed, pack_net, unpack_net
+from socicnn._packed import pack_net
+from socicnn._packing import LISTS, Arrays, PackingError, unpack_net
 from socicnn._tensor_files import FORMAT, check_version, read, write
 
 VERSION = 2

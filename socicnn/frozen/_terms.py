@@ -14,7 +14,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array, IntArray, Matrix, as_float64, as_matrix, lengths, read_only, transform
+from socicnn._arrays import Array, IntArray, Matrix, as_float64, lengths, read_only, transform
+from socicnn.errors import ModelError
+from socicnn.frozen._checks import ArrayCheck
 
 
 def owned_vector(values: Any) -> Array:
@@ -24,25 +26,11 @@ def owned_vector(values: Any) -> Array:
 
 def owned_matrix(values: Any) -> Matrix:
     """Return a read-only float64 copy of a dense or sparse matrix."""
-    matrix = as_matrix(values)
-    return read_only(matrix.copy() if isinstance(matrix, np.ndarray) else matrix)
-
-
-def owned_offset(values: Any, matrix: Matrix) -> Array:
-    """Return an offset of the matrix's rows, zeros if omitted."""
-    return owned_vector(np.zeros(matrix.shape[:1]) if values is None else values)
-
-
-def rescaled(matrix: Matrix, s: Array | float) -> Matrix:
-    """Return M diag(1 / s)."""
-    if np.ndim(s) and sparse.issparse(matrix):
-        return sparse.csr_array(matrix @ sparse.diags_array(1 / np.asarray(s)))
-    return matrix / s
-
-
-def shifted(offset: Array, matrix: Matrix, s: Array | float, m: Array | None) -> Array:
-    """Return o - M (m / s), o without m."""
-    return offset if m is None else offset - transform(matrix, m / s)
+    if not sparse.issparse(values):
+        return read_only(as_float64(values).copy())
+    matrix = sparse.csr_array(values, dtype=np.float64, copy=True)
+    matrix.sum_duplicates()
+    return read_only(matrix)
 
 
 class Part:
@@ -53,15 +41,14 @@ class Part:
     def take(self, index: int | slice | IntArray) -> Self:
         """Return the part with context `index` of each stacked vector."""
         values = {name: getattr(self, name) for name in self.VECTORS}
-        chosen = {name: value[index] for name, value in values.items() if np.ndim(value) > self.VECTORS[name]}
-        return self._with(**chosen)
+        return self.changed(**{name: v[index] for name, v in values.items() if np.ndim(v) > self.VECTORS[name]})
 
-    def _with(self, **changed: Any) -> Self:
+    def changed(self, **fields: Any) -> Self:
         """Return the part with some fields changed; arrays that stay are shared, as nobody can write to them."""
         part = copy(self)
-        for name, value in changed.items():
-            owned = owned_matrix if sparse.issparse(value) else owned_vector
-            object.__setattr__(part, name, value if isinstance(value, Part) else owned(value))
+        for name, value in fields.items():
+            own = owned_matrix if sparse.issparse(value) else owned_vector
+            object.__setattr__(part, name, value if isinstance(value, Part) else own(value))
         return part
 
 
@@ -70,6 +57,13 @@ class Term(Part, ABC):
 
     LETTERS: ClassVar[tuple[str, str, str]]  # fields that hold weight, matrix and offset
     ROOT: ClassVar[bool] = False  # whether h is ||.||, not ||.||^2
+
+    def _fill(self, weight: Any, matrix: Any, offset: Any) -> None:
+        """Set the three fields; an offset that was left out is zero."""
+        M = owned_matrix(matrix)
+        o = owned_vector(np.zeros(M.shape[:1]) if offset is None else offset)
+        for name, value in zip(self.LETTERS, (owned_vector(weight), M, o), strict=True):
+            object.__setattr__(self, name, value)
 
     @property
     def weight(self) -> Array:
@@ -107,13 +101,16 @@ class Term(Part, ABC):
         p = self.image(x)
         return lengths(p, -1) if self.ROOT else (p**2).sum(axis=-1)
 
-    def absolute(self) -> Self:
-        """Return the term of |M| and |o|."""
-        _, matrix, offset = self.LETTERS
-        return self._with(**{matrix: abs(self.matrix), offset: np.abs(self.offset)})
+    def check(self, check: ArrayCheck, what: str) -> None:
+        """Check the term, a branch with the name `what`.
 
-    def composed(self, s: Array | float, m: Array | None = None, factor: Array | float = 1.0) -> Self:
-        """Return factor times the term at (x - m) / s."""
+        Raises:
+            ModelError: a negative weight, a non-finite entry, or shapes that do not agree.
+        """
         weight, matrix, offset = self.LETTERS
-        M, o = rescaled(self.matrix, s), shifted(self.offset, self.matrix, s, m)
-        return self._with(**{weight: factor * self.weight, matrix: M, offset: o})
+        check.matrix(f"matrix {matrix} of {what}", self.matrix, None, check.n)
+        rows = self.matrix.shape[0]
+        if self.rows < 1 or rows % self.rows:
+            raise ModelError(f"{what} has {rows} rows, which groups of {self.rows} do not divide")
+        check.number(f"weight {weight} of {what}", self.weight, sign=True)
+        check.vector(f"offset {offset} of {what}", self.offset, rows)

@@ -9,7 +9,8 @@ from scipy import sparse
 
 from socicnn._arrays import Array, IntArray, Matrix
 from socicnn.errors import ModelError
-from socicnn.frozen._parts import Layer, Norm, Output, Parts, Quadratic, Squares
+from socicnn.frozen._bundle import Parts
+from socicnn.frozen._parts import Layer, Norm, Output, Quadratic, Squares
 from socicnn.importers._value import Atoms, Value, negative
 
 

@@ -18,7 +18,7 @@ from scipy import sparse
 from socicnn._arrays import Array, as_float64
 from socicnn._registry import choose
 from socicnn.errors import ModelError, NoProgramError
-from socicnn.frozen._parts import Parts
+from socicnn.frozen._bundle import Parts
 from socicnn.importers._agreement import Imported, demand
 from socicnn.importers._assemble import assemble
 from socicnn.importers._value import Value

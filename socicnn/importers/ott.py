@@ -22,7 +22,8 @@ from scipy import sparse
 from socicnn._arrays import Array, as_float64
 from socicnn._registry import choose
 from socicnn.errors import ModelError
-from socicnn.frozen._parts import Layer, Output, Parts, Quadratic, Squares
+from socicnn.frozen._bundle import Parts
+from socicnn.frozen._parts import Layer, Output, Quadratic, Squares
 from socicnn.importers._agreement import TOLERANCES, Imported, demand, disagreement, points_and_values
 
 N = TypeVar("N", bound=Imported)

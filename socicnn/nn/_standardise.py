@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from socicnn._arrays import as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Output
+from socicnn.frozen._composition import composed_layer, composed_term
 
 
 @final
@@ -111,9 +112,9 @@ class Standardisation(nn.Module):
         if not m.any() and (s == 1).all() and (y_mean, y_scale) == (0.0, 1.0):
             return net
 
-        layers = [layer.composed(s, m) for layer in net.layers]
-        quadratics = [quad.composed(s, m, y_scale) for quad in net.quadratics]
-        norms = [norm.composed(s, m, y_scale) for norm in net.norms]
+        layers = [composed_layer(layer, s, m) for layer in net.layers]
+        quadratics = [composed_term(quad, s, m, y_scale) for quad in net.quadratics]
+        norms = [composed_term(norm, s, m, y_scale) for norm in net.norms]
         out = net.output
         output = Output(y_scale * out.w, y_scale * out.v / s, y_mean + y_scale * (out.c - out.v @ (m / s)))
         return replace(net, layers=layers, output=output, quadratics=quadratics, norms=norms)

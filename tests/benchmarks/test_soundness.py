@@ -60,8 +60,8 @@ def test_exact_values_are_those_of_the_network() -> None:
 def test_a_prover_that_is_wrong_by_an_ulp_is_found(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = Prover.__call__
 
-    def narrow(self: Prover, x: np.ndarray, guess=None) -> Bracket:
-        found = honest(self, x, guess)
+    def narrow(self: Prover, x: np.ndarray) -> Bracket:
+        found = honest(self, x)
         middle = (found.lo + found.hi) / 2
         lo, hi = (np.nextafter(middle, np.inf), found.hi) if end == "lo" else (found.lo, np.nextafter(middle, -np.inf))
         proven = np.isfinite(middle)

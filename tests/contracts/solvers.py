@@ -9,9 +9,9 @@ import pytest
 from scipy import sparse
 
 from socicnn._compile import value_program
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
 from socicnn.conic._program import ConicProgram
+from socicnn.conic._rows import Rows
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import make
 from socicnn.errors import SolverError

@@ -5,8 +5,8 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._cvxpy_atom.build import to_cvxpy
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 from socicnn.frozen import FrozenNet
 
 

@@ -14,24 +14,21 @@ S comes from network and x, and the scales k of the rotated cones are held next 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from socicnn._arrays import Array, BoolArray
 from verify._core.lifts import Scales, lifts_exact
-from verify._core.measures import larger, length, rounding, worst
 from verify._core.products import Split
-from verify._core.rows import INFORMATIVE, runs_of
-from verify._core.terms import Array, Arrays, Point, evaluate, own_entries
+from verify._core.rows import INFORMATIVE, SMALLEST, Worst, allowances, residuals, rounding, runs_of
+from verify._core.terms import Arrays, Point, evaluate, own_entries
 
 if TYPE_CHECKING:
     from socicnn.conic._data import ValueData
-
-SMALLEST = 2.0**-1000  # below every underflow: what is smaller counts as zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,23 +54,12 @@ class Checked:
     offset: Array
     residuals: dict[str, Array]
     tolerances: dict[str, Array]
-    ok: NDArray[np.bool_]
+    ok: BoolArray
 
     @property
     def gap(self) -> Array:
         """Primal minus dual objective; a quarter of honest gaps are negative by rounding."""
         return self.value - self.dual
-
-
-class _Residual(NamedTuple):
-    """Residuals of one metric, and what the tolerance is a multiple of at least; one if omitted."""
-
-    name: str
-    matrix: Array
-    least: Array | None
-
-
-_NOTHING = np.zeros(0)  # no tolerance at all
 
 
 class Checker:
@@ -123,7 +109,7 @@ class Checker:
             b = b * keep[:, None]
         self._lifts = len(program.lifts)
         cuts = [
-            [place for one in blocks for place in (one.start, one.stop)] for blocks in (program.rows, program.columns)
+            [place for block in side for place in (block.start, block.stop)] for side in (program.rows, program.columns)
         ]
         self._arrays = Arrays(Split(rows, cuts[0], [*cuts[1], len(q)]), b, q, d, r, a, offset, t, heads)
         self._own = own_entries(rows, len(q))
@@ -189,40 +175,6 @@ class Checker:
                 self._scaled(arrays.context(doubtful), point.take(doubtful), checked, doubtful, limit[doubtful])
         return checked
 
-    def _residuals(self, lack: Array, y: Array) -> Iterator[_Residual]:
-        """Yield the residuals of each run, one row per row or cone, one column per point; negative is satisfied."""
-        if self._zero:
-            yield _Residual("equality_primal", np.abs(lack[: self._zero]), None)
-        for run in self._runs:
-            s, own = lack[run.start : run.stop], y[run.start : run.stop]  # s is negated
-            primal, dual, complementarity, slack = run.names
-            if run.size:
-                s, own = (part.reshape(run.cones, run.size, -1) for part in (s, own))
-                violation = length(s[:, 1:]) + s[:, 0]
-                yield _Residual(primal, violation, None)
-                yield _Residual(slack, -violation, None)
-                yield _Residual(dual, length(own[:, 1:]) - own[:, 0], rounding(run.size) * np.abs(own[:, 0]))
-                yield _Residual(complementarity, np.abs(np.einsum("ckn,ckn->cn", s, own)), None)
-            else:
-                yield _Residual(primal, s, None)
-                yield _Residual(dual, -own, _NOTHING)
-                product = s * own
-                yield _Residual(complementarity, np.abs(product, out=product), None)
-
-    def _sizes(self, scale: Array, y: Array) -> Iterator[Array]:
-        """Yield, in the order of `_residuals`, what the tolerance of each residual is a multiple of."""
-        if self._zero:
-            yield 1.0 + scale[: self._zero]
-        for run in self._runs:
-            s, own = scale[run.start : run.stop], y[run.start : run.stop]
-            if run.size:
-                s, own = (part.reshape(run.cones, run.size, -1) for part in (s, own))
-                size = 1.0 + length(s)
-                dual = rounding(run.size) * length(own) + SMALLEST
-                yield from (size, size, dual, 1.0 + np.einsum("ckn,ckn->cn", s, own))
-            else:
-                yield from (1.0 + s, np.zeros_like(own), 1.0 + s * own)
-
     def _stationarity(self, residual: Array, size: Array) -> tuple[Array, Array]:
         """Return the largest residual of each point, and the tolerance that is to it as the worst ratio demands."""
         size *= self.tolerance * self._rounding
@@ -253,45 +205,42 @@ class Checker:
     def _quick(self, arrays: Arrays, point: Point, forward: Array, limit: Array) -> Checked:
         """Compare every residual with a number that its tolerance is not below: few passes, few absolute values."""
         terms = evaluate(arrays, point, -1.0)
-        found: dict[str, tuple[Array, Array]] = {}
-        flat = np.full(len(forward), self.tolerance)
-        for name, matrix, least in self._residuals(terms.lack, point.y):
-            if least is None or least is _NOTHING:
-                pair = matrix.max(axis=0), flat if least is None else np.zeros(len(flat))  # NaN stays NaN
+        worst = Worst()
+        for name, matrix, least in residuals(self._zero, self._runs, terms.lack, point.y):
+            if isinstance(least, float):
+                worst.keep(name, matrix.max(axis=0), np.full(len(forward), self.tolerance * least))  # NaN stays NaN
             else:
-                pair = worst(matrix, self.tolerance * least + SMALLEST)
-            found[name] = pair if name not in found else larger(found[name], pair)
+                worst.enter(name, matrix, self.tolerance * least + SMALLEST)
         if len(terms.stationarity):
-            found["stationarity"] = self._stationarity(terms.stationarity, self._least(arrays, point))
+            worst["stationarity"] = self._stationarity(terms.stationarity, self._least(arrays, point))
         value, dual = terms.primal, terms.dual
-        found["gap"] = np.abs(value - dual), limit
-        found["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), limit
-        residuals = {name: np.maximum(residual, 0.0) for name, (residual, _) in found.items()}
-        tolerances = {name: limit for name, (_, limit) in found.items() if name not in INFORMATIVE}
-        ok = np.logical_and.reduce([residuals[name] <= tolerances[name] for name in tolerances])
-        return Checked(value, dual, forward, terms.slope.T, terms.offset, residuals, tolerances, ok)
+        worst["gap"] = np.abs(value - dual), limit
+        worst["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), limit
+        found = {name: np.maximum(residual, 0.0) for name, (residual, _) in worst.items()}
+        tolerances = {name: allowed for name, (_, allowed) in worst.items() if name not in INFORMATIVE}
+        ok = np.logical_and.reduce([found[name] <= tolerances[name] for name in tolerances])
+        return Checked(value, dual, forward, terms.slope.T, terms.offset, found, tolerances, ok)
 
     def _scaled(self, arrays: Arrays, point: Point, checked: Checked, where: NDArray[np.intp], values: Array) -> None:
         """Judge some points again with the tolerances in full, and enter the verdict into `checked`."""
         terms = evaluate(arrays, point, -1.0)
         sizes = evaluate(arrays.absolute(), point.absolute(), 1.0)
-        found: dict[str, tuple[Array, Array]] = {}
-        matrices = [(name, matrix) for name, matrix, _ in self._residuals(terms.lack, point.y)]
-        limits = [self.tolerance * size for size in self._sizes(sizes.lack, np.abs(point.y))]
-        matrices.append(("stationarity", np.abs(terms.stationarity)))
-        limits.append(self.tolerance * self._rounding * sizes.stationarity + SMALLEST)
-        for (name, matrix), allowed in zip(matrices, limits, strict=True):
-            if not len(matrix):
-                continue
-            pair = worst(matrix, np.where(np.isfinite(allowed), allowed, 0.0))
-            found[name] = pair if name not in found else larger(found[name], pair)
+        rows = residuals(self._zero, self._runs, terms.lack, point.y)
+        scales = allowances(self._zero, self._runs, sizes.lack, np.abs(point.y))
+        judged = [(name, matrix, self.tolerance * size) for (name, matrix, _), size in zip(rows, scales, strict=True)]
+        if len(terms.stationarity):
+            allowed = self.tolerance * self._rounding * sizes.stationarity + SMALLEST
+            judged.append(("stationarity", np.abs(terms.stationarity), allowed))
+        worst = Worst()
+        for name, matrix, allowed in judged:
+            worst.enter(name, matrix, np.where(np.isfinite(allowed), allowed, 0.0))
         for name in ("gap", "forward"):
-            found[name] = checked.residuals[name][where], values
+            worst[name] = checked.residuals[name][where], values
         ok = np.ones(len(where), dtype=bool)
-        for name, (residual, limit) in found.items():
+        for name, (residual, limit) in worst.items():
             checked.residuals[name][where] = np.maximum(residual, 0.0)
             if name not in INFORMATIVE:
                 ok &= residual <= limit
-                checked.tolerances[name] = checked.tolerances[name].copy()  # shared between metrics until now
+                checked.tolerances[name] = checked.tolerances[name].copy()  # gap and forward share theirs until now
                 checked.tolerances[name][where] = limit
         checked.ok[where] = ok

@@ -1,6 +1,6 @@
-"""A claim as a file: network, program, points, witness and bracket, as plain arrays that anybody can check.
+"""A claim from a file: network, program, points, witness and bracket, as plain arrays that anybody can check.
 
-One `.npz` without code in it. `write` and `read` need NumPy and SciPy alone.
+One `.npz` without code in it, which `certificate.save` writes.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from socicnn._arrays import Array
-from socicnn._files import FileError, replacing
 from socicnn._numpy_files import read_arrays
-from socicnn._packing import Arrays, PackingError, pack_net, pack_program, unpack_net, unpack_program
+from socicnn._packing import Arrays, PackingError, numbers, shaped, unpack_net, unpack_program
 from socicnn.conic._data import ValueData
-from socicnn.errors import ModelError, ProgramError
-from socicnn.frozen import FrozenNet
+from socicnn.errors import FileError, ModelError, ProgramError
+from socicnn.frozen._network import ConvexNet
 
 FORMAT = "socicnn claim 1"
-_VECTORS = ("x", "forward", "v", "y", "k", "lo", "hi")
+PROGRAM = ("b", "q", "d", "r")  # vectors of the program
 _WORDS = ("format", "digest", *(f"program.{name}{part}" for name in ("rows", "columns") for part in ("", ".names")))
-
-PROGRAM = ("b", "q", "d", "r")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +39,7 @@ class Claim:
         hi: claimed upper bounds, shape `(N,)`.
     """
 
-    net: FrozenNet
+    net: ConvexNet
     program: ValueData
     x: Array
     forward: Array
@@ -53,22 +50,6 @@ class Claim:
     hi: Array
 
 
-def write(path: str | os.PathLike[str], claim: Claim) -> None:
-    """Write a claim; the file appears whole or not at all.
-
-    Raises:
-        FileError: the folder does not exist.
-    """
-    arrays = pack_net(claim.net, "net.") | pack_program(claim.program, PROGRAM, "program.")
-    for name in ("row", "column"):
-        arrays[f"program.{name}s.names"] = np.asarray(getattr(claim.program, f"{name}_names"), dtype=np.str_)
-    arrays |= {name: getattr(claim, name) for name in _VECTORS}
-    arrays["format"] = np.asarray(FORMAT)
-    arrays["digest"] = np.asarray(digest(arrays))
-    with replacing(path) as draft, draft.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
-
-
 def read(path: str | os.PathLike[str]) -> Claim:
     """Read a claim; nothing in it is believed yet.
 
@@ -77,16 +58,16 @@ def read(path: str | os.PathLike[str]) -> Claim:
         ModelError: the network in it is not convex, not finite or of mismatched shapes.
         ProgramError: the shapes of the program in it disagree.
     """
-    arrays = read_arrays(path, "certificate file", "write it again with certificate.save")
+    arrays, place = read_arrays(path, "certificate file", "write it again with certificate.save"), os.fspath(path)
     if str(arrays.get("format")) != FORMAT:
-        raise FileError(f"{os.fspath(path)} is not a certificate of format '{FORMAT}'; write it with certificate.save")
+        raise FileError(f"{place} is not a certificate of format '{FORMAT}'; write it with certificate.save")
     words = [name for name, array in arrays.items() if name not in _WORDS and array.dtype.kind not in "fiu"]
     if words:
-        raise FileError(f"{os.fspath(path)} is not a valid certificate file: {words[0]} holds no real numbers")
+        raise FileError(f"{place} is not a valid certificate file: {words[0]} holds no real numbers")
     if str(arrays.pop("digest", "")) != digest(arrays):
-        raise FileError(f"{os.fspath(path)} was changed after it was written: its digest does not match")
+        raise FileError(f"{place} was changed after it was written: its digest does not match")
     try:
-        net = FrozenNet(**unpack_net(arrays, "net."))
+        net = ConvexNet(**unpack_net(arrays, "net."))
         program = unpack_program(arrays, ValueData, PROGRAM, "program.")
         for name in ("row", "column"):
             if arrays[f"program.{name}s.names"].tolist() != getattr(program, f"{name}_names"):
@@ -96,20 +77,17 @@ def read(path: str | os.PathLike[str]) -> Claim:
         raise
     except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise FileError(f"{os.fspath(path)} is not a valid certificate file: {reason}") from None
+        raise FileError(f"{place} is not a valid certificate file: {reason}") from None
 
 
 def _points(arrays: Arrays, program: ValueData) -> dict[str, Array]:
     """Return points, values and witnesses, equally many of each."""
     (m, variables), n = program.A.shape, program.in_features
-    widths = {"x": (n,), "v": (variables,), "y": (m,), "k": (len(program.lifts),), "forward": (), "lo": (), "hi": ()}
-    count = len(np.atleast_1d(arrays["forward"]))
+    count = numbers(arrays, "forward").size
     if count == 0:
         raise PackingError("it claims nothing: it has no points")
-    for name, width in widths.items():
-        if arrays[name].shape != (count, *width):
-            raise PackingError(f"{name} must have shape {(count, *width)}; received {arrays[name].shape}")
-    return {name: np.asarray(arrays[name], dtype=np.float64) for name in widths}
+    widths = {"x": (n,), "v": (variables,), "y": (m,), "k": (len(program.lifts),), "forward": (), "lo": (), "hi": ()}
+    return {name: shaped(numbers(arrays, name), name, (count, *width)) for name, width in widths.items()}
 
 
 def digest(arrays: Arrays) -> str:

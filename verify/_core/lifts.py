@@ -7,10 +7,9 @@ grow with k^2, and so would a tolerance. So the claimant does not choose k: it l
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-from verify._core.terms import Array, Indices
+from socicnn._arrays import Array, BoolArray, IntArray
 
 FACTOR = 4.0  # how far k may lie from the power of two next to ||p||
 LARGEST = 500.0  # k is at most 2^500 and at least 2^-500, so that k^2 is a number
@@ -25,7 +24,7 @@ class Scales:
         sizes: rows of each of these cones.
     """
 
-    def __init__(self, B: sparse.csr_array, heads: Indices, sizes: Indices) -> None:
+    def __init__(self, B: sparse.csr_array, heads: IntArray, sizes: IntArray) -> None:
         lengths = np.maximum(sizes - 2, 0)
         self._starts = np.cumsum(lengths) - lengths
         self._lengths = lengths
@@ -33,7 +32,7 @@ class Scales:
         self._B = B[self._rows]
         self._size: sparse.csr_array | None = None
 
-    def allowed(self, x: Array, b: Array, k: Array) -> NDArray[np.bool_]:
+    def allowed(self, x: Array, b: Array, k: Array) -> BoolArray:
         """Tell at which points every k is one that x allows.
 
         Args:
@@ -77,7 +76,7 @@ def _power_of_two(length: Array) -> Array:
     return np.exp2(np.clip(exponent, -LARGEST, LARGEST))
 
 
-def lifts_exact(rows: sparse.csr_array, b: Array, t: Indices, heads: Indices) -> bool:
+def lifts_exact(rows: sparse.csr_array, b: Array, t: IntArray, heads: IntArray) -> bool:
     """Tell whether each declared lift is what makes t = k t' exact: rows (a t, a t) and offsets (h, -h), nothing else.
 
     Then s_0 + s_1 and s_0 - s_1 scale by 1/k and k, which maps the second-order cone onto itself.

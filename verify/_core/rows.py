@@ -1,17 +1,21 @@
-"""The rows of a program sorted into runs of one family, each with the names of its metrics.
+"""The rows of a program in runs of one family: their residuals, and how these are measured by what is allowed.
 
 Part of the trusted core. The names of the rows only name the metrics: every row past the equalities is judged.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from socicnn._arrays import Array
 
 if TYPE_CHECKING:
     from socicnn.conic._data import ValueData
 
+SMALLEST = 2.0**-1000  # below every underflow: what is smaller counts as zero
 # names of the metrics of one family of rows: primal violation, dual violation, complementarity, slack
 LINEAR = {
     "relu": ("relu_primal", "relu_dual_box", "relu_complementarity", ""),
@@ -35,22 +39,22 @@ class RowRun(NamedTuple):
     cones: int
     size: int
 
+    def of(self, rows: Array) -> Array:
+        """Return these rows, one column per point; of cones with the shape `(cones, size, N)`."""
+        part = rows[self.start : self.stop]
+        return part.reshape(self.cones, self.size, -1) if self.size else part
+
 
 def runs_of(program: ValueData) -> list[RowRun]:
     """Split the cone's rows into runs of one family and size; every row past the equalities is in exactly one run."""
     cones = program.cones
-    m = program.A.shape[0]
-    kinds = np.full(m, "other", dtype="U16")
+    kinds = np.full(program.A.shape[0], "other", dtype="U16")
     for block in program.rows:
         kinds[max(block.start, 0) : max(block.stop, 0)] = {"nonnegative": "relu"}.get(block.kind, block.kind)
     linear = np.arange(cones.zero, cones.zero + cones.nonnegative)
     sizes = np.asarray(cones.second_order, dtype=np.int64)
-    heads = np.asarray(cones.heads, dtype=np.int64)
     runs = []
-    for families, starts, lengths in (
-        (LINEAR, linear, np.zeros(len(linear), dtype=np.int64)),
-        (CONIC, heads, sizes),
-    ):
+    for families, starts, lengths in ((LINEAR, linear, np.zeros_like(linear)), (CONIC, cones.heads, sizes)):
         kind = np.where(np.isin(kinds[starts], list(families)), kinds[starts], "other")
         change = np.flatnonzero((kind[1:] != kind[:-1]) | (lengths[1:] != lengths[:-1])) + 1
         for group in np.split(np.arange(len(starts)), change):
@@ -59,3 +63,83 @@ def runs_of(program: ValueData) -> list[RowRun]:
                 stop = first + len(group) * max(size, 1)
                 runs.append(RowRun(families[str(kind[group[0]])], first, stop, len(group), size))
     return runs
+
+
+def residuals(zero: int, runs: list[RowRun], lack: Array, y: Array) -> Iterator[tuple[str, Array, Array | float]]:
+    """Yield the residuals of `zero` equalities and of each run, from lack = -s and y; negative is satisfied.
+
+    With each comes its metric and what the tolerance is at least a multiple of.
+    """
+    if zero:
+        yield "equality_primal", np.abs(lack[:zero]), 1.0
+    for run in runs:
+        s, own = run.of(lack), run.of(y)
+        primal, dual, complementarity, slack = run.names
+        if run.size:
+            violation = length(s[:, 1:]) + s[:, 0]
+            yield primal, violation, 1.0
+            yield slack, -violation, 1.0
+            yield dual, length(own[:, 1:]) - own[:, 0], rounding(run.size) * np.abs(own[:, 0])
+            yield complementarity, np.abs(np.einsum("ckn,ckn->cn", s, own)), 1.0
+        else:
+            yield primal, s, 1.0
+            yield dual, -own, 0.0
+            product = s * own
+            yield complementarity, np.abs(product, out=product), 1.0
+
+
+def allowances(zero: int, runs: list[RowRun], scale: Array, y: Array) -> Iterator[Array]:
+    """Yield, in the order of `residuals`, what the tolerances are multiples of: from the rows' scales and |y|."""
+    if zero:
+        yield 1.0 + scale[:zero]
+    for run in runs:
+        s, own = run.of(scale), run.of(y)
+        if run.size:
+            size = 1.0 + length(s)
+            yield from (size, size, rounding(run.size) * length(own) + SMALLEST)
+            yield 1.0 + np.einsum("ckn,ckn->cn", s, own)
+        else:
+            yield from (1.0 + s, np.zeros_like(own), 1.0 + s * own)
+
+
+def rounding(terms: Any) -> Any:
+    """Return which part of 1e-12 the rounding of a sum of `terms` products may take, at most 1."""
+    return np.minimum(1.0, 1e12 * (np.asarray(terms) + 8.0) * 2.0**-52)
+
+
+class Worst(dict[str, tuple[Array, Array]]):
+    """Of each metric and point the residual that is largest measured by what is allowed, with that; NaN is largest."""
+
+    def enter(self, name: str, residual: Array, allowed: Array) -> None:
+        """Enter residuals of one metric, one row per row or cone."""
+        at = _ratio(residual, allowed).argmax(axis=0), np.arange(residual.shape[1])
+        self.keep(name, residual[at], allowed[at])
+
+    def keep(self, name: str, residual: Array, allowed: Array) -> None:
+        """Enter the worst residual of each point."""
+        if name in self:
+            old, limit = self[name]
+            before, now = _ratio(old, limit), _ratio(residual, allowed)
+            first = np.isnan(before) | (before >= now)
+            residual, allowed = np.where(first, old, residual), np.where(first, limit, allowed)
+        self[name] = residual, allowed
+
+
+def _ratio(residual: Array, allowed: Array) -> Array:
+    """Return residual / allowed: 0 where the residual is satisfied, huge where nothing is allowed."""
+    nothing = 1e150 * (1.0 + residual)
+    return np.where(residual <= 0, 0.0, np.where(allowed > 0, residual / allowed, nothing))
+
+
+def length(values: Array) -> Array:
+    """Return the 2-norm over the middle axis; where squares overflow or underflow, of values scaled down or up."""
+    # not `socicnn._arrays.lengths`: the core shares no code with what it checks
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        norm = np.sqrt(np.einsum("ckn,ckn->cn", values, values))
+        doubtful = ~((norm > 1e-140) & (norm < np.inf))
+        if not doubtful.any():
+            return norm
+        largest = np.abs(values).max(axis=1, initial=0.0)
+        scaled = np.isfinite(largest) & (largest > 0)
+        unit = values / np.where(scaled, largest, 1.0)[:, None]
+        return np.where(doubtful & scaled, largest * np.sqrt(np.einsum("ckn,ckn->cn", unit, unit)), norm)

@@ -10,7 +10,7 @@ Two independent questions, each answered with sentences about what is wrong:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,12 @@ from scipy import sparse
 from socicnn._arrays import Array, BoolArray, IntArray
 from socicnn.conic._blocks import Block
 from socicnn.conic._data import ValueData
-from socicnn.frozen import FrozenNet
+from socicnn.frozen._network import ConvexNet
+from socicnn.frozen._terms import Term
 
 
 def monotone(program: ValueData) -> list[str]:
-    """Return what keeps `program` from being a monotone epigraph program; an empty list when nothing does.
+    """Return what keeps `program` from being a monotone epigraph program; an empty list if nothing does.
 
     Each inequality must bound one variable of its own from below, -v_j + sum_i P_i v_i + s = b + B x with P >= 0 over
     earlier variables; each cone must be t >= ||p||^2 lifted, or s >= ||p||, with p affine in x alone; each variable
@@ -37,7 +38,7 @@ def monotone(program: ValueData) -> list[str]:
 
 
 class _Reading:
-    """Goes once through the arrays and collects what is wrong, one sentence a kind of fault."""
+    """Goes once through the arrays and collects what is wrong, one sentence per kind of fault."""
 
     def __init__(self, program: ValueData) -> None:
         self.wrong: list[str] = []
@@ -112,8 +113,8 @@ class _Reading:
         self._owned[column(lift[good])] = True
 
 
-def differences(program: ValueData, net: FrozenNet) -> list[str]:
-    """Return where the arrays of `program` are not those of `net`, entry by entry; an empty list when nowhere.
+def differences(program: ValueData, net: ConvexNet) -> list[str]:
+    """Return where the arrays of `program` are not those of `net`, entry by entry; an empty list if nowhere.
 
     Blocks are found by their names; that every other entry is zero is part of the comparison.
     """
@@ -140,98 +141,92 @@ class _Mismatch(Exception):
 class _Expected:
     """The arrays that the network asks for, placed where the program's block names say."""
 
-    def __init__(self, program: ValueData, net: FrozenNet) -> None:
-        self._rows = {block.name: block for block in program.rows}
-        self._columns = {block.name: block for block in program.columns}
+    def __init__(self, program: ValueData, net: ConvexNet) -> None:
+        self._blocks = [{block.name: block for block in side} for side in (program.rows, program.columns)]
         self._entries: dict[str, list[tuple[IntArray, IntArray, Array]]] = {"A": [], "B": []}
-        batch = net.batch
+        self._cones: list[tuple[int, int]] = []
         m, variables = program.A.shape
-        self.b, self.q = np.zeros((*batch, m)), np.zeros((*batch, variables))
-        self.d = np.broadcast_to(net.output.v, (*batch, net.in_features))
-        self.r = np.broadcast_to(net.output.c, batch)
-        inequalities, cones, inner = 0, [], []
-        x, below = Block("x", "input", 0, net.in_features), None
+        self.b, self.q = np.zeros((*net.batch, m)), np.zeros((*net.batch, variables))
+        self.d = np.broadcast_to(net.output.v, (*net.batch, net.in_features))
+        self.r = np.broadcast_to(net.output.c, net.batch)
+        placed: list[tuple[Block, Block, Term]] = []
+        inequalities, below = 0, None
         for k, layer in enumerate(net.layers, start=1):
-            h = layer.b.shape[-1]
-            z, relu, floor = self._column(f"z{k}", h), self._row(f"relu{k}", h), self._row(f"nonnegative{k}", h)
-            identity = sparse.eye_array(h)
-            self._put("A", relu, z, -identity)
-            self._put("A", floor, z, -identity)
+            h = layer.width
+            z, relu, floor = self._columns(f"z{k}", h), self._rows(f"relu{k}", h), self._rows(f"nonnegative{k}", h)
+            for rows in (relu, floor):
+                self._put("A", rows, z.start, -sparse.eye_array(h))
             if layer.W is not None and below is not None:
-                self._put("A", relu, below, layer.W)
-            if layer.squares is not None:
-                inside = layer.squares
-                t, cone = self._column(f"t_layer{k}", h), self._row(f"layer{k}", h * (inside.rows + 2))
-                self._put("A", relu, t, sparse.diags_array(inside.rho))
-                inner.append((t, cone, inside))
+                self._put("A", relu, below.start, layer.W)
             if layer.U is not None:
-                self._put("B", relu, x, -layer.U)
+                self._put("B", relu, 0, -layer.U)
             self.b[..., relu.start : relu.stop] = -layer.b
+            for term in layer.inner:
+                t, cone = self._places(f"t_layer{k}", f"layer{k}", term)
+                self._put("A", relu, t.start, sparse.diags_array(term.weight))
+                placed.append((t, cone, term))
             inequalities, below = inequalities + 2 * h, z
         if below is not None:
             self.q[..., below.start : below.stop] = net.output.w
-        for t, cone, inside in inner:
-            heads = np.arange(cone.start, cone.stop, inside.rows + 2)
-            body = np.setdiff1d(np.arange(cone.start, cone.stop), np.concatenate([heads, heads + 1]))
-            for rows in (heads, heads + 1):
-                self._entries["A"].append((rows, np.arange(t.start, t.stop), np.full(len(heads), -0.5)))
-            F = sparse.coo_array(inside.F)
-            self._entries["B"].append((body[F.row], F.col, F.data))
-            self.b[..., heads], self.b[..., heads + 1], self.b[..., body] = 0.5, -0.5, inside.g
-            cones += [(int(head), inside.rows + 2) for head in heads]
-        quadratics, norms = net.weighted()
-        for m_, quad in enumerate(quadratics, start=1):
-            size = quad.A.shape[0]
-            t, cone = self._column(f"t_quadratic{m_}", 1), self._row(f"quadratic{m_}", size + 2)
-            head, p = cone.start, Block("", "", cone.start + 2, cone.stop)
-            self._put("A", Block("", "", head, head + 2), t, np.full((2, 1), -0.5))
-            self._put("B", p, x, quad.A)
-            self.b[..., head], self.b[..., head + 1], self.b[..., p.start : p.stop] = 0.5, -0.5, quad.e
-            self.q[..., t.start] = quad.beta
-            cones.append((head, size + 2))
-        for r, norm in enumerate(norms, start=1):
-            group = norm.group
-            count = norm.C.shape[0] // group
-            s, block = self._column(f"s_norm{r}", count), self._row(f"norm{r}", count * (group + 1))
-            heads = np.arange(block.start, block.stop, group + 1)
-            body = np.setdiff1d(np.arange(block.start, block.stop), heads)
-            self._entries["A"].append((heads, np.arange(s.start, s.stop), -np.ones(count)))
-            C = sparse.coo_array(norm.C)
-            self._entries["B"].append((body[C.row], C.col, C.data))
-            self.b[..., body] = norm.d
-            self.q[..., s.start : s.stop] = np.asarray(norm.gamma)[..., None]
-            cones += [(int(head), group + 1) for head in heads]
-        for kind, blocks, total in (("rows", self._rows, m), ("variables", self._columns, variables)):
-            if blocks:
-                raise _Mismatch(
-                    f"the program has {kind} with no counterpart in the network: {', '.join(sorted(blocks))}"
-                )
-            named = sum(block.stop - block.start for block in (program.rows if kind == "rows" else program.columns))
-            if named != total:
-                raise _Mismatch(f"the named blocks cover {named} of the {total} {kind}")
-        found = list(zip(program.cones.heads.tolist(), program.cones.second_order, strict=True))
-        if (program.cones.zero, program.cones.nonnegative, found) != (0, inequalities, cones):
+        branches: tuple[Sequence[Term], ...] = net.weighted()
+        for letter, kind, terms in zip("ts", ("quadratic", "norm"), branches, strict=True):
+            for number, term in enumerate(terms, start=1):
+                t, cone = self._places(f"{letter}_{kind}{number}", f"{kind}{number}", term)
+                self.q[..., t.start : t.stop] = term.weight[..., None]
+                placed.append((t, cone, term))
+        for t, cone, term in placed:
+            self._term(t, cone, term)
+        self._complete(program)
+        heads = list(zip(program.cones.heads.tolist(), program.cones.second_order, strict=True))
+        if (program.cones.zero, program.cones.nonnegative, heads) != (0, inequalities, self._cones):
             raise _Mismatch("the cones of the program are not those of the network")
-        self.A = self._matrix("A", program.A.shape)
-        self.B = self._matrix("B", program.B.shape)
+        self.A, self.B = self._matrix("A", program.A.shape), self._matrix("B", program.B.shape)
 
-    def _row(self, name: str, size: int) -> Block:
-        return self._block(self._rows, name, size)
+    def _term(self, t: Block, cone: Block, term: Term) -> None:
+        """Place t_i >= ||p_i|| as (t_i, p_i), and t_i >= ||p_i||^2 as ((t_i + 1)/2, (t_i - 1)/2, p_i); p = M x + o."""
+        tops = _tops(term)
+        size = term.rows + tops
+        places = np.arange(cone.start, cone.stop).reshape(-1, size)
+        heads, body = places[:, 0], places[:, tops:].reshape(-1)
+        for row in range(tops):
+            self._entries["A"].append((heads + row, np.arange(t.start, t.stop), np.full(len(heads), -1.0 / tops)))
+        if not term.ROOT:
+            self.b[..., heads], self.b[..., heads + 1] = 0.5, -0.5
+        M = sparse.coo_array(term.matrix)
+        self._entries["B"].append((body[M.row], M.col, M.data))
+        self.b[..., body] = term.offset
+        self._cones += [(head, size) for head in heads.tolist()]
 
-    def _column(self, name: str, size: int) -> Block:
-        return self._block(self._columns, name, size)
+    def _places(self, t: str, cone: str, term: Term) -> tuple[Block, Block]:
+        """Return the columns of a term's epigraph variables and the rows of its cones."""
+        return self._columns(t, term.groups), self._rows(cone, term.groups * (term.rows + _tops(term)))
 
-    @staticmethod
-    def _block(blocks: dict[str, Block], name: str, size: int) -> Block:
-        block = blocks.pop(name, None)
+    def _rows(self, name: str, size: int) -> Block:
+        return self._block(0, name, size)
+
+    def _columns(self, name: str, size: int) -> Block:
+        return self._block(1, name, size)
+
+    def _block(self, side: int, name: str, size: int) -> Block:
+        block = self._blocks[side].pop(name, None)
         if block is None or block.stop - block.start != size:
-            found = "has no such block" if block is None else f"has {block.stop - block.start}"
-            raise _Mismatch(f"the network has {size} entries in {name}, the program {found}")
+            there = "has no such block" if block is None else f"has {block.stop - block.start}"
+            raise _Mismatch(f"the network has {size} entries in {name}, the program {there}")
         return block
 
-    def _put(self, name: str, rows: Block, columns: Block, matrix: Any) -> None:
+    def _complete(self, program: ValueData) -> None:
+        """Every block of the program has its counterpart, and every row and column lies in a block."""
+        sides = zip(("rows", "variables"), self._blocks, (program.rows, program.columns), program.A.shape, strict=True)
+        for kind, left, blocks, total in sides:
+            if left:
+                raise _Mismatch(f"the program has {kind} with no counterpart in the network: {', '.join(sorted(left))}")
+            named = sum(block.stop - block.start for block in blocks)
+            if named != total:
+                raise _Mismatch(f"the named blocks cover {named} of the {total} {kind}")
+
+    def _put(self, name: str, rows: Block, column: int, matrix: Any) -> None:
         coo = sparse.coo_array(matrix)
-        self._entries[name].append((coo.row + rows.start, coo.col + columns.start, coo.data))
+        self._entries[name].append((coo.row + rows.start, coo.col + column, coo.data))
 
     def _matrix(self, name: str, shape: tuple[int, int]) -> sparse.csr_array:
         parts = self._entries[name]
@@ -239,34 +234,34 @@ class _Expected:
         return sparse.csr_array((data, (row.astype(np.int64), column.astype(np.int64))), shape=shape)
 
 
-def _matrix_difference(name: str, found: Any, expected: Any, rows: list[str], columns: list[str]) -> list[str]:
-    difference = sparse.coo_array(sparse.csr_array(found) - expected)
+def _tops(term: Term) -> int:
+    """Return the rows of a term's cone that hold t: its head, or the two of a rotated cone."""
+    return 1 if term.ROOT else 2
+
+
+def _matrix_difference(name: str, theirs: Any, expected: Any, rows: list[str], columns: list[str]) -> list[str]:
+    difference = sparse.coo_array(sparse.csr_array(theirs) - expected)
     bad = np.flatnonzero(~(difference.data == 0))  # NaN differs too
     if not len(bad):
         return []
     i, j = int(difference.row[bad[0]]), int(difference.col[bad[0]])
-    return [
-        f"{name} differs from the network in {len(bad)} entries, the first at ({rows[i]}, {columns[j]}): "
-        f"{_apart(found[i, j], expected[i, j])}"
-    ]
+    return [_sentence(name, len(bad), f"({rows[i]}, {columns[j]})", theirs[i, j], expected[i, j])]
 
 
-def _vector_difference(name: str, found: Any, expected: Any, labels: list[str]) -> list[str]:
-    if found.shape != expected.shape:
-        return [f"{name} has shape {found.shape} where the network has {expected.shape}"]
-    bad = np.argwhere(~(found == expected))
+def _vector_difference(name: str, theirs: Any, expected: Any, labels: list[str]) -> list[str]:
+    if theirs.shape != expected.shape:
+        return [f"{name} has shape {theirs.shape} where the network has {expected.shape}"]
+    bad = np.argwhere(~(theirs == expected))
     if not len(bad):
         return []
     at = tuple(bad[0])
-    where = f"{labels[at[-1]]}" + (f" of context {at[0]}" if len(at) > 1 else "")
-    return [
-        f"{name} differs from the network in {len(bad)} entries, the first at {where}: "
-        f"{_apart(found[at], expected[at])}"
-    ]
+    place = f"{labels[at[-1]]}" + (f" of context {at[0]}" if len(at) > 1 else "")
+    return [_sentence(name, len(bad), place, theirs[at], expected[at])]
 
 
-def _apart(found: float, expected: float) -> str:
-    """Write two numbers with as few digits as tell them apart."""
-    texts = [(f"{found:.{digits}g}", f"{expected:.{digits}g}") for digits in (6, 10, 17)]
-    mine, theirs = next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
-    return f"{mine} where the network has {theirs}"
+def _sentence(name: str, count: int, place: str, theirs: float, expected: float) -> str:
+    """Say what differs, with as few digits as tell the two numbers apart."""
+    texts = [(f"{theirs:.{digits}g}", f"{expected:.{digits}g}") for digits in (6, 10, 17)]
+    program, network = next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
+    first = f"the first at {place}: {program} where the network has {network}"
+    return f"{name} differs from the network in {count} entries, {first}"

@@ -5,16 +5,14 @@ Part of the trusted core: it sees exported arrays, points and witnesses. NumPy a
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from socicnn._arrays import Array, IntArray
 from verify._core.products import Split
-
-Array: TypeAlias = NDArray[np.float64]
-Indices: TypeAlias = NDArray[np.int64]
 
 
 class Arrays(NamedTuple):
@@ -27,8 +25,8 @@ class Arrays(NamedTuple):
     r: Array
     a: Array
     offset: Array
-    t: Indices
-    heads: Indices
+    t: IntArray
+    heads: IntArray
 
     def context(self, part: slice | NDArray[np.intp]) -> Arrays:
         """Return the arrays of some contexts; those that all share stay."""
@@ -37,10 +35,8 @@ class Arrays(NamedTuple):
 
     def absolute(self) -> Arrays:
         """Return the absolute values."""
-        matrix, b, q, d, r, a, offset, t, heads = self
-        return Arrays(
-            matrix.absolute(), np.abs(b), np.abs(q), np.abs(d), np.abs(r), np.abs(a), np.abs(offset), t, heads
-        )
+        sizes: dict[str, Any] = {name: np.abs(getattr(self, name)) for name in ("b", "q", "d", "r", "a", "offset")}
+        return self._replace(matrix=self.matrix.absolute(), **sizes)
 
 
 class Point(NamedTuple):

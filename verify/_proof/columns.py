@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from socicnn._margins import EPS, TINY, column, group_sums, relative_margin
-from socicnn.frozen import FrozenNet
+from socicnn.frozen._network import ConvexNet
 from socicnn.frozen._terms import Term
 
 Values = Any  # an array of NumPy or of torch
@@ -143,7 +143,7 @@ class NetColumns:
     xp: Any
 
     @classmethod
-    def of(cls, net: FrozenNet) -> NetColumns:
+    def of(cls, net: ConvexNet) -> NetColumns:
         """Return a frozen network as NumPy columns; weights may be negative."""
         layers = [
             LayerColumns(

@@ -2,15 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from socicnn._arrays import Array, as_points
+from socicnn._arrays import Array, BoolArray, as_points
 from socicnn._compile import Compiled, Freezable, compile_net
 from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet
 from verify._instance import Instance
-from verify._proof.network import Guess, Prover
+from verify._proof.columns import Image, TermColumns
+from verify._proof.network import Low, Prover
+
+
+@dataclass(frozen=True, eq=False)
+class Guess:
+    """A guess of the dual point; anything is allowed; None takes the closed form.
+
+    Args:
+        lambdas: multiplier of each layer, shape `(N, h_k)`.
+        omegas: of each quadratic branch, shape `(N, rows)`; the optimum is 2 (A x + e).
+        us: of each norm branch, shape `(N, rows)`; the optimum is (C x + d) / ||C x + d||, group by group.
+    """
+
+    lambdas: Sequence[Array | None] = ()
+    omegas: Sequence[Array | None] = ()
+    us: Sequence[Array | None] = ()
+
+
+class GuessProver(Prover):
+    """Brackets the value of a network with the lower end of a guess of the dual point, repaired.
+
+    A quadratic adds omega'p - ||omega||^2 / 4, a norm u'p with ||u|| <= 1, p the image of the branch.
+
+    Args:
+        net: the network.
+        guess: dual points, one per point that is asked for.
+    """
+
+    def __init__(self, net: FrozenNet, guess: Guess) -> None:
+        super().__init__(net)
+        self._lambdas = guess.lambdas
+        omegas, us = (
+            [*some, *[None] * (len(terms) - len(some))]
+            for some, terms in ((guess.omegas, net.quadratics), (guess.us, net.norms))
+        )
+        self._branches = [*omegas, *us]
+
+    def _multiplier(self, k: int, box: Array, active: BoolArray) -> Array:
+        guess = self._lambdas[k] if k < len(self._lambdas) else None
+        return super()._multiplier(k, box, active) if guess is None else _columns(guess)
+
+    def _branch(self, index: int, term: TermColumns, image: Image) -> Low:
+        guess = self._branches[index]
+        if guess is None:
+            return super()._branch(index, term, image)
+        own, count = _columns(guess), len(image.y) + 4
+        if term.root:
+            u = term.in_ball(own)
+            value = term.weight * (u * image.y).sum(axis=0)
+            return Low(value, term.weight * (np.abs(u) * image.size).sum(axis=0), term.weight, count)
+        value = term.weight * (own * (image.y - own / 4)).sum(axis=0)
+        size = term.weight * (np.abs(own) * (image.size + np.abs(own) / 4)).sum(axis=0)
+        return Low(value, size, term.weight * (1 + np.abs(own).sum(axis=0)), count)
+
+
+def _columns(guess: Array) -> Array:
+    """Return a guess features first; what is not a number becomes 0, which is as good a guess as any."""
+    return np.nan_to_num(np.asarray(guess, dtype=np.float64).T, nan=0.0, posinf=1e300, neginf=-1e300)
 
 
 def dual_guess(compiled: Compiled, y: Array) -> Guess:
@@ -67,7 +128,7 @@ def lower_bound(model_or_net: Freezable, x: Any, y: Any, context: Any = None) ->
     y = as_points(y, (compiled.program.A.shape[0],), "y")
     if len(y) != len(instance.x):
         raise ModelError(f"{len(instance.x)} points need one dual vector each; received {len(y)}")
-    return Prover(instance.net)(instance.x, dual_guess(compiled, y)).lo
+    return GuessProver(instance.net, dual_guess(compiled, y))(instance.x).lo
 
 
 def _divided(values: Array, weight: Any) -> Array:

@@ -14,8 +14,8 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array, BoolArray, as_float64
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
 
 FAR = 1e9  # a plane this many times further from the origin than the nearest others is kept from the solver at first

@@ -15,9 +15,9 @@ from decision._minimise.constrained.extents import Extents
 from decision._minimise.constrained.weak_duality import WeakDuality, into_dual_cone
 from decision._minimise.scaled import Scaled
 from socicnn._arrays import Array
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
 from socicnn.conic._program import ConicProgram
+from socicnn.conic._rows import Rows
 from socicnn.conic.solvers import Solver
 
 EMPTY = "the feasible set is empty, which is proven"

@@ -15,7 +15,7 @@ import numpy as np
 
 from socicnn._arrays import Array
 from socicnn._margins import EPS, TINY, relative_margin
-from socicnn.conic._blocks import Rows
+from socicnn.conic._rows import Rows
 
 STEPS = 60  # of the iteration for d
 THETA = 0.9

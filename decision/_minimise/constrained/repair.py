@@ -16,9 +16,9 @@ from decision._minimise.constrained.constraints import some
 from decision._minimise.constrained.extents import Extents
 from decision._minimise.scaled import Scaled
 from socicnn._arrays import Array, BoolArray
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
 from socicnn.conic._program import ConicProgram
+from socicnn.conic._rows import Rows
 from socicnn.conic.solvers import Solver
 
 LARGEST = 2000  # equalities or variables up to which a pseudoinverse is worth its cubes

@@ -27,7 +27,7 @@ from decision._minimise.scaled import tight
 from decision._minimise.stack import Stack
 from socicnn._arrays import Array
 from socicnn._cvxpy_atom.build import to_cvxpy
-from socicnn.conic._blocks import Rows
+from socicnn.conic._rows import Rows
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver
 from socicnn.errors import SolverError

@@ -15,8 +15,8 @@ from decision._minimise.constrained.weak_duality import WeakDuality, into_dual_c
 from decision._minimise.scaled import Scaled
 from socicnn._arrays import Array, BoolArray
 from socicnn._margins import EPS
-from socicnn.conic._blocks import Rows
 from socicnn.conic._program import ConicProgram
+from socicnn.conic._rows import Rows
 from socicnn.conic.solvers import Solver
 
 LARGEST = 1000  # open coordinates up to which two solves for each, and a square matrix of rests, are worth it

@@ -14,8 +14,8 @@ from scipy import sparse
 
 from socicnn._arrays import Array
 from socicnn._margins import TINY, relative_margin
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 
 CLEAN = 1e-10  # multipliers of planes this many times smaller than the largest are noise
 

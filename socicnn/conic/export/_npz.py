@@ -6,9 +6,11 @@ import os
 
 import numpy as np
 
+from socicnn._compressed import from_compressed
 from socicnn._files import FileError, replacing
 from socicnn._numpy_files import read_arrays
-from socicnn._packing import Arrays, PackingError, from_compressed, pack_program, unpack_program
+from socicnn._packed import pack_program
+from socicnn._packing import Arrays, PackingError, unpack_program
 from socicnn.conic._program import ConicProgram, ValueProgram
 from socicnn.errors import ProgramError
 

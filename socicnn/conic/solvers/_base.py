@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array
-from socicnn.conic._data import ConicData
+from socicnn.conic._conic_data import ConicData
 from socicnn.conic._residuals import Residuals
 from socicnn.conic._solution import Solution
 from socicnn.errors import MissingExtra, SolverError

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array
-from socicnn.conic._data import ConicData
+from socicnn.conic._conic_data import ConicData
 from socicnn.conic.solvers._base import Answer, Engine, Solver, Verdict, sentence
 from socicnn.errors import SolverError
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from socicnn._files import FileError
 from socicnn.errors import ModelError, SocicnnError
-from socicnn.frozen._parts import Parts
+from socicnn.frozen._bundle import Parts
 from socicnn.importers._agreement import Imported
 from socicnn.importers._assemble import assemble
 from socicnn.importers.onnx._comparison import compare

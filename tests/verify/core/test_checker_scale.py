@@ -12,8 +12,9 @@ from socicnn._compile import Compiled, Witness, compile_net
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
 from tests.support.frozen_nets import random_net
+from verify._claim_file import write
 from verify._core.checker import Checker
-from verify._core.claim import Claim, write
+from verify._core.claim import Claim
 from verify._proof.network import Prover
 from verify.check import check
 

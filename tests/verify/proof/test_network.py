@@ -15,10 +15,11 @@ from tests.support.exact import exact_value
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.instances import instance
 from verify._certify import certify
-from verify._proof import columns, network, upper
+from verify._proof import columns, network
+from verify._proof import passes as _passes
 from verify._proof.balls import BallProver
-from verify._proof.duals import dual_guess, lower_bound
-from verify._proof.network import Guess, Prover
+from verify._proof.duals import Guess, GuessProver, dual_guess, lower_bound
+from verify._proof.network import Prover
 
 
 def holds(lo: float, hi: float, exact: tuple[Fraction, Fraction]) -> bool:
@@ -40,7 +41,7 @@ def test_no_violation_in_10000_random_networks(part: int) -> None:
 
 def test_smaller_margins_break(monkeypatch: pytest.MonkeyPatch) -> None:
     """The margins are there for a reason: a fiftieth of them is violated again and again."""
-    for module in (columns, upper, network):
+    for module in (columns, _passes, network):
         monkeypatch.setattr(module, "relative_margin", lambda terms: relative_margin(terms) / 50)
     broken = 0
     for seed in range(300):
@@ -77,7 +78,7 @@ def test_any_guess_becomes_a_lower_bound() -> None:
         )
         if seed % 50 == 0 and net.layers:
             guess.lambdas[0][0, 0] = np.nan
-        lo = Prover(net)(x[None], guess).lo[0]
+        lo = GuessProver(net, guess)(x[None]).lo[0]
         assert np.isfinite(lo)
         assert Fraction(lo) <= exact_value(net, x)[0], seed
 
@@ -87,7 +88,7 @@ def test_the_closed_form_given_as_a_guess_loses_nothing() -> None:
         net = random_net(4, **settings)
         compiled = compile_net(net)
         x = np.random.default_rng(1).normal(size=(30, net.in_features))
-        own, repaired = Prover(net)(x), Prover(net)(x, dual_guess(compiled, compiled.witness(x).y))
+        own, repaired = Prover(net)(x), GuessProver(net, dual_guess(compiled, compiled.witness(x).y))(x)
         assert np.allclose(own.lo, repaired.lo, rtol=0, atol=1e-12 * (1 + own.scale.max())), name
         for i, point in enumerate(x[:5]):
             assert Fraction(repaired.lo[i]) <= exact_value(net, point)[0]

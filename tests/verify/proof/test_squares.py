@@ -14,7 +14,8 @@ from tests.support.exact import exact_value
 from tests.support.squares import CASES, N, net
 from verify._core.structure import differences, monotone
 from verify._proof.balls import BallProver
-from verify._proof.network import Guess, Prover
+from verify._proof.duals import Guess, GuessProver
+from verify._proof.network import Prover
 from verify.check import check
 
 
@@ -48,7 +49,7 @@ def test_brackets_hold_the_exact_value(scale: float) -> None:
         model = net(seed, density=(1.0, 0.5)[seed % 2])
         x = scale * rng.normal(size=(6, N))
         guess = Guess([rng.normal(size=(6, 5)), rng.normal(size=(6, 3))])
-        for bracket in (Prover(model)(x), Prover(model)(x, guess), BallProver(model)(x)):
+        for bracket in (Prover(model)(x), GuessProver(model, guess)(x), BallProver(model)(x)):
             for i, point in enumerate(x):
                 low, high = exact_value(model, point)
                 assert bracket.lo[i] <= low

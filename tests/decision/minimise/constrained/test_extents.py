@@ -10,8 +10,8 @@ from decision._minimise.answers import Goal
 from decision._minimise.constrained.constraints import Constraints, near, some
 from decision._minimise.constrained.extents import Cuts, Extents, chained, single_bounds
 from decision._minimise.constrained.support import support_extents
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 from socicnn.conic.solvers._base import Solver
 from socicnn.conic.solvers._clarabel import Clarabel
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import sparse
 
 from decision._minimise.constrained.weak_duality import WeakDuality, into_dual_cone
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 
 CONES = Cones(zero=2, nonnegative=3, second_order=(1, 3, 6))
 

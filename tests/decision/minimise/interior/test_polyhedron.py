@@ -7,8 +7,8 @@ from scipy import sparse
 
 from decision import Box, Budget, Simplex
 from decision._minimise.interior.polyhedron import Polyhedron
-from socicnn.conic._blocks import Rows
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 
 
 @pytest.mark.parametrize(

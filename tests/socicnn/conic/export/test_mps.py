@@ -8,9 +8,10 @@ import pytest
 from scipy import sparse
 
 from socicnn._compile import value_program
-from socicnn.conic._blocks import Block, Rows
+from socicnn.conic._blocks import Block
 from socicnn.conic._cones import Cones
 from socicnn.conic._program import ConicProgram
+from socicnn.conic._rows import Rows
 from socicnn.conic.export import export
 from socicnn.conic.export._mps import scales
 from socicnn.errors import ProgramError

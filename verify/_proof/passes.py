@@ -1,12 +1,18 @@
-"""The forward pass rounded up, layer by layer: f(x) <= hi in real arithmetic, in NumPy or in torch.
+"""The two passes of a proof in real arithmetic, in NumPy or in torch.
 
-z_k = max(W z_{k-1} + U x + b + rho high + g(m) S_k + TINY, 0),     S_k = |W| z_{k-1} + |U| |x| + |b| + rho high
+The forward pass rounded up, layer by layer, so that f(x) <= hi:
+
+    z_k = max(W z_{k-1} + U x + b + rho high + g(m) S_k + TINY, 0),     S_k = |W| z_{k-1} + |U| |x| + |b| + rho high
 
 With W >= 0 the upper ends of z_{k-1} give upper ends of z_k. The values of terms are rounded up by `TermColumns.high`.
+The backward pass makes any guess of the multipliers feasible, from the top layer down:
+
+    lambda_k := min(max(lambda_k, 0), W_{k+1}'lambda_{k+1}),     w for the last layer, the product rounded down
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from socicnn._margins import TINY, relative_margin
@@ -65,3 +71,38 @@ def upper(net: NetColumns, x: Values) -> Upper:
         total, scale = total + value, scale + abs(value)
     hi = total + (relative_margin(len(net.w) + net.n + 1 + net.groups) * scale + TINY)
     return Upper(xp.broadcast_to(hi, (N,)), scale, active, inner, images)
+
+
+@dataclass(frozen=True, eq=False)
+class Multipliers:
+    """Multipliers 0 <= lambda_k <= W_{k+1}'lambda_{k+1}.
+
+    Args:
+        lam: of each layer, first to last, shape `(h, N)`.
+        feasible: whether there are any, shape `(N,)`; True if W >= 0.
+    """
+
+    lam: list[Values]
+    feasible: Values
+
+
+def multipliers(net: NetColumns, count: int, guess: Callable[[int, Values], Values]) -> Multipliers:
+    """Return multipliers that are feasible in real arithmetic.
+
+    Args:
+        net: the network.
+        count: number of columns N.
+        guess: gives lambda_k of layer k, from 0, and its upper bound, shape `(h, N)`.
+    """
+    xp = net.xp
+    lam: list[Values] = []
+    feasible: Values = True
+    box = xp.broadcast_to(net.w, (len(net.w), count))
+    for k in reversed(range(len(net.layers))):
+        layer = net.layers[k]
+        lam.insert(0, xp.minimum(positive(guess(k, box)), box))
+        if layer.W is not None:
+            raw, box = layer.box(lam[0])
+            if layer.absolute is not None:  # a negative weight: 0 <= lambda <= W'lambda may be empty
+                feasible = feasible & (raw >= 0).all(0)
+    return Multipliers(lam, feasible)

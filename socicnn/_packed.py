@@ -1,0 +1,74 @@
+"""Networks and programs as named plain arrays, in the layout that `socicnn._packing` reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._packing import LISTS, SPANS, Arrays
+from socicnn.conic._blocks import Block, Lifts
+
+
+def pack_net(net: Any, prefix: str = "") -> Arrays:
+    """Return the arrays of a frozen network: layers, output, branches and the shape of x.
+
+    Args:
+        net: a `FrozenNet`, or what has its parts.
+        prefix: what every name begins with.
+    """
+    arrays: Arrays = {f"{prefix}input_shape": np.asarray(net.input_shape, dtype=np.int64)}
+    for name in LISTS:
+        parts = getattr(net, name)
+        arrays[f"{prefix}{name}"] = np.asarray(len(parts))
+        for index, part in enumerate(parts):
+            _put_part(arrays, f"{prefix}{name}.{index}", part)
+    _put_part(arrays, f"{prefix}output", net.output)
+    return arrays
+
+
+def pack_program(program: Any, vectors: Sequence[str], prefix: str = "") -> Arrays:
+    """Return the arrays of a program.
+
+    Args:
+        program: the program.
+        vectors: the names of its vectors, e.g. `("b", "q", "d", "r")`.
+        prefix: what every name begins with.
+    """
+    cones = program.cones
+    arrays: Arrays = {f"{prefix}cones": np.array([cones.zero, cones.nonnegative, *cones.second_order], dtype=np.int64)}
+    for name in ("A", "B"):
+        if hasattr(program, name):
+            _put(arrays, f"{prefix}{name}", getattr(program, name))
+    for name in vectors:
+        arrays[f"{prefix}{name}"] = np.asarray(getattr(program, name), dtype=np.float64)
+    if hasattr(program, "lifts"):
+        for entry in fields(Lifts):
+            arrays[f"{prefix}lifts.{entry.name}"] = np.asarray(getattr(program.lifts, entry.name), dtype=np.int64)
+    for name in SPANS:
+        blocks: tuple[Block, ...] = getattr(program, name)
+        arrays[f"{prefix}{name}"] = np.asarray([(b.name, b.kind) for b in blocks], dtype=np.str_).reshape(-1, 2)
+        ends = np.asarray([(b.start, b.stop) for b in blocks], dtype=np.int64).reshape(-1, 2)
+        arrays[f"{prefix}{name}.ends"] = ends
+    return arrays
+
+
+def _put_part(arrays: Arrays, prefix: str, part: Any) -> None:
+    for entry in fields(part):
+        value = getattr(part, entry.name)
+        if is_dataclass(value):
+            _put_part(arrays, f"{prefix}.{entry.name}", value)
+        elif value is not None:
+            _put(arrays, f"{prefix}.{entry.name}", value)
+
+
+def _put(arrays: Arrays, name: str, value: Any) -> None:
+    if sparse.issparse(value):
+        coo = sparse.coo_array(value)
+        arrays[f"{name}.entries"], arrays[f"{name}.shape"] = coo.data, np.asarray(coo.shape, dtype=np.int64)
+        arrays[f"{name}.at"] = np.stack([coo.row, coo.col]).astype(np.int64)
+    else:
+        arrays[name] = np.asarray(value)

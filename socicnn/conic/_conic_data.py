@@ -1,0 +1,66 @@
+"""The arrays of a conic program without x on its right-hand side: what solvers take.
+
+min_v c'v + offset  s.t.  A v + s = b, s in K
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scipy import sparse
+
+from socicnn._arrays import Array
+from socicnn.conic._blocks import Block, check_places, names_of, own
+from socicnn.conic._cones import Cones
+from socicnn.errors import ProgramError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ConicData:
+    """min_v c'v + offset  s.t.  A v + s = b, s in K; x already substituted or among the variables.
+
+    Args:
+        A: matrix of shape `(m, variables)`.
+        b: right-hand side, shape `(m,)`.
+        c: cost, shape `(variables,)`.
+        offset: constant added to the value.
+        cones: cone K of the rows.
+        columns: named blocks of the variables.
+        rows: named blocks of the rows.
+    """
+
+    A: sparse.csc_array
+    b: Array
+    c: Array
+    offset: float
+    cones: Cones
+    columns: tuple[Block, ...] = ()
+    rows: tuple[Block, ...] = ()
+
+    def __post_init__(self) -> None:
+        own(self, "A", "b", "c")
+        m, variables = self.A.shape
+        found = (self.cones.rows, *self.b.shape, *self.c.shape)
+        if found != (m, m, variables):
+            raise ProgramError(
+                f"program shapes disagree: A {self.A.shape}, b {self.b.shape}, c {self.c.shape}, cones "
+                f"{self.cones.rows} rows"
+            )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.A.shape[1]} variables, {self.cones.told()}>"
+
+    def check_places(self) -> None:
+        """Raise a ProgramError where a block lies outside the program: asked of what was read from a file."""
+        check_places(self.rows, self.A.shape[0], "rows")
+        check_places(self.columns, self.A.shape[1], "columns")
+
+    @property
+    def row_names(self) -> list[str]:
+        """One readable name per row."""
+        return names_of(self.rows)
+
+    @property
+    def column_names(self) -> list[str]:
+        """One readable name per variable."""
+        return names_of(self.columns)

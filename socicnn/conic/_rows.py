@@ -1,0 +1,34 @@
+"""The rows of a feasible set: linear and conic constraints on x alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scipy import sparse
+
+from socicnn._arrays import Array
+from socicnn.conic._blocks import own
+from socicnn.conic._cones import Cones
+from socicnn.errors import ProgramError
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Linear and conic constraints on x alone: G x + s = h, s in K. The arrays are copied, read-only.
+
+    Args:
+        G: matrix of shape `(rows, n)`.
+        h: vector of shape `(rows,)`.
+        cones: the cone K of the rows.
+    """
+
+    G: sparse.csr_array
+    h: Array
+    cones: Cones
+
+    def __post_init__(self) -> None:
+        own(self, "G", "h")
+        if self.G.shape[0] != self.cones.rows or self.h.shape != (self.cones.rows,):
+            raise ProgramError(
+                f"rows must agree: G has shape {self.G.shape}, h {self.h.shape}, the cones {self.cones.rows} rows"
+            )

@@ -1,0 +1,61 @@
+"""Networks of changed numbers: parts at (x - m) / s, and parts of absolute values.
+
+W_k z + U_k (x - m)/s + b_k = W_k z + (U_k / s) x + b_k - (U_k / s) m, and alike in every term.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array, Matrix, transform
+from socicnn.frozen._parts import Layer, Output, Term
+
+T = TypeVar("T", bound=Term)
+
+
+def composed_layer(layer: Layer, s: Array | float, m: Array | None = None) -> Layer:
+    """Return the layer at (x - m) / s."""
+    inner = {name: composed_term(term, s, m) for name, term in layer.named_inner()}
+    if layer.U is None:
+        return layer.changed(**inner)
+    return layer.changed(U=_rescaled(layer.U, s), b=_shifted(layer.b, layer.U, s, m), **inner)
+
+
+def composed_term(term: T, s: Array | float, m: Array | None = None, factor: Array | float = 1.0) -> T:
+    """Return factor times the term at (x - m) / s."""
+    weight, matrix, offset = term.LETTERS
+    M, o = _rescaled(term.matrix, s), _shifted(term.offset, term.matrix, s, m)
+    return term.changed(**{weight: factor * term.weight, matrix: M, offset: o})
+
+
+def absolute_layer(layer: Layer) -> Layer:
+    """Return the layer of |U| and |b|, and of the absolute terms; W is >= 0."""
+    inner = {name: absolute_term(term) for name, term in layer.named_inner()}
+    U = {} if layer.U is None else {"U": abs(layer.U)}
+    return layer.changed(b=np.abs(layer.b), **U, **inner)
+
+
+def absolute_term(term: T) -> T:
+    """Return the term of |M| and |o|; its weight is >= 0."""
+    _, matrix, offset = term.LETTERS
+    return term.changed(**{matrix: abs(term.matrix), offset: np.abs(term.offset)})
+
+
+def absolute_output(output: Output) -> Output:
+    """Return the read-out of |v| and |c|; w is >= 0."""
+    return output.changed(v=np.abs(output.v), c=np.abs(output.c))
+
+
+def _rescaled(matrix: Matrix, s: Array | float) -> Matrix:
+    """Return M diag(1 / s)."""
+    if np.ndim(s) and sparse.issparse(matrix):
+        return sparse.csr_array(matrix @ sparse.diags_array(1 / np.asarray(s)))
+    return matrix / s
+
+
+def _shifted(offset: Array, matrix: Matrix, s: Array | float, m: Array | None) -> Array:
+    """Return o - M (m / s), o without m."""
+    return offset if m is None else offset - transform(matrix, m / s)

@@ -1,0 +1,134 @@
+"""A convex network as plain float64 arrays, whatever trained it, and its value at points.
+
+a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k),   W_k, rho_k >= 0
+f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from socicnn._arrays import Array, IntArray, as_points
+from socicnn.errors import ModelError
+from socicnn.frozen._checks import ArrayCheck
+from socicnn.frozen._fingerprint import fingerprint
+from socicnn.frozen._parts import Layer, Norm, Output, Quadratic, Term
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ConvexNet:
+    """The parts of a convex network, checked when it is made: what the verifier reads; arguments as in `FrozenNet`."""
+
+    layers: Sequence[Layer]
+    output: Output
+    quadratics: Sequence[Quadratic] = ()
+    norms: Sequence[Norm] = ()
+    input_shape: tuple[int, ...] | None = None
+    contexts: int | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        v = self.output.v
+        check = ArrayCheck(int(v.shape[-1]) if v.ndim else 0)
+        check.vector("output weight v", v)
+        layers: list[Layer] = []
+        width: int | None = None
+        for k, layer in enumerate(self.layers, start=1):
+            layers.append(layer.checked(check, k, width))
+            width = layer.width
+        self.output.check(check, width or 0)
+        for kind, branches in (("quadratic", self.quadratics), ("norm", self.norms)):
+            for number, branch in enumerate(branches, start=1):
+                branch.check(check, f"{kind} branch {number}")
+        shape = (check.n,) if self.input_shape is None else tuple(int(size) for size in self.input_shape)
+        if int(np.prod(shape, dtype=np.int64)) != check.n:
+            raise ModelError(f"input_shape {shape} does not hold the {check.n} inputs of the network")
+        own = {"layers": tuple(layers), "quadratics": tuple(self.quadratics), "norms": tuple(self.norms)}
+        for name, value in {**own, "input_shape": shape, "contexts": check.contexts}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def in_features(self) -> int:
+        """Length n of x, flattened."""
+        return int(self.output.v.shape[-1])
+
+    @property
+    def hidden_features(self) -> tuple[int, ...]:
+        """Widths h_1 .. h_L."""
+        return tuple(layer.width for layer in self.layers)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The branches: quadratic ones, then norms."""
+        return (*self.quadratics, *self.norms)
+
+    @property
+    def stacked(self) -> bool:
+        """Whether vectors carry an axis of contexts."""
+        return self.contexts is not None
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """Leading shape of vectors: `(contexts,)`, or `()` if none are stacked."""
+        return () if self.contexts is None else (self.contexts,)
+
+    def weighted(self) -> tuple[list[Quadratic], list[Norm]]:
+        """Return the branches that are in the program: those with a weight, and in a stack all of them.
+
+        A branch may have no weight in some contexts of a stack; any part of the stack then has the same program.
+        """
+        return (
+            [branch for branch in self.quadratics if self.stacked or branch.weight.any()],
+            [branch for branch in self.norms if self.stacked or branch.weight.any()],
+        )
+
+    def __getitem__(self, index: int | slice | IntArray) -> Self:
+        """Return the network of context `index`, or with the contexts of a slice."""
+        if not self.stacked:
+            raise ModelError("this network has one context; index it only when several contexts were frozen")
+        return self.take(index)
+
+    def take(self, index: int | slice | IntArray) -> Self:
+        """Return the network with some of the stacked contexts; itself if none are stacked."""
+        if not self.stacked:
+            return self
+        lists = ("layers", "quadratics", "norms")
+        chosen: dict[str, Any] = {name: [part.take(index) for part in getattr(self, name)] for name in lists}
+        return replace(self, output=self.output.take(index), **chosen)
+
+    def __call__(self, x: Any) -> Array:
+        """Return f at each point: the reference forward pass, straight from the formula.
+
+        Args:
+            x: points of shape `(*batch, n)` or `(*batch, *input_shape)`; with stacked contexts, row i of the batch
+                belongs to context i.
+
+        Returns:
+            Values of shape `(count,)`, one per point of the flattened batch.
+        """
+        assert self.input_shape is not None
+        x = as_points(x, self.input_shape)
+        if self.stacked and len(x) != self.contexts:
+            raise ModelError(f"{self.contexts} contexts need as many points; received {len(x)}")
+        value = (x * self.output.v).sum(axis=-1) + self.output.c
+        z: Array | None = None
+        for layer in self.layers:
+            z = np.maximum(layer.preactivation(x, z), 0.0)
+        if z is not None:
+            value = value + (z * self.output.w).sum(axis=-1)
+        for term in self.terms:
+            value = value + term.weight * term.values(x).sum(axis=-1)
+        return value
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the network in a canonical form, 64 hexadecimal digits: equal for equal numbers in any file.
+
+        What the form is says `socicnn.frozen._fingerprint`.
+        """
+        assert self.input_shape is not None
+        return fingerprint(self.layers, self.output, self.quadratics, self.norms, self.input_shape, self.batch)
