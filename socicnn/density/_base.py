@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,8 @@ class Density(nn.Module, ABC):
     """
 
     network: Network | ConvexModule
+    strong_convexity: float
+    normalised: ClassVar[bool]  # whether log p is known without an integral, so that no rule is needed
 
     def __init__(self, network: nn.Module, in_features: int | None = None) -> None:
         super().__init__()
@@ -50,14 +52,9 @@ class Density(nn.Module, ABC):
             ModelError: the rule is missing, or cannot tell the likelihood of a point.
         """
 
-    @property
-    @abstractmethod
-    def normalised(self) -> bool:
-        """Whether log p is known without an integral, so that no rule is needed."""
-
-    @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Return the arguments other than the network, as JSON values."""
+        """Return the arguments other than the network, as JSON values: sc."""
+        return {"strong_convexity": self.strong_convexity}
 
     @abstractmethod
     def finalise(self, data: Tensor | None = None) -> Self:

@@ -42,6 +42,8 @@ class Energy(Density):
     torch.Size([5])
     """
 
+    normalised = False  # Z is an integral
+
     def __init__(self, network: nn.Module, strong_convexity: float = 0.02, *, in_features: int | None = None) -> None:
         super().__init__(network, in_features)
         if not 0 <= strong_convexity < math.inf:
@@ -96,15 +98,6 @@ class Energy(Density):
     def _energies(self, x: Tensor, rule: Weighted) -> tuple[Tensor, Tensor]:
         values = self(torch.cat([x, rule.nodes]))
         return values[: len(x)], values[len(x) :]
-
-    @property
-    def normalised(self) -> bool:
-        """False: Z is an integral."""
-        return False
-
-    def settings(self) -> dict[str, Any]:
-        """Return sc."""
-        return {"strong_convexity": self.strong_convexity}
 
     def finalise(self, data: Tensor | None = None) -> Self:
         """Return the energy with plain, exactly non-negative weights.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any, Self, Unpack, final
+from typing import Self, Unpack, final
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class PotentialFlow(Density):
     >>> flow.log_density(torch.zeros(5, 2)).shape
     torch.Size([5])
     """
+
+    normalised = True  # the change of variables gives log p
 
     def __init__(self, network: nn.Module, strong_convexity: float = 0.05, *, in_features: int | None = None) -> None:
         super().__init__(network, in_features)
@@ -150,15 +152,6 @@ class PotentialFlow(Density):
     def likelihoods(self, x: Tensor, rule: Rule | None = None) -> tuple[Tensor, Estimate]:
         """Return -log p(x), and log Z = 0."""
         return -self.log_density(x), Estimate(0.0)
-
-    @property
-    def normalised(self) -> bool:
-        """True: the change of variables gives log p."""
-        return True
-
-    def settings(self) -> dict[str, Any]:
-        """Return sc."""
-        return {"strong_convexity": self.strong_convexity}
 
     def finalise(self, data: Tensor | None = None) -> Self:
         """Return the flow with plain, exactly non-negative weights.

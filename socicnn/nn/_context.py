@@ -53,18 +53,21 @@ class Vector:
 class VectorSource(nn.Module, ABC):
     """Gives the vectors of a network, by name, perhaps at a context."""
 
+    names: list[str]
+
     @property
-    @abstractmethod
     def moving(self) -> frozenset[str]:
-        """Names of the vectors that depend on the context."""
+        """Names of the vectors that depend on the context: all, if a network emits them."""
+        return frozenset(self.names)
 
     @abstractmethod
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return each vector; where it depends on the context, the context's leading shape comes first."""
 
-    @abstractmethod
+    @torch.no_grad()
     def frozen(self, context: Tensor | None) -> dict[str, Array]:
         """Return the same in float64, every read-out evaluated in the model's own type first."""
+        return {name: as_float64(vector.double()) for name, vector in self(context).items()}
 
 
 @final
@@ -82,32 +85,27 @@ class ParameterSource(VectorSource):
         self.positive = nn.ModuleDict({v.name: positivity.weight(v.initial, shared) for v in vectors if v.positive})
         self.free = nn.ParameterDict({v.name: nn.Parameter(v.initial.clone()) for v in vectors if not v.positive})
         reached = [(v, v.theta) for v in vectors if v.theta is not None]
-        self.reached = [v.name for v, _ in reached]
+        self.names = [v.name for v, _ in reached]
         self.sizes = [v.initial.numel() for v, _ in reached]
         rows = [theta for _, theta in reached]
         self.Theta = nn.Parameter(torch.cat(rows)) if rows else None
-
-    @property
-    def moving(self) -> frozenset[str]:
-        """Names of the vectors that an input weight would reach."""
-        return frozenset(self.reached)
 
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return the parameters, moved by the context where it is joint."""
         vectors = {**self.free, **{name: weight() for name, weight in self.positive.items()}}
         if self.Theta is not None and context is not None:
             moves = nn.functional.linear(context, self.Theta).split(self.sizes, dim=-1)
-            for name, move in zip(self.reached, moves, strict=True):
+            for name, move in zip(self.names, moves, strict=True):
                 vectors[name] = vectors[name] + shaped(move, vectors[name].shape)
         return vectors
 
     @torch.no_grad()
     def frozen(self, context: Tensor | None) -> dict[str, Array]:
         """Lift the parameters exactly, then add Theta theta in float64."""
-        vectors = {name: as_float64(vector.double()) for name, vector in self(None).items()}
+        vectors = super().frozen(None)
         if self.Theta is not None and context is not None:
             moves = context.double() @ self.Theta.double().T
-            for name, move in zip(self.reached, moves.split(self.sizes, dim=-1), strict=True):
+            for name, move in zip(self.names, moves.split(self.sizes, dim=-1), strict=True):
                 vectors[name] = vectors[name] + as_float64(shaped(move, vectors[name].shape))
         return vectors
 
@@ -174,11 +172,6 @@ class ContextNetwork(VectorSource):
                 self.head.weight.copy_(NEAR_ZERO * normal(self.head.weight.shape, generator))
                 self.head.bias.zero_()
 
-    @property
-    def moving(self) -> frozenset[str]:
-        """Names of all vectors."""
-        return frozenset(self.names)
-
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return the vectors emitted at the context."""
         assert context is not None
@@ -189,11 +182,6 @@ class ContextNetwork(VectorSource):
         emitted = torch.cat([raw[..., :free], self.readout.emit(raw[..., free:])], dim=-1)
         parts = emitted.split(self.sizes, dim=-1)
         return {name: shaped(part, shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)}
-
-    @torch.no_grad()
-    def frozen(self, context: Tensor | None) -> dict[str, Array]:
-        """Emit in the model's own type, then lift exactly."""
-        return {name: as_float64(vector.double()) for name, vector in self(context).items()}
 
 
 def shaped(flat: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -50,12 +50,8 @@ class JointField(VectorSource):
         self.plain = ParameterSource([Vector(v.name, v.initial, v.positive) for v in vectors], positivity, shared)
         self.Theta = nn.ParameterDict({v.name: nn.Parameter(v.theta) for v in vectors if v.theta is not None})
         self.fields = {v.name: v.field for v in vectors if v.theta is not None}
+        self.names = list(self.fields)
         self.axes, self.channels_last = axes, channels_last
-
-    @property
-    def moving(self) -> frozenset[str]:
-        """Names of the vectors that an input weight would reach."""
-        return frozenset(self.fields)
 
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return the vectors moved by the context."""
@@ -130,11 +126,6 @@ class FieldNetwork(VectorSource):
         self.code_bias = nn.Parameter(torch.zeros(CONTEXT_HIDDEN, *ones, dtype=torch.float64, device="cpu"))
         self.head = kernel(self.head_map, NEAR_ZERO)
 
-    @property
-    def moving(self) -> frozenset[str]:
-        """Names of all vectors."""
-        return frozenset(self.names)
-
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return the vectors emitted at the context."""
         assert context is not None
@@ -149,8 +140,3 @@ class FieldNetwork(VectorSource):
             part = shaped(part.flatten(-self.axes).mean(dim=-1), shape) if grid is None else grid.apply(part)
             vectors[name] = self.readout.emit(part) if positive else part
         return vectors
-
-    @torch.no_grad()
-    def frozen(self, context: Tensor | None) -> dict[str, Array]:
-        """Emit in the model's own type, then lift exactly."""
-        return {name: as_float64(vector.double()) for name, vector in self(context).items()}

@@ -62,7 +62,7 @@ class TestEnergy:
         energy = Energy(lifted)
         assert energy.needs_data
         fit(energy, target("gumbel"), steps=200, batch_size=64, learning_rate=0.02)
-        with pytest.raises(ModelError, match="needs data"):
+        with pytest.raises(ModelError, match="requires the training data"):
             energy.finalise()
         data = target("gumbel").sample(500, torch.Generator().manual_seed(1), torch.float64)
         plain = energy.finalise(data)
