@@ -202,7 +202,7 @@ def falsification() -> dict[str, float]:
     model = network(SMALL)
     started = time.process_time()
     found = verify.falsify(model, (-2.0, 2.0))
-    assert not found.found
+    assert not found.violated
     return {"evaluations of a search": found.evaluations, "seconds": time.process_time() - started}
 
 

@@ -136,7 +136,7 @@ class PreparedNet:
         if chunk is None:
             chunk = max(1, min(4096, CHUNK // max(1, sum(program.A.shape) + program.in_features)))
         chunk = as_integer("chunk", chunk)
-        outcome = _Found(N, proof=self._prove is not None)
+        outcome = _Outcome(N, proof=self._prove is not None)
         for rows in slices(N, chunk, progress=progress):
             self._chunk(points[rows], rows, witness, outcome)
         return Certificate(
@@ -158,7 +158,7 @@ class PreparedNet:
             supplied=witness,
         )
 
-    def _chunk(self, x: Array, rows: slice, witness: Witness | None, outcome: _Found) -> None:
+    def _chunk(self, x: Array, rows: slice, witness: Witness | None, outcome: _Outcome) -> None:
         """Certify some of the points and enter what was found."""
         stacked = self.net.stacked
         net = self.net[rows] if stacked else self.net
@@ -199,8 +199,8 @@ class PreparedNet:
         return cast(P, self._provers[name])
 
 
-class _Found:
-    """What is found at N points, chunk by chunk."""
+class _Outcome:
+    """The values, verdicts and residuals of N points, entered chunk by chunk."""
 
     def __init__(self, count: int, *, proof: bool) -> None:
         self.forward, self.value, self.dual = np.empty(count), np.empty(count), np.empty(count)

@@ -6,6 +6,7 @@ that bend the wrong way at any scale, gradient ascent on the pair of end points 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -30,7 +31,7 @@ class Falsification(Result):
     """The worst that a search found.
 
     Args:
-        found: whether it is a violation: more than the threshold.
+        violated: whether it is a violation: more than the threshold.
         kind: `midpoint`, `cut` or `value`: which inequality comes closest to failing, or fails by most.
         violation: by how much, divided by 1 + |f|.
         threshold: what counts as a violation.
@@ -40,7 +41,7 @@ class Falsification(Result):
         detail: one sentence, where there is more to say.
     """
 
-    found: bool
+    violated: bool
     kind: str
     violation: float
     threshold: float
@@ -51,7 +52,13 @@ class Falsification(Result):
     @property
     def ok(self) -> bool:
         """Whether no violation was found; that proves nothing."""
-        return not self.found
+        return not self.violated
+
+    @property
+    def found(self) -> bool:
+        """Whether it is a violation; deprecated, use `violated`."""
+        warnings.warn("Falsification.found is now Falsification.violated", DeprecationWarning, stacklevel=2)
+        return self.violated
 
     def summary(self) -> str:
         """Return the worst that was found, in one sentence."""
@@ -60,7 +67,7 @@ class Falsification(Result):
             "cut": "f(z) below f(x) + g'(z - x)",
             "value": "network and program apart",
         }[self.kind]
-        head = "violation found" if self.found else "no violation found"
+        head = "violation found" if self.violated else "no violation found"
         note = f"; {self.detail}" if self.detail else ""
         return f"{head} in {self.evaluations} evaluations: {what} by {self.violation:.2e} (1 + |f|){note}"
 
@@ -87,13 +94,13 @@ def falsify(
         seed: of the search.
 
     Returns:
-        The worst that was found; `.found` tells whether it is a violation. Finding none proves nothing.
+        The worst that was found; `.violated` tells whether it is a violation. Finding none proves nothing.
 
     Raises:
         ModelError: bounds that do not fit, or a model that does not give one value per point.
 
     >>> bent = lambda x: np.abs(x).sum(axis=1) - 0.01 * np.maximum(x[:, 0] - 0.3, 0)
-    >>> falsify(bent, (np.full(2, -1.0), np.full(2, 1.0)), evaluations=20_000).found
+    >>> falsify(bent, (np.full(2, -1.0), np.full(2, 1.0)), evaluations=20_000).violated
     True
     """
     evaluations, seed = as_integer("evaluations", evaluations), as_integer("seed", seed, 0)

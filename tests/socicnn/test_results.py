@@ -117,3 +117,9 @@ def test_an_old_name_of_the_gaps_warns() -> None:
     report = verify.equivalence(random_net(1), POINTS, solvers=())
     with pytest.warns(DeprecationWarning, match="Report.gap"):
         assert np.array_equal(report.gaps, report.gap)
+
+
+def test_an_old_name_of_a_violation_warns() -> None:
+    falsification = RESULTS["Falsification"][0]()
+    with pytest.warns(DeprecationWarning, match="Falsification.found"):
+        assert falsification.found is falsification.violated is True

@@ -58,7 +58,7 @@ def planted(seed: int, size: float, n: int = 6) -> SOCICNN:
 def test_a_planted_violation_is_found(seed: int) -> None:
     model = planted(seed, 1e-6)
     found = verify.falsify(model, (-2.0, 2.0), evaluations=500_000)
-    assert found.found
+    assert found.violated
     assert found.kind == "midpoint"
     assert found.violation >= 1e-6 / 2
     assert found.evaluations <= 500_000
@@ -74,7 +74,7 @@ def test_a_planted_violation_is_found(seed: int) -> None:
 def test_honest_networks_yield_none(seed: int) -> None:
     model = SOCICNN(6, (32, 32, 32), (6,), (6,), generator=torch.Generator().manual_seed(seed))
     found = verify.falsify(model, (-2.0, 2.0), evaluations=100_000)
-    assert not found.found, str(found)
+    assert not found.violated, str(found)
     assert found.violation < 1e-12
 
 
@@ -82,12 +82,12 @@ def test_honest_networks_yield_none(seed: int) -> None:
 def test_frozen_networks_yield_none(name: str) -> None:
     net = random_net(2, **NETS[name])
     found = verify.falsify(net, (-3.0, 3.0), evaluations=30_000)
-    assert not found.found, str(found)
+    assert not found.violated, str(found)
 
 
 def test_a_concave_function_is_found_everywhere() -> None:
     found = verify.falsify(lambda x: -(x**2).sum(axis=1), (np.zeros(3), np.ones(3)), evaluations=10_000)
-    assert found.found
+    assert found.violated
     assert found.violation > 0.1
 
 
@@ -110,7 +110,7 @@ def test_a_wrong_slope_is_found() -> None:
             return Doubled.apply(x)
 
     found = verify.falsify(Wrong(), (-np.ones(2), np.ones(2)), evaluations=20_000)
-    assert found.found
+    assert found.violated
     assert found.kind == "cut"
 
 
@@ -122,7 +122,7 @@ def test_a_program_of_another_network_is_found() -> None:
             return replace(net, layers=[Layer(None, first.U, first.b + 0.01), *others])
 
     found = verify.falsify(Wrong(3, (8, 8)), (-1.0, 1.0), evaluations=10_000)
-    assert found.found
+    assert found.violated
     assert found.kind == "value"
     assert found.points.shape == (1, 3)
 
@@ -130,7 +130,7 @@ def test_a_program_of_another_network_is_found() -> None:
 def test_contexts_and_feasible_sets() -> None:
     model = SOCICNN(4, (8,), (4,), (4,), context_features=2)
     found = verify.falsify(model, Simplex(4), torch.randn(2), evaluations=20_000)
-    assert not found.found
+    assert not found.violated
     assert found.points.sum(axis=1) == pytest.approx(1.0)
 
 
@@ -156,7 +156,7 @@ def test_evaluations_are_what_the_model_is_asked_for(n: int) -> None:
         return (x**2).sum(axis=1)
 
     found = verify.falsify(bowl, (-np.ones(n), np.ones(n)), evaluations=20_000)
-    assert not found.found
+    assert not found.violated
     assert found.evaluations == sum(asked) <= 20_000
 
 
@@ -169,5 +169,5 @@ def test_a_region_by_its_protocol() -> None:
             return x / torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=1.0)
 
     found = verify.falsify(lambda x: -(x**2).sum(axis=1), Ball(), evaluations=10_000)
-    assert found.found
+    assert found.violated
     assert np.linalg.norm(found.points, axis=1).max() <= 1 + 1e-12
