@@ -11,24 +11,25 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from decision._jobs import judged_in_jobs
 from decision._minimise.answers import Decision, Goal
-from decision._minimise.judging import Judged, decided
+from decision._minimise.judging import Judged
 from decision._minimise.methods import Method, make
 from decision._minimise.module_surrogate import ModuleSurrogate
-from decision._minimise.reference import Reference
-from decision._minimise.search import Search
 from decision._minimise.stack_surrogate import StackSurrogate
 from decision._minimise.surrogate import Surrogate
 from decision._options import DecideOptions, MethodName
-from decision._over_rows import AnySet, decided_over_rows, repeated, resolved, through_solver
+from decision._over_rows import AnySet, repeated, resolved, through_solver
 from decision._region import Region
+from decision._work import Work, blocks_of
 from decision.sets import ConicSet, OracleSet
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import as_float64
 from socicnn._compile import Freezable, frozen
+from socicnn._integers import as_integer
 from socicnn._moved import with_moved, with_renamed
 from socicnn._ranges import Ranges
-from socicnn.errors import ModelError, NoProgramError
+from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.nn._devices import as_device
 
 RTOL = 1e-6  # of the library, the command and every method
@@ -83,8 +84,9 @@ def decide(
             cones, is not interrupted.
         region: where the network has learned something, to flag decisions and contexts outside: by default the ranges
             of the training data that are stored in the network, if any; None to flag nothing.
-        options: limit of iterations, solver, device and progress bar; see `DecideOptions`.
-        moved: options by keyword, and `gap`, now `rtol`; deprecated.
+        options: limit of iterations, solver, device, jobs and progress bar; see `DecideOptions`.
+        moved: `jobs=`, short for `options=DecideOptions(jobs=...)`; the other options by keyword, and `gap`, now
+            `rtol`, are deprecated.
 
     Returns:
         The decisions.
@@ -102,6 +104,7 @@ def decide(
     """
     began = time.perf_counter()
     rtol = with_renamed(rtol, moved, "gap", "rtol", function="decide")
+    jobs = as_integer("jobs", moved.pop("jobs", options.jobs))
     options = with_moved(options, moved, function="decide", argument="options")
     if isinstance(region, str) and region != "stored":
         raise ModelError(f"region must be a Region, 'stored' or None; received {region!r}")
@@ -112,21 +115,24 @@ def decide(
     plain = getattr(model_or_net, "context_shape", None) is None
     own = None if plain and isinstance(feasible_set, ConicSet) and feasible_set.moves else theta
     surrogates = surrogates_of(model_or_net, own, options.device)
-    proves = all(surrogate.proves for surrogate in surrogates)
+    proves, ranges = all(surrogate.proves for surrogate in surrogates), getattr(model_or_net, "ranges", None)
     where = resolved(feasible_set, chosen, proves=proves)
-    ranges = getattr(model_or_net, "ranges", None)
+    points: list[Tensor | None] = [None] * len(surrogates)
     if isinstance(where, FeasibleSet):
         points = _start(start, where, model_or_net, surrogates)
-        reference = Reference.of(where, ranges)
-        searches = [Search(s, where, reference, chosen, options.progress) for s in surrogates]
-        parts = [decided(search, x, goal) for search, x in zip(searches, points, strict=True)]
     else:
-        exact = through_solver(
-            chosen, {"start": start, "max_iterations": options.max_iterations, "device": options.device}
-        )
+        given = {"start": start, "max_iterations": options.max_iterations, "device": options.device}
+        through_solver(chosen, given)
         surrogates = repeated(surrogates, where, theta)
-        parts = decided_over_rows(surrogates, where, theta, goal, exact)
-    found = Judged.joined(parts)
+    count = sum(len(surrogate) for surrogate in surrogates)
+    work = Work(feasible_set, chosen, proves, ranges, theta, count, options.progress)
+    blocks = blocks_of(surrogates, points)
+    if jobs > 1 and len(blocks) > 1:
+        found = Judged.joined(judged_in_jobs(work, blocks, goal, jobs))
+    else:
+        found = Judged.joined([work.judged(block, goal) for block in blocks])
+    if found.failure:
+        raise SolverError(f"no context has a solution: {found.failure}")
     notes = [*found.notes, *_grounds(model_or_net, surrogates)]
     if isinstance(where, OracleSet) and not isinstance(feasible_set, ConicSet):
         notes.append(ORACLES)

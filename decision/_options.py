@@ -24,9 +24,11 @@ class DecideOptions:
         settings: the solver's settings, by its own names.
         device: where to compute; defaults to the CPU.
         progress: whether the exact way shows a progress bar.
+        jobs: processes that share batches of more than 256 contexts, each on one thread; 1 for none. Start-up takes
+            seconds. The decisions are the same as those of one job on one thread.
 
     Raises:
-        ModelError: max_iterations is not an integer >= 1.
+        ModelError: max_iterations or jobs is not an integer >= 1.
     """
 
     max_iterations: int | None = None
@@ -34,8 +36,10 @@ class DecideOptions:
     settings: dict[str, Any] | None = None
     device: torch.device | str | None = None
     progress: bool = False
+    jobs: int = 1
 
     def __post_init__(self) -> None:
-        """Check the number of iterations."""
+        """Check the counts."""
+        object.__setattr__(self, "jobs", as_integer("jobs", self.jobs))
         if self.max_iterations is not None:
             object.__setattr__(self, "max_iterations", as_integer("max_iterations", self.max_iterations))

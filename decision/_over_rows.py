@@ -74,38 +74,36 @@ def repeated(surrogates: Sequence[Surrogate], feasible_set: ConicSet | CvxpySet,
 
 
 def decided_over_rows(
-    surrogates: Sequence[Surrogate],
+    surrogate: Surrogate,
     feasible_set: ConicSet | CvxpySet,
     theta: Tensor | None,
     goal: Goal,
     method: Exact,
-) -> list[Judged]:
-    """Return the decisions of each batch of functions.
+    first: int,
+    count: int,
+) -> Judged:
+    """Return the decisions of some contexts.
 
     Args:
-        surrogates: the functions, batch after batch.
+        surrogate: their functions.
         feasible_set: the set.
-        theta: contexts, shape `(contexts, p)`, that the set may move with.
+        theta: all contexts, shape `(contexts, p)`, that the set may move with.
         goal: when to stop.
         method: the exact way.
+        first: number of the first context of these functions.
+        count: number of all contexts.
 
     Raises:
         ModelError: the set does not fit the functions.
         ProgramError: the contexts do not fit the set.
     """
-    count = sum(len(surrogate) for surrogate in surrogates)
-    if not all(surrogate.proves for surrogate in surrogates):
+    if not surrogate.proves:
         raise NoProgramError(
             "a function without a conic program needs a set with exact oracles: a simplex, box, budget, ball, "
             "ellipsoid, a product of these, or an object with n, project and minimize_linear"
         )
-    n = networks_of(surrogates[0]).net.in_features if surrogates else 0
-    source = _source(feasible_set, n, theta, count)
-    parts, start = [], 0
-    for surrogate in surrogates:
-        parts.append(_part(surrogate, source, goal, method, start))
-        start += len(surrogate)
-    return parts
+    source = _source(feasible_set, networks_of(surrogate).net.in_features, theta, count)
+    return _part(surrogate, source, goal, method, first)
 
 
 def _source(feasible_set: ConicSet | CvxpySet, n: int, theta: Tensor | None, count: int) -> Constraints | RowsSource:
@@ -130,4 +128,4 @@ def _part(surrogate: Surrogate, source: Constraints | RowsSource, goal: Goal, me
     size = terms(networks.stack, solved.x, own_reach(networks.stack))
     floor = ROUNDING * (2.0 * size + c.abs())
     ones = torch.ones(len(value), dtype=torch.int64)
-    return Judged(solved.x, value, gap, ones, size, floor, solved.violation, tuple(solved.notes))
+    return Judged(solved.x, value, gap, ones, size, floor, solved.violation, tuple(solved.notes), solved.failure)

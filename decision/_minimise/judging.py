@@ -27,13 +27,16 @@ class Judged:
     floor: Tensor
     violation: Tensor
     notes: tuple[str, ...]
+    failure: str = ""  # why no context of these has a point
 
     @classmethod
     def joined(cls, parts: Sequence[Judged]) -> Judged:
         """Return the rows of all parts."""
         names = ("x", "value", "gap", "iterations", "scale", "floor", "violation")
         columns = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
-        return cls(**columns, notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)))
+        notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+        failed = all(part.failure for part in parts)
+        return cls(**columns, notes=notes, failure=parts[0].failure if failed else "")
 
 
 def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:

@@ -50,6 +50,7 @@ class Found:
         violation: worst violation of one constraint, relative to the size of the data, shape `(contexts,)`; NaN if
             there is no x.
         notes: what a user should know.
+        failure: what the solver said, if no context has a point.
     """
 
     x: Tensor
@@ -57,6 +58,7 @@ class Found:
     gap: Tensor
     violation: Tensor
     notes: list[str] = field(default_factory=list)
+    failure: str = ""
 
     @classmethod
     def nothing(cls, stack: Stack) -> Found:
@@ -89,9 +91,6 @@ def solve_constrained(
         solver: the solver.
         goal: when to stop.
         start: number of the first network among the contexts of the constraints.
-
-    Raises:
-        SolverError: no context has a solution, for instance because the constraints contradict each other.
     """
     found = Found.nothing(stack)
     statuses: Counter[str] = Counter()
@@ -116,7 +115,7 @@ def solve_constrained(
         if status:
             statuses[status] += 1
     if bool(found.x.isnan().all()) and statuses:
-        raise SolverError(f"no context has a solution: {statuses.most_common(1)[0][0]}")
+        found.failure = statuses.most_common(1)[0][0]
     found.notes += [f"{times} of {len(stack)} contexts: {status}." for status, times in statuses.items()]
     found.notes += _remarks(found, proven=proven)
     return found

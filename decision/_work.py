@@ -1,0 +1,96 @@
+"""The work behind `decide`, cut into blocks of contexts that do not depend on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import torch
+from torch import Tensor
+
+from decision._minimise.answers import Goal
+from decision._minimise.judging import Judged, decided
+from decision._minimise.methods import Method
+from decision._minimise.reference import Reference
+from decision._minimise.search import Search
+from decision._minimise.surrogate import Surrogate
+from decision._over_rows import AnySet, decided_over_rows, resolved, through_solver
+from decision.sets import ConicSet, CvxpySet
+from decision.sets._base import FeasibleSet
+from socicnn._ranges import Ranges
+
+BLOCK = 256  # contexts; what is found for a context depends on no more than its own block
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ContextBlock:
+    """Some of the contexts.
+
+    Args:
+        surrogate: their functions.
+        first: number of the first of them.
+        points: where to start, shape `(contexts, n)`; None if the user gives none.
+    """
+
+    surrogate: Surrogate
+    first: int
+    points: Tensor | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What all blocks share.
+
+    Args:
+        feasible_set: the set, as the user gave it.
+        method: how to minimise.
+        proves: whether the functions are networks with a conic program.
+        ranges: of the training data, if they are stored.
+        theta: contexts of all blocks, shape `(contexts, p)`, that the set may move with.
+        count: number of contexts of all blocks.
+        progress: whether to show a progress bar.
+    """
+
+    feasible_set: AnySet
+    method: Method
+    proves: bool
+    ranges: Ranges | None
+    theta: Tensor | None
+    count: int
+    progress: bool = False
+
+    @cached_property
+    def where(self) -> FeasibleSet | ConicSet | CvxpySet:
+        """The set, as the way that decides over it takes it."""
+        return resolved(self.feasible_set, self.method, proves=self.proves)
+
+    @cached_property
+    def _reference(self) -> Reference:
+        assert isinstance(self.where, FeasibleSet)
+        return Reference.of(self.where, self.ranges)
+
+    def judged(self, block: ContextBlock, goal: Goal) -> Judged:
+        """Return the decisions of one block."""
+        if isinstance(self.where, FeasibleSet):
+            search = Search(block.surrogate, self.where, self._reference, self.method, self.progress)
+            return decided(search, block.points, goal)
+        exact = through_solver(self.method, {})
+        return decided_over_rows(block.surrogate, self.where, self.theta, goal, exact, block.first, self.count)
+
+
+def blocks_of(surrogates: Sequence[Surrogate], points: Sequence[Tensor | None]) -> list[ContextBlock]:
+    """Return batches of functions, with the points to start from, as blocks of at most `BLOCK` contexts."""
+    blocks, first = [], 0
+    for surrogate, start in zip(surrogates, points, strict=True):
+        if len(surrogate) <= BLOCK:
+            blocks.append(ContextBlock(surrogate, first, start))
+        else:
+            for rows in torch.arange(len(surrogate)).split(BLOCK):
+                part = surrogate.take(rows.to(surrogate.device))
+                blocks.append(ContextBlock(part, first + int(rows[0]), None if start is None else start[rows]))
+        first += len(surrogate)
+    return blocks
