@@ -48,14 +48,14 @@ def resolved(feasible_set: AnySet, method: Method, *, proves: bool) -> FeasibleS
     return CvxpySet(feasible_set)
 
 
-def through_solver(method: Method, given: dict[str, Any]) -> Exact:
+def through_solver(method: Method, settings: dict[str, Any]) -> Exact:
     """Return the exact way, through a solver; what it cannot use is refused."""
     exact = method.exact if isinstance(method, Auto) else method
     if not isinstance(exact, Exact):
         raise ModelError(
             f"a set of rows or constraints goes through the exact program; use method='exact', not '{method.name}'"
         )
-    unused = [name for name, value in given.items() if value is not None]
+    unused = [name for name, value in settings.items() if value is not None]
     if unused:
         raise ModelError(f"a set of rows or constraints goes through a solver alone; leave out {', '.join(unused)}")
     return exact

@@ -65,12 +65,12 @@ def owned(value: M) -> M:
 
 def _unwritable(array: NDArray[Any]) -> bool:
     """Return whether neither an array nor one that it is a view of can be written to."""
-    found: Any = array
-    while isinstance(found, np.ndarray):
-        if found.flags.writeable:
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
             return False
-        found = found.base
-    return found is None
+        base = base.base
+    return base is None
 
 
 def entries(matrix: Matrix) -> Array:
@@ -94,15 +94,15 @@ def lengths(values: Array, axis: int) -> Array:
     array([5., 0.])
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        found = np.sqrt(np.square(values).sum(axis=axis))
-        doubtful = ~((found > 1e-140) & (found < np.inf))
+        norms = np.sqrt(np.square(values).sum(axis=axis))
+        doubtful = ~((norms > 1e-140) & (norms < np.inf))
         if not doubtful.any():
-            return cast(Array, found)
+            return cast(Array, norms)
         largest = np.abs(values).max(axis=axis, initial=0.0, keepdims=True)
         scaled = np.isfinite(largest) & (largest > 0)
         unit = np.divide(values, largest, out=np.zeros_like(values), where=scaled)
         long = largest.squeeze(axis) * np.sqrt(np.square(unit).sum(axis=axis))
-        return np.where(doubtful & scaled.squeeze(axis), long, found)
+        return np.where(doubtful & scaled.squeeze(axis), long, norms)
 
 
 def as_points(points: Any, shape: tuple[int, ...], name: str = "x") -> Array:

@@ -39,6 +39,7 @@ def solve_exactly(
     answers: Answers,
     goal: Goal,
     solver: Solver,
+    *,
     progress: bool = False,
 ) -> None:
     """Improve `answers` by solving min f over X as one conic program per context; the gap of `goal` is not looked at.
@@ -87,17 +88,17 @@ def _offer(
     """Offer the points and the bounds of some contexts' solutions, all at once."""
     device = answers.x.device
     answers.iterations[[i for i, _ in solved]] += 1
-    whole = [(i, one) for i, one in solved if np.isfinite(one.v).all() and np.isfinite(one.y).all()]
+    whole = [(i, solution) for i, solution in solved if np.isfinite(solution.v).all() and np.isfinite(solution.y).all()]
     if not whole:
         return
     rows = torch.tensor([i for i, _ in whole], device=device)
-    mine, some = answers.take(rows), stack.take(rows)
-    v = np.stack([one.v[: stack.in_features] for _, one in whole])
+    chosen, some = answers.take(rows), stack.take(rows)
+    v = np.stack([solution.v[: stack.in_features] for _, solution in whole])
     x = feasible_set.project(torch.as_tensor(v, device=device))
-    dual = programs.dual(some, np.stack([one.y for _, one in whole]), x)
-    mine.offer_point(x, some.value(x))
-    mine.offer_bound(lower_bound(some, feasible_set, dual), dual)
-    answers.put(rows, mine)
+    dual = programs.dual(some, np.stack([solution.y for _, solution in whole]), x)
+    chosen.offer_point(x, some.value(x))
+    chosen.offer_bound(lower_bound(some, feasible_set, dual), dual)
+    answers.put(rows, chosen)
 
 
 class FreePrograms:
@@ -189,17 +190,17 @@ class FreePrograms:
 
         lam = tuple(part(f"relu{k}") for k in range(1, len(stack.layers) + 1))
         u = []
-        for one, some in zip(stack.norms, self._alike, strict=True):
-            cones = torch.cat([part(f"norm{r + 1}").reshape(count, -1, one.group + 1) for r in some], dim=1)
+        for branch, some in zip(stack.norms, self._alike, strict=True):
+            cones = torch.cat([part(f"norm{r + 1}").reshape(count, -1, branch.group + 1) for r in some], dim=1)
             u.append((-cones[..., 1:] / cones[..., :1].clamp(min=1e-300)).reshape(count, -1))
         # -2 beta p; where beta is next to nothing p cannot be read off, and does not matter
         images = stack.images(x)
-        weights = [one.weight for one in stack.quadratics]
+        weights = [branch.weight for branch in stack.quadratics]
         names = [f"quadratic{m}" for m in range(1, len(weights) + 1)]
         for k, layer in enumerate(stack.layers, start=1):
-            for one in layer.inner:
+            for branch in layer.inner:
                 names.append(f"layer{k}")
-                weights.append(one.weight * lam[k - 1])
+                weights.append(branch.weight * lam[k - 1])
         p = []
         for name, weight, image in zip(names, weights, images, strict=True):
             cones = part(name).reshape(count, weight.shape[1], -1)[..., 2:]
@@ -212,10 +213,10 @@ class FreePrograms:
     def set_multipliers(self, y: Array) -> Array:
         """Return the multipliers of the set's rows, in the order of `rows`."""
         own = self._program.A.shape[0]
-        found = np.empty(len(self._order) - own)
+        multipliers = np.empty(len(self._order) - own)
         from_set = self._order >= own
-        found[self._order[from_set] - own] = y[from_set]
-        return found
+        multipliers[self._order[from_set] - own] = y[from_set]
+        return multipliers
 
 
 def solver_of(solver: str | Solver, settings: dict[str, Any] | None) -> Solver:

@@ -170,7 +170,9 @@ class Exact(Method):
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Solve context after context."""
         networks = problem.networks()
-        solve_exactly(networks.net, networks.stack, problem.feasible_set, answers, goal, self.made(), problem.progress)
+        solve_exactly(
+            networks.net, networks.stack, problem.feasible_set, answers, goal, self.made(), progress=problem.progress
+        )
 
     def made(self) -> Solver:
         """Return the solver with its settings."""
@@ -197,9 +199,9 @@ class Auto(Method):
             rest = goal.after(had)
             if not len(left) or goal.late or rest.max_iterations == 0:
                 return
-            mine = answers.take(left)
-            method.improve(problem.take(left), mine, rest)
-            answers.put(left, mine)
+            chosen = answers.take(left)
+            method.improve(problem.take(left), chosen, rest)
+            answers.put(left, chosen)
 
     def order(self, problem: Problem) -> list[Method]:
         """Return the methods to try in turn."""

@@ -26,12 +26,12 @@ class Constraints:
     """CVXPY constraints on one variable x of n entries, and perhaps on helper variables and parameters.
 
     Args:
-        given: the constraints.
+        listed: the constraints.
         x: the variable.
         values: parameter -> its value in each context, shape `(contexts, *shape)`.
     """
 
-    given: list[Any]
+    listed: list[Any]
     x: Any
     values: dict[Any, Array] = field(default_factory=dict)
     _last: tuple[int, Rows | None] | None = field(default=None, init=False)
@@ -55,19 +55,19 @@ class Constraints:
         """
         import cvxpy as cp
 
-        given: list[Any] = list(constraints) if isinstance(constraints, list | tuple) else [constraints]
-        if not given or not all(isinstance(part, cp.constraints.constraint.Constraint) for part in given):
+        listed: list[Any] = list(constraints) if isinstance(constraints, list | tuple) else [constraints]
+        if not listed or not all(isinstance(part, cp.constraints.constraint.Constraint) for part in listed):
             raise ProgramError(
                 "the feasible set must be one of decision.sets or a list of CVXPY constraints; received "
                 f"{type(constraints).__name__}"
             )
-        problem = cp.Problem(cp.Minimize(0), given)
+        problem = cp.Problem(cp.Minimize(0), listed)
         if not problem.is_dcp():
-            bad = [str(part) for part in given if not part.is_dcp()]
+            bad = [str(part) for part in listed if not part.is_dcp()]
             raise ProgramError(
                 f"the constraints must be convex by CVXPY's rules (DCP); these are not: {'; '.join(bad)}"
             )
-        made = cls(given, _variable(given, n, x), _values(problem.parameters(), parameters or {}))
+        made = cls(listed, _variable(listed, n, x), _values(problem.parameters(), parameters or {}))
         made.enter(0)
         empty = [part.name() for part in problem.parameters() if part.value is None]
         if empty:
@@ -116,7 +116,7 @@ class Constraints:
 
         if self._problem is None:
             plain = cp.Variable(self.x.shape)  # without the attributes of x, so that it keeps its columns
-            self._problem = cp.Problem(cp.Minimize(0), [*self.given, self.x == plain]), plain
+            self._problem = cp.Problem(cp.Minimize(0), [*self.listed, self.x == plain]), plain
         problem, plain = self._problem
         if problem.is_mixed_integer():
             return None
@@ -134,9 +134,9 @@ class Constraints:
         return _finite(_without_copies(rows, size))
 
 
-def _variable(given: list[Any], n: int, x: Any) -> Any:
+def _variable(listed: list[Any], n: int, x: Any) -> Any:
     """Return the variable of the network's x among those of the constraints."""
-    variables = {variable.id: variable for part in given for variable in part.variables()}
+    variables = {variable.id: variable for part in listed for variable in part.variables()}
     if x is not None:
         if getattr(x, "size", None) != n or getattr(x, "id", None) not in variables:
             raise ProgramError(f"x= must be a CVXPY variable of the constraints with {n} entries; received {x}")
@@ -150,10 +150,10 @@ def _variable(given: list[Any], n: int, x: Any) -> Any:
     return fitting[0]
 
 
-def _values(known: Sequence[Any], given: Mapping[Any, Any]) -> dict[Any, Array]:
+def _values(known: Sequence[Any], parameters: Mapping[Any, Any]) -> dict[Any, Array]:
     """Return the values of parameters, checked."""
     values: dict[Any, Array] = {}
-    for parameter, value in given.items():
+    for parameter, value in parameters.items():
         if not any(parameter is part for part in known):
             raise ProgramError(f"{parameter} is not a parameter of the constraints; leave its values out")
         array = as_float64(value, f"the value of {parameter.name()}")

@@ -95,12 +95,12 @@ def chained(start: Extents, above: Cuts, below: Cuts) -> Extents:
     """
     reach = start.reach
     reach = _chain(reach, np.maximum(above.most, below.most), np.maximum(above.rest, below.rest))
-    found = Extents(np.maximum(start.lower, -reach), np.minimum(start.upper, reach))
+    extents = Extents(np.maximum(start.lower, -reach), np.minimum(start.upper, reach))
     for _ in range(2):
-        reach = found.reach
+        reach = extents.reach
         upper, lower = _value(above, reach), -_value(below, reach)
-        found = found.within(Extents(lower, upper))
-    return found
+        extents = extents.within(Extents(lower, upper))
+    return extents
 
 
 def _value(cuts: Cuts, reach: Array) -> Array:

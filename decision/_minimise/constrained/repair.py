@@ -58,8 +58,8 @@ class Repair:
         repaired = v
         for _ in range(2):  # the second time near by, with the rounding of near points
             repaired = self._pulled(self._on_equalities(repaired))
-        found = [(one, self.violation(one)) for one in (v, repaired)]
-        return min(reversed(found), key=lambda pair: pair[1])
+        candidates = [(point, self.violation(point)) for point in (v, repaired)]
+        return min(reversed(candidates), key=lambda pair: pair[1])
 
     def violation(self, v: Array) -> float:
         """Return max_i (violation_i / ||G_i||) / max(max_i |h_i| / ||G_i||, max_j |v_j|).
@@ -139,7 +139,7 @@ def _widths(rows: Rows, extents: Extents) -> Array:
     cones = rows.cones
     span = extents.upper - extents.lower
     size = abs(rows.G) @ np.where(np.isfinite(span), np.maximum(span, 0.0), 0.0)
-    found = np.where(size > 0, size, np.maximum(np.abs(rows.h), _norms(rows)))
-    planes = found[cones.zero : cones.zero + cones.nonnegative]
+    widths = np.where(size > 0, size, np.maximum(np.abs(rows.h), _norms(rows)))
+    planes = widths[cones.zero : cones.zero + cones.nonnegative]
     pairs = zip(cones.heads, cones.second_order, strict=True)
-    return np.concatenate([planes, [found[head : head + k].max() for head, k in pairs]])
+    return np.concatenate([planes, [widths[head : head + k].max() for head, k in pairs]])

@@ -272,7 +272,7 @@ def _through_cvxpy(net: FrozenNet, constraints: Constraints, solver: Solver) -> 
     import cvxpy as cp
 
     x = constraints.x
-    problem = cp.Problem(cp.Minimize(to_cvxpy(net, x)), constraints.given)
+    problem = cp.Problem(cp.Minimize(to_cvxpy(net, x)), constraints.listed)
     began = time.perf_counter()
     try:
         problem.solve(solver=solver.name.upper(), **solver.settings)
@@ -284,11 +284,11 @@ def _through_cvxpy(net: FrozenNet, constraints: Constraints, solver: Solver) -> 
     if x.value is None:
         return torch.full((net.in_features,), torch.nan, dtype=torch.float64), np.nan, status
     point = torch.as_tensor(np.asarray(x.value, dtype=np.float64).reshape(-1))
-    return point, _violation(constraints.given), status
+    return point, _violation(constraints.listed), status
 
 
-def _violation(given: list[Any]) -> float:
+def _violation(constraints: list[Any]) -> float:
     """Return the worst violation of the constraints by CVXPY's measure, relative to the size of their variables."""
-    worst = max(float(np.max(one.violation(), initial=0.0)) for one in given)
-    values = [float(np.abs(variable.value).max()) for one in given for variable in one.variables()]
+    worst = max(float(np.max(one.violation(), initial=0.0)) for one in constraints)
+    values = [float(np.abs(variable.value).max()) for one in constraints for variable in one.variables()]
     return worst / max(1.0, *values) if worst > 0.0 else worst

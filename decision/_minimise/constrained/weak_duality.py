@@ -99,8 +99,8 @@ def into_dual_cone(y: Array, cones: Cones, noise: float = 0.0) -> Array:
 def _single_planes(rows: Rows) -> dict[int, list[tuple[int, float]]]:
     """Return (row, entry) of the inequalities with one entry, by their coordinate."""
     G, zero = rows.G, rows.cones.zero
-    found: dict[int, list[tuple[int, float]]] = {}
+    planes: dict[int, list[tuple[int, float]]] = {}
     for i in np.flatnonzero(np.diff(G.indptr)[: zero + rows.cones.nonnegative] == 1):
         if i >= zero and G.data[G.indptr[i]] != 0.0:
-            found.setdefault(int(G.indices[G.indptr[i]]), []).append((int(i), float(G.data[G.indptr[i]])))
-    return found
+            planes.setdefault(int(G.indices[G.indptr[i]]), []).append((int(i), float(G.data[G.indptr[i]])))
+    return planes
