@@ -20,6 +20,7 @@ MODULES = (
     "socicnn.conic",
     "socicnn.conic.solvers",
     "socicnn.training",
+    "socicnn.regression",
     "socicnn.positivity",
     "socicnn.positivity.diagnostics",
     "socicnn.density",

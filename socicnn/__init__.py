@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from socicnn import importers as importers
     from socicnn import nn as nn
     from socicnn import positivity as positivity
+    from socicnn import regression as regression
     from socicnn import training as training
     from socicnn._compile import value_program as value_program
     from socicnn._cvxpy_atom.build import to_cvxpy as to_cvxpy
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from socicnn.nn import RecurrentSOCICNN as RecurrentSOCICNN
     from socicnn.nn import load as load
     from socicnn.nn import save as save
+    from socicnn.regression import ConvexRegressor as ConvexRegressor
+    from socicnn.regression import MaxAffine as MaxAffine
     from socicnn.training import fit as fit
 
 __all__ = face(
@@ -48,8 +51,10 @@ __all__ = face(
     {
         "ContextParameters": "socicnn._cvxpy_atom.parameters",
         "ConvSOCICNN": "socicnn.nn",
+        "ConvexRegressor": "socicnn.regression",
         "FrozenNet": "socicnn.frozen",
         "ICNN": "socicnn.nn",
+        "MaxAffine": "socicnn.regression",
         "ModelError": "socicnn.errors",
         "NetOptions": "socicnn.nn",
         "RecurrentSOCICNN": "socicnn.nn",
@@ -61,6 +66,6 @@ __all__ = face(
         "to_cvxpy": "socicnn._cvxpy_atom.build",
         "value_program": "socicnn._compile",
     },
-    modules=("conic", "density", "errors", "frozen", "importers", "nn", "positivity", "training"),
+    modules=("conic", "density", "errors", "frozen", "importers", "nn", "positivity", "regression", "training"),
     own=("__version__",),
 )

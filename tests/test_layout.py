@@ -58,6 +58,7 @@ ORDER = [
     "socicnn.training",
     "socicnn.density",
     "verify",
+    "socicnn.regression",
     "decision",
     "socicnn_cli",
 ]

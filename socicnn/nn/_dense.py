@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from socicnn.nn._checks import check_joint_offsets
 from socicnn.nn._context import ContextNetwork, Vector
 from socicnn.nn._network import Network
 from socicnn.nn._options import Activation, ContextMode, NetOptions
+from socicnn.nn._signs import Signs
 from socicnn.positivity._base import Weight
 from socicnn.positivity._initial import normal
 
@@ -60,6 +62,9 @@ class Dense(Network, ABC):
         self.context_hidden = as_integer("context_hidden", options.context_hidden, 0)
         self.context_activation = options.context_activation
         draw = options.generator
+        self.signs = Signs.of(options.monotone, n)
+        self.nonnegative = options.nonnegative
+        signs = self.signs
         joint = p if self.context == "joint" else 0
         fan_in = n + joint
 
@@ -69,13 +74,17 @@ class Dense(Network, ABC):
         widths = self.hidden_features
         shares = self.initialiser.input_variances(widths, self.activations)
         self.U = nn.ParameterList()
+        self.signed = nn.ModuleList()  # |weights| of the monotone entries, one matrix per entry of U
         self.W = nn.ModuleList()
         vectors: list[Vector] = []
         for k, h in enumerate(widths):
             reached = k == 0 or passthrough
             deviation = math.sqrt((1.0 if k == 0 else shares[k - 1]) / fan_in)
             if reached:
-                self.U.append(nn.Parameter(deviation * normal((h, n), draw)))
+                start = deviation * normal((h, n), draw)
+                self.U.append(nn.Parameter(start[:, signs.free] if signs else start))
+                if signs:
+                    self.signed.append(self.weight(start[:, signs.bound].abs()))
             bias = 0.0
             if k:
                 below, kind = widths[k - 1], self.activations[k - 1]
@@ -85,12 +94,19 @@ class Dense(Network, ABC):
             vectors.append(Vector(f"b{k + 1}", torch.full((h,), bias, dtype=torch.float64, device="cpu"), theta=moved))
         deviation = math.sqrt((shares[-1] if widths else 1.0) / fan_in)
         constant = self.initialiser.bias(widths[-1], self.activations[-1]) if widths else 0.0
-        vectors.append(Vector("v", deviation * normal((n,), draw)))
-        vectors.append(
-            Vector("c", torch.tensor(constant, dtype=torch.float64, device="cpu"), theta=theta(1, deviation))
-        )
-        self.A = nn.ModuleList(branch_map(entry, n, fan_in, draw) for entry in quadratic)
-        self.C = nn.ModuleList(branch_map(entry, n, fan_in, draw) for entry in norm)
+        slope = deviation * normal((n,), draw)
+        if not self.nonnegative:
+            vectors.append(Vector("v", slope[signs.free] if signs else slope))
+            if signs:
+                vectors.append(Vector("v_signed", slope[signs.bound].abs(), positive=True))
+        level = torch.tensor(max(constant, 0.5) if self.nonnegative else constant, dtype=torch.float64, device="cpu")
+        moved = None if self.nonnegative else theta(1, deviation)
+        vectors.append(Vector("c", level, positive=self.nonnegative, theta=moved))
+        reach = len(signs.free) if signs else n  # entries of x that branches act on
+        if not reach and (quadratic or norm):
+            raise ModelError("quadratic and norm branches need an entry of x that is not monotone; give () for both")
+        self.A = nn.ModuleList(branch_map(entry, reach, fan_in, draw) for entry in quadratic)
+        self.C = nn.ModuleList(branch_map(entry, reach, fan_in, draw) for entry in norm)
         maps = [("e", self.quadratics)] * self.quadratic_offset + [("d", self.norms)]
         for letter, branches in maps:
             for index, branch in enumerate(branches, start=1):
@@ -134,10 +150,14 @@ class Dense(Network, ABC):
         """Return the formula's value; everything linear in x is one matrix product."""
         quadratics, norms = self.quadratics, self.norms
         branches = quadratics + norms
-        matrices = [*self.U, *(branch.full for branch in branches if branch.full is not None)]
-        sizes = [len(matrix) for matrix in matrices]
-        products = iter(nn.functional.linear(x, torch.cat(matrices)).split(sizes, dim=-1) if matrices else ())
-        value = _dot(x, vectors["v"]) + vectors["c"]
+        full = [branch.full for branch in branches if branch.full is not None]
+        value = vectors["c"] if self.nonnegative else _dot(x, self._slope(vectors)) + vectors["c"]
+        if self.signs:
+            inputs = [nn.functional.linear(x, matrix) for matrix in self.input_weights()]
+            x = x[..., self.signs.free]  # all that the branches see
+            products = iter([*inputs, *(nn.functional.linear(x, matrix) for matrix in full)])
+        else:
+            products = iter(_products(x, [*self.U, *full]))
         z = self._layers(products, vectors)
         if z:
             value = value + _dot(z[-1], vectors["w"])
@@ -159,7 +179,16 @@ class Dense(Network, ABC):
 
     def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
         """Return z_1 .. z_L."""
-        return self._layers((nn.functional.linear(x, U) for U in self.U), vectors)
+        return self._layers((nn.functional.linear(x, U) for U in self.input_weights()), vectors)
+
+    def input_weights(self) -> list[Tensor]:
+        """Return the matrices U_k, each of shape `(h_k, n)`."""
+        if not self.signs:
+            return list(self.U)
+        return [self.signs.joined(free, held()) for free, held in zip(self.U, self.signed, strict=True)]
+
+    def _slope(self, vectors: dict[str, Tensor]) -> Tensor:
+        return self.signs.joined(vectors["v"], vectors["v_signed"]) if self.signs else vectors["v"]
 
     def _layers(self, products: Iterator[Tensor], vectors: dict[str, Tensor]) -> list[Tensor]:
         W, z = self.hidden_weights, list[Tensor]()
@@ -175,7 +204,8 @@ class Dense(Network, ABC):
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as arrays."""
         refuse_smooth(self.activations)
-        U = iter(self.U)
+        signs = self.signs
+        U = iter(self.input_weights())
         W = iter(self.hidden_weights)
         layers = []
         for k in range(len(self.hidden_features)):
@@ -184,16 +214,23 @@ class Dense(Network, ABC):
             layers.append(Layer(weight, passed, vectors[f"b{k + 1}"]))
         return FrozenNet(
             layers=layers,
-            output=Output(vectors.get("w", torch.zeros(0).numpy()), vectors["v"], vectors["c"]),
+            output=Output(vectors.get("w", torch.zeros(0).numpy()), self._frozen_slope(vectors), vectors["c"]),
             quadratics=[
-                Quadratic(vectors["beta"][..., m], branch.frozen(), vectors.get(f"e{m + 1}"))
+                Quadratic(vectors["beta"][..., m], signs.spread(branch.frozen()), vectors.get(f"e{m + 1}"))
                 for m, branch in enumerate(self.quadratics)
             ],
             norms=[
-                Norm(vectors["gamma"][..., r], branch.frozen(), vectors[f"d{r + 1}"])
+                Norm(vectors["gamma"][..., r], signs.spread(branch.frozen()), vectors[f"d{r + 1}"])
                 for r, branch in enumerate(self.norms)
             ],
         )
+
+    def _frozen_slope(self, vectors: dict[str, Array]) -> Array:
+        if self.nonnegative:
+            return np.zeros((*vectors["c"].shape, self.in_features))
+        if not self.signs:
+            return vectors["v"]
+        return self._slope({name: torch.from_numpy(vectors[name]) for name in ("v", "v_signed")}).numpy()
 
     def _described(self) -> dict[str, Any]:
         return {
@@ -205,7 +242,15 @@ class Dense(Network, ABC):
             "passthrough": self.passthrough,
             "context_hidden": self.context_hidden,
             "context_activation": self.context_activation,
+            **({"monotone": list(self.signs.signs)} if self.signs else {}),
+            **({"nonnegative": True} if self.nonnegative else {}),
         }
+
+
+def _products(x: Tensor, matrices: list[Tensor]) -> Sequence[Tensor]:
+    """Return the product of x with each matrix, by one matrix product."""
+    sizes = [len(matrix) for matrix in matrices]
+    return nn.functional.linear(x, torch.cat(matrices)).split(sizes, dim=-1) if matrices else ()
 
 
 def _runs(branches: Sequence[BranchMap]) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, get_args
 import torch
 from torch import Tensor, nn
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, as_float64
 from socicnn._ranges import Ranges
 from socicnn._registry import choose
 from socicnn.errors import ModelError
@@ -42,12 +42,14 @@ class Network(nn.Module, ABC):
         shared_axes: axes of x (and of a context of the same rank) over which standardisation is one number.
 
     Attributes:
+        nonnegative: whether f >= 0 by construction; y_mean is then 0.
         ranges: ranges of the data that it was trained on, set by `fit` and kept by `save`; None before training.
     """
 
     vectors: VectorSource
     renamed: ClassVar[dict[str, str]] = {}  # old names of arguments, in files, and what they are called now
     shared: Shared | None
+    nonnegative: bool = False
     ranges: Ranges | None
 
     def __init__(
@@ -215,6 +217,8 @@ class Network(nn.Module, ABC):
         Raises:
             ModelError: a scale that is not positive, an entry that is not finite, or a shape that does not fit.
         """
+        if self.nonnegative and y_mean is not None and float(as_float64(y_mean, "y_mean")) != 0:
+            raise ModelError("a non-negative network keeps y_mean 0, so that f >= 0 is g >= 0; leave y_mean out")
         self.standardisation.assign("x", x_mean, x_scale)
         self.standardisation.assign("context", context_mean, context_scale)
         self.standardisation.assign("y", y_mean, y_scale)

@@ -33,6 +33,9 @@ class NetOptions:
         readout: recipe whose `emit` reads what a context network emits; defaults to `positivity`.
         initialiser: law of the weights at the start, or its short name.
         quadratic_offset: whether the quadratic branches have offsets e_m.
+        monotone: one sign per entry of x: 1 where f increases, -1 where it decreases, 0 where it is free; all free if
+            omitted. An entry with a sign has weights of that sign in the units, and is not in quadratics and norms.
+        nonnegative: whether f >= 0 everywhere: it then has no linear term, and a constant >= 0.
         context_hidden: width of the network that reads a partial context; 0 makes vectors affine in theta.
         context_activation: its activation.
         generator: source of the initial weights; defaults to torch's own.
@@ -48,6 +51,8 @@ class NetOptions:
     readout: Recipe | RecipeName | None = None
     initialiser: Initialiser | InitialiserName = "principled"
     quadratic_offset: bool = True
+    monotone: Sequence[int] | None = None
+    nonnegative: bool = False
     context_hidden: int = CONTEXT_HIDDEN
     context_activation: ContextActivation = "silu"
     generator: torch.Generator | None = None
@@ -62,6 +67,8 @@ class NetSettings(TypedDict, total=False):
     readout: Recipe | RecipeName | None
     initialiser: Initialiser | InitialiserName
     quadratic_offset: bool
+    monotone: Sequence[int] | None
+    nonnegative: bool
     context_hidden: int
     context_activation: ContextActivation
     generator: torch.Generator | None
@@ -69,7 +76,7 @@ class NetSettings(TypedDict, total=False):
     device: torch.device | str | None
 
 
-DENSE_ONLY = ("context_hidden", "context_activation")
+DENSE_ONLY = ("context_hidden", "context_activation", "monotone", "nonnegative")
 _DEFAULTS = NetOptions()
 
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from socicnn.training._history import History as History
     from socicnn.training._losses import LOSSES as LOSSES
     from socicnn.training._losses import MSE as MSE
+    from socicnn.training._losses import HuberLoss as HuberLoss
     from socicnn.training._losses import Loss as Loss
+    from socicnn.training._losses import Quantile as Quantile
     from socicnn.training._losses import SmoothL1 as SmoothL1
     from socicnn.training._losses import WithinContext as WithinContext
     from socicnn.training._options import FitOptions as FitOptions
@@ -24,9 +26,11 @@ __all__ = face(
     {
         "FitOptions": "socicnn.training._options",
         "History": "socicnn.training._history",
+        "HuberLoss": "socicnn.training._losses",
         "LOSSES": "socicnn.training._losses",
         "Loss": "socicnn.training._losses",
         "MSE": "socicnn.training._losses",
+        "Quantile": "socicnn.training._losses",
         "Samples": "socicnn.training._data",
         "SmoothL1": "socicnn.training._losses",
         "WithinContext": "socicnn.training._losses",

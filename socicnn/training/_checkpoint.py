@@ -57,10 +57,11 @@ def fingerprint(settings: dict[str, Any], *samples: Samples | None) -> str:
     """Return a hash of the settings and of every number of the data."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=repr).encode())
     for part in samples:
-        for tensor in () if part is None else (part.x, part.y, part.context):
-            if tensor is not None:
-                digest.update(repr(tuple(tensor.shape)).encode())
-                digest.update(tensor.detach().cpu().double().contiguous().numpy().tobytes())
+        for name, tensor in (part.tensors() if part is not None else {}).items():
+            if name in ("gradient", "weight"):
+                digest.update(name.encode())
+            digest.update(repr(tuple(tensor.shape)).encode())
+            digest.update(tensor.detach().cpu().double().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

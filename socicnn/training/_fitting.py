@@ -41,14 +41,16 @@ def fit(
             `condition`, `penalty` and `after_step` are used if it has them.
         data: an object with x, y and perhaps context, or (x, y), or (x, context, y). Either several candidates per
             context, x `(contexts, candidates, n)`, context `(contexts, p)`, y `(contexts, candidates)`; or single
-            points, x `(points, n)`, y `(points,)`.
-        loss: `auto`, `mse`, `smooth_l1`, `within_context`, a `Loss`, or a function of standardised (prediction,
-            target). `auto` is `within_context` where each context has equally many points, two or more, else `mse`;
+            points, x `(points, n)`, y `(points,)`. `Samples(x, y, context, gradient, weight)` has labels of the
+            gradient of f in x too, and weights of the values.
+        loss: `auto`, `mse`, `smooth_l1`, `huber`, `quantile`, `within_context`, a `Loss`, or a function of
+            standardised (prediction, target). `auto` is `within_context` where each context has equally many points, two or more, else `mse`;
             the history says which, and why. Both `auto` and `within_context` gather single points by their contexts,
             which are equal within 8 roundings of a column's range.
         epochs: passes over the data at most.
         learning_rate: step size at the start.
-        batch_size: contexts (or points) per step; defaults to 16 contexts, or 256 points.
+        batch_size: contexts (or points) per step; defaults to 16 contexts, or to a 32nd of the points,
+            between 16 and 256.
         validation: share of the contexts held out, or data to validate on; 0 for none (the last weights are kept).
         seed: seed, or generator, of the split and of the batches; initial weights are the network's own matter.
         progress: whether to show a progress bar, if there is a terminal to show it on.

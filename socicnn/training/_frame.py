@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, final
 
 import torch
@@ -31,7 +32,9 @@ class Frame:
         self.dtype, self.device = parameter.dtype, parameter.device
         low, high = train.y.min(), train.y.max()
         constant = high - low <= ULPS * torch.finfo(torch.float64).eps * torch.maximum(low.abs(), high.abs())
-        self.y_mean = train.y.mean()
+        self.y_mean = torch.zeros_like(low) if getattr(model, "nonnegative", False) else _mean(train.y, train.weight)
+        if train.weight is not None:
+            y_scale = _mean((train.y - _mean(train.y, train.weight)).square(), train.weight).sqrt()
         self.y_scale = torch.ones_like(y_scale) if constant or not y_scale > 0 else y_scale
         if standardise and hasattr(model, "standardise"):
             self._standardise(train)
@@ -47,7 +50,8 @@ class Frame:
         for name, values in (("x", train.x), ("context", train.context)):
             if values is not None:
                 axes = self.model.get_buffer(f"standardisation.{name}_mean").shape
-                means[f"{name}_mean"], means[f"{name}_scale"] = statistics(values, axes)
+                weight = train.weight if train.weight is None or train.weight.ndim == 1 else None
+                means[f"{name}_mean"], means[f"{name}_scale"] = statistics(values, axes, weight)
         self.model.standardise(**means)
         if self.inside:  # as the network holds them, in its own type
             own = self.model.standardisation
@@ -64,11 +68,28 @@ class Frame:
             own = self.model.standardisation
             x = own.exact("x", x)
             context = None if context is None else own.exact("context", context)
-        scaled = Samples(x, (data.y - self.y_mean) / self.y_scale, context).to(self.dtype, self.device)
-        for name, tensor in (("x", scaled.x), ("y", scaled.y), ("context", scaled.context)):
-            if tensor is not None and not bool(torch.isfinite(tensor).all()):
+        y = (data.y - self.y_mean) / self.y_scale
+        framed = Samples(x, y, context, self._gradient(data.gradient), data.weight).to(self.dtype, self.device)
+        for name, tensor in framed.tensors().items():
+            if not bool(torch.isfinite(tensor).all()):
                 raise ModelError(f"{name} of the data has entries too large for {self.dtype}; use `model.double()`")
-        return scaled
+        return framed
+
+    def _gradient(self, gradient: Tensor | None) -> Tensor | None:
+        """Return labels of the gradient in these units: dy/dx times the scale of x over that of y."""
+        if gradient is None:
+            return None
+        if not self.inside:
+            raise ModelError(f"gradients as labels need a network of socicnn.nn; received {type(self.model).__name__}")
+        return gradient * self.model.standardisation.x_scale.double().cpu() / self.y_scale
+
+    def slope(self, batch: Samples, model: Any = None) -> Tensor:
+        """Return the gradient in x of the values of a model at a batch, in standardised units, differentiable."""
+        with torch.enable_grad():
+            x = batch.x.detach().requires_grad_()
+            value = self.predict(replace(batch, x=x), model)
+            (slope,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+        return slope
 
     def value(self, model: Any, x: Tensor, context: Tensor | None) -> Tensor:
         """Return the values of a model (or of a copy) in the unit of y before `mean` and `scale` are taken off."""
@@ -99,7 +120,12 @@ class Frame:
         return model.finalise(train.x if context is None else (train.x, context))
 
 
-def statistics(values: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the mean, weighted if there are weights."""
+    return values.mean() if weight is None else (weight * values).sum() / weight.sum()
+
+
+def statistics(values: Tensor, shape: torch.Size, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation over all axes but those that a network standardises one by one.
 
     A column that is constant to rounding has its value as mean. Its scale is 1, or its own size if it is not constant
@@ -108,13 +134,20 @@ def statistics(values: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
     Args:
         values: float64, shape `(*batch, *own)`.
         shape: of the network's means; an axis of size one is averaged over.
+        weight: of each entry of the first axis; equal if omitted.
     """
     lead = values.ndim - len(shape)
     axes = [*range(lead), *(lead + axis for axis, size in enumerate(shape) if size == 1)]
     low, high = values.amin(dim=axes, keepdim=True), values.amax(dim=axes, keepdim=True)
     size = torch.maximum(low.abs(), high.abs())
     constant = high - low <= ULPS * torch.finfo(torch.float64).eps * size
-    mean = torch.where(constant, low, values.mean(dim=axes, keepdim=True))
+    if weight is None:
+        centre, spread = values.mean(dim=axes, keepdim=True), values.std(dim=axes, unbiased=False, keepdim=True)
+    else:
+        share = (weight / weight.mean()).reshape(-1, *[1] * (values.ndim - 1))
+        centre = (share * values).mean(dim=axes, keepdim=True)
+        spread = (share * (values - centre).square()).mean(dim=axes, keepdim=True).sqrt()
+    mean = torch.where(constant, low, centre)
     fixed = torch.where(high > low, size, torch.ones_like(size))
-    scale = torch.where(constant, fixed, values.std(dim=axes, unbiased=False, keepdim=True))
+    scale = torch.where(constant, fixed, spread)
     return mean.reshape(shape), scale.reshape(shape)

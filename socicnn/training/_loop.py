@@ -33,7 +33,7 @@ class Course(Protocol):
 C = TypeVar("C", bound=Course)
 
 
-class Trainer(Protocol[C]):
+class StepTaker(Protocol[C]):
     """Takes the steps of an epoch for all runs that still train."""
 
     runs: list[C]
@@ -46,7 +46,7 @@ class Trainer(Protocol[C]):
 
 
 def train(
-    engine: Trainer[C],
+    engine: StepTaker[C],
     *,
     epochs: int,
     done: int = 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,33 +25,145 @@ class Loss(ABC):
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss over the first axis, a scalar."""
 
+    def weighted(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        """Return the mean of weight times loss, weights having mean one over the training data.
+
+        Raises:
+            ModelError: there are weights, and the loss is not a mean over single values.
+        """
+        if weight is not None:
+            raise ModelError(f"the loss {self.name} takes no weights; use mse, smooth_l1, huber or quantile")
+        return self(prediction, target)
+
     def scale(self, y: Tensor) -> Tensor:
         """Return the unit of y: with it, predicting the mean everywhere has a loss of about one."""
         return y.std(unbiased=False)
 
 
+class Pointwise(Loss):
+    """A mean over single values."""
+
+    @abstractmethod
+    def each(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of every value."""
+
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the mean loss."""
+        return self.each(prediction, target).mean()
+
+    def weighted(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        """Return the mean of weight times loss."""
+        return self(prediction, target) if weight is None else (weight * self.each(prediction, target)).mean()
+
+
 @final
 @dataclass(frozen=True)
-class MSE(Loss):
+class MSE(Pointwise):
     """Mean of (f - y)^2."""
 
     name = "mse"
 
-    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the mean squared error."""
-        return nn.functional.mse_loss(prediction, target)
+    def each(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the squared errors."""
+        return nn.functional.mse_loss(prediction, target, reduction="none")
 
 
 @final
 @dataclass(frozen=True)
-class SmoothL1(Loss):
+class SmoothL1(Pointwise):
     """Mean of r^2 / 2 where |r| < 1, else |r| - 1/2, with r = f - y."""
 
     name = "smooth_l1"
 
+    def each(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the smooth absolute errors."""
+        return nn.functional.smooth_l1_loss(prediction, target, reduction="none")
+
+
+@final
+@dataclass(frozen=True)
+class HuberLoss(Pointwise):
+    """Mean of r^2 / 2 where |r| < delta, else delta (|r| - delta / 2), with r = f - y in standard deviations of y.
+
+    Args:
+        delta: where squares turn into absolute values, > 0.
+
+    Raises:
+        ModelError: delta is not a finite number > 0.
+    """
+
+    delta: float = 1.0
+    name = "huber"
+
+    def __post_init__(self) -> None:
+        """Check delta."""
+        if not 0 < self.delta < math.inf:
+            raise ModelError(f"delta must be a finite number > 0; received {self.delta!r}")
+
+    def each(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the Huber losses."""
+        return nn.functional.huber_loss(prediction, target, reduction="none", delta=self.delta)
+
+
+@final
+@dataclass(frozen=True)
+class Quantile(Pointwise):
+    """The pinball loss max(level r, (level - 1) r), r = y - f: its minimiser is the quantile of y given x.
+
+    Source: Koenker and Bassett, Regression quantiles, 1978.
+
+    Args:
+        level: share of values below f, between 0 and 1.
+
+    Raises:
+        ModelError: the level is not between 0 and 1.
+
+    >>> import torch
+    >>> Quantile(0.9)(torch.zeros(2), torch.tensor([1.0, -1.0])).item()
+    0.5
+    """
+
+    level: float = 0.5
+    name = "quantile"
+
+    def __post_init__(self) -> None:
+        """Check the level."""
+        if not 0 < self.level < 1:
+            raise ModelError(f"level must lie between 0 and 1; received {self.level!r}")
+
+    def each(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the pinball losses."""
+        residual = target - prediction
+        return (self.level * residual).maximum((self.level - 1) * residual)
+
+
+@final
+@dataclass(frozen=True)
+class Mirrored(Loss):
+    """The loss of -f and -y: for a network g that stands for the concave function f = -g.
+
+    Args:
+        inner: the loss of f and y.
+    """
+
+    inner: Loss
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Name of the inner loss."""
+        return self.inner.name
+
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Return the mean smooth absolute error."""
-        return nn.functional.smooth_l1_loss(prediction, target)
+        """Return the inner loss of the negatives."""
+        return self.inner(-prediction, -target)
+
+    def weighted(self, prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        """Return the inner loss of the negatives."""
+        return self.inner.weighted(-prediction, -target, weight)
+
+    def scale(self, y: Tensor) -> Tensor:
+        """Return the unit of y."""
+        return self.inner.scale(-y)
 
 
 @final
@@ -107,11 +220,12 @@ class _Given(Loss):
         return self.function(prediction, target)
 
 
-LossName = Literal["mse", "smooth_l1", "within_context"]
+LossName = Literal["mse", "smooth_l1", "huber", "quantile", "within_context"]
 AnyLoss: TypeAlias = Loss | LossName | Literal["auto"] | Callable[[Tensor, Tensor], Tensor]
 
 LOSSES: Registry[Callable[[], Loss]] = Registry(
-    "loss", {"mse": MSE, "smooth_l1": SmoothL1, "within_context": WithinContext}
+    "loss",
+    {"mse": MSE, "smooth_l1": SmoothL1, "huber": HuberLoss, "quantile": Quantile, "within_context": WithinContext},
 )
 
 
@@ -133,7 +247,8 @@ def make_loss(loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor]) -> Los
 def chosen_loss(loss: AnyLoss, data: Samples) -> tuple[Loss, Samples, str]:
     """Return a loss, the data as it needs them, and why it was chosen.
 
-    `auto` is `within_context` where each context has equally many points, two or more, and `mse` elsewhere. For both
+    `auto` is `within_context` where each context has equally many points, two or more, and there are no weights; it is
+    `mse` elsewhere. For both
     `auto` and `within_context`, single points whose contexts repeat are gathered by context.
 
     Raises:
@@ -141,6 +256,8 @@ def chosen_loss(loss: AnyLoss, data: Samples) -> tuple[Loss, Samples, str]:
     """
     if loss != "auto" and not _is_within(loss):
         return make_loss(loss), data, "as asked"
+    if loss == "auto" and data.weight is not None:
+        return MSE(), data, "the data have weights"
     data, spread = data.gathered()
     within = data.grouped and data.y.shape[1] > 1
     if data.grouped:

@@ -43,6 +43,9 @@ class FitOptions:
         patience: epochs without a better validation loss before stopping; None to run all epochs.
         polish: iterations of L-BFGS on all data at once, in float64, after the last epoch; for small networks that are
             to be fitted to the last digit.
+        ridge: penalties on the squares of the weights, one stage of polishing each, from strong to weak; the stage of
+            the least validation loss is kept. None in order not to penalise.
+        gradient_weight: weight of the errors of the gradients, where the data have gradients.
         standardise: whether to set the network's standardisation from the training data first (a constant column keeps
             scale 1; the scale of y is such that predicting the mean has a loss of about one). False continues from the
             standardisation in the network, and widens its stored ranges.
@@ -63,6 +66,8 @@ class FitOptions:
     clip: float | None = None
     patience: int | None = None
     polish: int = 0
+    ridge: Sequence[float] | None = None
+    gradient_weight: float = 1.0
     standardise: bool = True
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_seconds: float = 10.0
@@ -81,6 +86,10 @@ class FitOptions:
             positive("clip", self.clip)
         patience = None if self.patience is None else as_integer("patience", self.patience)
         object.__setattr__(self, "patience", patience)
+        for strength in self.ridge or ():
+            if not 0 <= strength < math.inf:
+                raise ModelError(f"ridge must hold finite numbers >= 0; received {strength!r}")
+        positive("gradient_weight", self.gradient_weight)
         object.__setattr__(self, "polish", as_integer("polish", self.polish, 0))
 
 
@@ -146,5 +155,7 @@ def run_settings(
         "clip": options.clip,
         "patience": options.patience,
         "polish": options.polish,
+        "ridge": list(options.ridge or ()),
+        "gradient_weight": options.gradient_weight,
         "standardise": options.standardise,
     }

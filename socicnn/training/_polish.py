@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from socicnn.training._frame import Frame
 
 EVERY = 10  # iterations between two looks at the validation data
 MEMORY = 20  # pairs that L-BFGS keeps
+PATIENCE, LEAST_GAIN = 3, 0.01  # looks without a validation loss lower by that share, before a stage ends
+
+FLAT = 1e-7  # relative decrease of a penalised objective in an iteration, below which a stage ends
 
 
 def polish(
@@ -28,6 +31,7 @@ def polish(
     judge: Callable[[nn.Module], float] | None,
     iterations: int,
     tick: Callable[[float], None],
+    ridge: Sequence[float] = (),
 ) -> list[float]:
     """Minimise an objective from the model's present weights, and leave the best ones that were seen in it.
 
@@ -41,6 +45,9 @@ def polish(
         judge: a model's validation loss, evaluated every 10 iterations; None keeps the last weights.
         iterations: iterations at most.
         tick: called after every iteration with the objective.
+        ridge: penalties lambda, one stage each: the objective plus lambda times the squares of the weights that
+            `_penalised` names. Each stage starts from the best weights of the one before. A stage ends where its
+            validation loss no longer falls, and all end with a stage that is worse than the one before.
 
     Returns:
         The validation losses looked at (the objectives where there is no validation).
@@ -50,48 +57,71 @@ def polish(
         wide.train()
     data = train.like(wide)
     parameters = [parameter for parameter in wide.parameters() if parameter.requires_grad]
+    bounds = optimize.Bounds(_lower(wide, parameters), np.inf)
     best: tuple[float, Array | None] = (math.inf if judge is None else judge(wide), None)
     seen: list[float] = []
-    count = 0
+    at, before = _joined(parameters), math.inf
+    flat = FLAT if ridge else 0.0
+    for strength in list(ridge) or [0.0]:
+        weights = _penalised(wide) if strength else []
+        stage: tuple[float, Array] = (math.inf, at)
+        count = stale = 0
 
-    def evaluate(point: Array) -> tuple[float, Array]:
-        _assign(parameters, point)
-        wide.zero_grad(set_to_none=True)
-        frame.condition(wide, data.x, data.aligned())
-        value = objective(wide, data)
-        value.backward()
-        return value.item(), _joined([torch.zeros_like(p) if p.grad is None else p.grad for p in parameters])
+        def evaluate(point: Array, strength: float = strength, weights: list[nn.Parameter] = weights) -> Any:
+            _assign(parameters, point)
+            wide.zero_grad(set_to_none=True)
+            frame.condition(wide, data.x, data.aligned())
+            value = objective(wide, data)
+            for weight in weights:
+                value = value + strength * weight.square().sum()
+            value.backward()
+            return value.item(), _joined([torch.zeros_like(p) if p.grad is None else p.grad for p in parameters])
 
-    def look(result: optimize.OptimizeResult) -> None:
-        nonlocal best, count
-        count += 1
-        tick(float(result.fun))
-        if count % EVERY and count < iterations:
-            return
-        _assign(parameters, result.x)
-        value = float(result.fun) if judge is None else judge(wide)
-        seen.append(value)
-        if judge is None or value < best[0]:
-            best = (value, result.x.copy())
+        def callback(intermediate_result: optimize.OptimizeResult) -> None:  # SciPy goes by the argument's name
+            nonlocal stage, count, stale
+            count += 1
+            tick(float(intermediate_result.fun))
+            if count % EVERY and count < iterations:
+                return
+            _assign(parameters, intermediate_result.x)
+            value = float(intermediate_result.fun) if judge is None else judge(wide)
+            seen.append(value)
+            stale = 0 if value < (1 - LEAST_GAIN) * stage[0] else stale + 1
+            if value < stage[0]:
+                stage = (value, intermediate_result.x.copy())
+            if judge is not None and ridge and stale >= PATIENCE:
+                raise StopIteration
 
-    def callback(intermediate_result: optimize.OptimizeResult) -> None:  # SciPy goes by the argument's name
-        look(intermediate_result)
-
-    result = optimize.minimize(
-        evaluate,
-        _joined(parameters),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=optimize.Bounds(_lower(wide, parameters), np.inf),
-        callback=callback,
-        options={"maxiter": iterations, "maxfun": 3 * iterations, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
-    )
-    if judge is None:
-        best = (float(result.fun), result.x)
+        result = optimize.minimize(
+            evaluate,
+            at,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            callback=callback,
+            options={"maxiter": iterations, "maxfun": 3 * iterations, "maxcor": MEMORY, "ftol": flat, "gtol": 0.0},
+        )
+        at = stage[1]
+        if judge is None:
+            best, at = (float(result.fun), result.x), result.x
+            continue
+        best = stage if stage[0] < best[0] else best
+        if stage[0] >= before:
+            break
+        before = stage[0]
     if best[1] is not None:
         _assign(parameters, best[1])
         model.load_state_dict(wide.state_dict())  # to the model's own type
     return seen
+
+
+def _penalised(model: nn.Module) -> list[nn.Parameter]:
+    """Return the trained weights without biases and offsets: b, c, e, d of a network, one-axis parameters elsewhere."""
+    return [
+        parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and (parameter.ndim > 1 or name.rpartition(".")[2] in ("theta", "v", "diagonal"))
+    ]
 
 
 def _joined(tensors: list[Any]) -> Array:

@@ -31,6 +31,8 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
 }
 
+LARGEST_BATCH, STEPS = 256, 32  # points of a batch at most; steps of an epoch of a small table
+
 
 class Run:
     """One run and its state; what `state()` returns is all that a resumed run needs."""
@@ -60,7 +62,8 @@ class Run:
             check(first.x, first.aligned())
         warn_of_large_branches(model, data.y.numel())
         train, held = self._split(data, validation)
-        self.batch_size: int = settings["batch_size"] or (16 if data.grouped else 256)
+        usual = 16 if data.grouped else min(LARGEST_BATCH, max(16, len(train) // STEPS))
+        self.batch_size: int = settings["batch_size"] or usual
         self.mark = checkpoints.Mark.of(
             {
                 **settings,
@@ -73,8 +76,8 @@ class Run:
             held,
         )
         self.frame = Frame(model, train, self.loss.scale(train.y), settings["standardise"])
-        self.train = self.frame.samples(train)
-        self.validation = None if held is None else self.frame.samples(held)
+        self.train = self.frame.samples(train.balanced())
+        self.validation = None if held is None else self.frame.samples(held.balanced())
         self._note_ranges(data.ranges())
         kind = OPTIMISERS[settings["optimiser"]]
         self.optimiser = kind(
@@ -165,8 +168,21 @@ class Run:
         total, size = 0.0, 256
         for first in range(0, len(samples), size):
             batch = samples[slice(first, first + size)]
-            total += float(self.loss(self.frame.predict(batch, model), batch.y)) * len(batch)
+            total += float(self.error(batch, model)) * len(batch)
         return total / len(samples)
+
+    def error(self, batch: Samples, model: Any = None) -> Tensor:
+        """Return the loss of a batch: of the values, plus that of the gradients where they are labels.
+
+        Both are in standardised units; the second is the mean over points of ||grad f - label||^2.
+        """
+        value = self.loss.weighted(self.frame.predict(batch, model), batch.y, batch.weight)
+        if batch.gradient is None:
+            return value
+        errors = (self.frame.slope(batch, model) - batch.gradient).square()
+        errors = errors.flatten(batch.y.ndim).sum(dim=-1)
+        weighted = errors if batch.weight is None else batch.weight * errors
+        return value + self.settings["gradient_weight"] * weighted.mean()
 
     def postfix(self) -> str:
         """Return the losses for the progress bar."""
@@ -217,12 +233,14 @@ class Run:
         started = time.perf_counter()
 
         def objective(model: Any, samples: Samples) -> Tensor:
-            value = self.loss(self.frame.predict(samples, model), samples.y)
+            value = self.error(samples, model)
             return value + model.penalty() if hasattr(model, "penalty") else value
 
         held = self.validation
         judge = None if held is None else lambda model: self._validate(held.like(model), model)
-        self.history.polish = polish(self.model, self.frame, objective, self.train, judge, iterations, tick)
+        self.history.polish = polish(
+            self.model, self.frame, objective, self.train, judge, iterations, tick, self.settings["ridge"]
+        )
         self.best = checkpoints.copied(self.model.state_dict())
         self.history.seconds += time.perf_counter() - started
 

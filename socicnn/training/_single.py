@@ -29,15 +29,15 @@ class SingleEngine:
         penalty, after_step = (getattr(model, name, None) for name in ("penalty", "after_step"))
         for group in run.optimiser.param_groups:
             group["lr"] = run.rate()
-        shuffled, targets = run.begin_epoch()
+        shuffled, _ = run.begin_epoch()
         total = torch.zeros((), dtype=torch.float64, device=run.device)
         model.train()
-        for first in range(0, len(targets), run.batch_size):
+        for first in range(0, len(shuffled), run.batch_size):
             rows = slice(first, first + run.batch_size)
             batch = shuffled[rows]
             run.optimiser.zero_grad(set_to_none=True)
             run.frame.condition(model, batch.x, batch.aligned())
-            loss = run.loss(run.frame.predict(batch), targets[rows])
+            loss = run.error(batch)
             objective = loss if penalty is None else loss + penalty()
             objective.backward()
             if run.settings["clip"] is not None:
@@ -49,7 +49,7 @@ class SingleEngine:
             run.steps += 1
             if self.on_step is not None:
                 self.on_step(run.steps, model)
-        return [float(total) / len(targets)]
+        return [float(total) / len(shuffled)]
 
     def keep(self, runs: list[Run]) -> None:
         """Go on, or stop."""

@@ -89,6 +89,8 @@ def fit_stacked(
         Run(model, source, loss, validation, seed, run_settings(options, epochs, batch_size, rate, decay))
         for model, source, seed, rate, decay in zip(models, sources, seeds, rates, decays, strict=True)
     ]
+    if any(run.train.gradient is not None or run.train.weight is not None for run in runs):
+        raise ModelError("stacked models take no gradients and no weights; fit them one by one")
     shapes = {(run.train.x.shape, None if run.train.context is None else run.train.context.shape) for run in runs}
     if len(shapes) != 1:
         raise ModelError(

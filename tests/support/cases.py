@@ -54,6 +54,7 @@ DENSE = [
     _case("icnn", ICNN, 3, (7, 5)),
     _case("soc", SOCICNN, 4, (6, 5, 4), (3, 4), (4, 2)),
     _case("affine", ICNN, 3, ()),
+    _case("monotone", SOCICNN, 4, (6, 5), (3, "diagonal"), (2,), monotone=(0, 1, -1, 0)),
     _case("no-hidden-layer", SOCICNN, 3, (), (2,), (2,)),
     _case("one-unit", SOCICNN, 1, (1,), (1,), (1,)),
     _case("one-unit-deep", SOCICNN, 2, (1, 1, 1), (), (1,)),

@@ -176,7 +176,11 @@ X, Y, THETA = torch.rand(10, 4, 3), torch.rand(10, 4), torch.rand(10, 2)
         (X, {}, "data must have x and y"),
         ((X, Y), {}, "context is missing"),
         ((X[..., :2], THETA, Y), {}, "x must have shape"),
-        ((X, THETA, Y), {"loss": "hinge"}, "unknown loss 'hinge'; there are: mse, smooth_l1, within_context"),
+        (
+            (X, THETA, Y),
+            {"loss": "hinge"},
+            "unknown loss 'hinge'; there are: huber, mse, quantile, smooth_l1, within_context",
+        ),
         ((X, THETA, Y), {"loss": 3}, "loss must be a name, a Loss or a function"),
         ((X[:, 0], THETA, Y[:, 0]), {"loss": "within_context"}, "two or more; no context repeats: use loss=.mse."),
         ((X, THETA, Y), {"optimiser": "magic"}, "unknown optimiser 'magic'; there are: adam, adamw, sgd"),

@@ -1,0 +1,109 @@
+"""Prediction bands by split conformal prediction: how far new values lie from f, whatever their distribution.
+
+With residuals r_1 .. r_m of rows that training has not seen and q the ceil((m + 1)(1 - alpha))-th smallest of them, a
+new value lies in f(x) + [-q, q] (r = |y - f|), or below f(x) + q (r = y - f), with probability at least 1 - alpha.
+
+Source: Vovk, Gammerman, Shafer, Algorithmic learning in a random world, 2005; Lei et al., 2018.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, final
+
+import numpy as np
+
+from socicnn._arrays import Array, as_float64
+from socicnn._registry import choose
+from socicnn.errors import ModelError, ProgramError
+
+Side = Literal["both", "upper", "lower"]
+
+
+class Predictor(Protocol):
+    """What a band lies around."""
+
+    def predict(self, X: Any) -> Array:
+        """Return f at each row."""
+
+    def to_cvxpy(self, z: Any, context: Any = None) -> Any:
+        """Return f as a CVXPY expression."""
+
+
+@final
+@dataclass(frozen=True)
+class Band:
+    """The interval [f(x) - below, f(x) + above] around a prediction.
+
+    Args:
+        model: the estimator.
+        alpha: share of new values that may lie outside.
+        below: width below f; infinite for an upper bound.
+        above: width above f; infinite for a lower bound.
+        rows: number of rows that it was made from.
+    """
+
+    model: Predictor
+    alpha: float
+    below: float
+    above: float
+    rows: int
+
+    def predict(self, X: Any) -> tuple[Array, Array]:
+        """Return the lower and the upper end at each row; infinite on a side that is open."""
+        f = self.model.predict(X)
+        return f - self.below, f + self.above
+
+    def coverage(self, X: Any, y: Any) -> float:
+        """Return the share of values that lie in the band."""
+        lower, upper = self.predict(X)
+        values = as_float64(y, "y")
+        return float(np.mean((values >= lower) & (values <= upper)))
+
+    def upper(self, z: Any, context: Any = None) -> Any:
+        """Return the upper end f(z) + above as a CVXPY expression: convex where f is, e.g. for `upper <= limit`.
+
+        Raises:
+            ProgramError: the band has no upper end.
+        """
+        if math.isinf(self.above):
+            raise ProgramError("this band is open above; make it with side='upper' or 'both'")
+        return self.model.to_cvxpy(z, context) + self.above
+
+    def lower(self, z: Any, context: Any = None) -> Any:
+        """Return the lower end f(z) - below as a CVXPY expression: concave where f is.
+
+        Raises:
+            ProgramError: the band has no lower end.
+        """
+        if math.isinf(self.below):
+            raise ProgramError("this band is open below; make it with side='lower' or 'both'")
+        return self.model.to_cvxpy(z, context) - self.below
+
+
+def conformal_band(model: Predictor, predicted: Array, y: Array, alpha: float, side: Side) -> Band:
+    """Return the band of an estimator from its predictions at rows that training has not seen.
+
+    Raises:
+        ModelError: alpha is not between 0 and 1, the shapes differ, or there are too few rows.
+    """
+    choose("side", side, ("both", "upper", "lower"))
+    if not 0 < alpha < 1:
+        raise ModelError(f"alpha must lie between 0 and 1; received {alpha!r}")
+    if y.shape != predicted.shape or not np.isfinite(y).all():
+        raise ModelError(f"y must be finite, one value per row; received shape {y.shape} for {len(predicted)} rows")
+    rank = math.ceil((len(y) + 1) * (1 - alpha) * (1 - 1e-12))  # 0.9 * 10 is 9, whatever its last bit
+    if rank > len(y):
+        least = math.ceil(1 / alpha * (1 - 1e-12)) - 1
+        raise ModelError(f"alpha {alpha:g} needs at least {least} rows; received {len(y)}")
+    residual = y - predicted
+    scores = {"both": np.abs(residual), "upper": residual, "lower": -residual}[side]
+    width = float(np.sort(scores)[rank - 1])
+    return Band(
+        model,
+        alpha,
+        below=math.inf if side == "upper" else width,
+        above=math.inf if side == "lower" else width,
+        rows=len(y),
+    )

@@ -1,0 +1,138 @@
+"""How the estimator trains: Adam, then L-BFGS, from several starts, the best on held-out rows kept."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from torch import nn
+
+from socicnn._integers import as_integer
+from socicnn.errors import ModelError
+from socicnn.nn import SOCICNN
+from socicnn.positivity import Recipe, RecipeName
+from socicnn.positivity._projected import Projected
+from socicnn.regression._start import start
+from socicnn.training import FitOptions, History, Loss, Samples, fit
+from socicnn.training._frame import Frame
+from socicnn.training._options import positive
+
+RIDGE = (0.03, 3e-3, 1e-4, 1e-6)  # standardised units; the validation data choose
+log = logging.getLogger("socicnn")
+
+
+@final
+@dataclass(frozen=True)
+class Trainer:
+    """Settings of the training of a `ConvexRegressor`.
+
+    Each start is trained by Adam, then by L-BFGS in float64 on all rows at once, and keeps the weights of its least
+    loss on the rows held out; the best start is kept. The first start has its units along the kinks of a max-affine
+    fit, the others at random; all have their read-out from least squares.
+
+    Args:
+        recipe: how weights are kept non-negative; see `socicnn.positivity`.
+        epochs: passes of Adam.
+        learning_rate: of Adam, at the start.
+        batch_size: points per step; a 32nd of them, between 16 and 256, if omitted.
+        polish: iterations of L-BFGS at most, for each penalty.
+        ridge: penalties on the squares of the weights, from strong to weak, one stage of L-BFGS each; the held-out
+            rows choose. Without held-out rows the one in the middle is used.
+        restarts: number of starts.
+        validation: share of the rows held out; of fewer than 20 rows none are.
+        gradient_weight: weight of the errors of the gradients, where gradients are given.
+        verbose: whether to show a progress bar.
+
+    Raises:
+        ModelError: a setting is invalid.
+    """
+
+    recipe: Recipe | RecipeName = "projected"
+    epochs: int = 4
+    learning_rate: float = 1e-2
+    batch_size: int | None = None
+    polish: int = 300
+    ridge: Sequence[float] = RIDGE
+    restarts: int = 2
+    validation: float = 0.15
+    gradient_weight: float = 1.0
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the settings that training itself does not check."""
+        as_integer("epochs", self.epochs)
+        as_integer("polish", self.polish, 0)
+        as_integer("restarts", self.restarts)
+        positive("learning_rate", self.learning_rate)
+        positive("gradient_weight", self.gradient_weight)
+        if not 0 <= self.validation < 1:
+            raise ModelError(f"validation must be a share in [0, 1); received {self.validation!r}")
+
+    def run(
+        self, make: Callable[[int], SOCICNN], train: Samples, held: Samples | None, loss: Loss, seed: int
+    ) -> tuple[SOCICNN, History]:
+        """Return the best network over the starts, and its history.
+
+        Args:
+            make: makes a fresh network from a seed.
+            train: training data.
+            held: validation data; None to keep the last weights and the least training loss.
+            loss: what is minimised.
+            seed: of everything random.
+        """
+        best: tuple[SOCICNN, History] | None = None
+        for index in range(self.restarts):
+            model = make(seed + index)
+            history = self._once(model, train, held, loss, seed + index, kinks=index == 0)
+            log.info("start %d of %d: %s", index + 1, self.restarts, history.summary())
+            if best is None or history.value < best[1].value or math.isnan(best[1].value):
+                best = model, history
+        assert best is not None
+        model, history = best
+        if model.needs_data:
+            x = train.x if train.context is None else (train.x, train.context)
+            model = model.finalise(x)
+        return model, history
+
+    def _once(
+        self, model: SOCICNN, train: Samples, held: Samples | None, loss: Loss, seed: int, *, kinks: bool
+    ) -> History:
+        frame = Frame(model, train, loss.scale(train.y), standardise=True)
+        start(model, frame.samples(train.balanced()), seed, kinks=kinks)
+        # the matrices of branches take any size, so their weights may stay: beta -> 0 with A -> 0 would be a dead end
+        fixed = [parameter for parameter in _branch_weights(model) if parameter.requires_grad]
+        for parameter in fixed:
+            parameter.requires_grad_(False)
+        # nothing chooses among the penalties without rows held out: the one in the middle is kept
+        ridge = self.ridge if held is not None else sorted(self.ridge)[len(self.ridge) // 2 :][:1]
+        options = FitOptions(polish=self.polish, ridge=ridge, gradient_weight=self.gradient_weight)
+        try:
+            return fit(
+                model,
+                train,
+                loss=loss,
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+                validation=0.0 if held is None else held,
+                seed=seed,
+                progress=self.verbose,
+                options=options,
+            )
+        finally:
+            for parameter in fixed:
+                parameter.requires_grad_(True)
+
+
+def _branch_weights(model: SOCICNN) -> list[nn.Parameter]:
+    """Return beta and gamma where they are parameters: without a context, held by projection."""
+    if model.context_shape is not None or not isinstance(model.positivity, Projected):
+        return []
+    return [
+        p
+        for name, p in model.named_parameters()
+        if name.startswith(("vectors.positive.beta", "vectors.positive.gamma"))
+    ]
