@@ -73,7 +73,7 @@ class Samples:
         if grouping.order is None:
             return self, grouping.layout
         rows = torch.from_numpy(grouping.order)
-        return Samples(self.x[rows], self.y[rows], self.context[rows[:, 0]]), grouping.layout
+        return replace(self[rows], context=self.context[rows[:, 0]]), grouping.layout
 
     def ranges(self) -> Ranges:
         """Return the least and largest value of each entry of x and of the context."""
