@@ -49,7 +49,7 @@ class _Face(ModuleType):
 
 
 def face(package: str, homes: Mapping[str, str], *, modules: Sequence[str] = (), own: Sequence[str] = ()) -> list[str]:
-    """Give a package its lazily imported names; call it once, at the end of its `__init__`.
+    """Give a package its lazily imported names; call it once, at the end of its `__init__`; return `__all__`.
 
     Args:
         package: `__name__` of the package.
@@ -57,14 +57,11 @@ def face(package: str, homes: Mapping[str, str], *, modules: Sequence[str] = (),
         modules: public submodules. Any other submodule is imported on access too, but `dir` does not list it.
         own: public names that `__init__` itself defines.
 
-    Returns:
-        The sorted public names, for `__all__`.
-
     Raises:
         ValueError: a name is listed twice, as a name and as a submodule.
 
     >>> import socicnn.nn
-    >>> socicnn.nn._storage.load is socicnn.nn.load
+    >>> socicnn.load is socicnn.nn.load
     True
     """
     twice = sorted(set(homes) & set(modules))

@@ -73,7 +73,7 @@ def check(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> Re
         raise FileError(f"{os.fspath(path)}: the parts of the claim do not fit together: {reason}") from None
     judged = [Check(name, float(len(w)), 0.0, None, not w, "; ".join(w)) for name, w in wrong.items()]
     claimed = _bracket(claim, lo, hi)
-    about = [] if fingerprint is None else [_network(claim.net.fingerprint, fingerprint)]
+    about = [] if fingerprint is None else [_about(claim.net.fingerprint, fingerprint)]
     return Report(
         checks=(*about, *judged, *checks.values(), claimed),
         forward=forward,
@@ -88,11 +88,11 @@ def check(path: str | os.PathLike[str], *, fingerprint: str | None = None) -> Re
     )
 
 
-def _network(own: str, wanted: str) -> Check:
+def _about(own: str, wanted: str) -> Check:
     """Check that the claim is about the network that was asked for."""
-    ok = own == wanted.strip().lower()
-    detail = "" if ok else f"the claim is about the network {own}, not {wanted}"
-    return Check("network", float(not ok), 0.0, None, ok, detail)
+    if own == wanted.strip().lower():
+        return Check("network", 0.0, 0.0, None, True)
+    return Check("network", 1.0, 0.0, None, False, f"the claim is about the network {own}, not {wanted}")
 
 
 def _bracket(claim: Claim, lo: Array, hi: Array) -> Check:

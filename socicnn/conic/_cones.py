@@ -41,10 +41,6 @@ class Cones:
         sizes = np.asarray(self.second_order, dtype=np.int64)
         return read_only(self.zero + self.nonnegative + np.cumsum(sizes) - sizes)
 
-    def told(self) -> str:
-        """Return how many there are of each kind, in words."""
-        return f"{self.zero} equalities, {self.nonnegative} inequalities, {len(self.second_order)} second-order cones"
-
     def violation(self, s: Array, *, dual: bool = False) -> Array:
         """Return how far each row or cone of s is from K: |s_i|, max(0, -s_i), and max(0, ||u|| - s_0) at each head.
 

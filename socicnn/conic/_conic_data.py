@@ -15,6 +15,11 @@ from socicnn.conic._cones import Cones
 from socicnn.errors import ProgramError
 
 
+def told(cones: Cones) -> str:
+    """Return how many rows and cones there are of each kind, in words."""
+    return f"{cones.zero} equalities, {cones.nonnegative} inequalities, {len(cones.second_order)} second-order cones"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ConicData:
     """min_v c'v + offset  s.t.  A v + s = b, s in K; x already substituted or among the variables.
@@ -48,7 +53,7 @@ class ConicData:
             )
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.A.shape[1]} variables, {self.cones.told()}>"
+        return f"<{type(self).__name__}: {self.A.shape[1]} variables, {told(self.cones)}>"
 
     def check_places(self) -> None:
         """Raise a ProgramError where a block lies outside the program: asked of what was read from a file."""

@@ -8,12 +8,11 @@ dual:  max_y  -(b + B x)'y + d'x + r     s.t.   A'y + q = 0,   y in K*
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Self
+from dataclasses import dataclass, field
 
 from scipy import sparse
 
-from socicnn._arrays import Array, IntArray
+from socicnn._arrays import Array
 from socicnn.conic._blocks import Block, Lifts, check_places, names_of, own
 from socicnn.conic._cones import Cones
 from socicnn.errors import ProgramError
@@ -23,8 +22,7 @@ from socicnn.errors import ProgramError
 class ValueData:
     """The value function of a network: f(x) = min_v q'v + d'x + r  s.t.  A v + s = b + B x, s in K.
 
-    `b`, `q`, `d` and `r` may carry one leading axis, one row per context (`contexts` is its length): A and B do not
-    depend on the context. `program[i]` is the program of context i.
+    `b`, `q`, `d` and `r` may carry one leading axis, one row per context; A and B do not depend on the context.
 
     Args:
         A: matrix of shape `(m, variables)`.
@@ -61,11 +59,6 @@ class ValueData:
                 f"d {self.d.shape}, cones {self.cones.rows} rows"
             )
 
-    def __repr__(self) -> str:
-        many = f"{self.contexts} contexts, " if self.stacked else ""
-        size = f"{self.in_features} inputs, {self.A.shape[1]} variables"
-        return f"<{type(self).__name__}: {many}{size}, {self.cones.told()}>"
-
     def check_places(self) -> None:
         """Raise a ProgramError where a block or a lift lies outside the program: asked of what was read from a file."""
         m, variables = self.A.shape
@@ -83,23 +76,9 @@ class ValueData:
         return int(self.B.shape[1])
 
     @property
-    def contexts(self) -> int | None:
-        """Number of stacked contexts, or None for a single program."""
-        return len(self.b) if self.stacked else None
-
-    @property
     def stacked(self) -> bool:
         """Whether vectors carry an axis of contexts."""
         return self.b.ndim > 1
-
-    def take(self, index: int | slice | IntArray) -> Self:
-        """Return the program with some of the stacked contexts; itself if none are stacked."""
-        return self[index] if self.stacked else self
-
-    def __getitem__(self, index: int | slice | IntArray) -> Self:
-        if not self.stacked:
-            raise ProgramError("this program has one context; index it only when several contexts were compiled")
-        return replace(self, b=self.b[index], q=self.q[index], d=self.d[index], r=self.r[index])
 
     @property
     def row_names(self) -> list[str]:
@@ -110,8 +89,3 @@ class ValueData:
     def column_names(self) -> list[str]:
         """One readable name per variable."""
         return names_of(self.columns)
-
-    def check_single(self, use: str) -> None:
-        """Raise a ProgramError if the program stacks contexts, which `use` cannot take."""
-        if self.stacked:
-            raise ProgramError(f"{use} needs one context, this program stacks {self.contexts}; choose one: program[i]")

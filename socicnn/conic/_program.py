@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -12,7 +12,7 @@ from scipy import sparse
 from socicnn._arrays import Array, IntArray, as_points, read_only, transform
 from socicnn.conic._blocks import Block
 from socicnn.conic._cones import Cones
-from socicnn.conic._conic_data import ConicData
+from socicnn.conic._conic_data import ConicData, told
 from socicnn.conic._data import ValueData
 from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
@@ -46,8 +46,32 @@ class ConicProgram(ConicData):
 class ValueProgram(ValueData):
     """The value function of a network: f(x) = min_v q'v + d'x + r  s.t.  A v + s = b + B x, s in K.
 
-    Its arrays are those of `ValueData`; `program[i]` is the program of context i.
+    Its arrays are those of `ValueData`. Of stacked contexts `contexts` is the number, and `program[i]` is one.
     """
+
+    def __repr__(self) -> str:
+        many = f"{self.contexts} contexts, " if self.stacked else ""
+        size = f"{self.in_features} inputs, {self.A.shape[1]} variables"
+        return f"<{type(self).__name__}: {many}{size}, {told(self.cones)}>"
+
+    @property
+    def contexts(self) -> int | None:
+        """Number of stacked contexts, or None for a single program."""
+        return len(self.b) if self.stacked else None
+
+    def take(self, index: int | slice | IntArray) -> Self:
+        """Return the program with some of the stacked contexts; itself if none are stacked."""
+        return self[index] if self.stacked else self
+
+    def __getitem__(self, index: int | slice | IntArray) -> Self:
+        if not self.stacked:
+            raise ProgramError("this program has one context; index it only when several contexts were compiled")
+        return replace(self, b=self.b[index], q=self.q[index], d=self.d[index], r=self.r[index])
+
+    def check_single(self, use: str) -> None:
+        """Raise a ProgramError if the program stacks contexts, which `use` cannot take."""
+        if self.stacked:
+            raise ProgramError(f"{use} needs one context, this program stacks {self.contexts}; choose one: program[i]")
 
     def scales(self, x: Array) -> Array:
         """Return the power of two nearest to ||p||_2 of each quadratic at each x (1 where p = 0).

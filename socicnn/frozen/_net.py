@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+from socicnn._arrays import IntArray
 from socicnn.errors import ModelError
 from socicnn.frozen._bundle import Parts
 from socicnn.frozen._composition import absolute_layer, absolute_output, absolute_term
@@ -32,8 +33,9 @@ class FrozenNet(ConvexNet):
 
     Raises:
         ModelError: a negative W, w, beta or gamma, a non-finite entry, or shapes that do not agree; the message names
-            the array, the count, the worst value and the mend.
+            the array, the count, the worst value and what to do.
 
+    >>> from socicnn.frozen import Layer, Output
     >>> net = FrozenNet(layers=[Layer(None, [[1.0]], [0.0])], output=Output([2.0], [1.0]))
     >>> net([[3.0], [-3.0]])
     array([ 9., -3.])
@@ -44,6 +46,17 @@ class FrozenNet(ConvexNet):
         parts += [f"branches: {len(self.quadratics)} quadratic, {len(self.norms)} norm"]
         parts += [f"{self.contexts} contexts"] if self.stacked else []
         return f"<FrozenNet: {'; '.join(parts)}>"
+
+    @property
+    def hidden_features(self) -> tuple[int, ...]:
+        """Widths h_1 .. h_L."""
+        return tuple(layer.width for layer in self.layers)
+
+    def __getitem__(self, index: int | slice | IntArray) -> Self:
+        """Return the network of context `index`, or with the contexts of a slice."""
+        if not self.stacked:
+            raise ModelError("this network has one context; index it only when several contexts were frozen")
+        return self.take(index)
 
     def absolute(self) -> FrozenNet:
         """Return the network with every number replaced by its absolute value."""

@@ -57,11 +57,6 @@ class ConvexNet:
         return int(self.output.v.shape[-1])
 
     @property
-    def hidden_features(self) -> tuple[int, ...]:
-        """Widths h_1 .. h_L."""
-        return tuple(layer.width for layer in self.layers)
-
-    @property
     def terms(self) -> tuple[Term, ...]:
         """The branches: quadratic ones, then norms."""
         return (*self.quadratics, *self.norms)
@@ -85,12 +80,6 @@ class ConvexNet:
             [branch for branch in self.quadratics if self.stacked or branch.weight.any()],
             [branch for branch in self.norms if self.stacked or branch.weight.any()],
         )
-
-    def __getitem__(self, index: int | slice | IntArray) -> Self:
-        """Return the network of context `index`, or with the contexts of a slice."""
-        if not self.stacked:
-            raise ModelError("this network has one context; index it only when several contexts were frozen")
-        return self.take(index)
 
     def take(self, index: int | slice | IntArray) -> Self:
         """Return the network with some of the stacked contexts; itself if none are stacked."""

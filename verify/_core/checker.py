@@ -108,9 +108,8 @@ class Checker:
             rows.eliminate_zeros()
             b = b * keep[:, None]
         self._lifts = len(program.lifts)
-        cuts = [
-            [place for block in side for place in (block.start, block.stop)] for side in (program.rows, program.columns)
-        ]
+        sides = (program.rows, program.columns)
+        cuts = [[end for block in blocks for end in (block.start, block.stop)] for blocks in sides]
         self._arrays = Arrays(Split(rows, cuts[0], [*cuts[1], len(q)]), b, q, d, r, a, offset, t, heads)
         self._own = own_entries(rows, len(q))
         self._rounding = rounding(np.bincount(rows.indices, minlength=rows.shape[1])[: len(q)])[:, None]

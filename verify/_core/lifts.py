@@ -60,14 +60,14 @@ class Scales:
 
     def _norms(self, p: Array) -> Array:
         """Return the 2-norm of the rows of each p, the largest entry divided out before it is squared."""
-        found = np.zeros((len(self._starts), p.shape[1]))
+        norms = np.zeros((len(self._starts), p.shape[1]))
         some = self._lengths > 0
         if some.any():
             largest = np.maximum.reduceat(p, self._starts[some], axis=0)
             divisor = np.repeat(largest, self._lengths[some], axis=0)
             unit = np.divide(p, divisor, out=np.zeros_like(p), where=divisor > 0)
-            found[some] = largest * np.sqrt(np.add.reduceat(unit**2, self._starts[some], axis=0))
-        return found
+            norms[some] = largest * np.sqrt(np.add.reduceat(unit**2, self._starts[some], axis=0))
+        return norms
 
 
 def _power_of_two(length: Array) -> Array:
@@ -83,15 +83,10 @@ def lifts_exact(rows: sparse.csr_array, b: Array, t: IntArray, heads: IntArray) 
     """
     if not len(t):
         return True
-    m, columns = rows.shape
-    if (
-        len(set(t.tolist())) < len(t)
-        or len(set(heads.tolist())) < len(t)
-        or not ((t >= 0).all() and (t < columns).all() and (heads >= 0).all() and (heads + 1 < m).all())
-    ):
+    places = ((t, rows.shape[1]), (heads, rows.shape[0] - 1))  # the row below a head is a lift's too
+    if any(len(set(at.tolist())) < len(t) or at.min() < 0 or at.max() >= size for at, size in places):
         return False
-    both = np.concatenate([heads, heads + 1])
-    part = rows[both]
+    part = rows[np.concatenate([heads, heads + 1])]
     alone = bool((np.diff(part.indptr) == 1).all()) and bool((part.indices == np.tile(t, 2)).all())
     equal = alone and bool((part.data[: len(t)] == part.data[len(t) :]).all())
     return equal and bool((b[heads] == -b[heads + 1]).all())

@@ -7,25 +7,15 @@ split is the matrix, whatever places are named as candidates. Part of the truste
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from copy import copy
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
-Array = NDArray[np.float64]
+from socicnn._arrays import Array, IntArray
 
 FILLED = 0.3  # share of entries above which a dense block is faster
 LEAST = 64  # numbers in the smallest block worth a product of its own
-
-
-class DenseBlock(NamedTuple):
-    """A dense block at consecutive rows and columns, with its transpose."""
-
-    rows: slice
-    columns: slice
-    matrix: Array
-    transposed: Array
 
 
 class Split:
@@ -47,7 +37,7 @@ class Split:
         order = np.argsort(keys, kind="stable")
         found, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
         rest = np.ones(len(keys), dtype=bool)
-        self._blocks: list[DenseBlock] = []
+        self._blocks: list[tuple[slice, slice, Array, Array]] = []  # places, the block, its transpose
         for key, start, count in zip(found.tolist(), starts.tolist(), counts.tolist(), strict=True):
             (top, bottom), (left, right) = (
                 cuts[axis][place : place + 2].tolist() for axis, place in enumerate(divmod(key, len(cuts[1])))
@@ -58,32 +48,32 @@ class Split:
                 block = np.zeros((bottom - top, right - left))
                 block[entries.row[own] - top, entries.col[own] - left] = entries.data[own]
                 rest[own] = False
-                self._blocks.append(DenseBlock(slice(top, bottom), slice(left, right), block, block.T.copy()))
+                self._blocks.append((slice(top, bottom), slice(left, right), block, block.T.copy()))
         left_over = sparse.coo_array((entries.data[rest], (entries.row[rest], entries.col[rest])), shape=matrix.shape)
         self._rest, self._rest_transposed = left_over.tocsr(), left_over.T.tocsr()
 
     def times(self, values: Array) -> Array:
         """Return the matrix times values of shape `(columns, N)`."""
-        found: Array = self._rest @ values
+        product: Array = self._rest @ values
         for rows, columns, matrix, _ in self._blocks:
-            found[rows] += matrix @ values[columns]
-        return found
+            product[rows] += matrix @ values[columns]
+        return product
 
     def transposed_times(self, values: Array) -> Array:
         """Return the transpose times values of shape `(rows, N)`."""
-        found: Array = self._rest_transposed @ values
+        product: Array = self._rest_transposed @ values
         for rows, columns, _, transposed in self._blocks:
-            found[columns] += transposed @ values[rows]
-        return found
+            product[columns] += transposed @ values[rows]
+        return product
 
     def absolute(self) -> Split:
         """Return the matrix of absolute values, split alike."""
-        found = Split.__new__(Split)
-        found.shape, found._rest, found._rest_transposed = self.shape, abs(self._rest), abs(self._rest_transposed)
-        found._blocks = [DenseBlock(r, c, np.abs(matrix), np.abs(turned)) for r, c, matrix, turned in self._blocks]
-        return found
+        sizes = copy(self)
+        sizes._rest, sizes._rest_transposed = abs(self._rest), abs(self._rest_transposed)
+        sizes._blocks = [(rows, columns, abs(matrix), abs(turned)) for rows, columns, matrix, turned in self._blocks]
+        return sizes
 
 
-def _cuts(places: Iterable[int], size: int) -> NDArray[np.int64]:
+def _cuts(places: Iterable[int], size: int) -> IntArray:
     """Return 0, the places inside the range, and its end; in order, each once."""
     return np.unique([0, size, *(place for place in places if 0 < place < size)]).astype(np.int64)
