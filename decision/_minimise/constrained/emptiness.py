@@ -20,23 +20,15 @@ from socicnn.conic._program import ConicProgram
 from socicnn.conic._rows import Rows
 from socicnn.conic.solvers import Solver
 
-EMPTY = "the feasible set is empty, which is proven"
 
-
-def why_no_point(rows: Rows, extents: Extents, solver: Solver, status: str) -> str:
-    """Return what is proven, or what the solver said.
+def proven_empty(rows: Rows, extents: Extents, solver: Solver) -> bool:
+    """Return whether no point satisfies the rows, in real arithmetic; False says nothing.
 
     Args:
         rows: the set.
         extents: proven bounds of it.
         solver: the solver.
-        status: the solver's words.
     """
-    return EMPTY if proven_empty(rows, extents, solver) else status
-
-
-def proven_empty(rows: Rows, extents: Extents, solver: Solver) -> bool:
-    """Return whether no point satisfies the rows, in real arithmetic; False says nothing."""
     if (extents.lower > extents.upper).any():
         return True
     y = _multipliers(rows, solver)

@@ -15,7 +15,8 @@ from decision._minimise.answers import FEASIBLE, Goal
 from decision._minimise.bounds import upper_bound
 from decision._minimise.constrained.bound import SNAP, Bound, Line, lower_bound, snapped
 from decision._minimise.constrained.constraints import Constraints, near, some
-from decision._minimise.constrained.emptiness import why_no_point
+from decision._minimise.constrained.descent import falls_without_end
+from decision._minimise.constrained.emptiness import proven_empty
 from decision._minimise.constrained.extents import Extents
 from decision._minimise.constrained.level_set import LevelSet
 from decision._minimise.constrained.repair import Repair
@@ -199,7 +200,7 @@ class _Proven:
         self._enter(i)
         solution, point = self._point(i)
         if point is None:
-            return why_no_point(self._weak.rows, self._extents, self._solver, solution.status)
+            return self._why_no_point(i, solution.status)
         v, violation = point
         one = self._stack.take(torch.tensor([i]))
         x = torch.as_tensor(v[: one.in_features])[None]
@@ -210,6 +211,15 @@ class _Proven:
         found.gap[i] = max(gap, 0.0) if np.isfinite(gap) else np.inf
         small = gap <= self._goal.rtol * float(terms(one, x, own_reach(one))[0])
         return "" if solution.ok or (small and violation <= FEASIBLE) else solution.status
+
+    def _why_no_point(self, i: int, status: str) -> str:
+        """Return what is proven about a context without a solution, or what the solver said."""
+        rows = self._weak.rows
+        if proven_empty(rows, self._extents, self._solver):
+            return "the feasible set is empty, which is proven"
+        if falls_without_end(self._net.take(i), rows, self._solver, self._goal):
+            return "f falls without end along a direction of the set, which is proven; add bounds on x"
+        return status
 
     def _point(self, i: int) -> tuple[Solution, tuple[Array, float] | None]:
         """Return the solver's answer and its point in the set; far planes are given to it where they matter."""

@@ -15,6 +15,7 @@ from decision.sets import (
     Box,
     Budget,
     ConicSet,
+    CvxpySet,
     Ellipsoid,
     Horizon,
     Intersection,
@@ -226,6 +227,23 @@ def test_an_empty_set_is_proven_empty() -> None:
     assert found.x[0].isnan().all()
     with pytest.raises(SolverError, match="is empty, which is proven"):
         decide(net(3), Intersection([Simplex(3), Ball(3, 0.5)]))
+
+
+@pytest.mark.parametrize(
+    ("feasible_set", "slope"),
+    [
+        (Polytope(E=[[1.0, 1.0, 0.0]], f=[1.0], lower=[-np.inf, -np.inf, 0.0]), [1.0, -1.0, 0.0]),
+        (Polytope(A=[[1.0, -3.0, 0.0]], b=[1.0], lower=0.0), [-1.0, 0.0, 0.0]),
+        (Product([Simplex(2), Polytope(lower=0.0, n=1)]), [0.0, 0.0, -1.0]),
+        (CvxpySet([cp.SOC((x := cp.Variable(3))[0], x[1:])]), [-2.0, 1.0, 0.0]),
+    ],
+)
+def test_a_cost_that_falls_without_end_is_proven_to(feasible_set: Any, slope: list[float]) -> None:
+    plain = FrozenNet([Layer(None, [[-1.0, 0.0, -1.0]], [2.0])], Output([0.1], slope))
+    with pytest.raises(SolverError, match="f falls without end along a direction of the set, which is proven"):
+        decide(plain, feasible_set)
+    grown = FrozenNet(plain.layers, plain.output, [Quadratic(1.0, np.eye(3))])  # what grows everywhere has a minimum
+    assert decide(grown, feasible_set).certified.all()
 
 
 def test_one_network_over_a_set_that_moves() -> None:
