@@ -121,36 +121,36 @@ def decide(
     if isinstance(where, FeasibleSet):
         points = _start(start, where, model_or_net, surrogates)
     else:
-        given = {"start": start, "max_iterations": options.max_iterations, "device": options.device}
-        through_solver(chosen, given)
+        ignored = {"start": start, "max_iterations": options.max_iterations, "device": options.device}
+        through_solver(chosen, ignored)
         surrogates = repeated(surrogates, where, theta)
     count = sum(len(surrogate) for surrogate in surrogates)
     work = Work(feasible_set, chosen, proves, ranges, theta, count, options.progress)
     blocks = blocks_of(surrogates, points)
     if jobs > 1 and len(blocks) > 1:
-        found = Judged.joined(judged_in_jobs(work, blocks, goal, jobs))
+        judged = Judged.joined(judged_in_jobs(work, blocks, goal, jobs))
     else:
-        found = Judged.joined([work.judged(block, goal) for block in blocks])
-    if found.failure:
-        raise SolverError(f"no context has a solution: {found.failure}")
-    notes = [*found.notes, *_grounds(model_or_net, surrogates)]
+        judged = Judged.joined([work.judged(block, goal) for block in blocks])
+    if judged.failure:
+        raise SolverError(f"no context has a solution: {judged.failure}")
+    notes = [*judged.notes, *_grounds(model_or_net, surrogates)]
     if isinstance(where, OracleSet) and not isinstance(feasible_set, ConicSet):
         notes.append(ORACLES)
     if getattr(context, "requires_grad", False):
         notes.append("The contexts require gradients, and decisions have none: they were detached.")
     return Decision(
-        found.x,
-        found.value,
-        found.gap,
-        found.iterations,
+        judged.x,
+        judged.value,
+        judged.gap,
+        judged.iterations,
         time.perf_counter() - began,
         chosen.name,
         rtol,
-        found.scale,
-        found.floor,
+        judged.scale,
+        judged.floor,
         context=theta,
-        outside=_outside(region, ranges, found.x, theta),
-        violation=found.violation,
+        outside=_outside(region, ranges, judged.x, theta),
+        violation=judged.violation,
         atol=atol,
         notes=tuple(notes),
     )
@@ -195,8 +195,8 @@ def _contexts(model: Any, context: Any) -> Tensor | None:
     if context is None:
         return None
     theta = torch.tensor(as_float64(context, "context"))
-    one = tuple(theta.shape) == (getattr(model, "context_shape", None) or theta.shape[:1])
-    return theta[None] if one else theta
+    single = tuple(theta.shape) == (getattr(model, "context_shape", None) or theta.shape[:1])
+    return theta[None] if single else theta
 
 
 def _grounds(model: Any, surrogates: Sequence[Surrogate]) -> list[str]:
