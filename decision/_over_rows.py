@@ -127,5 +127,4 @@ def _part(surrogate: Surrogate, source: Constraints | RowsSource, goal: Goal, me
     gap = solved.gap + 2.0 * EPS * (solved.value.abs() + value.abs())
     size = terms(networks.stack, solved.x, own_reach(networks.stack))
     floor = ROUNDING * (2.0 * size + c.abs())
-    ones = torch.ones(len(value), dtype=torch.int64)
-    return Judged(solved.x, value, gap, ones, size, floor, solved.violation, tuple(solved.notes), solved.failure)
+    return replace(solved, value=value, gap=gap, scale=size, floor=floor)

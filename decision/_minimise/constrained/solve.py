@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ from decision._minimise.constrained.repair import Repair
 from decision._minimise.constrained.support import support_extents
 from decision._minimise.constrained.weak_duality import WeakDuality, into_dual_cone
 from decision._minimise.exact import FreePrograms
+from decision._minimise.judging import Judged
 from decision._minimise.reference import own_reach, terms
 from decision._minimise.scaled import tight
 from decision._minimise.stack import Stack
@@ -40,34 +41,6 @@ COVER = 1e-9  # what the residual may cost, relative to the terms of f, before t
 SOLVED = 0.1  # residual, relative to the terms of the slope, above which smaller extents are no help
 
 
-@dataclass(eq=False)
-class Found:
-    """What the exact programs under constraints gave, one row a context.
-
-    Args:
-        x: shape `(contexts, n)`.
-        value: f(x), shape `(contexts,)`.
-        gap: proven gap, infinite where nothing is proven, shape `(contexts,)`.
-        violation: worst violation of one constraint, relative to the size of the data, shape `(contexts,)`; NaN if
-            there is no x.
-        notes: what a user should know.
-        failure: what the solver said, if no context has a point.
-    """
-
-    x: Tensor
-    value: Tensor
-    gap: Tensor
-    violation: Tensor
-    notes: list[str] = field(default_factory=list)
-    failure: str = ""
-
-    @classmethod
-    def nothing(cls, stack: Stack) -> Found:
-        """Return no points and no bounds."""
-        nan = torch.full_like(stack.c, torch.nan)
-        return cls(torch.full_like(stack.v, torch.nan), nan, torch.full_like(nan, torch.inf), nan.clone())
-
-
 class RowsSource(Protocol):
     """The rows of each context."""
 
@@ -82,7 +55,7 @@ class RowsSource(Protocol):
 
 def solve_constrained(
     net: FrozenNet, stack: Stack, constraints: Constraints | RowsSource, solver: Solver, goal: Goal, start: int = 0
-) -> Found:
+) -> Judged:
     """Minimise each network under the constraints.
 
     Args:
@@ -93,50 +66,56 @@ def solve_constrained(
         goal: when to stop.
         start: number of the first network among the contexts of the constraints.
     """
-    found = Found.nothing(stack)
+    judged, notes, failure = _unsolved(stack), list[str](), ""
     statuses: Counter[str] = Counter()
     proven = not isinstance(constraints, Constraints) or constraints.conic
     ways: _Proven | None = None
     for i in range(len(stack)):
         if goal.late:
-            found.notes.append(
-                f"The time limit ended the solves after {i} of {len(stack)} contexts; the others are NaN."
-            )
+            notes.append(f"The time limit ended the solves after {i} of {len(stack)} contexts; the others are NaN.")
             break
         if not proven and isinstance(constraints, Constraints):
             single = net.take(i)
             constraints.enter(start + i)
-            found.x[i], found.violation[i], status = _through_cvxpy(single, constraints, solver)
-            found.value[i] = stack.take(torch.tensor([i])).value(found.x[i : i + 1])[0]
+            judged.x[i], judged.violation[i], status = _through_cvxpy(single, constraints, solver)
+            judged.value[i] = stack.take(torch.tensor([i])).value(judged.x[i : i + 1])[0]
         else:
             if i % FRESH == 0:  # so that an answer depends on no more than the contexts of its own block
                 ways = None
             ways = _Proven(net, stack, constraints, start, i, solver, goal) if ways is None else ways
-            status = ways.solve(i, found)
+            status = ways.solve(i, judged)
         if status:
             statuses[status] += 1
-    if bool(found.x.isnan().all()) and statuses:
-        found.failure = statuses.most_common(1)[0][0]
-    found.notes += [f"{times} of {len(stack)} contexts: {status}." for status, times in statuses.items()]
-    found.notes += _remarks(found, proven=proven)
-    return found
+    if bool(judged.x.isnan().all()) and statuses:
+        failure = statuses.most_common(1)[0][0]
+    notes += [f"{times} of {len(stack)} contexts: {status}." for status, times in statuses.items()]
+    notes += _remarks(judged, proven=proven)
+    return replace(judged, notes=tuple(notes), failure=failure)
 
 
-def _remarks(found: Found, *, proven: bool) -> list[str]:
+def _unsolved(stack: Stack) -> Judged:
+    """Return no points and no bounds, to be filled in place; gaps are relative to the terms of f."""
+    nan = torch.full_like(stack.c, torch.nan)
+    ones = torch.ones(len(stack), dtype=torch.int64)
+    x, gap = torch.full_like(stack.v, torch.nan), torch.full_like(nan, torch.inf)
+    return Judged(x, nan.clone(), gap, ones, nan, nan, nan.clone(), ())
+
+
+def _remarks(judged: Judged, *, proven: bool) -> list[str]:
     notes = []
-    count = len(found.x)
+    count = len(judged.x)
     if not proven:
         notes.append("Nothing is proven about these decisions: their constraints need other than second-order cones.")
     else:
-        unbounded = int((found.gap.isinf() & found.value.isfinite()).sum())
+        unbounded = int((judged.gap.isinf() & judged.value.isfinite()).sum())
         if unbounded:
             notes.append(
                 f"Nothing is proven about {unbounded} of {count}: neither the constraints nor the cost were shown to "
                 "bound every coordinate that a solver's residual moves; add bounds on x for a proof."
             )
-    outside = int((found.violation > FEASIBLE).sum())
+    outside = int((judged.violation > FEASIBLE).sum())
     if outside:
-        worst = float(found.violation[found.violation > FEASIBLE].max())
+        worst = float(judged.violation[judged.violation > FEASIBLE].max())
         notes.append(
             f"{outside} of {count} decisions miss the constraints by more than {FEASIBLE:g} of their data (at most "
             f"{worst:.1e})."
@@ -195,21 +174,21 @@ class _Proven:
         self._weak = self._weak.moved(rows)
         self._programs.move(rows)
 
-    def solve(self, i: int, found: Found) -> str:
+    def solve(self, i: int, judged: Judged) -> str:
         """Solve context i; return what the solver said, if it did not solve it and nothing else was proven."""
         self._enter(i)
         solution, point = self._point(i)
         if point is None:
             return self._why_no_point(i, solution.status)
         v, violation = point
-        one = self._stack.take(torch.tensor([i]))
-        x = torch.as_tensor(v[: one.in_features])[None]
-        upper = float(upper_bound(one, x)[0])
-        lower = self._lower(i, one, solution, v, upper)
-        found.x[i], found.value[i], found.violation[i] = x[0], one.value(x)[0], violation
+        single = self._stack.take(torch.tensor([i]))
+        x = torch.as_tensor(v[: single.in_features])[None]
+        upper = float(upper_bound(single, x)[0])
+        lower = self._lower(i, single, solution, v, upper)
+        judged.x[i], judged.value[i], judged.violation[i] = x[0], single.value(x)[0], violation
         gap = (upper - lower) * (1.0 + 2.0**-50)
-        found.gap[i] = max(gap, 0.0) if np.isfinite(gap) else np.inf
-        small = gap <= self._goal.rtol * float(terms(one, x, own_reach(one))[0])
+        judged.gap[i] = max(gap, 0.0) if np.isfinite(gap) else np.inf
+        small = gap <= self._goal.rtol * float(terms(single, x, own_reach(single))[0])
         return "" if solution.ok or (small and violation <= FEASIBLE) else solution.status
 
     def _why_no_point(self, i: int, status: str) -> str:
@@ -236,12 +215,12 @@ class _Proven:
         whole = np.isfinite(solution.v).all() and np.isfinite(solution.y).all()
         return solution, self._repair(v) if whole else None
 
-    def _lower(self, i: int, one: Stack, solution: Solution, v: Array, upper: float) -> float:
+    def _lower(self, i: int, stack: Stack, solution: Solution, v: Array, upper: float) -> float:
         """Return a proven lower bound of context i."""
-        x = torch.as_tensor(v[: one.in_features])[None]
+        x = torch.as_tensor(v[: stack.in_features])[None]
         cones, weak = self._weak.rows.cones, self._weak
-        dual, y = self._programs.dual(one, solution.y, x), self._programs.set_multipliers(solution.y)
-        line = Line.of(one, dual, len(v))
+        dual, y = self._programs.dual(stack, solution.y, x), self._programs.set_multipliers(solution.y)
+        line = Line.of(stack, dual, len(v))
         tries = [(line, into_dual_cone(y, cones))]
         allowed = COVER * (abs(upper) + abs(line.offset) + float(line.size @ np.abs(v)))
         bound = lower_bound(*tries[0], weak=weak, extents=self._extents)
@@ -249,7 +228,7 @@ class _Proven:
             return bound.lower
         # a coordinate that nothing bounds needs a slope of exactly 0
         noise = SNAP * float(line.size.max(initial=0.0))
-        tries.append((Line.of(one, snapped(one, dual, x), len(v)), into_dual_cone(y, cones, noise)))
+        tries.append((Line.of(stack, snapped(stack, dual, x), len(v)), into_dual_cone(y, cones, noise)))
         again = lower_bound(*tries[1], weak=weak, extents=self._extents)
         best = max(bound.lower, again.lower)
         solved = min(bound.residual.max(), again.residual.max()) <= SOLVED * line.size.max()
@@ -258,7 +237,7 @@ class _Proven:
         costly = np.minimum(bound.cost, again.cost)
         needed = ~np.isfinite(costly)
         wanted = np.flatnonzero(~np.isfinite(self._extents.reach) | (costly > allowed / len(v)))
-        level = LevelSet(self._programs, i, one, weak, upper, self._goal)
+        level = LevelSet(self._programs, i, stack, weak, upper, self._goal)
         extents = level.extents(self._extents, wanted, needed, line.size)
         return max(best, *(min(lower_bound(*each, weak=weak, extents=extents).lower, upper) for each in tries))
 
@@ -299,6 +278,6 @@ def _through_cvxpy(net: FrozenNet, constraints: Constraints, solver: Solver) -> 
 
 def _violation(constraints: list[Any]) -> float:
     """Return the worst violation of the constraints by CVXPY's measure, relative to the size of their variables."""
-    worst = max(float(np.max(one.violation(), initial=0.0)) for one in constraints)
-    values = [float(np.abs(variable.value).max()) for one in constraints for variable in one.variables()]
+    worst = max(float(np.max(part.violation(), initial=0.0)) for part in constraints)
+    values = [float(np.abs(variable.value).max()) for part in constraints for variable in part.variables()]
     return worst / max(1.0, *values) if worst > 0.0 else worst
