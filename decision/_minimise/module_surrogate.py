@@ -100,7 +100,7 @@ class ModuleSurrogate:
         value = self.module(x) if self.plain else self.module(x, self.theta)
         if not isinstance(value, Tensor) or value.shape != x.shape[:1] or value.dtype != torch.float64:
             found = f"{tuple(value.shape)}, {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
-            raise ModelError(f"the module must give one float64 value a row, shape ({len(x)},); received {found}")
+            raise ModelError(f"the module must give one float64 value per row, shape ({len(x)},); received {found}")
         return value / self.unit
 
     def value(self, x: Tensor) -> Tensor:

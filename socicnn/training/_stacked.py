@@ -129,7 +129,7 @@ class _Stack:
         self.after_step = torch.func.vmap(self.one.after_step) if _acts(template) else None
 
     def epoch(self) -> list[float]:
-        """Run one pass over the training data of every run; return its mean loss, one a run."""
+        """Run one pass over the training data of every run; return its mean loss, one per run."""
         runs, settings = self.runs, self.runs[0].settings
         passes = [run.begin_epoch() for run in runs]
         shuffled = _stacked([samples for samples, _ in passes])

@@ -45,7 +45,7 @@ class Extents:
 
 @dataclass(frozen=True, eq=False)
 class Cuts:
-    """sign v_j <= most_j + rest_j'|v|, one a coordinate; most_j is infinite where there is no cut.
+    """sign v_j <= most_j + rest_j'|v|, one per coordinate; most_j is infinite where there is no cut.
 
     Args:
         most: shape `(variables,)`.

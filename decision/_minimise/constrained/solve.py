@@ -1,4 +1,4 @@
-"""The exact programs under constraints, one a context: a point in the set, and a bound that is proven."""
+"""The exact programs under constraints, one per context: a point in the set, and a bound that is proven."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from decision._minimise.stack import Branch
 
 @dataclass(eq=False)
 class Iterate:
-    """Primal and dual variables, one row a context, or a step of them.
+    """Primal and dual variables, one row per context, or a step of them.
 
     Args:
         x: shape `(contexts, n)`.
