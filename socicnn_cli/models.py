@@ -52,5 +52,5 @@ def read_context(model: Any, path: Path | None, *, moves: bool = False) -> Array
         raise FileError(f"the model needs contexts of {entries}; give them with --context FILE")
     context = read_rows(path, "contexts", "theta")
     if shape not in (context.shape, context.shape[1:]) and context.shape[1:] != (prod(shape),):
-        raise FileError(f"{path}: contexts must have {entries} entries per row; received shape {context.shape}")
+        raise FileError(f"{path}: contexts must have {entries} per row; received shape {context.shape}")
     return context.reshape(-1, *shape)

@@ -136,7 +136,7 @@ def test_export_of_images_says_what_it_wrote(run, tmp_path: Path) -> None:
     np.save(tmp_path / "wrong.npy", theta[:, :1])
     status, _, err = run(*words, tmp_path / "wrong.npy")
     assert status == 2
-    assert "contexts must have shape (2, 4, 4) a row; received shape (2, 1, 4, 4)" in err
+    assert "contexts must have shape (2, 4, 4) per row; received shape (2, 1, 4, 4)" in err
 
 
 def test_a_frozen_network_is_exported_and_verified(run, tmp_path: Path) -> None:

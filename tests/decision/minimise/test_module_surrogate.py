@@ -345,5 +345,5 @@ def test_one_value_a_row_is_asked_for(shape: str) -> None:
             value = x.square().sum(dim=1)
             return {"column": value[:, None], "number": value.sum(), "float32": value.float()}[shape]
 
-    with pytest.raises(ModelError, match=r"the module must give one float64 value a row, shape \(9,\); received"):
+    with pytest.raises(ModelError, match=r"the module must give one float64 value per row, shape \(9,\); received"):
         decide(Wrong(), Box(2))
