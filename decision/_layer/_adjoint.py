@@ -1,0 +1,130 @@
+"""The derivative of decisions and optimal values: the optimality conditions of their faces, differentiated backwards.
+
+With J = [H A'; A 0] the Jacobian of the conditions F = (grad f + mu'grad r + y'grad c, (r, c)) in (x, multipliers) and
+(u, nu) = J^-1 (slope, 0), the gradient of slope'x + price min f in any number p that f, r or c depend on is
+
+    - (u, nu)' dF/dp + price d(f + mu'r + y'c)/dp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.func import functional_call
+
+from decision._layer._face import Face, Held
+from decision._layer._objective import Function, Objective
+from decision._layer._rows import SetRows
+from decision._layer._system import System
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Decisions, and what their derivative is computed from.
+
+    Args:
+        x: [x | u], shape `(contexts, columns)`, float64.
+        value: min_X f, shape `(contexts,)`.
+        n: length of x.
+        module: the model.
+        names: of the parameters that are differentiated in.
+        rows: the set.
+        tolerance: nearer to a kink is on it, shape `(contexts, 1)`.
+        exact: the function that was minimised, explored.
+    """
+
+    x: Tensor
+    value: Tensor
+    n: int
+    module: nn.Module
+    names: Sequence[str]
+    rows: SetRows
+    tolerance: Tensor
+    exact: Objective
+
+    def gradients(self, slope: Tensor, price: Tensor, inputs: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Return the gradients of slope'x + price'value in the inputs that require one.
+
+        Args:
+            slope: shape `(contexts, n)`.
+            price: shape `(contexts,)`.
+            inputs: contexts or None, right-hand sides of shape `(contexts, rows)`, and the weights of `names`.
+        """
+        leaves = [None if one is None else one.detach().requires_grad_(one.requires_grad) for one in inputs]
+        theta, h, *weights = leaves
+        assert h is not None  # a set has rows
+        objective, rows = self._objective(theta, weights), self.rows
+        local = objective.at(self.x, tolerance=self.tolerance)
+        side = h.detach()
+        held = Held.of(local, rows, side, Face.of(local, rows, side, self.tolerance).held)
+        mu, y = held.multipliers(local.gradient(self.x.new_zeros(len(self.x), held.sizes[0])).detach())
+        gradient, residual = local.gradient(mu), held.residual(local, rows, h)
+        exact = self.exact
+        H = (
+            exact.branch_hessian(exact.at(self.x, tolerance=self.tolerance))
+            if exact.simple
+            else local.hessian(gradient)
+        )
+        system = System(H + rows.curvature(self.x, side, y), held.A)
+        u, nu = system.solve(widened(slope, self.x.shape[1]), torch.zeros_like(residual))
+        c = (y * rows.values(local.x, h)).sum(dim=1)
+        if rows.cones:  # linear rows have the same gradient in x, whatever h is
+            gradient = gradient + torch.autograd.grad(c.sum(), local.x, create_graph=True)[0]
+        total = price * (local.lagrangian(mu) + c) - (u * gradient).sum(dim=1) - (nu * residual).sum(dim=1)
+        wanted = [one for one in leaves if one is not None and one.requires_grad]
+        found = iter(torch.autograd.grad(total.sum(), wanted, allow_unused=True))
+        return [next(found) if one is not None and one.requires_grad else None for one in leaves]
+
+    def _objective(self, theta: Tensor | None, weights: Sequence[Tensor | None]) -> Objective:
+        """Return the model as a function of these leaves, its kinks explored while nothing but x moves."""
+        named = dict(zip(self.names, weights, strict=True))
+        fixed = Objective(self.n, function_of(self.module, {}), _double(None if theta is None else theta.detach()))
+        known = fixed.explored(self.x[:, : self.n], self.x.abs().amax(dim=1, keepdim=True).clamp(min=1e-300)).known
+        return Objective(self.n, function_of(self.module, named), _double(theta), None, known)
+
+
+def function_of(module: nn.Module, weights: Mapping[str, Tensor | None]) -> Function:
+    """Return a module as a function of x and theta in float64; what `weights` does not name stays as it is."""
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    own = {name: _double(weights.get(name, tensor.detach())) for name, tensor in tensors.items()}
+
+    def function(x: Tensor, theta: Tensor | None) -> Tensor:
+        x = x.reshape(len(x), *getattr(module, "input_shape", x.shape[1:]))
+        value: Tensor = functional_call(module, own, (x,) if theta is None else (x, theta))
+        return value
+
+    return function
+
+
+def widened(x: Tensor, columns: int) -> Tensor:
+    """Return x with zeros for helper variables after it."""
+    return torch.nn.functional.pad(x, (0, columns - x.shape[1]))
+
+
+def _double(tensor: Tensor | None) -> Tensor | None:
+    return tensor.double() if tensor is not None and tensor.is_floating_point() else tensor
+
+
+@final
+class Decided(torch.autograd.Function):
+    """Decisions and optimal values as functions of contexts, right-hand sides and weights."""
+
+    @staticmethod
+    def forward(ctx: Any, solved: Solved, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return what was solved; inputs as in `Solved.gradients`."""
+        ctx.solved = solved
+        ctx.save_for_backward(*inputs)
+        return solved.x[:, : solved.n].clone(), solved.value.clone()
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]  # of torch
+    def backward(ctx: Any, slope: Tensor, price: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients."""
+        with torch.enable_grad():
+            return (None, *ctx.solved.gradients(slope, price, ctx.saved_tensors))

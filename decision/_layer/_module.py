@@ -1,0 +1,208 @@
+"""`DecisionLayer`: decisions as an `nn.Module`, with exact gradients in weights, contexts and the set's data."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+
+from decision._deciding import RTOL, decide, surrogates_of
+from decision._layer._adjoint import Decided, Solved, function_of
+from decision._layer._face import EXACT
+from decision._layer._helpers import with_helpers
+from decision._layer._objective import Objective
+from decision._layer._polish import ROUGH, polished
+from decision._layer._rows import SetRows
+from decision._minimise.answers import Decision
+from decision._minimise.stack import Stack
+from decision._minimise.stack_surrogate import StackSurrogate
+from decision._options import DecideOptions, MethodName
+from decision.sets._base import FeasibleSet
+from socicnn.errors import ModelError, SolverError
+
+INSIDE = 1e-9  # of the set's size: a polished decision that leaves the set by more is not taken
+
+
+class Optimum(NamedTuple):
+    """Decisions and optimal values, both with gradients.
+
+    Args:
+        x: argmin_X f, shape `(contexts, n)`; `(n,)` for one context.
+        value: min_X f, shape `(contexts,)`; a scalar for one context.
+    """
+
+    x: Tensor
+    value: Tensor
+
+
+@final
+class DecisionLayer(nn.Module):
+    """The decision x(theta) = argmin_{x in X} f(x, theta) as a layer: `decide` forwards, an exact gradient backwards.
+
+    Forwards, `decide` gives certified decisions; Newton's method on their faces then makes them exact to rounding.
+    Backwards, the optimality conditions of the face are differentiated:
+
+        [H  A'] [dx]     [d(grad f + mu'grad r + y'grad c)]
+        [A  0 ] [dy] = - [d(r, c)                         ]
+
+    with H the Hessian of f + mu'r + y'c, r the kinks that hold x (ReLU units at 0, norms of a zero vector), c the active
+    constraints and A the gradients of both. Gradients reach the weights of the model, the context, and what the set's
+    right-hand sides were made from. All of it is computed in float64; a float32 model gets float32 gradients.
+
+    **Where x is not differentiable** the gradient is that of the smallest face: a unit at its kink, a norm at zero and
+    a constraint that x touches count as held even if their multipliers are zero. So max(q, 0), which is
+    argmin_{x >= 0} (x - q)^2, has slope 0 at q = 0. For weights and contexts that is one of the slopes that nearby
+    problems have, an element of the B-subdifferential. Where what holds x is linearly dependent (a degenerate vertex),
+    or f is flat along the face (several minimisers), the least-norm solution of the system counts: dependent
+    constraints share what moves x, and x does not move along what nothing determines. Gradients are never NaN.
+
+    Second derivatives are refused. Kinks of other functions than relu and `torch.linalg.vector_norm` (over
+    one axis) in a module of your own are not seen: there the gradient is right only where x is off them.
+
+    Args:
+        model: a network, or another torch module that is convex in x, called as `model(x, context)` or `model(x)`.
+        feasible_set: the set X.
+        rtol: relative accuracy that `decide` has to certify.
+        method: how `decide` minimises.
+        options: limit of iterations, solver and device of `decide`; see `DecideOptions`.
+
+    Attributes:
+        decision: the last answer, with its gaps; None before the first.
+        polished: which of its decisions were made exact, shape `(contexts,)`. Others have the accuracy of `decide`, and
+            so have their gradients.
+
+    Raises:
+        ModelError: the model cannot be differentiated, or lengths that do not fit.
+
+    Source of the derivative: Amos and Kolter, "OptNet: differentiable optimization as a layer in neural networks"
+    (2017); of the rule at kinks: Bolte, Le, Pauwels and Silveti-Falls, "Nonsmooth implicit differentiation for machine
+    learning and optimization" (2021).
+
+    >>> from decision import Simplex
+    >>> from socicnn import SOCICNN
+    >>> model = SOCICNN(3, hidden_features=(4,), quadratic=(3,), norm=(2,), context_features=2, context="partial")
+    >>> layer = DecisionLayer(model.double(), Simplex(3))
+    >>> theta = torch.zeros(5, 2, dtype=torch.float64, requires_grad=True)
+    >>> layer(theta).square().sum().backward()
+    >>> theta.grad.shape
+    torch.Size([5, 2])
+    """
+
+    decision: Decision | None
+    polished: Tensor | None
+
+    def __init__(
+        self,
+        model: nn.Module,
+        feasible_set: FeasibleSet,
+        *,
+        rtol: float = RTOL,
+        method: MethodName = "auto",
+        options: DecideOptions = DecideOptions(),  # noqa: B008 (frozen)
+    ) -> None:
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            raise ModelError(f"a DecisionLayer needs a torch module; received {type(model).__name__}")
+        if getattr(model, "needs_data", False):
+            raise ModelError("the weights depend on data; give the layer what `model.finalise(train_data)` returns")
+        self.model, self.feasible_set = model, feasible_set
+        self._rtol, self._method, self._options = rtol, method, options
+        self.decision = self.polished = None
+
+    def forward(self, context: Tensor | None = None, feasible_set: FeasibleSet | None = None) -> Tensor:
+        """Return the decisions, shape `(contexts, n)`, float64; `(n,)` for one context.
+
+        Args:
+            context: contexts, shape `(contexts, p)`, or one, shape `(p,)`; None for a model without.
+            feasible_set: a set for this call, e.g. one whose right-hand sides another module has just computed.
+
+        Raises:
+            SolverError: a decision is not certified to `rtol`.
+            ProgramError: the set is empty, or does not fit.
+            ModelError: contexts that do not fit.
+        """
+        return self.optimum(context, feasible_set).x
+
+    def optimum(self, context: Tensor | None = None, feasible_set: FeasibleSet | None = None) -> Optimum:
+        """Return the decisions and the optimal values min_X f.
+
+        The value's gradient is that of the Lagrangian at the optimum (envelope theorem): d f in weights and context,
+        and minus the multipliers in right-hand sides.
+
+        Args:
+            context: as in `forward`.
+            feasible_set: as in `forward`.
+
+        Raises:
+            SolverError: as in `forward`.
+        """
+        chosen = self.feasible_set if feasible_set is None else feasible_set
+        one = context is None or context.ndim == len(getattr(self.model, "context_shape", None) or (0,))
+        theta = context[None] if one and context is not None else context
+        found = self._solved(theta, chosen)
+        return Optimum(found.x[0], found.value[0]) if one and len(found.x) == 1 else found
+
+    def _solved(self, theta: Tensor | None, feasible_set: FeasibleSet) -> Optimum:
+        plain = self.model if _in_float64(self.model) else copy.deepcopy(self.model).double()
+        still = None if theta is None else theta.detach().to("cpu", torch.float64)
+        with torch.enable_grad():  # modules without arrays are differentiated in x
+            answer = decide(plain, feasible_set, still, self._method, rtol=self._rtol, options=self._options)
+        self.decision = answer
+        if not answer.ok:
+            raise SolverError(
+                f"{answer.status} A gradient there would be that of another point; raise rtol of the layer, or let "
+                "`decide` go on for longer by its options"
+            )
+        h = right_hand_sides(feasible_set, theta, len(answer.x))
+        with torch.enable_grad():  # of its own, in x alone
+            solved = self._polished(plain, answer, h.detach(), feasible_set)
+        weights = [one for one in self.model.parameters() if one.requires_grad]
+        x, value = Decided.apply(solved, theta, h, *weights)  # type: ignore[no-untyped-call]  # of torch
+        return Optimum(x, value)
+
+    def _polished(self, plain: nn.Module, answer: Decision, h: Tensor, feasible_set: FeasibleSet) -> Solved:
+        """Return the decisions made exact; h are the set's right-hand sides."""
+        place = next((one.device for one in self.model.parameters()), torch.device("cpu"))
+        own = feasible_set.rows()
+        rows, x, h = SetRows.of(own, place), with_helpers(own, h, answer.x).to(place), h.to(place)
+        stack = _stack(plain, answer.context, place)
+        context = None if answer.context is None else answer.context.to(place)
+        objective = Objective(feasible_set.n, None if stack else function_of(plain, {}), context, stack)
+        objective = objective.explored(x[:, : feasible_set.n], rows.size(x, h))
+        exact, done = polished(objective, rows, h.detach(), x)
+        value = objective.at(exact).value.detach()
+        c = rows.values(exact, h)[:, : rows.tips] / rows.scale(exact, h)[:, : rows.tips]
+        done &= (c <= INSIDE).all(dim=1)
+        done &= value - answer.value.to(place) <= INSIDE * answer.scale.to(place)
+        exact = torch.where(done[:, None], exact, x)
+        value = torch.where(done, value, answer.value.to(place))
+        self.polished = done
+        self.decision = replace(answer, x=exact[:, : feasible_set.n].cpu(), value=value.cpu())
+        tolerance = torch.where(done, EXACT, ROUGH)[:, None]
+        names = [name for name, one in self.model.named_parameters() if one.requires_grad]
+        return Solved(exact, value, feasible_set.n, self.model, names, rows, tolerance, objective)
+
+
+def right_hand_sides(feasible_set: FeasibleSet, theta: Tensor | None, count: int) -> Tensor:
+    """Return h of each context, shape `(contexts, rows)`, with the graph of what it was made from."""
+    moving = getattr(feasible_set, "right_hand_sides", None)
+    if moving is None:
+        return torch.tensor(feasible_set.rows().h).expand(count, -1)
+    found: Tensor = moving(theta, count)
+    return found
+
+
+def _stack(model: nn.Module, theta: Tensor | None, place: torch.device) -> Stack | None:
+    """Return a network as arrays; None if it has none, or other matrices in each context."""
+    with torch.no_grad():
+        surrogates = surrogates_of(model, theta, place)
+    if len(surrogates) != 1 or not isinstance(surrogates[0], StackSurrogate):
+        return None
+    return replace(surrogates[0].stack, c=surrogates[0].constant)
+
+
+def _in_float64(model: nn.Module) -> bool:
+    return all(one.dtype == torch.float64 for one in model.parameters() if one.is_floating_point())

@@ -1,0 +1,191 @@
+"""A convex function of x at a batch of contexts, on one smooth piece: its slopes, curvature and kinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from torch import Tensor
+
+from decision._layer._pieces import Kinks, Known, Pieces, State
+from decision._minimise.stack import Stack
+
+Function = Callable[[Tensor, Tensor | None], Tensor]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Local:
+    """The function around points, one row per context; the entries of all kinks' arguments are numbered through.
+
+    Args:
+        x: [x | u], shape `(contexts, columns)`, the leaf that the rest is differentiated in.
+        value: f on the piece, shape `(contexts,)`.
+        calls: its kinks.
+    """
+
+    x: Tensor
+    value: Tensor
+    calls: Sequence[Kinks]
+
+    @property
+    def at(self) -> Tensor:
+        """The points, without a graph."""
+        return self.x.detach()
+
+    def rows(self) -> Tensor:
+        """Return r, the arguments of all kinks, shape `(contexts, R)`."""
+        if not self.calls:
+            return self.x.new_zeros(len(self.x), 0)
+        return torch.cat([call.rows.flatten(1) for call in self.calls], dim=1)
+
+    def held(self) -> Tensor:
+        """Return which entries of r are held at zero, shape `(contexts, R)`."""
+        if not self.calls:
+            return torch.zeros(len(self.x), 0, dtype=torch.bool, device=self.x.device)
+        return torch.cat([call.held_rows for call in self.calls], dim=1)
+
+    def lagrangian(self, mu: Tensor) -> Tensor:
+        """Return f + mu'r, shape `(contexts,)`."""
+        return self.value + (mu * self.rows()).sum(dim=1)
+
+    def gradient(self, mu: Tensor) -> Tensor:
+        """Return the gradient of f + mu'r in [x | u], with a graph."""
+        return _gradients(self.lagrangian(mu), [self.x])[0]
+
+    def gradients(self, mu: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return that gradient, and the slope in the output of each unit or norm, shape `(contexts, groups)`."""
+        own, *slopes = _gradients(self.lagrangian(mu), [self.x, *(call.output for call in self.calls)])
+        return own, [
+            slope.detach().reshape(call.rows.shape[:2]) for call, slope in zip(self.calls, slopes, strict=True)
+        ]
+
+    def jacobian(self, chosen: Tensor) -> Tensor:
+        """Return the gradients of chosen entries of r, shape `(contexts, K, columns)`.
+
+        Args:
+            chosen: their numbers, shape `(contexts, K)`; R for none.
+        """
+        r, (contexts, K) = self.rows(), chosen.shape
+        if not K:
+            return self.x.new_zeros(contexts, 0, self.x.shape[1])
+        pick = torch.zeros(K, contexts, r.shape[1] + 1, dtype=r.dtype, device=r.device)
+        pick.scatter_(2, chosen.T[..., None], 1.0)
+        return _each(r, self.x, pick[..., :-1].contiguous())
+
+    def hessian(self, gradient: Tensor) -> Tensor:
+        """Return the Hessian whose gradient is given with its graph, one product with a vector per column."""
+        contexts, columns = self.x.shape
+        if not gradient.requires_grad:
+            return self.x.new_zeros(contexts, columns, columns)
+        units = torch.eye(columns, dtype=gradient.dtype, device=gradient.device)
+        found = _each(gradient, self.x, units[:, None, :].expand(columns, contexts, columns))
+        return 0.5 * (found + found.mT)
+
+
+def _gradients(value: Tensor, inputs: list[Tensor]) -> tuple[Tensor, ...]:
+    if not value.requires_grad:
+        return tuple(torch.zeros_like(one) for one in inputs)
+    return torch.autograd.grad(value.sum(), inputs, create_graph=True, materialize_grads=True)
+
+
+def _each(values: Tensor, x: Tensor, vectors: Tensor) -> Tensor:
+    """Return the gradients of several combinations of values, shape `(contexts, combinations, columns)`."""
+    (found,) = torch.autograd.grad(values, x, vectors, is_grads_batched=True, retain_graph=True, allow_unused=True)
+    if found is None:
+        return x.new_zeros(len(x), len(vectors), x.shape[1])
+    return found.transpose(0, 1).detach()
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """A function at contexts.
+
+    Args:
+        n: length of x.
+        function: gives f at x `(contexts, n)` and theta, shape `(contexts,)`, in float64; None to take `stack`.
+        theta: contexts in float64; None without.
+        stack: the same function as arrays, if it has them: its curvature costs next to nothing.
+        known: what is known of its kinks.
+    """
+
+    n: int
+    function: Function | None
+    theta: Tensor | None = None
+    stack: Stack | None = None
+    known: Known | None = None
+
+    def take(self, rows: Tensor) -> Objective:
+        """Return the function at some contexts."""
+        theta = None if self.theta is None else self.theta[rows]
+        stack = None if self.stack is None else self.stack.take(rows)
+        known = None if self.known is None else self.known.take(rows)
+        return replace(self, theta=theta, stack=stack, known=known)
+
+    def at(self, x: Tensor, states: Sequence[State] | None = None, tolerance: float | Tensor = 0.0) -> Local:
+        """Evaluate on a piece, to be differentiated.
+
+        Args:
+            x: [x | u], shape `(contexts, columns)`.
+            states: the piece; None for the one that x lies on.
+            tolerance: without states, what is nearer to its kink is held.
+        """
+        x = x.detach().requires_grad_()
+        with Pieces(len(x), self.known, states, tolerance) as pieces:
+            value = self._value(x[:, : self.n])
+        return Local(x, value, pieces.calls)
+
+    def explored(self, x: Tensor, size: Tensor) -> Objective:
+        """Return the same, knowing its kinks; nothing but x may require a gradient in it.
+
+        Args:
+            x: shape `(contexts, n)`.
+            size: of the set, shape `(contexts, 1)`: the function is evaluated about as far away from x.
+        """
+        # a direction that no function of a user is likely to be blind to
+        away = torch.sin(1.0 + torch.arange(self.n, dtype=x.dtype, device=x.device).square())
+        with Pieces(len(x)) as pieces:
+            self._value((x + size * away / away.norm()).detach().requires_grad_())
+        return replace(self, known=Known(tuple(pieces.numbers), tuple(call.rows.detach() for call in pieces.calls)))
+
+    def _value(self, x: Tensor) -> Tensor:
+        if self.function is not None:
+            return self.function(x, self.theta)
+        assert self.stack is not None
+        return self.stack.value(x)
+
+    @property
+    def simple(self) -> bool:
+        """Whether its curvature is that of branches alone, known from arrays."""
+        return self.stack is not None and not any(layer.inner for layer in self.stack.layers)
+
+    def hessian(self, local: Local, gradient: Tensor) -> Tensor:
+        """Return the Hessian of f + mu'r in [x | u], `gradient` being its gradient with a graph."""
+        if not self.simple:
+            return local.hessian(gradient)
+        return self.branch_hessian(local)
+
+    def branch_hessian(self, local: Local) -> Tensor:
+        """Return sum_m 2 beta_m A_m'A_m + sum_r gamma_r (C_r'C_r - t_r t_r') / l_r, l_r = ||p_r||, t_r = C_r'p_r / l_r.
+
+        A unit has no curvature on a piece, a norm that is held at zero none along it.
+        """
+        stack, x = self.stack, local.at[:, : self.n]
+        assert stack is not None
+        H = x.new_zeros(len(x), self.n, self.n)
+        for branch in stack.quadratics:
+            H += branch.curvature(2.0 * branch.weight)
+        norms = [call.state.held for call in local.calls if call.root]
+        for branch, held in zip(stack.norms, norms, strict=True):
+            p = branch.grouped(branch.image(x))
+            length = torch.linalg.vector_norm(p, dim=-1)
+            unit = 1.0 / torch.where(held | (length == 0), torch.inf, length)
+            share = branch.weight * unit
+            rows = branch.matrix.dense.reshape(-1, branch.group, self.n)
+            along = ((unit[..., None] * p)[:, :, None, :] @ rows)[:, :, 0]
+            H += branch.curvature(share) - along.mT @ (share[..., None] * along)
+        more = local.x.shape[1] - self.n
+        return torch.nn.functional.pad(H, (0, more, 0, more)) if more else H

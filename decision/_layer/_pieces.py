@@ -1,0 +1,175 @@
+"""The smooth piece of a convex torch module around a point: which kinks x sits at, and on which side of the others.
+
+While `Pieces` is entered, relu(a) is a, 0 or held at its kink a = 0, as a state says, and so is a Euclidean norm at
+u = 0. What is evaluated is then one smooth function of x, of the weights and of the context, and the arguments of the
+kinks are recorded, to be held at zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+_RELUS = (torch.relu, nn.functional.relu, Tensor.relu)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Kinks:
+    """One call of relu or of a norm with an argument that depends on x.
+
+    Args:
+        rows: its argument, one group of entries per unit or norm, shape `(contexts, groups, group)`.
+        output: what it gave, before any reshaping.
+        root: whether it is a norm.
+        scale: how far the arguments reach over the set, shape `(contexts, 1)`.
+        state: on which side of the kink it was evaluated.
+    """
+
+    rows: Tensor
+    output: Tensor
+    root: bool
+    scale: Tensor
+    state: State
+
+    @property
+    def above(self) -> Tensor:
+        """Whether each unit is on, shape `(contexts, groups)`; true for norms."""
+        return above(self.rows.detach(), self.root)
+
+    def near(self, tolerance: float | Tensor) -> Tensor:
+        """Return which groups are at their kink, relative to `scale`."""
+        return torch.linalg.vector_norm(self.rows.detach(), dim=-1) <= tolerance * self.scale
+
+    @property
+    def held_rows(self) -> Tensor:
+        """Whether each entry of `rows` is held, shape `(contexts, groups * group)`."""
+        return self.state.held[..., None].expand(self.rows.shape).flatten(1)
+
+
+def above(rows: Tensor, root: bool) -> Tensor:
+    """Return whether each unit is on; true for norms."""
+    return torch.ones_like(rows[..., 0], dtype=torch.bool) if root else rows[..., 0] > 0
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class State:
+    """On which side of its kink each group of one call is.
+
+    Args:
+        on: shape `(contexts, groups)`.
+        held: held at the kink, whatever `on` says.
+    """
+
+    on: Tensor
+    held: Tensor
+
+    def take(self, rows: Tensor) -> State:
+        """Return the state of some contexts."""
+        return State(self.on[rows], self.held[rows])
+
+    def put(self, rows: Tensor, other: State) -> None:
+        """Overwrite the state of some contexts."""
+        self.on[rows], self.held[rows] = other.on, other.held
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known of a function's calls before its pieces are looked for.
+
+    Args:
+        numbers: of the calls whose argument depends on x.
+        rows: their arguments at another point of about the set's size, in the shape of `Kinks.rows`.
+    """
+
+    numbers: tuple[int, ...]
+    rows: tuple[Tensor, ...]
+
+    def take(self, rows: Tensor) -> Known:
+        """Return the same for some contexts."""
+        return Known(self.numbers, tuple(one[rows] for one in self.rows))
+
+
+@final
+class Pieces(TorchFunctionMode):
+    """While it is entered, kinks of x follow their states, and are recorded.
+
+    Args:
+        contexts: length of the first axis of everything that depends on x.
+        known: which calls to record; None to record those whose argument requires a gradient.
+        states: of each recorded call; None to follow the arguments.
+        tolerance: without states, what is nearer to its kink is held, relative to its reach over the set.
+    """
+
+    def __init__(
+        self,
+        contexts: int,
+        known: Known | None = None,
+        states: Sequence[State] | None = None,
+        tolerance: float | Tensor = 0.0,
+    ) -> None:
+        super().__init__()
+        self._contexts, self._known, self._states, self._tolerance = contexts, known, states, tolerance
+        self._count = 0
+        self.calls: list[Kinks] = []
+        self.numbers: list[int] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Replace what has a kink, pass on the rest."""
+        kwargs = kwargs or {}
+        root = func is torch.linalg.vector_norm
+        if not (root or func in _RELUS) or not args or not self._moves(args[0]):
+            return func(*args, **kwargs)
+        if root:
+            return self._norm(func, args, kwargs)
+        return self._unit(args[0])
+
+    def _moves(self, argument: Any) -> bool:
+        """Return whether a call's argument depends on x."""
+        number, self._count = self._count, self._count + 1
+        batched = isinstance(argument, Tensor) and argument.ndim > 0 and len(argument) == self._contexts
+        moves = batched and (argument.requires_grad if self._known is None else number in self._known.numbers)
+        if moves:
+            self.numbers.append(number)
+        return moves
+
+    def _placed(self, rows: Tensor, root: bool) -> tuple[Tensor, State]:
+        """Return the scale of a call and its state."""
+        rows, place = rows.detach(), len(self.calls)
+        other = torch.zeros_like(rows) if self._known is None else self._known.rows[place]
+        scale = torch.linalg.vector_norm(rows - other, dim=-1).mean(dim=1, keepdim=True)
+        if self._states is not None:
+            return scale, self._states[place]
+        held = torch.linalg.vector_norm(rows, dim=-1) <= self._tolerance * scale
+        return scale, State(above(rows, root), held)
+
+    def _unit(self, a: Tensor) -> Tensor:
+        rows = a.reshape(len(a), -1, 1)
+        scale, state = self._placed(rows, root=False)
+        output = a * (state.on & ~state.held).reshape(a.shape)
+        self.calls.append(Kinks(rows, output, False, scale, state))
+        return output
+
+    def _norm(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        dim = kwargs.get("dim")
+        if len(args) != 1 or set(kwargs) - {"dim", "keepdim"} or not isinstance(dim, int) or dim % args[0].ndim == 0:
+            self.numbers.pop()  # another norm, or one across contexts: differentiable almost everywhere
+            return func(*args, **kwargs)
+        groups = args[0].movedim(dim, -1)
+        rows = groups.flatten(1, -2) if groups.ndim > 2 else groups[:, None, :]
+        scale, state = self._placed(rows, root=True)
+        zero = state.held | (rows.detach() == 0).all(dim=-1)  # the slope at zero is 0, not NaN
+        square = rows.square().sum(dim=-1)
+        length = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
+        output = length.reshape(groups.shape[:-1])
+        if kwargs.get("keepdim"):
+            output = output.unsqueeze(dim)
+        self.calls.append(Kinks(rows, output, True, scale, state))
+        return output

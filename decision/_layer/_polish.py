@@ -1,0 +1,63 @@
+"""From a certified decision to the stationary point of its face: Newton's method with an active set, context by context.
+
+After each step what holds x without a multiplier of the right size is let go, and what x has crossed is held.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from decision._layer._face import Face, Held, revised
+from decision._layer._objective import Objective
+from decision._layer._rows import SetRows
+from decision._layer._system import System
+
+ROUNDS = 20
+ROUGH = 1e-5  # of the set's size: nearer to a kink is held at first
+SMALL = 1e-8  # of the set's size: a step of this length ends, as the next would have its square
+
+
+def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return stationary points near x, shape `(contexts, columns)`, and which contexts have one.
+
+    Args:
+        objective: the functions, explored; nothing but x may require a gradient in them.
+        rows: the set.
+        h: its right-hand sides, shape `(contexts, rows)`.
+        x: decisions with helper variables, shape `(contexts, columns)`.
+    """
+    found, done = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    left, size = torch.arange(len(x), device=x.device), rows.size(x, h)[:, 0]
+    local = objective.at(x, tolerance=ROUGH)
+    face = Face.of(local, rows, h, ROUGH)
+    mu, y = x.new_zeros(local.held().shape), x.new_zeros(len(x), rows.count)
+    small = torch.zeros_like(done)
+    for turn in range(ROUNDS):
+        gradient, slopes = local.gradients(mu)
+        if turn:
+            new, mu, y = revised(local, slopes, rows, h, face, mu, y)
+            same = face.same(new)
+            ended = same & small
+            found[left[ended]], done[left[ended]] = x[ended], True
+            if bool(ended.all()):
+                break
+            face = new
+            if not bool(same.all()):
+                keep = (~ended).nonzero()[:, 0]
+                left, objective, h, x, face = left[keep], objective.take(keep), h[keep], x[keep], face.take(keep)
+                mu, y, size = mu[keep], y[keep], size[keep]
+                local = objective.at(x, face.states)
+                gradient = local.gradient(mu)
+        held = Held.of(local, rows, h, face.held)
+        slope = gradient.detach() + (y[:, None, :] @ rows.jacobian(local.at, h))[:, 0]
+        H = objective.hessian(local, gradient) + rows.curvature(local.at, h, y)
+        dx, dual = System(H, held.A).solve(-slope, -held.residual(local, rows, h).detach())
+        moved = held.spread(dual)
+        mu, y = mu + moved[0], y + moved[1]
+        if not bool(dx.isfinite().all()):
+            break
+        small = dx.abs().amax(dim=1) <= SMALL * size
+        x = x + dx
+        local = objective.at(x, face.states)
+    return found, done

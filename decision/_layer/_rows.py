@@ -1,0 +1,141 @@
+"""A feasible set's conic rows around points: which of them hold x, their gradients and their curvature.
+
+G [x | u] + s = h, s in K, with helper variables u. Linear rows give c = G [x | u] - h <= 0, or = 0. A second-order cone
+gives ||z|| - t <= 0 with (t, z) = s; where x sits in its tip, t = 0 and z = 0, its rows count one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from socicnn.conic._blocks import Rows
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SetRows:
+    """The rows of a set; constraints are numbered equalities, inequalities, cones, then the rows of the cones.
+
+    Args:
+        G: shape `(rows, columns)`, x first among the columns.
+        zero: number of equalities.
+        linear: number of equalities and inequalities.
+        cones: first row and size of each second-order cone.
+    """
+
+    G: Tensor
+    zero: int
+    linear: int
+    cones: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, rows: Rows, device: torch.device | str | None = None) -> SetRows:
+        """Return the rows of a set as tensors."""
+        linear = rows.cones.zero + rows.cones.nonnegative
+        sizes = rows.cones.second_order
+        cones = tuple((linear + sum(sizes[:k]), size) for k, size in enumerate(sizes))
+        G = torch.as_tensor(rows.G.toarray(), dtype=torch.float64, device=device)
+        return cls(G, rows.cones.zero, linear, cones)
+
+    @property
+    def count(self) -> int:
+        """Number of constraints."""
+        return len(self.G) + len(self.cones)
+
+    @property
+    def tips(self) -> int:
+        """Number of the first row of a cone."""
+        return self.linear + len(self.cones)
+
+    def size(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return about how large the set is in each context, shape `(contexts, 1)`."""
+        length = torch.linalg.vector_norm(self.G, dim=1)
+        reach = h.abs() / torch.where(length > 0, length, torch.inf)
+        size = torch.cat([reach, x.abs()], dim=1).amax(dim=1, keepdim=True)
+        return torch.where(size > 0, size, 1.0)
+
+    def scale(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return how far each constraint reaches over a set of that size, shape `(contexts, count)`."""
+        length = torch.linalg.vector_norm(self.G, dim=1)
+        cones = [length[first : first + size].amax()[None] for first, size in self.cones]
+        return torch.cat([length[: self.linear], *cones, length[self.linear :]]) * self.size(x, h)
+
+    def values(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return c of each constraint, shape `(contexts, count)`, differentiable in x and h.
+
+        Args:
+            x: [x | u], shape `(contexts, columns)`.
+            h: shape `(contexts, rows)`.
+        """
+        c = x @ self.G.T - h
+        cones = [_excess(-c[:, first : first + size]) for first, size in self.cones]
+        return torch.cat([c[:, : self.linear], *cones, c[:, self.linear :]], dim=1)
+
+    def near(self, x: Tensor, h: Tensor, tolerance: float | Tensor) -> Tensor:
+        """Return which constraints hold x: the equalities, and others where c is zero to the tolerance."""
+        c, most = self.values(x, h), tolerance * self.scale(x, h)
+        held = c >= -most
+        held[:, : self.zero] = True
+        place = self.tips
+        for k, (_, size) in enumerate(self.cones):
+            rows = slice(place, place + size)
+            tip = (c[:, rows].abs() <= most[:, rows]).all(dim=1)
+            held[:, rows] = tip[:, None]
+            held[:, self.linear + k] &= ~tip
+            place += size
+        return held
+
+    def revised(self, x: Tensor, h: Tensor, held: Tensor, y: Tensor, exact: float, slack: float) -> Tensor:
+        """Return what holds x next: what it has crossed, and what was held by a multiplier of the right sign."""
+        crossed = self.values(x, h) > exact * self.scale(x, h)
+        tolerance = slack * y.abs().amax(dim=1, keepdim=True) if self.count else 0.0
+        new = torch.where(held, y >= -tolerance, crossed)
+        new[:, : self.zero] = True
+        place = self.tips
+        for k, (_, size) in enumerate(self.cones):
+            rows = slice(place, place + size)
+            # the rows t = 0 and z = 0 have multipliers (-a, b) with ||b|| <= a if the tip is where x belongs
+            kept = held[:, place] & (
+                torch.linalg.vector_norm(y[:, rows][:, 1:], dim=1) <= y[:, place] + slack * y[:, place].abs()
+            )
+            new[:, rows] = kept[:, None]
+            new[:, self.linear + k] = (new[:, self.linear + k] | held[:, place]) & ~kept
+            place += size
+        return new
+
+    def jacobian(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return the gradients of the constraints, shape `(contexts, count, columns)`."""
+        J = self.G.expand(len(x), -1, -1)
+        if not self.cones:
+            return J
+        s, slopes = h - x @ self.G.T, []
+        for first, size in self.cones:
+            G, z = self.G[first : first + size], s[:, first + 1 : first + size]
+            unit = z / torch.linalg.vector_norm(z, dim=1, keepdim=True).clamp(min=1e-300)
+            slopes.append((G[0] - unit @ G[1:])[:, None, :])
+        return torch.cat([J[:, : self.linear], *slopes, J[:, self.linear :]], dim=1)
+
+    def curvature(self, x: Tensor, h: Tensor, y: Tensor) -> Tensor | float:
+        """Return the Hessian of y'c, shape `(contexts, columns, columns)`, or 0 if all rows are linear."""
+        if not self.cones:
+            return 0.0
+        s = h - x @ self.G.T
+        total = x.new_zeros(len(x), x.shape[1], x.shape[1])
+        for k, (first, size) in enumerate(self.cones):
+            G, z = self.G[first + 1 : first + size], s[:, first + 1 : first + size]
+            length = torch.linalg.vector_norm(z, dim=1).clamp(min=1e-300)
+            along = (z / length[:, None]) @ G
+            weight = (y[:, self.linear + k] / length)[:, None, None]
+            total += weight * (G.T @ G - along[:, :, None] * along[:, None, :])
+        return total
+
+
+def _excess(s: Tensor) -> Tensor:
+    """Return ||z|| - t of (t, z), shape `(contexts, 1)`; at z = 0 its slope is that of -t."""
+    square = s[:, 1:].square().sum(dim=1, keepdim=True)
+    zero = square.detach() == 0
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt()) - s[:, :1]
