@@ -28,7 +28,7 @@ from decision._options import DecideOptions
 from decision.baselines import StructuredPCF
 from decision.baselines._lpcf.fitting import fit_lpcf
 from decision.baselines._lpcf.function import LPCFSettings
-from decision.baselines.cvxpylayer import DecisionLayer
+from decision.baselines.cvxpylayer import SolverLayer
 from decision.tasks import Data, Task
 from socicnn._compile import frozen
 
@@ -91,7 +91,7 @@ def compared(n: int, given: argparse.Namespace) -> list[Row]:
     return [row_of(n, name, counts[name], seconds[name], gaps[name], given.batches) for name in seconds]
 
 
-def trained(task: Task, data: Data, epochs: int) -> tuple[Any, DecisionLayer]:
+def trained(task: Task, data: Data, epochs: int) -> tuple[Any, SolverLayer]:
     """Return our surrogate and the layer of a structured PCF, both trained briefly on values."""
     draw = torch.Generator().manual_seed(0)
     networks = [surrogates.make("soc-partial", task.in_features, generator=draw)]
@@ -99,7 +99,7 @@ def trained(task: Task, data: Data, epochs: int) -> tuple[Any, DecisionLayer]:
     for network in networks:
         decision.fit(network, data, epochs=epochs, batch_size=16, seed=0, progress=False)
     ours, structured = (network.finalise((data.x[:, 0], data.context)).double() for network in networks)
-    return ours, DecisionLayer(structured, task.feasible_set)
+    return ours, SolverLayer(structured, task.feasible_set)
 
 
 Ways = dict[int, Callable[[int], Any]]
@@ -131,7 +131,7 @@ def decided_by(answer: Any) -> Tensor:
     return answer.x if isinstance(answer, decision.Decision) else torch.as_tensor(answer)
 
 
-def layer_ways(layer: DecisionLayer, theta: Tensor, task: Task, tight: dict[str, float]) -> Ways:
+def layer_ways(layer: SolverLayer, theta: Tensor, task: Task, tight: dict[str, float]) -> Ways:
     """Return the same of a layer: forward is a decision that can be differentiated."""
     layer.settings.update(tight)
 

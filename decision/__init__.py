@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from decision import tasks as tasks
     from decision._deciding import decide as decide
     from decision._fitting import fit as fit
-    from decision._layer._module import DecisionLayer as DecisionLayer
+    from decision._layer.module import DecisionLayer as DecisionLayer
     from decision._minimise.answers import Decision as Decision
     from decision._options import DecideOptions as DecideOptions
     from decision._region import Region as Region
@@ -49,7 +49,7 @@ __all__ = face(
         "Data": "decision.tasks",
         "DecideOptions": "decision._options",
         "Decision": "decision._minimise.answers",
-        "DecisionLayer": "decision._layer._module",
+        "DecisionLayer": "decision._layer.module",
         "Ellipsoid": "decision.sets",
         "FeasibleSet": "decision.sets",
         "Horizon": "decision.sets",

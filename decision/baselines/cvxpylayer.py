@@ -49,7 +49,7 @@ def require() -> Any:
 
 
 @final
-class DecisionLayer(nn.Module):
+class SolverLayer(nn.Module):
     """The decision of a structured PCF over a set, differentiable in the model's weights.
 
     Args:
@@ -176,7 +176,7 @@ class EndToEndHistory:
 
 
 def fit_end_to_end(
-    layer: DecisionLayer,
+    layer: SolverLayer,
     cost: Callable[[Tensor, Tensor], Tensor],
     context: Tensor,
     settings: EndToEnd | None = None,
@@ -231,3 +231,11 @@ def fit_end_to_end(
         history.labels += count
     history.seconds = time.process_time() - started
     return history
+
+
+def __getattr__(name: str) -> Any:
+    """Give the layer under its old name."""
+    if name == "DecisionLayer":
+        warnings.warn("decision.baselines.cvxpylayer.DecisionLayer is now SolverLayer", DeprecationWarning, stacklevel=2)
+        return SolverLayer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from decision._region import Region
 from decision.baselines import StructuredPCF
 from decision.baselines._lpcf.fitting import Fit, fit_each
 from decision.baselines._lpcf.function import LPCF, LPCFSettings
-from decision.baselines.cvxpylayer import DecisionLayer, EndToEnd, fit_end_to_end
+from decision.baselines.cvxpylayer import SolverLayer, EndToEnd, fit_end_to_end
 from decision.tasks import Data
 from experiments.decision import models as decision_models
 from experiments.decision.instances import TEST, TRAIN, Instance, Sizes
@@ -165,12 +165,12 @@ def peer_layer(
             )
         )
 
-    def trained(given: dict[str, Any], caps: dict[str, int]) -> tuple[DecisionLayer, int, float]:
+    def trained(given: dict[str, Any], caps: dict[str, int]) -> tuple[SolverLayer, int, float]:
         start = StructuredPCF(n, instance.task.context_features, generator=torch.Generator().manual_seed(seed))
         start = start.double()
         if given["start"] == "values" and by_values is not None:
             start.load_state_dict(by_values.model.state_dict())
-        layer = DecisionLayer(start, instance.task.feasible_set)
+        layer = SolverLayer(start, instance.task.feasible_set)
         settings = EndToEnd(epochs=caps["epochs"], learning_rate=given["learning_rate"])
         history = fit_end_to_end(
             layer, instance.task.cost, instance.train.context[: caps["contexts"]], settings, seed=seed

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from decision import decide, tasks
-from decision.baselines import StructuredPCF
-from decision.baselines.cvxpylayer import DecisionLayer, EndToEnd, fit_end_to_end
+from decision.baselines import StructuredPCF, cvxpylayer
+from decision.baselines.cvxpylayer import SolverLayer, EndToEnd, fit_end_to_end
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from socicnn.errors import MissingExtra, ModelError, SolverError
 from tests.contracts.networks import units
@@ -33,7 +33,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, package: st
         monkeypatch.setitem(sys.modules, "cvxpylayers.torch", SimpleNamespace())
     name = package.partition(".")[0]
     with pytest.raises(MissingExtra, match=rf'need {name}; run: pip install "socicnn\[dcp\]"'):
-        DecisionLayer(model_of(), Simplex(N))
+        SolverLayer(model_of(), Simplex(N))
 
 
 # cvxpylayers 1.2 hands NumPy tensors in a way that NumPy 2 calls deprecated
@@ -49,7 +49,7 @@ class TestLayer:
     def test_decision_is_the_models_minimiser(self, feasible_set: FeasibleSet) -> None:
         model, theta = model_of(), contexts(6)
         with torch.no_grad():
-            x = DecisionLayer(model, feasible_set)(theta)
+            x = SolverLayer(model, feasible_set)(theta)
         assert feasible_set.violation(x).max() <= 1e-6
         answer = decide(model, feasible_set, theta)
         value = model(feasible_set.project(x), theta).detach()
@@ -57,7 +57,7 @@ class TestLayer:
 
     def test_gradient_is_the_difference_quotient(self) -> None:
         model, theta = model_of(), contexts(1)
-        layer = DecisionLayer(model, Box(N), {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12})
+        layer = SolverLayer(model, Box(N), {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12})
         direction = torch.randn(N, generator=generator(4), dtype=torch.float64)
         (layer(theta)[0] @ direction).backward()
         weight = model.vectors.skip.weight
@@ -73,7 +73,7 @@ class TestLayer:
         task = tasks.make("box_socp", features=N, seed=0)
         theta, test = task.sample_contexts(30, seed=1), task.sample_contexts(30, seed=3)
         model = StructuredPCF(N, task.context_features, rows=3, generator=generator(0), dtype=torch.float64)
-        layer = DecisionLayer(model, task.feasible_set)
+        layer = SolverLayer(model, task.feasible_set)
 
         def cost() -> float:
             with torch.no_grad():
@@ -88,7 +88,7 @@ class TestLayer:
         assert history.seconds > 0
 
     def test_a_lost_constraint_is_caught(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        layer = DecisionLayer(model_of(), Simplex(N))
+        layer = SolverLayer(model_of(), Simplex(N))
         outside = torch.tensor([[1.1, -0.1, 0.0, 0.0]], dtype=torch.float64)
         monkeypatch.setattr(layer.layer, "forward", lambda *given, **named: (outside,))
         with pytest.raises(SolverError, match=r"violates Simplex\(n=4\) by 1\.0e-01: a constraint was lost"):
@@ -97,7 +97,7 @@ class TestLayer:
     def test_a_solver_that_fails_is_said_and_its_step_left_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         task = tasks.make("box_socp", features=N, seed=0)
         model = StructuredPCF(N, task.context_features, rows=3, generator=generator(0), dtype=torch.float64)
-        layer, theta = DecisionLayer(model, task.feasible_set), task.sample_contexts(6, seed=1)
+        layer, theta = SolverLayer(model, task.feasible_set), task.sample_contexts(6, seed=1)
         solve, calls = layer.layer.forward, []
 
         def failing_once(*given: Tensor, **named: object) -> object:
@@ -115,7 +115,7 @@ class TestLayer:
 
     def test_where_every_step_fails_the_reason_is_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
         task = tasks.make("box_socp", features=N, seed=0)
-        layer = DecisionLayer(StructuredPCF(N, task.context_features, rows=3), task.feasible_set)
+        layer = SolverLayer(StructuredPCF(N, task.context_features, rows=3), task.feasible_set)
 
         def failing(*given: Tensor, **named: object) -> object:
             raise ArithmeticError("no progress")
@@ -126,10 +126,15 @@ class TestLayer:
 
     def test_mistakes_in_the_cost_are_the_callers(self) -> None:
         task = tasks.make("box_socp", features=N, seed=0)
-        layer = DecisionLayer(StructuredPCF(N, task.context_features, rows=3), task.feasible_set)
+        layer = SolverLayer(StructuredPCF(N, task.context_features, rows=3), task.feasible_set)
         with pytest.raises(RuntimeError, match="mat"):
             fit_end_to_end(layer, lambda x, theta: x @ theta, task.sample_contexts(6, seed=1), EndToEnd(epochs=1))
 
     def test_a_set_of_another_size_is_refused(self) -> None:
         with pytest.raises(ModelError, match="5 coordinates, the model 4"):
-            DecisionLayer(model_of(), Simplex(5))
+            SolverLayer(model_of(), Simplex(5))
+
+
+def test_the_old_name_of_the_layer_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="is now SolverLayer"):
+        assert cvxpylayer.DecisionLayer is SolverLayer

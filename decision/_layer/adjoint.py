@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
-from decision._layer._face import Face, Held
-from decision._layer._objective import Function, Objective
-from decision._layer._rows import SetRows
-from decision._layer._system import System
+from decision._layer.face import Face, Held
+from decision._layer.objective import Function, Objective
+from decision._layer.rows import SetRows
 
 
 @final
@@ -65,13 +64,9 @@ class Solved:
         held = Held.of(local, rows, side, Face.of(local, rows, side, self.tolerance).held)
         mu, y = held.multipliers(local.gradient(self.x.new_zeros(len(self.x), held.sizes[0])).detach())
         gradient, residual = local.gradient(mu), held.residual(local, rows, h)
-        exact = self.exact
-        H = (
-            exact.branch_hessian(exact.at(self.x, tolerance=self.tolerance))
-            if exact.simple
-            else local.hessian(gradient)
-        )
-        system = System(H + rows.curvature(self.x, side, y), held.A)
+        arrays = self.exact.stack is not None
+        H = array_hessian(self.exact, self.x, rows, side, self.tolerance) if arrays else local.hessian(mu)
+        system = held.system(H + rows.curvature(self.x, side, y))
         u, nu = system.solve(widened(slope, self.x.shape[1]), torch.zeros_like(residual))
         c = (y * rows.values(local.x, h)).sum(dim=1)
         if rows.cones:  # linear rows have the same gradient in x, whatever h is
@@ -87,6 +82,15 @@ class Solved:
         fixed = Objective(self.n, function_of(self.module, {}), _double(None if theta is None else theta.detach()))
         known = fixed.explored(self.x[:, : self.n], self.x.abs().amax(dim=1, keepdim=True).clamp(min=1e-300)).known
         return Objective(self.n, function_of(self.module, named), _double(theta), None, known)
+
+
+def array_hessian(exact: Objective, x: Tensor, rows: SetRows, h: Tensor, tolerance: Tensor) -> Tensor:
+    """Return the Hessian of f + mu'r from the networks' arrays, whose kinks have another order than the module's."""
+    local = exact.at(x, tolerance=tolerance)
+    held = Held.of(local, rows, h, Face.of(local, rows, h, tolerance).held)
+    zeros = x.new_zeros(len(x), held.sizes[0])
+    bends = exact.stack is not None and any(layer.inner for layer in exact.stack.layers)
+    return local.hessian(held.multipliers(local.gradient(zeros))[0] if bends else zeros)
 
 
 def function_of(module: nn.Module, weights: Mapping[str, Tensor | None]) -> Function:

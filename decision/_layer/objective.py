@@ -9,7 +9,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from decision._layer._pieces import Kinks, Known, Pieces, State
+from decision._layer.array_local import ArrayLocal
+from decision._layer.pieces import Kinks, Known, Pieces, State
 from decision._minimise.stack import Stack
 
 Function = Callable[[Tensor, Tensor | None], Tensor]
@@ -75,9 +76,9 @@ class Local:
         pick.scatter_(2, chosen.T[..., None], 1.0)
         return _each(r, self.x, pick[..., :-1].contiguous())
 
-    def hessian(self, gradient: Tensor) -> Tensor:
-        """Return the Hessian whose gradient is given with its graph, one product with a vector per column."""
-        contexts, columns = self.x.shape
+    def hessian(self, mu: Tensor) -> Tensor:
+        """Return the Hessian of f + mu'r in [x | u], one product of it with a vector per column."""
+        gradient, (contexts, columns) = self.gradient(mu), self.x.shape
         if not gradient.requires_grad:
             return self.x.new_zeros(contexts, columns, columns)
         units = torch.eye(columns, dtype=gradient.dtype, device=gradient.device)
@@ -106,9 +107,9 @@ class Objective:
 
     Args:
         n: length of x.
-        function: gives f at x `(contexts, n)` and theta, shape `(contexts,)`, in float64; None to take `stack`.
+        function: gives f at x `(contexts, n)` and theta, shape `(contexts,)`, in float64; None for that of `stack`.
         theta: contexts in float64; None without.
-        stack: the same function as arrays, if it has them: its curvature costs next to nothing.
+        stack: the networks that are the function, if it is None.
         known: what is known of its kinks.
     """
 
@@ -125,17 +126,21 @@ class Objective:
         known = None if self.known is None else self.known.take(rows)
         return replace(self, theta=theta, stack=stack, known=known)
 
-    def at(self, x: Tensor, states: Sequence[State] | None = None, tolerance: float | Tensor = 0.0) -> Local:
-        """Evaluate on a piece, to be differentiated.
+    def at(
+        self, x: Tensor, states: Sequence[State] | None = None, tolerance: float | Tensor = 0.0
+    ) -> Local | ArrayLocal:
+        """Evaluate on a piece.
 
         Args:
             x: [x | u], shape `(contexts, columns)`.
             states: the piece; None for the one that x lies on.
             tolerance: without states, what is nearer to its kink is held.
         """
+        if self.function is None:
+            return ArrayLocal(self.stack, x, self.known, states, tolerance)
         x = x.detach().requires_grad_()
         with Pieces(len(x), self.known, states, tolerance) as pieces:
-            value = self._value(x[:, : self.n])
+            value = self.function(x[:, : self.n], self.theta)
         return Local(x, value, pieces.calls)
 
     def explored(self, x: Tensor, size: Tensor) -> Objective:
@@ -147,45 +152,10 @@ class Objective:
         """
         # a direction that no function of a user is likely to be blind to
         away = torch.sin(1.0 + torch.arange(self.n, dtype=x.dtype, device=x.device).square())
+        other = x + size * away / away.norm()
+        if self.function is None:
+            calls: Sequence[Kinks] = ArrayLocal(self.stack, other, None, None, 0.0).calls
+            return replace(self, known=Known((), tuple(call.rows for call in calls)))
         with Pieces(len(x)) as pieces:
-            self._value((x + size * away / away.norm()).detach().requires_grad_())
+            self.function(other.detach().requires_grad_(), self.theta)
         return replace(self, known=Known(tuple(pieces.numbers), tuple(call.rows.detach() for call in pieces.calls)))
-
-    def _value(self, x: Tensor) -> Tensor:
-        if self.function is not None:
-            return self.function(x, self.theta)
-        assert self.stack is not None
-        return self.stack.value(x)
-
-    @property
-    def simple(self) -> bool:
-        """Whether its curvature is that of branches alone, known from arrays."""
-        return self.stack is not None and not any(layer.inner for layer in self.stack.layers)
-
-    def hessian(self, local: Local, gradient: Tensor) -> Tensor:
-        """Return the Hessian of f + mu'r in [x | u], `gradient` being its gradient with a graph."""
-        if not self.simple:
-            return local.hessian(gradient)
-        return self.branch_hessian(local)
-
-    def branch_hessian(self, local: Local) -> Tensor:
-        """Return sum_m 2 beta_m A_m'A_m + sum_r gamma_r (C_r'C_r - t_r t_r') / l_r, l_r = ||p_r||, t_r = C_r'p_r / l_r.
-
-        A unit has no curvature on a piece, a norm that is held at zero none along it.
-        """
-        stack, x = self.stack, local.at[:, : self.n]
-        assert stack is not None
-        H = x.new_zeros(len(x), self.n, self.n)
-        for branch in stack.quadratics:
-            H += branch.curvature(2.0 * branch.weight)
-        norms = [call.state.held for call in local.calls if call.root]
-        for branch, held in zip(stack.norms, norms, strict=True):
-            p = branch.grouped(branch.image(x))
-            length = torch.linalg.vector_norm(p, dim=-1)
-            unit = 1.0 / torch.where(held | (length == 0), torch.inf, length)
-            share = branch.weight * unit
-            rows = branch.matrix.dense.reshape(-1, branch.group, self.n)
-            along = ((unit[..., None] * p)[:, :, None, :] @ rows)[:, :, 0]
-            H += branch.curvature(share) - along.mT @ (share[..., None] * along)
-        more = local.x.shape[1] - self.n
-        return torch.nn.functional.pad(H, (0, more, 0, more)) if more else H

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from decision._deciding import RTOL, decide, surrogates_of
-from decision._layer._adjoint import Decided, Solved, function_of
-from decision._layer._face import EXACT
-from decision._layer._helpers import with_helpers
-from decision._layer._objective import Objective
-from decision._layer._polish import ROUGH, polished
-from decision._layer._rows import SetRows
+from decision._layer.adjoint import Decided, Solved, function_of
+from decision._layer.face import EXACT
+from decision._layer.helpers import with_helpers
+from decision._layer.objective import Objective
+from decision._layer.polish import ROUGH, polished
+from decision._layer.rows import SetRows
 from decision._minimise.answers import Decision
 from decision._minimise.stack import Stack
 from decision._minimise.stack_surrogate import StackSurrogate
@@ -48,8 +48,8 @@ class DecisionLayer(nn.Module):
         [H  A'] [dx]     [d(grad f + mu'grad r + y'grad c)]
         [A  0 ] [dy] = - [d(r, c)                         ]
 
-    with H the Hessian of f + mu'r + y'c, r the kinks that hold x (ReLU units at 0, norms of a zero vector), c the active
-    constraints and A the gradients of both. Gradients reach the weights of the model, the context, and what the set's
+    with H the Hessian of f + mu'r + y'c, r the kinks that hold x (ReLU units at 0, norms of a zero vector), c the
+    active constraints and A the gradients of both. Gradients reach the weights of the model, the context, and what the set's
     right-hand sides were made from. All of it is computed in float64; a float32 model gets float32 gradients.
 
     **Where x is not differentiable** the gradient is that of the smallest face: a unit at its kink, a norm at zero and

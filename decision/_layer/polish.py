@@ -1,4 +1,4 @@
-"""From a certified decision to the stationary point of its face: Newton's method with an active set, context by context.
+"""From a certified decision to the stationary point of its face: Newton's method with an active set, for a batch.
 
 After each step what holds x without a multiplier of the right size is let go, and what x has crossed is held.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from decision._layer._face import Face, Held, revised
-from decision._layer._objective import Objective
-from decision._layer._rows import SetRows
-from decision._layer._system import System
+from decision._layer.face import Face, Held, revised
+from decision._layer.objective import Objective
+from decision._layer.rows import SetRows
 
 ROUNDS = 20
 ROUGH = 1e-5  # of the set's size: nearer to a kink is held at first
@@ -51,8 +50,8 @@ def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple
                 gradient = local.gradient(mu)
         held = Held.of(local, rows, h, face.held)
         slope = gradient.detach() + (y[:, None, :] @ rows.jacobian(local.at, h))[:, 0]
-        H = objective.hessian(local, gradient) + rows.curvature(local.at, h, y)
-        dx, dual = System(H, held.A).solve(-slope, -held.residual(local, rows, h).detach())
+        H = local.hessian(mu) + rows.curvature(local.at, h, y)
+        dx, dual = held.system(H).solve(-slope, -held.residual(local, rows, h).detach())
         moved = held.spread(dual)
         mu, y = mu + moved[0], y + moved[1]
         if not bool(dx.isfinite().all()):

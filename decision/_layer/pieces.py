@@ -141,14 +141,7 @@ class Pieces(TorchFunctionMode):
         return moves
 
     def _placed(self, rows: Tensor, root: bool) -> tuple[Tensor, State]:
-        """Return the scale of a call and its state."""
-        rows, place = rows.detach(), len(self.calls)
-        other = torch.zeros_like(rows) if self._known is None else self._known.rows[place]
-        scale = torch.linalg.vector_norm(rows - other, dim=-1).mean(dim=1, keepdim=True)
-        if self._states is not None:
-            return scale, self._states[place]
-        held = torch.linalg.vector_norm(rows, dim=-1) <= self._tolerance * scale
-        return scale, State(above(rows, root), held)
+        return placed(rows, root, len(self.calls), self._known, self._states, self._tolerance)
 
     def _unit(self, a: Tensor) -> Tensor:
         rows = a.reshape(len(a), -1, 1)
@@ -173,3 +166,29 @@ class Pieces(TorchFunctionMode):
             output = output.unsqueeze(dim)
         self.calls.append(Kinks(rows, output, True, scale, state))
         return output
+
+
+def placed(
+    rows: Tensor,
+    root: bool,
+    place: int,
+    known: Known | None,
+    states: Sequence[State] | None,
+    tolerance: float | Tensor,
+) -> tuple[Tensor, State]:
+    """Return the scale of a call's kinks and their state: the one given, or the one that its arguments say.
+
+    Args:
+        rows: arguments, shape `(contexts, groups, group)`.
+        root: whether it is a norm.
+        place: number of the call among those that depend on x.
+        known: the arguments elsewhere.
+        states: of all calls, or None.
+        tolerance: without states, what is nearer to its kink is held, relative to the scale.
+    """
+    rows = rows.detach()
+    other = torch.zeros_like(rows) if known is None else known.rows[place]
+    scale = torch.linalg.vector_norm(rows - other, dim=-1).mean(dim=1, keepdim=True)
+    if states is not None:
+        return scale, states[place]
+    return scale, State(above(rows, root), torch.linalg.vector_norm(rows, dim=-1) <= tolerance * scale)

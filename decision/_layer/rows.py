@@ -25,12 +25,14 @@ class SetRows:
         zero: number of equalities.
         linear: number of equalities and inequalities.
         cones: first row and size of each second-order cone.
+        columns: column of each constraint with a single entry, else their number, shape `(count,)`.
     """
 
     G: Tensor
     zero: int
     linear: int
     cones: tuple[tuple[int, int], ...]
+    columns: Tensor
 
     @classmethod
     def of(cls, rows: Rows, device: torch.device | str | None = None) -> SetRows:
@@ -39,7 +41,9 @@ class SetRows:
         sizes = rows.cones.second_order
         cones = tuple((linear + sum(sizes[:k]), size) for k, size in enumerate(sizes))
         G = torch.as_tensor(rows.G.toarray(), dtype=torch.float64, device=device)
-        return cls(G, rows.cones.zero, linear, cones)
+        single = torch.where((G != 0).sum(dim=1) == 1, (G != 0).int().argmax(dim=1), G.shape[1])
+        columns = torch.cat([single[:linear], single.new_full((len(cones),), G.shape[1]), single[linear:]])
+        return cls(G, rows.cones.zero, linear, cones, columns)
 
     @property
     def count(self) -> int:

@@ -14,10 +14,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from decision._layer._objective import Local
-from decision._layer._pieces import Kinks, State
-from decision._layer._rows import SetRows
-from decision._layer._system import System
+from decision._layer.array_local import ArrayLocal
+from decision._layer.objective import Local
+from decision._layer.pieces import Kinks, State
+from decision._layer.rows import SetRows
+from decision._layer.system import System, gathered, numbers_of, scattered
 
 EXACT = 1e-10  # of the set's size: nearer to a kink is on it
 SLACK = 1e-9  # of multipliers, relative to the largest
@@ -37,7 +38,7 @@ class Face:
     held: Tensor
 
     @classmethod
-    def of(cls, local: Local, rows: SetRows, h: Tensor, tolerance: float | Tensor) -> Face:
+    def of(cls, local: Local | ArrayLocal, rows: SetRows, h: Tensor, tolerance: float | Tensor) -> Face:
         """Return the face on which a function was evaluated, and what of the set is that near."""
         return cls([call.state for call in local.calls], rows.near(local.at, h, tolerance))
 
@@ -62,28 +63,36 @@ class Held:
         kinks: numbers of the entries of r that are held, R for padding, shape `(contexts, K)`.
         constraints: the same of the set's constraints.
         A: gradients of both, shape `(contexts, held, columns)`.
+        columns: coordinate that each of them fixes if its gradient has a single entry, else the number of columns.
         sizes: number R of all entries of r, and number of all constraints.
     """
 
     kinks: Tensor
     constraints: Tensor
     A: Tensor
+    columns: Tensor
     sizes: tuple[int, int]
 
     @classmethod
-    def of(cls, local: Local, rows: SetRows, h: Tensor, held: Tensor) -> Held:
+    def of(cls, local: Local | ArrayLocal, rows: SetRows, h: Tensor, held: Tensor) -> Held:
         """Return what holds x: the kinks of a function on its face, and these constraints of a set."""
-        kinks, constraints = _numbers(local.held()), _numbers(held)
+        kinks, constraints = numbers_of(local.held()), numbers_of(held)
         A = torch.cat([local.jacobian(kinks), gathered(rows.jacobian(local.at, h), constraints)], dim=1)
-        return cls(kinks, constraints, A, (local.held().shape[1], rows.count))
+        single = torch.cat([rows.columns, rows.columns.new_full((1,), A.shape[2])])[constraints]
+        columns = torch.cat([torch.full_like(kinks, A.shape[2]), single], dim=1)
+        return cls(kinks, constraints, A, columns, (local.held().shape[1], rows.count))
+
+    def system(self, H: Tensor) -> System:
+        """Return the factorised system with this Hessian."""
+        return System(H, self.A, self.columns)
 
     def multipliers(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Return the least-norm mu and y that balance the gradient of f best."""
         identity = torch.eye(self.A.shape[2], dtype=self.A.dtype, device=self.A.device).expand(len(self.A), -1, -1)
-        _, dual = System(identity, self.A).solve(-gradient, self.A.new_zeros(self.A.shape[:2]))
+        _, dual = self.system(identity).solve(-gradient, self.A.new_zeros(self.A.shape[:2]))
         return self.spread(dual)
 
-    def residual(self, local: Local, rows: SetRows, h: Tensor) -> Tensor:
+    def residual(self, local: Local | ArrayLocal, rows: SetRows, h: Tensor) -> Tensor:
         """Return the entries of r and c that are to be zero, shape `(contexts, held)`, with their graph."""
         return torch.cat([gathered(local.rows(), self.kinks), gathered(rows.values(local.x, h), self.constraints)], 1)
 
@@ -91,11 +100,11 @@ class Held:
         """Return values of what is held at their places among all entries of r and all constraints."""
         own = self.kinks.shape[1]
         mine, theirs = values[:, :own], values[:, own:]
-        return _scattered(mine, self.kinks, self.sizes[0]), _scattered(theirs, self.constraints, self.sizes[1])
+        return scattered(mine, self.kinks, self.sizes[0]), scattered(theirs, self.constraints, self.sizes[1])
 
 
 def revised(
-    local: Local, slopes: Sequence[Tensor], rows: SetRows, h: Tensor, face: Face, mu: Tensor, y: Tensor
+    local: Local | ArrayLocal, slopes: Sequence[Tensor], rows: SetRows, h: Tensor, face: Face, mu: Tensor, y: Tensor
 ) -> tuple[Face, Tensor, Tensor]:
     """Return what is to be held next, and the multipliers of that.
 
@@ -122,23 +131,3 @@ def _revised(call: Kinks, slope: Tensor, mu: Tensor) -> State:
     inside = (mu >= -tolerance) & (mu <= most + tolerance)
     crossed = (call.above != state.on) & ~call.near(EXACT)
     return State(torch.where(state.held, mu > 0.5 * most, state.on), torch.where(state.held, inside, crossed))
-
-
-def gathered(values: Tensor, numbers: Tensor) -> Tensor:
-    """Return the numbered entries along the second axis; zero for padding, the number after the last."""
-    padded = torch.cat([values, values.new_zeros(len(values), 1, *values.shape[2:])], dim=1)
-    index = numbers.reshape(*numbers.shape, *(1,) * (values.ndim - 2)).expand(*numbers.shape, *values.shape[2:])
-    return padded.gather(1, index)
-
-
-def _scattered(values: Tensor, numbers: Tensor, count: int) -> Tensor:
-    """Return values at their numbered places, zero elsewhere, shape `(contexts, count)`."""
-    return values.new_zeros(len(values), count + 1).scatter(1, numbers, values)[:, :-1]
-
-
-def _numbers(held: Tensor) -> Tensor:
-    """Return the numbers of what is held, in order, filled up with the count of all, shape `(contexts, K)`."""
-    count = held.shape[1]
-    most = int(held.sum(dim=1).max()) if held.numel() else 0
-    places = torch.where(held, torch.arange(count, device=held.device), count)
-    return places.sort(dim=1).values[:, :most]

@@ -1,0 +1,1 @@
+"""Decisions as a layer: what `DecisionLayer` is made of."""
