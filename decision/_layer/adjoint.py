@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
 from decision._layer.face import Face, Held
-from decision._layer.objective import Function, Objective
+from decision._layer.objective import Function, Local, Objective
 from decision._layer.rows import SetRows
 
 
@@ -60,6 +60,7 @@ class Solved:
         assert h is not None  # a set has rows
         objective, rows = self._objective(theta, weights), self.rows
         local = objective.at(self.x, tolerance=self.tolerance)
+        assert isinstance(local, Local)  # a module
         side = h.detach()
         held = Held.of(local, rows, side, Face.of(local, rows, side, self.tolerance).held)
         mu, y = held.multipliers(local.gradient(self.x.new_zeros(len(self.x), held.sizes[0])).detach())
@@ -96,7 +97,8 @@ def array_hessian(exact: Objective, x: Tensor, rows: SetRows, h: Tensor, toleran
 def function_of(module: nn.Module, weights: Mapping[str, Tensor | None]) -> Function:
     """Return a module as a function of x and theta in float64; what `weights` does not name stays as it is."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    own = {name: _double(weights.get(name, tensor.detach())) for name, tensor in tensors.items()}
+    given = {name: one for name, one in weights.items() if one is not None}
+    own = {name: _double(given.get(name, tensor.detach())) for name, tensor in tensors.items()}
 
     def function(x: Tensor, theta: Tensor | None) -> Tensor:
         x = x.reshape(len(x), *getattr(module, "input_shape", x.shape[1:]))
@@ -111,8 +113,8 @@ def widened(x: Tensor, columns: int) -> Tensor:
     return torch.nn.functional.pad(x, (0, columns - x.shape[1]))
 
 
-def _double(tensor: Tensor | None) -> Tensor | None:
-    return tensor.double() if tensor is not None and tensor.is_floating_point() else tensor
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 @final
@@ -127,7 +129,7 @@ class Decided(torch.autograd.Function):
         return solved.x[:, : solved.n].clone(), solved.value.clone()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # of torch
+    @once_differentiable
     def backward(ctx: Any, slope: Tensor, price: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients."""
         with torch.enable_grad():

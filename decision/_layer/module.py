@@ -49,8 +49,8 @@ class DecisionLayer(nn.Module):
         [A  0 ] [dy] = - [d(r, c)                         ]
 
     with H the Hessian of f + mu'r + y'c, r the kinks that hold x (ReLU units at 0, norms of a zero vector), c the
-    active constraints and A the gradients of both. Gradients reach the weights of the model, the context, and what the set's
-    right-hand sides were made from. All of it is computed in float64; a float32 model gets float32 gradients.
+    active constraints and A the gradients of both. Gradients reach the weights of the model, the context, and what the
+    set's right-hand sides were made from. It is computed in float64; a float32 model gets float32 gradients.
 
     **Where x is not differentiable** the gradient is that of the smallest face: a unit at its kink, a norm at zero and
     a constraint that x touches count as held even if their multipliers are zero. So max(q, 0), which is
@@ -160,7 +160,7 @@ class DecisionLayer(nn.Module):
         with torch.enable_grad():  # of its own, in x alone
             solved = self._polished(plain, answer, h.detach(), feasible_set)
         weights = [one for one in self.model.parameters() if one.requires_grad]
-        x, value = Decided.apply(solved, theta, h, *weights)  # type: ignore[no-untyped-call]  # of torch
+        x, value = Decided.apply(solved, theta, h, *weights)
         return Optimum(x, value)
 
     def _polished(self, plain: nn.Module, answer: Decision, h: Tensor, feasible_set: FeasibleSet) -> Solved:

@@ -236,6 +236,6 @@ def fit_end_to_end(
 def __getattr__(name: str) -> Any:
     """Give the layer under its old name."""
     if name == "DecisionLayer":
-        warnings.warn("decision.baselines.cvxpylayer.DecisionLayer is now SolverLayer", DeprecationWarning, stacklevel=2)
+        warnings.warn("DecisionLayer of baselines is now SolverLayer", DeprecationWarning, stacklevel=2)
         return SolverLayer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from decision._region import Region
 from decision.baselines import StructuredPCF
 from decision.baselines._lpcf.fitting import Fit, fit_each
 from decision.baselines._lpcf.function import LPCF, LPCFSettings
-from decision.baselines.cvxpylayer import SolverLayer, EndToEnd, fit_end_to_end
+from decision.baselines.cvxpylayer import EndToEnd, SolverLayer, fit_end_to_end
 from decision.tasks import Data
 from experiments.decision import models as decision_models
 from experiments.decision.instances import TEST, TRAIN, Instance, Sizes

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from decision import decide, tasks
 from decision.baselines import StructuredPCF, cvxpylayer
-from decision.baselines.cvxpylayer import SolverLayer, EndToEnd, fit_end_to_end
+from decision.baselines.cvxpylayer import EndToEnd, SolverLayer, fit_end_to_end
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from socicnn.errors import MissingExtra, ModelError, SolverError
 from tests.contracts.networks import units
