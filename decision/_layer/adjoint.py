@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
-from decision._layer.face import Face, Held
+from decision._layer.face import ActiveRows, Face
 from decision._layer.objective import Function, Local, Objective
 from decision._layer.rows import SetRows
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Solved:
+class SolvedBatch:
     """Decisions, and what their derivative is computed from.
 
     Args:
@@ -55,14 +55,14 @@ class Solved:
             price: shape `(contexts,)`.
             inputs: contexts or None, right-hand sides of shape `(contexts, rows)`, and the weights of `names`.
         """
-        leaves = [None if one is None else one.detach().requires_grad_(one.requires_grad) for one in inputs]
+        leaves = [None if tensor is None else tensor.detach().requires_grad_(tensor.requires_grad) for tensor in inputs]
         theta, h, *weights = leaves
         assert h is not None  # a set has rows
         objective, rows = self._objective(theta, weights), self.rows
         local = objective.at(self.x, tolerance=self.tolerance)
         assert isinstance(local, Local)  # a module
         side = h.detach()
-        held = Held.of(local, rows, side, Face.of(local, rows, side, self.tolerance).held)
+        held = ActiveRows.of(local, rows, side, Face.of(local, rows, side, self.tolerance).held)
         mu, y = held.multipliers(local.gradient(self.x.new_zeros(len(self.x), held.sizes[0])).detach())
         gradient, residual = local.gradient(mu), held.residual(local, rows, h)
         arrays = self.exact.stack is not None
@@ -73,22 +73,23 @@ class Solved:
         if rows.cones:  # linear rows have the same gradient in x, whatever h is
             gradient = gradient + torch.autograd.grad(c.sum(), local.x, create_graph=True)[0]
         total = price * (local.lagrangian(mu) + c) - (u * gradient).sum(dim=1) - (nu * residual).sum(dim=1)
-        wanted = [one for one in leaves if one is not None and one.requires_grad]
-        found = iter(torch.autograd.grad(total.sum(), wanted, allow_unused=True))
-        return [next(found) if one is not None and one.requires_grad else None for one in leaves]
+        wanted = [tensor for tensor in leaves if tensor is not None and tensor.requires_grad]
+        slopes = iter(torch.autograd.grad(total.sum(), wanted, allow_unused=True))
+        return [next(slopes) if tensor is not None and tensor.requires_grad else None for tensor in leaves]
 
     def _objective(self, theta: Tensor | None, weights: Sequence[Tensor | None]) -> Objective:
         """Return the model as a function of these leaves, its kinks explored while nothing but x moves."""
         named = dict(zip(self.names, weights, strict=True))
-        fixed = Objective(self.n, function_of(self.module, {}), _double(None if theta is None else theta.detach()))
+        context = None if theta is None else _double(theta)
+        fixed = Objective(self.n, function_of(self.module, {}), None if context is None else context.detach())
         known = fixed.explored(self.x[:, : self.n], self.x.abs().amax(dim=1, keepdim=True).clamp(min=1e-300)).known
-        return Objective(self.n, function_of(self.module, named), _double(theta), None, known)
+        return Objective(self.n, function_of(self.module, named), context, None, known)
 
 
 def array_hessian(exact: Objective, x: Tensor, rows: SetRows, h: Tensor, tolerance: Tensor) -> Tensor:
     """Return the Hessian of f + mu'r from the networks' arrays, whose kinks have another order than the module's."""
     local = exact.at(x, tolerance=tolerance)
-    held = Held.of(local, rows, h, Face.of(local, rows, h, tolerance).held)
+    held = ActiveRows.of(local, rows, h, Face.of(local, rows, h, tolerance).held)
     zeros = x.new_zeros(len(x), held.sizes[0])
     bends = exact.stack is not None and any(layer.inner for layer in exact.stack.layers)
     return local.hessian(held.multipliers(local.gradient(zeros))[0] if bends else zeros)
@@ -97,8 +98,8 @@ def array_hessian(exact: Objective, x: Tensor, rows: SetRows, h: Tensor, toleran
 def function_of(module: nn.Module, weights: Mapping[str, Tensor | None]) -> Function:
     """Return a module as a function of x and theta in float64; what `weights` does not name stays as it is."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    given = {name: one for name, one in weights.items() if one is not None}
-    own = {name: _double(given.get(name, tensor.detach())) for name, tensor in tensors.items()}
+    known = {name: weight for name, weight in weights.items() if weight is not None}
+    own = {name: _double(known.get(name, tensor.detach())) for name, tensor in tensors.items()}
 
     def function(x: Tensor, theta: Tensor | None) -> Tensor:
         x = x.reshape(len(x), *getattr(module, "input_shape", x.shape[1:]))
@@ -118,12 +119,12 @@ def _double(tensor: Tensor) -> Tensor:
 
 
 @final
-class Decided(torch.autograd.Function):
+class ImplicitDecision(torch.autograd.Function):
     """Decisions and optimal values as functions of contexts, right-hand sides and weights."""
 
     @staticmethod
-    def forward(ctx: Any, solved: Solved, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return what was solved; inputs as in `Solved.gradients`."""
+    def forward(ctx: Any, solved: SolvedBatch, *inputs: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return what was solved; inputs as in `SolvedBatch.gradients`."""
         ctx.solved = solved
         ctx.save_for_backward(*inputs)
         return solved.x[:, : solved.n].clone(), solved.value.clone()

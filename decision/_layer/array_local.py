@@ -14,7 +14,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from decision._layer.pieces import Kinks, Known, State, placed
+from decision._layer.pieces import Explored, Kinks, State, placed
 from decision._minimise.stack import Branch, Layer, Stack
 
 
@@ -34,7 +34,7 @@ class ArrayLocal:
         self,
         stack: Stack | None,
         x: Tensor,
-        known: Known | None,
+        known: Explored | None,
         states: Sequence[State] | None,
         tolerance: float | Tensor,
     ) -> None:
@@ -87,14 +87,14 @@ class ArrayLocal:
         stack, parts = self._stack, self._split(mu)
         lam, q = self._multipliers(parts)
         gradient = stack.v
-        for layer, one in zip(stack.layers, lam, strict=True):
-            gradient = gradient + layer.pull(one, self._point)
+        for layer, lam_k in zip(stack.layers, lam, strict=True):
+            gradient = gradient + layer.pull(lam_k, self._point)
         for branch in stack.quadratics:
             gradient = gradient + 2.0 * branch.matrix.adjoint(branch.row_weight * branch.image(self._point))
         calls = self.calls[len(stack.layers) :]
-        for branch, call, unit, one in zip(stack.norms, calls, self._units, parts[len(stack.layers) :], strict=True):
+        for branch, call, unit, part in zip(stack.norms, calls, self._units, parts[len(stack.layers) :], strict=True):
             pull = (branch.weight * unit)[..., None] * call.rows
-            gradient = gradient + branch.matrix.adjoint(pull.flatten(1) + one)
+            gradient = gradient + branch.matrix.adjoint(pull.flatten(1) + part)
         weights = [branch.weight.expand(len(gradient), -1) for branch in stack.norms]
         return self._wide(gradient), [*q, *weights]
 
@@ -121,9 +121,9 @@ class ArrayLocal:
 
     def jacobian(self, chosen: Tensor) -> Tensor:
         """Return the gradients of chosen entries of r, shape `(contexts, K, columns)`; their number is R for none."""
-        found, first = self.x.new_zeros(*chosen.shape, self._n), 0
+        picked, first = self.x.new_zeros(*chosen.shape, self._n), 0
         if not chosen.shape[1]:
-            return self._wide(found)
+            return self._wide(picked)
         units = sum(layer.b.shape[1] for layer in self._stack.layers)
         last = int(torch.where(chosen < units, chosen, -1).max())  # deeper layers are not needed
         below: Tensor | None = None
@@ -131,14 +131,14 @@ class ArrayLocal:
             if first > last:
                 break
             J = self._layer_jacobian(layer, below)
-            found += _picked(J, chosen - first)
+            picked += _picked(J, chosen - first)
             below = (call.state.on & ~call.state.held)[..., None] * J
             first += J.shape[-2]
         first = units
         for branch in self._stack.norms:
-            found += _picked(branch.matrix.dense, chosen - first)
+            picked += _picked(branch.matrix.dense, chosen - first)
             first += branch.matrix.shape[0]
-        return self._wide(found)
+        return self._wide(picked)
 
     def _layer_jacobian(self, layer: Layer, below: Tensor | None) -> Tensor:
         """Return the gradients of a, shape `(h, n)` if all contexts share them, else `(contexts, h, n)`."""

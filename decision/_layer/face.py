@@ -18,7 +18,7 @@ from decision._layer.array_local import ArrayLocal
 from decision._layer.objective import Local
 from decision._layer.pieces import Kinks, State
 from decision._layer.rows import SetRows
-from decision._layer.system import System, gathered, numbers_of, scattered
+from decision._layer.system import FaceSystem, gathered, numbers_of, scattered
 
 EXACT = 1e-10  # of the set's size: nearer to a kink is on it
 SLACK = 1e-9  # of multipliers, relative to the largest
@@ -56,7 +56,7 @@ class Face:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Held:
+class ActiveRows:
     """What holds x, numbered, and its gradients.
 
     Args:
@@ -74,7 +74,7 @@ class Held:
     sizes: tuple[int, int]
 
     @classmethod
-    def of(cls, local: Local | ArrayLocal, rows: SetRows, h: Tensor, held: Tensor) -> Held:
+    def of(cls, local: Local | ArrayLocal, rows: SetRows, h: Tensor, held: Tensor) -> ActiveRows:
         """Return what holds x: the kinks of a function on its face, and these constraints of a set."""
         kinks, constraints = numbers_of(local.held()), numbers_of(held)
         A = torch.cat([local.jacobian(kinks), gathered(rows.jacobian(local.at, h), constraints)], dim=1)
@@ -82,9 +82,9 @@ class Held:
         columns = torch.cat([torch.full_like(kinks, A.shape[2]), single], dim=1)
         return cls(kinks, constraints, A, columns, (local.held().shape[1], rows.count))
 
-    def system(self, H: Tensor) -> System:
+    def system(self, H: Tensor) -> FaceSystem:
         """Return the factorised system with this Hessian."""
-        return System(H, self.A, self.columns)
+        return FaceSystem(H, self.A, self.columns)
 
     def multipliers(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Return the least-norm mu and y that balance the gradient of f best."""
@@ -99,8 +99,8 @@ class Held:
     def spread(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return values of what is held at their places among all entries of r and all constraints."""
         own = self.kinks.shape[1]
-        mine, theirs = values[:, :own], values[:, own:]
-        return scattered(mine, self.kinks, self.sizes[0]), scattered(theirs, self.constraints, self.sizes[1])
+        kinks, constraints = values[:, :own], values[:, own:]
+        return scattered(kinks, self.kinks, self.sizes[0]), scattered(constraints, self.constraints, self.sizes[1])
 
 
 def revised(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
-from socicnn.conic._blocks import Rows
+from decision.sets._conic_set import ConicSystem
 from socicnn.conic._program import ConicProgram
-from socicnn.conic.solvers._clarabel import Clarabel
 from socicnn.errors import SolverError
 
 
-def with_helpers(rows: Rows, h: Tensor, x: Tensor) -> Tensor:
+def with_helpers(rows: ConicSystem, h: Tensor, x: Tensor) -> Tensor:
     """Return [x | u] with h - G [x | u] in K for each row x, shape `(contexts, columns)`.
 
     u is where an interior-point method ends that has nothing to minimise, so that a row is tight only if it must be.
@@ -23,18 +23,17 @@ def with_helpers(rows: Rows, h: Tensor, x: Tensor) -> Tensor:
         x: shape `(contexts, n)`.
 
     Raises:
-        SolverError: no u was found.
+        SolverError: no u exists.
     """
     n, columns = x.shape[1], rows.G.shape[1]
     if columns == n:
         return x
     own, more = rows.G[:, :n], rows.G[:, n:]
-    solver, found = Clarabel(), np.empty((len(x), columns - n))
+    u = np.empty((len(x), columns - n))
     sides = h.cpu().numpy() - x.cpu().numpy() @ own.toarray().T
     for i, b in enumerate(sides):
-        program = ConicProgram(c=np.zeros(columns - n), A=more, b=b, cones=rows.cones, offset=0.0, rows=())
-        solution = solver.solve(program)
+        solution = ConicProgram(sparse.csc_array(more), b, np.zeros(columns - n), 0.0, rows.cones).solve("clarabel")
         if not np.isfinite(solution.v).all():
             raise SolverError(f"no helper variables were found for the decision of context {i}: {solution.status}")
-        found[i] = solution.v
-    return torch.cat([x, torch.as_tensor(found, dtype=x.dtype, device=x.device)], dim=1)
+        u[i] = solution.v
+    return torch.cat([x, torch.as_tensor(u, dtype=x.dtype, device=x.device)], dim=1)

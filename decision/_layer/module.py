@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
 
 from decision._deciding import RTOL, decide, surrogates_of
-from decision._layer.adjoint import Decided, Solved, function_of
+from decision._layer.adjoint import ImplicitDecision, SolvedBatch, function_of
 from decision._layer.face import EXACT
 from decision._layer.helpers import with_helpers
 from decision._layer.objective import Objective
@@ -20,8 +20,9 @@ from decision._minimise.answers import Decision
 from decision._minimise.stack import Stack
 from decision._minimise.stack_surrogate import StackSurrogate
 from decision._options import DecideOptions, MethodName
-from decision.sets._base import FeasibleSet
-from socicnn.errors import ModelError, SolverError
+from decision.sets import ConicSet, FeasibleSet
+from decision.sets._combined import system_of
+from socicnn.errors import ModelError, ProgramError, SolverError
 
 INSIDE = 1e-9  # of the set's size: a polished decision that leaves the set by more is not taken
 
@@ -97,7 +98,7 @@ class DecisionLayer(nn.Module):
     def __init__(
         self,
         model: nn.Module,
-        feasible_set: FeasibleSet,
+        feasible_set: FeasibleSet | ConicSet,
         *,
         rtol: float = RTOL,
         method: MethodName = "auto",
@@ -108,11 +109,11 @@ class DecisionLayer(nn.Module):
             raise ModelError(f"a DecisionLayer needs a torch module; received {type(model).__name__}")
         if getattr(model, "needs_data", False):
             raise ModelError("the weights depend on data; give the layer what `model.finalise(train_data)` returns")
-        self.model, self.feasible_set = model, feasible_set
+        self.model, self.feasible_set = model, _checked(feasible_set)
         self._rtol, self._method, self._options = rtol, method, options
         self.decision = self.polished = None
 
-    def forward(self, context: Tensor | None = None, feasible_set: FeasibleSet | None = None) -> Tensor:
+    def forward(self, context: Tensor | None = None, feasible_set: FeasibleSet | ConicSet | None = None) -> Tensor:
         """Return the decisions, shape `(contexts, n)`, float64; `(n,)` for one context.
 
         Args:
@@ -126,7 +127,7 @@ class DecisionLayer(nn.Module):
         """
         return self.optimum(context, feasible_set).x
 
-    def optimum(self, context: Tensor | None = None, feasible_set: FeasibleSet | None = None) -> Optimum:
+    def optimum(self, context: Tensor | None = None, feasible_set: FeasibleSet | ConicSet | None = None) -> Optimum:
         """Return the decisions and the optimal values min_X f.
 
         The value's gradient is that of the Lagrangian at the optimum (envelope theorem): d f in weights and context,
@@ -139,15 +140,18 @@ class DecisionLayer(nn.Module):
         Raises:
             SolverError: as in `forward`.
         """
-        chosen = self.feasible_set if feasible_set is None else feasible_set
-        one = context is None or context.ndim == len(getattr(self.model, "context_shape", None) or (0,))
-        theta = context[None] if one and context is not None else context
-        found = self._solved(theta, chosen)
-        return Optimum(found.x[0], found.value[0]) if one and len(found.x) == 1 else found
+        chosen = self.feasible_set if feasible_set is None else _checked(feasible_set)
+        single = context is None or context.ndim == len(getattr(self.model, "context_shape", None) or (0,))
+        theta = context[None] if single and context is not None else context
+        optimum = self._solved(theta, chosen)
+        return Optimum(optimum.x[0], optimum.value[0]) if single and len(optimum.x) == 1 else optimum
 
-    def _solved(self, theta: Tensor | None, feasible_set: FeasibleSet) -> Optimum:
+    def _solved(self, theta: Tensor | None, feasible_set: FeasibleSet | ConicSet) -> Optimum:
         plain = self.model if _in_float64(self.model) else copy.deepcopy(self.model).double()
         still = None if theta is None else theta.detach().to("cpu", torch.float64)
+        # a model without a context may be decided over a set that moves with one
+        moves = isinstance(feasible_set, ConicSet) and feasible_set.moves
+        own = None if moves and getattr(self.model, "context_shape", None) is None else theta
         with torch.enable_grad():  # modules without arrays are differentiated in x
             answer = decide(plain, feasible_set, still, self._method, rtol=self._rtol, options=self._options)
         self.decision = answer
@@ -158,21 +162,36 @@ class DecisionLayer(nn.Module):
             )
         h = right_hand_sides(feasible_set, theta, len(answer.x))
         with torch.enable_grad():  # of its own, in x alone
-            solved = self._polished(plain, answer, h.detach(), feasible_set)
-        weights = [one for one in self.model.parameters() if one.requires_grad]
-        x, value = Decided.apply(solved, theta, h, *weights)
+            solved = self._polished(plain, None if own is None else still, answer, h.detach(), feasible_set)
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        x, value = ImplicitDecision.apply(solved, own, h, *weights)
         return Optimum(x, value)
 
-    def _polished(self, plain: nn.Module, answer: Decision, h: Tensor, feasible_set: FeasibleSet) -> Solved:
-        """Return the decisions made exact; h are the set's right-hand sides."""
-        place = next((one.device for one in self.model.parameters()), torch.device("cpu"))
-        own = feasible_set.rows()
+    def _polished(
+        self,
+        plain: nn.Module,
+        theta: Tensor | None,
+        answer: Decision,
+        h: Tensor,
+        feasible_set: FeasibleSet | ConicSet,
+    ) -> SolvedBatch:
+        """Return the decisions made exact.
+
+        Args:
+            plain: the model in float64.
+            theta: its contexts, or None.
+            answer: the decisions.
+            h: right-hand sides of the set.
+            feasible_set: the set.
+        """
+        place = next((weight.device for weight in self.model.parameters()), torch.device("cpu"))
+        own = system_of(feasible_set)
         rows, x, h = SetRows.of(own, place), with_helpers(own, h, answer.x).to(place), h.to(place)
-        stack = _stack(plain, answer.context, place)
-        context = None if answer.context is None else answer.context.to(place)
+        stack = _stack(plain, theta, len(x), place)
+        context = None if theta is None else theta.to(place)
         objective = Objective(feasible_set.n, None if stack else function_of(plain, {}), context, stack)
         objective = objective.explored(x[:, : feasible_set.n], rows.size(x, h))
-        exact, done = polished(objective, rows, h.detach(), x)
+        exact, done = polished(objective, rows, h, x)
         value = objective.at(exact).value.detach()
         c = rows.values(exact, h)[:, : rows.tips] / rows.scale(exact, h)[:, : rows.tips]
         done &= (c <= INSIDE).all(dim=1)
@@ -182,27 +201,35 @@ class DecisionLayer(nn.Module):
         self.polished = done
         self.decision = replace(answer, x=exact[:, : feasible_set.n].cpu(), value=value.cpu())
         tolerance = torch.where(done, EXACT, ROUGH)[:, None]
-        names = [name for name, one in self.model.named_parameters() if one.requires_grad]
-        return Solved(exact, value, feasible_set.n, self.model, names, rows, tolerance, objective)
+        names = [name for name, weight in self.model.named_parameters() if weight.requires_grad]
+        return SolvedBatch(exact, value, feasible_set.n, self.model, names, rows, tolerance, objective)
 
 
-def right_hand_sides(feasible_set: FeasibleSet, theta: Tensor | None, count: int) -> Tensor:
+def _checked(feasible_set: Any) -> FeasibleSet | ConicSet:
+    if not isinstance(feasible_set, FeasibleSet | ConicSet):
+        raise ProgramError(
+            f"a DecisionLayer needs a set of `decision.sets` with conic rows; received {type(feasible_set).__name__}: "
+            "write it as a Polytope, Ball, Ellipsoid, Product, Intersection or Horizon"
+        )
+    return feasible_set
+
+
+def right_hand_sides(feasible_set: FeasibleSet | ConicSet, theta: Tensor | None, count: int) -> Tensor:
     """Return h of each context, shape `(contexts, rows)`, with the graph of what it was made from."""
-    moving = getattr(feasible_set, "right_hand_sides", None)
-    if moving is None:
-        return torch.tensor(feasible_set.rows().h).expand(count, -1)
-    found: Tensor = moving(theta, count)
-    return found
+    if isinstance(feasible_set, ConicSet):
+        return feasible_set.right_hand_sides(theta, count)
+    return system_of(feasible_set).h.at(None, count)
 
 
-def _stack(model: nn.Module, theta: Tensor | None, place: torch.device) -> Stack | None:
+def _stack(model: nn.Module, theta: Tensor | None, count: int, place: torch.device) -> Stack | None:
     """Return a network as arrays; None if it has none, or other matrices in each context."""
     with torch.no_grad():
         surrogates = surrogates_of(model, theta, place)
     if len(surrogates) != 1 or not isinstance(surrogates[0], StackSurrogate):
         return None
-    return replace(surrogates[0].stack, c=surrogates[0].constant)
+    stack = replace(surrogates[0].stack, c=surrogates[0].constant)
+    return stack if len(stack) == count else stack.take(torch.zeros(count, dtype=torch.int64, device=place))
 
 
 def _in_float64(model: nn.Module) -> bool:
-    return all(one.dtype == torch.float64 for one in model.parameters() if one.is_floating_point())
+    return all(weight.dtype == torch.float64 for weight in model.parameters() if weight.is_floating_point())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from decision._layer.array_local import ArrayLocal
-from decision._layer.pieces import Kinks, Known, Pieces, State
+from decision._layer.pieces import Explored, Kinks, Pieces, State
 from decision._minimise.stack import Stack
 
 Function = Callable[[Tensor, Tensor | None], Tensor]
@@ -82,22 +82,22 @@ class Local:
         if not gradient.requires_grad:
             return self.x.new_zeros(contexts, columns, columns)
         units = torch.eye(columns, dtype=gradient.dtype, device=gradient.device)
-        found = _each(gradient, self.x, units[:, None, :].expand(columns, contexts, columns))
-        return 0.5 * (found + found.mT)
+        H = _each(gradient, self.x, units[:, None, :].expand(columns, contexts, columns))
+        return 0.5 * (H + H.mT)
 
 
 def _gradients(value: Tensor, inputs: list[Tensor]) -> tuple[Tensor, ...]:
     if not value.requires_grad:
-        return tuple(torch.zeros_like(one) for one in inputs)
+        return tuple(torch.zeros_like(tensor) for tensor in inputs)
     return torch.autograd.grad(value.sum(), inputs, create_graph=True, materialize_grads=True)
 
 
 def _each(values: Tensor, x: Tensor, vectors: Tensor) -> Tensor:
     """Return the gradients of several combinations of values, shape `(contexts, combinations, columns)`."""
-    (found,) = torch.autograd.grad(values, x, vectors, is_grads_batched=True, retain_graph=True, allow_unused=True)
-    if found is None:
+    (slopes,) = torch.autograd.grad(values, x, vectors, is_grads_batched=True, retain_graph=True, allow_unused=True)
+    if slopes is None:
         return x.new_zeros(len(x), len(vectors), x.shape[1])
-    return found.transpose(0, 1).detach()
+    return slopes.transpose(0, 1).detach()
 
 
 @final
@@ -117,7 +117,7 @@ class Objective:
     function: Function | None
     theta: Tensor | None = None
     stack: Stack | None = None
-    known: Known | None = None
+    known: Explored | None = None
 
     def take(self, rows: Tensor) -> Objective:
         """Return the function at some contexts."""
@@ -155,7 +155,7 @@ class Objective:
         other = x + size * away / away.norm()
         if self.function is None:
             calls: Sequence[Kinks] = ArrayLocal(self.stack, other, None, None, 0.0).calls
-            return replace(self, known=Known((), tuple(call.rows for call in calls)))
+            return replace(self, known=Explored((), tuple(call.rows for call in calls)))
         with Pieces(len(x)) as pieces:
             self.function(other.detach().requires_grad_(), self.theta)
-        return replace(self, known=Known(tuple(pieces.numbers), tuple(call.rows.detach() for call in pieces.calls)))
+        return replace(self, known=Explored(tuple(pieces.numbers), tuple(call.rows.detach() for call in pieces.calls)))

@@ -81,7 +81,7 @@ class State:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Known:
+class Explored:
     """What is known of a function's calls before its pieces are looked for.
 
     Args:
@@ -92,9 +92,9 @@ class Known:
     numbers: tuple[int, ...]
     rows: tuple[Tensor, ...]
 
-    def take(self, rows: Tensor) -> Known:
+    def take(self, rows: Tensor) -> Explored:
         """Return the same for some contexts."""
-        return Known(self.numbers, tuple(one[rows] for one in self.rows))
+        return Explored(self.numbers, tuple(argument[rows] for argument in self.rows))
 
 
 @final
@@ -111,7 +111,7 @@ class Pieces(TorchFunctionMode):
     def __init__(
         self,
         contexts: int,
-        known: Known | None = None,
+        known: Explored | None = None,
         states: Sequence[State] | None = None,
         tolerance: float | Tensor = 0.0,
     ) -> None:
@@ -172,7 +172,7 @@ def placed(
     rows: Tensor,
     root: bool,
     place: int,
-    known: Known | None,
+    known: Explored | None,
     states: Sequence[State] | None,
     tolerance: float | Tensor,
 ) -> tuple[Tensor, State]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from decision._layer.face import Face, Held, revised
+from decision._layer.face import ActiveRows, Face, revised
 from decision._layer.objective import Objective
 from decision._layer.rows import SetRows
 
@@ -26,7 +26,7 @@ def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple
         h: its right-hand sides, shape `(contexts, rows)`.
         x: decisions with helper variables, shape `(contexts, columns)`.
     """
-    found, done = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    exact, done = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
     left, size = torch.arange(len(x), device=x.device), rows.size(x, h)[:, 0]
     local = objective.at(x, tolerance=ROUGH)
     face = Face.of(local, rows, h, ROUGH)
@@ -38,7 +38,7 @@ def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple
             new, mu, y = revised(local, slopes, rows, h, face, mu, y)
             same = face.same(new)
             ended = same & small
-            found[left[ended]], done[left[ended]] = x[ended], True
+            exact[left[ended]], done[left[ended]] = x[ended], True
             if bool(ended.all()):
                 break
             face = new
@@ -48,7 +48,7 @@ def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple
                 mu, y, size = mu[keep], y[keep], size[keep]
                 local = objective.at(x, face.states)
                 gradient = local.gradient(mu)
-        held = Held.of(local, rows, h, face.held)
+        held = ActiveRows.of(local, rows, h, face.held)
         slope = gradient.detach() + (y[:, None, :] @ rows.jacobian(local.at, h))[:, 0]
         H = local.hessian(mu) + rows.curvature(local.at, h, y)
         dx, dual = held.system(H).solve(-slope, -held.residual(local, rows, h).detach())
@@ -59,4 +59,4 @@ def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple
         small = dx.abs().amax(dim=1) <= SMALL * size
         x = x + dx
         local = objective.at(x, face.states)
-    return found, done
+    return exact, done

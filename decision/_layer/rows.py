@@ -12,7 +12,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from socicnn.conic._blocks import Rows
+from decision.sets._conic_set import ConicSystem
 
 
 @final
@@ -35,7 +35,7 @@ class SetRows:
     columns: Tensor
 
     @classmethod
-    def of(cls, rows: Rows, device: torch.device | str | None = None) -> SetRows:
+    def of(cls, rows: ConicSystem, device: torch.device | str | None = None) -> SetRows:
         """Return the rows of a set as tensors."""
         linear = rows.cones.zero + rows.cones.nonnegative
         sizes = rows.cones.second_order

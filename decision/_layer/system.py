@@ -18,7 +18,7 @@ SINGULAR = 1e-11  # of the scaled matrices: what is below counts as zero
 
 
 @final
-class System:
+class FaceSystem:
     """The factorised system. Rows of one entry fix a coordinate, which leaves a smaller system of the others.
 
     Args:
@@ -69,10 +69,10 @@ class System:
             ],
             dim=1,
         )
-        found = torch.linalg.lu_solve(self._LU, self._pivots, right[..., None])[..., 0]
+        solution = torch.linalg.lu_solve(self._LU, self._pivots, right[..., None])[..., 0]
         free = self._free.shape[1]
-        dx = dx + scattered(found[:, :free], self._free, n)
-        dy = scattered(self._price * found[:, free:] / self._length, self._others, rows)
+        dx = dx + scattered(solution[:, :free], self._free, n)
+        dy = scattered(self._price * solution[:, free:] / self._length, self._others, rows)
         rest = b1 - _times(self._H, dx) - _times(self._A.mT, dy)
         dy = dy + torch.where(single, gathered(rest, self._columns) / entries, 0.0)
         if len(self.singular):
@@ -106,12 +106,12 @@ def least_norm(H: Tensor, A: Tensor) -> Tensor:
     pseudo = torch.linalg.pinv(A, rtol=SINGULAR)
     eye = torch.eye(n, dtype=H.dtype, device=H.device)
     moved = (eye - K @ H) @ pseudo
-    found = H.new_zeros(len(H), n + rows, n + rows)
-    found[:, :n, :n], found[:, :n, n:], found[:, n:, :n] = K, moved, moved.mT
-    found[:, n:, n:] = -pseudo.mT @ H @ moved
+    full = H.new_zeros(len(H), n + rows, n + rows)
+    full[:, :n, :n], full[:, :n, n:], full[:, n:, :n] = K, moved, moved.mT
+    full[:, n:, n:] = -pseudo.mT @ H @ moved
     left = torch.cat([torch.ones_like(H[:, 0]), price / length], dim=1)
     right = torch.cat([torch.ones_like(H[:, 0]) / price, 1.0 / length], dim=1)
-    return left[:, :, None] * found * right[:, None, :]
+    return left[:, :, None] * full * right[:, None, :]
 
 
 def _size(values: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class Ball(ConicSet):
         """Return the ball with exact oracles; None if it moves."""
         if self.moves:
             return None
-        r, c = float(self._radius.table[0, 0]), self._center.table[0].detach()
+        r, c = float(self._radius.table[0, 0].detach()), self._center.table[0].detach()
         if self._norm == "inf":
             return Box(self.n, c - r, c + r)
         project, minimize = (_round, _round_end) if self._norm == "2" else (_cross, _cross_end)

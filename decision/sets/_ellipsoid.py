@@ -73,7 +73,7 @@ class Ellipsoid(ConicSet):
             return None
         U, axes, _ = np.linalg.svd(self._B, full_matrices=False)
         basis, half = torch.tensor(U), torch.tensor(axes)
-        r, c, B = float(self._radius.table[0, 0]), self._center.table[0].detach(), torch.tensor(self._B)
+        r, c, B = float(self._radius.table[0, 0].detach()), self._center.table[0].detach(), torch.tensor(self._B)
 
         def project(x: Tensor) -> Tensor:
             y = x.to(torch.float64) - c.to(x.device)
