@@ -11,7 +11,7 @@ import typer
 from socicnn._files import FileError
 from socicnn._shadows import refuse_shadow
 from socicnn_cli.csv_files import write_csv
-from socicnn_cli.models import load_model, read_context
+from socicnn_cli.models import load_at, read_context
 from socicnn_cli.outputs import check_output
 
 
@@ -74,7 +74,7 @@ def decide(
         typer.echo("warning: --gap is now --rtol", err=True)
         rtol = gap
     check_output(out, "--out", model, context, suffixes=(".csv",))
-    network = load_model(model)
+    network, context = load_at(model, context)
     region = feasible_set(set, network.in_features, lower, upper, total)
     theta = read_context(network, context, moves=getattr(region, "moves", False))
     answer = decision.decide(network, region, theta, method=method, rtol=rtol, atol=atol)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from socicnn._files import FileError
-from socicnn_cli.models import load_model, read_context
+from socicnn_cli.models import load_at, read_context
 from socicnn_cli.outputs import check_output
 
 
@@ -30,7 +30,7 @@ def export(
     target = out or model.with_suffix(f".{format}")
     choose("format", format, FORMATS, error=FileError)
     check_output(target, "--out", model, context, suffixes=(f".{format}",))
-    network = load_model(model)
+    network, context = load_at(model, context)
     theta = read_context(network, context)
     if theta is not None and len(theta) != 1:
         raise FileError(f"{context} has {len(theta)} contexts; a program has one: keep one row")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from socicnn.errors import ModelError
-from socicnn_cli.models import load_model, read_context
+from socicnn_cli.models import load_at, load_model, read_context
 
 SHOWN = 12  # entries of x or of the context that are listed one by one
 
@@ -25,8 +25,11 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a model is: its shapes, the ranges of its training data, its fingerprint, how it was trained."""
-    network = load_model(model)
-    facts = describe(network, read_context(network, context) if context is not None else None)
+    if context is None:
+        facts = describe(load_model(model), None)
+    else:
+        network, context = load_at(model, context)
+        facts = describe(network, read_context(network, context))
     facts["metadata"] = _metadata(network, model)
     if json:
         typer.echo(jsonlib.dumps(facts, indent=2))

@@ -11,6 +11,42 @@ from socicnn._files import FileError
 from socicnn_cli.tables import read_rows
 
 
+def load_at(path: Path, context: Path | None) -> tuple[Any, Path | None]:
+    """Return the network in a file, and the file of contexts that it still takes.
+
+    An ONNX graph of x and a context is read at its one context, so that none is left.
+
+    Raises:
+        FileError: a graph with other inputs, or not one context for it.
+    """
+    if path.suffix.lower() != ".onnx":
+        return load_model(path), context
+    from socicnn.importers.onnx import input_names
+
+    names = input_names(_existing(path))
+    return (load_model(path), context) if len(names) < 2 else (_graph_at(path, names, context), None)
+
+
+def _graph_at(path: Path, names: list[str], context: Path | None) -> Any:
+    """Return an ONNX graph of x and a context at the one context in a file."""
+    from socicnn.frozen import FrozenNet
+
+    if len(names) > 2 or context is None:
+        how = "--context FILE gives the context of a graph of x and one context"
+        raise FileError(f"{path} has the inputs {', '.join(names)}; {how}")
+    rows = read_rows(context, "contexts", "theta")
+    if len(rows) != 1:
+        raise FileError(f"{context} has {len(rows)} contexts; an ONNX graph is read at one context: give one row")
+    name = next((name for name in names if name in ("context", "theta")), names[1])
+    return FrozenNet.from_onnx(path, fixed={name: rows[0]})
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise FileError(f"no file {path}; make one with `socicnn fit DATA --out {path}`")
+    return path
+
+
 def load_model(path: Path) -> Any:
     """Return the network in a file, in float64, so that what is certified is what is decided.
 
@@ -18,9 +54,7 @@ def load_model(path: Path) -> Any:
     """
     from socicnn.frozen._storage import is_frozen
 
-    if not path.exists():
-        raise FileError(f"no file {path}; make one with `socicnn fit DATA --out {path}`")
-    if path.suffix.lower() == ".onnx":
+    if _existing(path).suffix.lower() == ".onnx":
         from socicnn.frozen import FrozenNet
 
         return FrozenNet.from_onnx(path)

@@ -9,7 +9,7 @@ import typer
 
 from socicnn._files import FileError, replacing
 from socicnn._shadows import refuse_shadow
-from socicnn_cli.models import load_model, read_context
+from socicnn_cli.models import load_at, read_context
 from socicnn_cli.outputs import check_output
 from socicnn_cli.tables import read_rows
 
@@ -44,9 +44,9 @@ def verify(
 
     check_output(json, "--json", model, points, context)
     check_output(claim, "--claim", model, points, context, json, suffixes=(".npz",))
-    network = load_model(model)
-    x = read_rows(points, "points", "x")
+    network, context = load_at(model, context)
     theta = read_context(network, context)
+    x = read_rows(points, "points", "x")
     if theta is not None and len(theta) not in (1, len(x)):
         raise FileError(f"{context} has {len(theta)} contexts for {len(x)} points; give one, or one per point")
     if theta is not None and len(theta) == 1:

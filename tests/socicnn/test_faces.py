@@ -83,8 +83,8 @@ def _run(code: str) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import decision; decision.surrogates; decision.sets.Box; decision._deciding.decide",
-        "import socicnn; socicnn.nn; socicnn.training; socicnn.fit; socicnn._compile.frozen; socicnn.errors.ModelError",
+        "import decision; decision.surrogates; decision.sets.Box; decision.decide",
+        "import socicnn; socicnn.nn; socicnn.training; socicnn.fit; socicnn.value_program; socicnn.errors.ModelError",
         "import socicnn; socicnn.SOCICNN; socicnn.nn.SOCICNN",
         "import verify; verify.check.main; verify.certify; verify._report.Report",
         "from decision import decide; import decision._deciding; import decision; assert callable(decision.decide)",

@@ -38,6 +38,13 @@ def from_onnx(
         raise type(error)(sentence) from None
 
 
+def input_names(source: Any) -> list[str]:
+    """Return the names of a graph's inputs that are no weights, in their order."""
+    graph = open_source(source, "").model.graph
+    weights = {weight.name for weight in graph.initializer}
+    return [tensor.name for tensor in graph.input if tensor.name not in weights]
+
+
 def _network(make: Callable[[Parts], N], graph: Source, fixed: Mapping[str, Any], batch: Literal[0] | None) -> N:
     try:
         interpreter = Interpreter(graph, fixed, batch)
