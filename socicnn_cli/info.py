@@ -25,11 +25,8 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a model is: its shapes, the ranges of its training data, its fingerprint, how it was trained."""
-    if context is None:
-        facts = describe(load_model(model), None)
-    else:
-        network, context = load_at(model, context)
-        facts = describe(network, read_context(network, context))
+    network, rest = (load_model(model), None) if context is None else load_at(model, context)
+    facts = describe(network, None if rest is None else read_context(network, rest))
     facts["metadata"] = _metadata(network, model)
     if json:
         typer.echo(jsonlib.dumps(facts, indent=2))
