@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
@@ -13,12 +13,15 @@ from torch import Tensor
 from decision._minimise.answers import Goal
 from decision._minimise.judging import Judged, decided
 from decision._minimise.methods import Method
+from decision._minimise.origin import box_around, origin_of, ranges_around
 from decision._minimise.reference import Reference
 from decision._minimise.search import Search
+from decision._minimise.stack_surrogate import StackSurrogate
 from decision._minimise.surrogate import Surrogate
 from decision._over_rows import AnySet, decided_over_rows, resolved, through_solver
-from decision.sets import ConicSet, CvxpySet
+from decision.sets import Box, ConicSet, CvxpySet
 from decision.sets._base import FeasibleSet
+from socicnn._arrays import Array
 from socicnn._ranges import Ranges
 
 BLOCK = 256  # contexts; what is found for a context depends on no more than its own block
@@ -73,8 +76,25 @@ class Work:
         assert isinstance(self.where, FeasibleSet)
         return Reference.of(self.where, self.ranges)
 
+    @cached_property
+    def _around(self) -> tuple[Array, Box, Reference] | None:
+        """Where a box far from zero is searched around, the box there and its reference; None for other sets."""
+        origin = origin_of(self.where)
+        if origin is None or not isinstance(self.where, Box):
+            return None
+        box = box_around(self.where, origin)
+        return origin, box, Reference.of(box, ranges_around(self.ranges, origin))
+
     def judged(self, block: ContextBlock, goal: Goal) -> Judged:
         """Return the decisions of one block."""
+        if self._around is not None and isinstance(block.surrogate, StackSurrogate):
+            origin, box, reference = self._around
+            moved = block.surrogate.around(origin)
+            if moved is not None:
+                shift = torch.as_tensor(origin, device=moved.device)
+                start = None if block.points is None else block.points - shift
+                decisions = decided(Search(moved, box, reference, self.method, self.progress, origin), start, goal)
+                return replace(decisions, x=decisions.x + shift)
         if isinstance(self.where, FeasibleSet):
             search = Search(block.surrogate, self.where, self._reference, self.method, self.progress)
             return decided(search, block.points, goal)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from decision._minimise.answers import Answers, Goal
+from decision._minimise.origin import snapped
 from decision._minimise.reference import ROUNDING
 from decision._minimise.search import Search, minimise
 
@@ -52,7 +53,7 @@ def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
 def _judged(search: Search, answers: Answers, goal: Goal) -> Judged:
     """Return what is proven of answers, over the whole set of the search."""
     surrogate, feasible_set, c = search.surrogate, search.feasible_set, search.surrogate.constant
-    x = feasible_set.project(answers.x)
+    x = snapped(feasible_set.project(answers.x), search.origin)
     plain = surrogate.value(x)
     value = plain + c
     size = surrogate.size(x, search.reference.half)

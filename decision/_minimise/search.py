@@ -16,6 +16,7 @@ from decision._minimise.surrogate import Surrogate
 from decision._minimise.units import Units
 from decision.sets import Box
 from decision.sets._base import FeasibleSet
+from socicnn._arrays import Array
 
 CHUNK = 256  # contexts at a time: enough to keep the processor busy, few enough to stay in its cache
 FINER = 2.0**-6  # of the accuracy asked for: what a part of a box gives also has to hold beyond it (`rim`)
@@ -31,6 +32,7 @@ class Search:
         reference: what gaps are measured against.
         method: how.
         progress: whether to show a progress bar.
+        origin: what x here is less than the user's x by, shape `(n,)`; None for nothing.
     """
 
     surrogate: Surrogate
@@ -38,6 +40,7 @@ class Search:
     reference: Reference
     method: Method
     progress: bool = False
+    origin: Array | None = None
 
     def measured(self) -> Search:
         """Return the search with a surrogate that knows its size."""

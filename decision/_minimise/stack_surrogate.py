@@ -11,6 +11,7 @@ from torch import Tensor
 from decision._minimise.bounds import lower_bound, minorant, repaired, upper_bound
 from decision._minimise.growth import growth_bound
 from decision._minimise.local import first_box
+from decision._minimise.origin import net_around
 from decision._minimise.reference import own_length, terms
 from decision._minimise.smoothed_stack import hessian, smoothed, tangent
 from decision._minimise.stack import Dual, Stack
@@ -18,6 +19,7 @@ from decision._minimise.surrogate import Proof, Reach, Tangent
 from decision._minimise.units import Units
 from decision.sets import Box
 from decision.sets._base import FeasibleSet
+from socicnn._arrays import Array
 from socicnn.frozen import FrozenNet
 
 
@@ -30,11 +32,13 @@ class StackSurrogate:
         net: the networks, perhaps stacked.
         stack: the same as tensors, without the constant.
         constant: shape `(contexts,)`.
+        moved: whether the offsets are sums that were rounded once (`origin`).
     """
 
     net: FrozenNet
     stack: Stack
     constant: Tensor
+    moved: bool = False
     proves: ClassVar[bool] = True
 
     @classmethod
@@ -54,12 +58,17 @@ class StackSurrogate:
     def take(self, rows: Tensor) -> StackSurrogate:
         """Return the networks of some contexts."""
         net = self.net.take(rows.cpu().numpy())
-        return StackSurrogate(net, self.stack.take(rows), self.constant[rows])
+        return StackSurrogate(net, self.stack.take(rows), self.constant[rows], self.moved)
 
     def in_units(self, units: Units) -> tuple[StackSurrogate, Units]:
         """Return the networks in other units: x stays as it is if a weight would overflow."""
         units, net = units.applied(self.net)
         return StackSurrogate.of(net, self.device), units
+
+    def around(self, origin: Array) -> StackSurrogate | None:
+        """Return the networks as functions of x - origin; None where a number is too large for that."""
+        net = net_around(self.net, origin)
+        return None if net is None else replace(StackSurrogate.of(net, self.device), moved=True)
 
     def short(self) -> StackSurrogate:
         """Return the same in float32."""
@@ -114,7 +123,7 @@ class StackSurrogate:
         vertex = feasible_set.minimize_linear(line.slope)
         bound_size = (line.slope * vertex).abs().sum(dim=-1) + line.offset_size
         above, below = upper_bound(stack, x), self.bound(feasible_set, multipliers)
-        if isinstance(feasible_set, Box) and bool((above - below > allowed).any()):
+        if isinstance(feasible_set, Box) and not self.moved and bool((above - below > allowed).any()):
             grown = growth_bound(stack, feasible_set, x, multipliers, 0.1 * allowed)
             bound_size = torch.where(grown > below, size, bound_size)  # its terms are those of f at x
             below = torch.maximum(below, grown)

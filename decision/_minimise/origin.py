@@ -1,0 +1,131 @@
+"""A box far from zero is searched around a point of its own, as float64 keeps little of b + U x where both are large.
+
+With x = o + u and b' = b + U o the networks are functions of u over a box around zero. Each b' (and every other offset)
+is the sum of its terms rounded once, by exact products and `math.fsum`; that is a change of one rounding in b', which
+the margins of the proofs hold in reserve (`relative_margin` counts four roundings more than a sum needs). x - o is
+exact: x lies within a factor of two of o (Sterbenz, "Floating-Point Computation", 1974).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from decision.sets import Box
+from socicnn._arrays import Array, Matrix
+from socicnn._ranges import Ranges
+from socicnn.frozen import FrozenNet
+from socicnn.frozen._terms import Term
+
+FAR = 2.0**8  # half widths from zero
+SPLIT = 2.0**27 + 1.0  # Dekker's constant: a float64 as two halves whose products are exact
+LARGEST = 2.0**500  # beyond it, exact products may overflow
+
+
+def origin_of(feasible_set: object) -> Array | None:
+    """Return the point to search a box around, shape `(n,)`; None where no coordinate is far from zero.
+
+    It is zero where a coordinate is near zero, and elsewhere a multiple of a power of two next to the half width.
+    """
+    if not isinstance(feasible_set, Box):
+        return None
+    lower, upper = (end.numpy() for end in feasible_set.ends(torch.empty(0, dtype=torch.float64)))
+    middle, half = lower / 2 + upper / 2, upper / 2 - lower / 2
+    far = (np.abs(middle) > FAR * half) & (np.abs(middle) < LARGEST)
+    if not far.any():
+        return None
+    step = np.exp2(np.frexp(np.where(half > 0, half, 1.0))[1] - 1.0)
+    rounded = np.where(half > 0, np.round(middle / step) * step, middle)
+    return np.where(far, rounded, 0.0)
+
+
+def box_around(box: Box, origin: Array) -> Box:
+    """Return the box of u = x - origin."""
+    lower, upper = (end.numpy() for end in box.ends(torch.empty(0, dtype=torch.float64)))
+    return Box(box.n, lower - origin, upper - origin)
+
+
+def ranges_around(ranges: Ranges | None, origin: Array) -> Ranges | None:
+    """Return the ranges of u; None for none."""
+    if ranges is None:
+        return None
+    shift = origin.reshape(ranges.x_lower.shape)
+    return replace(ranges, x_lower=ranges.x_lower - shift, x_upper=ranges.x_upper - shift)
+
+
+def net_around(net: FrozenNet, origin: Array) -> FrozenNet | None:
+    """Return the networks as functions of u = x - origin; None where a number is too large for exact products."""
+    matrices = [layer.U for layer in net.layers] + [term.matrix for term in _terms(net)]
+    largest = max((float(abs(matrix).max()) for matrix in matrices if matrix is not None and matrix.size), default=0.0)
+    if max(largest, float(np.abs(net.output.v).max(initial=0.0))) >= LARGEST:
+        return None
+    layers = []
+    for layer in net.layers:
+        squares = None if layer.squares is None else _around(layer.squares, origin)
+        b = layer.b if layer.U is None else _sums(layer.U, origin, layer.b)
+        layers.append(replace(layer, b=b, squares=squares))
+    v, c = np.asarray(net.output.v), np.asarray(net.output.c)
+    if v.ndim == 1:
+        c = _sums(v[None], origin, c[..., None])[..., 0]
+    else:
+        pairs = zip(v, np.broadcast_to(c, len(v)), strict=True)
+        c = np.array([_sums(row[None], origin, constant[None])[0] for row, constant in pairs])
+    quadratics = [_around(term, origin) for term in net.quadratics]
+    norms = [_around(term, origin) for term in net.norms]
+    return replace(net, layers=layers, output=replace(net.output, c=c), quadratics=quadratics, norms=norms)
+
+
+def _terms(net: FrozenNet) -> list[Term]:
+    return [*net.quadratics, *net.norms, *(term for layer in net.layers for term in layer.inner)]
+
+
+def _around(term: Any, origin: Array) -> Any:
+    return replace(term, **{term.LETTERS[2]: _sums(term.matrix, origin, term.offset)})
+
+
+def _sums(matrix: Matrix, origin: Array, offset: Array) -> Array:
+    """Return offset + matrix origin, each entry rounded once; the offset may have a row per context."""
+    rows, moved = sparse.csr_array(matrix), np.array(offset, dtype=np.float64)
+    for i in range(rows.shape[0]):
+        part = slice(rows.indptr[i], rows.indptr[i + 1])
+        parts = _distilled(_products(rows.data[part], origin[rows.indices[part]]))
+        column = [math.fsum((entry, *parts)) for entry in moved[..., i].reshape(-1)]
+        moved[..., i] = np.reshape(column, moved.shape[:-1])
+    return moved
+
+
+def _products(a: Array, b: Array) -> list[float]:
+    """Return numbers whose exact sum is that of the products a_j b_j."""
+    p = a * b
+    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
+    error = ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return [*p.tolist(), *error.tolist()]
+
+
+def _halves(a: Array) -> tuple[Array, Array]:
+    """Return a as the sum of two numbers of 26 bits each."""
+    scaled = SPLIT * a
+    high = scaled - (scaled - a)
+    return high, a - high
+
+
+def _distilled(parts: list[float]) -> tuple[float, ...]:
+    """Return few numbers of the same exact sum, the largest first."""
+    few: list[float] = []
+    while rest := math.fsum([*parts, *(-number for number in few)]):
+        few.append(rest)
+    return tuple(few)
+
+
+def snapped(u: Tensor, origin: Array | None) -> Tensor:
+    """Return points u moved to where origin + u is a float64, which x has to be."""
+    if origin is None:
+        return u
+    o = torch.as_tensor(origin, device=u.device)
+    return (o + u) - o
