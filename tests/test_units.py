@@ -27,20 +27,22 @@ def moved(values: np.ndarray, unit: Unit) -> np.ndarray:
 
 
 @cache
-def run(x: Unit = (1.0, 0.0), theta: Unit = (1.0, 0.0), y: Unit = (1.0, 0.0)) -> tuple[Decision, Certificate]:
+def run(
+    x: Unit = (1.0, 0.0), theta: Unit = (1.0, 0.0), y: Unit = (1.0, 0.0), rtol: float = 1e-9
+) -> tuple[Decision, Certificate]:
     draw = torch.Generator().manual_seed(0)
     model = SOCICNN(3, (5,), (3,), (2,), context_features=2, dtype=torch.float64, generator=draw)
     fit(model, (moved(X, x), moved(THETA, theta), moved(Y, y)), epochs=15, batch_size=16, progress=False)
     model = model.finalise()
     region = Box(3, *(moved(np.full(3, end), x) for end in (0.0, 1.0)))
     contexts = moved(THETA[:COUNT], theta)
-    answer = decide(model, region, contexts, rtol=1e-9)
+    answer = decide(model, region, contexts, rtol=rtol)
     return answer, certify(model, moved(X[:COUNT], x), contexts, proof=True)
 
 
-def compare(x: Unit, theta: Unit, y: Unit, *, tolerance: float, flat: float) -> None:
+def compare(x: Unit, theta: Unit, y: Unit, *, tolerance: float, flat: float, rtol: float = 1e-9) -> None:
     """Compare verdicts, values and (to `flat`) decisions with those in plain units."""
-    (plain, proof), (other, other_proof) = run(), run(x, theta, y)
+    (plain, proof), (other, other_proof) = run(rtol=rtol), run(x, theta, y, rtol)
     assert bool(plain.certified.all())
     assert bool(other.certified.all())
     assert proof.ok
@@ -61,8 +63,12 @@ def test_powers_of_two(what: str, power: int) -> None:
     compare(**units, tolerance=1e-9, flat=1e-6)
 
 
+@pytest.mark.parametrize("offset", [2.0**12, 2.0**20, 2.0**31])
 @pytest.mark.parametrize("what", ["x", "theta", "y"])
-def test_shifts(what: str) -> None:
-    """A value that is off by 2e-6 moves a minimiser, where f is flat, by the root of that."""
-    units = {name: (1.0, 2.0**12 if what == name else 0.0) for name in ("x", "theta", "y")}
-    compare(**units, tolerance=2e-6, flat=2e-3)
+def test_shifts(what: str, offset: float) -> None:
+    """A value that is off by 2e-6 moves a minimiser, where f is flat, by the root of that.
+
+    Beside it, the offset leaves this much to numbers of its size.
+    """
+    units = {name: (1.0, offset if what == name else 0.0) for name in ("x", "theta", "y")}
+    compare(**units, tolerance=2e-6 + 8 * 2.0**-52 * offset, flat=2e-3, rtol=1e-6)

@@ -108,6 +108,18 @@ def test_sizes_beyond_the_file_are_refused_before_they_are_made(make: Any) -> No
     assert peak < 2**26
 
 
+@pytest.mark.parametrize("kind", ["AveragePool", "ConvTranspose"])
+def test_a_large_image_is_compared_soon(kind: str) -> None:
+    """The reference evaluator needs seconds for as many entries, and each point is evaluated twice."""
+    graph = Graph((1, 4))
+    wide = graph("Pad", image(graph), graph.integers(0, 0, 0, 0, 0, 50_000))
+    out = graph(kind, wide, kernel_shape=[2]) if kind == "AveragePool" else graph(kind, wide, draw(0)(1, 1, 2))
+    start = time.process_time()
+    net = FrozenNet.from_onnx(content(graph, graph("ReduceSum", out, keepdims=0)))
+    assert time.process_time() - start < 2.0
+    assert net.in_features == 4
+
+
 def test_constants_whose_size_is_not_known_are_refused() -> None:
     """A loop may double its constant in each step."""
     graph = Graph((1, 4))
