@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, final
 
@@ -15,6 +15,7 @@ from socicnn._arrays import Array, Matrix
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.frozen._terms import Term
 from socicnn.nn._network import Network
 
 
@@ -65,7 +66,7 @@ def average(nets: Sequence[FrozenNet]) -> FrozenNet:
         nets: networks of equal depth and input; those with stacked contexts have equally many.
 
     Raises:
-        ModelError: depths, inputs or contexts that differ, or quadratics inside layers.
+        ModelError: depths, inputs or contexts that differ.
 
     >>> from socicnn.frozen import FrozenNet, Layer, Output
     >>> up, down = (FrozenNet([Layer(None, [[s]], [0.0])], Output([2.0], [0.0])) for s in (1.0, -1.0))
@@ -81,8 +82,6 @@ def average(nets: Sequence[FrozenNet]) -> FrozenNet:
             f"networks that are averaged need equal depth, input and contexts; received depths {sorted(depths)}, "
             f"inputs {sorted(map(str, inputs))} and contexts {sorted(count for (count,) in batches)}"
         )
-    if any(layer.inner for net in nets for layer in net.layers):
-        raise ModelError("networks with quadratics inside their layers cannot be averaged; average others")
     batch = batches.pop() if batches else ()
     share = 1.0 / len(nets)
 
@@ -96,7 +95,9 @@ def average(nets: Sequence[FrozenNet]) -> FrozenNet:
         b = side_by_side([part.b for part in parts])
         passed = [sparse.csr_array((part.b.shape[-1], n)) if part.U is None else part.U for part in parts]
         U = None if all(part.U is None for part in parts) else _stacked(passed)
-        layers.append(Layer(sparse.csr_array(sparse.block_diag(W)) if k else None, U, b))
+        layers.append(
+            Layer(sparse.csr_array(sparse.block_diag(W)) if k else None, U, b, **_inner(parts, n, side_by_side))
+        )
     outputs = [net.output for net in nets]
     return FrozenNet(
         layers=layers,
@@ -109,6 +110,31 @@ def average(nets: Sequence[FrozenNet]) -> FrozenNet:
         norms=[Norm(share * r.gamma, r.C, r.d, r.group) for net in nets for r in net.norms],
         input_shape=nets[0].input_shape,
     )
+
+
+def _inner(parts: Sequence[Layer], n: int, side_by_side: Callable[[Sequence[Array]], Array]) -> dict[str, Any]:
+    """Return the terms inside layers side by side: groups with zero rows up to one length, weight 0 without a term."""
+    joined: dict[str, Any] = {}
+    for name, kind in Layer.INNER.items():
+        terms: list[Term | None] = [getattr(part, name) for part in parts]
+        rows = max((term.rows for term in terms if term is not None), default=0)
+        if not rows:
+            continue
+        weights, matrices, offsets = [], [], []
+        for part, term in zip(parts, terms, strict=True):
+            size = part.width * rows
+            M = sparse.coo_array((size, n) if term is None else term.matrix)
+            own = rows if term is None else term.rows
+            place = (np.arange(part.width)[:, None] * rows + np.arange(own)).reshape(-1)
+            offset = np.zeros((*(() if term is None else term.offset.shape[:-1]), size))
+            if term is not None:
+                offset[..., place] = term.offset
+            weights.append(np.zeros(part.width) if term is None else term.weight)
+            matrices.append(sparse.csr_array((M.data, (place[M.row], M.col)), shape=(size, n)))
+            offsets.append(offset)
+        make: Any = kind
+        joined[name] = make(np.concatenate(weights), sparse.csr_array(sparse.vstack(matrices)), side_by_side(offsets))
+    return joined
 
 
 def _stacked(parts: Sequence[Matrix]) -> Matrix:
