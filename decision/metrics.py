@@ -233,7 +233,7 @@ def evaluate(
 
 
 def _infeasibility(feasible_set: Any, answer: Decided, x: Tensor, context: Tensor) -> Tensor:
-    """Return the worst violation of one constraint; that of the answer for sets that cannot be measured at x alone."""
+    """Return the worst violation of one constraint; that of the answer if the set has no measure at x alone."""
     if isinstance(feasible_set, FeasibleSet):
         return feasible_set.violation(x)
     violation = getattr(answer, "violation", None)

@@ -30,7 +30,7 @@ class ShadowedError(SocicnnError, ImportError):
 
 
 class FileError(SocicnnError, OSError):
-    """A file that cannot be read or written as asked."""
+    """A file could not be read or written as asked."""
 
 
 class VerificationError(SocicnnError):

@@ -55,13 +55,13 @@ class Cones:
         array([0.5, 4. , 0. , 0. ])
         """
         cut = self.zero + self.nonnegative
-        found = np.zeros_like(s)
+        excess = np.zeros_like(s)
         if not dual:
-            found[: self.zero] = np.abs(s[: self.zero])
-        found[self.zero : cut] = np.maximum(-s[self.zero : cut], 0.0)
+            excess[: self.zero] = np.abs(s[: self.zero])
+        excess[self.zero : cut] = np.maximum(-s[self.zero : cut], 0.0)
         if self.second_order:
             heads = self.heads
             squares = s[cut:] ** 2
             squares[heads - cut] = 0.0
-            found[heads] = np.maximum(np.sqrt(np.add.reduceat(squares, heads - cut)) - s[heads], 0.0)
-        return found
+            excess[heads] = np.maximum(np.sqrt(np.add.reduceat(squares, heads - cut)) - s[heads], 0.0)
+        return excess

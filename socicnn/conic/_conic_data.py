@@ -45,8 +45,8 @@ class ConicData:
     def __post_init__(self) -> None:
         own(self, "A", "b", "c")
         m, variables = self.A.shape
-        found = (self.cones.rows, *self.b.shape, *self.c.shape)
-        if found != (m, m, variables):
+        sizes = (self.cones.rows, *self.b.shape, *self.c.shape)
+        if sizes != (m, m, variables):
             raise ProgramError(
                 f"program shapes disagree: A {self.A.shape}, b {self.b.shape}, c {self.c.shape}, cones "
                 f"{self.cones.rows} rows"

@@ -52,8 +52,8 @@ class ValueData:
         own(self, "A", "B", "b", "q", "d", "r")
         m, variables = self.A.shape
         n = self.B.shape[1]
-        found = (self.cones.rows, self.B.shape[0], self.b.shape[-1], self.q.shape[-1], self.d.shape[-1])
-        if found != (m, m, m, variables, n):
+        sizes = (self.cones.rows, self.B.shape[0], self.b.shape[-1], self.q.shape[-1], self.d.shape[-1])
+        if sizes != (m, m, m, variables, n):
             raise ProgramError(
                 f"program shapes disagree: A {self.A.shape}, B {self.B.shape}, b {self.b.shape}, q {self.q.shape}, "
                 f"d {self.d.shape}, cones {self.cones.rows} rows"

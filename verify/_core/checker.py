@@ -215,10 +215,10 @@ class Checker:
         value, dual = terms.primal, terms.dual
         worst["gap"] = np.abs(value - dual), limit
         worst["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), limit
-        found = {name: np.maximum(residual, 0.0) for name, (residual, _) in worst.items()}
+        metrics = {name: np.maximum(residual, 0.0) for name, (residual, _) in worst.items()}
         tolerances = {name: allowed for name, (_, allowed) in worst.items() if name not in INFORMATIVE}
-        ok = np.logical_and.reduce([found[name] <= tolerances[name] for name in tolerances])
-        return Checked(value, dual, forward, terms.slope.T, terms.offset, found, tolerances, ok)
+        ok = np.logical_and.reduce([metrics[name] <= tolerances[name] for name in tolerances])
+        return Checked(value, dual, forward, terms.slope.T, terms.offset, metrics, tolerances, ok)
 
     def _scaled(self, arrays: Arrays, point: Point, checked: Checked, where: NDArray[np.intp], values: Array) -> None:
         """Judge some points again with the tolerances in full, and enter the verdict into `checked`."""

@@ -35,10 +35,10 @@ class Split:
         for axis, index in enumerate((entries.row, entries.col)):
             keys = keys * len(cuts[axis]) + np.searchsorted(cuts[axis], index, side="right") - 1
         order = np.argsort(keys, kind="stable")
-        found, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
+        present, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
         rest = np.ones(len(keys), dtype=bool)
         self._blocks: list[tuple[slice, slice, Array, Array]] = []  # places, the block, its transpose
-        for key, start, count in zip(found.tolist(), starts.tolist(), counts.tolist(), strict=True):
+        for key, start, count in zip(present.tolist(), starts.tolist(), counts.tolist(), strict=True):
             (top, bottom), (left, right) = (
                 cuts[axis][place : place + 2].tolist() for axis, place in enumerate(divmod(key, len(cuts[1])))
             )
