@@ -127,7 +127,9 @@ class ModuleSurrogate:
             at = self.take(every).smooth(p.repeat(len(self), 1), self.unit.new_full((len(every),), NARROW))
             return (at.gradient * across.repeat(len(self), 1)).sum(dim=-1).reshape(len(self), len(p))
 
-        return replace(self, own=OwnSize.of(slopes, feasible_set, reach.to(self.unit)))
+        reach = reach.to(self.unit)
+        value = self.value(reach.anchor.expand(len(self), -1))
+        return replace(self, own=OwnSize.of(slopes, value, feasible_set, reach))
 
     def size(self, x: Tensor, half: Tensor) -> Tensor:
         """Return how much f varies over a length of its own, which `measured` finds; infinity before that."""

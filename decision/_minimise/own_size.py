@@ -8,9 +8,9 @@ they are known) nearest to the origin:
 
 with the signs of the reference points P and the length l over which f changes its course, seen from a. Along a ray the
 slope of a convex f grows by as much as f bends. Far out it grows in proportion to the distance, as that of a quadratic
-does, or not at all. l is four times the distance within which half of the bending is done, less this background, or 16
-times the distance at which the background has made up for the slope at a, if it counts and that is more. Networks have
-the like in `reference.own_length`; the factors keep sets that are not wide to the spread of f over P alone.
+does, or not at all. l is four times the distance within which half of the bending is done, less this background; where
+nothing else bends, 16 times the distance at which the background has made up for the slope at a. Networks have the like
+in `reference.own_length`; the factors keep sets that are not wide to the spread of f over P alone.
 
 Only slopes are compared, so that a constant in f changes nothing, and lengths are fractions of a ray, in powers of
 two, so that units of x and f that are powers of two change no bit. A function without such a length, ||x||^2, counts
@@ -30,10 +30,11 @@ from decision.sets._base import FeasibleSet
 
 BENDS = 4.0  # distances within which half of the bending is done, that l is
 TURNS = 16.0  # distances to where the background has made up for the slope, that l is
+SHORT = 2.0**-20  # of the width of R: a shorter ray is rounding
 LEVELS = 80  # of a ray: 2^-80 of it is next to its start
 VISIBLE = 2.0**-10  # of the background's bending: the least that is told from it
 ROUNDING = 2.0**-40  # of two slopes: the least difference that is one
-NOISE = 2.0**-56  # of a ray: a background that makes up for the slope sooner is rounding
+NOISE = 2.0**-46  # of f at the anchor: what moves f by less is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,19 +52,23 @@ class OwnSize:
     length: Tensor
 
     @classmethod
-    def of(cls, slopes: Callable[[Tensor, Tensor], Tensor], feasible_set: FeasibleSet, reach: Reach) -> OwnSize:
+    def of(
+        cls, slopes: Callable[[Tensor, Tensor], Tensor], value: Tensor, feasible_set: FeasibleSet, reach: Reach
+    ) -> OwnSize:
         """Measure functions along rays from the anchor.
 
         Args:
             slopes: gives f'(p; d), the slope in direction d at points p of each context, shape `(contexts, rays)`;
                 both of shape `(rays, n)`.
+            value: f at the anchor, shape `(contexts,)`.
             feasible_set: the set X.
             reach: where to measure.
         """
         across = reach.rays - reach.anchor
         rays = across.abs().amax(dim=1)
-        across, rays = across[rays > 0], rays[rays > 0]
-        shares = _shares(lambda t: slopes(reach.anchor + t * across, across))
+        usable = rays > SHORT * reach.half.amax()  # a corner of signs may fall on the anchor, as on a simplex
+        across, rays = across[usable], rays[usable]
+        shares = _shares(lambda t: slopes(reach.anchor + t * across, across), NOISE * value.abs()[:, None])
         none = shares.new_zeros(len(shares), 1)
         length = torch.cat([shares * rays, none], dim=1).amax(dim=1)
         return cls(feasible_set, reach, torch.where(length > 0, length, torch.inf))
@@ -80,11 +85,12 @@ class OwnSize:
         return self.feasible_set.project(reach.anchor + reach.signs * width[:, None, :])
 
 
-def _shares(slope: Callable[[float], Tensor]) -> Tensor:
+def _shares(slope: Callable[[float], Tensor], noise: Tensor) -> Tensor:
     """Return the length of each ray as a share of it, 0 if it has none, shape `(contexts, rays)`.
 
     Args:
         slope: gives the slopes at a share t of each ray.
+        noise: the least change of f that is not rounding, shape `(contexts, 1)`.
     """
     near, end, before = slope(2.0**-LEVELS), slope(1.0), slope(0.5)
     background = ((end - before) / 0.5).clamp(min=0.0)
@@ -104,8 +110,8 @@ def _shares(slope: Callable[[float], Tensor]) -> Tensor:
             break
         t = 2.0**-level
         at = slope(t)
-    share = torch.where(open_, 0.0, share)  # what bends at the anchor itself has no length
+    share = torch.where(open_ | (most * share <= noise), 0.0, share)  # what bends at the anchor itself has no length
     quadratic = background >= 0.5 * (end - near)
     made_up = torch.where(quadratic & (background > 0), near.abs() / background, 0.0)
-    made_up = torch.where(made_up > NOISE, made_up, 0.0)
-    return torch.where(finite, torch.maximum(BENDS * share, TURNS * made_up).clamp(max=1.0), 0.0)
+    made_up = torch.where((near.abs() * made_up > noise) & (made_up > 2.0**-LEVELS), made_up, 0.0)
+    return torch.where(finite, torch.where(share > 0, BENDS * share, TURNS * made_up).clamp(max=1.0), 0.0)

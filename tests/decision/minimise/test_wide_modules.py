@@ -111,7 +111,7 @@ def test_wide_boxes_have_the_narrow_value(make: Callable[[int], nn.Module], n: i
         assert float(excess.max()) <= SHARE, f"+-{width:g}: {excess}"
         assert (wide.value - wide.gap <= best.value + 1e-12 * narrow.scale).all()  # no bound above a value
         assert float((wide.scale / narrow.scale).max()) < 100.0  # of f itself, not of the box
-        assert more < 3.0 * seconds + 0.3
+        assert more < 3.0 * seconds + 1.0  # of processor time, on a busy machine
 
 
 def test_one_bound_that_is_far() -> None:
@@ -199,3 +199,20 @@ def test_the_search_begins_within_the_ranges_of_the_data(kind: str, monkeypatch:
     model.ranges = Ranges([4.0] * 3, [5.0] * 3)  # the minimum is elsewhere: the search goes on
     away = decide(model, Box(3, -1e6, 1e6))
     assert float(away.value[0]) == pytest.approx(float(plain.value[0]), abs=1e-5 * float(away.scale[0]))
+
+
+def test_a_minimum_at_the_anchor_itself_is_certified() -> None:
+    """The slope there is rounding, and the middle of a simplex lies on the ray of equal signs."""
+    net = SOCICNN(3, (8,), quadratic=(3,), activation="softplus", **started(1))
+
+    class Centred(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.net(x - 1.0 / 3.0)  # type: ignore[no-any-return]
+
+    answer = decide(Centred(), Simplex(3))
+    assert answer.certified.all(), answer.status
+    assert float(answer.scale[0]) > 0.01
