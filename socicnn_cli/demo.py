@@ -18,7 +18,8 @@ from socicnn_cli.outputs import check_output
 if TYPE_CHECKING:
     import torch
 
-TASK, FEATURES, TASK_SEED = "simplex_socp", 10, 2026
+TASK: Literal["simplex_socp"] = "simplex_socp"
+FEATURES, TASK_SEED = 10, 2026
 TRAIN_CONTEXTS, CANDIDATES, TEST_CONTEXTS, VERIFIED_POINTS = 1000, 64, 200, 100
 
 

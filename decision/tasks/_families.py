@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -87,6 +87,9 @@ class TaskRecipe:
     rows: Callable[[int], tuple[int, ...]]
 
 
+TaskName: TypeAlias = Literal[
+    "simplex_socp", "box_socp", "budget_twocone_socp", "simplex_logistic", "box_logsumexp", "budget_huber"
+]
 RECIPES = {
     "simplex_socp": TaskRecipe("simplex", 1.0, _NORM, lambda n: (max(4, n // 3),)),
     "box_socp": TaskRecipe("box", 1.0, _NORM, lambda n: (max(4, n // 3),)),
@@ -106,7 +109,7 @@ def _recipe(name: str) -> TaskRecipe:
     return RECIPES[choose("task", name, RECIPES)]
 
 
-def make(name: str, features: int = 10, *, seed: int, context_features: int = 8) -> Task:
+def make(name: TaskName, features: int = 10, *, seed: int, context_features: int = 8) -> Task:
     """Draw the task of that name; the same name, sizes and seed give the same task.
 
     Args:
