@@ -96,7 +96,10 @@ def test_focused_training_by_differences_and_by_given_gradients() -> None:
         torch.tensor(with_gradients(data.x[:2].reshape(-1, 3).numpy(), theta_of(data))[1]).reshape(2, 8, 3),
     )
     model = surrogates.make("soc-partial", 3, 3, generator=torch.Generator().manual_seed(0))
-    decision.fit(model, data, epochs=3, progress=False)
+    decision.fit(model, data, epochs=3, progress=False)  # on values and gradients
+    more = fit_active(model, given, data, rounds=1, near=1, epochs=4, first=False, progress=False).data
+    assert more.gradient is not None
+    assert more.gradient.shape == more.x.shape
     often = FocusedOptions(every=2)
     focused = fit_focused(model, given, data, steps=4, contexts=16, progress=False, options=often)
     assert focused.costs[focused.best] <= focused.costs[0]
