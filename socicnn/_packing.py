@@ -97,7 +97,7 @@ def _part(arrays: Source, kind: type, prefix: str) -> Any:
 
 
 def _matrix(arrays: Source, name: str) -> sparse.coo_array:
-    """Return a sparse matrix none of whose sides is longer than the longest array: each has a vector beside it."""
+    """Return a sparse matrix; no side is longer than the longest array, as each side has a vector of its own."""
     largest = max((array.size for array in arrays.values()), default=0)
     rows, columns = integers(arrays, f"{name}.shape", (2,)).tolist()
     if not (0 <= rows <= largest and 0 <= columns <= largest):

@@ -45,7 +45,7 @@ def read(
         Path(path).open("rb").close()
         with safetensors.safe_open(path, framework=framework) as file:
             header: dict[str, str] = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (the file is no mapping)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (the file is not a mapping)
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from None
     except safetensors.SafetensorError as error:

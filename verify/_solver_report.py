@@ -1,4 +1,4 @@
-"""What a solver returned, beside a proof."""
+"""What a solver returned, reported next to a proof."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class _Run:
         self.momentum = torch.ones_like(self.delta)
 
     def _first(self) -> tuple[Tensor, Tensor]:
-        """Return a width that costs about a quarter of the first gap, and a step a tenth as long as the set."""
+        """Return a width that costs about 25 % of the first gap, and a step of 10 % of the length of the set."""
         delta = self.x.new_full((len(self.x),), 1e-3)
         for _ in range(12):
             at = self.surrogate.smooth(self.x, delta)

@@ -163,7 +163,7 @@ class Decision(Result):
         violation: worst violation of one constraint at x, relative to the size of the set's data, shape
             `(contexts,)`; None if it was not measured. Above 1e-9 a decision is not certified.
         atol: the absolute accuracy asked for.
-        notes: what a user should know beside the verdict, one sentence each.
+        notes: what a user should know besides the verdict, one sentence each.
     """
 
     x: Tensor

@@ -26,7 +26,7 @@ WIDTH = 0.5  # of the smoothing on the first level
 FALL = 0.2  # of mu and delta, from one level to the next
 LEVELS = 20
 STEPS = 25  # of a level at most
-NEAR = 2.0  # a level ends where the gap is at most so many times m mu
+NEAR = 2.0  # a level ends where the gap is at most this many times m mu
 INSIDE = 0.99  # share of the way to the boundary
 SLOPE = 0.01  # share of the expected fall that a step must make
 HALVINGS = 30
@@ -157,7 +157,7 @@ def _reach(value: Tensor, step: Tensor) -> Tensor:
 
 def _constrained(M: Tensor, right: Tensor, E: Tensor) -> Tensor:
     """Return the solution of M dx + E'nu = right, E dx = 0, for each of a batch."""
-    # a linear f in an unbounded direction cannot occur, X being bounded; rounding can make M singular all the same
+    # a linear f in an unbounded direction cannot occur, X being bounded; rounding can still make M singular
     M.diagonal(dim1=1, dim2=2).add_(1e-12 * M.diagonal(dim1=1, dim2=2).amax(dim=1, keepdim=True))
     factor, _ = torch.linalg.cholesky_ex(M)
     dx = torch.cholesky_solve(right[..., None], factor)

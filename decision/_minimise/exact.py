@@ -154,7 +154,7 @@ class FreePrograms:
         self._rows, self._last = rows, None
 
     def solve(self, i: int, goal: Goal, more: Array | None = None) -> Solution:
-        """Solve context i; the solver is set up anew where the matrix moved, or half its time has gone.
+        """Solve context i; the solver is set up again where the matrix moved, or half its time has gone.
 
         Args:
             i: the context.

@@ -60,11 +60,11 @@ def networks_of(surrogate: Surrogate) -> StackSurrogate:
     """Return a surrogate of networks as it is.
 
     Raises:
-        NoProgramError: it is none.
+        NoProgramError: it is not a network.
     """
     if isinstance(surrogate, StackSurrogate):
         return surrogate
-    why = surrogate.reason if isinstance(surrogate, ModuleSurrogate) else "it is no network"
+    why = surrogate.reason if isinstance(surrogate, ModuleSurrogate) else "it is not a network"
     raise NoProgramError(f"{why}; use method='auto', 'central_path' or 'projected_gradient' over a set")
 
 
@@ -84,7 +84,7 @@ class ProjectedGradient(Method):
     """Accelerated projected gradient on the smoothed surrogate; networks are finished by the interior-point method.
 
     The first `scouting.ITERATIONS` find the way in float32; the interior-point method starts where they end, with the
-    units that still move. Where it cannot run, projected gradient goes on alone.
+    units that still move. Where it cannot run, projected gradient continues alone.
 
     Args:
         finish: whether the interior-point method takes over.

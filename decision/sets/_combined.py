@@ -24,7 +24,7 @@ class Product(ConicSet):
         sets: the factors, of `decision.sets`.
 
     Raises:
-        ProgramError: there are no factors, or one is no set.
+        ProgramError: there are no factors, or one is not a set.
 
     >>> from decision.sets import Box, Simplex
     >>> Product([Simplex(2), Box(1, 0.0, 5.0)]).fixed().minimize_linear(torch.tensor([1.0, 2.0, -1.0]))

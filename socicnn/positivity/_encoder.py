@@ -116,7 +116,7 @@ class Encoder(Shared):
         """Return the code for one weight, computed once for all weights of a forward pass.
 
         A weight that reads a second time begins another pass, and so does a changed parameter: the code is computed
-        anew, so that each pass has a graph of its own.
+        again, so that each pass has a graph of its own.
 
         Raises:
             ModelError: there is no batch.

@@ -8,7 +8,7 @@ import numpy as np
 
 from socicnn._arrays import Array, IntArray
 
-ULPS = 8  # contexts that agree to as many roundings of a column's range are one
+ULPS = 8  # contexts that agree to this many units in the last place of a column's range are one
 
 
 @dataclass(frozen=True, eq=False)

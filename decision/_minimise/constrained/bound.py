@@ -78,7 +78,7 @@ def touched(stack: Stack, dual: Dual) -> BoolArray:
 
 
 def snapped(stack: Stack, dual: Dual, x: Tensor) -> Dual:
-    """Return a dual point with exact zeros in place of what is next to nothing beside the network's own numbers."""
+    """Return a dual point with exact zeros in place of numbers that are negligible next to the network's own."""
 
     def cut(values: Tensor, size: Tensor) -> Tensor:
         return torch.where(values.abs() <= SNAP * size, 0.0, values)

@@ -211,7 +211,7 @@ def _finite(rows: Rows) -> Rows:
 
 
 def near(rows: Rows) -> BoolArray:
-    """Return which rows are not planes that are far away, shape `(rows,)`; x <= 1e15 beside x >= 0 harms a solver.
+    """Return which rows are not planes that are far away, shape `(rows,)`; x <= 1e15 next to x >= 0 harms a solver.
 
     A plane g'v <= h is far if h / ||g|| is at least 1e9 times the least distance of the others from the origin (or 1,
     if that is smaller). Fewer rows are a larger set: bounds over it hold; points must be checked with all rows.

@@ -53,7 +53,7 @@ class LevelSet:
         Args:
             start: what is known of them.
             wanted: coordinates to bound, as integers.
-            needed: which coordinates must be bounded, or the others are of no use; shape `(variables,)`.
+            needed: which coordinates must be bounded for the others to be useful; shape `(variables,)`.
             sizes: sizes of the slope's terms, shape `(variables,)`; they choose mu.
         """
         above, below = Cuts.none(len(sizes)), Cuts.none(len(sizes))

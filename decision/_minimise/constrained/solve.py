@@ -35,7 +35,7 @@ from socicnn.conic.solvers import Solver
 from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet
 
-FRESH = 256  # contexts after which solvers are set up anew
+FRESH = 256  # contexts after which solvers are set up again
 COVER = 1e-9  # what the residual may cost, relative to the terms of f, before the cost is asked to bound the set
 
 SOLVED = 0.1  # residual, relative to the terms of the slope, above which smaller extents are no help

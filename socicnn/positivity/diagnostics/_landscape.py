@@ -56,7 +56,7 @@ class Plane:
         middle, difference = _flat(centre, centre), _flat(end, centre) - _flat(centre, centre)
         length = np.linalg.norm(difference)
         if not length > 0:
-            raise ModelError("the two ends agree, so that there is no direction between them; give another run's end")
+            raise ModelError("the two ends agree, and so give no direction; give another run's end")
         rows = np.stack([_flat(point, centre) for point in trajectory]) - middle if trajectory else middle[None] * 0
         axis, scale = difference / length, np.linalg.norm(rows)
         rows = rows - np.outer(rows @ axis, axis)
