@@ -7,7 +7,9 @@ d/dw F(x_0) = lim_{lambda -> 0} [df_w/dw(x_lambda) - df_w/dw(x_0)] / lambda,   x
 
 In the limit it is the implicit derivative on the active face, wherever there is one. At a kink, where the implicit
 derivative is zero or jumps, a finite lambda averages over the pieces that the decision would move through. F is taken
-by its tangent at x_0, so that x_lambda is a decision like any other.
+by its tangent at x_0, so that x_lambda is a decision like any other. The price is a bias: at lambda = 0.3 the
+derivative along a random direction had the wrong sign in one of four contexts of a `soc-partial` network at n = 10, and
+was off by 5 % to 85 % in the others. The exact derivative is that of `DecisionLayer`.
 
 Sources: McAllester, Hazan and Keshet, "Direct loss minimization for structured prediction" (2010); Huang and Gupta,
 "Decision-focused learning with directional gradients" (2024).
@@ -19,23 +21,27 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Literal, final, get_args
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from decision._deciding import decide
+from decision._layer.module import DecisionLayer
 from decision._simulator import AnyTask
 from decision.sets import ConicSet
 from decision.tasks import Data
 from socicnn._integers import as_integer, as_seed
 from socicnn._moved import with_moved
 from socicnn._ranges import Ranges
+from socicnn._registry import choose
 from socicnn.errors import ModelError
 from socicnn.nn._network import Network
 from socicnn.training._losses import Loss, LossName, make_loss
 from socicnn.training._options import positive
+
+GradientName = Literal["perturbed", "exact"]
 
 RTOL = 1e-5  # relative accuracy of the decisions that are differentiated
 
@@ -66,6 +72,8 @@ class FocusedOptions:
         loss: that loss, in units of the spread of y.
         held_out: share of the contexts on which the decisions are checked, in (0, 1).
         every: steps between two checks.
+        gradient: `perturbed`, a difference over lambda, which sees beyond the face of the decision and is biased; or
+            `exact`, the implicit derivative on the face, which is zero where kinks hold the decision.
 
     Raises:
         ModelError: an option is invalid; the message names it.
@@ -75,6 +83,7 @@ class FocusedOptions:
     loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor] = "within_context"
     held_out: float = 0.1
     every: int = 5
+    gradient: GradientName = "perturbed"
 
     def __post_init__(self) -> None:
         """Check every option."""
@@ -84,6 +93,7 @@ class FocusedOptions:
         if not 0 < self.held_out < 1:
             raise ModelError(f"held_out must lie within (0, 1); received {self.held_out!r}")
         make_loss(self.loss)
+        choose("gradient", self.gradient, get_args(GradientName))
 
 
 def fit_focused(
@@ -109,7 +119,8 @@ def fit_focused(
         steps: steps of Adam, with a cosine schedule.
         contexts: training contexts per step.
         learning_rate: step size at the start.
-        perturbation: lambda.
+        perturbation: lambda of the perturbed gradient: the larger, the smoother and the more biased; see
+            `FocusedOptions.gradient` for the exact one.
         seed: seed of the split and of the batches.
         progress: whether to show a progress bar.
         options: the loss on the candidates and the checks; see `FocusedOptions`.
@@ -146,15 +157,18 @@ def fit_focused(
     costs, best, kept = [_cost(model, task, checked)], 0, copy.deepcopy(model.state_dict())
     labels = len(checked)
     model.train()
+    layer = DecisionLayer(model, task.feasible_set, rtol=RTOL)
     for step in tqdm(range(1, steps + 1), desc="fine-tune", unit="step", disable=None if progress else True):
         rows = torch.randperm(len(train), generator=draw)[:contexts]
         batch = train[rows]
-        x, shifted = perturbed(model, task, batch.context.cpu(), perturbation)
+        if options.gradient == "exact":
+            along, points = _exact(layer, task, batch.context)
+        else:
+            along, points = _perturbed(model, task, batch, perturbation)
         labels += len(batch) * (1 + task.in_features)
-        seen = seen.widened(Ranges.of(torch.cat([x, shifted]), batch.context))
+        seen = seen.widened(Ranges.of(points, batch.context))
         optimiser.zero_grad(set_to_none=True)
-        difference = model(shifted.to(batch.x), batch.context) - model(x.to(batch.x), batch.context)
-        value = (difference / (perturbation * scale)).mean()
+        value = (along / scale).mean()
         values = (model(batch.x, batch.context.unsqueeze(1)) - mean) / scale
         (value + options.anchor * measure(values, (batch.y - mean) / scale) + model.penalty()).backward()
         optimiser.step()
@@ -169,6 +183,27 @@ def fit_focused(
     model.ranges = seen
     model.eval()
     return Focused(costs, best, labels)
+
+
+def _perturbed(model: Network, task: AnyTask, batch: Data, perturbation: float) -> tuple[Tensor, Tensor]:
+    """Return values whose gradient in the weights is nearly that of F at the decisions, and the points asked for."""
+    x, shifted = perturbed(model, task, batch.context.cpu(), perturbation)
+    difference = model(shifted.to(batch.x), batch.context) - model(x.to(batch.x), batch.context)
+    return difference / perturbation, torch.cat([x, shifted])
+
+
+def _exact(layer: DecisionLayer, task: AnyTask, context: Tensor) -> tuple[Tensor, Tensor]:
+    """Return values whose gradient in the weights is that of F at the decisions, and the decisions."""
+    x = layer(context)
+    slope = _slope(task, x.detach().cpu(), context.cpu())
+    return (slope.to(x) * x).sum(dim=-1), x.detach().cpu()
+
+
+def _slope(task: AnyTask, x: Tensor, context: Tensor) -> Tensor:
+    """Return the gradient of F in x."""
+    at = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(task.cost(at, context).sum(), at)
+    return slope
 
 
 def perturbed(
@@ -190,8 +225,7 @@ def perturbed(
     rows = isinstance(feasible_set, ConicSet)
     moves = context if isinstance(feasible_set, ConicSet) and feasible_set.moves else None  # the network is frozen
     x = decide(net, feasible_set, moves, rtol=rtol).x
-    at = x.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(task.cost(at, context).sum(), at)
+    slope = _slope(task, x, context)
     output = replace(net.output, v=net.output.v + perturbation * slope.numpy())
     shifted = replace(net, output=output)
     return x, decide(shifted, feasible_set, moves, rtol=rtol, start=None if rows else x).x

@@ -9,7 +9,7 @@ import torch
 
 import decision
 import verify
-from decision import surrogates, tasks
+from decision import DecisionLayer, surrogates, tasks
 from decision._deciding import decide
 from decision.learning import (
     ActiveOptions,
@@ -21,13 +21,14 @@ from decision.learning import (
     fit_focused,
     with_decisions,
 )
-from decision.learning._focused import perturbed
+from decision.learning._focused import _exact, _perturbed, perturbed
 from decision.tasks import Data, Task
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Output, Squares
 from socicnn.nn._network import Network
 from socicnn.training import FitOptions
 from tests.support.cases import generator
+from tests.support.differences import central, directions_of
 
 QUIET: dict[str, Any] = {"progress": False}
 
@@ -171,8 +172,50 @@ class TestFocused:
         assert found.labels == 6 * len(data) // 10 + 20 * 32 * (1 + 4)
         assert regret(model, task) < before
 
+    def test_the_exact_gradient_decides_better_too(self) -> None:
+        task, data = setting()
+        model = surrogate()
+        decision.fit(model, data, epochs=15, **QUIET)
+        before = regret(model, task)
+        options = FocusedOptions(every=4, gradient="exact")
+        focused = fit_focused(model, task, data, steps=20, contexts=32, learning_rate=5e-3, options=options, **QUIET)
+        assert focused.costs[focused.best] == min(focused.costs) < focused.costs[0]
+        assert focused.labels == 6 * len(data) // 10 + 20 * 32 * (1 + 4)
+        assert regret(model, task) < before
+
+    def test_the_exact_gradient_has_no_bias(self) -> None:
+        task, data = setting("simplex_socp")
+        model = surrogate(dtype=torch.float64)
+        decision.fit(model, data, epochs=10, **QUIET)
+        theta, parameters = data.context[:12], list(model.parameters())
+        layer = DecisionLayer(model, task.feasible_set)
+        direction = directions_of(parameters)
+        cost = lambda: task.cost(layer(theta), theta)  # noqa: E731 (local shorthand)
+        differences, finer = (central(cost, parameters, direction, step) for step in (2e-4, 1e-4))
+        values, points = _exact(layer, task, theta)
+        biased, _ = _perturbed(model, task, data[torch.arange(12)], 0.3)
+        smooth = (differences - finer).abs() <= 1e-6 * finer.abs().clamp(min=1e-2)
+        assert int(smooth.sum()) >= 6
+        slopes = [
+            torch.stack(
+                [
+                    sum((a * b).sum() for a, b in zip(row, direction, strict=True))
+                    for row in (
+                        torch.autograd.grad(v, parameters, retain_graph=True, materialize_grads=True) for v in each
+                    )
+                ]
+            )
+            for each in (values, biased)
+        ]
+        exact, off = ((slope - finer).abs()[smooth] for slope in slopes)
+        assert exact.max() <= 1e-7
+        assert off.max() > 1e-3
+        assert points.shape == (12, 4)
+
     def test_refusals(self) -> None:
         task, data = setting()
+        with pytest.raises(ModelError, match="unknown gradient 'smooth'"):
+            FocusedOptions(gradient="smooth")  # type: ignore[arg-type]
         with pytest.raises(ModelError, match="perturbation must be a finite number > 0"):
             fit_focused(surrogate(), task, data, perturbation=0.0)
         with pytest.raises(ModelError, match="finalise"):
