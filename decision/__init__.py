@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from decision import sets as sets
     from decision import surrogates as surrogates
     from decision import tasks as tasks
+    from decision._decider import Decider as Decider
     from decision._deciding import decide as decide
     from decision._fitting import fit as fit
     from decision._layer.module import DecisionLayer as DecisionLayer
@@ -48,6 +49,7 @@ __all__ = face(
         "CvxpySet": "decision.sets",
         "Data": "decision.tasks",
         "DecideOptions": "decision._options",
+        "Decider": "decision._decider",
         "Decision": "decision._minimise.answers",
         "DecisionLayer": "decision._layer.module",
         "Ellipsoid": "decision.sets",

@@ -10,6 +10,7 @@ import torch
 from socicnn._integers import as_integer
 from socicnn.conic.solvers import Solver, SolverName
 
+RTOL = 1e-6  # of the library, the command and every method
 MethodName = Literal["auto", "interior_point", "central_path", "projected_gradient", "exact"]
 
 

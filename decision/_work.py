@@ -56,6 +56,7 @@ class Work:
         theta: contexts of all blocks, shape `(contexts, p)`, that the set may move with.
         count: number of contexts of all blocks.
         progress: whether to show a progress bar.
+        known: the reference points of the set, if they have been found before.
     """
 
     feasible_set: AnySet
@@ -65,6 +66,7 @@ class Work:
     theta: Tensor | None
     count: int
     progress: bool = False
+    known: Reference | None = None
 
     @cached_property
     def where(self) -> FeasibleSet | ConicSet | CvxpySet:
@@ -74,7 +76,7 @@ class Work:
     @cached_property
     def _reference(self) -> Reference:
         assert isinstance(self.where, FeasibleSet)
-        return Reference.of(self.where, self.ranges)
+        return Reference.of(self.where, self.ranges) if self.known is None else self.known
 
     @cached_property
     def _around(self) -> tuple[Array, Box, Reference] | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, final
 import torch
 from torch import Tensor, nn
 
-from decision._deciding import RTOL, decide, surrogates_of
+from decision._deciding import decide
 from decision._layer.adjoint import ImplicitDecision, SolvedBatch, function_of
 from decision._layer.face import EXACT
 from decision._layer.helpers import with_helpers
@@ -19,7 +19,8 @@ from decision._layer.rows import SetRows
 from decision._minimise.answers import Decision
 from decision._minimise.stack import Stack
 from decision._minimise.stack_surrogate import StackSurrogate
-from decision._options import DecideOptions, MethodName
+from decision._options import RTOL, DecideOptions, MethodName
+from decision._question import surrogates_of
 from decision.sets import ConicSet, FeasibleSet
 from decision.sets._combined import system_of
 from socicnn.errors import ModelError, ProgramError, SolverError

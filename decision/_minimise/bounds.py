@@ -8,6 +8,8 @@ place.
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,8 @@ from verify._proof.columns import LayerColumns, NetColumns, TermColumns
 from verify._proof.minorant import Minorant as Minorant
 from verify._proof.minorant import minorant as minorant_of
 from verify._proof.passes import multipliers, upper
+
+_EXTENTS: WeakKeyDictionary[FeasibleSet, Tensor] = WeakKeyDictionary()  # sets are values: computed once
 
 
 def columns(stack: Stack) -> NetColumns:
@@ -61,9 +65,11 @@ def minorant(stack: Stack, dual: Dual) -> Minorant:
 
 def extent(feasible_set: FeasibleSet, device: torch.device) -> Tensor:
     """Return max over X of |x_j| for each coordinate, shape `(n,)`."""
-    eye = torch.eye(feasible_set.n, dtype=torch.float64, device=device)
-    ends = feasible_set.minimize_linear(torch.cat([eye, -eye]))
-    return ends.abs().amax(dim=0)
+    if feasible_set not in _EXTENTS:
+        eye = torch.eye(feasible_set.n, dtype=torch.float64)
+        ends = feasible_set.minimize_linear(torch.cat([eye, -eye]))
+        _EXTENTS[feasible_set] = ends.abs().amax(dim=0)
+    return _EXTENTS[feasible_set].to(device)
 
 
 def lower_bound(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> Tensor:
@@ -74,13 +80,19 @@ def lower_bound(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> Tensor:
         feasible_set: the set X.
         dual: a guess of a dual point; it is repaired first. Where it is not finite the bound is -infinity.
     """
+    return proven_below(stack, feasible_set, dual)[0]
+
+
+def proven_below(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> tuple[Tensor, Tensor]:
+    """Return the lower bound of `lower_bound`, and the sum of the absolute values of its terms."""
     line = minorant(stack, repaired(stack, dual))
     vertex = feasible_set.minimize_linear(line.slope)
-    bound = (line.slope * vertex).sum(dim=-1) + line.offset
+    products = line.slope * vertex
+    bound = products.sum(dim=-1) + line.offset
     reach = extent(feasible_set, bound.device) * (1.0 + 8 * EPS)
     size = (line.slope_size * reach).sum(dim=-1) + line.offset_size
     bound = bound - (relative_margin(2 * line.terms) * size + TINY * (1.0 + size))
-    return torch.where(bound.isfinite(), bound, -torch.inf)
+    return torch.where(bound.isfinite(), bound, -torch.inf), products.abs().sum(dim=-1) + line.offset_size
 
 
 def upper_bound(stack: Stack, x: Tensor) -> Tensor:

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from decision._minimise.answers import Answers, Goal
+from decision._minimise.answers import FEASIBLE, Answers, Goal
+from decision._minimise.compiled import compiled_answers
+from decision._minimise.methods import Auto
 from decision._minimise.origin import snapped
 from decision._minimise.reference import ROUNDING
 from decision._minimise.search import Search, minimise
+from decision._minimise.stack_surrogate import StackSurrogate
 
 EPS = 2.0**-53
+COLUMNS = ("x", "value", "gap", "iterations", "scale", "floor", "violation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +34,20 @@ class Judged:
     notes: tuple[str, ...]
     failure: str = ""  # why no context of these has a point
 
+    def certified(self, goal: Goal) -> Tensor:
+        """Return which rows have the gap that is asked for, shape `(contexts,)`."""
+        allowed = torch.maximum(goal.rtol * self.scale, self.floor).clamp(min=goal.atol)
+        return (self.gap <= allowed) & (self.violation <= FEASIBLE)
+
+    def put(self, rows: Tensor, other: Judged) -> None:
+        """Overwrite some rows."""
+        for name in COLUMNS:
+            getattr(self, name)[rows] = getattr(other, name)
+
     @classmethod
     def joined(cls, parts: Sequence[Judged]) -> Judged:
         """Return the rows of all parts."""
-        names = ("x", "value", "gap", "iterations", "scale", "floor", "violation")
-        columns = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+        columns = {name: torch.cat([getattr(part, name) for part in parts]) for name in COLUMNS}
         notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
         failed = all(part.failure for part in parts)
         return cls(**columns, notes=notes, failure=parts[0].failure if failed else "")
@@ -47,7 +60,25 @@ def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
         return Judged(none.new_zeros(0, search.feasible_set.n), none, none, none.long(), none, none, none, ())
     most = search.reference.largest(search.surrogate)
     search = search.measured()
-    return _judged(search, minimise(search, x, most, goal), goal)
+    quick = _compiled(search, most, goal) if x is None else None
+    if quick is None:
+        return _judged(search, minimise(search, x, most, goal), goal)
+    judged = _judged(search, quick, goal)
+    left = (~judged.certified(goal)).nonzero()[:, 0]
+    if len(left) and not goal.late:
+        rest = search.take(left)
+        judged.put(left, _judged(rest, minimise(rest, None, most[left], goal), goal))
+    return judged
+
+
+def _compiled(search: Search, most: Tensor, goal: Goal) -> Answers | None:
+    """Return what the compiled loops find, if the method leaves the choice and they can be used."""
+    if not isinstance(search.method, Auto) or not isinstance(search.surrogate, StackSurrogate):
+        return None
+    region = search.feasible_set
+    if search.first_box() is not None:  # much wider than what the network sees
+        return None
+    return compiled_answers(search.surrogate, region, search.reference.half, most, goal)
 
 
 def _judged(search: Search, answers: Answers, goal: Goal) -> Judged:

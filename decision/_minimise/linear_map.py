@@ -35,6 +35,8 @@ class Map:
             self._transposed = _csr(sparse.csr_array(matrix.T), device, dtype)
         self._gram: Tensor | None = None
         self._grams: Tensor | None = None
+        self._row_norms: Tensor | None = None
+        self._scaled: tuple[float, Map] | None = None
         self._absolute: Map | None = None
 
     @property
@@ -65,11 +67,15 @@ class Map:
 
     @property
     def row_norms(self) -> Tensor:
-        """Euclidean length of each row, shape `(rows,)`."""
-        if isinstance(self._matrix, np.ndarray):
-            return torch.linalg.vector_norm(self.dense, dim=1)
-        squares = sparse.csr_array(self._matrix).power(2).sum(axis=1)
-        return torch.as_tensor(np.sqrt(np.asarray(squares)), dtype=self._dtype, device=self._device)
+        """Euclidean length of each row, shape `(rows,)`, computed once."""
+        if self._row_norms is None:
+            if isinstance(self._matrix, np.ndarray):
+                self._row_norms = torch.linalg.vector_norm(self.dense, dim=1)
+            else:
+                squares = sparse.csr_array(self._matrix).power(2).sum(axis=1)
+                lengths = np.sqrt(np.asarray(squares))
+                self._row_norms = torch.as_tensor(lengths, dtype=self._dtype, device=self._device)
+        return self._row_norms
 
     def absolute(self) -> Map:
         """Return |M|, computed once."""
@@ -91,6 +97,19 @@ class Map:
         """Return the signs of M, which do not underflow where M does."""
         matrix = np.sign(self._matrix) if isinstance(self._matrix, np.ndarray) else self._matrix.sign()
         return Map(matrix, self._device, self._dtype)
+
+    def scaled(self, factor: float) -> Map:
+        """Return factor M; the last one is kept, as a search over the same set asks for it again."""
+        if factor == 1.0:
+            return self
+        if self._scaled is None or self._scaled[0] != factor:
+            self._scaled = factor, Map(self._matrix * factor, self._device, self._dtype)
+        return self._scaled[1]
+
+    def isfinite(self) -> bool:
+        """Return whether every entry is finite."""
+        entries = self._matrix if isinstance(self._matrix, np.ndarray) else self._matrix.data
+        return bool(np.isfinite(entries).all())
 
     def to(self, dtype: torch.dtype) -> Map:
         """Return M in another float type."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from decision._minimise.reference import rows_of
 from decision._minimise.stack import Stack
 from decision.sets import Box
 
@@ -64,7 +63,7 @@ def within(box: Box, lower: Tensor, upper: Tensor) -> Box | None:
 def _center(stack: Stack) -> tuple[Tensor, Tensor]:
     """Return x_0 and the radius of each context, shapes `(contexts, n)` and `(contexts,)`."""
     n = stack.in_features
-    found = [(matrix.dense, matrix.row_norms, offset) for matrix, offset in rows_of(stack)]
+    found = [(matrix.dense, matrix.row_norms, offset) for matrix, offset in stack.rows()]
     if not found:
         return torch.zeros_like(stack.v), torch.zeros_like(stack.c)
     norms = torch.cat([norm for _, norm, _ in found])

@@ -131,6 +131,12 @@ class ModuleSurrogate:
         value = self.value(reach.anchor.expand(len(self), -1))
         return replace(self, own=OwnSize.of(slopes, value, feasible_set, reach))
 
+    def grid(self, points: Tensor) -> Tensor:
+        """Return f of each context at each point, shape `(contexts, points)`."""
+        contexts = len(self)
+        rows = torch.arange(contexts, device=self.device).repeat_interleave(len(points))
+        return self.take(rows).value(points.repeat(contexts, 1)).reshape(contexts, len(points))
+
     def size(self, x: Tensor, half: Tensor) -> Tensor:
         """Return how much f varies over a length of its own, which `measured` finds; infinity before that."""
         if self.own is None:

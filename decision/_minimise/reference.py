@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from decision._minimise.linear_map import Map
 from decision._minimise.stack import Stack
 from decision._minimise.surrogate import Reach, Surrogate
 from decision.sets._base import FeasibleSet
@@ -81,8 +80,7 @@ class Reference:
         most = surrogate.constant.new_full((contexts,), -torch.inf)
         overflow = torch.inf if surrogate.proves else -torch.inf
         for some in self.points.to(most.device).split(max(1, ROWS // max(contexts, 1))):
-            rows = torch.arange(contexts, device=most.device).repeat_interleave(len(some))
-            found = surrogate.take(rows).value(some.repeat(contexts, 1)).reshape(contexts, len(some))
+            found = surrogate.grid(some)
             most = torch.maximum(most, found.nan_to_num(nan=overflow, posinf=overflow, neginf=-torch.inf).amax(dim=1))
         return most
 
@@ -99,21 +97,13 @@ def hadamard(n: int) -> Tensor:
     return H[:n, :n]
 
 
-def rows_of(stack: Stack) -> list[tuple[Map, Tensor]]:
-    """Return the matrices that act on x with their offsets: of branches, of layers and of quadratics inside these."""
-    rows: list[tuple[Map, Tensor]] = [(one.matrix, one.offset) for one in (*stack.quadratics, *stack.norms)]
-    rows += [(layer.U, layer.b) for layer in stack.layers if layer.U is not None]
-    rows += [(one.matrix, one.offset) for layer in stack.layers for one in layer.inner]
-    return rows
-
-
 def own_length(stack: Stack) -> Tensor:
     """Return a length in x over which each network changes its course, shape `(contexts,)`; +inf if it has none.
 
     The larger of the median distance |offset_i| / ||row_i|| from the origin to the zeros of its rows, and of the Newton
     step |slope| / curvature of its quadratics at the origin.
     """
-    distances = [offset.abs() / matrix.row_norms for matrix, offset in rows_of(stack)]
+    distances = [offset.abs() / matrix.row_norms for matrix, offset in stack.rows()]
     joined = torch.cat([stack.v.new_zeros(len(stack), 1), *distances], dim=1)
     joined = torch.where(joined.isfinite() & (joined > 0), joined, torch.nan)
     length = joined.nanmedian(dim=1).values.nan_to_num(nan=0.0)

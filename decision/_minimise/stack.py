@@ -7,7 +7,7 @@ f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,17 @@ class Branch:
     def values(self, p: Tensor) -> Tensor:
         """Return h of each group of p, shape `(contexts, groups)`."""
         groups = self.grouped(p)
+        return torch.linalg.vector_norm(groups, dim=-1) if self.root else groups.square().sum(dim=-1)
+
+    @property
+    def groups(self) -> int:
+        """Number of groups."""
+        return self.offset.shape[1] // self.group
+
+    def spread_values(self, points: Tensor) -> Tensor:
+        """Return h of each group of each context at each point, shape `(contexts, points, groups)`."""
+        p = self.matrix.apply(points) + self.offset[:, None, :]
+        groups = p.reshape(*p.shape[:2], -1, self.group)
         return torch.linalg.vector_norm(groups, dim=-1) if self.root else groups.square().sum(dim=-1)
 
     def size(self, x: Tensor) -> Tensor:
@@ -192,6 +203,7 @@ class Stack:
     c: Tensor
     quadratics: tuple[Branch, ...]
     norms: tuple[Branch, ...]
+    kept: dict[Any, Any] = field(default_factory=dict)  # what is computed once for the matrices, shared by parts
 
     @classmethod
     def of(cls, net: FrozenNet, device: torch.device | str | None = None) -> Stack:
@@ -230,6 +242,10 @@ class Stack:
             tuple(merged([norms[i] for i in some]) for some in alike(norms)),
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave what can be computed again behind on the way to another process."""
+        return Stack, (self.layers, self.w, self.v, self.c, self.quadratics, self.norms)
+
     def __len__(self) -> int:
         return len(self.v)
 
@@ -247,6 +263,7 @@ class Stack:
             self.c[rows],
             tuple(one.take(rows) for one in self.quadratics),
             tuple(one.take(rows) for one in self.norms),
+            self.kept,
         )
 
     def to(self, dtype: torch.dtype) -> Stack:
@@ -281,6 +298,56 @@ class Stack:
         for one in (*self.quadratics, *self.norms):
             value = value + one.total(one.image(x))
         return value
+
+    def grid(self, points: Tensor) -> Tensor:
+        """Return f of each context at each point, shape `(contexts, points)`: what x enters is computed once."""
+        z: Tensor | None = None
+        for layer in self.layers:
+            a = layer.b[:, None, :]
+            if layer.U is not None:
+                a = a + layer.U.apply(points)
+            if layer.W is not None and z is not None:
+                a = a + layer.W.apply(z.flatten(0, 1)).reshape(len(z), len(points), -1)
+            for term in layer.inner:
+                a = a + term.weight * term.spread_values(points)
+            z = a.relu()
+        value = self.v @ points.T + self.c[:, None]
+        if z is not None:
+            value = value + (z @ self.w[..., None])[..., 0]
+        for one in (*self.quadratics, *self.norms):
+            value = value + (one.spread_values(points) @ one.weight[..., None].expand(-1, one.groups, 1))[..., 0]
+        return value
+
+    def in_units(self, unit: Tensor, stretch: float) -> Stack | None:
+        """Return f(stretch x) / unit, both powers of two; None if a number would overflow."""
+        by = unit[:, None]
+
+        def composed(term: Branch, weight: Tensor) -> Branch:
+            return replace(term, weight=weight, matrix=term.matrix.scaled(stretch))
+
+        layers = tuple(
+            replace(
+                layer,
+                U=None if layer.U is None else layer.U.scaled(stretch),
+                inner=tuple(composed(term, term.weight) for term in layer.inner),
+            )
+            for layer in self.layers
+        )
+        quadratics, norms = (
+            tuple(composed(term, term.weight / by) for term in terms) for terms in (self.quadratics, self.norms)
+        )
+        kept = self.kept if stretch == 1.0 else self.kept.setdefault(stretch, {})
+        scaled = Stack(layers, self.w / by, self.v * stretch / by, self.c / unit, quadratics, norms, kept)
+        numbers = [scaled.w, scaled.v, *(term.weight for term in (*quadratics, *norms))]
+        finite = all(bool(entries.isfinite().all()) for entries in numbers)
+        maps = [matrix for matrix, _ in scaled.rows()] if stretch != 1.0 else []
+        return scaled if finite and all(matrix.isfinite() for matrix in maps) else None
+
+    def rows(self) -> list[tuple[Map, Tensor]]:
+        """Return the matrices that act on x with their offsets: of branches, of layers and of terms inside these."""
+        rows = [(term.matrix, term.offset) for term in (*self.quadratics, *self.norms)]
+        rows += [(layer.U, layer.b) for layer in self.layers if layer.U is not None]
+        return rows + [(term.matrix, term.offset) for layer in self.layers for term in layer.inner]
 
     def images(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return p of every quadratic at x: the branches, then those inside layers, shape `(contexts, rows)`."""

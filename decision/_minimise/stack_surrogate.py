@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
-from decision._minimise.bounds import lower_bound, minorant, repaired, upper_bound
+from decision._minimise.bounds import lower_bound, proven_below, upper_bound
 from decision._minimise.growth import growth_bound
 from decision._minimise.local import first_box
 from decision._minimise.origin import net_around
@@ -20,7 +20,32 @@ from decision._minimise.units import Units
 from decision.sets import Box
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import Array
+from socicnn._compile import Freezable
+from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+
+
+class Networks:
+    """Frozen networks, perhaps stacked, or a model and its contexts, which are frozen if they are asked for.
+
+    Args:
+        net: the networks.
+        model: what to freeze if they are left out.
+        theta: its contexts.
+    """
+
+    def __init__(
+        self, net: FrozenNet | None = None, model: Freezable | None = None, theta: Tensor | None = None
+    ) -> None:
+        self._net, self._model, self._theta = net, model, theta
+
+    @property
+    def net(self) -> FrozenNet:
+        """The networks as arrays."""
+        if self._net is None:
+            assert self._model is not None, "networks or a model"
+            self._net = self._model.freeze(self._theta)
+        return self._net
 
 
 @final
@@ -29,15 +54,19 @@ class StackSurrogate:
     """The networks of a batch of contexts.
 
     Args:
-        net: the networks, perhaps stacked.
-        stack: the same as tensors, without the constant.
+        whole: the networks of which these are some; few methods need them as arrays.
+        stack: these as tensors, without the constant.
         constant: shape `(contexts,)`.
+        rows: which contexts of `whole` these are; all if omitted.
+        units: the units that `stack` is in; those of `whole` if omitted.
         moved: whether the offsets are sums that were rounded once (`origin`).
     """
 
-    net: FrozenNet
+    whole: Networks
     stack: Stack
     constant: Tensor
+    rows: Tensor | None = None
+    units: Units | None = None
     moved: bool = False
     proves: ClassVar[bool] = True
 
@@ -45,7 +74,21 @@ class StackSurrogate:
     def of(cls, net: FrozenNet, device: torch.device | str | None = None) -> StackSurrogate:
         """Return frozen networks as a surrogate."""
         stack = Stack.of(net, device)
-        return cls(net, replace(stack, c=torch.zeros_like(stack.c)), stack.c)
+        return cls(Networks(net), replace(stack, c=torch.zeros_like(stack.c)), stack.c)
+
+    @property
+    def net(self) -> FrozenNet:
+        """These networks as arrays, without the constant if they have units of their own."""
+        return self._some if self.units is None else self.units.net(self._some)
+
+    @property
+    def _some(self) -> FrozenNet:
+        net = self.whole.net
+        return net if self.rows is None else net.take(self.rows.cpu().numpy())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the other contexts behind on the way to another process."""
+        return type(self), (Networks(self._some), self.stack, self.constant, None, self.units)
 
     def __len__(self) -> int:
         return len(self.stack)
@@ -57,13 +100,21 @@ class StackSurrogate:
 
     def take(self, rows: Tensor) -> StackSurrogate:
         """Return the networks of some contexts."""
-        net = self.net.take(rows.cpu().numpy())
-        return StackSurrogate(net, self.stack.take(rows), self.constant[rows], self.moved)
+        units = None if self.units is None else self.units.take(rows.cpu().numpy())
+        places = rows if self.rows is None else self.rows[rows]
+        return StackSurrogate(self.whole, self.stack.take(rows), self.constant[rows], places, units, self.moved)
 
     def in_units(self, units: Units) -> tuple[StackSurrogate, Units]:
         """Return the networks in other units: x stays as it is if a weight would overflow."""
-        units, net = units.applied(self.net)
-        return StackSurrogate.of(net, self.device), units
+        assert self.units is None, "the networks have units already"
+        unit = units.unit(self.constant)
+        stack = self.stack.in_units(unit, 2.0**units.x)
+        if stack is None:
+            units = replace(units, x=0)
+            stack = self.stack.in_units(unit, 1.0)
+        if stack is None:
+            raise ModelError("the network's numbers overflow in units in which its values are near 1; rescale them")
+        return replace(self, stack=stack, constant=torch.zeros_like(self.constant), units=units), units
 
     def around(self, origin: Array) -> StackSurrogate | None:
         """Return the networks as functions of x - origin; None where a number is too large for that."""
@@ -85,6 +136,10 @@ class StackSurrogate:
     def most(self, reached: Tensor) -> Tensor:
         """Return what is found: a search knows the terms as well."""
         return reached
+
+    def grid(self, points: Tensor) -> Tensor:
+        """Return f of each context at each point."""
+        return self.stack.grid(points)
 
     def size(self, x: Tensor, half: Tensor) -> Tensor:
         """Return S(x) of `reference`."""
@@ -119,10 +174,8 @@ class StackSurrogate:
     def prove(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, size: Tensor, allowed: Tensor) -> Proof:
         """Return proven ends; over a box what grows in f may hold x back (`growth`)."""
         stack = self.stack
-        line = minorant(stack, repaired(stack, multipliers))
-        vertex = feasible_set.minimize_linear(line.slope)
-        bound_size = (line.slope * vertex).abs().sum(dim=-1) + line.offset_size
-        above, below = upper_bound(stack, x), self.bound(feasible_set, multipliers)
+        above = upper_bound(stack, x)
+        below, bound_size = proven_below(stack, feasible_set, multipliers)
         if isinstance(feasible_set, Box) and not self.moved and bool((above - below > allowed).any()):
             grown = growth_bound(stack, feasible_set, x, multipliers, 0.1 * allowed)
             bound_size = torch.where(grown > below, size, bound_size)  # its terms are those of f at x

@@ -112,6 +112,9 @@ class Surrogate(Protocol):
     def most(self, reached: Tensor) -> Tensor:
         """Return what a search measures itself by in place of the largest value that is found at P, if that is less."""
 
+    def grid(self, points: Tensor) -> Tensor:
+        """Return f of each context at each point, shape `(contexts, points)`."""
+
     def size(self, x: Tensor, half: Tensor) -> Tensor:
         """Return the sum of the absolute values of the terms of f at x, or what stands for it; +inf if not known.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from decision._minimise.stack import Dual
 from decision.sets import Box
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import IntArray
-from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from socicnn.frozen._composition import composed_layer, composed_term
 
@@ -57,15 +57,6 @@ class Units:
         """Return 2^k of each context, shape `(contexts,)`."""
         return torch.as_tensor(np.exp2(self.value)).to(like)
 
-    def applied(self, net: FrozenNet) -> tuple[Units, FrozenNet]:
-        """Return the network in these units, and the units: x stays as it is if a weight would overflow."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            try:
-                return self, self.net(net)
-            except ModelError:
-                plain = replace(self, x=0)
-                return plain, plain.net(net)
-
     def net(self, net: FrozenNet) -> FrozenNet:
         """Return the network f' = 2^-k (f(2^j x') - c)."""
         k = np.exp2(-self.value)
@@ -83,8 +74,11 @@ class Units:
         if not self.x:
             return feasible_set
         assert isinstance(feasible_set, Box)
-        lower, upper = (np.asarray(feasible_set.config()[end]) * 2.0**-self.x for end in ("lower", "upper"))
-        return Box(feasible_set.n, lower, upper)
+        known = _SCALED.setdefault(feasible_set, {})
+        if self.x not in known:
+            lower, upper = (np.asarray(feasible_set.config()[end]) * 2.0**-self.x for end in ("lower", "upper"))
+            known[self.x] = Box(feasible_set.n, lower, upper)
+        return known[self.x]
 
     def inward(self, x: Tensor) -> Tensor:
         """Return x' of points x."""
@@ -98,3 +92,6 @@ class Units:
         """Return the dual point of f that belongs to one of f'."""
         unit = self.unit(dual.lam[0])[:, None] if dual.lam else torch.empty(0)
         return Dual(tuple(one * unit for one in dual.lam), dual.u, dual.p)
+
+
+_SCALED: WeakKeyDictionary[Box, dict[int, Box]] = WeakKeyDictionary()  # sets are values: each scaled once

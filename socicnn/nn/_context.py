@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -50,6 +51,21 @@ class Vector:
     grid: tuple[int, ...] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Emitted:
+    """All vectors of a network at some contexts, side by side.
+
+    Args:
+        names: of the vectors, in order.
+        sizes: how many entries each has.
+        values: shape `(contexts, entries in all)`.
+    """
+
+    names: Sequence[str]
+    sizes: Sequence[int]
+    values: Array
+
+
 class VectorSource(nn.Module, ABC):
     """Gives the vectors of a network, by name, perhaps at a context."""
 
@@ -68,6 +84,16 @@ class VectorSource(nn.Module, ABC):
     def frozen(self, context: Tensor | None) -> dict[str, Array]:
         """Return the same in float64, every read-out evaluated in the model's own type first."""
         return {name: as_float64(vector.double()) for name, vector in self(context).items()}
+
+    def row(self, contexts: Tensor) -> Emitted:
+        """Return what `frozen` returns at contexts of shape `(contexts, p)`, side by side."""
+        vectors = self.frozen(contexts)
+        moving = self.moving
+        wide = [
+            value.reshape(len(contexts), -1) if name in moving else np.tile(value.reshape(1, -1), (len(contexts), 1))
+            for name, value in vectors.items()
+        ]
+        return Emitted(list(vectors), [array.shape[1] for array in wide], np.concatenate(wide, axis=1))
 
 
 @final
@@ -175,13 +201,21 @@ class ContextNetwork(VectorSource):
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return the vectors emitted at the context."""
         assert context is not None
+        parts = self._emitted(context).split(self.sizes, dim=-1)
+        return {name: shaped(part, shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)}
+
+    def _emitted(self, context: Tensor) -> Tensor:
+        """Return the vectors side by side."""
         raw = self.skip(context)
         if self.code is not None and self.head is not None:
             raw = raw + self.head(CODE_ACTIVATIONS[self.activation](self.code(context)))
         free = raw.shape[-1] - self.positives
-        emitted = torch.cat([raw[..., :free], self.readout.emit(raw[..., free:])], dim=-1)
-        parts = emitted.split(self.sizes, dim=-1)
-        return {name: shaped(part, shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)}
+        return torch.cat([raw[..., :free], self.readout.emit(raw[..., free:])], dim=-1)
+
+    @torch.no_grad()
+    def row(self, contexts: Tensor) -> Emitted:
+        """Return the vectors emitted at each context, side by side."""
+        return Emitted(self.names, self.sizes, as_float64(self._emitted(contexts).double()))
 
 
 def shaped(flat: Tensor, shape: tuple[int, ...]) -> Tensor:

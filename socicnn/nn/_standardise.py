@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from socicnn._arrays import as_float64
+from socicnn._arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Output
 from socicnn.frozen._composition import composed_layer, composed_term
@@ -101,14 +101,18 @@ class Standardisation(nn.Module):
                 state_dict.setdefault(prefix + name, torch.zeros_like(mean))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
+    def numbers(self, input_shape: tuple[int, ...]) -> tuple[Array, Array, float, float]:
+        """Return mean and scale of each entry of x, and those of y, in float64."""
+        m, s = (
+            np.broadcast_to(as_float64(part.double()), input_shape).reshape(-1)
+            for part in (self.exact_mean("x"), self.x_scale)
+        )
+        return m, s, float(self.exact_mean("y")), float(self.y_scale)
+
     def fold(self, net: FrozenNet) -> FrozenNet:
         """Return the network in the user's own units, folded in float64: U <- U / s, b <- b - U m / s."""
         assert net.input_shape is not None
-        m, s = (
-            np.broadcast_to(as_float64(part.double()), net.input_shape).reshape(-1)
-            for part in (self.exact_mean("x"), self.x_scale)
-        )
-        y_mean, y_scale = float(self.exact_mean("y")), float(self.y_scale)
+        m, s, y_mean, y_scale = self.numbers(net.input_shape)
         if not m.any() and (s == 1).all() and (y_mean, y_scale) == (0.0, 1.0):
             return net
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -33,7 +34,15 @@ class Polyhedron:
 
     @classmethod
     def of(cls, feasible_set: FeasibleSet, device: torch.device | str | None = None) -> Polyhedron | None:
-        """Return a set as inequalities; None where its rows are not linear or its centre is not an interior point."""
+        """Return a set as inequalities; None if its rows are not linear or its centre is not an interior point."""
+        place = str(torch.device("cpu" if device is None else device))
+        known = _KNOWN.setdefault(feasible_set, {})  # sets are values: once for each
+        if place not in known:
+            known[place] = cls._of(feasible_set, device)
+        return known[place]
+
+    @classmethod
+    def _of(cls, feasible_set: FeasibleSet, device: torch.device | str | None) -> Polyhedron | None:
         if not feasible_set.has_rows:
             return None
         rows = feasible_set.rows()
@@ -71,3 +80,6 @@ class Polyhedron:
         M.diagonal(dim1=1, dim2=2).add_(weights[:, :count] @ self.bounds.square())
         if len(self.general):
             M += self.general.T @ (weights[:, count:, None] * self.general)
+
+
+_KNOWN: WeakKeyDictionary[FeasibleSet, dict[str, Polyhedron | None]] = WeakKeyDictionary()
