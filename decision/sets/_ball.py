@@ -12,7 +12,7 @@ from torch import Tensor
 from decision.sets._base import FeasibleSet
 from decision.sets._box import Box
 from decision.sets._conic_set import ConicSet, ConicSystem, Span
-from decision.sets._moving import Moving
+from decision.sets._moving import Moving, refuse_infinite
 from decision.sets._oracles import OracleSet
 from decision.sets._simplex import Simplex
 from socicnn.conic._cones import Cones
@@ -48,6 +48,7 @@ class Ball(ConicSet):
         self._norm = kinds[str(norm)]
         self._radius = Moving.of(radius, 1, "radius")
         self._center = Moving.of(center, self.n, "center")
+        refuse_infinite(self._center, "center of a Ball")
         table = self._radius.table.detach()
         if self._radius.weight is None and not bool(((table >= 0) & table.isfinite()).all()):
             raise ProgramError(f"radius of a Ball must be a finite number >= 0; received {table.reshape(-1).tolist()}")

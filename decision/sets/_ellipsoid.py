@@ -11,7 +11,7 @@ from torch import Tensor
 
 from decision.sets._base import FeasibleSet
 from decision.sets._conic_set import ConicSet, ConicSystem, Span
-from decision.sets._moving import Moving
+from decision.sets._moving import Moving, refuse_infinite
 from decision.sets._oracles import OracleSet
 from socicnn._arrays import as_float64
 from socicnn._margins import relative_margin
@@ -44,12 +44,16 @@ class Ellipsoid(ConicSet):
     def __init__(self, B: Any, center: Any = 0.0, radius: Any = 1.0) -> None:
         matrix = as_float64(B, "B")
         matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
-        if matrix.ndim != 2 or not matrix.shape[1] or not np.isfinite(matrix).all():
-            raise ProgramError(f"B must be a finite matrix of shape (n, k) or a vector; received shape {matrix.shape}")
+        if matrix.ndim != 2 or not matrix.shape[1]:
+            raise ProgramError(f"B must be a matrix of shape (n, k) or a vector; received shape {matrix.shape}")
+        bad = int((~np.isfinite(matrix)).sum())
+        if bad:
+            raise ProgramError(f"B of an Ellipsoid has {bad} non-finite entries; remove or replace them")
         super().__init__(len(matrix))
         self._B = matrix
         self._radius = Moving.of(radius, 1, "radius")
         self._center = Moving.of(center, self.n, "center")
+        refuse_infinite(self._center, "center of an Ellipsoid")
         table = self._radius.table.detach()
         if self._radius.weight is None and not bool(((table >= 0) & table.isfinite()).all()):
             raise ProgramError(f"radius must be a finite number >= 0; received {table.reshape(-1).tolist()}")

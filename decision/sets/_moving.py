@@ -61,7 +61,7 @@ class Affine:
 
 def as_tensor(values: Any, name: str) -> Tensor:
     """Return float64 numbers on the CPU; a tensor keeps its graph, so that right-hand sides can be differentiated."""
-    if isinstance(values, Tensor) and values.requires_grad:
+    if isinstance(values, Tensor) and values.requires_grad and values.is_floating_point():
         return values.to("cpu", torch.float64)
     return torch.tensor(as_float64(values, name))
 
@@ -174,3 +174,10 @@ class Moving:
     def rows(self, contexts: Any) -> Moving:
         """Return the vector for some of the contexts."""
         return self if len(self.table) == 1 else Moving(self.table[contexts], self.weight)
+
+
+def refuse_infinite(moving: Moving, name: str) -> None:
+    """Raise a ProgramError if a vector that infinite entries say nothing about has some."""
+    bad = int((~moving.table.detach().isfinite()).sum())
+    if bad:
+        raise ProgramError(f"{name} has {bad} non-finite entries; remove or replace them")

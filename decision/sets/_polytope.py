@@ -12,6 +12,7 @@ from decision.sets._base import FeasibleSet
 from decision.sets._conic_set import ConicSet, ConicSystem
 from decision.sets._moving import Affine, Moving
 from decision.sets._recognised import recognised
+from socicnn._arrays import as_float64
 from socicnn.errors import ProgramError
 from socicnn.frozen._terms import owned_matrix
 
@@ -118,12 +119,13 @@ class Polytope(ConicSet):
 def _matrix(values: Any, name: str) -> sparse.csr_array | None:
     if values is None:
         return None
-    matrix = owned_matrix(values)
+    matrix = owned_matrix(values if sparse.issparse(values) else as_float64(values, f"{name} of a Polytope"))
     if matrix.ndim != 2:
         raise ProgramError(f"{name} of a Polytope must be a matrix of shape (rows, n); received {matrix.shape}")
     sparse_matrix = sparse.csr_array(matrix)
-    if not np.isfinite(sparse_matrix.data).all():
-        raise ProgramError(f"{name} of a Polytope holds entries that are not finite; remove or replace them")
+    bad = int((~np.isfinite(sparse_matrix.data)).sum())
+    if bad:
+        raise ProgramError(f"{name} of a Polytope has {bad} non-finite entries; remove or replace them")
     return sparse_matrix
 
 

@@ -50,7 +50,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "text in objects": (lambda: [["1", 2.0, 3.0]] * 4, "text"),
     "bytes": (lambda: TABLE.astype("S8"), "text"),
     "missing": (lambda: [[None, 1.0, 2.0]] * 4, "missing|None"),
-    "nan": (lambda: np.where(TABLE == 0, np.nan, TABLE), "non-finite"),
+    "nan": (lambda: np.where(TABLE == 0, np.nan, TABLE), "non-finite|NaN"),
     "infinite": (lambda: np.where(TABLE == 0, np.inf, TABLE), "non-finite"),
     "masked": (lambda: np.ma.array(TABLE, mask=TABLE == 0), "masked"),
     "complex": (lambda: TABLE + 0j, "complex"),
@@ -70,9 +70,11 @@ class InputContract(ABC):
 
     Attributes:
         name: what its messages call the argument.
+        takes: kinds of `REFUSED` that mean something here, such as a bound that is infinite.
     """
 
     name: str
+    takes: frozenset[str] = frozenset()
 
     @abstractmethod
     def read(self, values: Any) -> Any:
@@ -101,6 +103,9 @@ class InputContract(ABC):
     def test_what_is_not_a_table_of_numbers_is_refused_by_name(self, kind: str) -> None:
         make, message = REFUSED[kind]
         values = make()
+        if kind in self.takes:
+            self.read(values)
+            return
         with pytest.raises(ValueError, match=message) as caught:
             self.read(values)
         assert self.name in str(caught.value)

@@ -12,15 +12,19 @@ import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import socicnn
+from socicnn import density
 from socicnn._compile import value_program
 from socicnn._files import FileError
 from socicnn.conic.export import export
+from socicnn.positivity.diagnostics.plots import draw_shoulder
 from socicnn.training import _checkpoint as checkpoint
 from socicnn_cli.csv_files import write_csv
 from tests.support.frozen_nets import NETS, random_net
@@ -31,6 +35,26 @@ def _checkpoint(path: Path) -> None:
     checkpoint.write(path, checkpoint.Mark("a", {}), {"epoch": 1, "weights": torch.ones(3)})
 
 
+def _onnx(path: Path) -> None:
+    for package in ("onnx", "onnxscript"):
+        pytest.importorskip(package, reason="pip install 'socicnn[onnx]'")
+    socicnn.nn.to_onnx(NETWORK, path)
+
+
+def _density(path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'socicnn[plot]'")
+    law = density.Energy.dense(1, (4,), generator=torch.Generator().manual_seed(0), strong_convexity=1.0)
+    density.plot(law, path, [-3.0], [3.0], rule=density.quadrature([-9.0], [9.0]))
+
+
+def _shoulder(path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'socicnn[plot]'")
+    steps = np.arange(4)
+    seen: Any = SimpleNamespace(steps=steps, occupancy=steps / 8, leave=steps / 16, dwell=0.5)
+    draw_shoulder({"run": seen}, path)
+
+
+NETWORK = socicnn.SOCICNN(3, (4,), generator=torch.Generator().manual_seed(0))
 WRITERS: dict[str, Callable[[Path], None]] = {
     "frozen.safetensors": lambda path: random_net(1).save(path),
     "model.safetensors": lambda path: socicnn.save(socicnn.ICNN(2), path),
@@ -40,6 +64,9 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "program.mps": lambda path: export(value_program(random_net(1, **NETS["relu"])), path),
     "table.csv": lambda path: write_csv(path, ["x0", "y"], [[0.5, 1.0]]),
     "run.pt": _checkpoint,
+    "network.onnx": _onnx,
+    "density.png": _density,
+    "shoulder.png": _shoulder,
 }
 
 
@@ -139,6 +166,22 @@ def by_hand(path: Path) -> None:
     np.testing.assert_array_equal(A[:linear], -program.A.toarray()[:linear])
 
 
+def by_onnxruntime(path: Path) -> None:
+    """ONNX: the values of the network at a batch of any size."""
+    runtime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    (values,) = session.run(None, {"x": x.numpy()})
+    np.testing.assert_allclose(values, NETWORK(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def by_pillow(path: Path) -> None:
+    """Figures: whole, and not of one colour."""
+    image = pytest.importorskip("PIL.Image").open(path)
+    assert image.format == "PNG"
+    assert len(image.convert("RGB").getcolors(2**24)) > 20
+
+
 READERS: dict[str, Callable[[Path], None]] = {
     "frozen.safetensors": by_struct,
     "model.safetensors": by_struct,
@@ -148,6 +191,9 @@ READERS: dict[str, Callable[[Path], None]] = {
     "program.mps": by_highs,
     "table.csv": by_numpy,
     "run.pt": by_torch,
+    "network.onnx": by_onnxruntime,
+    "density.png": by_pillow,
+    "shoulder.png": by_pillow,
 }
 
 
