@@ -43,17 +43,16 @@ def convolution(
     positions = int(np.prod(space))
     # (channels, positions, kernel entries): where each output position reads in each channel
     reads = windows.reshape(shape[1], positions, -1)
-    parts = []
-    for kernels, channels in zip(np.split(weight, group), np.split(reads, group), strict=True):
-        flat = kernels.reshape(len(kernels), len(channels), 1, -1)  # (out, in, 1, kernel entries)
-        columns = np.broadcast_to(channels, (len(kernels), *channels.shape))
-        values = np.broadcast_to(flat, columns.shape)
-        rows = np.arange(len(kernels))[:, None] * positions + np.arange(positions)
-        rows = np.broadcast_to(rows[:, None, :, None], columns.shape)
-        kept = (columns >= 0) & (values != 0)
-        coordinates = (values[kept], (rows[kept], columns[kept]))
-        parts.append(sparse.csr_array(coordinates, shape=(len(kernels) * positions, index.size)))
-    single = sparse.vstack(parts, format="csr")
+    outs = weight.shape[0] // group
+    flat = weight.reshape(group, outs, weight.shape[1], 1, -1)  # (groups, out, in, 1, kernel entries)
+    columns = reads.reshape(group, 1, weight.shape[1], positions, -1)
+    columns = np.broadcast_to(columns, (group, outs, *columns.shape[2:]))
+    values = np.broadcast_to(flat, columns.shape)
+    rows = np.arange(group * outs)[:, None] * positions + np.arange(positions)
+    rows = np.broadcast_to(rows.reshape(group, outs, 1, positions, 1), columns.shape)
+    kept = (columns >= 0) & (values != 0)
+    coordinates = (values[kept], (rows[kept], columns[kept]))
+    single = sparse.csr_array(coordinates, shape=(len(weight) * positions, index.size))
     return sparse.csr_array(
         sparse.kron(sparse.eye_array(shape[0]), single, format="csr") if shape[0] > 1 else single
     ), (
