@@ -120,6 +120,15 @@ def test_a_large_image_is_compared_soon(kind: str) -> None:
     assert net.in_features == 4
 
 
+def test_many_channels_are_pooled_soon() -> None:
+    graph = Graph((1, 4))
+    out = graph("AveragePool", graph("Expand", image(graph), graph.integers(1, 20_000, 4)), kernel_shape=[4])
+    start = time.process_time()
+    net = FrozenNet.from_onnx(content(graph, graph("ReduceSum", out, keepdims=0)))
+    assert time.process_time() - start < 2.0
+    np.testing.assert_allclose(net(np.eye(4)), 5_000.0)
+
+
 def test_constants_whose_size_is_not_known_are_refused() -> None:
     """A loop may double its constant in each step."""
     graph = Graph((1, 4))
