@@ -62,7 +62,7 @@ class SolvedBatch:
         local = objective.at(self.x, tolerance=self.tolerance)
         assert isinstance(local, Local)  # a module
         side = h.detach()
-        held = ActiveRows.of(local, rows, side, Face.of(local, rows, side, self.tolerance).held)
+        held = ActiveRows.of(local, rows, side, Face.of(local, rows, side, self.tolerance * self.exact.size).held)
         mu, y = held.multipliers(local.gradient(self.x.new_zeros(len(self.x), held.sizes[0])).detach())
         gradient, residual = local.gradient(mu), held.residual(local, rows, h)
         arrays = self.exact.stack is not None
@@ -82,14 +82,14 @@ class SolvedBatch:
         named = dict(zip(self.names, weights, strict=True))
         context = None if theta is None else _double(theta)
         fixed = Objective(self.n, function_of(self.module, {}), None if context is None else context.detach())
-        known = fixed.explored(self.x[:, : self.n], self.x.abs().amax(dim=1, keepdim=True).clamp(min=1e-300)).known
+        known = fixed.explored(self.x[:, : self.n], self.exact.size).known
         return Objective(self.n, function_of(self.module, named), context, None, known)
 
 
 def array_hessian(exact: Objective, x: Tensor, rows: SetRows, h: Tensor, tolerance: Tensor) -> Tensor:
     """Return the Hessian of f + mu'r from the networks' arrays, whose kinks have another order than the module's."""
     local = exact.at(x, tolerance=tolerance)
-    held = ActiveRows.of(local, rows, h, Face.of(local, rows, h, tolerance).held)
+    held = ActiveRows.of(local, rows, h, Face.of(local, rows, h, tolerance * exact.size).held)
     zeros = x.new_zeros(len(x), held.sizes[0])
     bends = exact.stack is not None and any(layer.inner for layer in exact.stack.layers)
     return local.hessian(held.multipliers(local.gradient(zeros))[0] if bends else zeros)

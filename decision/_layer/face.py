@@ -20,7 +20,7 @@ from decision._layer.pieces import Kinks, State
 from decision._layer.rows import SetRows
 from decision._layer.system import FaceSystem, gathered, numbers_of, scattered
 
-EXACT = 1e-10  # of the set's size: nearer to a kink is on it
+EXACT = 1e-10  # of the size of set or function: nearer to a kink is on it
 SLACK = 1e-9  # of multipliers, relative to the largest
 
 
@@ -38,9 +38,9 @@ class Face:
     held: Tensor
 
     @classmethod
-    def of(cls, local: Local | ArrayLocal, rows: SetRows, h: Tensor, tolerance: float | Tensor) -> Face:
-        """Return the face on which a function was evaluated, and what of the set is that near."""
-        return cls([call.state for call in local.calls], rows.near(local.at, h, tolerance))
+    def of(cls, local: Local | ArrayLocal, rows: SetRows, h: Tensor, distance: Tensor) -> Face:
+        """Return the face on which a function was evaluated, and what of the set is within a distance of x."""
+        return cls([call.state for call in local.calls], rows.near(local.at, h, distance))
 
     def take(self, rows: Tensor) -> Face:
         """Return the faces of some contexts."""
@@ -104,9 +104,26 @@ class ActiveRows:
 
 
 def revised(
-    local: Local | ArrayLocal, slopes: Sequence[Tensor], rows: SetRows, h: Tensor, face: Face, mu: Tensor, y: Tensor
+    local: Local | ArrayLocal,
+    slopes: Sequence[Tensor],
+    rows: SetRows,
+    h: Tensor,
+    face: Face,
+    mu: Tensor,
+    y: Tensor,
+    size: Tensor,
 ) -> tuple[Face, Tensor, Tensor]:
     """Return what is to be held next, and the multipliers of that.
+
+    Args:
+        local: the function after a step on the face.
+        slopes: in the output of each unit or norm.
+        rows: the set.
+        h: its right-hand sides.
+        face: what was held.
+        mu: multipliers of the kinks.
+        y: multipliers of the constraints.
+        size: of set or function, shape `(contexts, 1)`.
 
     Source: Hintermueller, Ito and Kunisch, "The primal-dual active set strategy as a semismooth Newton method" (2002).
     """
@@ -117,7 +134,7 @@ def revised(
         state = _revised(call, slope, groups)
         states.append(state)
         kept.append(torch.where(state.held[..., None], groups, 0.0).flatten(1))
-    held = rows.revised(local.at, h, face.held, y, EXACT, SLACK)
+    held = rows.revised(local.at, h, face.held, y, EXACT * size, SLACK)
     return Face(states, held), torch.cat(kept, dim=1) if kept else mu, torch.where(held, y, 0.0)
 
 

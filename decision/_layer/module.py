@@ -17,12 +17,14 @@ from decision._layer.objective import Objective
 from decision._layer.polish import ROUGH, polished
 from decision._layer.rows import SetRows
 from decision._minimise.answers import Decision
+from decision._minimise.reference import own_length
 from decision._minimise.stack import Stack
 from decision._minimise.stack_surrogate import StackSurrogate
 from decision._options import RTOL, DecideOptions, MethodName
 from decision._question import surrogates_of
 from decision.sets import ConicSet, FeasibleSet
 from decision.sets._combined import system_of
+from decision.sets._conic_set import ConicSystem
 from socicnn.errors import ModelError, ProgramError, SolverError
 
 INSIDE = 1e-9  # of the set's size: a polished decision that leaves the set by more is not taken
@@ -113,6 +115,7 @@ class DecisionLayer(nn.Module):
         self.model, self.feasible_set = model, _checked(feasible_set)
         self._rtol, self._method, self._options = rtol, method, options
         self.decision = self.polished = None
+        self._kept: tuple[FeasibleSet | ConicSet, torch.device, ConicSystem, SetRows] | None = None
 
     def forward(self, context: Tensor | None = None, feasible_set: FeasibleSet | ConicSet | None = None) -> Tensor:
         """Return the decisions, shape `(contexts, n)`, float64; `(n,)` for one context.
@@ -168,6 +171,13 @@ class DecisionLayer(nn.Module):
         x, value = ImplicitDecision.apply(solved, own, h, *weights)
         return Optimum(x, value)
 
+    def _system(self, feasible_set: FeasibleSet | ConicSet, place: torch.device) -> tuple[ConicSystem, SetRows]:
+        """Return the rows of a set, as arrays and as tensors; those of the last one are kept."""
+        if self._kept is None or self._kept[0] is not feasible_set or self._kept[1] != place:
+            system = system_of(feasible_set)
+            self._kept = feasible_set, place, system, SetRows.of(system, place)
+        return self._kept[2:]
+
     def _polished(
         self,
         plain: nn.Module,
@@ -186,16 +196,17 @@ class DecisionLayer(nn.Module):
             feasible_set: the set.
         """
         place = next((weight.device for weight in self.model.parameters()), torch.device("cpu"))
-        own = system_of(feasible_set)
-        rows, x, h = SetRows.of(own, place), with_helpers(own, h, answer.x).to(place), h.to(place)
+        system, rows = self._system(feasible_set, place)
+        x, h = with_helpers(system, h, answer.x).to(place), h.to(place)
         stack = _stack(plain, theta, len(x), place)
         context = None if theta is None else theta.to(place)
         objective = Objective(feasible_set.n, None if stack else function_of(plain, {}), context, stack)
-        objective = objective.explored(x[:, : feasible_set.n], rows.size(x, h))
+        size = rows.size(x, h, None if stack is None else own_length(stack))
+        objective = objective.explored(x[:, : feasible_set.n], size)
         exact, done = polished(objective, rows, h, x)
         value = objective.at(exact).value.detach()
-        c = rows.values(exact, h)[:, : rows.tips] / rows.scale(exact, h)[:, : rows.tips]
-        done &= (c <= INSIDE).all(dim=1)
+        inside = rows.values(exact, h) <= rows.lengths(h, INSIDE * size)
+        done &= inside[:, : rows.tips].all(dim=1)
         done &= value - answer.value.to(place) <= INSIDE * answer.scale.to(place)
         exact = torch.where(done[:, None], exact, x)
         value = torch.where(done, value, answer.value.to(place))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import torch
@@ -111,6 +111,7 @@ class Objective:
         theta: contexts in float64; None without.
         stack: the networks that are the function, if it is None.
         known: what is known of its kinks.
+        size: by which distances are judged, shape `(contexts, 1)`.
     """
 
     n: int
@@ -118,13 +119,14 @@ class Objective:
     theta: Tensor | None = None
     stack: Stack | None = None
     known: Explored | None = None
+    size: Tensor = field(default_factory=lambda: torch.ones(1, 1))
 
     def take(self, rows: Tensor) -> Objective:
         """Return the function at some contexts."""
         theta = None if self.theta is None else self.theta[rows]
         stack = None if self.stack is None else self.stack.take(rows)
         known = None if self.known is None else self.known.take(rows)
-        return replace(self, theta=theta, stack=stack, known=known)
+        return replace(self, theta=theta, stack=stack, known=known, size=self.size[rows])
 
     def at(
         self, x: Tensor, states: Sequence[State] | None = None, tolerance: float | Tensor = 0.0
@@ -155,7 +157,9 @@ class Objective:
         other = x + size * away / away.norm()
         if self.function is None:
             calls: Sequence[Kinks] = ArrayLocal(self.stack, other, None, None, 0.0).calls
-            return replace(self, known=Explored((), tuple(call.rows for call in calls)))
+            return replace(self, size=size, known=Explored((), tuple(call.rows for call in calls)))
         with Pieces(len(x)) as pieces:
             self.function(other.detach().requires_grad_(), self.theta)
-        return replace(self, known=Explored(tuple(pieces.numbers), tuple(call.rows.detach() for call in pieces.calls)))
+        return replace(
+            self, size=size, known=Explored(tuple(pieces.numbers), tuple(call.rows.detach() for call in pieces.calls))
+        )

@@ -27,15 +27,15 @@ def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple
         x: decisions with helper variables, shape `(contexts, columns)`.
     """
     exact, done = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    left, size = torch.arange(len(x), device=x.device), rows.size(x, h)[:, 0]
+    left, size = torch.arange(len(x), device=x.device), objective.size
     local = objective.at(x, tolerance=ROUGH)
-    face = Face.of(local, rows, h, ROUGH)
+    face = Face.of(local, rows, h, ROUGH * size)
     mu, y = x.new_zeros(local.held().shape), x.new_zeros(len(x), rows.count)
     small = torch.zeros_like(done)
     for turn in range(ROUNDS):
         gradient, slopes = local.gradients(mu)
         if turn:
-            new, mu, y = revised(local, slopes, rows, h, face, mu, y)
+            new, mu, y = revised(local, slopes, rows, h, face, mu, y, size)
             same = face.same(new)
             ended = same & small
             exact[left[ended]], done[left[ended]] = x[ended], True
@@ -56,7 +56,7 @@ def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple
         mu, y = mu + moved[0], y + moved[1]
         if not bool(dx.isfinite().all()):
             break
-        small = dx.abs().amax(dim=1) <= SMALL * size
+        small = dx.abs().amax(dim=1) <= SMALL * size[:, 0]
         x = x + dx
         local = objective.at(x, face.states)
     return exact, done

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from decision.sets._conic_set import ConicSystem
 
+ROUNDING = 64 * 2.0**-53  # of a right-hand side
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -55,18 +57,29 @@ class SetRows:
         """Number of the first row of a cone."""
         return self.linear + len(self.cones)
 
-    def size(self, x: Tensor, h: Tensor) -> Tensor:
-        """Return about how large the set is in each context, shape `(contexts, 1)`."""
-        length = torch.linalg.vector_norm(self.G, dim=1)
-        reach = h.abs() / torch.where(length > 0, length, torch.inf)
-        size = torch.cat([reach, x.abs()], dim=1).amax(dim=1, keepdim=True)
-        return torch.where(size > 0, size, 1.0)
+    def size(self, x: Tensor, h: Tensor, own: Tensor | None = None) -> Tensor:
+        """Return the size by which distances are judged in each context, shape `(contexts, 1)`.
 
-    def scale(self, x: Tensor, h: Tensor) -> Tensor:
-        """Return how far each constraint reaches over a set of that size, shape `(contexts, count)`."""
+        It is about that of the set; of a set that is far wider than x and the function's own length, that of these.
+
+        Args:
+            x: [x | u], shape `(contexts, columns)`.
+            h: shape `(contexts, rows)`.
+            own: a length over which the function changes its course, shape `(contexts,)`; None if not known.
+        """
         length = torch.linalg.vector_norm(self.G, dim=1)
-        cones = [length[first : first + size].amax()[None] for first, size in self.cones]
-        return torch.cat([length[: self.linear], *cones, length[self.linear :]]) * self.size(x, h)
+        reach = (h.abs() / torch.where(length > 0, length, torch.inf)).amax(dim=1)
+        far = x.abs().amax(dim=1)
+        size = torch.maximum(reach, far)
+        if own is not None:
+            size = torch.minimum(size, torch.maximum(own, far))
+        return torch.where(size > 0, size, 1.0)[:, None]
+
+    def lengths(self, h: Tensor, distance: Tensor) -> Tensor:
+        """Return by how much each constraint changes over a distance, and by rounding, shape `(contexts, count)`."""
+        rows = torch.linalg.vector_norm(self.G, dim=1) * distance + ROUNDING * h.abs()
+        cones = [rows[:, first : first + size].amax(dim=1, keepdim=True) for first, size in self.cones]
+        return torch.cat([rows[:, : self.linear], *cones, rows[:, self.linear :]], dim=1)
 
     def values(self, x: Tensor, h: Tensor) -> Tensor:
         """Return c of each constraint, shape `(contexts, count)`, differentiable in x and h.
@@ -79,9 +92,9 @@ class SetRows:
         cones = [_excess(-c[:, first : first + size]) for first, size in self.cones]
         return torch.cat([c[:, : self.linear], *cones, c[:, self.linear :]], dim=1)
 
-    def near(self, x: Tensor, h: Tensor, tolerance: float | Tensor) -> Tensor:
-        """Return which constraints hold x: the equalities, and others where c is zero to the tolerance."""
-        c, most = self.values(x, h), tolerance * self.scale(x, h)
+    def near(self, x: Tensor, h: Tensor, distance: Tensor) -> Tensor:
+        """Return which constraints hold x: the equalities, and others that are within a distance, `(contexts, 1)`."""
+        c, most = self.values(x, h), self.lengths(h, distance)
         held = c >= -most
         held[:, : self.zero] = True
         place = self.tips
@@ -93,9 +106,9 @@ class SetRows:
             place += size
         return held
 
-    def revised(self, x: Tensor, h: Tensor, held: Tensor, y: Tensor, exact: float, slack: float) -> Tensor:
+    def revised(self, x: Tensor, h: Tensor, held: Tensor, y: Tensor, distance: Tensor, slack: float) -> Tensor:
         """Return what holds x next: what it has crossed, and what was held by a multiplier of the right sign."""
-        crossed = self.values(x, h) > exact * self.scale(x, h)
+        crossed = self.values(x, h) > self.lengths(h, distance)
         tolerance = slack * y.abs().amax(dim=1, keepdim=True) if self.count else 0.0
         new = torch.where(held, y >= -tolerance, crossed)
         new[:, : self.zero] = True

@@ -280,3 +280,50 @@ def test_a_training_step_lowers_the_true_cost() -> None:
         loss.backward()
         optimiser.step()
     assert losses[-1] < losses[0] - 0.1 * abs(losses[0])
+
+
+@pytest.mark.parametrize("width", [1.0, 1e3, 1e6])
+def test_bounds_that_are_far_away_change_nothing(width: float) -> None:
+    theta = contexts(4).requires_grad_()
+    x = DecisionLayer(surrogate("soc-partial", 4), Box(4, -3.0 * width, 3.0 * width))(theta)
+    near = DecisionLayer(surrogate("soc-partial", 4), Box(4, -3.0, 3.0))(theta)
+    inside = near.detach().abs().amax(dim=1) < 2.9
+    assert inside.any()
+    slopes = [torch.autograd.grad((slope_of(x) * one)[inside].sum(), theta)[0] for one in (x, near)]
+    assert torch.allclose(x[inside], near[inside], rtol=0.0, atol=1e-9)
+    assert torch.allclose(*slopes, rtol=0.0, atol=1e-8)
+
+
+@pytest.mark.parametrize("power", [-20, 20])
+def test_units_of_x_and_f_change_nothing(power: int) -> None:
+    unit = 2.0**power
+
+    class InUnits(nn.Module):
+        """f(x / unit) unit."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = surrogate("softplus-partial", 3)
+
+        def forward(self, x: Tensor, theta: Tensor) -> Tensor:
+            """Return f(x, theta)."""
+            return unit * self.net(x / unit, theta)
+
+    theta = contexts(3).requires_grad_()
+    plain = DecisionLayer(surrogate("softplus-partial", 3), Box(3, -1.0, 1.0))(theta)
+    scaled = DecisionLayer(InUnits(), Box(3, -unit, unit))(theta)
+    slopes = [torch.autograd.grad((slope_of(plain) * x).sum(), theta)[0] for x in (plain, scaled / unit)]
+    assert torch.allclose(scaled / unit, plain, rtol=0.0, atol=1e-12)
+    assert torch.allclose(*slopes, rtol=1e-9, atol=1e-11)
+
+
+def test_what_is_not_polished_is_as_accurate_as_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, theta = surrogate("soc-partial", 5), contexts(6).requires_grad_()
+    x = DecisionLayer(model, Simplex(5))(theta)
+    monkeypatch.setattr("decision._layer.polish.ROUNDS", 0)
+    rough = DecisionLayer(model, Simplex(5), rtol=1e-8)
+    near = rough(theta)
+    assert rough.polished is not None
+    assert not rough.polished.any()
+    assert torch.allclose(x, near, rtol=0.0, atol=1e-4)
+    assert torch.autograd.grad((slope_of(x) * near).sum(), theta)[0].isfinite().all()

@@ -21,6 +21,7 @@ from decision import (
     surrogates,
 )
 from socicnn.errors import ProgramError, SolverError
+from socicnn.frozen import FrozenNet, Output
 from tests.support.cases import generator
 from tests.support.differences import central, directions_of
 
@@ -147,3 +148,40 @@ def test_an_empty_set_is_an_error() -> None:
 def test_only_sets_with_rows_will_do() -> None:
     with pytest.raises(ProgramError, match=r"needs a set of `decision\.sets` with conic rows; received list"):
         DecisionLayer(surrogate(), [])  # type: ignore[arg-type]
+
+
+def test_at_a_degenerate_vertex_dependent_constraints_share() -> None:
+    v = nn.Parameter(torch.tensor([-1.0, -1.0], dtype=torch.float64))
+
+    class Slope(nn.Module):
+        """v'x."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.v = v
+
+        def forward(self, x: Tensor) -> Tensor:
+            """Return f(x)."""
+            return x @ self.v
+
+        def freeze(self, context: object = None) -> FrozenNet:
+            """Return the same as arrays."""
+            return FrozenNet([], Output([], self.v.detach().numpy()), [])
+
+    b = torch.tensor([1.0, 1.0, 2.0], dtype=torch.float64, requires_grad=True)  # x <= 1, y <= 1, x + y <= 2
+    triangle = Polytope(A=[[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], b=b, lower=-1.0)
+    x = DecisionLayer(Slope(), triangle)(None)
+    assert torch.allclose(x, torch.ones(2, dtype=torch.float64), rtol=0.0, atol=1e-12)
+    J = torch.stack([torch.autograd.grad(x[j], b, retain_graph=True)[0] for j in range(2)])
+    # a mean of the three vertices that two of the constraints give
+    pairs = [
+        torch.tensor(pair, dtype=torch.float64)
+        for pair in ([[1, 0, 0], [0, 1, 0]], [[1, 0, 0], [-1, 0, 1]], [[0, -1, 1], [0, 1, 0]])
+    ]
+    weights = torch.linalg.lstsq(torch.stack([pair.flatten() for pair in pairs], dim=1), J.flatten()[:, None]).solution[
+        :, 0
+    ]
+    assert torch.allclose(sum(w * pair for w, pair in zip(weights, pairs, strict=True)), J, rtol=0.0, atol=1e-10)
+    assert weights.sum().item() == pytest.approx(1.0, abs=1e-10)
+    assert (weights >= 0).all()
+    assert torch.equal(torch.autograd.grad(x.sum(), v)[0], torch.zeros(2, dtype=torch.float64))
