@@ -11,20 +11,22 @@ import typer
 
 from socicnn import __version__
 from socicnn.errors import SocicnnError
-from socicnn_cli import decide, demo, export, fit, info, verify
+from socicnn_cli import decide, demo, evaluate, export, fit, info, plot, predict, verify
 
 INTERRUPTED = 130  # typer's exit status after Ctrl-C
 
 app = typer.Typer(
-    help="Learned convex functions that can be trusted: fit, verify, decide, export.",
+    help="Learned convex functions that can be trusted: fit, predict, plot, verify, decide, export.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "fit": fit.fit,
+    "predict": predict.predict,
+    "evaluate": evaluate.evaluate,
+    "plot": plot.plot,
     "verify": verify.verify,
     "decide": decide.decide,
     "export": export.export,
@@ -44,7 +46,7 @@ def _version(asked: bool) -> None:
 def _options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """Learned convex functions that can be trusted: fit, verify, decide, export."""
+    """Learned convex functions that can be trusted: fit, predict, plot, verify, decide, export."""
 
 
 def main() -> None:

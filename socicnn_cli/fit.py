@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import typer
 
 from socicnn import __version__
 from socicnn._files import FileError
+from socicnn_cli.fit_table import TableRequest, fit_table
 from socicnn_cli.outputs import check_output
 from socicnn_cli.tables import read_samples
 
@@ -18,8 +19,27 @@ SEEDS = 2**63 - 1  # the largest seed that torch takes
 
 
 def fit(
-    data: Annotated[Path, typer.Argument(help="An .npz (x, y, optional theta) or a CSV (x0.., theta0.., y).")],
+    data: Annotated[
+        Path,
+        typer.Argument(help="A table (CSV, .gz, parquet) with --target; or an .npz or CSV of x0.., theta0.., y."),
+    ],
     out: Annotated[Path, typer.Option(help="Model file to write (.safetensors).")],
+    target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
+    x: Annotated[
+        str | None, typer.Option(help="Columns to be convex in, 'P,Q'; default: all other columns of numbers.")
+    ] = None,
+    increasing: Annotated[str | None, typer.Option(help="Columns of x in which the target increases.")] = None,
+    decreasing: Annotated[str | None, typer.Option(help="Columns of x in which the target decreases.")] = None,
+    gradient: Annotated[
+        str | None, typer.Option(help="Columns that hold the derivative of the target in each column of x.")
+    ] = None,
+    concave: Annotated[bool, typer.Option("--concave", help="Learn a concave function of x.")] = False,
+    nonnegative: Annotated[bool, typer.Option("--nonnegative", help="Learn a function >= 0 everywhere.")] = False,
+    kind: Annotated[
+        Literal["relu", "softplus", "quad", "norm", "soc"], typer.Option(help="Kind of network, with --target.")
+    ] = "soc",
+    quantile: Annotated[float | None, typer.Option(help="Learn this quantile, e.g. 0.9, and not the mean.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, with --target.")] = False,
     set: Annotated[
         str | None,
         typer.Option("--set", help="Check that the points lie in simplex, box, budget or a JSON file."),
@@ -27,7 +47,10 @@ def fit(
     lower: Annotated[str | None, typer.Option(help="Box: lower bound (default 0), or one per coordinate.")] = None,
     upper: Annotated[str | None, typer.Option(help="Box: upper bound (default 1), or one per coordinate.")] = None,
     total: Annotated[float | None, typer.Option(help="Budget: sum of the entries, each between 0 and 1.")] = None,
-    hidden: Annotated[str, typer.Option(help="Widths of the hidden layers, '32' or '64,64'; '' for none.")] = "32",
+    hidden: Annotated[
+        str | None,
+        typer.Option(help="Widths of the hidden layers, '32' or '64,64'; '' for none. Default: 32; 16 with --target."),
+    ] = None,
     quadratic: Annotated[
         str | None,
         typer.Option(help="Rows of each quadratic branch; '' for none. Default: one, of min(n, points) rows."),
@@ -35,7 +58,9 @@ def fit(
     norm: Annotated[
         str | None, typer.Option(help="Rows of each norm branch; '' for none. Default: two, of min(n, points) rows.")
     ] = None,
-    context: Annotated[Literal["joint", "partial"], typer.Option(help="How the context enters.")] = "partial",
+    context: Annotated[
+        str, typer.Option(help="With --target: columns in which f is free. Without: partial, or joint.")
+    ] = "partial",
     loss: Annotated[
         str, typer.Option(help="within_context, mse, smooth_l1, or auto: the first where contexts repeat, else mse.")
     ] = "auto",
@@ -53,6 +78,22 @@ def fit(
 
     check_output(out, "--out", data, checkpoint, suffixes=(".safetensors",))
     check_output(checkpoint, "--checkpoint", data)
+    if target is not None:
+        others = {"set": set, "checkpoint": checkpoint, "quadratic": quadratic, "norm": norm}
+        for name, value in others.items():
+            if value is not None:
+                raise FileError(f"--{name} does not go with --target; leave it out")
+        names = None if context == "partial" else context
+        request = TableRequest(
+            target, x, names, increasing, decreasing, gradient, concave, nonnegative, kind, quantile
+        )
+        widths = _sizes("hidden", "16" if hidden is None else hidden)
+        fit_table(data, out, request, hidden=widths, seed=seed, json=json)
+        return
+    if any((x, increasing, decreasing, gradient, concave, nonnegative, quantile, json)):
+        raise FileError("--x, --increasing, --concave and the like describe a table with names; add --target NAME")
+    if context not in ("joint", "partial"):
+        raise FileError(f"--context must be partial or joint, or name columns beside --target; received {context!r}")
     if set is None and (lower, upper, total) != (None, None, None):
         raise FileError("--lower, --upper and --total describe a set; name it with --set, or leave them out")
     samples = read_samples(data)
@@ -69,12 +110,12 @@ def fit(
             f"{data}: the within-context loss needs equally many points per context, two or more; use --loss mse"
         )
     chosen: Any = loss  # the library refuses unknown names
-    widths = _sizes("hidden", hidden)
+    widths = _sizes("hidden", "32" if hidden is None else hidden)
     branches = {"quadratic": quadratic, "norm": norm}
     model = network_for(
         samples,
         widths,
-        context=context,
+        context=cast(Any, context),
         generator=torch.Generator().manual_seed(seed),
         **{name: _sizes(name, rows) for name, rows in branches.items() if rows is not None},
     ).double()

@@ -106,7 +106,10 @@ def read_samples(path: Path) -> Table:
     elif suffix == ".csv":
         header, rows = read_csv(path)
         if "y" not in header:
-            raise FileError(f"{path} has no column y; its header must name x0, x1, ..., optionally theta0, ..., and y")
+            raise FileError(
+                f"{path} has no column y; name your own columns with --target, --x and --context, or call them x0, x1, "
+                "..., optionally theta0, ..., and y"
+            )
         inputs = columns(path, header, "x")
         if not inputs:
             raise FileError(f"{path} has no column x0; its header must name x0, x1, ..., optionally theta0, ..., and y")

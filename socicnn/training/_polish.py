@@ -20,7 +20,7 @@ EVERY = 10  # iterations between two looks at the validation data
 MEMORY = 20  # pairs that L-BFGS keeps
 PATIENCE, LEAST_GAIN = 3, 0.01  # looks without a validation loss lower by that share, before a stage ends
 
-FLAT = 1e-7  # relative decrease of a penalised objective in an iteration, below which a stage ends
+LEAST_FALL = 1e-3  # relative fall of a penalised objective between two looks, below which a stage ends
 
 
 def polish(
@@ -61,11 +61,10 @@ def polish(
     best: tuple[float, Array | None] = (math.inf if judge is None else judge(wide), None)
     seen: list[float] = []
     at, before = _joined(parameters), math.inf
-    flat = FLAT if ridge else 0.0
     for strength in list(ridge) or [0.0]:
         weights = _penalised(wide) if strength else []
         stage: tuple[float, Array] = (math.inf, at)
-        count = stale = 0
+        count, stale, last = 0, 0, math.inf
 
         def evaluate(point: Array, strength: float = strength, weights: list[nn.Parameter] = weights) -> Any:
             _assign(parameters, point)
@@ -77,19 +76,26 @@ def polish(
             value.backward()
             return value.item(), _joined([torch.zeros_like(p) if p.grad is None else p.grad for p in parameters])
 
+        def look(point: Array, value: float) -> float:
+            nonlocal stage
+            _assign(parameters, point)
+            watched = value if judge is None else judge(wide)
+            seen.append(watched)
+            if watched < stage[0]:
+                stage = (watched, point.copy())
+            return watched
+
         def callback(intermediate_result: optimize.OptimizeResult) -> None:  # SciPy goes by the argument's name
-            nonlocal stage, count, stale
+            nonlocal count, stale, last
             count += 1
-            tick(float(intermediate_result.fun))
+            value = float(intermediate_result.fun)
+            tick(value)
             if count % EVERY and count < iterations:
                 return
-            _assign(parameters, intermediate_result.x)
-            value = float(intermediate_result.fun) if judge is None else judge(wide)
-            seen.append(value)
-            stale = 0 if value < (1 - LEAST_GAIN) * stage[0] else stale + 1
-            if value < stage[0]:
-                stage = (value, intermediate_result.x.copy())
-            if judge is not None and ridge and stale >= PATIENCE:
+            usual = (1 - LEAST_GAIN) * stage[0]
+            stale = 0 if look(intermediate_result.x, value) < usual else stale + 1
+            flat, last = value > (1 - LEAST_FALL) * last, value
+            if ridge and (flat or (judge is not None and stale >= PATIENCE)):
                 raise StopIteration
 
         result = optimize.minimize(
@@ -99,8 +105,10 @@ def polish(
             method="L-BFGS-B",
             bounds=bounds,
             callback=callback,
-            options={"maxiter": iterations, "maxfun": 3 * iterations, "maxcor": MEMORY, "ftol": flat, "gtol": 0.0},
+            options={"maxiter": iterations, "maxfun": 3 * iterations, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
         )
+        if count % EVERY and count < iterations and ridge:
+            look(result.x, float(result.fun))  # where a line search ended it
         at = stage[1]
         if judge is None:
             best, at = (float(result.fun), result.x), result.x

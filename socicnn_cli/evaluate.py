@@ -1,0 +1,37 @@
+"""`socicnn evaluate`: how well a model predicts the rows of a table."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from socicnn_cli.scores import scores
+from socicnn_cli.table_model import TableModel
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model written by `socicnn fit DATA --target NAME`.")],
+    data: Annotated[Path, typer.Argument(help="A table with the columns of the model, the target too.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare predictions with the values of the target: R2, RMSE, MAE and mean error, in the target's unit."""
+    fitted = TableModel.read(model)
+    table = fitted.table(data, target=True)
+    inputs, y = table.values[:, :-1], table.values[:, -1]
+    away = fitted.outside(inputs)
+    facts = {**scores(fitted.predict(inputs), y), "rows": len(y), "dropped": table.total - len(y)}
+    facts["outside"] = int(away.sum())
+    if json:
+        typer.echo(jsonlib.dumps({"target": fitted.roles.target, **facts}, indent=2))
+        return
+    if table.said():
+        typer.echo(table.said())
+    typer.echo(
+        f"{fitted.roles.target}: R2 {facts['R2']:.4f}, RMSE {facts['RMSE']:.4g}, MAE {facts['MAE']:.4g}, mean error "
+        f"{facts['bias']:+.4g}, on {len(y)} rows"
+    )
+    if away.any():
+        typer.echo(f"warning: {int(away.sum())} rows lie outside the ranges of the training data", err=True)

@@ -1,0 +1,166 @@
+"""A user's table as it is: separators, decimal commas, dates, quoted names, missing values, compression, parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from socicnn._arrays import Array
+from socicnn._files import FileError
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+MISSING = ["?", "-", "--"]  # beside what pandas takes for missing: empty, NA, NaN, null, ...
+COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst"}
+SHOWN = 40  # names that a message lists
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class NumberTable:
+    """The rows of some columns that have a finite number in each of them.
+
+    Args:
+        values: shape `(rows, columns)`.
+        rows: number of each row in the file, counted from 1 below the header.
+        dropped: column -> number of rows in which it is missing.
+        total: rows of the file.
+    """
+
+    values: Array
+    rows: Any
+    dropped: dict[str, int]
+    total: int
+
+    def said(self) -> str:
+        """Return in a sentence how many rows were dropped and why; empty if none were."""
+        count = self.total - len(self.values)
+        if not count:
+            return ""
+        where = ", ".join(f"{name} in {number}" for name, number in self.dropped.items())
+        return f"dropped {count} of {self.total} rows with missing values ({where})"
+
+
+def names_of(text: str | None) -> list[str]:
+    """Return the names in an option: separated by commas, quoted where a name has one."""
+    if text is None:
+        return []
+    (row,) = csv.reader([text], skipinitialspace=True)
+    return [name.strip() for name in row if name.strip()]
+
+
+def read_frame(path: Path) -> Any:
+    """Return a table as a DataFrame, its names as strings.
+
+    Raises:
+        FileError: the file is missing, broken or empty, or two columns have one name.
+    """
+    if not path.exists():
+        raise FileError(f"no file {path}; check the path")
+    if path.is_dir():
+        raise FileError(f"{path} is a folder; name a file")
+    frame = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _text(path)
+    frame.columns = [str(name).strip() for name in frame.columns]
+    twice = sorted({name for name in frame.columns if list(frame.columns).count(name) > 1})
+    if twice:
+        raise FileError(f"{path} has several columns {twice[0]!r}; give each a name of its own")
+    if not len(frame):
+        raise FileError(f"{path} has no rows; it needs a header and one row per observation")
+    return frame
+
+
+def numbers(path: Path, frame: Any, names: Sequence[str]) -> NumberTable:
+    """Return the rows in which all of these columns are finite numbers.
+
+    Raises:
+        FileError: a column does not exist, or holds text or dates; or no row is left.
+    """
+    columns = {name: _column(path, frame, name) for name in names}
+    values = np.column_stack(list(columns.values()))
+    whole = np.isfinite(values).all(axis=1)
+    if not whole.any():
+        raise FileError(f"{path} has no row with a number in each of {', '.join(names)[:300]}; complete the rows")
+    dropped = {name: int(count) for name, column in columns.items() if (count := np.sum(~np.isfinite(column)))}
+    return NumberTable(values[whole], np.flatnonzero(whole) + 1, dropped, len(frame))
+
+
+def numeric_names(frame: Any) -> list[str]:
+    """Return the names of the columns that hold numbers alone."""
+    import pandas as pd
+
+    return [str(name) for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name])]
+
+
+def _column(path: Path, frame: Any, name: str) -> Array:
+    import pandas as pd
+
+    if name not in frame.columns:
+        there = [str(column) for column in frame.columns]
+        lowered = {column.lower(): column for column in there}
+        close = get_close_matches(name.lower(), lowered, n=1)
+        hint = f" (did you mean {lowered[close[0]]!r}?)" if close else ""
+        raise FileError(f"{path} has no column {name!r}{hint}; it has {', '.join(there[:SHOWN])}")
+    column = frame[name]
+    if pd.api.types.is_datetime64_any_dtype(column):
+        raise FileError(f"column {name!r} of {path} holds dates; make numbers of them (e.g. the hour), or leave it out")
+    converted = pd.to_numeric(column, errors="coerce")
+    text = column[converted.isna() & column.notna()]
+    if len(text):
+        raise FileError(
+            f"column {name!r} of {path} holds text, e.g. {str(text.iloc[0])[:60]!r} in row {int(text.index[0]) + 1} "
+            f"({len(text)} rows); make numbers of it, or leave it out"
+        )
+    found_numbers: Array = converted.to_numpy(dtype=np.float64, na_value=np.nan)
+    return found_numbers
+
+
+def _parquet(path: Path) -> Any:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except ImportError:
+        raise FileError(f'{path}: reading parquet needs pyarrow; run: pip install "socicnn[parquet]"') from None
+    except Exception as error:  # whatever a damaged file makes of the reader
+        raise FileError(f"{path} is not a valid parquet file ({' '.join(str(error).split())[:200]})") from None
+
+
+def _text(path: Path) -> Any:
+    import pandas as pd
+
+    try:
+        with pd.io.common.get_handle(path, "r", encoding="utf-8-sig", compression="infer") as handles:
+            text = handles.handle.read()
+        header = next((line for line in text.splitlines() if line.strip()), "")
+        if not header:
+            raise FileError(f"{path} is empty; it needs a header and one row per observation")
+        separator = _separator(header)
+        names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+        if len(set(names)) < len(names):  # pandas would number them
+            name = next(name for name in names if names.count(name) > 1)
+            raise FileError(f"{path} has several columns {name!r}; give each a name of its own")
+        options: dict[str, Any] = {"sep": separator, "na_values": MISSING, "skipinitialspace": True, "low_memory": False}
+        frame = pd.read_csv(io.StringIO(text), **options)
+        if separator == ";" and any("," in str(cell) for cell in frame.head(50).to_numpy().reshape(-1)):
+            frame = pd.read_csv(io.StringIO(text), decimal=",", **options)
+    except FileError:
+        raise
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path} is not UTF-8 text ({error}); save it as UTF-8 CSV") from None
+    except (OSError, EOFError, ValueError) as error:  # a parser's error is a ValueError
+        raise FileError(f"cannot read {path} as a table: {' '.join(str(error).split())[:200]}") from None
+    if isinstance(frame.index, pd.MultiIndex) or not isinstance(frame.index, pd.RangeIndex):
+        raise FileError(f"{path} has rows with more entries than its header; complete the header")
+    return frame
+
+
+def _separator(header: str) -> str:
+    """Return the separator that makes the most columns of a header, quotes respected."""
+    counts = {mark: len(next(csv.reader([header], delimiter=mark))) for mark in SEPARATORS}
+    return max(counts, key=lambda mark: counts[mark])

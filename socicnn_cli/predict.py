@@ -1,0 +1,47 @@
+"""`socicnn predict`: the values of a model at the rows of a table."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from socicnn_cli.csv_files import write_csv
+from socicnn_cli.outputs import check_output
+from socicnn_cli.table_model import TableModel
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model written by `socicnn fit DATA --target NAME`.")],
+    data: Annotated[Path, typer.Argument(help="A table with the columns of the model: CSV, .gz or parquet.")],
+    out: Annotated[Path | None, typer.Option(help="Write the predictions to this CSV file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Predict each row; a last column flags rows outside the ranges of the training data."""
+    check_output(out, "--out", model, data, suffixes=(".csv",))
+    fitted = TableModel.read(model)
+    table = fitted.table(data, target=False)
+    predicted, away = fitted.predict(table.values), fitted.outside(table.values)
+    header = ["row", *fitted.roles.inputs, f"predicted {fitted.roles.target}", "outside"]
+    rows = [
+        [int(row), *map(float, inputs), float(value), int(flag)]
+        for row, inputs, value, flag in zip(table.rows, table.values, predicted, away, strict=True)
+    ]
+    if out is not None:
+        write_csv(out, header, rows)
+    if json:
+        entries = [dict(zip(header, row, strict=True)) for row in rows]
+        typer.echo(jsonlib.dumps({"predictions": entries, "dropped": table.total - len(rows)}, indent=2))
+        return
+    if out is None:
+        typer.echo(",".join(header))
+        for row in rows:
+            typer.echo(",".join(f"{cell:.6g}" for cell in row))
+    if table.said():
+        typer.echo(table.said(), err=True)
+    if away.any():
+        typer.echo(f"warning: {int(away.sum())} rows lie outside the ranges of the training data", err=True)
+    if out is not None:
+        typer.echo(f"wrote {len(rows)} predictions to {out}")
