@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 
 from socicnn._arrays import Array
 from socicnn._files import FileError, replacing
@@ -39,11 +41,13 @@ def read_csv(path: Path) -> tuple[list[str], Array]:
     if not all(map(_NUMBER.fullmatch, lines[0][1])):
         header = [cell.strip() for cell in lines[0][1]]
         lines = lines[1:]
-    separators = [
-        name for mark, name in ((";", "semicolons"), ("\t", "tabs")) if len(header) == 1 and mark in header[0]
-    ]
+    marks = ((";", "semicolons"), ("\t", "tabs"))
+    separators = [name for mark, name in marks if any(mark in cell for cell in header)]
     if separators:
-        raise FileError(f"{path} separates its columns by {separators[0]}; save it with commas")
+        raise FileError(
+            f"{path} separates its columns by {separators[0]}; save it with commas, or name its columns: `socicnn fit "
+            "DATA --target NAME` takes any separator"
+        )
     width = len(header) or len(lines[0][1])
     for number, row in lines:
         if len(row) != width:
@@ -102,3 +106,12 @@ def write_csv(path: Path, header: list[str], rows: Any) -> None:
         table = csv.writer(stream)
         table.writerow(header)
         table.writerows([repr(float(cell)) if isinstance(cell, float) else cell for cell in row] for row in rows)
+
+
+def print_csv(header: list[str], rows: Any) -> None:
+    """Print a table with six digits, names quoted where they hold a comma."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(header)
+    table.writerows([f"{cell:.6g}" for cell in row] for row in rows)
+    typer.echo(text.getvalue(), nl=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,9 +11,10 @@ import typer
 
 from socicnn._files import FileError
 from socicnn._shadows import refuse_shadow
-from socicnn_cli.csv_files import write_csv
+from socicnn_cli.csv_files import print_csv, write_csv
 from socicnn_cli.models import load_at, read_context
 from socicnn_cli.outputs import check_output
+from socicnn_cli.table_model import roles_in
 
 
 def feasible_set(name: str, n: int, lower: str | None, upper: str | None, total: float | None) -> Any:
@@ -65,8 +67,12 @@ def decide(
     atol: Annotated[float, typer.Option(help="Absolute accuracy that will do, too.")] = 0.0,
     gap: Annotated[float | None, typer.Option(hidden=True, help="Deprecated: use --rtol.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write decisions to this CSV file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Minimise the network over the set, with a certified gap on every answer; exit status 1 if one is missed."""
+    """Minimise the network over the set, with a certified gap on every answer; exit status 1 if one is missed.
+
+    A concave function that was fitted to a table is maximised.
+    """
     refuse_shadow("decision")
     import decision
 
@@ -75,11 +81,14 @@ def decide(
         rtol = gap
     check_output(out, "--out", model, context, suffixes=(".csv",))
     network, context = load_at(model, context)
+    roles, _ = roles_in(model)
     region = feasible_set(set, network.in_features, lower, upper, total)
-    theta = read_context(network, context, moves=getattr(region, "moves", False))
+    names = roles.context if roles is not None else []
+    theta = read_context(network, context, moves=getattr(region, "moves", False), names=names)
     answer = decision.decide(network, region, theta, method=method, rtol=rtol, atol=atol)
-    header = [*(f"x{i}" for i in range(answer.x.shape[1])), "value", "gap", "relative_gap"]
-    columns = [answer.x, answer.value, answer.gap, answer.relative_gap]
+    x_names = roles.x if roles is not None else [f"x{i}" for i in range(answer.x.shape[1])]
+    header = [*x_names, "value" if roles is None else roles.target, "gap", "relative_gap"]
+    columns = [answer.x, answer.value if roles is None else roles.sign * answer.value, answer.gap, answer.relative_gap]
     if answer.outside is not None:
         header.append("outside")
         columns.append(answer.outside)
@@ -88,11 +97,15 @@ def decide(
         rows = [[*row[:-1], int(row[-1])] for row in rows]
     if out is not None:
         write_csv(out, header, rows)
+    worst = float(answer.relative_gap.max()) if len(answer) else 0.0
+    if json:
+        entries = [dict(zip(header, row, strict=True)) for row in rows]
+        facts = {"decisions": entries, "certified": answer.certified.tolist(), "largest_relative_gap": worst}
+        typer.echo(jsonlib.dumps(facts, indent=2))
+        raise typer.Exit(0 if bool(answer.certified.all()) else 1)
+    if out is not None:
         typer.echo(f"wrote {len(rows)} decisions to {out}")
     else:
-        typer.echo(",".join(header))
-        for row in rows:
-            typer.echo(",".join(f"{cell:.6g}" for cell in row))
-    worst = float(answer.relative_gap.max()) if len(answer) else 0.0
+        print_csv(header, rows)
     typer.echo(f"{answer.status} Largest certified relative gap: {worst:.1e}.", err=out is None)
     raise typer.Exit(0 if bool(answer.certified.all()) else 1)

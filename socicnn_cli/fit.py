@@ -84,9 +84,7 @@ def fit(
             if value is not None:
                 raise FileError(f"--{name} does not go with --target; leave it out")
         names = None if context == "partial" else context
-        request = TableRequest(
-            target, x, names, increasing, decreasing, gradient, concave, nonnegative, kind, quantile
-        )
+        request = TableRequest(target, x, names, increasing, decreasing, gradient, concave, nonnegative, kind, quantile)
         widths = _sizes("hidden", "16" if hidden is None else hidden)
         fit_table(data, out, request, hidden=widths, seed=seed, json=json)
         return

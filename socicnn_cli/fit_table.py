@@ -51,9 +51,7 @@ class TableRequest:
     quantile: float | None = None
 
 
-def fit_table(
-    data: Path, out: Path, request: TableRequest, *, hidden: tuple[int, ...], seed: int, json: bool
-) -> None:
+def fit_table(data: Path, out: Path, request: TableRequest, *, hidden: tuple[int, ...], seed: int, json: bool) -> None:
     """Fit, judge on rows held out beside simple models, write the model, report."""
     from socicnn.nn import save
     from socicnn.regression import ConvexRegressor
@@ -160,7 +158,9 @@ def _say(facts: dict[str, Any], table: NumberTable, roles: TableRoles) -> None:
         for line in lines(facts["scores"], roles.target):
             typer.echo(line)
     if facts["band"] is not None:
-        typer.echo(f"{1 - ALPHA:.0%} of new rows like these lie within {facts['band']:.4g} of the prediction (conformal)")
+        typer.echo(
+            f"{1 - ALPHA:.0%} of new rows like these lie within {facts['band']:.4g} of the prediction (conformal)"
+        )
     if "share_below" in facts:
         typer.echo(f"{facts['share_below']:.1%} of held-out values lie below the {facts['quantile']:g} quantile")
     if facts["better"]:

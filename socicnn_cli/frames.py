@@ -145,7 +145,12 @@ def _text(path: Path) -> Any:
         if len(set(names)) < len(names):  # pandas would number them
             name = next(name for name in names if names.count(name) > 1)
             raise FileError(f"{path} has several columns {name!r}; give each a name of its own")
-        options: dict[str, Any] = {"sep": separator, "na_values": MISSING, "skipinitialspace": True, "low_memory": False}
+        options: dict[str, Any] = {
+            "sep": separator,
+            "na_values": MISSING,
+            "skipinitialspace": True,
+            "low_memory": False,
+        }
         frame = pd.read_csv(io.StringIO(text), **options)
         if separator == ";" and any("," in str(cell) for cell in frame.head(50).to_numpy().reshape(-1)):
             frame = pd.read_csv(io.StringIO(text), decimal=",", **options)

@@ -10,6 +10,8 @@ import typer
 
 from socicnn.errors import ModelError
 from socicnn_cli.models import load_at, load_model, read_context
+from socicnn_cli.scores import lines
+from socicnn_cli.table_model import roles_in
 
 SHOWN = 12  # entries of x or of the context that are listed one by one
 
@@ -26,19 +28,32 @@ def info(
 ) -> None:
     """Say what a model is: its shapes, the ranges of its training data, its fingerprint, how it was trained."""
     network, rest = (load_model(model), None) if context is None else load_at(model, context)
-    facts = describe(network, None if rest is None else read_context(network, rest))
+    roles, _ = roles_in(model)
+    names = roles.context if roles is not None else []
+    facts = describe(network, None if rest is None else read_context(network, rest, names=names))
     facts["metadata"] = _metadata(network, model)
+    if roles is not None:
+        facts["x"]["names"] = roles.x
+        if facts["context"] is not None:
+            facts["context"]["names"] = roles.context
     if json:
         typer.echo(jsonlib.dumps(facts, indent=2))
         return
     typer.echo(f"{model}: {facts['network']}")
+    if roles is not None:
+        typer.echo(f"predicts: {roles.sentence()}")
     for name in ("x", "context"):
         typer.echo(f"{name}: {_axis(name, facts[name])}")
     typer.echo(f"parameters: {facts['parameters']}")
     typer.echo(f"fingerprint: {facts['fingerprint'] or facts['no_fingerprint']}")
     trained = facts["metadata"].get("trained")
     typer.echo(f"trained: {_listed(trained) if isinstance(trained, dict) else 'the file does not say how'}")
-    others = {name: value for name, value in facts["metadata"].items() if name != "trained"}
+    judged = facts["metadata"].get("report", {}).get("scores") if roles is not None else None
+    if judged and roles is not None:
+        for line in lines(judged, roles.target):
+            typer.echo(line)
+    known = {"trained", "table", "report"} if roles is not None else {"trained"}
+    others = {name: value for name, value in facts["metadata"].items() if name not in known}
     if others:
         typer.echo(f"metadata: {_listed(others)}")
 
@@ -112,8 +127,9 @@ def _axis(name: str, facts: dict[str, Any] | None) -> str:
     if len(shape) > 1 or shape[0] > SHOWN:
         return f"{text}, trained on {_extremes(facts)}"
     prefix = "theta" if name == "context" else name
-    ends = zip(facts["lower"], facts["upper"], strict=True)
-    return f"{text}, trained on " + ", ".join(f"{prefix}{i} in [{a:.4g}, {b:.4g}]" for i, (a, b) in enumerate(ends))
+    names = facts.get("names") or [f"{prefix}{i}" for i in range(shape[0])]
+    ends = zip(names, facts["lower"], facts["upper"], strict=True)
+    return f"{text}, trained on " + ", ".join(f"{label} in [{a:.4g}, {b:.4g}]" for label, a, b in ends)
 
 
 def _extremes(facts: dict[str, Any]) -> str:

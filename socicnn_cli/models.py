@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from socicnn._arrays import Array
 from socicnn._files import FileError
+from socicnn_cli.frames import numbers, read_frame
 from socicnn_cli.tables import read_rows
 
 
@@ -68,11 +70,12 @@ def load_model(path: Path) -> Any:
     return load(path, kind).double()
 
 
-def read_context(model: Any, path: Path | None, *, moves: bool = False) -> Array | None:
+def read_context(model: Any, path: Path | None, *, moves: bool = False, names: Sequence[str] = ()) -> Array | None:
     """Return the contexts for `model` from a file, checked against its shape; None for a model without contexts.
 
-    An image or a sequence is read from .npy or .npz as it is, or with each context flattened to a row. A model without
-    contexts may be decided over a set that `moves` with them.
+    A table that has columns of the model's own `names` is read by them. An image or a sequence is read from .npy or
+    .npz as it is, or with each context flattened to a row. A model without contexts may be decided over a set that
+    `moves` with them.
     """
     shape: tuple[int, ...] | None = getattr(model, "context_shape", None)
     if shape is None:
@@ -84,7 +87,26 @@ def read_context(model: Any, path: Path | None, *, moves: bool = False) -> Array
     entries = f"{shape[0]} entries" if len(shape) == 1 else f"shape {shape}"
     if path is None:
         raise FileError(f"the model needs contexts of {entries}; give them with --context FILE")
-    context = read_rows(path, "contexts", "theta")
+    context = read_named(path, names)
+    if context is None:
+        context = read_rows(path, "contexts", "theta")
     if shape not in (context.shape, context.shape[1:]) and context.shape[1:] != (prod(shape),):
         raise FileError(f"{path}: contexts must have {entries} per row; received shape {context.shape}")
     return context.reshape(-1, *shape)
+
+
+def read_named(path: Path, names: Sequence[str]) -> Array | None:
+    """Return the columns of these names; None if there are no names, or the file has none of them.
+
+    Raises:
+        FileError: some of the names are missing, or a row has a missing value.
+    """
+    if not names or path.suffix.lower() in (".npy", ".npz"):
+        return None
+    frame = read_frame(path)
+    if not set(names) & set(frame.columns):
+        return None
+    table = numbers(path, frame, names)
+    if table.said():
+        raise FileError(f"{path} has missing values, in {', '.join(table.dropped)}; complete or remove these rows")
+    return table.values

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from socicnn_cli.csv_files import write_csv
+from socicnn_cli.csv_files import print_csv, write_csv
 from socicnn_cli.outputs import check_output
 from socicnn_cli.table_model import TableModel
 
@@ -36,9 +36,7 @@ def predict(
         typer.echo(jsonlib.dumps({"predictions": entries, "dropped": table.total - len(rows)}, indent=2))
         return
     if out is None:
-        typer.echo(",".join(header))
-        for row in rows:
-            typer.echo(",".join(f"{cell:.6g}" for cell in row))
+        print_csv(header, rows)
     if table.said():
         typer.echo(table.said(), err=True)
     if away.any():

@@ -86,7 +86,8 @@ class TableModel:
         network, roles, metadata = load_model(path), *roles_in(path)
         if roles is None:
             raise FileError(
-                f"{path} does not name the columns of a table; fit one with `socicnn fit DATA --target NAME --out {path}`"
+                f"{path} does not name the columns of a table; fit one with `socicnn fit DATA --target NAME --out "
+                f"{path}`"
             )
         return cls(network, roles, metadata)
 

@@ -9,8 +9,9 @@ import typer
 
 from socicnn._files import FileError, replacing
 from socicnn._shadows import refuse_shadow
-from socicnn_cli.models import load_at, read_context
+from socicnn_cli.models import load_at, read_context, read_named
 from socicnn_cli.outputs import check_output
+from socicnn_cli.table_model import roles_in
 from socicnn_cli.tables import read_rows
 
 
@@ -45,8 +46,11 @@ def verify(
     check_output(json, "--json", model, points, context)
     check_output(claim, "--claim", model, points, context, json, suffixes=(".npz",))
     network, context = load_at(model, context)
-    theta = read_context(network, context)
-    x = read_rows(points, "points", "x")
+    roles, _ = roles_in(model)
+    x = read_named(points, roles.x if roles is not None else [])
+    if x is None:
+        x = read_rows(points, "points", "x")
+    theta = read_context(network, context, names=roles.context if roles is not None else [])
     if theta is not None and len(theta) not in (1, len(x)):
         raise FileError(f"{context} has {len(theta)} contexts for {len(x)} points; give one, or one per point")
     if theta is not None and len(theta) == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,6 @@ def polish(
     at, before = _joined(parameters), math.inf
     for strength in list(ridge) or [0.0]:
         weights = _penalised(wide) if strength else []
-        stage: tuple[float, Array] = (math.inf, at)
-        count, stale, last = 0, 0, math.inf
 
         def evaluate(point: Array, strength: float = strength, weights: list[nn.Parameter] = weights) -> Any:
             _assign(parameters, point)
@@ -76,51 +75,80 @@ def polish(
             value.backward()
             return value.item(), _joined([torch.zeros_like(p) if p.grad is None else p.grad for p in parameters])
 
-        def look(point: Array, value: float) -> float:
-            nonlocal stage
+        def watch(point: Array, value: float) -> float:
             _assign(parameters, point)
             watched = value if judge is None else judge(wide)
             seen.append(watched)
-            if watched < stage[0]:
-                stage = (watched, point.copy())
             return watched
 
-        def callback(intermediate_result: optimize.OptimizeResult) -> None:  # SciPy goes by the argument's name
-            nonlocal count, stale, last
-            count += 1
-            value = float(intermediate_result.fun)
-            tick(value)
-            if count % EVERY and count < iterations:
-                return
-            usual = (1 - LEAST_GAIN) * stage[0]
-            stale = 0 if look(intermediate_result.x, value) < usual else stale + 1
-            flat, last = value > (1 - LEAST_FALL) * last, value
-            if ridge and (flat or (judge is not None and stale >= PATIENCE)):
-                raise StopIteration
-
+        stage = _Stage(watch, tick, iterations, at, ends_early=bool(ridge), judged=judge is not None)
         result = optimize.minimize(
             evaluate,
             at,
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
-            callback=callback,
+            callback=stage,
             options={"maxiter": iterations, "maxfun": 3 * iterations, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
         )
-        if count % EVERY and count < iterations and ridge:
-            look(result.x, float(result.fun))  # where a line search ended it
-        at = stage[1]
         if judge is None:
             best, at = (float(result.fun), result.x), result.x
             continue
-        best = stage if stage[0] < best[0] else best
-        if stage[0] >= before:
+        if ridge:
+            stage.look(result.x, float(result.fun))  # where a line search ended it between two looks
+        at = stage.point
+        best = (stage.best, stage.point) if stage.best < best[0] else best
+        if stage.best >= before:
             break
-        before = stage[0]
+        before = stage.best
     if best[1] is not None:
         _assign(parameters, best[1])
         model.load_state_dict(wide.state_dict())  # to the model's own type
     return seen
+
+
+@dataclass
+class _Stage:
+    """What SciPy calls after every iteration: it looks at the validation loss, keeps the best point, may end the stage.
+
+    Args:
+        watch: returns what is watched at a point, whose objective is given.
+        tick: called with the objective.
+        iterations: iterations at most.
+        point: the best point so far; the start at first.
+        ends_early: whether a stage may end before its iterations.
+        judged: whether there are validation data.
+    """
+
+    watch: Callable[[Array, float], float]
+    tick: Callable[[float], None]
+    iterations: int
+    point: Array
+    ends_early: bool
+    judged: bool
+    best: float = math.inf
+    last: float = math.inf
+    count: int = 0
+    stale: int = 0
+
+    def look(self, point: Array, value: float) -> None:
+        """Keep the point if it is the best so far."""
+        watched = self.watch(point, value)
+        self.stale = 0 if watched < (1 - LEAST_GAIN) * self.best else self.stale + 1
+        if watched < self.best:
+            self.best, self.point = watched, point.copy()
+
+    def __call__(self, intermediate_result: optimize.OptimizeResult) -> None:  # SciPy goes by the argument's name
+        """Count an iteration."""
+        self.count += 1
+        value = float(intermediate_result.fun)
+        self.tick(value)
+        if self.count % EVERY and self.count < self.iterations:
+            return
+        self.look(intermediate_result.x, value)
+        flat, self.last = value > (1 - LEAST_FALL) * self.last, value
+        if self.ends_early and (flat or (self.judged and self.stale >= PATIENCE)):
+            raise StopIteration
 
 
 def _penalised(model: nn.Module) -> list[nn.Parameter]:
