@@ -1,23 +1,24 @@
 """The public face of a package: its names, each imported from its home module when it is first used.
 
-A package's `__init__` names what is public once, and the rest of the package stays unloaded until somebody asks:
+What is public is named once, in the stub `__init__.pyi` beside `__init__.py`, where editors and type checkers read it:
 
-    if TYPE_CHECKING:                                   # what editors and type checkers read
-        from socicnn.nn._storage import load as load
+    from socicnn.nn._storage import load as load           # a name and the module that defines it
+    from socicnn import conic as conic                      # in the stub of `socicnn`: a submodule
+    __version__: str                                        # a name that `__init__.py` itself defines
 
-    __all__ = face(__name__, {"load": "socicnn.nn._storage"}, modules=("storage",))
+and `__init__.py` says `__all__ = face(__name__)`. The rest of the package stays unloaded until somebody asks for it.
 
 Names and submodules answer alike whatever was imported before. Where a name and a submodule are the same word, the
 public name wins: `verify.certify` is the function, and its module is reached by `from verify._certify import ...`.
-A test compares the names with those of the `TYPE_CHECKING` block.
 """
 
 from __future__ import annotations
 
+import ast
 import sys
-from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from pkgutil import get_data
 from types import ModuleType
 from typing import Any
 
@@ -48,26 +49,42 @@ class _Face(ModuleType):
         return list(vars(self)["__all__"])
 
 
-def face(package: str, homes: Mapping[str, str], *, modules: Sequence[str] = (), own: Sequence[str] = ()) -> list[str]:
-    """Give a package its lazily imported names; call it once, at the end of its `__init__`; return `__all__`.
+def public_names(stub: str) -> dict[str, str | None]:
+    """Return the names of a stub, each with the module or package that it comes from; None where there is none.
+
+    >>> public_names("from verify._certify import certify as certify")
+    {'certify': 'verify._certify'}
+    """
+    names: dict[str, str | None] = {}
+    for entry in ast.parse(stub).body:
+        if isinstance(entry, ast.ImportFrom):
+            names |= {alias.asname or alias.name: entry.module for alias in entry.names}
+        elif isinstance(entry, ast.AnnAssign) and isinstance(entry.target, ast.Name):
+            names[entry.target.id] = None
+    return names
+
+
+def face(package: str) -> list[str]:
+    """Give a package the lazily imported names of its stub; call it once, at the end of its `__init__`.
 
     Args:
         package: `__name__` of the package.
-        homes: public name -> the module that defines it.
-        modules: public submodules. Any other submodule is imported on access too, but `dir` does not list it.
-        own: public names that `__init__` itself defines.
+
+    Returns:
+        The names, for `__all__`. Any other submodule is imported on access too, but `dir` does not list it.
 
     Raises:
-        ValueError: a name is listed twice, as a name and as a submodule.
+        ImportError: the stub is missing.
 
     >>> import socicnn.nn
     >>> socicnn.load is socicnn.nn.load
     True
     """
-    twice = sorted(set(homes) & set(modules))
-    if twice:
-        raise ValueError(f"{package} lists {', '.join(twice)} both as a name and as a submodule; list it once")
-    module = sys.modules[package]
-    vars(module)[_HOMES] = dict(homes)
+    try:
+        stub = get_data(package, "__init__.pyi") or b""
+    except OSError as error:
+        raise ImportError(f"{package} lacks its list of names, __init__.pyi; install socicnn again") from error
+    names, module = public_names(stub.decode()), sys.modules[package]
+    vars(module)[_HOMES] = {name: home for name, home in names.items() if home not in (None, package)}
     module.__class__ = _Face
-    return sorted([*homes, *modules, *own])
+    return sorted(names)

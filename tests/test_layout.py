@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.support.house import circles, imports, in_strings, sources
+from tests.support.house import circles, faces, imports, in_strings, sources
 
 # lower may not import higher; `experiments`, `benchmarks` and the command line see everything
 ORDER = [
@@ -72,7 +72,7 @@ def _rank(module: str) -> int | None:
 
 
 def _named(module: str) -> set[str]:
-    """Return what a file imports: at its top, in functions, for type checkers, and by names in strings."""
+    """Return what a file imports: at its top, in functions, for type checkers, by names in strings, and by its stub."""
     tree, targets = sources()[module], set[str]()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -80,7 +80,7 @@ def _named(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             targets.add(node.module)
             targets |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return targets | in_strings(tree)
+    return targets | in_strings(tree) | {home for home in faces().get(module, {}).values() if home}
 
 
 def test_every_module_has_its_place_in_the_order() -> None:

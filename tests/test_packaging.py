@@ -32,6 +32,14 @@ def test_wheel_holds_its_packages_and_nothing_else(wheel: Path) -> None:
     assert "socicnn/py.typed" in zipfile.ZipFile(wheel).namelist()
 
 
+def test_wheel_holds_the_lists_of_public_names(wheel: Path) -> None:
+    stubs = {
+        str(path.relative_to(ROOT)) for top in ("socicnn", "verify", "decision") for path in (ROOT / top).rglob("*.pyi")
+    }
+    assert len(stubs) >= 8
+    assert stubs <= set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_wheel_names_its_networks_for_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]

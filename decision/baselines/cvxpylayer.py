@@ -25,6 +25,7 @@ from decision.baselines._structured.base import folded
 from decision.baselines._structured.pcf import StructuredPCF
 from decision.sets._base import FeasibleSet
 from socicnn._integers import as_seed
+from socicnn._moved import renamed_names
 from socicnn.errors import MissingExtra, ModelError, SolverError
 
 SOLVER = {"solve_method": "Clarabel", "n_jobs_forward": 1}
@@ -233,9 +234,4 @@ def fit_end_to_end(
     return history
 
 
-def __getattr__(name: str) -> Any:
-    """Give the layer under its old name."""
-    if name == "DecisionLayer":
-        warnings.warn("DecisionLayer of baselines is now SolverLayer", DeprecationWarning, stacklevel=2)
-        return SolverLayer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = renamed_names(__name__, {"DecisionLayer": SolverLayer})

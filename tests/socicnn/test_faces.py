@@ -4,75 +4,55 @@ import ast
 import importlib
 import subprocess
 import sys
+import zipfile
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 
-from socicnn._faces import face
+from tests.support.house import PACKAGES, ROOT, faces, module_of
 
-ROOT = Path(__file__).parents[2]
-FACES = sorted(
-    path
-    for package in ("socicnn", "verify", "decision")
-    for path in (ROOT / package).rglob("__init__.py")
-    if "face(" in path.read_text()
-)
-
-
-def _package(path: Path) -> str:
-    return ".".join(path.parent.relative_to(ROOT).parts)
-
-
-def _declared(path: Path) -> dict[str, str]:
-    """Return the names under `if TYPE_CHECKING`, each with its module (`package.name` of a submodule)."""
-    names: dict[str, str] = {}
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            for entry in node.body:
-                assert isinstance(entry, ast.ImportFrom)
-                for alias in entry.names:
-                    assert alias.asname == alias.name, f"{path}: write `{alias.name} as {alias.name}`"
-                    names[alias.name] = str(entry.module)
-    return names
-
-
-def _listed(path: Path) -> tuple[dict[str, str], set[str], set[str]]:
-    """Return what `face(...)` lists: homes, modules, own names."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "face":
-            keywords = {keyword.arg: set(ast.literal_eval(keyword.value)) for keyword in node.keywords}
-            return ast.literal_eval(node.args[1]), keywords.get("modules", set()), keywords.get("own", set())
-    raise AssertionError(path)
+FACES = faces()
+TEXTS = {path: path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
 
 
 def test_every_lazy_package_uses_the_one_helper() -> None:
     assert len(FACES) >= 8
-    for package in ("socicnn", "verify", "decision", "socicnn_cli"):
-        for path in (ROOT / package).rglob("*.py"):
-            if path.name != "_faces.py":
-                assert "def __getattr__(name" not in path.read_text(), path
+    for path, text in TEXTS.items():
+        assert path.name == "_faces.py" or "def __getattr__(name" not in text, path
 
 
-@pytest.mark.parametrize("path", FACES, ids=_package)
-def test_type_checkers_see_what_the_face_lists(path: Path) -> None:
-    package, declared = _package(path), _declared(path)
-    homes, modules, _ = _listed(path)
-    assert {name for name, home in declared.items() if home == package} == modules
-    assert {name: home for name, home in declared.items() if home != package} == homes
+def test_a_package_names_what_is_public_in_its_stub_alone() -> None:
+    calls = {module_of(path) for path, text in TEXTS.items() if "face(__name__" in text}
+    assert calls == set(FACES)
+    for package in FACES:
+        text = (ROOT / package.replace(".", "/") / "__init__.py").read_text()
+        assert "__all__ = face(__name__)\n" in text, f"{package}: write `__all__ = face(__name__)`"
+        assert "TYPE_CHECKING" not in text, f"{package}: name what is public in __init__.pyi alone"
 
 
-@pytest.mark.parametrize("path", FACES, ids=_package)
-def test_every_public_name_is_there(path: Path) -> None:
-    package = importlib.import_module(_package(path))
-    homes, modules, own = _listed(path)
-    assert package.__all__ == sorted([*homes, *modules, *own]) == dir(package)
-    for name, home in homes.items():
-        assert getattr(package, name) is getattr(importlib.import_module(home), name)
-    for name in modules:
-        assert getattr(package, name) is importlib.import_module(f"{package.__name__}.{name}")
-    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'hope'"):
-        package.hope  # noqa: B018 (the access is the test)
+@pytest.mark.parametrize("package", FACES)
+def test_a_stub_holds_nothing_but_names(package: str) -> None:
+    for node in ast.parse((ROOT / package.replace(".", "/") / "__init__.pyi").read_text()).body:
+        if isinstance(node, ast.ImportFrom):
+            assert all(alias.asname == alias.name for alias in node.names), "write `from MODULE import name as name`"
+        else:
+            assert isinstance(node, ast.AnnAssign), "a stub imports names, or says which ones __init__.py defines"
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_every_public_name_is_there(package: str) -> None:
+    module = importlib.import_module(package)
+    assert module.__all__ == sorted(FACES[package]) == dir(module)
+    for name, home in FACES[package].items():
+        if home == package:
+            assert getattr(module, name) is importlib.import_module(f"{package}.{name}")
+        elif home is None:
+            assert name in vars(module)
+        else:
+            assert getattr(module, name) is getattr(importlib.import_module(home), name)
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'hope'"):
+        module.hope  # noqa: B018 (the access is the test)
 
 
 def _run(code: str) -> None:
@@ -105,6 +85,18 @@ def test_a_function_is_never_its_module(order: tuple[str, ...]) -> None:
     _run("; ".join([*order, "import verify, types; assert isinstance(verify.certify, types.FunctionType)"]))
 
 
-def test_a_name_is_listed_once() -> None:
-    with pytest.raises(ValueError, match="lists nn both as a name and as a submodule"):
-        face("socicnn", {"nn": "socicnn.nn"}, modules=("nn",))
+def test_a_package_without_its_stub_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "__init__.py").write_text("from socicnn._faces import face\n\n__all__ = face(__name__)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=r"bare lacks its list of names, __init__\.pyi; install socicnn again"):
+        importlib.import_module("bare")
+
+
+def test_names_are_found_in_an_archive_too(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "packages.zip", "w") as archive:
+        for path in [*ROOT.glob("socicnn/**/*.py*"), *ROOT.glob("verify/**/*.py*")]:
+            if path.suffix in (".py", ".pyi"):
+                archive.write(path, path.relative_to(ROOT))
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'packages.zip')!r}); import verify; "
+    _run(code + "assert '.zip' in verify.__file__; verify.Checker; verify.check.main")

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from socicnn._faces import public_names
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("socicnn", "verify", "decision", "socicnn_cli")
+LOOK_UPS = {"socicnn.positivity._short_names"}  # a recipe may be made of another one, which it finds by its short name
 ADDRESS = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+(:\w+)?")
 
 
@@ -26,13 +29,11 @@ def sources() -> dict[str, ast.Module]:
     return {module_of(path): ast.parse(path.read_text()) for path in paths}
 
 
-def _faced(tree: ast.Module) -> dict[str, str]:
-    """Return public name -> home module of a package that has a face."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "face":
-            homes: dict[str, str] = ast.literal_eval(node.args[1])
-            return homes
-    return {}
+@cache
+def faces() -> dict[str, dict[str, str | None]]:
+    """Return, of each package with a face, public name -> home: a module, the package of a submodule, or None."""
+    stubs = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("__init__.pyi"))
+    return {module_of(path): public_names(path.read_text()) for path in stubs}
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.AST]:
@@ -60,11 +61,11 @@ def imports(module: str) -> set[str]:
         if isinstance(node, ast.Import):
             targets |= {alias.name for alias in node.names if alias.name in files}
         elif isinstance(node, ast.ImportFrom) and node.module in files:
-            homes = _faced(files[node.module])
+            homes = faces().get(node.module, {})
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                targets.add(inner if inner in files else homes.get(alias.name, node.module))
-    if not _faced(tree):  # a face names its own package's modules, and imports them when asked
+                targets.add(inner if inner in files else homes.get(alias.name) or node.module)
+    if module not in LOOK_UPS:
         targets |= in_strings(tree)
     return targets - {module}
 
@@ -136,7 +137,9 @@ def positional_booleans() -> list[str]:
 
 
 def lines(*packages: str) -> int:
-    return sum(len(path.read_text().splitlines()) for package in packages for path in (ROOT / package).rglob("*.py"))
+    """Return the number of lines of the packages' sources and stubs."""
+    paths = (path for package in packages for kind in ("*.py", "*.pyi") for path in (ROOT / package).rglob(kind))
+    return sum(len(path.read_text().splitlines()) for path in paths)
 
 
 def statements(package: str) -> int:

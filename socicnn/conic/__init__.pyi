@@ -1,0 +1,10 @@
+from socicnn.conic._blocks import Block as Block
+from socicnn.conic._blocks import Lifts as Lifts
+from socicnn.conic._cones import Cones as Cones
+from socicnn.conic._program import ConicProgram as ConicProgram
+from socicnn.conic._program import ValueProgram as ValueProgram
+from socicnn.conic._rows import Rows as Rows
+from socicnn.conic._solution import Solution as Solution
+from socicnn.conic.solvers import SOLVERS as SOLVERS
+from socicnn.conic.solvers import Solver as Solver
+from socicnn.conic.solvers import make as make

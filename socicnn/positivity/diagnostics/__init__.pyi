@@ -1,0 +1,10 @@
+from socicnn.positivity.diagnostics._covariance import CrossCovariance as CrossCovariance
+from socicnn.positivity.diagnostics._covariance import Reading as Reading
+from socicnn.positivity.diagnostics._covariance import cross_covariance as cross_covariance
+from socicnn.positivity.diagnostics._covariance import probe as probe
+from socicnn.positivity.diagnostics._escape import Escape as Escape
+from socicnn.positivity.diagnostics._escape import simulate_escape as simulate_escape
+from socicnn.positivity.diagnostics._landscape import Plane as Plane
+from socicnn.positivity.diagnostics._landscape import Slice as Slice
+from socicnn.positivity.diagnostics._landscape import snapshot as snapshot
+from socicnn.positivity.diagnostics._shoulder import ShoulderStatistics as ShoulderStatistics

@@ -1,0 +1,13 @@
+from socicnn.training._data import Samples as Samples
+from socicnn.training._fitting import fit as fit
+from socicnn.training._history import History as History
+from socicnn.training._losses import LOSSES as LOSSES
+from socicnn.training._losses import MSE as MSE
+from socicnn.training._losses import HuberLoss as HuberLoss
+from socicnn.training._losses import Loss as Loss
+from socicnn.training._losses import Quantile as Quantile
+from socicnn.training._losses import SmoothL1 as SmoothL1
+from socicnn.training._losses import WithinContext as WithinContext
+from socicnn.training._options import FitOptions as FitOptions
+from socicnn.training._sizing import network_for as network_for
+from socicnn.training._stacked import fit_stacked as fit_stacked

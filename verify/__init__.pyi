@@ -1,0 +1,11 @@
+from socicnn.errors import VerificationError as VerificationError
+from verify import check as check
+from verify._certificate import Certificate as Certificate
+from verify._certifier import Certifier as Certifier
+from verify._certify import certify as certify
+from verify._core.checker import Checker as Checker
+from verify._equivalence import equivalence as equivalence
+from verify._falsify import Falsification as Falsification
+from verify._falsify import falsify as falsify
+from verify._proof.duals import lower_bound as lower_bound
+from verify._report import Report as Report
