@@ -136,5 +136,5 @@ class TestLayer:
 
 
 def test_the_old_name_of_the_layer_warns() -> None:
-    with pytest.warns(DeprecationWarning, match="is now SolverLayer"):
+    with pytest.warns(DeprecationWarning, match="DecisionLayer is now .*SolverLayer"):
         assert cvxpylayer.DecisionLayer is SolverLayer
