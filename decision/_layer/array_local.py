@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from decision._layer.pieces import Explored, Kinks, State, placed
-from decision._minimise.stack import Branch, Layer, Stack
+from decision._minimise.stack import Branch, Stack, StackLayer
 
 
 @final
@@ -140,7 +140,7 @@ class ArrayLocal:
             first += branch.matrix.shape[0]
         return self._wide(picked)
 
-    def _layer_jacobian(self, layer: Layer, below: Tensor | None) -> Tensor:
+    def _layer_jacobian(self, layer: StackLayer, below: Tensor | None) -> Tensor:
         """Return the gradients of a, shape `(h, n)` if all contexts share them, else `(contexts, h, n)`."""
         width = layer.b.shape[1]
         J = self.x.new_zeros(width, self._n) if layer.U is None else layer.U.dense

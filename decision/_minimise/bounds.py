@@ -34,11 +34,11 @@ def columns(stack: Stack) -> NetColumns:
             layer.U,
             None if layer.U is None else layer.U.absolute(),
             layer.b.T,
-            [_term(one, one.weight.T) for one in layer.inner],
+            [_term(branch, branch.weight.T) for branch in layer.inner],
         )
         for layer in stack.layers
     ]
-    terms = [_term(one, one.weight.T) for one in (*stack.quadratics, *stack.norms)]
+    terms = [_term(branch, branch.weight.T) for branch in (*stack.quadratics, *stack.norms)]
     return NetColumns(layers, stack.w.T, stack.v.T, stack.c, terms, torch)
 
 
@@ -53,12 +53,12 @@ def repaired(stack: Stack, dual: Dual) -> Dual:
     lam = multipliers(net, len(stack), lambda k, box: dual.lam[k].T).lam
     norms = [term for term in net.terms if term.root]
     u = tuple(term.in_ball(guess.T).T for term, guess in zip(norms, dual.u, strict=True))
-    return Dual(tuple(one.T for one in lam), u, dual.p)
+    return Dual(tuple(tensor.T for tensor in lam), u, dual.p)
 
 
 def minorant(stack: Stack, dual: Dual) -> Minorant:
     """Return the affine minorant of a dual point that is feasible; its slopes have shape `(contexts, n)`."""
-    groups = ([one.T for one in group] for group in (dual.lam, dual.u, dual.p))
+    groups = ([tensor.T for tensor in group] for group in (dual.lam, dual.u, dual.p))
     line = minorant_of(columns(stack), *groups)
     return Minorant(line.slope.T, line.offset, line.slope_size.T, line.offset_size, line.terms)
 

@@ -63,21 +63,21 @@ def within(box: Box, lower: Tensor, upper: Tensor) -> Box | None:
 def _center(stack: Stack) -> tuple[Tensor, Tensor]:
     """Return x_0 and the radius of each context, shapes `(contexts, n)` and `(contexts,)`."""
     n = stack.in_features
-    found = [(matrix.dense, matrix.row_norms, offset) for matrix, offset in stack.rows()]
-    if not found:
+    planes = [(matrix.dense, matrix.row_norms, offset) for matrix, offset in stack.rows()]
+    if not planes:
         return torch.zeros_like(stack.v), torch.zeros_like(stack.c)
-    norms = torch.cat([norm for _, norm, _ in found])
+    norms = torch.cat([norm for _, norm, _ in planes])
     kept = norms > 0
-    directions = torch.cat([dense for dense, _, _ in found])[kept] / norms[kept, None]
-    offsets = torch.cat([offset for _, _, offset in found], dim=1)[:, kept] / norms[kept]
+    directions = torch.cat([dense for dense, _, _ in planes])[kept] / norms[kept, None]
+    offsets = torch.cat([offset for _, _, offset in planes], dim=1)[:, kept] / norms[kept]
     x = -offsets @ torch.linalg.pinv(directions).T
     distance = (x @ directions.T + offsets).abs()
     distance = torch.where(distance > 1e-9 * (offsets.abs() + x.abs().amax(dim=1, keepdim=True)), distance, torch.nan)
     radius = torch.cat([distance, distance.new_full((len(x), 1), torch.nan)], dim=1).nanmedian(dim=1).values
     slope, curvature = stack.v, torch.zeros_like(stack.c)
-    for one in stack.quadratics:
-        slope = slope + 2.0 * one.weight * one.matrix.adjoint(one.image(x))
-        curvature = curvature + 2.0 * one.weight[:, 0] * one.matrix.row_norms.square().sum() / n
+    for branch in stack.quadratics:
+        slope = slope + 2.0 * branch.weight * branch.matrix.adjoint(branch.image(x))
+        curvature = curvature + 2.0 * branch.weight[:, 0] * branch.matrix.row_norms.square().sum() / n
     step = torch.where(curvature > 0, torch.linalg.vector_norm(slope, dim=1) / curvature, 0.0)
     radius = torch.maximum(radius.nan_to_num(nan=0.0), step)
     return x, torch.where(radius > 0, radius, x.abs().amax(dim=1))

@@ -99,8 +99,8 @@ class ModuleSurrogate:
         x = x.reshape(len(x), *getattr(self.module, "input_shape", x.shape[1:]))
         value = self.module(x) if self.plain else self.module(x, self.theta)
         if not isinstance(value, Tensor) or value.shape != x.shape[:1] or value.dtype != torch.float64:
-            found = f"{tuple(value.shape)}, {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
-            raise ModelError(f"the module must give one float64 value per row, shape ({len(x)},); received {found}")
+            received = f"{tuple(value.shape)}, {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+            raise ModelError(f"the module must give one float64 value per row, shape ({len(x)},); received {received}")
         return value / self.unit
 
     def value(self, x: Tensor) -> Tensor:

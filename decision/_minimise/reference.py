@@ -80,8 +80,8 @@ class Reference:
         most = surrogate.constant.new_full((contexts,), -torch.inf)
         overflow = torch.inf if surrogate.proves else -torch.inf
         for some in self.points.to(most.device).split(max(1, ROWS // max(contexts, 1))):
-            found = surrogate.grid(some)
-            most = torch.maximum(most, found.nan_to_num(nan=overflow, posinf=overflow, neginf=-torch.inf).amax(dim=1))
+            values = surrogate.grid(some)
+            most = torch.maximum(most, values.nan_to_num(nan=overflow, posinf=overflow, neginf=-torch.inf).amax(dim=1))
         return most
 
 
@@ -108,9 +108,9 @@ def own_length(stack: Stack) -> Tensor:
     joined = torch.where(joined.isfinite() & (joined > 0), joined, torch.nan)
     length = joined.nanmedian(dim=1).values.nan_to_num(nan=0.0)
     slope, curvature = stack.v, torch.zeros_like(length)
-    for one in stack.quadratics:
-        slope = slope + 2.0 * one.weight * one.matrix.adjoint(one.offset)
-        curvature = curvature + 2.0 * one.weight[:, 0] * one.matrix.row_norms.square().sum() / stack.in_features
+    for branch in stack.quadratics:
+        slope = slope + 2.0 * branch.weight * branch.matrix.adjoint(branch.offset)
+        curvature = curvature + 2.0 * branch.weight[:, 0] * branch.matrix.row_norms.square().sum() / stack.in_features
     step = torch.where(curvature > 0, torch.linalg.vector_norm(slope, dim=1) / curvature, 0.0)
     length = torch.maximum(length, torch.where(step.isfinite(), step, 0.0))
     return torch.where(length > 0, length, torch.inf)
@@ -147,6 +147,6 @@ def terms(stack: Stack, x: Tensor, reach: Tensor) -> Tensor:
     total = (stack.v.abs() * reach).sum(dim=-1)
     if counted is not None:
         total = total + (counted * stack.w).sum(dim=-1)
-    for one in (*stack.quadratics, *stack.norms):
-        total = total + one.total(one.size(reach))
+    for branch in (*stack.quadratics, *stack.norms):
+        total = total + branch.total(branch.size(reach))
     return total

@@ -110,7 +110,7 @@ class Branch:
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class StackLayer:
     """W `(h, h_previous)` or None, U `(h, n)` or None, b `(contexts, h)`, and quadratics inside, a group per unit."""
 
     W: Map | None
@@ -147,14 +147,14 @@ class Layer:
             pulled = pulled + term.matrix.adjoint(term.spread(2.0 * term.weight * lam) * term.image(x))
         return pulled
 
-    def take(self, rows: Tensor | slice) -> Layer:
+    def take(self, rows: Tensor | slice) -> StackLayer:
         """Return the layer in some contexts."""
         return replace(self, b=self.b[rows], inner=tuple(term.take(rows) for term in self.inner))
 
-    def to(self, dtype: torch.dtype) -> Layer:
+    def to(self, dtype: torch.dtype) -> StackLayer:
         """Return the layer in another float type."""
         W, U = (None if matrix is None else matrix.to(dtype) for matrix in (self.W, self.U))
-        return Layer(W, U, self.b.to(dtype), tuple(term.to(dtype) for term in self.inner))
+        return StackLayer(W, U, self.b.to(dtype), tuple(term.to(dtype) for term in self.inner))
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,13 +181,13 @@ class Dual:
         pairs = ((self.lam, other.lam), (self.u, other.u), (self.p, other.p))
         keep = keep[:, None]
         return Dual(
-            *(tuple(torch.where(keep, a, b) for a, b in zip(mine, theirs, strict=True)) for mine, theirs in pairs)
+            *(tuple(torch.where(keep, a, b) for a, b in zip(first, second, strict=True)) for first, second in pairs)
         )
 
     def put(self, rows: Tensor, other: Dual) -> None:
         """Overwrite the dual points of some contexts."""
-        for mine, theirs in zip((*self.lam, *self.u, *self.p), (*other.lam, *other.u, *other.p), strict=True):
-            mine[rows] = theirs
+        for target, source in zip((*self.lam, *self.u, *self.p), (*other.lam, *other.u, *other.p), strict=True):
+            target[rows] = source
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +197,7 @@ class Stack:
     Norms whose groups have the same number of rows are one branch (`alike`).
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[StackLayer, ...]
     w: Tensor
     v: Tensor
     c: Tensor
@@ -223,22 +223,26 @@ class Stack:
             return Branch.of(term, rows(term.weight)[:, None], rows(term.offset, term.matrix.shape[0]))
 
         def merged(terms: Sequence[Term]) -> Branch:
-            weight = torch.cat([rows(one.weight)[:, None].expand(-1, one.groups) for one in terms], dim=1)
-            offset = torch.cat([rows(one.offset, one.matrix.shape[0]) for one in terms], dim=1)
-            return Branch(weight, Map(stacked([one.matrix for one in terms]), device), offset, terms[0].rows, root=True)
+            weight = torch.cat([rows(part.weight)[:, None].expand(-1, part.groups) for part in terms], dim=1)
+            offset = torch.cat([rows(part.offset, part.matrix.shape[0]) for part in terms], dim=1)
+            return Branch(
+                weight, Map(stacked([part.matrix for part in terms]), device), offset, terms[0].rows, root=True
+            )
 
         output, n = net.output, net.in_features
         quadratics, norms = net.weighted()
         layers = [
-            Layer(mapped(one.W), mapped(one.U), rows(one.b, one.width), tuple(inside(term) for term in one.inner))
-            for one in net.layers
+            StackLayer(
+                mapped(part.W), mapped(part.U), rows(part.b, part.width), tuple(inside(term) for term in part.inner)
+            )
+            for part in net.layers
         ]
         return cls(
             tuple(layers),
             rows(output.w, output.w.shape[-1]),
             rows(output.v, n),
             rows(output.c),
-            tuple(branch(one) for one in quadratics),
+            tuple(branch(part) for part in quadratics),
             tuple(merged([norms[i] for i in some]) for some in alike(norms)),
         )
 
@@ -261,20 +265,20 @@ class Stack:
             self.w[rows],
             self.v[rows],
             self.c[rows],
-            tuple(one.take(rows) for one in self.quadratics),
-            tuple(one.take(rows) for one in self.norms),
+            tuple(branch.take(rows) for branch in self.quadratics),
+            tuple(branch.take(rows) for branch in self.norms),
             self.kept,
         )
 
     def to(self, dtype: torch.dtype) -> Stack:
         """Return the networks in another float type."""
         return Stack(
-            tuple(one.to(dtype) for one in self.layers),
+            tuple(part.to(dtype) for part in self.layers),
             self.w.to(dtype),
             self.v.to(dtype),
             self.c.to(dtype),
-            tuple(one.to(dtype) for one in self.quadratics),
-            tuple(one.to(dtype) for one in self.norms),
+            tuple(part.to(dtype) for part in self.quadratics),
+            tuple(part.to(dtype) for part in self.norms),
         )
 
     @property
@@ -284,10 +288,10 @@ class Stack:
 
     def preactivations(self, x: Tensor) -> list[Tensor]:
         """Return a_1, ..., a_L at x of shape `(contexts, n)`."""
-        found: list[Tensor] = []
+        preactivations: list[Tensor] = []
         for layer in self.layers:
-            found.append(layer.preactivation(x, found[-1].relu() if found else None))
-        return found
+            preactivations.append(layer.preactivation(x, preactivations[-1].relu() if preactivations else None))
+        return preactivations
 
     def value(self, x: Tensor, preactivations: list[Tensor] | None = None) -> Tensor:
         """Return f(x), one value per context."""
@@ -295,8 +299,8 @@ class Stack:
         value = (x * self.v).sum(dim=-1) + self.c
         if a:
             value = value + (a[-1].relu() * self.w).sum(dim=-1)
-        for one in (*self.quadratics, *self.norms):
-            value = value + one.total(one.image(x))
+        for branch in (*self.quadratics, *self.norms):
+            value = value + branch.total(branch.image(x))
         return value
 
     def grid(self, points: Tensor) -> Tensor:
@@ -314,8 +318,10 @@ class Stack:
         value = self.v @ points.T + self.c[:, None]
         if z is not None:
             value = value + (z @ self.w[..., None])[..., 0]
-        for one in (*self.quadratics, *self.norms):
-            value = value + (one.spread_values(points) @ one.weight[..., None].expand(-1, one.groups, 1))[..., 0]
+        for branch in (*self.quadratics, *self.norms):
+            value = (
+                value + (branch.spread_values(points) @ branch.weight[..., None].expand(-1, branch.groups, 1))[..., 0]
+            )
         return value
 
     def in_units(self, unit: Tensor, stretch: float) -> Stack | None:
@@ -351,13 +357,13 @@ class Stack:
 
     def images(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return p of every quadratic at x: the branches, then those inside layers, shape `(contexts, rows)`."""
-        return tuple(one.image(x) for one in self.curved)
+        return tuple(branch.image(x) for branch in self.curved)
 
     def zero_dual(self, x: Tensor) -> Dual:
         """Return the dual point lambda = 0, u = 0, with the quadratics' tangents at x."""
         return Dual(
             tuple(torch.zeros_like(layer.b) for layer in self.layers),
-            tuple(torch.zeros_like(one.offset) for one in self.norms),
+            tuple(torch.zeros_like(branch.offset) for branch in self.norms),
             self.images(x),
         )
 
@@ -369,10 +375,10 @@ def alike(norms: Sequence[Term]) -> list[list[int]]:
     >>> alike([Norm(1.0, [[1.0]]), Norm(1.0, [[1.0], [0.0]]), Norm(2.0, [[3.0]])])
     [[0, 2], [1]]
     """
-    found: dict[tuple[int, bool], list[int]] = {}
-    for i, one in enumerate(norms):
-        found.setdefault((one.rows, isinstance(one.matrix, np.ndarray)), []).append(i)
-    return list(found.values())
+    places: dict[tuple[int, bool], list[int]] = {}
+    for i, norm in enumerate(norms):
+        places.setdefault((norm.rows, isinstance(norm.matrix, np.ndarray)), []).append(i)
+    return list(places.values())
 
 
 def stacked(matrices: Sequence[Matrix]) -> Matrix:

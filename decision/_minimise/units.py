@@ -91,7 +91,7 @@ class Units:
     def multipliers(self, dual: Dual) -> Dual:
         """Return the dual point of f that belongs to one of f'."""
         unit = self.unit(dual.lam[0])[:, None] if dual.lam else torch.empty(0)
-        return Dual(tuple(one * unit for one in dual.lam), dual.u, dual.p)
+        return Dual(tuple(lam * unit for lam in dual.lam), dual.u, dual.p)
 
 
 _SCALED: WeakKeyDictionary[Box, dict[int, Box]] = WeakKeyDictionary()  # sets are values: each scaled once

@@ -57,9 +57,9 @@ class Polyhedron:
         single = (G != 0).sum(dim=1) == 1
         G, h = torch.cat([G[single], G[~single]]), torch.cat([h[single], h[~single]])
         count = int(single.sum())
-        found = cls(E, G[:count], G[count:], h, center)
-        slack = found.slack(center)
-        return None if bool((slack <= INTERIOR * (1.0 + h.abs())).any()) else found
+        polyhedron = cls(E, G[:count], G[count:], h, center)
+        slack = polyhedron.slack(center)
+        return None if bool((slack <= INTERIOR * (1.0 + h.abs())).any()) else polyhedron
 
     def images(self, x: Tensor) -> Tensor:
         """Return G x for each row x."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from decision._minimise.stack import Layer, Stack
+from decision._minimise.stack import Stack, StackLayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,7 +292,7 @@ class Gatherer:
                 price = layer.W.adjoint(folded)
         return tuple(weights), v, c
 
-    def _gathered(self, k: int, units: Tensor, layer: Layer) -> tuple[Tensor, Tensor, Tensor] | None:
+    def _gathered(self, k: int, units: Tensor, layer: StackLayer) -> tuple[Tensor, Tensor, Tensor] | None:
         """Return rho, F and g of the quadratics inside layer k."""
         shared = self._inside[k]
         if shared is None:
