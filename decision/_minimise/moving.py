@@ -81,9 +81,9 @@ class MovingVectors:
         assert standard is not None, "a context was given"
         row = np.pad(self.model.vectors.row(standard).values, [(0, 0), (0, 1)])
         s, m, y_mean, y_scale = self.units
-        offsets = torch.from_numpy(row[:, self.columns] - self.shift)
-        prices = torch.from_numpy(y_scale * row[:, self.prices])
-        v, c = np.ascontiguousarray(row[:, self.heads[0]]), row[:, self.heads[1]]
+        offsets = torch.from_numpy(np.take(row, self.columns, axis=1) - self.shift)
+        prices = torch.from_numpy(y_scale * np.take(row, self.prices, axis=1))
+        v, c = np.take(row, self.heads[0], axis=1), row[:, self.heads[1]]
         constant = torch.from_numpy(y_mean + y_scale * (c - v @ m))
         stack, start = self.stack, 0
         widths = [layer.b.shape[1] for layer in stack.layers]

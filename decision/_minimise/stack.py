@@ -20,6 +20,7 @@ from socicnn._arrays import Matrix
 from socicnn.frozen import FrozenNet
 from socicnn.frozen._terms import Term
 
+NARROW = 8  # rows of a group that are added one by one
 LARGEST = 2**23  # entries of M_i'M_i that are kept for all groups of a branch
 
 
@@ -68,8 +69,12 @@ class Branch:
     def spread_values(self, points: Tensor) -> Tensor:
         """Return h of each group of each context at each point, shape `(contexts, points, groups)`."""
         p = self.matrix.apply(points) + self.offset[:, None, :]
-        groups = p.reshape(*p.shape[:2], -1, self.group)
-        return torch.linalg.vector_norm(groups, dim=-1) if self.root else groups.square().sum(dim=-1)
+        squares = p.square_().reshape(*p.shape[:2], -1, self.group)
+        if self.group <= NARROW:  # a sum over a short last axis is slow
+            total = sum((squares[..., i] for i in range(1, self.group)), squares[..., 0])
+        else:
+            total = squares.sum(dim=-1)
+        return total.sqrt() if self.root else total
 
     def size(self, x: Tensor) -> Tensor:
         """Return |M| x + |o| for x >= 0: the size of what the rows add up."""

@@ -1,0 +1,176 @@
+"""Decisions beside prepared solvers, row by row with what each row has to reach.
+
+python -m benchmarks.decision_table [--preset paper|short|tiny] [--repeat 3]
+
+Times are CPU milliseconds per decision, one thread, medians of rounds in which each way takes its turn; ratios are
+medians of the rounds' ratios, so that what else runs on the machine hardly counts. Raw solvers are set up once and get
+vectors that were made before the clock starts; their answers carry no proof (`benchmarks.raw_peers`). Ours is a
+`decision.Decider`, called with contexts: vectors, search and the proof of a relative gap of 1e-6 are on the clock, and
+so is `exact`. A peer counts as fastest if its values are within 1e-5 of the scale from ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+import decision
+from benchmarks import raw_peers
+from decision import surrogates, tasks
+from experiments.engine.tables import markdown
+from socicnn._arrays import Array
+from socicnn._compile import compile_net, frozen
+
+RTOL = 1e-6
+NEAR = 1e-5  # of the scale: how far a peer's value may be from ours
+FEW = 20  # problems that solvers are timed on at most
+
+
+@dataclass(frozen=True)
+class Case:
+    """A surrogate over a task's set at n inputs, the batch sizes, and how many times Clarabel's speed it must reach."""
+
+    surrogate: str
+    task: str
+    n: int
+    asks: dict[int, float | None]
+
+
+PRESETS: dict[str, list[Case]] = {
+    "tiny": [Case("soc-partial", "simplex_socp", 4, {1: None, 6: None}), Case("relu-joint", "box_socp", 3, {2: None})],
+    "short": [
+        Case("soc-partial", "simplex_socp", 10, {1: None, 64: None, 200: 2.0}),
+        Case("soc-partial", "simplex_socp", 50, {1: 5.0, 64: None, 200: 12.0}),
+        Case("soc-partial", "box_socp", 10, {200: 2.0}),
+        Case("soc-partial", "budget_huber", 10, {200: 2.0}),
+        Case("soc-partial", "box_socp", 50, {1: None, 200: 8.0}),
+        Case("soc-partial", "budget_huber", 50, {1: None, 200: 8.0}),
+        Case("relu-joint", "simplex_socp", 10, {1: None, 64: None, 200: None}),
+    ],
+}
+PRESETS["paper"] = [
+    *PRESETS["short"],
+    Case("soc-partial", "simplex_socp", 200, {1: None, 64: None, 200: 10.0}),
+    Case("soc-partial", "box_socp", 200, {200: 6.0}),
+    Case("soc-partial", "budget_huber", 200, {200: 6.0}),
+    Case("relu-joint", "simplex_socp", 50, {1: None, 64: None, 200: 60.0}),
+    Case("soc-joint", "simplex_socp", 50, {1: None, 64: None, 200: 60.0}),
+]
+Row = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> list[Row]:
+    """Print the rows of a preset, and return them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="short")
+    parser.add_argument("--repeat", type=int, default=3)
+    given = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    rows: list[Row] = []
+    for case in PRESETS[given.preset]:
+        for row in measured(case, given.repeat):
+            rows.append(row)
+            text = markdown([row])
+            print(text if len(rows) == 1 else text.splitlines()[-1], flush=True)
+    return rows
+
+
+def measured(case: Case, repeat: int) -> list[Row]:
+    """Return a row for each batch size."""
+    task = tasks.make(case.task, features=case.n, seed=2026)
+    data = task.sample(200, 16, seed=1)
+    network = surrogates.make(case.surrogate, case.n, generator=torch.Generator().manual_seed(0))
+    decision.fit(network, data, epochs=10, batch_size=16, seed=0, progress=False)
+    model = network.finalise((data.x[:, 0], data.context)).double()
+    region, theta = task.feasible_set, task.sample_contexts(max(case.asks), seed=3)
+    program = compile_net(frozen(model, theta)).program
+    free = [program[i].free(region.rows()) for i in range(min(FEW, len(theta)))]
+    vectors = [(one.b, one.c) for one in free]
+    solvers = {name: raw_peers.loop(way, vectors, case.n) for name, way in raw_peers.solvers(free[0]).items()}
+    decider, exact = (decision.Decider(model, region, method, rtol=RTOL) for method in ("auto", "exact"))
+    rows = []
+    for batch, ask in case.asks.items():
+        ways: dict[str, tuple[Callable[[], Any], int]] = {
+            name: (solver, len(vectors)) for name, solver in solvers.items()
+        }
+        some = theta[: min(batch, FEW)]
+        ways["exact"] = (lambda some=some: exact(some)), len(some)
+        ways["ours"] = (lambda batch=batch: decider(theta[:batch])), batch
+        times, answers = rounds(ways, repeat)
+        rows.append(row_of(case, batch, ask, model, region, theta, times, answers))
+    return rows
+
+
+def rounds(
+    ways: dict[str, tuple[Callable[[], Any], int]], repeat: int
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Return CPU milliseconds per decision of each way, by rounds after a first one, and the last answers."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    answers: dict[str, Any] = {}
+    for turn in range(repeat + 1):
+        for name, (call, count) in ways.items():
+            started = time.process_time()
+            answers[name] = call()
+            if turn:
+                times[name].append(1e3 * (time.process_time() - started) / count)
+    return times, answers
+
+
+def row_of(
+    case: Case,
+    batch: int,
+    ask: float | None,
+    model: Any,
+    region: Any,
+    theta: torch.Tensor,
+    times: dict[str, list[float]],
+    answers: dict[str, Any],
+) -> Row:
+    """Return a row of the table."""
+    raw = [name for name in times if name not in ("ours", "exact")]
+    right = [name for name in raw if near(answers[name], model, region, theta)]
+    fastest = min(right or raw, key=lambda name: statistics.median(times[name]))
+    ours = answers["ours"]
+    ratio = ratio_of(times, "Clarabel", "ours")
+    return {
+        "surrogate": case.surrogate,
+        "task": case.task,
+        "n": case.n,
+        "batch": batch,
+        "Clarabel ms": statistics.median(times["Clarabel"]),
+        "fastest": fastest,
+        "fastest ms": statistics.median(times[fastest]),
+        "exact ms": statistics.median(times["exact"]),
+        "ours ms": statistics.median(times["ours"]),
+        "Clarabel / ours": ratio,
+        "asked": "-" if ask is None else ask,
+        "met": "-" if ask is None else ("yes" if ratio >= ask else "no"),
+        "fastest / ours": ratio_of(times, fastest, "ours"),
+        "exact / Clarabel": ratio_of(times, "exact", "Clarabel"),
+        "worst relative gap": float(ours.relative_gap.max()),
+        "certified": f"{int(ours.certified.sum())} of {len(ours)}",
+    }
+
+
+def near(x: Array, model: Any, region: Any, theta: torch.Tensor) -> bool:
+    """Return whether a solver's decisions, projected, have values near the certified ones."""
+    some = theta[: len(x)]
+    best = decision.decide(model, region, some, rtol=RTOL)
+    with torch.no_grad():
+        value = model(region.project(torch.as_tensor(x)), some)
+    return bool(((value - best.value + best.gap) <= NEAR * best.scale).all())
+
+
+def ratio_of(times: dict[str, list[float]], above: str, below: str) -> float:
+    """Return the median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(times[above], times[below], strict=True))
+
+
+if __name__ == "__main__":
+    main()
