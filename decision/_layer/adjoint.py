@@ -89,10 +89,11 @@ class SolvedBatch:
 def array_hessian(exact: Objective, x: Tensor, rows: SetRows, h: Tensor, tolerance: Tensor) -> Tensor:
     """Return the Hessian of f + mu'r from the networks' arrays, whose kinks have another order than the module's."""
     local = exact.at(x, tolerance=tolerance)
-    held = ActiveRows.of(local, rows, h, Face.of(local, rows, h, tolerance * exact.size).held)
-    zeros = x.new_zeros(len(x), held.sizes[0])
-    bends = exact.stack is not None and any(layer.inner for layer in exact.stack.layers)
-    return local.hessian(held.multipliers(local.gradient(zeros))[0] if bends else zeros)
+    mu = x.new_zeros(local.held().shape)
+    if exact.stack is not None and any(layer.inner for layer in exact.stack.layers):  # kinks that are curved themselves
+        held = ActiveRows.of(local, rows, h, Face.of(local, rows, h, tolerance * exact.size).held)
+        mu, _ = held.multipliers(local.gradient(mu))
+    return local.hessian(mu)
 
 
 def function_of(module: nn.Module, weights: Mapping[str, Tensor | None]) -> Function:

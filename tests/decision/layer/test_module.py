@@ -1,6 +1,7 @@
 import copy
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from decision import Box, Budget, DecisionLayer, FeasibleSet, Simplex, decide, surrogates, tasks
 from decision.baselines import StructuredPCF
 from socicnn.errors import ModelError, SolverError
+from socicnn.frozen import FrozenNet, Layer, Output, Quadratic, Squares
 from socicnn.nn import ICNN, SOCICNN, ConvSOCICNN
 from tests.contracts.networks import units
 from tests.support.cases import generator
@@ -327,3 +329,34 @@ def test_what_is_not_polished_is_as_accurate_as_decide(monkeypatch: pytest.Monke
     assert not rough.polished.any()
     assert torch.allclose(x, near, rtol=0.0, atol=1e-4)
     assert torch.autograd.grad((slope_of(x) * near).sum(), theta)[0].isfinite().all()
+
+
+class Bowl(nn.Module):
+    """relu(||F x||^2 - 1) + ||x - target||^2: the kink of its unit is a curve, on which the decision slides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.F = nn.Parameter(torch.tensor([[1.0, 0.2], [0.0, 1.5]], dtype=torch.float64))
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """Return f(x, target)."""
+        unit = torch.relu((x @ self.F.T).square().sum(dim=-1, keepdim=True) - 1.0)
+        return unit[:, 0] + 0.5 * (x - target).square().sum(dim=-1)
+
+    def freeze(self, context: object = None) -> FrozenNet:
+        """Return the same as arrays."""
+        squares = Squares([1.0], self.F.detach().numpy(), [0.0, 0.0])
+        layer = Layer(None, np.zeros((1, 2)), [-1.0], squares)
+        offset = -np.asarray(context)
+        return FrozenNet([layer], Output([1.0], [0.0, 0.0]), [Quadratic(0.5, np.eye(2), offset)])
+
+
+def test_a_decision_slides_along_a_curved_kink() -> None:
+    layer = DecisionLayer(Bowl(), Box(2, -3.0, 3.0))
+    theta = torch.tensor([[0.2, 0.1], [1.0, 0.5], [-0.8, 1.2], [6.0, 5.0]], dtype=torch.float64, requires_grad=True)
+    x = layer(theta)
+    assert layer.polished is not None
+    assert layer.polished.all()
+    on_curve = (x @ layer.model.F.T).square().sum(dim=1) - 1.0
+    assert (on_curve.abs() < 1e-12).tolist() == [False, True, True, False]
+    assert errors(layer, theta, [theta, layer.model.F], step=1e-4).max() <= EXACT[torch.float64]
