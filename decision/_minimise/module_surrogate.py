@@ -159,7 +159,8 @@ class ModuleSurrogate:
         """Return the functions with their kinks smoothed from below."""
         x = x.detach().requires_grad_()
         value = self._smoothed(x, delta)
-        (gradient,) = torch.autograd.grad(value.sum(), x)
+        # no sum: it would have no graph where a caller has turned gradients off
+        (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value))
         return self._tangent(x.detach(), delta, value.detach(), gradient)
 
     def smooth_value(self, x: Tensor, delta: Tensor) -> Tensor:
@@ -237,7 +238,7 @@ def _derivatives(value: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
     The Hessian is n products with a vector; both come off the graph of `value`.
     """
-    (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+    (gradient,) = torch.autograd.grad(value, x, torch.ones_like(value), create_graph=True)
     contexts, n = x.shape
     if not gradient.requires_grad:
         return gradient, x.new_zeros(contexts, n, n)

@@ -347,3 +347,13 @@ def test_one_value_a_row_is_asked_for(shape: str) -> None:
 
     with pytest.raises(ModelError, match=r"the module must give one float64 value per row, shape \(9,\); received"):
         decide(Wrong(), Box(2))
+
+
+@pytest.mark.parametrize("method", ["auto", "projected_gradient"])
+def test_modules_are_decided_where_gradients_are_off(method: str) -> None:
+    model = surrogates.make("softplus-partial", 3, generator=generator(1), dtype=torch.float64)
+    theta = torch.randn(3, 8, generator=generator(2), dtype=torch.float64)
+    with torch.no_grad():
+        answer = decide(model, Simplex(3), theta, method, rtol=1e-3)  # type: ignore[arg-type]
+    assert answer.ok
+    assert torch.equal(answer.x, decide(model, Simplex(3), theta, method, rtol=1e-3).x)  # type: ignore[arg-type]
