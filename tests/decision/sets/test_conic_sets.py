@@ -1,5 +1,6 @@
 """Sets by conic rows: each against CVXPY's own words for it, still and moving with the context."""
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -303,3 +304,47 @@ def test_contexts_that_do_not_fit_are_refused() -> None:
         decide(net(3), Ball(2, 1.0))
     with pytest.raises(ProgramError, match="finite in all contexts"):
         decide(net(3, 2), Polytope(upper=np.array([[1.0, 1.0, 1.0], [1.0, np.inf, 1.0]]), lower=0.0))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        Ball(3, RADII, CENTERS),
+        Ball(3, RADII, CENTERS, "1"),
+        Ellipsoid(B, CENTERS, RADII),
+        Product([Ball(1, RADII), Ellipsoid([2.0, 1.0], CENTERS[:, :2])]),
+        Intersection([Ball(3, RADII, norm="1"), Ball(3, 0.8, CENTERS)]),
+        Horizon(Ball(1, RADII), 3, inputs=[0]),
+    ],
+    ids=repr,
+)
+def test_known_bounds_hold_over_the_rows_and_are_tight(made: ConicSet) -> None:
+    """Each coordinate and helper variable at its ends, by a solver that knows the rows alone."""
+    rows = made.each(None, K)
+    whole = not isinstance(made, Intersection)  # there each set bounds the coordinates on its own
+    for i in range(K):
+        lower, upper = rows.bounds(i)
+        assert np.isfinite(lower).all()
+        v = cp.Variable(len(lower))
+        slack = rows[i].h - rows[i].G @ v
+        cut = rows[i].cones.zero + rows[i].cones.nonnegative
+        limits = [slack[: rows[i].cones.zero] == 0, slack[rows[i].cones.zero : cut] >= 0]
+        heads = zip(rows[i].cones.heads, rows[i].cones.second_order, strict=True)
+        limits += [cp.SOC(slack[int(head)], slack[int(head) + 1 : int(head) + size]) for head, size in heads]
+        for j in range(len(lower)):
+            for sign, end in ((1.0, upper[j]), (-1.0, -lower[j])):
+                problem = cp.Problem(cp.Maximize(sign * v[j]), limits)
+                most = problem.solve(solver="CLARABEL")
+                if problem.status == "infeasible":
+                    continue
+                assert most <= end + 1e-7
+                helper = j >= made.n and sign < 0  # lengths are bounded by the radius on both sides
+                assert helper or not whole or most >= end - 1e-5
+
+
+def test_constraints_that_were_pickled_decide_alike() -> None:
+    """As worker processes receive them: the parameter's values stay with its constraints."""
+    x, total = cp.Variable(3), cp.Parameter()
+    day = CvxpySet([x >= 0, cp.sum(x) == total], x=x, parameters={total: np.linspace(1.0, 2.0, K)})
+    again = pickle.loads(pickle.dumps(day))
+    assert torch.equal(decide(net(3, K), day).x, decide(net(3, K), again).x)
