@@ -59,7 +59,7 @@ def test_every_kind_is_read(spec: dict[str, Any], shown: str, tmp_path: Path) ->
         ({"set": "horizon", "step": {"set": "box", "n": 1}, "steps": 2, "link": {"P": [[1]]}}, "with P, Q, r"),
         ({"set": "polytope", "A": [[1, 2], [3]], "b": [1, 2]}, "the set.A must be a full array"),
         ({"set": "polytope", "A": {"bias": 1, "weight": 2}, "b": [1]}, "the set.A must be numbers"),
-        ({"set": "polytope", "A": [[1, None]], "b": [1]}, "not finite"),
+        ({"set": "polytope", "A": [[1, None]], "b": [1]}, "non-finite"),
         ({"set": "ball", "radius": -1}, r"the set \(ball\): radius"),
         ({"set": "box", "lower": 2}, "the box is empty"),
         ({"set": "simplex", "n": 2.5}, "integer"),
