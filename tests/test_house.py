@@ -59,8 +59,13 @@ FIGURES = {
     ),
     "questions whether there is a stack of contexts": (lambda: occurrences(r"contexts is None"), 2, 0),
     "phrases of the old dialect": (lambda: occurrences(r"where None|that cannot be\b|is no whole|one a point"), 0, 0),
-    "public modules": (lambda: sum("._" not in name for name in sources()), 40, 60),
+    "public modules": (lambda: len(_public_modules()), 28, 60),
 }
+
+
+def _public_modules() -> list[str]:
+    """Return the modules that users may import; nobody imports the command."""
+    return [name for name in sources() if "._" not in name and not name.startswith("socicnn_cli")]
 
 
 def _public_lengths() -> dict[str, int]:
