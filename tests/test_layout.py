@@ -55,6 +55,7 @@ ORDER = [
     "socicnn.positivity",
     "socicnn.nn",
     "socicnn._cvxpy_atom",
+    "socicnn._progress",
     "socicnn.training",
     "socicnn.density",
     "verify",

@@ -108,6 +108,26 @@ class FrozenNet(ConvexNet):
         return from_onnx(cls.from_parts, source, fixed or {}, batch=batch, output=output)
 
     @classmethod
+    def from_torch(cls, module: Any, example: Any) -> FrozenNet:
+        """Read a torch module that is convex in its input, whatever keeps its weights non-negative.
+
+        It may use Linear and convolutions, ReLU, leaky ReLU, maxima, absolute values, squares of affine functions,
+        sums, skips, and what moves entries about. What depends on parameters alone (parametrisations, softplus, exp,
+        clamp) is computed as it stands, in float64. At the end the module is evaluated at a few points, and a network
+        with other values is refused. What `HyperNetwork.finalise` returns is such a module.
+
+        Args:
+            module: a function of x alone, in evaluation mode.
+            example: a batch of points, e.g. `torch.zeros(1, n)`; the first is used.
+
+        Raises:
+            ModelError: the module cannot be traced, or a layer is not convex; the message names the layer.
+        """
+        from socicnn.importers._torch_module import from_torch
+
+        return from_torch(cls.from_parts, module, example)
+
+    @classmethod
     def from_ott(
         cls,
         params: Mapping[str, Any],

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
+from socicnn._progress import Progress
 from socicnn.errors import ModelError
 from socicnn.training._history import History
 from socicnn.training._loop import train
@@ -53,7 +53,8 @@ def fit(
             between 16 and 256.
         validation: share of the contexts held out, or data to validate on; 0 for none (the last weights are kept).
         seed: seed, or generator, of the split and of the batches; initial weights are the network's own matter.
-        progress: whether to show a progress bar, if there is a terminal to show it on.
+        progress: whether to show a progress bar, in a terminal or a notebook. The logger `socicnn` gets a line every
+            ten seconds at level INFO in any case.
         options: optimiser, schedule, early stopping, checkpoint, callbacks and more; see `FitOptions`.
 
     Returns:
@@ -98,11 +99,6 @@ def fit(
 def _polish(run: Run, options: FitOptions, progress: bool) -> None:
     """Finish a run by L-BFGS, with a progress bar."""
     label = f"{options.description}, polish"
-    with tqdm(total=options.polish, desc=label, unit="iteration", disable=None if progress else True) as bar:
-
-        def tick(value: float) -> None:
-            bar.update()
-            bar.set_postfix_str(f"loss {value:.3g}")
-
-        run.polish(options.polish, tick)
+    with Progress(options.polish, label, "iteration", shown=progress) as bar:
+        run.polish(options.polish, lambda value: bar.step(f"loss {value:.3g}"))
     run.keep(options.checkpoint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from socicnn._results import Result, Row
 
@@ -65,6 +66,19 @@ class History(Result):
         after = f", {min(self.polish):.3g} at best after polishing" if self.polish else ""
         name = f" ({self.loss}: {self.reason})" if self.loss else ""
         return f"{kept}, {what} loss {losses[self.best_epoch - 1]:.3g}{after}{name}"
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the losses over the epochs, logarithmic, with the epoch whose weights were kept.
+
+        Args:
+            axes: Axes of matplotlib to draw on; new ones if omitted.
+
+        Returns:
+            The axes.
+        """
+        from socicnn.training._history_plot import draw
+
+        return draw(self, axes)
 
     def table(self) -> tuple[Row, list[Row]]:
         """Return the losses of at most twelve epochs."""

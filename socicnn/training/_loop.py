@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from tqdm import tqdm
-
+from socicnn._progress import Progress
 from socicnn.errors import ModelError
 
 
@@ -70,7 +69,7 @@ def train(
     runs: Sequence[C] = list(engine.runs)
     errors = list[str]()
     engine.keep([run for run in runs if not run.done])
-    with tqdm(total=epochs, initial=done, desc=description, unit="epoch", disable=None if progress else True) as bar:
+    with Progress(epochs, description, "epoch", shown=progress, initial=done) as bar:
         while engine.runs:
             started = time.perf_counter()
             losses = engine.epoch()
@@ -84,8 +83,7 @@ def train(
                 if after_epoch is not None:
                     after_epoch(run)
             engine.keep([run for run in engine.runs if not (run.done or run.lost)])
-            bar.update()
-            bar.set_postfix_str(runs[0].postfix())
+            bar.step(runs[0].postfix())
     for run in runs:
         run.close()
     return errors

@@ -1,0 +1,34 @@
+"""The picture of a training run."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Drawable(Protocol):
+    """What is drawn."""
+
+    train: list[float]
+    validation: list[float]
+    best_epoch: int
+    polish: list[float]
+
+
+def draw(history: Drawable, axes: Any = None) -> Any:
+    """Draw training and validation losses, the kept epoch, and the finish by L-BFGS; return the axes."""
+    if axes is None:
+        from matplotlib.figure import Figure
+
+        axes = Figure(figsize=(6, 3.5), layout="constrained").add_subplot()
+    epochs = range(1, len(history.train) + 1)
+    axes.plot(epochs, history.train, label="training")
+    losses = history.validation or history.train
+    if history.validation:
+        axes.plot(epochs, history.validation, label="validation")
+    if history.best_epoch:
+        axes.plot(history.best_epoch, losses[history.best_epoch - 1], "o", color="black", label="kept")
+    if history.polish:
+        axes.axhline(min(history.polish), linestyle=":", color="black", label="after L-BFGS")
+    axes.set(xlabel="epoch", ylabel="loss, standardised units", yscale="log")
+    axes.legend()
+    return axes

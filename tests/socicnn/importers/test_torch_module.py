@@ -1,0 +1,127 @@
+"""Somebody's torch module read as a frozen network: the same values, or a refusal that names the layer."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from socicnn._compile import value_program
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet
+from socicnn.positivity import HyperNetwork
+
+
+class Softplus(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return nn.functional.softplus(weight)
+
+
+class Convex(nn.Module):
+    """A plain ICNN with skips; `way` says how its hidden weights are made non-negative."""
+
+    def __init__(self, way: str, sizes: tuple[int, ...] = (3, 6, 5, 1)) -> None:
+        super().__init__()
+        self.way = way
+        n = sizes[0]
+        self.skips = nn.ModuleList(nn.Linear(n, size) for size in sizes[1:])
+        self.hidden = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(sizes[1:]))
+        if way == "parametrisation":
+            for layer in self.hidden:
+                parametrize.register_parametrization(layer, "weight", Softplus())
+        if way == "plain":
+            for layer in self.hidden:
+                layer.weight.data.abs_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        ways = {"softplus": nn.functional.softplus, "exp": torch.exp, "clamp": lambda w: w.clamp(min=0)}
+        z = torch.relu(self.skips[0](x))
+        for place, (hidden, skip) in enumerate(zip(self.hidden, self.skips[1:], strict=True)):
+            weight = ways.get(self.way, lambda w: w)(hidden.weight)
+            a = nn.functional.linear(z, weight) + skip(x)
+            z = a if place + 1 == len(self.hidden) else torch.relu(a)
+        return z.squeeze(-1)
+
+
+def check(module: nn.Module, n: int = 3) -> FrozenNet:
+    net = FrozenNet.from_torch(module, torch.zeros(1, n))
+    x = 3 * torch.randn(50, n, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    with torch.no_grad():
+        expected = module.double()(x).reshape(-1).numpy()
+    np.testing.assert_allclose(net(x.numpy()), expected, rtol=1e-11, atol=1e-11)
+    return net
+
+
+@pytest.mark.parametrize("way", ["plain", "parametrisation", "softplus", "exp", "clamp"])
+def test_every_way_to_non_negative_weights_is_read(way: str) -> None:
+    torch.manual_seed(0)
+    net = check(Convex(way))
+    assert net.hidden_features == (6, 5)
+    x = np.array([0.3, -0.2, 1.0])
+    assert value_program(net).at(x).solve().value == pytest.approx(float(net(x[None])[0]), abs=1e-6)
+
+
+class Pieces(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 4), nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.a(x), self.b(x)
+        top = torch.maximum(a, b).sum(dim=-1) + 0.5 * (a**2).mean(dim=-1) + (b * b).sum(dim=-1) / 3
+        tail = nn.functional.leaky_relu(torch.cat([a, b], dim=-1), 0.2)[:, 1:].sum(dim=-1)
+        return top + x.abs().sum(dim=1) + tail - 2.0 + torch.relu(tail - 1)
+
+
+def test_maxima_squares_and_pieces_are_read() -> None:
+    torch.manual_seed(0)
+    net = check(Pieces())
+    assert net.quadratics
+
+
+def test_a_sequential_and_a_convolution_are_read() -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 1)).eval()
+    plain[3].weight.data.abs_()
+    check(plain)
+    image = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(8, 1)
+    ).eval()
+    image[4].weight.data.abs_()
+    net = FrozenNet.from_torch(image, torch.zeros(1, 1, 4, 4))
+    x = torch.randn(5, 1, 4, 4, dtype=torch.float64)
+    with torch.no_grad():
+        np.testing.assert_allclose(net(x.numpy()), image.double()(x)[:, 0].numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_what_a_lift_ends_as_is_read() -> None:
+    torch.manual_seed(0)
+    module = Convex("plain")
+    for layer in module.hidden:
+        layer.weight._pos_required = True
+    lifted = HyperNetwork(3, (8,), module)
+    with pytest.raises(ModelError, match="finalise"):
+        FrozenNet.from_torch(lifted, torch.zeros(1, 3))
+    check(lifted.finalise(torch.randn(40, 3)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1)),
+            r"layer '3' \(ReLU\) takes layer '2' \(Linear\) with \d+ negative hidden weights",
+        ),
+        (lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)), r"layer '1' \(Tanh\) is tanh"),
+        (lambda: nn.Sequential(nn.Linear(3, 4), nn.Softplus(), nn.Linear(4, 1)), r"layer '1' \(Softplus\)"),
+        (lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)), "negative hidden weights"),
+        (lambda: nn.Linear(3, 2), "one value per point"),
+        (lambda: "module", "received str"),
+    ],
+)
+def test_what_is_not_convex_is_refused_by_layer(make, message: str) -> None:
+    torch.manual_seed(3)
+    with pytest.raises(ModelError, match=message):
+        FrozenNet.from_torch(make(), torch.zeros(1, 3))
