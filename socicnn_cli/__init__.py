@@ -11,7 +11,7 @@ import typer
 
 from socicnn import __version__
 from socicnn.errors import SocicnnError
-from socicnn_cli import decide, demo, evaluate, export, fit, info, plot, predict, verify
+from socicnn_cli import _evaluate, _plot, _predict, decide, demo, export, fit, info, verify
 
 INTERRUPTED = 130  # typer's exit status after Ctrl-C
 
@@ -24,9 +24,9 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "fit": fit.fit,
-    "predict": predict.predict,
-    "evaluate": evaluate.evaluate,
-    "plot": plot.plot,
+    "predict": _predict.predict,
+    "evaluate": _evaluate.evaluate,
+    "plot": _plot.plot,
     "verify": verify.verify,
     "decide": decide.decide,
     "export": export.export,

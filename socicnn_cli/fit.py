@@ -10,7 +10,7 @@ import typer
 
 from socicnn import __version__
 from socicnn._files import FileError
-from socicnn_cli.fit_table import TableRequest, fit_table
+from socicnn_cli._fit_table import TableRequest, fit_table
 from socicnn_cli.outputs import check_output
 from socicnn_cli.tables import read_samples
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from socicnn._arrays import Array
 from socicnn._files import FileError
-from socicnn_cli.frames import numbers, read_frame
+from socicnn_cli._frames import numbers, read_frame
 from socicnn_cli.tables import read_rows
 
 

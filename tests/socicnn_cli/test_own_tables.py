@@ -13,7 +13,7 @@ import pytest
 
 import socicnn
 from socicnn_cli import main
-from socicnn_cli.frames import read_frame
+from socicnn_cli._frames import read_frame
 
 POWER, REACTIVE = "Global active power [kW]", "Q, reactive"
 X = f'"{POWER}","{REACTIVE}"'
@@ -176,8 +176,8 @@ def test_the_plot_is_a_picture_with_a_slice_per_column(run, model: Path, data: P
     assert status == 0, err
     text = (tmp_path / "p.svg").read_text()
     assert text.count('id="axes_') >= 5
-    from socicnn_cli.plot import slice_of
-    from socicnn_cli.table_model import TableModel
+    from socicnn_cli._plot import slice_of
+    from socicnn_cli._table_model import TableModel
 
     fitted = TableModel.read(model)
     inputs = fitted.table(data, target=False).values

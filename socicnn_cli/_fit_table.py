@@ -12,9 +12,9 @@ import typer
 
 from socicnn import __version__
 from socicnn._files import FileError
-from socicnn_cli.frames import NumberTable, names_of, numbers, numeric_names, read_frame
-from socicnn_cli.scores import baselines, better, lines, scores
-from socicnn_cli.table_model import KEY, TableRoles
+from socicnn_cli._frames import NumberTable, names_of, numbers, numeric_names, read_frame
+from socicnn_cli._scores import baselines, better, lines, scores
+from socicnn_cli._table_model import KEY, TableRoles
 
 OWN = "this model"
 SHARE, LEAST = 0.2, 5  # share of the rows that the report is made on; fewer rows are not enough for one

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from socicnn_cli.scores import scores
-from socicnn_cli.table_model import TableModel
+from socicnn_cli._scores import scores
+from socicnn_cli._table_model import TableModel
 
 
 def evaluate(
