@@ -18,6 +18,7 @@ from decision._minimise.stack import Branch, Dual, Stack
 from decision.sets._base import FeasibleSet
 from socicnn._margins import EPS, TINY, relative_margin
 from verify._proof.columns import LayerColumns, NetColumns, TermColumns
+from verify._proof.groups import in_ball
 from verify._proof.minorant import Minorant as Minorant
 from verify._proof.minorant import minorant as minorant_of
 from verify._proof.passes import multipliers, upper
@@ -52,7 +53,7 @@ def repaired(stack: Stack, dual: Dual) -> Dual:
     net = columns(stack)
     lam = multipliers(net, len(stack), lambda k, box: dual.lam[k].T).lam
     norms = [term for term in net.terms if term.root]
-    u = tuple(term.in_ball(guess.T).T for term, guess in zip(norms, dual.u, strict=True))
+    u = tuple(in_ball(term, guess.T).T for term, guess in zip(norms, dual.u, strict=True))
     return Dual(tuple(tensor.T for tensor in lam), u, dual.p)
 
 

@@ -76,11 +76,6 @@ class ValueData:
         return int(self.B.shape[1])
 
     @property
-    def stacked(self) -> bool:
-        """Whether vectors carry an axis of contexts."""
-        return self.b.ndim > 1
-
-    @property
     def row_names(self) -> list[str]:
         """One readable name per row."""
         return names_of(self.rows)

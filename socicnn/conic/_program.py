@@ -55,6 +55,11 @@ class ValueProgram(ValueData):
         return f"<{type(self).__name__}: {many}{size}, {told(self.cones)}>"
 
     @property
+    def stacked(self) -> bool:
+        """Whether vectors carry an axis of contexts."""
+        return self.b.ndim > 1
+
+    @property
     def contexts(self) -> int | None:
         """Number of stacked contexts, or None for a single program."""
         return len(self.b) if self.stacked else None

@@ -77,23 +77,6 @@ class TermColumns:
         square = positive(square)
         return self.xp.sqrt(square) * (1 - 4 * EPS) if self.root else square
 
-    def spread(self, values: Values) -> Values:
-        """Return values of the groups, shape `(groups, N)`, as values of their rows."""
-        shape = (len(values), self.rows, values.shape[1])
-        return self.xp.broadcast_to(values[:, None, :], shape).reshape(-1, shape[2])
-
-    def row_weight(self) -> Values:
-        """Return the weights of a branch as weights of its rows, shape `(rows in all, N)`; a common one is one row."""
-        if self.weight.ndim == 1:
-            return self.weight[None]
-        return self.weight if len(self.weight) == 1 else self.spread(self.weight)
-
-    def in_ball(self, guess: Values) -> Values:
-        """Return a guess of u, shape `(rows in all, N)`, with ||u|| <= 1 in each group in real arithmetic."""
-        length = self.xp.sqrt(group_sums(guess**2, self.rows) + TINY)
-        longest = self.xp.maximum(length, self.xp.ones_like(length))
-        return guess * self.spread((1 - relative_margin(self.rows + 8)) / longest)
-
 
 @dataclass(frozen=True, eq=False)
 class LayerColumns:

@@ -14,6 +14,7 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from verify._instance import Instance
 from verify._proof.columns import Image, TermColumns
+from verify._proof.groups import in_ball
 from verify._proof.network import Low, Prover
 
 
@@ -61,7 +62,7 @@ class GuessProver(Prover):
             return super()._branch(index, term, image)
         own, count = _columns(guess), len(image.y) + 4
         if term.root:
-            u = term.in_ball(own)
+            u = in_ball(term, own)
             value = term.weight * (u * image.y).sum(axis=0)
             return Low(value, term.weight * (np.abs(u) * image.size).sum(axis=0), term.weight, count)
         value = term.weight * (own * (image.y - own / 4)).sum(axis=0)

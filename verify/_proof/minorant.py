@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from socicnn._margins import TINY
 from verify._proof.columns import Linear, NetColumns, TermColumns, Values
+from verify._proof.groups import row_weight, spread
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +51,11 @@ def minorant(net: NetColumns, lam: Sequence[Values], us: Sequence[Values], ps: S
     sums = _Sums(net)
     u, p = iter(us), iter(ps)
     for term in net.terms:
-        sums.term(term, next(u) if term.root else next(p), term.row_weight())
+        sums.term(term, next(u) if term.root else next(p), row_weight(term))
     for layer, multiplier in zip(net.layers, lam, strict=True):
         sums.affine(layer.U, layer.U_absolute, layer.b, multiplier)
         for term in layer.inner:
-            sums.term(term, next(u) if term.root else next(p), term.spread(term.weight * multiplier))
+            sums.term(term, next(u) if term.root else next(p), spread(term, term.weight * multiplier))
     return Minorant(sums.slope, sums.offset, sums.slope_size, sums.offset_size, sums.terms)
 
 
