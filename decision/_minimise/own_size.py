@@ -34,7 +34,7 @@ SHORT = 2.0**-20  # of the width of R: a shorter ray is rounding
 LEVELS = 80  # of a ray: 2^-80 of it is next to its start
 VISIBLE = 2.0**-10  # of the background's bending: the least that is told from it
 ROUNDING = 2.0**-40  # of two slopes: the least difference that is one
-NOISE = 2.0**-46  # of f at the anchor: what moves f by less is rounding
+NOISE = 2.0**-46  # of f and of x at the anchor: what moves f by less, or lies nearer, is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,9 @@ class OwnSize:
         rays = across.abs().amax(dim=1)
         usable = rays > SHORT * reach.half.amax()  # a corner of signs may fall on the anchor, as on a simplex
         across, rays = across[usable], rays[usable]
-        shares = _shares(lambda t: slopes(reach.anchor + t * across, across), NOISE * value.abs()[:, None])
+        moves = across.abs() > SHORT * rays[:, None]
+        nearest = NOISE * torch.where(moves, reach.anchor.abs(), 0.0).amax(dim=1) / rays
+        shares = _shares(lambda t: slopes(reach.anchor + t * across, across), NOISE * value.abs()[:, None], nearest)
         none = shares.new_zeros(len(shares), 1)
         length = torch.cat([shares * rays, none], dim=1).amax(dim=1)
         return cls(feasible_set, reach, torch.where(length > 0, length, torch.inf))
@@ -85,12 +87,13 @@ class OwnSize:
         return self.feasible_set.project(reach.anchor + reach.signs * width[:, None, :])
 
 
-def _shares(slope: Callable[[float], Tensor], noise: Tensor) -> Tensor:
+def _shares(slope: Callable[[float], Tensor], noise: Tensor, nearest: Tensor) -> Tensor:
     """Return the length of each ray as a share of it, 0 if it has none, shape `(contexts, rays)`.
 
     Args:
         slope: gives the slopes at a share t of each ray.
         noise: the least change of f that is not rounding, shape `(contexts, 1)`.
+        nearest: the least share of each ray at which x is told from the anchor, shape `(rays,)`.
     """
     near, end, before = slope(2.0**-LEVELS), slope(1.0), slope(0.5)
     background = ((end - before) / 0.5).clamp(min=0.0)
@@ -110,8 +113,9 @@ def _shares(slope: Callable[[float], Tensor], noise: Tensor) -> Tensor:
             break
         t = 2.0**-level
         at = slope(t)
-    share = torch.where(open_ | (most * share <= noise), 0.0, share)  # what bends at the anchor itself has no length
+    at_anchor = open_ | (most * share <= noise) | (share <= nearest)  # what bends at the anchor itself has no length
+    share = torch.where(at_anchor, 0.0, share)
     quadratic = background >= 0.5 * (end - near)
     made_up = torch.where(quadratic & (background > 0), near.abs() / background, 0.0)
-    made_up = torch.where((near.abs() * made_up > noise) & (made_up > 2.0**-LEVELS), made_up, 0.0)
+    made_up = torch.where((near.abs() * made_up > noise) & (made_up > nearest.clamp(min=2.0**-LEVELS)), made_up, 0.0)
     return torch.where(finite, torch.where(share > 0, BENDS * share, TURNS * made_up).clamp(max=1.0), 0.0)

@@ -47,7 +47,7 @@ class Units:
         if isinstance(feasible_set, Box):
             half = feasible_set.diameter / np.sqrt(feasible_set.n) / 2
             j = int(np.clip(np.frexp(half)[1], -1000, 1000)) if 0 < half < np.inf else 0
-        return cls(np.frexp(known)[1].astype(np.int64), j)
+        return cls(np.clip(np.frexp(known)[1], -1000, 1000).astype(np.int64), j)
 
     def take(self, rows: IntArray) -> Units:
         """Return the units of some contexts."""
@@ -64,7 +64,8 @@ class Units:
         rows: Any = f[:, None] if net.stacked else f
         x = 2.0**self.x
         layers = [composed_layer(layer, 1 / x) for layer in net.layers] if self.x else net.layers
-        output = replace(net.output, w=net.output.w * rows, v=net.output.v * (rows * x), c=0.0 * f)
+        at = self.x - (self.value[:, None] if net.stacked else self.value[0])  # 2^-k 2^j alone may overflow
+        output = replace(net.output, w=net.output.w * rows, v=np.ldexp(net.output.v, at), c=0.0 * f)
         quadratics = [composed_term(quad, 1 / x, factor=f) for quad in net.quadratics]
         norms = [composed_term(norm, 1 / x, factor=f) for norm in net.norms]
         return replace(net, layers=layers, output=output, quadratics=quadratics, norms=norms)

@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from decision.sets._base import FeasibleSet
-from socicnn._arrays import as_float64, read_only
+from socicnn._arrays import as_float64, lengths, read_only
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
@@ -60,7 +60,8 @@ class Box(FeasibleSet):
     @property
     def diameter(self) -> float:
         """The diagonal ||upper - lower||."""
-        return float(np.linalg.norm(self._upper - self._lower))
+        with np.errstate(over="ignore"):
+            return float(lengths(self._upper - self._lower, 0))
 
     def config(self) -> dict[str, Any]:
         """Return n, lower and upper as they were given."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -117,8 +117,12 @@ def system_of(member: FeasibleSet | ConicSet) -> ConicSystem:
 
 
 def _checked(sets: Any, owner: str) -> tuple[FeasibleSet | ConicSet, ...]:
-    members = tuple(sets)
-    if not members or not all(isinstance(member, FeasibleSet | ConicSet) for member in members):
+    members = tuple(sets) if isinstance(sets, Iterable) else (sets,)
+    if (
+        not isinstance(sets, Iterable)
+        or not members
+        or not all(isinstance(member, FeasibleSet | ConicSet) for member in members)
+    ):
         kinds = ", ".join(type(member).__name__ for member in members) or "none"
-        raise ProgramError(f"a {owner} needs sets of `decision.sets`; received {kinds}")
+        raise ProgramError(f"a {owner} needs a sequence of sets of `decision.sets`; received {kinds}")
     return members

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -11,10 +11,10 @@ from scipy import sparse
 from decision.sets._base import FeasibleSet
 from decision.sets._combined import system_of
 from decision.sets._conic_set import ConicSet, ConicSystem
-from decision.sets._moving import Affine, Moving, as_tensor
+from decision.sets._moving import Affine, Moving, as_tensor, refuse_infinite
 from decision.sets._polytope import Polytope
-from socicnn._arrays import as_float64
-from socicnn._integers import as_integer
+from socicnn._arrays import Array, IntArray, as_float64
+from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ProgramError
 
 
@@ -60,13 +60,11 @@ class Horizon(ConicSet):
             raise ProgramError(
                 f"the sets of all steps must have one length; received {[member.n for member in self._steps]}"
             )
-        self._inputs = np.arange(self._width) if inputs is None else np.asarray(inputs, dtype=np.int64)
-        if not len(self._inputs) or len(set(self._inputs.tolist()) & set(range(self._width))) != len(self._inputs):
-            raise ProgramError(f"inputs must be distinct indices from 0 to {self._width - 1}; received {inputs}")
+        self._inputs = _indices(inputs, self._width)
         super().__init__(len(self._steps) * len(self._inputs))
-        self._link = None if link is None else self._linked(*link)
-        self._first = None if first is None else self._end(*first, "first")
-        self._last = None if last is None else self._end(*last, "last")
+        self._link = None if link is None else self._linked(*_parts(link, "link", "(P, Q, r)", 3))
+        self._first = None if first is None else self._end(first, "first")
+        self._last = None if last is None else self._end(last, "last")
 
     @classmethod
     def storage(
@@ -94,9 +92,10 @@ class Horizon(ConicSet):
         Raises:
             ProgramError: the efficiency is not in (0, 1], or a size is invalid.
         """
-        if not 0.0 < efficiency <= 1.0:
-            raise ProgramError(f"efficiency must lie in (0, 1]; received {efficiency}")
-        balance = np.array([[efficiency, -1.0 / efficiency, -1.0]])  # + level_{t-1} = 0
+        eta = as_float64(efficiency, "efficiency")
+        if eta.shape != () or not 0.0 < eta <= 1.0:
+            raise ProgramError(f"efficiency must be one number in (0, 1]; received {efficiency}")
+        balance = np.array([[eta, -1.0 / eta, -1.0]])  # + level_{t-1} = 0
         limits = [
             Moving.of(size, 1, name) for size, name in ((power, "power"), (power, "power"), (capacity, "capacity"))
         ]
@@ -114,26 +113,31 @@ class Horizon(ConicSet):
 
     def _linked(self, P: Any, Q: Any, r: Any) -> tuple[Any, Any, Moving]:
         """Return the matrices of a link and all its right-hand sides, step after step."""
-        P, Q = as_float64(P, "P"), as_float64(Q, "Q")
+        P, Q = _finite(P, "P of link"), _finite(Q, "Q of link")
         if P.ndim != 2 or P.shape != Q.shape or P.shape[1] != self._width:
             raise ProgramError(f"P and Q must have shape (rows, {self._width}); received {P.shape} and {Q.shape}")
         links, rows = len(self._steps) - 1, len(P)
         if isinstance(r, Affine):
-            return P, Q, Moving.of(r, links * rows, "r")
-        sides = as_tensor(r, "r")
+            return P, Q, Moving.of(r, links * rows, "r of link")
+        sides = as_tensor(r, "r of link")
         if sides.ndim not in (1, 2, 3) or sides.shape[-1] != rows or (sides.ndim > 1 and sides.shape[-2] != links):
             raise ProgramError(
-                f"r must have shape ({rows},), ({links}, {rows}) or (contexts, {links}, {rows}); received "
+                f"r of link must have shape ({rows},), ({links}, {rows}) or (contexts, {links}, {rows}); received "
                 f"{tuple(sides.shape)}"
             )
         sides = sides.expand(links, rows) if sides.ndim == 1 else sides
-        return P, Q, Moving.of(sides.reshape(*sides.shape[:-2], links * rows), links * rows, "r")
+        moving = Moving.of(sides.reshape(*sides.shape[:-2], links * rows), links * rows, "r of link")
+        refuse_infinite(moving, "r of link")
+        return P, Q, moving
 
-    def _end(self, E: Any, f: Any, name: str) -> tuple[Any, Moving]:
-        matrix = as_float64(E, f"E of {name}")
+    def _end(self, rows: Any, name: str) -> tuple[Any, Moving]:
+        E, f = _parts(rows, name, "(E, f)", 2)
+        matrix = _finite(E, f"E of {name}")
         if matrix.ndim != 2 or matrix.shape[1] != self._width:
             raise ProgramError(f"E of {name} must have shape (rows, {self._width}); received {matrix.shape}")
-        return matrix, Moving.of(f, len(matrix), f"f of {name}")
+        sides = Moving.of(f, len(matrix), f"f of {name}")
+        refuse_infinite(sides, f"f of {name}")
+        return matrix, sides
 
     def _columns(self, t: int) -> Any:
         """Return the places of y_t among the columns [x | further entries of y | helpers of the sets]."""
@@ -166,12 +170,37 @@ class Horizon(ConicSet):
         return ConicSystem.stacked(parts)
 
 
+def _finite(values: Any, name: str) -> Array:
+    matrix = as_float64(values, name)
+    bad = int((~np.isfinite(matrix)).sum())
+    if bad:
+        raise ProgramError(f"{name} of a Horizon has {bad} non-finite entries; remove or replace them")
+    return matrix
+
+
+def _parts(values: Any, name: str, form: str, count: int) -> tuple[Any, ...]:
+    if not isinstance(values, tuple | list) or len(values) != count:
+        received = f"{len(values)} parts" if isinstance(values, tuple | list) else type(values).__name__
+        raise ProgramError(f"{name} must be {form}; received {received}")
+    return tuple(values)
+
+
+def _indices(inputs: Any, width: int) -> IntArray:
+    if inputs is None:
+        return np.arange(width)
+    indices = list(inputs) if isinstance(inputs, Iterable) else []
+    places = {int(i) for i in indices if is_integer(i)}
+    if not indices or len(places & set(range(width))) != len(indices):
+        raise ProgramError(f"inputs must be distinct indices from 0 to {width - 1}; received {inputs}")
+    return np.array([int(i) for i in indices], dtype=np.int64)
+
+
 def _steps(step: Any, steps: int | None) -> tuple[FeasibleSet | ConicSet, ...]:
     if isinstance(step, FeasibleSet | ConicSet):
         if steps is None:
             raise ProgramError("give the number of steps, or a sequence of one set per step")
         return (step,) * as_integer("steps", steps, error=ProgramError)
-    sets = tuple(step)
+    sets = tuple(step) if isinstance(step, Iterable) else (step,)
     if not sets or not all(isinstance(member, FeasibleSet | ConicSet) for member in sets):
         raise ProgramError("a Horizon needs a set of `decision.sets`, or a sequence of one per step")
     if steps is not None and steps != len(sets):

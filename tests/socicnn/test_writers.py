@@ -8,6 +8,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import zipfile
 from collections.abc import Callable
@@ -19,14 +20,18 @@ import numpy as np
 import pytest
 import torch
 
+import decision
 import socicnn
 from socicnn import density
 from socicnn._compile import value_program
 from socicnn._files import FileError
 from socicnn.conic.export import export
-from socicnn.positivity.diagnostics.plots import draw_shoulder
+from socicnn.positivity.diagnostics import Escape, Slice
+from socicnn.positivity.diagnostics.plots import draw_escape, draw_shoulder, draw_slice
 from socicnn.training import _checkpoint as checkpoint
+from socicnn_cli import app
 from socicnn_cli.csv_files import write_csv
+from socicnn_cli.demo_plot import COLOURS, plot
 from tests.support.frozen_nets import NETS, random_net
 from verify._certify import certify
 
@@ -54,6 +59,35 @@ def _shoulder(path: Path) -> None:
     draw_shoulder({"run": seen}, path)
 
 
+def _escape(path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'socicnn[plot]'")
+    draw_escape(Escape(np.array([0.1, 1.0]), np.array([[3.0, np.inf], [1.0, 2.0]]), start=0.0, absorbing=1.0), path)
+
+
+def _landscape(path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'socicnn[plot]'")
+    grid = np.linspace(-1.0, 1.0, 4)
+    draw_slice(Slice(grid, grid, np.square(grid)[:, None] + np.square(grid)), path)
+
+
+def _demo(path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'socicnn[plot]'")
+    task = decision.tasks.make("simplex_socp", 3, seed=0, context_features=2)
+    contexts = torch.ones(1, 2, dtype=torch.float64)
+    models = {name: lambda x, context: task.cost(x, context) + 0.1 for name in COLOURS}
+    regrets = {"soc-partial, exact": [0.1, 0.2], "relu-joint, projected_gradient": [0.1, 0.4]}
+    plot(path, task, models, contexts, (np.full((1, 3), 1 / 3), np.zeros(1)), regrets)
+
+
+def _report(path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        model, points = os.path.join(folder, "model.safetensors"), os.path.join(folder, "points.npy")
+        socicnn.save(NETWORK, model)
+        np.save(points, np.ones((2, 3)))
+        words = ["verify", model, "--points", points, "--solver", "none", "--json", str(path)]
+        assert not app(words, standalone_mode=False)
+
+
 NETWORK = socicnn.SOCICNN(3, (4,), generator=torch.Generator().manual_seed(0))
 WRITERS: dict[str, Callable[[Path], None]] = {
     "frozen.safetensors": lambda path: random_net(1).save(path),
@@ -67,6 +101,10 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "network.onnx": _onnx,
     "density.png": _density,
     "shoulder.png": _shoulder,
+    "escape.png": _escape,
+    "landscape.png": _landscape,
+    "demo.png": _demo,
+    "report.json": _report,
 }
 
 
@@ -182,6 +220,14 @@ def by_pillow(path: Path) -> None:
     assert len(image.convert("RGB").getcolors(2**24)) > 20
 
 
+def by_json_tool(path: Path) -> None:
+    """Reports: JSON, by Python's own tool in a process that has never seen this package."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-m", "json.tool", str(path)], capture_output=True, text=True, check=True
+    )
+    assert '"ok": true' in done.stdout
+
+
 READERS: dict[str, Callable[[Path], None]] = {
     "frozen.safetensors": by_struct,
     "model.safetensors": by_struct,
@@ -194,6 +240,10 @@ READERS: dict[str, Callable[[Path], None]] = {
     "network.onnx": by_onnxruntime,
     "density.png": by_pillow,
     "shoulder.png": by_pillow,
+    "escape.png": by_pillow,
+    "landscape.png": by_pillow,
+    "demo.png": by_pillow,
+    "report.json": by_json_tool,
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from decision import Box
+from decision import Box, decide
 from decision._minimise.bounds import lower_bound, minorant, repaired, upper_bound
 from decision._minimise.stack import Dual, Stack
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
@@ -128,3 +128,6 @@ def test_slopes_that_underflow_before_they_meet_a_huge_set(w: float, u: float, b
     dual = Dual((torch.full((1, 1), w, dtype=torch.float64),), (), ())
     least = Fraction(w) * max(Fraction(u) * Fraction(-reach) + Fraction(b), 0)
     assert Fraction(float(lower_bound(stack, Box(1, -reach, reach), dual)[0])) <= least
+    for method in ("auto", "exact"):  # whose units of f and of x may have a product that overflows
+        answer = decide(net, Box(1, -reach, reach), method=method)
+        assert Fraction(float(answer.value)) - Fraction(float(answer.gap)) <= least

@@ -277,7 +277,9 @@ def test_right_hand_sides_can_be_differentiated() -> None:
         (lambda: Ball(2, -1.0), "radius of a Ball must be a finite number >= 0"),
         (lambda: Ball(2, norm="3"), "norm of a Ball"),
         (lambda: Ellipsoid(np.ones((2, 2, 2))), "B must be a matrix"),
-        (lambda: Product([]), "a Product needs sets"),
+        (lambda: Product([]), "a Product needs a sequence of sets"),
+        (lambda: Product(Box(2)), "a Product needs a sequence of sets .* received Box"),  # type: ignore[arg-type]
+        (lambda: Intersection(None), "needs a sequence of sets .* received NoneType"),  # type: ignore[arg-type]
         (lambda: Product([1]), "received int"),
         (lambda: Intersection([Box(2), Box(3)]), r"must have one length; received \[2, 3\]"),
         (lambda: Intersection([Ball(2, np.ones((3, 1))), Ball(2, np.ones((4, 1)))]).system, "same contexts"),
@@ -285,6 +287,13 @@ def test_right_hand_sides_can_be_differentiated() -> None:
         (lambda: Horizon([Box(2), Box(3)]), "must have one length"),
         (lambda: Horizon(Box(2), 3, link=([[1.0]], [[1.0]], [0.0])), "P and Q must have shape"),
         (lambda: Horizon(Box(2), 3, inputs=[2]), "inputs must be distinct indices"),
+        (lambda: Horizon(Box(2), 3, inputs=[0.5]), "inputs must be distinct indices"),  # type: ignore[list-item]
+        (lambda: Horizon(Box(2), 3, inputs=[True]), "inputs must be distinct indices"),
+        (lambda: Horizon(Box(2), 3, inputs=["0"]), "inputs must be distinct indices"),  # type: ignore[list-item]
+        (lambda: Horizon(Box(2), 3, inputs=1), "inputs must be distinct indices"),  # type: ignore[arg-type]
+        (lambda: Horizon(Box(2), 3, link=([[1.0, 1.0]], [[1.0, 1.0]])), r"link must be \(P, Q, r\); received 2 parts"),  # type: ignore[arg-type]
+        (lambda: Horizon(Box(2), 3, first=[[1.0, 1.0]]), r"first must be \(E, f\); received 1 parts"),  # type: ignore[arg-type]
+        (lambda: Horizon(None, 3), "needs a set of `decision.sets`"),  # type: ignore[arg-type]
         (lambda: Horizon.storage(3, capacity=1.0, power=1.0, initial=0.0, efficiency=1.5), "efficiency"),
         (lambda: Affine([1.0], [[1.0], [2.0]]), "an Affine needs a bias"),
     ],
@@ -292,6 +301,11 @@ def test_right_hand_sides_can_be_differentiated() -> None:
 def test_invalid_sets_are_refused_with_the_reason(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ProgramError, match=message):
         make()
+
+
+def test_an_efficiency_that_is_text_is_refused_by_name() -> None:
+    with pytest.raises(ModelError, match=r"efficiency must hold real numbers; received text"):
+        Horizon.storage(3, capacity=1.0, power=1.0, initial=0.0, efficiency="1")  # type: ignore[arg-type]
 
 
 def test_contexts_that_do_not_fit_are_refused() -> None:

@@ -77,6 +77,58 @@ class TestMatrixOfAnEllipsoid(InputContract):
                 self.read(values)
 
 
+class TestCentersInAProduct(TestCenters):
+    def read(self, values: Any) -> Any:
+        return numbers(sets.Product([sets.Ball(3, 1.0, values), sets.Ball(2)]))
+
+
+class TestMatrixInAnIntersection(InputContract):
+    name = "A"
+    takes = frozenset({"sparse"})
+
+    def read(self, values: Any) -> Any:
+        return numbers(sets.Intersection([sets.Ball(3), sets.Polytope(A=values, b=np.full(4, 9.0), lower=-ONES)]))
+
+    def test_a_single_number_and_no_rows_are_refused(self) -> None:
+        with pytest.raises(ProgramError, match="shape"):
+            self.read(1.5)
+        with pytest.raises(ProgramError, match=r"shape|one length"):
+            self.read(np.zeros((4, 2)))
+
+
+class TestLinkOfAHorizon(InputContract):
+    name = "P"
+
+    def read(self, values: Any) -> Any:
+        return numbers(sets.Horizon(sets.Box(3), 3, link=(values, TABLE, np.zeros(4))))
+
+
+class TestRightHandSidesOfALink(InputContract):
+    name = "r of link"
+
+    def read(self, values: Any) -> Any:
+        return numbers(sets.Horizon(sets.Box(3), 5, link=(np.eye(3), np.eye(3), values)))
+
+
+class TestFirstStepOfAHorizon(InputContract):
+    name = "E of first"
+
+    def read(self, values: Any) -> Any:
+        return numbers(sets.Horizon(sets.Box(3), 3, first=(values, np.zeros(4))))
+
+
+class TestRightHandSidesOfTheLastStep(InputContract):
+    name = "f of last"
+
+    def read(self, values: Any) -> Any:
+        return numbers(sets.Horizon(sets.Box(3), 3, last=(np.eye(3), values)))
+
+    def test_a_single_number_and_no_rows_are_refused(self) -> None:
+        assert np.array_equal(self.read(1.5), self.read([1.5] * 3))
+        with pytest.raises(ProgramError, match="shape"):
+            self.read(np.zeros((4, 2)))
+
+
 @pytest.mark.parametrize("kind", [list, tuple, np.float32, ">f8", object, "torch", "pandas", "polars"])
 def test_bounds_of_a_box_come_in_any_form(kind: Any) -> None:
     row = TABLE[0].tolist()
