@@ -156,6 +156,8 @@ class Output(Part):
     VECTORS: ClassVar = {"w": 1, "v": 1, "c": 0}
 
     def __init__(self, w: Any, v: Any, c: Any = 0.0) -> None:
+        if v is None:
+            raise ModelError("output weight v tells the length n of x: without one, give zeros of shape (n,)")
         _set(self, w=owned_vector(w), v=owned_vector(v), c=owned_vector(c))
 
     def check(self, check: ArrayCheck, width: int) -> None:

@@ -110,3 +110,8 @@ def test_the_arrays_of_the_caller_are_copied() -> None:
         array[...] = 7.0  # the caller's own stay writable
     assert net(x) == before
     assert replace(net).fingerprint == mark
+
+
+def test_a_read_out_without_v_says_what_to_give() -> None:
+    with pytest.raises(ModelError, match=r"output weight v tells the length n of x: .* zeros of shape \(n,\)"):
+        Output([1.0], None)
