@@ -23,7 +23,9 @@ def fit(
         Path,
         typer.Argument(help="A table (CSV, .gz, parquet) with --target; or an .npz or CSV of x0.., theta0.., y."),
     ],
-    out: Annotated[Path, typer.Option(help="Model file to write (.safetensors).")],
+    out: Annotated[
+        Path | None, typer.Option(help="Model file to write (.safetensors); default: the name of DATA, in this folder.")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
     x: Annotated[
         str | None, typer.Option(help="Columns to be convex in, 'P,Q'; default: all other columns of numbers.")
@@ -76,6 +78,7 @@ def fit(
     from socicnn.training import fit as train
     from socicnn_cli.decide import feasible_set
 
+    out = Path(f"{data.name.split('.')[0]}.safetensors") if out is None else out
     check_output(out, "--out", data, checkpoint, suffixes=(".safetensors",))
     check_output(checkpoint, "--checkpoint", data)
     if target is not None:

@@ -84,6 +84,16 @@ def test_the_report_is_in_the_unit_of_the_target_beside_simple_models(run, data:
     assert facts["scores"]["mean"]["RMSE"] == pytest.approx(power()["I"].std(), rel=0.2)
 
 
+def test_the_model_has_the_name_of_the_table_if_none_is_given(
+    run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = run("fit", data, "--target", "I", "--x", X, "--kind", "quad")
+    assert status == 0
+    assert "wrote house hold.safetensors" in out
+    assert Path("house hold.safetensors").is_file()
+
+
 def test_a_table_that_is_not_convex_is_warned_of(run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 1, 150)
