@@ -88,7 +88,7 @@ class StackSurrogate:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the other contexts behind on the way to another process."""
-        return type(self), (Networks(self._some), self.stack, self.constant, None, self.units)
+        return type(self), (Networks(self._some), self.stack, self.constant, None, self.units, self.moved)
 
     def __len__(self) -> int:
         return len(self.stack)

@@ -15,6 +15,7 @@ from decision.sets._conic_set import ConicSet, ConicSystem, Span
 from decision.sets._moving import Moving, refuse_infinite
 from decision.sets._oracles import OracleSet
 from decision.sets._simplex import Simplex
+from socicnn._arrays import Array
 from socicnn.conic._cones import Cones
 from socicnn.errors import ProgramError
 
@@ -78,7 +79,7 @@ class Ball(ConicSet):
             return None
         r, c = float(self._radius.table[0, 0].detach()), self._center.table[0].detach()
         if self._norm == "inf":
-            return Box(self.n, c - r, c + r)
+            return Box(self.n, -_sum_upward(-c.numpy(), r), _sum_upward(c.numpy(), r))
         project, minimize = (_round, _round_end) if self._norm == "2" else (_cross, _cross_end)
 
         def projected(x: Tensor) -> Tensor:
@@ -89,6 +90,14 @@ class Ball(ConicSet):
             return c.to(g) + minimize(g, r)
 
         return OracleSet(self.n, projected, minimized, rows=self.rows(), name=self.name)
+
+
+def _sum_upward(c: Array, r: float) -> Array:
+    """Return c + r, rounded up: a box must not be smaller than the ball; sums that are floats stay as they are."""
+    total = c + r
+    part = total - c
+    error = (c - (total - part)) + (r - part)  # exactly c + r - total (Knuth's two-sum)
+    return np.where(error > 0.0, np.nextafter(total, np.inf), total)
 
 
 def _round(y: Tensor, r: float) -> Tensor:

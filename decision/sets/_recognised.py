@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from decision.sets._base import FeasibleSet
@@ -35,8 +37,8 @@ def recognised(rows: Rows) -> FeasibleSet | None:
     scale = entries[0]
     if scale == 0.0 or (entries != scale).any() or (not equality and scale < 0):
         return None
-    total = float(rows.h[row] / scale)
-    if total * scale != rows.h[row] or total < 0.0:
+    total = _exact_quotient(rows.h[row], scale)
+    if total is None or total < 0.0:
         return None
     if equality and total == 1.0 and (upper >= 1.0).all():
         return Simplex(n)
@@ -59,11 +61,18 @@ def _bounds(rows: Rows) -> tuple[Array, Array, list[int]] | None:
             rest.append(i)
             continue
         j, g = int(columns[0]), float(values[0])
-        end = float(rows.h[i] / g)
-        if end * g != rows.h[i]:
+        end = _exact_quotient(rows.h[i], g)
+        if end is None:
             return None
         if g > 0 or i < zero:
             upper[j] = min(upper[j], end)
         if g < 0 or i < zero:
             lower[j] = max(lower[j], end)
     return (lower + 0.0, upper + 0.0, rest) if (lower <= upper).all() else None
+
+
+def _exact_quotient(h: float, g: float) -> float | None:
+    """Return h / g, None if float64 cannot hold it: a float product that gives h again does not show that it can."""
+    with np.errstate(over="ignore"):
+        end = float(np.float64(h) / g)
+    return end if np.isfinite(end) and Fraction(end) * Fraction(float(g)) == Fraction(float(h)) else None

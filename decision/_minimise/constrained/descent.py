@@ -25,6 +25,7 @@ from socicnn.conic.solvers import Solver
 from socicnn.frozen import FrozenNet
 
 MULTIPLES = (1, 2, 3, 4, 6, 10, 12, 60, 1000, 2**20)  # of d, whose entries are then rounded
+WHOLE = 2**53  # larger integers, of a solver that lies, are not all floats
 LEAST = 1e-9  # slope, relative to the slopes of f, below which nothing is claimed
 
 
@@ -76,7 +77,7 @@ def _directions(rows: Rows, A: sparse.csr_array) -> Rows:
 
 def _proven(slope: FrozenNet, rows: Rows, A: sparse.csr_array, d: IntArray) -> bool:
     """Return whether whole numbers d are such a direction, in real arithmetic."""
-    if not d.any():
+    if not d.any() or d.max() > WHOLE or d.min() < -WHOLE:
         return False
     if any(_products(A, d)) or not _allowed(_products(rows.G, d), rows.cones):
         return False
