@@ -8,18 +8,18 @@ from torch import Tensor
 
 from decision._minimise.answers import Goal
 from decision._minimise.constrained.constraints import near
-from decision._minimise.constrained.extents import Extents
 from decision._minimise.constrained.repair import Repair
 from decision._minimise.constrained.support import support_extents
-from decision._minimise.scaled import tight
 from decision.sets import ConicSet
 from decision.sets._base import FeasibleSet
 from decision.sets._conic_set import RowsOfContexts
 from decision.sets._hit_and_run import hit_and_run
 from decision.sets._samplers import Boundary, Sampler, SamplerName, Uniform, make_sampler
 from socicnn._arrays import Array
+from socicnn.conic._scaled import tight
 from socicnn.conic.solvers._clarabel import Clarabel
 from socicnn.errors import ModelError, ProgramError
+from verify._optimum.extents import Extents
 
 
 def drawn(

@@ -34,6 +34,7 @@ ORDER = [
     "socicnn.conic.solvers",
     "socicnn.conic._prepared",
     "socicnn.conic._program",
+    "socicnn.conic._scaled",
     "socicnn.conic._builder",
     "socicnn.frozen._checks",
     "socicnn.frozen._terms",

@@ -7,5 +7,7 @@ from verify._core.checker import Checker as Checker
 from verify._equivalence import equivalence as equivalence
 from verify._falsify import Falsification as Falsification
 from verify._falsify import falsify as falsify
+from verify._optimum.optimum import optimum as optimum
+from verify._optimum.result import ProvenOptimum as ProvenOptimum
 from verify._proof.duals import lower_bound as lower_bound
 from verify._report import Report as Report

@@ -17,6 +17,8 @@ import sys
 import numpy as np
 
 from socicnn._arrays import Array
+from socicnn._numpy_files import read_arrays
+from socicnn._results import Result
 from socicnn.errors import FileError, SocicnnError
 from verify._core.checker import Checker
 from verify._core.claim import Claim, read
@@ -147,12 +149,27 @@ def _wanted(fingerprint: str | None, network: str | None) -> str | None:
     return fingerprint
 
 
+def _optimum(path: str, fingerprint: str | None, error: FileError) -> Result:
+    """Return the verdict on the optimum of a problem, if the file holds one; else raise the error."""
+    try:
+        other = str(read_arrays(path).get("format")) == "socicnn optimum 1"
+    except FileError:
+        raise error from None
+    if not other:
+        raise error
+    if fingerprint is not None:
+        raise FileError(f"{path} holds the optimum of a problem, which has no fingerprint; leave it out")
+    from verify._optimum.check import check_optimum
+
+    return check_optimum(path)
+
+
 def _print(path: str, fingerprint: str | None) -> int:
     """Print the verdict on one file and return its exit status."""
     try:
-        report = check(path, fingerprint=fingerprint)
-    except FileError:
-        raise
+        report: Result = check(path, fingerprint=fingerprint)
+    except FileError as error:
+        report = _optimum(path, fingerprint, error)
     except SocicnnError as error:
         print(f"FAILED: {path}: {error}")
         return 1

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from decision._minimise.answers import Answers, Goal
 from decision._minimise.bounds import lower_bound
-from decision._minimise.scaled import Scaled
 from decision._minimise.stack import Dual, Stack, alike
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import Array, IntArray
@@ -24,6 +23,7 @@ from socicnn._compile import compile_net
 from socicnn.conic._prepared import same_matrix
 from socicnn.conic._program import ConicProgram, ValueProgram
 from socicnn.conic._rows import Rows
+from socicnn.conic._scaled import Scaled
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver, make
 from socicnn.frozen import FrozenNet
@@ -135,9 +135,7 @@ class FreePrograms:
 
     def _single(self, i: int) -> ValueProgram:
         program = self._program.take(i)
-        if self._scales is None:
-            return program
-        return program.rescaled(self._scales[i if self._program.stacked else 0])  # one network over many sets has one
+        return program if self._scales is None else program.rescaled(self._scales[i])
 
     def at(self, i: int) -> ConicProgram:
         """Return the program of context i."""

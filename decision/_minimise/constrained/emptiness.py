@@ -10,15 +10,15 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from decision._minimise.constrained.bound import Line, lower_bound
-from decision._minimise.constrained.extents import Extents
-from decision._minimise.constrained.weak_duality import WeakDuality, into_dual_cone
-from decision._minimise.scaled import Scaled
 from socicnn._arrays import Array
 from socicnn.conic._cones import Cones
 from socicnn.conic._program import ConicProgram
 from socicnn.conic._rows import Rows
+from socicnn.conic._scaled import Scaled
 from socicnn.conic.solvers import Solver
+from verify._optimum.extents import Extents
+from verify._optimum.residual import Line, lower_bound
+from verify._optimum.weak_duality import WeakDuality, into_dual_cone
 
 
 def proven_empty(rows: Rows, extents: Extents, solver: Solver) -> bool:

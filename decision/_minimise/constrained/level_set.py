@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from decision._minimise.answers import Goal
-from decision._minimise.constrained.bound import Line
-from decision._minimise.constrained.extents import Cuts, Extents, chained
-from decision._minimise.constrained.weak_duality import WeakDuality, into_dual_cone
+from decision._minimise.constrained.bound import line_of
 from decision._minimise.exact import FreePrograms
-from decision._minimise.scaled import power
 from decision._minimise.stack import Stack
 from socicnn._arrays import Array, BoolArray, IntArray
 from socicnn._margins import EPS, TINY
+from socicnn.conic._scaled import power
+from verify._optimum.extents import Cuts, Extents, chained
+from verify._optimum.weak_duality import WeakDuality, into_dual_cone
 
 SHARES = (2.0**-4, 2.0**-12, 2.0**-20)  # mu, as shares of the size of the slope's terms
 
@@ -80,7 +80,7 @@ class LevelSet:
         if not (np.isfinite(solution.v).all() and np.isfinite(solution.y).all()):
             return
         x = torch.as_tensor(solution.v[: self.stack.in_features])[None]
-        line = Line.of(self.stack, self.programs.dual(self.stack, solution.y, x), len(cost))
+        line = line_of(self.stack, self.programs.dual(self.stack, solution.y, x), len(cost))
         proof = self.weak.combine(into_dual_cone(self.programs.set_multipliers(solution.y), self.weak.rows.cones))
         rest = line.slope + proof.sum
         rest[j] += cost[j]

@@ -13,13 +13,13 @@ import numpy as np
 from scipy import sparse
 
 from decision._minimise.constrained.constraints import some
-from decision._minimise.constrained.extents import Extents
-from decision._minimise.scaled import Scaled
 from socicnn._arrays import Array, BoolArray
 from socicnn.conic._cones import Cones
 from socicnn.conic._program import ConicProgram
 from socicnn.conic._rows import Rows
+from socicnn.conic._scaled import Scaled
 from socicnn.conic.solvers import Solver
+from verify._optimum.extents import Extents
 
 LARGEST = 2000  # equalities or variables up to which a pseudoinverse is worth its cubes
 PASSES = 3  # each leaves the rounding of the one before

@@ -13,27 +13,28 @@ from torch import Tensor
 
 from decision._minimise.answers import FEASIBLE, Goal
 from decision._minimise.bounds import upper_bound
-from decision._minimise.constrained.bound import SNAP, Bound, Line, lower_bound, snapped
+from decision._minimise.constrained.bound import SNAP, line_of, snapped
 from decision._minimise.constrained.constraints import Constraints, near, some
 from decision._minimise.constrained.descent import falls_without_end
 from decision._minimise.constrained.emptiness import proven_empty
-from decision._minimise.constrained.extents import Extents
 from decision._minimise.constrained.level_set import LevelSet
 from decision._minimise.constrained.repair import Repair
 from decision._minimise.constrained.support import support_extents
-from decision._minimise.constrained.weak_duality import WeakDuality, into_dual_cone
 from decision._minimise.exact import FreePrograms
 from decision._minimise.judging import Judged
 from decision._minimise.reference import own_reach, terms
-from decision._minimise.scaled import tight
 from decision._minimise.stack import Stack
 from socicnn._arrays import Array
 from socicnn._cvxpy_atom.build import to_cvxpy
 from socicnn.conic._rows import Rows
+from socicnn.conic._scaled import tight
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver
 from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet
+from verify._optimum.extents import Extents
+from verify._optimum.residual import Bound, lower_bound
+from verify._optimum.weak_duality import WeakDuality, into_dual_cone
 
 FRESH = 256  # contexts after which solvers are set up again
 COVER = 1e-9  # what the residual may cost, relative to the terms of f, before the cost is asked to bound the set
@@ -220,7 +221,7 @@ class _Proven:
         x = torch.as_tensor(v[: stack.in_features])[None]
         cones, weak = self._weak.rows.cones, self._weak
         dual, y = self._programs.dual(stack, solution.y, x), self._programs.set_multipliers(solution.y)
-        line = Line.of(stack, dual, len(v))
+        line = line_of(stack, dual, len(v))
         tries = [(line, into_dual_cone(y, cones))]
         allowed = COVER * (abs(upper) + abs(line.offset) + float(line.size @ np.abs(v)))
         bound = lower_bound(*tries[0], weak=weak, extents=self._extents)
@@ -228,7 +229,7 @@ class _Proven:
             return bound.lower
         # a coordinate that nothing bounds needs a slope of exactly 0
         noise = SNAP * float(line.size.max(initial=0.0))
-        tries.append((Line.of(stack, snapped(stack, dual, x), len(v)), into_dual_cone(y, cones, noise)))
+        tries.append((line_of(stack, snapped(stack, dual, x), len(v)), into_dual_cone(y, cones, noise)))
         again = lower_bound(*tries[1], weak=weak, extents=self._extents)
         best = max(bound.lower, again.lower)
         solved = min(bound.residual.max(), again.residual.max()) <= SOLVED * line.size.max()

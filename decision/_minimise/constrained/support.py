@@ -10,14 +10,14 @@ import numpy as np
 from scipy import sparse
 
 from decision._minimise.answers import Goal
-from decision._minimise.constrained.extents import Cuts, Extents, chained, single_bounds
-from decision._minimise.constrained.weak_duality import WeakDuality, into_dual_cone
-from decision._minimise.scaled import Scaled
 from socicnn._arrays import Array, BoolArray
 from socicnn._margins import EPS
 from socicnn.conic._program import ConicProgram
 from socicnn.conic._rows import Rows
+from socicnn.conic._scaled import Scaled
 from socicnn.conic.solvers import Solver
+from verify._optimum.extents import Cuts, Extents, chained, single_bounds
+from verify._optimum.weak_duality import WeakDuality, into_dual_cone
 
 LARGEST = 1000  # open coordinates up to which two solves for each, and a square matrix of rests, are worth it
 

@@ -8,12 +8,12 @@ from scipy import sparse
 from benchmarks.soundness_decisions import Liar
 from decision._minimise.answers import Goal
 from decision._minimise.constrained.constraints import Constraints, near, some
-from decision._minimise.constrained.extents import Cuts, Extents, chained, single_bounds
 from decision._minimise.constrained.support import support_extents
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
 from socicnn.conic.solvers._base import Solver
 from socicnn.conic.solvers._clarabel import Clarabel
+from verify._optimum.extents import Cuts, Extents, chained, single_bounds
 
 
 def extents_of(constraints: list[cp.Constraint], n: int, solver: Solver | None = None) -> Extents:

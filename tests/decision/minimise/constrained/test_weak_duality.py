@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from decision._minimise.constrained.weak_duality import WeakDuality, into_dual_cone
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
+from verify._optimum.weak_duality import WeakDuality, into_dual_cone
 
 CONES = Cones(zero=2, nonnegative=3, second_order=(1, 3, 6))
 

@@ -1,0 +1,76 @@
+"""A CVXPY problem as arrays: CVXPY's own cone form, which is trusted.
+
+What is proven about an optimum is proven for these arrays: that they describe the problem is CVXPY's part.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array
+from socicnn.conic._cones import Cones
+from socicnn.conic._conic_data import ConicData
+from socicnn.errors import ProgramError
+from verify._optimum.program import QuadraticProgram
+
+Form = Literal["auto", "quadratic", "cones"]
+
+
+def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram, float]:
+    """Return min v'Pv / 2 + c'v + offset s.t. A v + s = b, s in K, and the sign of the problem's objective.
+
+    Args:
+        problem: a `cvxpy.Problem`.
+        quadratic: leave quadratic terms of the objective in P; otherwise they become cones.
+
+    Raises:
+        ProgramError: it is not a convex problem, has integers, parameters without values or other cones, or its data
+            are not finite.
+    """
+    import cvxpy as cp
+
+    if not isinstance(problem, cp.Problem):
+        raise ProgramError(f"optimum takes a cvxpy.Problem; received {type(problem).__name__}")
+    if not problem.is_dcp():
+        raise ProgramError("the problem must be convex by CVXPY's rules (DCP); problem.is_dcp() is False")
+    if problem.is_mixed_integer():
+        raise ProgramError("the problem has integer variables, whose optimum cannot be proven here; relax them")
+    empty = [part.name() for part in problem.parameters() if part.value is None]
+    if empty:
+        raise ProgramError(f"parameters without a value: {', '.join(empty)}; set them first")
+    try:
+        data, _, _ = problem.get_problem_data(cp.CLARABEL, solver_opts={"use_quad_obj": quadratic})
+    except (cp.error.SolverError, cp.error.DCPError, ValueError) as error:
+        raise ProgramError(f"CVXPY cannot write the problem in cone form: {error}") from error
+    dims = data["dims"]
+    other = [name for name in ("exp", "psd", "p3d", "pnd") if getattr(dims, name, None)]
+    if other:
+        raise ProgramError(
+            "optimum takes linear, quadratic and second-order cone problems; this one needs other cones "
+            f"({', '.join(other)})"
+        )
+    matrix = sparse.csc_array(data["A"], dtype=np.float64)
+    matrix.eliminate_zeros()
+    n = matrix.shape[1]
+    P = sparse.csr_array((n, n)) if data.get("P") is None else _symmetric(sparse.csr_array(data["P"]))
+    vectors: dict[str, Array] = {name: np.asarray(data[name], dtype=np.float64).reshape(-1) for name in ("b", "c")}
+    offset = float(data["param_prob"].apply_parameters(quad_obj=data.get("P") is not None)[-3])
+    for name, array in (("A", matrix.data), ("P", P.data), *vectors.items(), ("the constant", np.array(offset))):
+        if not np.isfinite(array).all():
+            raise ProgramError(f"{name} of the problem has non-finite entries; check its constants and parameters")
+    cones = Cones(int(dims.zero), int(dims.nonneg), tuple(map(int, dims.soc)))
+    sign = -1.0 if isinstance(problem.objective, cp.Maximize) else 1.0
+    return QuadraticProgram(ConicData(matrix, vectors["b"], vectors["c"], offset, cones), P), sign
+
+
+def _symmetric(P: sparse.csr_array) -> sparse.csr_array:
+    """Return P, of which CVXPY may keep the upper triangle only, as a symmetric matrix."""
+    if P.nnz and sparse.tril(P, -1).nnz == 0:
+        P = sparse.csr_array(P + sparse.triu(P, 1).T)
+    elif P.nnz and abs(P - P.T).max() != 0.0:
+        P = sparse.csr_array((P + P.T) / 2.0)
+    P.eliminate_zeros()
+    return P

@@ -1,0 +1,110 @@
+"""A point that satisfies equations exactly, in a small box around a point that a solver returned.
+
+Of M x = f a basis of columns B moves, the others stay. With R near the inverse of M_B and E = I - R M_B, the step d
+that satisfies M_B d = f - M x =: res obeys d = R res + E d, so if ||E||_inf = a < 1 it exists and
+
+    |d_i| <= |R res|_i + (sum_j |E_ij|) ||R res||_inf / (1 - a).
+
+The residual is exact, and every other number is rounded outward. Source: Krawczyk, Computing 4 (1969).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, sparse
+
+from socicnn._arrays import Array
+from socicnn._margins import EPS, TINY, relative_margin
+from verify._optimum.exact import independent, residual
+
+LARGEST = 3000  # equations, for a dense inverse
+RANK = 1e-11  # pivots below this share of the largest mean dependent rows
+
+
+@dataclass(frozen=True, eq=False)
+class Enclosure:
+    """All x with |x - centre| <= radius; one of them satisfies the equations.
+
+    Args:
+        centre: shape `(variables,)`.
+        radius: shape `(variables,)`, 0 outside the basis.
+    """
+
+    centre: Array
+    radius: Array
+
+
+def enclose(M: sparse.csr_array, f: Array, x: Array, room: Array, f_error: Array | None = None) -> Enclosure | None:
+    """Return a box around a point near x that holds a solution of M x = f; None if none is found.
+
+    Args:
+        M: matrix of shape `(equations, variables)`.
+        f: shape `(equations,)`.
+        x: a point, shape `(variables,)`.
+        room: how far each entry may move, shape `(variables,)`; entries with 0 stay.
+        f_error: f is known up to this; exact if omitted.
+
+    Raises:
+        ContradictionError: no x satisfies M x = f with 0 in the entries that are 0 and stay.
+    """
+    error = np.zeros(len(f)) if f_error is None else f_error
+    stays = np.zeros_like(x)
+    if not len(f):
+        return Enclosure(x, stays)
+    if len(f) > LARGEST or not np.isfinite(x).all():
+        return None
+    box = _box(M, f, x, room, error)
+    if box is None and not error.any():  # perhaps a row follows from the others
+        used = np.flatnonzero((room > 0) | (x != 0.0))  # the others stay 0, which is exact
+        rows = independent(sparse.csr_array(M[:, used]), f)
+        if rows is not None and len(rows) < len(f):
+            return _box(sparse.csr_array(M[rows]), f[rows], x, room, error[rows]) if len(rows) else Enclosure(x, stays)
+    return box
+
+
+def _box(M: sparse.csr_array, f: Array, x: Array, room: Array, error: Array) -> Enclosure | None:
+    """Return the box for independent equations."""
+    k = len(f)
+    free = np.flatnonzero((room > 0) & np.isfinite(room))
+    if len(free) < k:
+        return None
+    width = np.exp2(np.clip(np.round(np.log2(room[free])), -400, 400))
+    S = M[:, free].toarray() * width
+    largest = np.abs(S).max(axis=1)
+    if not (np.isfinite(S).all() and (largest > 0).all()):
+        return None
+    height = np.exp2(-np.round(np.log2(largest)))
+    S *= height[:, None]
+    triangle, order = linalg.qr(S, mode="r", pivoting=True, check_finite=False)
+    pivots = np.abs(np.diag(triangle))[:k]
+    if not pivots.min() > RANK * pivots.max():
+        return None
+    basis, S = order[:k], S[:, order[:k]]
+    R = np.linalg.inv(S)
+    moved, step = free[basis], width[basis]
+    x = x.copy()
+    for _ in range(3):
+        x[moved] += step * (R @ (height * residual(M, x, f)[0]))
+    left, more = residual(M, x, f)
+    radius = _radius(R, S, height * left, height * (more + error) * (1.0 + 4 * EPS))
+    if radius is None:
+        return None
+    full = np.zeros_like(x)
+    full[moved] = step * radius * (1.0 + 4 * EPS)
+    return Enclosure(x, full) if np.isfinite(full).all() else None
+
+
+def _radius(R: Array, S: Array, left: Array, error: Array) -> Array | None:
+    """Return the bound of |d|, rounded up; None unless S is invertible for sure."""
+    size = np.abs(R)
+    margin = relative_margin(2 * len(left) + 8)
+    E = np.abs(np.eye(len(left)) - R @ S) + margin * (size @ np.abs(S) + 1.0) * 2.0
+    sums = E.sum(axis=1) * (1.0 + margin)
+    most = float(sums.max())
+    if not most < 0.5:
+        return None
+    d = np.abs(R @ left) + (margin * (size @ np.abs(left)) + size @ error) * (1.0 + 2 * margin) + TINY
+    radius: Array = (d + sums * float(d.max()) / (1.0 - most)) * (1.0 + 2 * margin)
+    return radius

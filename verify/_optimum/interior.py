@@ -1,0 +1,128 @@
+"""Points in the interior of a set, and the way there: a small step turns a solver's point into one with slack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array
+from socicnn.conic._cones import Cones
+from socicnn.conic._conic_data import ConicData
+from socicnn.conic._program import ConicProgram
+from socicnn.conic._rows import Rows
+from socicnn.conic._scaled import Scaled, power, tight
+from socicnn.conic.solvers import Solver
+
+LEAST = 1e-13  # the first step, as a share of the way
+FLOORS = (1e-3, 1.0)  # sizes of rows, as shares of the largest
+FACTORS = (1.0, 30.0, 1e3, 3e4, 1e6, 1e8)
+
+
+def interior(rows: Rows, near: Array, solver: Solver) -> Array | None:
+    """Return a point with the largest share tau <= 1 of each row's size as slack; None if none is found.
+
+    Args:
+        rows: the set.
+        near: a point that tells the sizes of the rows, shape `(variables,)`.
+        solver: the solver; it needs no accuracy.
+    """
+    size = abs(rows.G) @ np.abs(near) + np.abs(rows.h)
+    most = float(size.max(initial=0.0))
+    # small rows stay small at first; equal sizes are the easiest to solve; tight tolerances are the last resort
+    for share, chosen in ((FLOORS[0], solver), (FLOORS[1], solver), (FLOORS[1], tight(solver))):
+        v = _deepest(rows, np.maximum(size, share * most), chosen)
+        if np.isfinite(v).all() and (slack(rows, v) > 0).all():
+            return v
+    return None
+
+
+def _deepest(rows: Rows, size: Array, solver: Solver) -> Array:
+    """Return the solver's point of max tau s.t. each inequality and cone has slack tau times its size, tau <= 1."""
+    cones, n = rows.cones, rows.G.shape[1]
+    unit = power(rows.h)  # tau is counted in it, so that all of the right-hand side has one scale
+    cut = cones.zero + cones.nonnegative
+    column = np.zeros(cones.rows)
+    column[cones.zero : cut] = size[cones.zero : cut] / unit
+    for head, length in zip(cones.heads, cones.second_order, strict=True):
+        column[head] = size[head : head + length].max() / unit
+    if not column.any():
+        return np.full(n, np.nan)
+    top = sparse.csr_array(([1.0], ([0], [n])), shape=(1, n + 1))
+    G = sparse.hstack([rows.G, sparse.csr_array(column[:, None])], format="csr")
+    A = sparse.csc_array(sparse.vstack([G[: cones.zero], top, G[cones.zero :]], format="csc"))
+    h = np.concatenate([rows.h[: cones.zero], [unit], rows.h[cones.zero :]])
+    c = np.zeros(n + 1)
+    c[-1] = -1.0
+    program = ConicProgram(A, h, c, 0.0, Cones(cones.zero, cones.nonnegative + 1, cones.second_order))
+    v: Array = Scaled(solver, program).solve(h, c, 0.0).v[:-1]
+    return v
+
+
+def slack(rows: Rows, v: Array) -> Array:
+    """Return s_i of each inequality and s_0 - ||u|| of each cone."""
+    cones = rows.cones
+    s = rows.h - rows.G @ v
+    pairs = zip(cones.heads, cones.second_order, strict=True)
+    lengths = [s[head] - np.linalg.norm(s[head + 1 : head + k]) for head, k in pairs]
+    return np.concatenate([s[cones.zero : cones.zero + cones.nonnegative], lengths])
+
+
+def towards(rows: Rows, v: Array, inner: Array) -> Iterator[Array]:
+    """Yield v + t (inner - v) for growing t: the slack of each row is concave, so it is at least half of t inner's."""
+    missed, room = slack(rows, v), slack(rows, inner)
+    outside = missed < 0
+    first = float(np.max(-2 * missed[outside] / (room[outside] - 2 * missed[outside]), initial=LEAST))
+    for factor in FACTORS:
+        if first * factor < 0.7:
+            yield v + first * factor * (inner - v)
+    yield inner
+
+
+def dual_rows(rows: Rows, slope: Array) -> Rows:
+    """Return the set of multipliers: A'y = -slope, y in K*."""
+    cones = rows.cones
+    m = cones.rows
+    identity = -sparse.eye_array(m, format="csr")[cones.zero :]
+    G = sparse.csr_array(sparse.vstack([sparse.csr_array(rows.G.T), identity], format="csr"))
+    h = np.concatenate([-slope, np.zeros(m - cones.zero)])
+    return Rows(G, h, Cones(len(slope), cones.nonnegative, cones.second_order))
+
+
+def relaxed(rows: Rows, solver: Solver) -> Array:
+    """Return multipliers of min t s.t. the rows relaxed by t: they prove that there is no point, if t > 0."""
+    cones, zero, n = rows.cones, rows.cones.zero, rows.G.shape[1]
+    norms = np.sqrt(np.asarray((rows.G * rows.G).sum(axis=1)).reshape(-1))
+    for head, k in zip(cones.heads, cones.second_order, strict=True):
+        norms[head] = norms[head : head + k].max()
+    size = np.where(norms > 0, norms, 1.0)
+    relax = np.zeros(cones.rows)
+    relax[: zero + cones.nonnegative] = size[: zero + cones.nonnegative]
+    relax[cones.heads] = size[cones.heads]
+    column = sparse.csr_array(-relax[:, None])
+    E = rows.G[:zero]
+    least = sparse.csr_array(([-1.0], ([0], [n])), shape=(1, n + 1))
+    blocks = [least, sparse.hstack([E, column[:zero]]), sparse.hstack([-E, column[:zero]])]
+    blocks.append(sparse.hstack([rows.G[zero:], column[zero:]]))
+    A = sparse.csc_array(sparse.vstack([block for block in blocks if block.shape[0]], format="csc"))
+    h = np.concatenate([[0.0], rows.h[:zero], -rows.h[:zero], rows.h[zero:]])
+    c = np.zeros(n + 1)
+    c[-1] = 1.0
+    program = ConicProgram(A, h, c, 0.0, Cones(0, 1 + 2 * zero + cones.nonnegative, cones.second_order))
+    y = Scaled(solver, program).solve(h, c, 0.0).y
+    return np.concatenate([y[1 : 1 + zero] - y[1 + zero : 1 + 2 * zero], y[1 + 2 * zero :]])
+
+
+def falling(homogeneous: ConicData, solver: Solver) -> Array:
+    """Return a direction of cost -1 next to one that the constraints allow for ever: min 0 s.t. c'd <= -1."""
+    cones = homogeneous.cones
+    cost = sparse.csr_array(homogeneous.c[None])
+    G = sparse.csr_array(homogeneous.A)
+    A = sparse.csc_array(sparse.vstack([G[: cones.zero], cost, G[cones.zero :]], format="csc"))
+    h = np.concatenate([np.zeros(cones.zero), [-1.0], np.zeros(cones.rows - cones.zero)])
+    program = ConicProgram(
+        A, h, np.zeros(A.shape[1]), 0.0, Cones(cones.zero, cones.nonnegative + 1, cones.second_order)
+    )
+    direction: Array = Scaled(solver, program).solve(h, program.c, 0.0).v
+    return direction

@@ -1,0 +1,146 @@
+"""A lower end: weak duality with multipliers that are feasible in real arithmetic.
+
+The tangent of the cost at u and multipliers y leave a residual r = P u + c + A'y. Coordinates with bounds of their own,
+or along which the cost is curved, absorb theirs (`residual`). In the others r must be 0: these are equations for y,
+solved in a box (`enclosure`) in which y stays in K* by its slack.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array, BoolArray
+from socicnn._margins import EPS, TINY, relative_margin
+from socicnn.conic._cones import Cones
+from verify._optimum.enclosure import Enclosure, enclose
+from verify._optimum.exact import ContradictionError
+from verify._optimum.extents import Extents, single_bounds
+from verify._optimum.program import QuadraticProgram
+from verify._optimum.residual import Line, interval, product, total_bound
+from verify._optimum.upper import length
+from verify._optimum.weak_duality import Combination, WeakDuality, into_dual_cone
+
+APART = 1e-10  # room that a multiplier leaves for the sign of its coordinate
+
+
+def lower_end(program: QuadraticProgram, u: Array, y: Array) -> float:
+    """Return the proven lower bound that a tangent point and multipliers give; -infinity if they give none.
+
+    Args:
+        program: the program.
+        u: where the quadratic cost is replaced by its tangent, shape `(variables,)`.
+        y: multipliers, shape `(rows,)`.
+    """
+    D = program.curvature
+    if D is None or not (np.isfinite(u).all() and np.isfinite(y).all()):
+        return -np.inf
+    rows, cones = program.rows, program.conic.cones
+    weak, extents, line = WeakDuality(rows), single_bounds(rows), _tangent(program, u)
+    if (extents.lower > extents.upper).any():
+        return np.inf  # no point at all: every bound holds
+    y = into_dual_cone(y, cones)
+    y, needed = _signed(line, weak, y, extents, D)
+    slope = -line.slope[needed]
+    columns = sparse.csr_array(rows.G.T)[needed]
+    try:
+        box = enclose(columns, slope, y, _room(y, cones), line.error[needed])
+    except ContradictionError:
+        return -np.inf
+    if box is None or not _inside(box, cones):
+        return -np.inf
+    proof = _combined(weak, box)
+    least, most = interval(line.slope + proof.sum, line.error + proof.error, line.slope, proof.sum)
+    least, most = np.where(needed, 0.0, least), np.where(needed, 0.0, most)
+    cover = _cover(least, most, extents, D, u)
+    return total_bound(line.offset, proof.most, cover, np.maximum(np.abs(least), np.abs(most))).lower
+
+
+def _tangent(program: QuadraticProgram, u: Array) -> Line:
+    """Return slope (P u + c) and offset of the tangent at u, with their rounding errors."""
+    conic, P = program.conic, program.P
+    image, size = P @ u, abs(P) @ np.abs(u)
+    margin = relative_margin(2 * len(u) + 8)
+    slope = image + conic.c
+    error = np.where(size > 0, 2 * margin * (size + np.abs(conic.c)) + TINY, 0.0)
+    half = 0.5 * float(image @ u)
+    rounding = 2 * margin * (0.5 * float(size @ np.abs(u)) + abs(conic.offset)) + (TINY if size.any() else 0.0)
+    return Line(slope, error, conic.offset - half - rounding if size.any() else conic.offset, size)
+
+
+def _signed(line: Line, weak: WeakDuality, y: Array, extents: Extents, D: Array) -> tuple[Array, BoolArray]:
+    """Return y with multipliers of single bounds lowered until r has the sign they need, and the other coordinates.
+
+    Lowering the multiplier of v_j >= l by d moves the bound by nothing: h'y and r_j l change alike.
+    """
+    y, needed = y.copy(), np.zeros(len(D), dtype=bool)
+    proof = weak.combine(y)
+    r = line.slope + proof.sum
+    size = np.abs(line.slope) + line.size + abs(weak.rows.G.T) @ np.abs(y)
+    for j in np.flatnonzero((D <= 0.0) & ~np.isfinite(extents.upper - extents.lower)):
+        free = extents.lower[j] == -np.inf and extents.upper[j] == np.inf
+        sign = 1.0 if extents.upper[j] == np.inf else -1.0
+        lack = APART * size[j] - sign * r[j]
+        for i, g in weak.planes(int(j)) if not free else []:
+            if lack > 0 and sign * g < 0 and y[i] > 0:
+                step = min(y[i], lack * (1.0 + 4 * EPS) / abs(g))
+                y[i] -= step
+                lack -= step * abs(g)
+        needed[j] = free or lack > 0.0
+    return y, needed
+
+
+def _room(y: Array, cones: Cones) -> Array:
+    """Return how far each multiplier may move within K*."""
+    cut = cones.zero + cones.nonnegative
+    scale = float(np.abs(y).max(initial=0.0)) or 1.0
+    room = np.zeros(len(y))
+    room[: cones.zero] = np.maximum(np.abs(y[: cones.zero]), 1e-3 * scale)
+    room[cones.zero : cut] = y[cones.zero : cut]
+    for head, size in zip(cones.heads, cones.second_order, strict=True):
+        slack = y[head] - length(y[head + 1 : head + size])
+        room[head : head + size] = max(slack, 0.0) if slack > 1e-14 * abs(y[head]) else 0.0
+    return room
+
+
+def _inside(box: Enclosure, cones: Cones) -> bool:
+    """Return whether the whole box lies in K*."""
+    y, radius = box.centre, box.radius
+    cut = cones.zero + cones.nonnegative
+    if not (y[cones.zero : cut] >= radius[cones.zero : cut]).all():
+        return False
+    for head, size in zip(cones.heads, cones.second_order, strict=True):
+        part = slice(head + 1, head + size)
+        least = y[head] - radius[head] * (1.0 + 2 * EPS)
+        tail = (np.abs(y[part]) + radius[part]) * (1.0 + 2 * EPS)
+        if not least - 2 * EPS * abs(least) * (radius[head] > 0) >= length(tail):
+            return False
+    return True
+
+
+def _combined(weak: WeakDuality, box: Enclosure) -> Combination:
+    """Return what every y of the box proves: A'y and b'y, with their errors."""
+    proof, radius = weak.combine(box.centre), box.radius
+    if not radius.any():
+        return proof
+    rows = weak.rows
+    margin = 1.0 + relative_margin(len(radius) + 4)
+    spread = abs(rows.G.T) @ radius
+    more = float(np.abs(rows.h) @ radius) * margin + TINY
+    error = proof.error + np.where(spread > 0, spread * margin + TINY, 0.0)
+    return Combination(proof.sum, error * (1.0 + 4 * EPS), proof.most + more + 4 * EPS * (abs(proof.most) + more))
+
+
+def _cover(least: Array, most: Array, extents: Extents, D: Array, u: Array) -> Array:
+    """Return a lower bound of min over v_j of r_j v_j + D_j (v_j - u_j)^2 / 2 for every r_j of the interval."""
+    corners = [product(a, b) for a in (least, most) for b in (extents.lower, extents.upper)]
+    cover = np.minimum.reduce(corners)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        largest = np.maximum(np.abs(least), np.abs(most))
+        tangent = np.minimum(least * u, most * u)
+        curved = tangent - (0.5 * largest * largest / D) * (1.0 + 8 * EPS) - 4 * EPS * np.abs(tangent) - TINY
+        cover = np.where(D > 0.0, np.fmax(cover, curved), cover)
+        far = np.maximum(np.abs(extents.lower - u), np.abs(extents.upper - u))
+        bent = cover + 0.5 * D * far * far * (1.0 + 8 * EPS) - 4 * EPS * np.abs(cover)
+        result: Array = np.where(D < 0.0, bent, cover)
+    return result

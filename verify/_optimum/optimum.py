@@ -1,0 +1,66 @@
+"""Prove the optimum of a CVXPY problem."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import numpy as np
+
+from socicnn.conic.solvers import Solver, make
+from socicnn.errors import ProgramError
+from verify._optimum.canonical import Form, canonical
+from verify._optimum.program import QuadraticProgram
+from verify._optimum.prove import prove
+from verify._optimum.result import Kind, ProvenOptimum
+from verify._optimum.search import search
+
+
+def optimum(problem: Any, *, solver: str | Solver = "clarabel", form: Form = "auto") -> ProvenOptimum:
+    """Return lo <= optimal value <= hi of a linear, quadratic or second-order cone problem, in real arithmetic.
+
+    The lower end is weak duality with multipliers that are feasible for sure; the upper end is the objective at a point
+    that is. Both start from a solve of CVXPY's cone form; no word of a solver is part of the proof. That the cone form
+    is the problem is CVXPY's part. If the problem was solved before, its value is compared with the bracket.
+
+    Args:
+        problem: a `cvxpy.Problem`, networks inside or not, solved or not.
+        solver: where the search for a proof begins: the name of a solver of cones, or a `Solver`.
+        form: quadratic terms of the objective stay `quadratic`, or become `cones`; `auto` is the first, and the second
+            if the matrix of the terms is not proven convex.
+
+    Returns:
+        The bracket. An end without a proof is infinite, and a sentence says why.
+
+    Raises:
+        ProgramError: the problem is not convex by CVXPY's rules, has integers or other cones, or lacks values.
+        MissingExtra: the solver is not installed.
+        SolverError: the solver cannot take this kind of program (HiGHS and cones).
+
+    >>> import cvxpy as cp
+    >>> x = cp.Variable(2)
+    >>> result = optimum(cp.Problem(cp.Minimize(x[0] + 2 * x[1]), [x >= 0, cp.sum(x) == 1]))
+    >>> result.lo <= 1.0 <= result.hi, result.gap < 1e-9
+    (True, True)
+    """
+    if form not in get_args(Form):
+        raise ProgramError(f"form must be one of {', '.join(get_args(Form))}; received {form!r}")
+    program, sign = canonical(problem, quadratic=form != "cones")
+    if form == "auto" and not _convex(program):
+        program, sign = canonical(problem, quadratic=False)
+    chosen = make(solver)
+    witness, solution = search(program, chosen)
+    proof = prove(program, witness)
+    lo, hi = (proof.lo, proof.hi) if sign > 0 else (-proof.hi, -proof.lo)
+    value, name = sign * solution.value, chosen.label
+    if problem.value is not None:
+        stats = problem.solver_stats
+        value, name = float(problem.value), getattr(stats, "solver_name", None) or "CVXPY"
+    kind: Kind = proof.kind  # type: ignore[assignment]
+    notes = (proof.reason,) if proof.reason else ()
+    return ProvenOptimum(lo, hi, value, proof.size, kind, name, notes, program, sign, witness)
+
+
+def _convex(program: QuadraticProgram) -> bool:
+    """Return whether P is convex for sure, up to what bounds of the variables absorb."""
+    D = program.curvature
+    return D is not None and bool(np.all(D >= 0.0))

@@ -1,0 +1,74 @@
+"""The program whose optimum is proven, and the witness that proves it: plain arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array, BoolArray
+from socicnn.conic._conic_data import ConicData
+from socicnn.conic._rows import Rows
+from verify._optimum.convex import curvature
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraticProgram:
+    """min_v v'Pv / 2 + c'v + offset  s.t.  A v + s = b, s in K.
+
+    Args:
+        conic: everything but P.
+        P: symmetric matrix of shape `(variables, variables)`.
+    """
+
+    conic: ConicData
+    P: sparse.csr_array
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The constraints."""
+        return Rows(sparse.csr_array(self.conic.A), self.conic.b, self.conic.cones)
+
+    @cached_property
+    def curvature(self) -> Array | None:
+        """The diagonal D with v'Pv >= v'Dv; None if P is not proven to be convex."""
+        return curvature(self.P)
+
+    def constant(self) -> QuadraticProgram:
+        """Return the same constraints with the cost 0: a lower bound above 0 proves that they have no point."""
+        nothing = sparse.csr_array(self.P.shape)
+        return QuadraticProgram(replace(self.conic, c=np.zeros_like(self.conic.c), offset=0.0), nothing)
+
+    def homogeneous(self) -> QuadraticProgram:
+        """Return the program of directions: b = 0, P d = 0. A cost below 0 proves that there is no lower bound."""
+        conic = self.conic
+        flat = self.P[np.flatnonzero(np.diff(self.P.indptr))]
+        A = sparse.csc_array(sparse.vstack([flat, sparse.csr_array(conic.A)], format="csc"))
+        cones = replace(conic.cones, zero=conic.cones.zero + flat.shape[0])
+        nothing = sparse.csr_array(self.P.shape)
+        return QuadraticProgram(ConicData(A, np.zeros(A.shape[0]), conic.c, 0.0, cones), nothing)
+
+
+@dataclass(frozen=True, eq=False)
+class OptimumWitness:
+    """What proves a bracket. NaN where there is nothing.
+
+    Args:
+        v: a point next to a feasible one, shape `(variables,)`.
+        tight: the inequalities that hold there with equality, shape `(rows,)`.
+        u: the point of the tangent of the quadratic cost, shape `(variables,)`.
+        y: multipliers next to feasible ones, shape `(rows,)`.
+        empty: multipliers that prove that there is no point, shape `(rows,)`.
+        ray: a direction along which the cost falls for ever, shape `(variables,)`.
+        ray_tight: the inequalities that hold along it with equality, shape `(rows of the homogeneous program,)`.
+    """
+
+    v: Array
+    tight: BoolArray
+    u: Array
+    y: Array
+    empty: Array
+    ray: Array
+    ray_tight: BoolArray

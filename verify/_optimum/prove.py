@@ -1,0 +1,86 @@
+"""The proof: what a witness proves about the optimal value, from the arrays alone. No solver is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from verify._optimum.exact import ContradictionError, independent
+from verify._optimum.lower import lower_end
+from verify._optimum.program import OptimumWitness, QuadraticProgram
+from verify._optimum.upper import UpperEnd, upper_end
+
+
+@dataclass(frozen=True, eq=False)
+class OptimumProof:
+    """lo <= optimal value <= hi in real arithmetic; +infinity is the value of a program without points.
+
+    Args:
+        lo: the lower end.
+        hi: the upper end.
+        size: sum of the absolute values of the terms of the cost at the feasible point.
+        reason: one sentence if an end is infinite without being proven so.
+        kind: `bracket`, `infeasible` or `unbounded`.
+    """
+
+    lo: float
+    hi: float
+    size: float
+    reason: str
+    kind: str
+
+
+def prove(program: QuadraticProgram, witness: OptimumWitness) -> OptimumProof:
+    """Return what the witness proves."""
+    if empties(program, witness):
+        return OptimumProof(np.inf, np.inf, 0.0, "", "infeasible")
+    up = above(program, witness)
+    if np.isfinite(up.value) and falls(program, witness):
+        return OptimumProof(-np.inf, -np.inf, up.size, "", "unbounded")
+    lo = below(program, witness)
+    reasons = []
+    if not np.isfinite(lo):
+        reasons.append("no lower end: no multipliers near the solver's satisfy the dual constraints")
+    if not np.isfinite(up.value):
+        reasons.append(f"no upper end: the point next to the solver's is not proven feasible, {up.reason}")
+    return OptimumProof(lo, up.value, up.size, "; ".join(reasons), "bracket")
+
+
+def above(program: QuadraticProgram, witness: OptimumWitness) -> UpperEnd:
+    """Return the upper end that the witness proves."""
+    try:
+        return upper_end(program, witness.v, witness.tight)
+    except ContradictionError:
+        return UpperEnd(np.inf, reason="the equalities and tight inequalities contradict each other")
+
+
+def below(program: QuadraticProgram, witness: OptimumWitness) -> float:
+    """Return the lower end that the witness proves."""
+    return lower_end(program, witness.u, witness.y)
+
+
+def empties(program: QuadraticProgram, witness: OptimumWitness) -> bool:
+    """Return whether no point satisfies the constraints: by multipliers, or by exact elimination of the equalities."""
+    if not np.isnan(witness.empty).any():
+        constant = program.constant()
+        if lower_end(constant, np.zeros(len(witness.v)), witness.empty) > 0.0:
+            return True
+        zero = program.conic.cones.zero
+        try:
+            independent(sparse.csr_array(program.rows.G[:zero]), program.conic.b[:zero])
+        except ContradictionError:
+            return True
+    return False
+
+
+def falls(program: QuadraticProgram, witness: OptimumWitness) -> bool:
+    """Return whether the cost falls for ever along the direction of the witness."""
+    directions = program.homogeneous()
+    if np.isnan(witness.ray).any() or len(witness.ray_tight) != directions.conic.cones.rows:
+        return False
+    try:
+        return upper_end(directions, witness.ray, witness.ray_tight).value < 0.0
+    except ContradictionError:
+        return False

@@ -1,0 +1,57 @@
+"""Solve a program with a quadratic cost by any conic solver: its epigraph is a second-order cone of a factor of P."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array
+from socicnn.conic._cones import Cones
+from socicnn.conic._program import ConicProgram
+from socicnn.conic._scaled import Scaled, power
+from socicnn.conic._solution import Solution
+from socicnn.conic.solvers import Solver
+from verify._optimum.program import QuadraticProgram
+
+
+def solve_quadratic(program: QuadraticProgram, solver: Solver) -> Solution:
+    """Return the solution of min v'Pv / 2 + c'v, as t >= v'Pv / 2: ||(L'v, kt/2 - 1/k)|| <= kt/2 + 1/k.
+
+    The first solve tells the size of t; the second has the k that makes both terms of the cone's head equally large.
+    """
+    conic, P = program.conic, program.P
+    factor = _factor(P)
+    n, width = conic.A.shape[1], factor.shape[1]
+    price, k = power(conic.c), 1.0
+    factor = factor / np.sqrt(price)
+    solution: Solution | None = None
+    for _ in range(2):
+        step = sparse.csr_array(([-k / 2, -k / 2], ([0, 1], [n, n])), shape=(2, n + 1))
+        tail = sparse.csr_array(sparse.hstack([-factor.T, sparse.csr_array((width, 1))]))
+        own = sparse.csr_array(sparse.hstack([sparse.csr_array(conic.A), sparse.csr_array((conic.A.shape[0], 1))]))
+        A = sparse.csc_array(sparse.vstack([own, step, tail], format="csc"))
+        b = np.concatenate([conic.b, [1.0 / k, -1.0 / k], np.zeros(width)])
+        c = np.concatenate([conic.c / price, [1.0]])
+        cones = Cones(conic.cones.zero, conic.cones.nonnegative, (*conic.cones.second_order, 2 + width))
+        lifted = ConicProgram(A, b, c, 0.0, cones)
+        solution = Scaled(solver, lifted).solve(b, c, 0.0)
+        t = float(solution.v[-1])
+        if not np.isfinite(t) or not t > 0:
+            break
+        k = float(np.sqrt(2.0 / t))
+    assert solution is not None
+    v, y = solution.v[:n], solution.y[: conic.A.shape[0]] * price
+    value = 0.5 * float(v @ (P @ v)) + float(conic.c @ v) + conic.offset
+    return Solution(v, solution.s[: len(y)], y, value, solution.ok, solution.status, solution.seconds, solution.solver)
+
+
+def _factor(P: sparse.csr_array) -> sparse.csr_array:
+    """Return L with L L' = P up to rounding."""
+    diagonal: Array = P.diagonal()
+    if sparse.csr_array(P - sparse.diags_array(diagonal)).count_nonzero() == 0:
+        used = np.flatnonzero(diagonal > 0)
+        roots = np.sqrt(diagonal[used])
+        return sparse.csr_array((roots, (used, np.arange(len(used)))), shape=(P.shape[0], len(used)))
+    values, vectors = np.linalg.eigh(P.toarray())
+    used = np.flatnonzero(values > 1e-15 * values.max(initial=0.0))
+    return sparse.csr_array(vectors[:, used] * np.sqrt(values[used]))

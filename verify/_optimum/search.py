@@ -1,0 +1,183 @@
+"""The search for a witness: solve, try the solver's own points, then points pulled towards the interior.
+
+Nothing here is believed: `prove` judges every witness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from socicnn._arrays import Array, BoolArray
+from socicnn.conic._program import ConicProgram
+from socicnn.conic._scaled import Scaled, power
+from socicnn.conic._scaled import tight as tightened
+from socicnn.conic._solution import Solution
+from socicnn.conic.solvers import Solver
+from verify._optimum.interior import dual_rows, falling, interior, relaxed, towards
+from verify._optimum.program import OptimumWitness, QuadraticProgram
+from verify._optimum.prove import above, below, empties, falls
+from verify._optimum.quadratic import solve_quadratic
+
+WIDE = 1e-9  # of the size of the terms: a wider end is worth a search for a better one
+
+
+def search(program: QuadraticProgram, solver: Solver) -> tuple[OptimumWitness, Solution]:
+    """Return the best witness that is found, and what the solver said."""
+    conic = program.conic
+    rows, variables = conic.A.shape
+    no_rows, no_point = np.full(rows, np.nan), np.full(variables, np.nan)
+    solution = _solve(program, tightened(solver))
+    v, y = solution.v, solution.y
+    witness = OptimumWitness(
+        no_point, np.zeros(rows, dtype=bool), no_point, no_rows, no_rows, no_point, np.zeros(0, dtype=bool)
+    )
+    if not np.isfinite(v).all():  # perhaps unbounded: any point will do
+        v = Scaled(solver, _plain(program.constant())).solve(conic.b, np.zeros(variables), 0.0).v
+    value = float("nan")
+    if np.isfinite(v).all():
+        v = np.where(np.abs(v) < 2.0**-400, 0.0, v)
+        witness, value = _best_point(program, witness, v, y, solver)
+    if np.isfinite(y).all() and np.isfinite(solution.v).all():
+        witness = _best_multipliers(program, witness, solution.v, y, value, solver)
+    if not np.isfinite(above(program, witness).value):
+        witness = _empty(program, witness, solver)
+    elif not np.isfinite(below(program, witness)):
+        witness = _ray(program, witness, solver)
+    return witness, solution
+
+
+def _plain(program: QuadraticProgram) -> ConicProgram:
+    conic = program.conic
+    return ConicProgram(conic.A, conic.b, conic.c, conic.offset, conic.cones)
+
+
+def _solve(program: QuadraticProgram, solver: Solver) -> Solution:
+    """Return the solver's answer."""
+    if program.P.nnz:
+        return solve_quadratic(program, solver)
+    plain = _plain(program)
+    return Scaled(solver, plain).solve(plain.b, plain.c, plain.offset)
+
+
+def _best_point(
+    program: QuadraticProgram, witness: OptimumWitness, v: Array, y: Array, solver: Solver
+) -> tuple[OptimumWitness, float]:
+    """Return the witness with the point of least proven cost, and that cost."""
+    best, least = witness, np.inf
+    rows = program.rows
+    nothing = np.zeros(len(rows.h), dtype=bool)
+    guess = float(program.conic.c @ v) + 0.5 * float(v @ (program.P @ v)) + program.conic.offset
+
+    def tries() -> Iterator[tuple[Array, BoolArray]]:
+        if np.isfinite(y).all():
+            yield v, _tight(program, v, y)
+        inner = interior(rows, v, solver)
+        if inner is not None:
+            yield from ((point, nothing) for point in towards(rows, v, inner))
+        else:
+            yield v, nothing
+
+    for point, tight in tries():
+        candidate = replace(witness, v=point, tight=tight)
+        end = above(program, candidate)
+        if end.value < least or best is witness:
+            best, least = candidate, end.value
+        if np.isfinite(end.value) and (end.value - guess <= WIDE * end.size or not tight.any()):
+            break
+    return best, least
+
+
+def _tight(program: QuadraticProgram, v: Array, y: Array) -> BoolArray:
+    """Return the inequalities whose multiplier, as a share of the largest, exceeds their slack as a share of theirs."""
+    rows, cones = program.rows, program.conic.cones
+    s = np.abs(rows.h - rows.G @ v)
+    size = abs(rows.G) @ np.abs(v) + np.abs(rows.h)
+    size = np.maximum(size, 1e-6 * size.max(initial=0.0))
+    share = s / np.where(size > 0, size, 1.0)
+    weight = y * np.sqrt(np.asarray((rows.G * rows.G).sum(axis=1)).reshape(-1))
+    cut = slice(cones.zero, cones.zero + cones.nonnegative)
+    price = power(weight)
+    tight = np.zeros(len(s), dtype=bool)
+    tight[cut] = (weight[cut] / price > share[cut]) & (share[cut] < 1e-3)
+    return tight
+
+
+def _best_multipliers(
+    program: QuadraticProgram, witness: OptimumWitness, u: Array, y: Array, value: float, solver: Solver
+) -> OptimumWitness:
+    """Return the witness with the multipliers of the highest proven bound."""
+    best, most = witness, -np.inf
+    size = float(np.abs(program.conic.c) @ np.abs(u)) + abs(program.conic.offset)
+    enough = WIDE * (size + float(np.abs(program.conic.b) @ np.abs(y)))
+
+    def tries() -> Iterator[Array]:
+        yield y
+        clean = _clean(program, u, y)
+        if not np.array_equal(clean, y):
+            yield clean
+        dual = dual_rows(program.rows, program.P @ u + program.conic.c)
+        inner = interior(dual, y, solver)
+        if inner is not None:
+            yield from towards(dual, y, inner)
+
+    for number, candidate in enumerate(tries()):
+        trial = replace(witness, u=u, y=candidate)
+        end = below(program, trial)
+        if end > most:
+            best, most = trial, end
+            if (np.isfinite(value) and value - most <= enough) or number > 1:
+                break
+    return best
+
+
+def _clean(program: QuadraticProgram, u: Array, y: Array) -> Array:
+    """Return y with 0 for inequalities that are not tight, so that noise is no room."""
+    cones = program.conic.cones
+    y = y.copy()
+    loose = ~_tight(program, u, y)
+    loose[: cones.zero] = loose[cones.zero + cones.nonnegative :] = False
+    y[loose] = 0.0
+    return y
+
+
+def _empty(program: QuadraticProgram, witness: OptimumWitness, solver: Solver) -> OptimumWitness:
+    """Return the witness with multipliers that prove that there is no point, if they do."""
+    y = relaxed(program.rows, solver)
+    trial = replace(witness, empty=y)
+    if np.isfinite(y).all() and not empties(program, trial):
+        dual = dual_rows(program.rows, np.zeros(program.P.shape[0]))
+        inner = interior(dual, y, solver)
+        if inner is not None:
+            for point in towards(dual, y, inner):
+                trial = replace(witness, empty=point)
+                if empties(program, trial):
+                    break
+    return trial if np.isfinite(y).all() and empties(program, trial) else witness
+
+
+def _ray(program: QuadraticProgram, witness: OptimumWitness, solver: Solver) -> OptimumWitness:
+    """Return the witness with a direction along which the cost falls for ever, if it is proven."""
+    directions = program.homogeneous()
+    d = falling(directions.conic, solver)
+    if not np.isfinite(d).all():
+        return witness
+    d = np.where(np.abs(d) < 1e-9 * np.abs(d).max(initial=0.0), 0.0, d)
+    nothing = np.zeros(directions.conic.cones.rows, dtype=bool)
+    rows = directions.rows
+    cones = rows.cones
+    s = rows.h - rows.G @ d
+    touching = nothing.copy()
+    touching[cones.zero : cones.zero + cones.nonnegative] = True
+    touching &= np.abs(s) <= 1e-7 * (abs(rows.G) @ np.abs(d))
+    inner = interior(rows, d, solver)
+    points = [(d, touching), (d, nothing)]
+    if inner is not None:
+        points += [(point, nothing) for point in towards(rows, d, inner)]
+    for point, tight in points:
+        trial = replace(witness, ray=point, ray_tight=tight)
+        if falls(program, trial):
+            return trial
+    return witness
