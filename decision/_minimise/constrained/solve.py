@@ -198,7 +198,7 @@ class _Proven:
         if proven_empty(rows, self._extents, self._solver):
             return "the feasible set is empty, which is proven"
         if falls_without_end(self._net.take(i), rows, self._solver, self._goal):
-            return "if the set has a point, f falls without end along a direction of it, which is proven; add bounds on x"
+            return "if the set has a point, f falls without end along a direction, which is proven; add bounds on x"
         return status
 
     def _point(self, i: int) -> tuple[Solution, tuple[Array, float] | None]:

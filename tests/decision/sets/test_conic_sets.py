@@ -241,7 +241,7 @@ def test_an_empty_set_is_proven_empty() -> None:
 )
 def test_a_cost_that_falls_without_end_is_proven_to(feasible_set: Any, slope: list[float]) -> None:
     plain = FrozenNet([Layer(None, [[-1.0, 0.0, -1.0]], [2.0])], Output([0.1], slope))
-    with pytest.raises(SolverError, match="f falls without end along a direction of it, which is proven"):
+    with pytest.raises(SolverError, match="f falls without end along a direction, which is proven"):
         decide(plain, feasible_set)
     grown = FrozenNet(plain.layers, plain.output, [Quadratic(1.0, np.eye(3))])  # what grows everywhere has a minimum
     assert decide(grown, feasible_set).certified.all()
