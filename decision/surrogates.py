@@ -9,15 +9,17 @@
 | soc | ReLU | one quadratic, norms |
 
 `-joint` networks are convex in (x, theta) together and have the sizes of the benchmark; `-partial` networks are convex
-in x for each theta and small. `lift-relu-joint`, ... hold their non-negative weights by the lift.
+in x for each theta and small. `lift-relu-joint`, ... hold their non-negative weights by the lift. `make(task)` needs no
+name: it takes `soc-partial`, or a linear network where the task's cost is linear in x.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
+from socicnn._progress import log
 from socicnn._registry import choose
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN, SOCICNN
@@ -25,6 +27,9 @@ from socicnn.nn._branches import BranchSpec
 from socicnn.nn._dense import Dense
 from socicnn.nn._options import Activation, ContextMode, NetSettings
 from socicnn.positivity import RECIPES
+
+if TYPE_CHECKING:
+    from decision._simulator import AnyTask
 
 WIDE = 50  # from this n on the joint networks have twice the width
 
@@ -105,10 +110,11 @@ def names() -> list[str]:
     return plain + (lifted if "lift" in RECIPES else [])
 
 
-def suited(task: Any, **options: Unpack[SurrogateSettings]) -> Dense:
+def suited(task: AnyTask, **options: Unpack[SurrogateSettings]) -> Dense:
     """Return a fresh surrogate for a task: `soc-partial`, or a linear one where the cost is linear in x.
 
-    A linear cost is least at vertices of the set, where branches and units only round the corners.
+    A linear cost is least at vertices of the set, where branches and units only round the corners. The logger
+    `socicnn` says so when it is taken.
 
     Args:
         task: a task, or what `decision.problem` returns; a cost is linear if its `is_linear` says so.
@@ -123,34 +129,48 @@ def suited(task: Any, **options: Unpack[SurrogateSettings]) -> Dense:
     is_linear = getattr(task, "is_linear", None)
     if is_linear is None or not is_linear():
         return make("soc-partial", task.in_features, task.context_features, **options)
+    log.info(
+        "the cost of %s is linear in x: the surrogate is linear, too, without hidden units and branches; "
+        'for others name them, e.g. make("soc-partial", task)',
+        task.name,
+    )
     shape: dict[str, Any] = {"hidden_features": (), "context_hidden": 128, "context_activation": "relu", **options}
     return ICNN(task.in_features, context_features=task.context_features, **shape)
 
 
 def make(
-    name: str,
-    in_features: int,
+    name: str | AnyTask,
+    in_features: int | AnyTask | None = None,
     context_features: int = 8,
     **options: Unpack[SurrogateSettings],
 ) -> Dense:
-    """Return a fresh surrogate.
+    """Return a fresh surrogate, by name or for a task.
 
     Args:
-        name: one of `names()`.
-        in_features: length n of x.
+        name: one of `names()`; or a task: `soc-partial`, or a linear network if the task's cost is linear in x.
+        in_features: length n of x; or a task, which has this size and the context's. Left out if a task is given first.
         context_features: length p of theta.
         options: arguments of the network that replace those of its shape: hidden_features, norm, positivity, dtype,
             generator ...
 
     Raises:
-        ModelError: the name is unknown, or an option does not belong to the network.
+        ModelError: the name is unknown, sizes are missing, or an option does not belong to the network.
 
     >>> sum(parameter.numel() for parameter in make("soc-joint", 10).parameters())
     21968
     """
+    if not isinstance(name, str):
+        if in_features is not None:
+            raise ModelError("a task has its own sizes; write make(task), or make(name, task) for a shape by name")
+        return suited(name, **options)
+    if in_features is None:
+        raise ModelError(f"make({name!r}) needs in_features, the length of x, or a task; received neither")
+    n: Any = in_features
+    if hasattr(n, "context_features"):
+        n, context_features = n.in_features, n.context_features
     choose("surrogate", name, names())
     *lift, kind, context = name.split("-")
-    shape = _SHAPES[context](kind, in_features)
+    shape = _SHAPES[context](kind, n)
     settings: dict[str, Any] = {
         "hidden_features": shape.hidden_features,
         "context_features": context_features,
@@ -163,7 +183,7 @@ def make(
         network = SOCICNN
         settings |= {"quadratic": shape.quadratic, "norm": shape.norm}
     try:
-        made: Dense = network(in_features, **{**settings, **options})
+        made: Dense = network(n, **{**settings, **options})
     except TypeError as error:
         raise ModelError(f"{name} cannot be made with {sorted(options)}: {error}") from None
     return made

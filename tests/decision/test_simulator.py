@@ -41,7 +41,7 @@ def test_a_newsvendor_from_samples_to_regret() -> None:
     task = goods(optimum=best_stock)
     data = task.sample(contexts=150, candidates=16, seed=0)
     np.testing.assert_allclose(data.y[3, 5], newsvendor(data.x[3, 5:6].numpy(), data.context[3:4].numpy())[0])
-    model = surrogates.suited(task, generator=torch.Generator().manual_seed(0))
+    model = surrogates.make(task, generator=torch.Generator().manual_seed(0))
     active = fit_active(model, task, data, rounds=1, near=3, epochs=120, progress=False)
     assert active.data.labels == 150 * (16 + 4)
     theta = task.sample_contexts(20, seed=1)
@@ -109,7 +109,7 @@ def theta_of(data: Any) -> Array:
     return np.repeat(data.context[:2].numpy(), 8, axis=0)
 
 
-def test_linear_costs_are_recognised_and_branches_left_out() -> None:
+def test_linear_costs_are_recognised_and_branches_left_out(caplog: pytest.LogCaptureFixture) -> None:
     """A shortest path over a grid of 3 x 3 nodes: edge costs from features, decisions at vertices."""
     arcs = [(i, j) for i in range(9) for j in range(9) if j - i == 3 or (j - i == 1 and j % 3)]
     E = np.zeros((9, len(arcs)))
@@ -138,8 +138,13 @@ def test_linear_costs_are_recognised_and_branches_left_out() -> None:
     )
     assert task.is_linear()
     assert not goods().is_linear()
-    model = surrogates.suited(task, generator=torch.Generator().manual_seed(0))
+    with caplog.at_level("INFO", logger="socicnn"):
+        model = surrogates.make(task, generator=torch.Generator().manual_seed(0))
     assert model.hidden_features == ()
+    assert "is linear in x: the surrogate is linear, too" in caplog.text
+    named = surrogates.make("soc-partial", task)
+    assert (named.in_features, named.context_features, named.hidden_features) == (len(arcs), 4, (8,))
+    assert surrogates.make(goods()).hidden_features == (8,)
     assert decision.fit(model, task.sample(contexts=150, candidates=24, seed=0), epochs=60, progress=False).epochs == 60
     theta = task.sample_contexts(12, seed=1)
     answer = decision.decide(model, paths, theta)
@@ -159,7 +164,7 @@ def test_a_set_that_moves_with_the_context_is_sampled_trained_on_and_judged() ->
     data = task.sample(contexts=60, candidates=8, seed=0)
     torch.testing.assert_close(data.x.sum(dim=2), data.context.expand(-1, 8))
     assert data.x.min() >= -1e-9
-    model = surrogates.suited(task, generator=torch.Generator().manual_seed(0))
+    model = surrogates.make(task, generator=torch.Generator().manual_seed(0))
     fit_active(model, task, data, rounds=1, near=2, epochs=30, progress=False)
     fit_focused(model, task, data, steps=2, contexts=8, progress=False)
     theta = task.sample_contexts(5, seed=1)

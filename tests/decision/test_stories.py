@@ -62,7 +62,7 @@ def test_a_stock_with_a_simulator_of_its_own(tmp_path: Path) -> None:
     task = decision.problem(
         cost, decision.Box(3, 0.0, 2.0), sample_contexts=lambda count, rng: rng.uniform(0.2, 1.2, size=(count, 3))
     )
-    model = surrogates.suited(task, generator=torch.Generator().manual_seed(0))
+    model = surrogates.make(task, generator=torch.Generator().manual_seed(0))
     data = task.sample(contexts=150, candidates=16, seed=0)
     decision.learning.fit_active(model, task, data, rounds=1, near=3, epochs=80, progress=False)
     theta = task.sample_contexts(20, seed=1)

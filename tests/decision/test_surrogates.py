@@ -67,6 +67,15 @@ def test_what_cannot_be_made_is_refused(name: str, options: dict, message: str) 
         surrogates.make(name, 5, **options)
 
 
+def test_sizes_come_from_the_task_or_are_given() -> None:
+    task = tasks.make("simplex_socp", features=4, seed=0)
+    assert (surrogates.make(task).in_features, surrogates.make("relu-joint", task).context_features) == (4, 8)
+    with pytest.raises(ModelError, match=r"write make\(task\)"):
+        surrogates.make(task, 4)
+    with pytest.raises(ModelError, match="needs in_features, the length of x, or a task"):
+        surrogates.make("soc-partial")
+
+
 def test_a_partial_soc_surrogate_learns_a_task() -> None:
     from decision import fit
     from decision.metrics import within_context_error
