@@ -55,7 +55,7 @@ def decide(
     Args:
         model_or_net: a trained network, a FrozenNet, or a convex torch module, of which a copy is used in float64.
         feasible_set: the set X, of `decision.sets`; a list of CVXPY constraints or a `CvxpySet`; or an object of your
-            own with `n`, `project` and `minimize_linear`. Sets other than simplex, box, budget and their products go
+            own with `n`, `project` and `minimise_linear`. Sets other than simplex, box, budget and their products go
             through the exact program; their right-hand sides may move with the context.
         context: contexts, shape `(contexts, p)`, or one, shape `(p,)`; None for a network without.
         method: `auto`, `interior_point`, `central_path`, `projected_gradient`, `exact`, or a `Method`; `exact` and

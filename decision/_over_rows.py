@@ -19,6 +19,7 @@ from decision._minimise.reference import ROUNDING, own_reach, terms
 from decision._minimise.surrogate import Surrogate
 from decision.sets import ConicSet, CvxpySet, OracleSet, OwnSet
 from decision.sets._base import FeasibleSet
+from decision.sets._oracles import is_own_set
 from socicnn.errors import ModelError, NoProgramError
 
 AnySet = FeasibleSet | ConicSet | CvxpySet | OwnSet | Sequence[Any]
@@ -43,9 +44,8 @@ def resolved(feasible_set: AnySet, method: Method, *, proves: bool) -> FeasibleS
             return feasible_set
         plain = not (isinstance(known, OracleSet) and known.curved)
         return known if plain or not proves or not isinstance(method, Auto | Exact) else feasible_set
-    if isinstance(feasible_set, OwnSet):
-        return OracleSet.of(feasible_set)
-    return CvxpySet(feasible_set)
+    given: Any = feasible_set
+    return OracleSet.of(given) if is_own_set(given) else CvxpySet(given)
 
 
 def through_solver(method: Method, settings: dict[str, Any]) -> Exact:
@@ -100,7 +100,7 @@ def decided_over_rows(
     if not surrogate.proves:
         raise NoProgramError(
             "a function without a conic program needs a set with exact oracles: a simplex, box, budget, ball, "
-            "ellipsoid, a product of these, or an object with n, project and minimize_linear"
+            "ellipsoid, a product of these, or an object with n, project and minimise_linear"
         )
     source = _source(feasible_set, networks_of(surrogate).net.in_features, theta, count)
     return _part(surrogate, source, goal, method, first)

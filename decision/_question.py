@@ -31,7 +31,7 @@ from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.nn._devices import as_device
 
 NOTE = "Gaps are in plain float64: there is no conic program to prove more by."
-ORACLES = "That the set's minimize_linear is exact is taken on trust."
+ORACLES = "That the set's minimise_linear is exact is taken on trust."
 TRUST = "That the function is convex in x is taken on trust."
 
 

@@ -39,7 +39,7 @@ def problem(
     Args:
         cost: called as `cost(x, theta)` with arrays of shape `(points, n)` and `(points, p)`, row i of one belonging to
             row i of the other; returns costs of shape `(points,)`, or (costs, gradients in x of shape `(points, n)`).
-        feasible_set: the set X, of `decision.sets`, or an object with `n`, `project` and `minimize_linear`.
+        feasible_set: the set X, of `decision.sets`, or an object with `n`, `project` and `minimise_linear`.
         sample_contexts: called as `sample_contexts(count, rng)`, returns contexts of shape `(count, p)`; or a table of
             contexts to draw from without replacement.
         optimum: called as `optimum(theta)` with contexts of shape `(contexts, p)`, returns the best decisions of shape

@@ -5,9 +5,39 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def accepts_renamed(**names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Return a decorator of functions whose keywords were renamed.
+
+    Args:
+        names: old keyword -> new keyword.
+
+    Raises:
+        TypeError: by the function, if a keyword stands under both names.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        name = function.__qualname__.removesuffix(".__init__")
+
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            for old, new in names.items():
+                if old in kwargs:
+                    if new in kwargs:
+                        raise TypeError(f"{name} received both {old} and {new}, which is its name now")
+                    warnings.warn(f"{name}({old}=...) is now {name}({new}=...)", DeprecationWarning, stacklevel=2)
+                    kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 def renamed_names(module: str, names: Mapping[str, Any]) -> Callable[[str], Any]:

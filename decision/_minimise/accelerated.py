@@ -62,7 +62,7 @@ class _Run:
         delta = self.x.new_full((len(self.x),), 1e-3)
         for _ in range(12):
             at = self.surrogate.smooth(self.x, delta)
-            far = self.x - self.feasible_set.minimize_linear(at.gradient)
+            far = self.x - self.feasible_set.minimise_linear(at.gradient)
             cheap = at.above - at.minorant < 0.25 * (at.gradient * far).sum(dim=-1)
             if not bool(cheap.any()):
                 break

@@ -2,7 +2,7 @@
 
 The upper end is `verify._proof.passes` at x. The lower end is min over X of the affine minorant of a dual point
 (`verify._proof.minorant`), made feasible by `verify._proof.passes` first, less what rounding can have added to it.
-Assumed: the arithmetic is IEEE float64, and `minimize_linear` returns a vertex that is exact to a few units in the last
+Assumed: the arithmetic is IEEE float64, and `minimise_linear` returns a vertex that is exact to a few units in the last
 place.
 """
 
@@ -68,7 +68,7 @@ def extent(feasible_set: FeasibleSet, device: torch.device) -> Tensor:
     """Return max over X of |x_j| for each coordinate, shape `(n,)`."""
     if feasible_set not in _EXTENTS:
         eye = torch.eye(feasible_set.n, dtype=torch.float64)
-        ends = feasible_set.minimize_linear(torch.cat([eye, -eye]))
+        ends = feasible_set.minimise_linear(torch.cat([eye, -eye]))
         _EXTENTS[feasible_set] = ends.abs().amax(dim=0)
     return _EXTENTS[feasible_set].to(device)
 
@@ -87,7 +87,7 @@ def lower_bound(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> Tensor:
 def proven_below(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> tuple[Tensor, Tensor]:
     """Return the lower bound of `lower_bound`, and the sum of the absolute values of its terms."""
     line = minorant(stack, repaired(stack, dual))
-    vertex = feasible_set.minimize_linear(line.slope)
+    vertex = feasible_set.minimise_linear(line.slope)
     products = line.slope * vertex
     bound = products.sum(dim=-1) + line.offset
     reach = extent(feasible_set, bound.device) * (1.0 + 8 * EPS)

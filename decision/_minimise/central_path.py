@@ -69,7 +69,7 @@ class _Path:
         self.surrogate, self.feasible_set, self.polyhedron, self.all = surrogate, feasible_set, polyhedron, answers
         self.rows = torch.arange(len(surrogate), device=answers.x.device)
         self.answers = answers.take(self.rows)
-        self.x = polyhedron.center.repeat(len(self.rows), 1)
+        self.x = polyhedron.centre.repeat(len(self.rows), 1)
         self.s = polyhedron.slack(self.x)
         self.delta = torch.full_like(answers.value, WIDTH)
         self.mu = self.delta[:, None]

@@ -23,7 +23,7 @@ TOUCH = 1e-4  # of the width: nearer to a side than this is on it
 
 def first_box(stack: Stack, box: Box) -> Box | None:
     """Return the box to begin with; None if the set itself is no wider, or the network has no size of its own."""
-    x, radius = _center(stack)
+    x, radius = _centre(stack)
     if not bool((radius > 0).all() & radius.isfinite().all() & x.isfinite().all()):
         return None
     reach = torch.maximum(REACH * radius, NARROWEST * x.abs().amax(dim=1))[:, None]
@@ -60,7 +60,7 @@ def within(box: Box, lower: Tensor, upper: Tensor) -> Box | None:
     return Box(box.n, low.numpy(), high.numpy())
 
 
-def _center(stack: Stack) -> tuple[Tensor, Tensor]:
+def _centre(stack: Stack) -> tuple[Tensor, Tensor]:
     """Return x_0 and the radius of each context, shapes `(contexts, n)` and `(contexts,)`."""
     n = stack.in_features
     planes = [(matrix.dense, matrix.row_norms, offset) for matrix, offset in stack.rows()]

@@ -201,7 +201,7 @@ class ModuleSurrogate:
         """Return f_delta(y) less its Frank-Wolfe gap, in plain float64."""
         y, slope, height, _ = multipliers.p
         y, slope = y / self.stretch, slope * (self.stretch / self.unit)[:, None]
-        bound = height[:, 0] / self.unit - (slope * (y - feasible_set.minimize_linear(slope))).sum(dim=-1)
+        bound = height[:, 0] / self.unit - (slope * (y - feasible_set.minimise_linear(slope))).sum(dim=-1)
         return torch.where(bound.isfinite(), bound, -torch.inf)
 
     def prove(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, size: Tensor, allowed: Tensor) -> Proof:

@@ -55,18 +55,18 @@ class Reference:
         """Return the reference points of X within the ranges of the training data, of X alone if it lies outside."""
         n = feasible_set.n
         eye = torch.eye(n, dtype=torch.float64)
-        lower = feasible_set.minimize_linear(eye).diagonal()
-        upper = feasible_set.minimize_linear(-eye).diagonal()
+        lower = feasible_set.minimise_linear(eye).diagonal()
+        upper = feasible_set.minimise_linear(-eye).diagonal()
         inner = None
         if ranges is not None:
             low, high = (torch.tensor(end).reshape(-1) for end in (ranges.x_lower, ranges.x_upper))
             low, high = torch.maximum(lower, low), torch.minimum(upper, high)
             if bool((low <= high).all()):
                 lower, upper = inner = low, high
-        center, half = lower / 2 + upper / 2, upper / 2 - lower / 2
+        centre, half = lower / 2 + upper / 2, upper / 2 - lower / 2
         corners = hadamard(n)
         signs = torch.cat([torch.zeros(1, n, dtype=torch.float64), eye, -eye, corners, -corners])
-        points = feasible_set.project(center + signs * half)
+        points = feasible_set.project(centre + signs * half)
         ends = [corner for row in range(min(n, RAYS)) for corner in (2 * n + 1 + row, 3 * n + 1 + row)]
         anchor = feasible_set.project(torch.zeros_like(half).clamp(lower, upper))
         return cls(points, Reach(anchor, half, signs, points[ends]), inner)

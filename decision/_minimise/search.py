@@ -97,7 +97,7 @@ def _within(search: Search, x: Tensor | None, most: Tensor, goal: Goal) -> Answe
     """Search the whole set of a search from the points x."""
     surrogate, feasible_set = search.surrogate, search.feasible_set
     if x is None:
-        x = feasible_set.center(device=surrogate.device).repeat(len(surrogate), 1)
+        x = feasible_set.centre(device=surrogate.device).repeat(len(surrogate), 1)
     x = feasible_set.project(x)
     size = surrogate.size(x, search.reference.half) if surrogate.proves else torch.full_like(most, torch.inf)
     answers = Answers.start(surrogate, x, surrogate.most(most), size, torch.ones_like(most))

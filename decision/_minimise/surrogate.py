@@ -40,7 +40,7 @@ class Tangent:
 
     def fall(self, feasible_set: FeasibleSet) -> Tensor:
         """Return the Frank-Wolfe gap max over y in X of gradient'(x - y), shape `(contexts,)`."""
-        return (self.gradient * (self.x - feasible_set.minimize_linear(self.gradient))).sum(dim=-1)
+        return (self.gradient * (self.x - feasible_set.minimise_linear(self.gradient))).sum(dim=-1)
 
 
 @dataclass(frozen=True, eq=False)

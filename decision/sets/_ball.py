@@ -16,6 +16,7 @@ from decision.sets._moving import Moving, refuse_infinite
 from decision.sets._oracles import OracleSet
 from decision.sets._simplex import Simplex
 from socicnn._arrays import Array
+from socicnn._moved import accepts_renamed
 from socicnn.conic._cones import Cones
 from socicnn.errors import ProgramError
 
@@ -24,12 +25,12 @@ Norm = Literal["2", "1", "inf"]
 
 @final
 class Ball(ConicSet):
-    """The ball {x in R^n : ||x - center|| <= radius} of the 2-norm, the 1-norm or the max-norm.
+    """The ball {x in R^n : ||x - centre|| <= radius} of the 2-norm, the 1-norm or the max-norm.
 
     Args:
         n: length of x.
         radius: a number >= 0, one per context (shape `(contexts, 1)`), or an `Affine` map of theta with one output.
-        center: a number, shape `(n,)`, `(contexts, n)`, or an `Affine`; the origin by default.
+        centre: a number, shape `(n,)`, `(contexts, n)`, or an `Affine`; the origin by default.
         norm: "2", "1" or "inf"; the numbers 2, 1 and infinity will do, too.
 
     Raises:
@@ -41,15 +42,16 @@ class Ball(ConicSet):
 
     name = "ball"
 
-    def __init__(self, n: int, radius: Any = 1.0, center: Any = 0.0, norm: Norm | float = "2") -> None:
+    @accepts_renamed(center="centre")
+    def __init__(self, n: int, radius: Any = 1.0, centre: Any = 0.0, norm: Norm | float = "2") -> None:
         super().__init__(n)
         kinds = {"2": "2", "1": "1", "inf": "inf", "2.0": "2", "1.0": "1"}
         if str(norm) not in kinds:
             raise ProgramError(f"norm of a Ball must be '2', '1' or 'inf'; received {norm!r}")
         self._norm = kinds[str(norm)]
         self._radius = Moving.of(radius, 1, "radius")
-        self._center = Moving.of(center, self.n, "center")
-        refuse_infinite(self._center, "center of a Ball")
+        self._centre = Moving.of(centre, self.n, "centre")
+        refuse_infinite(self._centre, "centre of a Ball")
         table = self._radius.table.detach()
         if self._radius.weight is None and not bool(((table >= 0) & table.isfinite()).all()):
             raise ProgramError(f"radius of a Ball must be a finite number >= 0; received {table.reshape(-1).tolist()}")
@@ -57,7 +59,7 @@ class Ball(ConicSet):
     def build(self) -> ConicSystem:
         """Return one cone for the 2-norm, 2 n planes for the max-norm, 2 n + 1 planes on [x | t] for the 1-norm."""
         n, eye = self.n, np.eye(self.n)
-        h = Moving.joined([self._radius, self._center])
+        h = Moving.joined([self._radius, self._centre])
         places = 1 + np.arange(n)
         if self._norm == "2":
             G = sparse.csr_array(np.vstack([np.zeros((1, n)), -eye]))
@@ -77,19 +79,19 @@ class Ball(ConicSet):
         """Return the ball with exact oracles; None if it moves."""
         if self.moves:
             return None
-        r, c = float(self._radius.table[0, 0].detach()), self._center.table[0].detach()
+        r, c = float(self._radius.table[0, 0].detach()), self._centre.table[0].detach()
         if self._norm == "inf":
             return Box(self.n, -_sum_upward(-c.numpy(), r), _sum_upward(c.numpy(), r))
-        project, minimize = (_round, _round_end) if self._norm == "2" else (_cross, _cross_end)
+        project, minimise = (_round, _round_end) if self._norm == "2" else (_cross, _cross_end)
 
         def projected(x: Tensor) -> Tensor:
             middle = c.to(x)
             return middle + project(x - middle, r)
 
-        def minimized(g: Tensor) -> Tensor:
-            return c.to(g) + minimize(g, r)
+        def minimised(g: Tensor) -> Tensor:
+            return c.to(g) + minimise(g, r)
 
-        return OracleSet(self.n, projected, minimized, rows=self.rows(), name=self.name)
+        return OracleSet(self.n, projected, minimised, rows=self.rows(), name=self.name)
 
 
 def _sum_upward(c: Array, r: float) -> Array:

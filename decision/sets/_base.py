@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from socicnn.errors import ProgramError
 
 if TYPE_CHECKING:
     from socicnn.conic._rows import Rows
+
+
+_RENAMED = {"minimize_linear": "minimise_linear", "center": "centre"}
 
 
 class FeasibleSet(ABC):
@@ -30,6 +34,13 @@ class FeasibleSet(ABC):
     """
 
     name: str
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for old, new in _RENAMED.items():
+            if old in cls.__dict__ and new not in cls.__dict__:  # a subclass of before, which overrides the old name
+                warnings.warn(f"{cls.__name__}.{old} is now {new}", DeprecationWarning, stacklevel=2)
+                setattr(cls, new, cls.__dict__[old])
 
     def __init__(self, n: int) -> None:
         self._n = as_integer(f"n of a {type(self).__name__}", n, error=ProgramError)
@@ -63,7 +74,7 @@ class FeasibleSet(ABC):
         """Return the nearest point argmin_{z in X} ||z - x||_2 of each row, exact to rounding."""
 
     @abstractmethod
-    def minimize_linear(self, g: Tensor) -> Tensor:
+    def minimise_linear(self, g: Tensor) -> Tensor:
         """Return a vertex argmin_{z in X} g'z for each row g."""
 
     @abstractmethod
@@ -129,8 +140,18 @@ class FeasibleSet(ABC):
         """Draw uniform points of shape `(count, n)`, float64, on the generator's device."""
 
     @abstractmethod
-    def center(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
+    def centre(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
         """Return the centre of X, shape `(n,)`, a relative interior point wherever there is one."""
+
+    def minimize_linear(self, g: Tensor) -> Tensor:
+        """Deprecated: `minimise_linear`."""
+        warnings.warn("minimize_linear is now minimise_linear", DeprecationWarning, stacklevel=2)
+        return self.minimise_linear(g)
+
+    def center(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
+        """Deprecated: `centre`."""
+        warnings.warn("center is now centre", DeprecationWarning, stacklevel=2)
+        return self.centre(dtype=dtype, device=device)
 
     @abstractmethod
     def constraints(self, x: Any) -> list[Any]:

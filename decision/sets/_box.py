@@ -81,7 +81,7 @@ class Box(FeasibleSet):
         lower, upper = self._like(x)
         return x.clamp(lower, upper)
 
-    def minimize_linear(self, g: Tensor) -> Tensor:
+    def minimise_linear(self, g: Tensor) -> Tensor:
         """Return the corner: lower where g > 0, upper elsewhere."""
         self._check(g, "g")
         lower, upper = self._like(g)
@@ -99,7 +99,7 @@ class Box(FeasibleSet):
         lower, upper = self._like(u)
         return torch.lerp(lower.expand_as(u), upper.expand_as(u), u).clamp(lower, upper)
 
-    def center(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
+    def centre(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
         """Return the midpoint of the bounds."""
         return torch.tensor(self._lower / 2 + self._upper / 2, dtype=dtype, device=device)
 

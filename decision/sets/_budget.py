@@ -110,7 +110,7 @@ class Budget(FeasibleSet):
         tau = (level.gather(-1, piece) - self._sum) / slope.gather(-1, piece)
         return (x - anchor - tau).clamp(0.0, 1.0)
 
-    def minimize_linear(self, g: Tensor) -> Tensor:
+    def minimise_linear(self, g: Tensor) -> Tensor:
         """Return 1 at the floor(total) least coefficients and the fraction left at the next.
 
         With inequality only negative coefficients receive anything.
@@ -139,7 +139,7 @@ class Budget(FeasibleSet):
         draw = sample_equal if self._equality else sample_at_most
         return draw(count, self.n, self._sum, generator)
 
-    def center(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
+    def centre(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
         """Return (total/n, ...); with inequality (min(total/(n+1), 1/2), ...), which leaves a share unspent."""
         value = self._sum / self.n if self._equality else min(self._sum / (self.n + 1), 0.5)
         return torch.full((self.n,), value, dtype=dtype, device=device)

@@ -27,7 +27,7 @@ class Product(ConicSet):
         ProgramError: there are no factors, or one is not a set.
 
     >>> from decision.sets import Box, Simplex
-    >>> Product([Simplex(2), Box(1, 0.0, 5.0)]).fixed().minimize_linear(torch.tensor([1.0, 2.0, -1.0]))
+    >>> Product([Simplex(2), Box(1, 0.0, 5.0)]).fixed().minimise_linear(torch.tensor([1.0, 2.0, -1.0]))
     tensor([1., 0., 5.])
     """
 
@@ -64,9 +64,9 @@ class Product(ConicSet):
         return OracleSet(
             self.n,
             lambda x: blocks("project", x),
-            lambda g: blocks("minimize_linear", g),
+            lambda g: blocks("minimise_linear", g),
             rows=self.rows(),
-            center=torch.cat([member.center() for member in factors]),
+            centre=torch.cat([member.centre() for member in factors]),
             name=self.name,
         )
 

@@ -25,32 +25,32 @@ from socicnn.errors import ProgramError
 @final
 @dataclass(frozen=True, eq=False)
 class Span:
-    """How far some coordinates reach, as h tells: sign h_center - factor h_radius <= v <= sign h_center + ...
+    """How far some coordinates reach, as h tells: sign h_centre - factor h_radius <= v <= sign h_centre + ...
 
     Args:
         columns: the coordinates.
-        center: row of each centre; None for the origin.
+        centre: row of each centre; None for the origin.
         radius: row of the radius.
         sign: of the centres.
         factor: of the radius, for each coordinate, rounded up.
     """
 
     columns: IntArray
-    center: IntArray | None
+    centre: IntArray | None
     radius: int
     sign: float
     factor: Array
 
     def bounds(self, h: Array) -> tuple[Array, Array]:
         """Return the bounds, rounded outward."""
-        middle = np.zeros(len(self.columns)) if self.center is None else self.sign * h[self.center]
+        middle = np.zeros(len(self.columns)) if self.centre is None else self.sign * h[self.centre]
         width = np.nextafter(h[self.radius] * self.factor, np.inf)
         return np.nextafter(middle - width, -np.inf), np.nextafter(middle + width, np.inf)
 
     def moved(self, rows: IntArray) -> Span:
         """Return the same with each row at its new place."""
-        center = None if self.center is None else rows[self.center]
-        return replace(self, center=center, radius=int(rows[self.radius]))
+        centre = None if self.centre is None else rows[self.centre]
+        return replace(self, centre=centre, radius=int(rows[self.radius]))
 
 
 @final

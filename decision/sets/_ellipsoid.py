@@ -1,4 +1,4 @@
-"""The ellipsoid {center + B u : ||u|| <= radius}, whose centre and radius may move with the context."""
+"""The ellipsoid {centre + B u : ||u|| <= radius}, whose centre and radius may move with the context."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from decision.sets._moving import Moving, refuse_infinite
 from decision.sets._oracles import OracleSet
 from socicnn._arrays import as_float64
 from socicnn._margins import relative_margin
+from socicnn._moved import accepts_renamed
 from socicnn.conic._cones import Cones
 from socicnn.errors import ProgramError
 
@@ -23,25 +24,26 @@ STEPS = 200  # of the bisection for the multiplier of a projection
 
 @final
 class Ellipsoid(ConicSet):
-    """The ellipsoid {center + B u : ||u||_2 <= radius}, flat where B has rank below n.
+    """The ellipsoid {centre + B u : ||u||_2 <= radius}, flat where B has rank below n.
 
     {x : ||A (x - c)|| <= 1} has B = A^-1; the region (x - mu)' S^-1 (x - mu) <= r^2 has B the Cholesky factor of S.
 
     Args:
         B: shape `(n, k)`, or `(n,)` for a diagonal, the half-axes along the coordinates.
-        center: a number, shape `(n,)`, `(contexts, n)`, or an `Affine`; the origin by default.
+        centre: a number, shape `(n,)`, `(contexts, n)`, or an `Affine`; the origin by default.
         radius: a number >= 0, one per context (shape `(contexts, 1)`), or an `Affine` with one output.
 
     Raises:
         ProgramError: shapes that disagree, an entry that is not finite, or a negative radius that does not move.
 
-    >>> Ellipsoid([2.0, 1.0]).fixed().minimize_linear(torch.tensor([-1.0, 0.0]))
+    >>> Ellipsoid([2.0, 1.0]).fixed().minimise_linear(torch.tensor([-1.0, 0.0]))
     tensor([2., 0.])
     """
 
     name = "ellipsoid"
 
-    def __init__(self, B: Any, center: Any = 0.0, radius: Any = 1.0) -> None:
+    @accepts_renamed(center="centre")
+    def __init__(self, B: Any, centre: Any = 0.0, radius: Any = 1.0) -> None:
         matrix = as_float64(B, "B")
         matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
         if matrix.ndim != 2 or not matrix.shape[1]:
@@ -52,18 +54,18 @@ class Ellipsoid(ConicSet):
         super().__init__(len(matrix))
         self._B = matrix
         self._radius = Moving.of(radius, 1, "radius")
-        self._center = Moving.of(center, self.n, "center")
-        refuse_infinite(self._center, "center of an Ellipsoid")
+        self._centre = Moving.of(centre, self.n, "centre")
+        refuse_infinite(self._centre, "centre of an Ellipsoid")
         table = self._radius.table.detach()
         if self._radius.weight is None and not bool(((table >= 0) & table.isfinite()).all()):
             raise ProgramError(f"radius must be a finite number >= 0; received {table.reshape(-1).tolist()}")
 
     def build(self) -> ConicSystem:
-        """Return x - B u = center and ||u|| <= radius on [x | u]."""
+        """Return x - B u = centre and ||u|| <= radius on [x | u]."""
         n, k = self._B.shape
         G = np.block([[np.eye(n), -self._B], [np.zeros((1, n + k))], [np.zeros((k, n)), -np.eye(k)]])
         none = Moving(torch.zeros(1, k, dtype=torch.float64))
-        h = Moving.joined([self._center, self._radius, none])
+        h = Moving.joined([self._centre, self._radius, none])
         rows = np.linalg.norm(self._B, axis=1) * (1.0 + relative_margin(k + 8))
         reach = (
             Span(np.arange(n), np.arange(n), n, 1.0, rows),
@@ -77,20 +79,20 @@ class Ellipsoid(ConicSet):
             return None
         U, axes, _ = np.linalg.svd(self._B, full_matrices=False)
         basis, half = torch.tensor(U), torch.tensor(axes)
-        r, c, B = float(self._radius.table[0, 0].detach()), self._center.table[0].detach(), torch.tensor(self._B)
+        r, c, B = float(self._radius.table[0, 0].detach()), self._centre.table[0].detach(), torch.tensor(self._B)
 
         def project(x: Tensor) -> Tensor:
             y = x.to(torch.float64) - c.to(x.device)
             near = _nearest(y @ basis.to(y), half.to(y), r)
             return (c.to(y) + near @ basis.to(y).T).to(x.dtype)
 
-        def minimize(g: Tensor) -> Tensor:
+        def minimise(g: Tensor) -> Tensor:
             w = g.to(torch.float64) @ B.to(g.device)
             length = torch.linalg.vector_norm(w, dim=-1, keepdim=True)
             ends = c.to(w) - r * (w / torch.where(length > 0, length, 1.0)) @ B.to(w).T
             return ends.to(g.dtype)
 
-        return OracleSet(self.n, project, minimize, rows=self.rows(), name=self.name)
+        return OracleSet(self.n, project, minimise, rows=self.rows(), name=self.name)
 
 
 def _nearest(y: Tensor, half: Tensor, r: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Protocol, final, runtime_checkable
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from decision.sets._base import FeasibleSet
+from socicnn._moved import accepts_renamed
 from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
 
@@ -26,9 +28,15 @@ class OwnSet(Protocol):
         """Return the nearest point of the set to each row of x, shape `(*batch, n)`."""
         ...
 
-    def minimize_linear(self, g: Tensor) -> Tensor:
+    def minimise_linear(self, g: Tensor) -> Tensor:
         """Return a point of the set that minimises g'z for each row of g, shape `(*batch, n)`; exact to rounding."""
         ...
+
+
+def is_own_set(candidate: Any) -> bool:
+    """Return whether an object has the members of a user's set, the linear oracle perhaps under its old name."""
+    members = ("n", "project", "minimize_linear")
+    return isinstance(candidate, OwnSet) or all(hasattr(candidate, name) for name in members)
 
 
 @final
@@ -38,9 +46,9 @@ class OracleSet(FeasibleSet):
     Args:
         n: length of x.
         project: nearest point of each row, for any batch shape.
-        minimize_linear: minimiser of g'z over the set for each row g, for any batch shape; bounds rest on it.
+        minimise_linear: minimiser of g'z over the set for each row g, for any batch shape; bounds rest on it.
         rows: the same set as conic rows, for the exact way; None without.
-        center: a point of the relative interior, shape `(n,)`, float64; defaults to the mean of extreme points.
+        centre: a point of the relative interior, shape `(n,)`, float64; defaults to the mean of extreme points.
         name: for messages.
 
     Raises:
@@ -53,27 +61,32 @@ class OracleSet(FeasibleSet):
     (2.828, False)
     """
 
+    @accepts_renamed(minimize_linear="minimise_linear", center="centre")
     def __init__(
         self,
         n: int,
         project: Callable[[Tensor], Tensor],
-        minimize_linear: Callable[[Tensor], Tensor],
+        minimise_linear: Callable[[Tensor], Tensor],
         *,
         rows: Rows | None = None,
-        center: Tensor | None = None,
+        centre: Tensor | None = None,
         name: str = "own",
     ) -> None:
         super().__init__(n)
-        self.name, self._project, self._minimize, self._rows = name, project, minimize_linear, rows
+        self.name, self._project, self._minimise, self._rows = name, project, minimise_linear, rows
         eye = torch.eye(self.n, dtype=torch.float64)
-        ends = self.minimize_linear(torch.cat([eye, -eye]))
+        ends = self.minimise_linear(torch.cat([eye, -eye]))
         self._lower, self._upper = ends[: self.n].diagonal().clone(), ends[self.n :].diagonal().clone()
-        self._center = self.project(ends.mean(dim=0)) if center is None else center
+        self._centre = self.project(ends.mean(dim=0)) if centre is None else centre
 
     @classmethod
     def of(cls, own: OwnSet) -> OracleSet:
-        """Return a user's set."""
-        return cls(own.n, own.project, own.minimize_linear, name=type(own).__name__)
+        """Return a user's set; its oracle may have the old name `minimize_linear`."""
+        name = type(own).__name__
+        if not hasattr(own, "minimise_linear") and hasattr(own, "minimize_linear"):
+            warnings.warn(f"minimize_linear of {name} is now minimise_linear", DeprecationWarning, stacklevel=2)
+            return cls(own.n, own.project, own.minimize_linear, name=name)
+        return cls(own.n, own.project, own.minimise_linear, name=name)
 
     @property
     def has_rows(self) -> bool:
@@ -111,9 +124,9 @@ class OracleSet(FeasibleSet):
         """Return the nearest point of each row."""
         return self._asked(self._project, x, "project")
 
-    def minimize_linear(self, g: Tensor) -> Tensor:
+    def minimise_linear(self, g: Tensor) -> Tensor:
         """Return the minimiser of g'z of each row."""
-        return self._asked(self._minimize, g, "minimize_linear")
+        return self._asked(self._minimise, g, "minimise_linear")
 
     def violation(self, x: Tensor) -> Tensor:
         """Return max_j |x_j - z_j|, z the nearest point of the set; up to 16 units in the last place count as 0."""
@@ -127,11 +140,11 @@ class OracleSet(FeasibleSet):
         shape = (count, self.n + 1)
         g = torch.randn(*shape, self.n, dtype=torch.float64, device=device, generator=generator)
         w = torch.empty(*shape, 1, dtype=torch.float64, device=device).exponential_(generator=generator)
-        return (w / w.sum(dim=1, keepdim=True) * self.minimize_linear(g)).sum(dim=1)
+        return (w / w.sum(dim=1, keepdim=True) * self.minimise_linear(g)).sum(dim=1)
 
-    def center(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
+    def centre(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
         """Return a point of the set, in its middle."""
-        return self._center.to(dtype=dtype, device=device)
+        return self._centre.to(dtype=dtype, device=device)
 
     def constraints(self, x: Any) -> list[Any]:
         """Refuse: oracles are no constraints."""

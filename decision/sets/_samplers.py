@@ -89,7 +89,7 @@ class Vertices(Sampler):
         w = torch.empty(sparse, self.most, 1, dtype=torch.float64).exponential_(generator=generator)
         k = torch.randint(self.most, (sparse, 1, 1), generator=generator)
         w = torch.where(torch.arange(self.most)[:, None] <= k, w, 0.0)
-        averages = (w / w.sum(dim=1, keepdim=True) * feasible_set.minimize_linear(directions)).sum(dim=1)
+        averages = (w / w.sum(dim=1, keepdim=True) * feasible_set.minimise_linear(directions)).sum(dim=1)
         x = torch.cat([feasible_set.sample(count - sparse, generator), averages])
         return feasible_set.project(x[torch.randperm(count, generator=generator)])  # rounding taken off
 

@@ -55,7 +55,7 @@ class Simplex(FeasibleSet):
         tau = ((largest_first.cumsum(dim=-1) - 1.0) * reciprocal).amax(dim=-1, keepdim=True)
         return (x - tau).clamp(min=0.0)
 
-    def minimize_linear(self, g: Tensor) -> Tensor:
+    def minimise_linear(self, g: Tensor) -> Tensor:
         """Return the vertex e_i of the least coefficient g_i (the first, where several are least)."""
         self._check(g, "g")
         return torch.zeros_like(g).scatter_(-1, g.argmin(dim=-1, keepdim=True), 1.0)
@@ -69,7 +69,7 @@ class Simplex(FeasibleSet):
     def _uniform(self, count: int, generator: torch.Generator | None) -> Tensor:
         return dirichlet(count, self.n, generator)
 
-    def center(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
+    def centre(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
         """Return (1/n, ..., 1/n)."""
         return torch.full((self.n,), 1.0 / self.n, dtype=dtype, device=device)
 

@@ -6,8 +6,8 @@
 | box | [n], [lower], [upper] |
 | budget | [n], total, [equality] |
 | polytope | [A, b], [E, f], [lower], [upper], [n] |
-| ball | [n], [radius], [center], [norm] |
-| ellipsoid | B, [center], [radius] |
+| ball | [n], [radius], [centre], [norm] |
+| ellipsoid | B, [centre], [radius] |
 | product, intersection | sets: a list of sets |
 | horizon | step: a set, or a list of sets; [steps], [link: {P, Q, r}], [first: {E, f}], [last: {E, f}], [inputs] |
 | storage | steps, capacity, power, initial, [final], [efficiency], [inputs] |
@@ -19,6 +19,7 @@ in `lower` or `upper` is no bound. n defaults to the network's number of inputs.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,8 @@ KINDS: dict[str, tuple[Callable[..., Any], set[str], set[str]]] = {  # maker, ke
     "box": (Box, set(), {"n", "lower", "upper"}),
     "budget": (Budget, {"total"}, {"n", "equality"}),
     "polytope": (Polytope, set(), {"n", "A", "b", "E", "f", "lower", "upper"}),
-    "ball": (Ball, set(), {"n", "radius", "center", "norm"}),
-    "ellipsoid": (Ellipsoid, {"B"}, {"center", "radius"}),
+    "ball": (Ball, set(), {"n", "radius", "centre", "norm"}),
+    "ellipsoid": (Ellipsoid, {"B"}, {"centre", "radius"}),
     "product": (Product, {"sets"}, set()),
     "intersection": (Intersection, {"sets"}, set()),
     "horizon": (Horizon, {"step"}, {"steps", "link", "first", "last", "inputs"}),
@@ -96,6 +97,9 @@ def set_of(spec: Any, n: int | None = None, where: str = "the set") -> FeasibleS
         raise ProgramError(f'{where} must be an object with the key "set"; received {str(spec)[:60]}')
     kind = choose("set", spec["set"], KINDS, error=ProgramError)
     make, needed, allowed = KINDS[kind]
+    if "center" in spec and "centre" in allowed and "centre" not in spec:
+        warnings.warn(f"the key center of {where} ({kind}) is now centre", DeprecationWarning, stacklevel=2)
+        spec = {"centre" if key == "center" else key: value for key, value in spec.items()}
     keys = set(spec) - {"set"}
     missing, unknown = sorted(needed - keys), sorted(keys - needed - allowed)
     if missing or unknown:

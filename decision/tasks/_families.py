@@ -26,7 +26,7 @@ class Surroundings:
 
     Args:
         set_options: options of the set, given n.
-        center: readout of the centre.
+        centre: readout of the centre.
         m0: range of the centre's bias.
         M: scale of the centre's weight.
         C: scale of the linear map's weight.
@@ -35,7 +35,7 @@ class Surroundings:
     """
 
     set_options: Callable[[int], dict[str, float]]
-    center: MapReadout
+    centre: MapReadout
     m0: tuple[float, float]
     M: float
     C: float
@@ -195,7 +195,7 @@ def from_arrays(name: str, arrays: Mapping[str, Any], feasible_set: FeasibleSet 
         feasible_set,
         quad=recipe.quad,
         w=get("w"),
-        center=ContextMap("the centre (m0, M)", get("m0"), get("M"), place.center),
+        centre=ContextMap("the centre (m0, M)", get("m0"), get("M"), place.centre),
         linear=ContextMap("the linear map (c0, C)", get("c0"), get("C"), Clip(-2.0, 2.0)),
         atom=family.atom,
         blocks=[
@@ -220,7 +220,7 @@ def task_arrays(task: Task) -> dict[str, Array]:
     ['A1', 'B1', 'C', 'M', 'S1', 'beta1', 'c0', 'm0', 's1', 'w']
     """
     tensors = {"w": task.w, "c0": task.linear.bias, "C": task.linear.weight}
-    tensors |= {"m0": task.center.bias, "M": task.center.weight}
+    tensors |= {"m0": task.centre.bias, "M": task.centre.weight}
     for k, block in enumerate(task.blocks, start=1):
         values = (block.A, block.offset.bias, block.offset.weight, block.weight.bias, block.weight.weight)
         tensors |= {f"{label}{k}": value for label, value in zip(_BLOCK, values, strict=True)}

@@ -65,7 +65,7 @@ class Optimiser:
     ) -> tuple[Tensor, Tensor]:
         task = self._task
         coefficients = Coefficients(
-            g=as_float64(task.linear(theta) - task.quad * task.w**2 * task.center(theta)),
+            g=as_float64(task.linear(theta) - task.quad * task.w**2 * task.centre(theta)),
             s=tuple(as_float64(block.offset(theta)) for block in task.blocks),
             beta=tuple(as_float64(block.weight(theta)) for block in task.blocks),
         )

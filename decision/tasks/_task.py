@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
@@ -17,6 +18,7 @@ from decision.tasks._data import Data
 from decision.tasks._maps import ContextMap
 from socicnn._arrays import as_float64
 from socicnn._integers import as_integer
+from socicnn._moved import accepts_renamed
 from socicnn.errors import ModelError
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Task:
         feasible_set: the set X of the decisions.
         quad: weight of the quadratic, at least 0.
         w: scales of the coordinates, shape `(n,)`.
-        center: map theta -> m, size n.
+        centre: map theta -> m, size n.
         linear: map theta -> c, size n.
         atom: the family's function.
         blocks: the family's rows.
@@ -60,6 +62,7 @@ class Task:
         ModelError: shapes that disagree.
     """
 
+    @accepts_renamed(center="centre")
     def __init__(
         self,
         name: str,
@@ -67,22 +70,22 @@ class Task:
         *,
         quad: float,
         w: Any,
-        center: ContextMap,
+        centre: ContextMap,
         linear: ContextMap,
         atom: Atom,
         blocks: Sequence[CostBlock],
     ) -> None:
         self.name, self.feasible_set, self.quad = name, feasible_set, float(quad)
         self.w = torch.tensor(as_float64(w))
-        self.center, self.linear, self.atom, self.blocks = center, linear, atom, tuple(blocks)
+        self.centre, self.linear, self.atom, self.blocks = centre, linear, atom, tuple(blocks)
         self._optimiser: Optimiser | None = None
-        n, p = feasible_set.n, center.weight.shape[1]
+        n, p = feasible_set.n, centre.weight.shape[1]
         if self.quad < 0:
             raise ModelError(f"quad must be at least 0, or the cost is not convex; received {self.quad}")
-        if self.w.shape != (n,) or center.size != n or linear.size != n:
+        if self.w.shape != (n,) or centre.size != n or linear.size != n:
             raise ModelError(
                 f"w, the centre and the linear map must have {n} rows, as the set; received {tuple(self.w.shape)}, "
-                f"{center.size} and {linear.size}"
+                f"{centre.size} and {linear.size}"
             )
         for k, block in enumerate(self.blocks, start=1):
             rows, weights = len(block.A), len(block.A) if atom.elementwise else 1
@@ -99,6 +102,12 @@ class Task:
             )
 
     @property
+    def center(self) -> ContextMap:
+        """Deprecated: `centre`."""
+        warnings.warn("Task.center is now Task.centre", DeprecationWarning, stacklevel=2)
+        return self.centre
+
+    @property
     def in_features(self) -> int:
         """Length n of x."""
         return self.feasible_set.n
@@ -106,7 +115,7 @@ class Task:
     @property
     def context_features(self) -> int:
         """Length p of theta."""
-        return self.center.weight.shape[1]
+        return self.centre.weight.shape[1]
 
     def __repr__(self) -> str:
         return f"Task({self.name!r}, {self.feasible_set!r}, context_features={self.context_features})"
@@ -128,7 +137,7 @@ class Task:
         x, context = x.to(self.w), context.to(self.w)
         while context.ndim < x.ndim:
             context = context.unsqueeze(-2)
-        square = ((self.w * (x - self.center(context))) ** 2).sum(dim=-1)
+        square = ((self.w * (x - self.centre(context))) ** 2).sum(dim=-1)
         value = 0.5 * self.quad * square + (self.linear(context) * x).sum(dim=-1)
         for block in self.blocks:
             atoms = self.atom(x @ block.A.T - block.offset(context))
@@ -136,10 +145,10 @@ class Task:
         return value
 
     def gap(self, x: Tensor, context: Tensor) -> Tensor:
-        """Return the Frank-Wolfe gap g'(x - minimize_linear(g)) >= F(x, theta) - F_star of members x, g = dF/dx."""
+        """Return the Frank-Wolfe gap g'(x - minimise_linear(g)) >= F(x, theta) - F_star of members x, g = dF/dx."""
         x = x.detach().to(self.w).requires_grad_()
         (g,) = torch.autograd.grad(self.cost(x, context).sum(), x)
-        return (g * (x.detach() - self.feasible_set.minimize_linear(g))).sum(dim=-1)
+        return (g * (x.detach() - self.feasible_set.minimise_linear(g))).sum(dim=-1)
 
     def sample_contexts(self, count: int, *, seed: int) -> Tensor:
         """Draw contexts theta ~ N(0, I), shape `(count, p)`, float64."""
@@ -183,7 +192,7 @@ class Task:
         import cvxpy as cp
 
         theta = torch.tensor(as_float64(context, "context"))
-        m, c = self.center(theta), self.linear(theta)
+        m, c = self.centre(theta), self.linear(theta)
         value = 0.5 * self.quad * cp.sum_squares(cp.multiply(self.w.numpy(), x - m.numpy())) + c.numpy() @ x
         for block in self.blocks:
             atoms = self.atom.expression(block.A.numpy() @ x - block.offset(theta).numpy())

@@ -115,7 +115,7 @@ def exactly(name: str, model: Network, instance: Instance, theta: Tensor) -> Ans
     feasible_set = instance.task.feasible_set
     if name == "structured-dcp":
         started = time.perf_counter()
-        x = model.minimize(feasible_set, theta)  # type: ignore[operator]  # of the structured models alone
+        x = model.minimise(feasible_set, theta)  # type: ignore[operator]  # of the structured models alone
         seconds = time.perf_counter() - started
         with torch.no_grad():
             value = model(x, theta)

@@ -118,9 +118,9 @@ def _segment(rows: Sequence[Row], path: Path, preset: Any, models: Path) -> Path
         instance = Instance.of(name, n, preset.sizes)
         theta = instance.task.sample_contexts(preset.sizes.tests, seed=TEST)[:1]
         best, _ = instance.task.optimum(theta)
-        center = instance.task.feasible_set.center()
+        centre = instance.task.feasible_set.centre()
         t = torch.linspace(0.0, 1.0, 101, dtype=torch.float64)
-        x = center + t[:, None] * (best[0] - center)
+        x = centre + t[:, None] * (best[0] - centre)
         true = instance.task.cost(x, theta)
         panel.plot(t, true - true[-1], color="black", label="true cost")
         for index, ((model, loss), label) in enumerate(names.items()):

@@ -70,7 +70,7 @@ class SetContract(ABC):
                 assert z.dtype == dtype
                 step = torch.finfo(dtype).eps * (1 + X.n) * (1 + z.abs().max())
                 assert (z.double() - X.project(x)).abs().max() <= 2 * step, X
-                assert X.minimize_linear(x.to(dtype)).dtype == dtype
+                assert X.minimise_linear(x.to(dtype)).dtype == dtype
 
     def test_nothing_stays_behind_on_the_cpu(self) -> None:
         """On the meta device, which no CPU tensor may meet: shapes and types alone, but of every operation."""
@@ -78,9 +78,9 @@ class SetContract(ABC):
         for X in self.cases():
             for device in devices:
                 x = torch.zeros(3, X.n, device=device)
-                for found in (X.project(x), X.minimize_linear(x), X.violation(x), X.contains(x)):
+                for found in (X.project(x), X.minimise_linear(x), X.violation(x), X.contains(x)):
                     assert found.device.type == device
-                assert X.center(device=device).device.type == device
+                assert X.centre(device=device).device.type == device
 
     def test_projection_satisfies_the_variational_inequality(self, generator: torch.Generator) -> None:
         """(x - z)'(s - z) <= 0 for every member s: the largest is at the vertex that the oracle returns."""
@@ -89,7 +89,7 @@ class SetContract(ABC):
             x = x[x.abs().amax(dim=-1) < 1e9]
             z = X.project(x)
             normal = x - z
-            vertex = X.minimize_linear(-normal)
+            vertex = X.minimise_linear(-normal)
             slack = (normal * (vertex - z)).sum(dim=-1)
             scale = X.n * (1 + x.abs().amax(dim=-1)) * (1 + X.diameter)
             assert (slack <= 1e-14 * scale).all(), (X, (slack / scale).max())
@@ -110,7 +110,7 @@ class SetContract(ABC):
             members = torch.cat([X.sample(200, generator), X.sample_boundary(200, generator)])
             g = torch.randn(30, X.n, generator=generator, dtype=torch.float64)
             g = torch.cat([g, g.round(), g.abs(), -g.abs(), torch.zeros_like(g[:1])])
-            vertex = X.minimize_linear(g)
+            vertex = X.minimise_linear(g)
             assert X.violation(vertex).max() <= 1e-13 * X.n * (1 + vertex.abs().max())
             least = (members @ g.T).min(dim=0).values
             assert ((vertex * g).sum(dim=-1) <= least + 1e-12 * (1 + least.abs())).all(), X
@@ -120,7 +120,7 @@ class SetContract(ABC):
             g = torch.randn(X.n, generator=generator, dtype=torch.float64)
             z = cp.Variable(X.n)
             value = cp.Problem(cp.Minimize(g.numpy() @ z), X.constraints(z)).solve(solver="CLARABEL")
-            assert abs(float(g @ X.minimize_linear(g)) - value) <= 1e-6 * (1 + abs(value)), X
+            assert abs(float(g @ X.minimise_linear(g)) - value) <= 1e-6 * (1 + abs(value)), X
 
     def test_samples_are_members_and_repeat_with_the_generator(self) -> None:
         for X in self.cases():
@@ -134,21 +134,21 @@ class SetContract(ABC):
             assert X.sample(0).shape == (0, X.n)
             assert X.sample(2, dtype=torch.float32).dtype == torch.float32
 
-    def test_center_is_a_member(self) -> None:
+    def test_centre_is_a_member(self) -> None:
         for X in self.cases():
-            assert X.contains(X.center(), 1e-12 * (1 + X.center().abs().max().item()))
-            assert X.center(dtype=torch.float32).dtype == torch.float32
+            assert X.contains(X.centre(), 1e-12 * (1 + X.centre().abs().max().item()))
+            assert X.centre(dtype=torch.float32).dtype == torch.float32
 
     def test_diameter_bounds_every_distance(self, generator: torch.Generator) -> None:
         for X in self.cases():
-            x = X.minimize_linear(torch.randn(60, X.n, generator=generator, dtype=torch.float64))
+            x = X.minimise_linear(torch.randn(60, X.n, generator=generator, dtype=torch.float64))
             assert torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").max() <= X.diameter * (1 + 1e-12)
 
     def test_rows_and_constraints_say_the_same_as_contains(self, generator: torch.Generator) -> None:
         """Members satisfy both; a point beyond the set breaks both by as much as `violation` says."""
         for X in self.cases():
             rows = X.rows()
-            inside = torch.cat([X.sample(20, generator, boundary=0.5), X.center()[None]])
+            inside = torch.cat([X.sample(20, generator, boundary=0.5), X.centre()[None]])
             outside = inside + 0.3 * torch.randn(inside.shape, generator=generator, dtype=inside.dtype)
             single = inside.clone()
             single[:, 0] += 0.25  # one coordinate alone
@@ -177,7 +177,7 @@ class SetContract(ABC):
     def test_batch_shapes(self, generator: torch.Generator) -> None:
         for X in self.cases():
             x = torch.randn(2, 3, X.n, generator=generator, dtype=torch.float64)
-            for method in (X.project, X.minimize_linear):
+            for method in (X.project, X.minimise_linear):
                 assert torch.equal(method(x)[1, 2], method(x[1, 2]))
                 assert method(x[:0]).shape == (0, 3, X.n)
             assert X.violation(x).shape == (2, 3)
@@ -186,7 +186,7 @@ class SetContract(ABC):
         for X in self.cases():
             again: Any = make(X.name, **X.config())
             assert repr(again) == repr(X)
-            assert torch.equal(again.center(), X.center())
+            assert torch.equal(again.centre(), X.centre())
 
     def test_wrong_points_are_refused(self) -> None:
         for X in self.cases():

@@ -30,7 +30,7 @@ class TaskContract(ABC):
     scales: tuple[float, float, float, float, tuple[float, float], float]
 
     @abstractmethod
-    def center(self, raw: Vector) -> Vector:
+    def centre(self, raw: Vector) -> Vector:
         """Return m(theta) from m0 + M theta."""
 
     @abstractmethod
@@ -43,7 +43,7 @@ class TaskContract(ABC):
 
     def truth(self, task: Task, x: Vector, theta: Vector) -> float:
         a = task_arrays(task)
-        m = self.center(a["m0"] + a["M"] @ theta)
+        m = self.centre(a["m0"] + a["M"] @ theta)
         c = np.minimum(np.maximum(a["c0"] + a["C"] @ theta, -2), 2)
         value = 0.5 * self.quad * sum((a["w"][i] * (x[i] - m[i])) ** 2 for i in range(len(x))) + c @ x
         for k in range(1, 3):

@@ -53,7 +53,7 @@ def test_empty_sets_of_one_block_are_no_failure_of_the_others() -> None:
 @pytest.mark.usefixtures("_small")
 def test_sets_that_cannot_be_pickled_are_named() -> None:
     simplex = Simplex(3)
-    own = OracleSet(3, lambda x: simplex.project(x), lambda g: simplex.minimize_linear(g))
+    own = OracleSet(3, lambda x: simplex.project(x), lambda g: simplex.minimise_linear(g))
     with pytest.raises(ModelError, match="can be pickled"):
         decide(net(), own, jobs=2)
 

@@ -52,11 +52,11 @@ def answer_at(x: torch.Tensor) -> SimpleNamespace:
 def test_evaluate_judges_by_the_true_cost(task: Task) -> None:
     theta = task.sample_contexts(4, seed=1)
     x_star, F_star = task.optimum(theta)
-    center = task.feasible_set.center().expand(4, -1)
-    found = metrics.evaluate(task, answer_at(center), theta)
-    assert torch.allclose(found.regret, task.cost(center, theta) - F_star, atol=1e-12)
+    centre = task.feasible_set.centre().expand(4, -1)
+    found = metrics.evaluate(task, answer_at(centre), theta)
+    assert torch.allclose(found.regret, task.cost(centre, theta) - F_star, atol=1e-12)
     assert (found.regret > 1e-3).all()
-    assert torch.allclose(found.decision_error, (center - x_star).norm(dim=1))
+    assert torch.allclose(found.decision_error, (centre - x_star).norm(dim=1))
     row = found.row()
     assert row["regret_max"] == found.regret.max()
     assert row["regret_median"] == pytest.approx(float(found.regret.sort().values[1:3].mean()))
@@ -76,7 +76,7 @@ def test_the_split_of_the_regret_adds_up(task: Task) -> None:
 
 def test_given_optima_are_used_and_contexts_may_come_with_the_answer(task: Task) -> None:
     theta = task.sample_contexts(2, seed=1)
-    x = task.feasible_set.center().expand(2, -1)
+    x = task.feasible_set.centre().expand(2, -1)
     answer = SimpleNamespace(context=theta, **vars(answer_at(x)))
     found = metrics.evaluate(task, answer, optimum=(x, task.cost(x, theta) - 1.0))
     assert torch.allclose(found.regret, torch.ones(2, dtype=torch.float64))
@@ -88,7 +88,7 @@ def test_given_optima_are_used_and_contexts_may_come_with_the_answer(task: Task)
 
 def test_what_is_wrong_shows(task: Task) -> None:
     theta = task.sample_contexts(3, seed=1)
-    x = task.feasible_set.center().expand(3, -1).clone()
+    x = task.feasible_set.centre().expand(3, -1).clone()
     x[0, 0] += 0.5
     assert metrics.evaluate(task, answer_at(x), theta).row()["infeasibility"] == pytest.approx(0.5)
     x[1, 0] = torch.nan

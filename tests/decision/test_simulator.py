@@ -50,8 +50,8 @@ def test_a_newsvendor_from_samples_to_regret() -> None:
     judged = decision.evaluate(task, answer)
     assert judged.against == "the optimum"
     assert judged.regret.min() >= -1e-12
-    center = newsvendor(np.ones((20, 3)), theta.numpy()) - newsvendor(best_stock(theta.numpy()), theta.numpy())
-    assert judged.regret.mean() < 0.3 * center.mean()
+    centre = newsvendor(np.ones((20, 3)), theta.numpy()) - newsvendor(best_stock(theta.numpy()), theta.numpy())
+    assert judged.regret.mean() < 0.3 * centre.mean()
 
 
 def test_without_an_optimum_regret_is_against_the_best_known() -> None:

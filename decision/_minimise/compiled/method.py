@@ -67,8 +67,8 @@ def compiled_answers(
         return None
     if Polyhedron.of(feasible_set) is None:
         return None
-    center = feasible_set.center().expand(len(surrogate), -1)
-    value, size = surrogate.value(center), surrogate.size(center, half)
+    centre = feasible_set.centre().expand(len(surrogate), -1)
+    value, size = surrogate.value(centre), surrogate.size(centre, half)
     spread = most - value
     scale = torch.minimum(torch.where(spread > 0, spread, size), size)
     inner, units = surrogate.in_units(Units.of(scale, feasible_set))
@@ -108,7 +108,7 @@ def _followed(common: Common, vectors: Vectors, goal: Goal) -> tuple[Tensor, Ten
     follow = loaded()
 
     count, h = len(vectors.v), common.units
-    x, lam, u = np.tile(common.center, (count, 1)), np.zeros((count, h)), np.zeros((count, len(common.B) - h))
+    x, lam, u = np.tile(common.centre, (count, 1)), np.zeros((count, h)), np.zeros((count, len(common.B) - h))
     none = np.empty((count, 0))
     ends = PathPoint(x, s=none, y=none, z=none, p=none, lam=lam, kap=none, u=u, turn=none)
     counts = np.zeros(count, dtype=np.int64)
@@ -119,7 +119,7 @@ def _followed(common: Common, vectors: Vectors, goal: Goal) -> tuple[Tensor, Ten
         some = slice(start, start + CHUNK)
         moving = Vectors(*(values[some] for values in vectors))
         rows = PathPoint(*(values[some] for values in ends))
-        follow(common, moving, common.center, SHARE * goal.rtol, LIMIT, rows, counts[some], room, at, step)
+        follow(common, moving, common.centre, SHARE * goal.rtol, LIMIT, rows, counts[some], room, at, step)
     return torch.from_numpy(x), torch.from_numpy(lam), torch.from_numpy(u), torch.from_numpy(counts)
 
 
@@ -143,11 +143,11 @@ def common_of(stack: Stack, feasible_set: FeasibleSet, polyhedron: Polyhedron) -
     bounds = polyhedron.bounds.numpy()
     place = np.abs(bounds).argmax(axis=1) if len(bounds) else np.zeros(0, dtype=np.int64)
     eye = torch.eye(n, dtype=torch.float64)
-    width = feasible_set.minimize_linear(-eye).diagonal() - feasible_set.minimize_linear(eye).diagonal()
+    width = feasible_set.minimise_linear(-eye).diagonal() - feasible_set.minimise_linear(eye).diagonal()
     sign = bounds[np.arange(len(bounds)), place]
-    arrays = (polyhedron.general, polyhedron.h, polyhedron.E, width, polyhedron.center)
-    G, h, E, reach, center = (np.ascontiguousarray(values.numpy()) for values in arrays)
-    made = Common(B, units, first, size, grams, place, sign, G, h, E, reach, center)
+    arrays = (polyhedron.general, polyhedron.h, polyhedron.E, width, polyhedron.centre)
+    G, h, E, reach, centre = (np.ascontiguousarray(values.numpy()) for values in arrays)
+    made = Common(B, units, first, size, grams, place, sign, G, h, E, reach, centre)
     stack.kept["compiled"] = polyhedron, made
     return made
 
@@ -156,9 +156,9 @@ def vectors_of(
     stack: Stack, feasible_set: FeasibleSet, polyhedron: Polyhedron, most: Tensor, size: Tensor, atol: Tensor
 ) -> Vectors:
     """Return what belongs to each context; products start with what the linearised objective can gain."""
-    x = polyhedron.center.expand(len(stack), -1)
+    x = polyhedron.centre.expand(len(stack), -1)
     gradient = plain_gradient(stack, x)
-    gain = (gradient * (x - feasible_set.minimize_linear(gradient))).sum(dim=-1)
+    gain = (gradient * (x - feasible_set.minimise_linear(gradient))).sum(dim=-1)
     mu = (gain / max(len(polyhedron.h), 1)).clamp(min=1e-10)
     v, constant = stack.v, stack.c
     for branch in stack.quadratics:

@@ -28,7 +28,7 @@ class Common(NamedTuple):
         h: right-hand sides, bounds first.
         E: orthonormal rows of the equalities.
         width: how far the set reaches in each coordinate, shape `(n,)`.
-        center: a point with every slack positive, shape `(n,)`.
+        centre: a point with every slack positive, shape `(n,)`.
     """
 
     B: Array
@@ -42,7 +42,7 @@ class Common(NamedTuple):
     h: Array
     E: Array
     width: Array
-    center: Array
+    centre: Array
 
 
 class Vectors(NamedTuple):

@@ -108,15 +108,15 @@ def _start(
     stack: Stack, feasible_set: FeasibleSet, polyhedron: Polyhedron, answers: Answers, rows: Tensor, warm: bool
 ) -> tuple[Tensor, Tensor]:
     """Return interior points to start from and the products to start with."""
-    center = polyhedron.center.expand(len(rows), -1)
+    centre = polyhedron.centre.expand(len(rows), -1)
     pairs = max(len(polyhedron.h), 1)
     if warm:
         x = answers.x[rows]
-        x = x + INWARDS * (center - x)
+        x = x + INWARDS * (centre - x)
         gap = answers.value[rows] - answers.lower[rows]
         return x, (gap / pairs).clamp(min=1e-10)
-    x = center.clone()
+    x = centre.clone()
     # what the linearised objective can gain, shared out over the inequalities
     gradient = plain_gradient(stack, x)
-    gain = (gradient * (x - feasible_set.minimize_linear(gradient))).sum(dim=-1)
+    gain = (gradient * (x - feasible_set.minimise_linear(gradient))).sum(dim=-1)
     return x, (gain / pairs).clamp(min=1e-10)

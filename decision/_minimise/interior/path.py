@@ -144,7 +144,7 @@ class Path:
             weighted = branch.row_weight * u
             gradient = gradient + branch.matrix.adjoint(weighted)
             bound = bound + (weighted * branch.image(at.x)).sum(dim=-1)
-        bound = bound - (gradient * (at.x - self.feasible_set.minimize_linear(gradient))).sum(dim=-1)
+        bound = bound - (gradient * (at.x - self.feasible_set.minimise_linear(gradient))).sum(dim=-1)
         value = stack.value(at.x, self.a)
         self.gap = (value - bound).clamp(min=0.0)
         self.best.offer_point(at.x, value)

@@ -23,14 +23,14 @@ class Polyhedron:
         bounds: rows of one entry, shape `(bounds, n)`.
         general: other rows, shape `(general, n)`.
         h: right-hand sides, bounds first, shape `(bounds + general,)`.
-        center: a point with every slack positive, shape `(n,)`.
+        centre: a point with every slack positive, shape `(n,)`.
     """
 
     E: Tensor
     bounds: Tensor
     general: Tensor
     h: Tensor
-    center: Tensor
+    centre: Tensor
 
     @classmethod
     def of(cls, feasible_set: FeasibleSet, device: torch.device | str | None = None) -> Polyhedron | None:
@@ -50,15 +50,15 @@ class Polyhedron:
             return None
         G = torch.as_tensor(rows.G.toarray(), dtype=torch.float64, device=device)
         h = torch.tensor(rows.h, dtype=torch.float64, device=device)
-        center = feasible_set.center(device=device)
+        centre = feasible_set.centre(device=device)
         E, G, h = G[: rows.cones.zero], G[rows.cones.zero :], h[rows.cones.zero :]
         _, size, right = torch.linalg.svd(E, full_matrices=False)
         E = right[size > 1e-12 * (size[0] if len(size) else 1.0)]
         single = (G != 0).sum(dim=1) == 1
         G, h = torch.cat([G[single], G[~single]]), torch.cat([h[single], h[~single]])
         count = int(single.sum())
-        polyhedron = cls(E, G[:count], G[count:], h, center)
-        slack = polyhedron.slack(center)
+        polyhedron = cls(E, G[:count], G[count:], h, centre)
+        slack = polyhedron.slack(centre)
         return None if bool((slack <= INTERIOR * (1.0 + h.abs())).any()) else polyhedron
 
     def images(self, x: Tensor) -> Tensor:

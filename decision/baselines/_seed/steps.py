@@ -29,7 +29,7 @@ class SeedAnswer:
     Args:
         x: decisions, shape `(contexts, n)`, float64.
         value: the surrogate's values there, shape `(contexts,)`.
-        gap: certified gap at a single subgradient g, g'(x - minimize_linear(g)).
+        gap: certified gap at a single subgradient g, g'(x - minimise_linear(g)).
         context: the contexts.
         seconds: time taken.
     """
@@ -78,7 +78,7 @@ def seed_steps(
     theta = context.to(torch.float64)[None]
     draw = torch.Generator().manual_seed(as_seed("seed", seed))
     uniform = torch.rand(restarts - 1, contexts, n, dtype=torch.float64, generator=draw)
-    x = torch.cat([feasible_set.center().expand(1, contexts, n), feasible_set.project(uniform)])
+    x = torch.cat([feasible_set.centre().expand(1, contexts, n), feasible_set.project(uniform)])
 
     def value_and_gradient(x: Tensor) -> tuple[Tensor, Tensor]:
         x = x.detach().requires_grad_()
@@ -101,5 +101,5 @@ def seed_steps(
     value, start = best.min(dim=0)
     x = best_x[start, torch.arange(contexts)]
     _, g = value_and_gradient(x[None])
-    gap = (g[0] * (x - feasible_set.minimize_linear(g[0]))).sum(dim=-1)
+    gap = (g[0] * (x - feasible_set.minimise_linear(g[0]))).sum(dim=-1)
     return SeedAnswer(x, value, gap, context, time.perf_counter() - started)

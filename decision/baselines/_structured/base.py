@@ -8,6 +8,7 @@ q, c, d, m, s_k and beta_k are affine in theta, d and beta_k after a softplus; t
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC
 from collections.abc import Mapping
 from typing import Any, ClassVar, Unpack
@@ -110,7 +111,7 @@ class Structured(Network, ABC):
             raise NoProgramError(
                 f"{type(self).__name__} has {other[0]} atoms, which are not second-order-cone representable or not "
                 "exported as such; decide with `decision.decide`, or through CVXPY with "
-                "`model.minimize(feasible_set, context)`"
+                "`model.minimise(feasible_set, context)`"
             )
         n, A = self.in_features, [as_float64(matrix.double()) for matrix in self.A]
         eye = sparse.csr_array(sparse.eye_array(n))
@@ -124,7 +125,7 @@ class Structured(Network, ABC):
             norms=[Norm(vectors[f"beta{k}"][..., 0], matrix, -vectors[f"s{k}"]) for k, matrix in enumerate(A, start=1)],
         )
 
-    def minimize(
+    def minimise(
         self,
         feasible_set: FeasibleSet,
         context: Any,
@@ -159,6 +160,11 @@ class Structured(Network, ABC):
         with tqdm(total=len(coefficients.g), desc=f"decide with {solver}", disable=not progress) as bar:
             x = program.solve(coefficients, solver, ({**tight, **settings}, {**plain, **settings}), bar.update)
         return feasible_set.project(torch.tensor(x))
+
+    def minimize(self, feasible_set: FeasibleSet, context: Any, **settings: Any) -> Tensor:
+        """Deprecated: `minimise`."""
+        warnings.warn("minimize is now minimise", DeprecationWarning, stacklevel=2)
+        return self.minimise(feasible_set, context, **settings)
 
     def expression(self, x: Any, context: Any) -> Any:
         """Return f(x, theta) at one context as a CVXPY expression.

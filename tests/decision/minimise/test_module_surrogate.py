@@ -83,7 +83,7 @@ def test_bounds_agree_with_those_of_the_conic_program(name: str, feasible_set: F
 def test_smooth_surrogates_are_certified(feasible_set: FeasibleSet, way: str) -> None:
     model = StructuredDCP(4, 3, rows=3, generator=generator(2), dtype=torch.float64)
     mine = decide(model, feasible_set, contexts(), rtol=1e-4)
-    exact = model.minimize(feasible_set, contexts())
+    exact = model.minimise(feasible_set, contexts())
     at = model(exact, contexts()).detach()
     assert bool(mine.certified.all()), mine.status
     assert (mine.value <= at + 1e-4 * (1 + at.abs())).all()
@@ -170,7 +170,7 @@ def test_a_linear_module_and_no_context_at_all() -> None:
     for feasible_set in SETS:
         found = decide(Linear(), feasible_set, theta, rtol=1e-7)
         assert bool(found.certified.all()), found.status
-        exact = (feasible_set.minimize_linear(theta) * theta).sum(dim=-1)
+        exact = (feasible_set.minimise_linear(theta) * theta).sum(dim=-1)
         assert (found.value - exact).abs().max() <= 1e-6
         assert len(decide(Linear(), feasible_set, theta[:0])) == 0
 

@@ -116,7 +116,7 @@ def test_units_that_are_powers_of_two_change_nothing(make: Callable[[], Surrogat
 @pytest.mark.parametrize("region", [Simplex(N), Box(N, -1, 1)], ids=repr)
 def test_each_method_closes_the_gap(make: Callable[[], Surrogate], way: str, region: Simplex | Box) -> None:
     surrogate = make()
-    x = region.center().repeat(CONTEXTS, 1)
+    x = region.centre().repeat(CONTEXTS, 1)
     reference = Reference.of(region)
     ones = torch.ones(CONTEXTS, dtype=torch.float64)
     answers = Answers.start(surrogate, x, reference.largest(surrogate), surrogate.size(x, reference.half), ones)

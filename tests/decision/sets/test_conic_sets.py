@@ -32,7 +32,7 @@ K, N = 4, 3
 THETA = RNG.normal(size=(K, 2))
 A, E = RNG.normal(size=(5, N)), RNG.normal(size=(1, N))
 B = RNG.normal(size=(N, 2))
-CENTERS, RADII = RNG.normal(size=(K, N)), RNG.uniform(0.5, 2.0, size=(K, 1))
+CENTRES, RADII = RNG.normal(size=(K, N)), RNG.uniform(0.5, 2.0, size=(K, 1))
 WEIGHT = 0.1 * RNG.normal(size=(5, 2))
 BIAS = 1.0 + RNG.uniform(size=5)
 
@@ -57,24 +57,24 @@ def value(x: Any, network: FrozenNet) -> Any:
 Case = tuple[ConicSet, Callable[[Any, int], list[Any]]]
 CASES: dict[str, Case] = {
     "polytope": (
-        Polytope(A, Affine(BIAS, WEIGHT), E, RNG_F := 0.1 * RNG.normal(size=(K, 1)), lower=-2.0, upper=CENTERS + 4.0),
+        Polytope(A, Affine(BIAS, WEIGHT), E, RNG_F := 0.1 * RNG.normal(size=(K, 1)), lower=-2.0, upper=CENTRES + 4.0),
         lambda x, i: [
             A @ x <= BIAS + WEIGHT @ THETA[i],
             E @ x == RNG_F[i],
             x >= -2,
-            x <= CENTERS[i] + 4.0,
+            x <= CENTRES[i] + 4.0,
         ],
     ),
-    "2-ball": (Ball(N, RADII, CENTERS), lambda x, i: [cp.norm(x - CENTERS[i]) <= RADII[i, 0]]),
-    "1-ball": (Ball(N, RADII, CENTERS, "1"), lambda x, i: [cp.norm1(x - CENTERS[i]) <= RADII[i, 0]]),
-    "inf-ball": (Ball(N, RADII, CENTERS, np.inf), lambda x, i: [cp.norm_inf(x - CENTERS[i]) <= RADII[i, 0]]),
+    "2-ball": (Ball(N, RADII, CENTRES), lambda x, i: [cp.norm(x - CENTRES[i]) <= RADII[i, 0]]),
+    "1-ball": (Ball(N, RADII, CENTRES, "1"), lambda x, i: [cp.norm1(x - CENTRES[i]) <= RADII[i, 0]]),
+    "inf-ball": (Ball(N, RADII, CENTRES, np.inf), lambda x, i: [cp.norm_inf(x - CENTRES[i]) <= RADII[i, 0]]),
     "ball of theta": (
         Ball(N, Affine(2.0, [0.1, 0.2]), Affine(np.zeros(N), np.ones((N, 2)))),
         lambda x, i: [cp.norm(x - THETA[i].sum()) <= 2.0 + THETA[i] @ [0.1, 0.2]],
     ),
     "flat ellipsoid": (
-        Ellipsoid(B, CENTERS, RADII),
-        lambda x, i: [x == CENTERS[i] + B @ (u := cp.Variable(2)), cp.norm(u) <= RADII[i, 0]],
+        Ellipsoid(B, CENTRES, RADII),
+        lambda x, i: [x == CENTRES[i] + B @ (u := cp.Variable(2)), cp.norm(u) <= RADII[i, 0]],
     ),
     "intersection": (
         Intersection([Box(N, -1.0, 1.0), Ball(N, RADII, norm="1"), Polytope(A, BIAS)]),
@@ -117,9 +117,9 @@ def test_constraints_say_the_same_as_the_rows(name: str) -> None:
 
 
 STILL = {
-    "2-ball": (Ball(N, 0.7, CENTERS[0]), lambda x: [cp.norm(x - CENTERS[0]) <= 0.7]),
-    "1-ball": (Ball(N, 0.7, CENTERS[0], "1"), lambda x: [cp.norm1(x - CENTERS[0]) <= 0.7]),
-    "inf-ball": (Ball(N, 0.7, CENTERS[0], "inf"), lambda x: [cp.norm_inf(x - CENTERS[0]) <= 0.7]),
+    "2-ball": (Ball(N, 0.7, CENTRES[0]), lambda x: [cp.norm(x - CENTRES[0]) <= 0.7]),
+    "1-ball": (Ball(N, 0.7, CENTRES[0], "1"), lambda x: [cp.norm1(x - CENTRES[0]) <= 0.7]),
+    "inf-ball": (Ball(N, 0.7, CENTRES[0], "inf"), lambda x: [cp.norm_inf(x - CENTRES[0]) <= 0.7]),
     "ellipsoid": (
         Ellipsoid(np.diag([1.0, 2.0, 0.1]) + 0.1, 0.3, 1.5),
         lambda x: [cp.norm(np.linalg.inv(np.diag([1.0, 2.0, 0.1]) + 0.1) @ (x - 0.3)) <= 1.5],
@@ -135,7 +135,7 @@ def test_oracles_are_those_of_cvxpy(name: str) -> None:
     oracles = made.fixed()
     assert oracles is not None
     points = torch.tensor(RNG.normal(size=(6, N))) * torch.tensor([0.1, 1.0, 1.0, 10.0, 100.0, 1e6])[:, None]
-    nearest, ends = oracles.project(points), oracles.minimize_linear(points)
+    nearest, ends = oracles.project(points), oracles.minimise_linear(points)
     torch.testing.assert_close(oracles.project(nearest), nearest, rtol=1e-12, atol=1e-12)
     assert oracles.violation(ends).max() <= 1e-12
     for x, z, end in zip(points[:5], nearest, ends, strict=False):
@@ -323,11 +323,11 @@ def test_contexts_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize(
     "made",
     [
-        Ball(3, RADII, CENTERS),
-        Ball(3, RADII, CENTERS, "1"),
-        Ellipsoid(B, CENTERS, RADII),
-        Product([Ball(1, RADII), Ellipsoid([2.0, 1.0], CENTERS[:, :2])]),
-        Intersection([Ball(3, RADII, norm="1"), Ball(3, 0.8, CENTERS)]),
+        Ball(3, RADII, CENTRES),
+        Ball(3, RADII, CENTRES, "1"),
+        Ellipsoid(B, CENTRES, RADII),
+        Product([Ball(1, RADII), Ellipsoid([2.0, 1.0], CENTRES[:, :2])]),
+        Intersection([Ball(3, RADII, norm="1"), Ball(3, 0.8, CENTRES)]),
         Horizon(Ball(1, RADII), 3, inputs=[0]),
     ],
     ids=repr,

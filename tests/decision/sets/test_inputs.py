@@ -51,8 +51,8 @@ class TestBoundsPerContext(InputContract):
             self.read(np.zeros((4, 2)))
 
 
-class TestCenters(InputContract):
-    name = "center"
+class TestCentres(InputContract):
+    name = "centre"
 
     def read(self, values: Any) -> Any:
         return numbers(sets.Ball(3, 1.0, values))
@@ -77,7 +77,7 @@ class TestMatrixOfAnEllipsoid(InputContract):
                 self.read(values)
 
 
-class TestCentersInAProduct(TestCenters):
+class TestCentresInAProduct(TestCentres):
     def read(self, values: Any) -> Any:
         return numbers(sets.Product([sets.Ball(3, 1.0, values), sets.Ball(2)]))
 
@@ -138,7 +138,7 @@ def test_bounds_of_a_box_come_in_any_form(kind: Any) -> None:
         given = torch.tensor(row)
     else:
         given = kind(row) if kind in (list, tuple) else np.array(row, dtype=kind)
-    assert sets.Box(3, given, 9.0).minimize_linear(torch.ones(1, 3, dtype=torch.float64)).tolist() == [row]
+    assert sets.Box(3, given, 9.0).minimise_linear(torch.ones(1, 3, dtype=torch.float64)).tolist() == [row]
 
 
 @pytest.mark.parametrize("given", [["a", 0, 0], [None, 0, 0], [1j, 0, 0], [np.nan, 0, 0], [[0.0], [0.0, 1.0]]])

@@ -27,7 +27,7 @@ class Disc:
     def project(self, x: Tensor) -> Tensor:
         return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp(min=1.0)
 
-    def minimize_linear(self, g: Tensor) -> Tensor:
+    def minimise_linear(self, g: Tensor) -> Tensor:
         return -nn.functional.normalize(g, dim=-1)
 
 

@@ -18,7 +18,7 @@ KINDS: list[tuple[dict[str, Any], str]] = [
     ({"set": "polytope", "A": [[1, 2, 3]], "b": [4], "lower": [0, None, 0]}, "Polytope(n=3)"),
     ({"set": "polytope", "lower": 0}, "Polytope(n=3)"),
     ({"set": "ball", "radius": {"bias": 1, "weight": [2]}}, "Ball(n=3, moves with the context)"),
-    ({"set": "ball", "center": [[0, 0, 1], [1, 0, 0]], "norm": "1"}, "Ball(n=3, moves with the context)"),
+    ({"set": "ball", "centre": [[0, 0, 1], [1, 0, 0]], "norm": "1"}, "Ball(n=3, moves with the context)"),
     ({"set": "ellipsoid", "B": [1, 2, 3]}, "Ellipsoid(n=3)"),
     ({"set": "product", "sets": [{"set": "simplex", "n": 2}, {"set": "box", "n": 1}]}, "Product(n=3)"),
     ({"set": "intersection", "sets": [{"set": "simplex", "n": 3}, {"set": "ball", "n": 3}]}, "Intersection(n=3)"),
@@ -52,7 +52,7 @@ def test_every_kind_is_read(spec: dict[str, Any], shown: str, tmp_path: Path) ->
     [
         ([], 'must be an object with the key "set"'),
         ({"set": "bal"}, "did you mean 'ball'"),
-        ({"set": "ball", "centre": 0}, r"the set \(ball\) does not take centre; it takes center"),
+        ({"set": "ball", "middle": 0}, r"the set \(ball\) does not take middle; it takes centre"),
         ({"set": "budget"}, "lacks total"),
         ({"set": "product", "sets": {"set": "box"}}, "the set.sets must be a list"),
         ({"set": "product", "sets": [{"set": "box", "n": 2}, {"set": "no"}]}, "unknown set 'no'"),

@@ -13,7 +13,7 @@ from tests.contracts.tasks import TaskContract, Vector, softplus
 class OnSimplex(TaskContract):
     feasible_set = Simplex
 
-    def center(self, raw: Vector) -> Vector:
+    def centre(self, raw: Vector) -> Vector:
         positive = softplus(raw) + 1e-6
         return positive / positive.sum()
 
@@ -28,7 +28,7 @@ class OnBox(TaskContract):
     feasible_set = Box
     low, high = 0.2, 0.8
 
-    def center(self, raw: Vector) -> Vector:
+    def centre(self, raw: Vector) -> Vector:
         return np.clip(raw, 0, 1)
 
     def check_m0(self, m0: Vector) -> None:

@@ -110,12 +110,12 @@ def test_expression_is_the_value_and_convex(kind: type[Structured]) -> None:
 def test_minimize_is_optimal(kind: type[Structured], feasible_set: FeasibleSet) -> None:
     model = model_of(kind)
     theta = torch.randn(8, 3, generator=generator(2), dtype=torch.float64)
-    x = model.minimize(feasible_set, theta)
+    x = model.minimise(feasible_set, theta)
     assert feasible_set.contains(x, 1e-12).all()
     point = x.clone().requires_grad_()
     value = model(point, theta)
     (g,) = torch.autograd.grad(value.sum(), point)
-    gap = (g * (x - feasible_set.minimize_linear(g))).sum(dim=-1)
+    gap = (g * (x - feasible_set.minimise_linear(g))).sum(dim=-1)
     assert (gap <= 1e-4 * (1 + value.abs())).all()
     x_problem = cp.Variable(5)
     for i in range(2):
@@ -127,7 +127,7 @@ def test_pcf_is_verified_and_its_exact_program_agrees() -> None:
     model = model_of(StructuredPCF)
     theta = torch.randn(4, 3, generator=generator(2), dtype=torch.float64)
     X = Budget(5, 1.5)
-    x = model.minimize(X, theta)
+    x = model.minimise(X, theta)
     report = verify.equivalence(model, x, theta)
     assert report.ok, str(report)
     for i in range(4):
@@ -136,22 +136,22 @@ def test_pcf_is_verified_and_its_exact_program_agrees() -> None:
 
 
 def test_dcp_refuses_to_freeze_and_says_what_to_do() -> None:
-    with pytest.raises(ModelError, match="minimize"):
+    with pytest.raises(ModelError, match="minimise"):
         StructuredDCP(2).freeze(torch.zeros(8))
 
 
 def test_unusable_arguments_are_refused() -> None:
     model = StructuredPCF(3)
     with pytest.raises(ModelError, match="4 coordinates, the model 3"):
-        model.minimize(Simplex(4), torch.zeros(1, 8))
+        model.minimise(Simplex(4), torch.zeros(1, 8))
     with pytest.raises(ModelError, match="received one context"):
-        model.minimize(Simplex(3), torch.zeros(8))
+        model.minimise(Simplex(3), torch.zeros(8))
     with pytest.raises(ModelError, match="there are: clarabel"):
-        model.minimize(Simplex(3), torch.zeros(1, 8), solver="gurobi")
+        model.minimise(Simplex(3), torch.zeros(1, 8), solver="gurobi")
     with pytest.raises(ModelError, match="rows must be an integer"):
         StructuredPCF(3, rows=0)
     with pytest.raises(SolverError, match="did not solve a StructuredPCF"):
-        model.minimize(Simplex(3), torch.zeros(1, 8), max_iter=1)
+        model.minimise(Simplex(3), torch.zeros(1, 8), max_iter=1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

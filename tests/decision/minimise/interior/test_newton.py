@@ -26,7 +26,7 @@ def test_a_full_step_meets_every_linearised_condition(widths: tuple[int, ...], f
     )
     scale = [torch.tensor(1.0, dtype=torch.float64)] * len(widths)
     kept = Gatherer(stack, scale).gather(choice, stack)
-    x = polyhedron.center.repeat(len(stack), 1)
+    x = polyhedron.centre.repeat(len(stack), 1)
     mu = torch.full((len(stack),), 0.1, dtype=torch.float64)
     s = polyhedron.slack(x)
     units = on_path(kept, x, mu, scale)

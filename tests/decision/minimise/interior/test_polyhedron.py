@@ -25,9 +25,9 @@ def test_members_and_barrier(feasible_set) -> None:
     found = Polyhedron.of(feasible_set)
     points = feasible_set.sample(20, torch.Generator().manual_seed(0))
     assert (found.slack(points) >= -1e-12).all()
-    assert (found.slack(found.center[None]) > 0).all()
-    torch.testing.assert_close((points - found.center) @ found.E.T, torch.zeros(20, len(found.E), dtype=torch.float64))
-    outside = feasible_set.center() + 10.0
+    assert (found.slack(found.centre[None]) > 0).all()
+    torch.testing.assert_close((points - found.centre) @ found.E.T, torch.zeros(20, len(found.E), dtype=torch.float64))
+    outside = feasible_set.centre() + 10.0
     assert (found.slack(outside[None]) < 0).any() or len(found.E) > 0
     G = torch.cat([found.bounds, found.general])
     weights = torch.rand(2, len(G), dtype=torch.float64)
