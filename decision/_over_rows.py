@@ -44,8 +44,8 @@ def resolved(feasible_set: AnySet, method: Method, *, proves: bool) -> FeasibleS
             return feasible_set
         plain = not (isinstance(known, OracleSet) and known.curved)
         return known if plain or not proves or not isinstance(method, Auto | Exact) else feasible_set
-    given: Any = feasible_set
-    return OracleSet.of(given) if is_own_set(given) else CvxpySet(given)
+    other: Any = feasible_set
+    return OracleSet.of(other) if is_own_set(other) else CvxpySet(other)
 
 
 def through_solver(method: Method, settings: dict[str, Any]) -> Exact:
