@@ -63,8 +63,11 @@ class SolvedBatch:
         assert isinstance(local, Local)  # a module
         side = h.detach()
         held = ActiveRows.of(local, rows, side, Face.of(local, rows, side, self.tolerance * self.exact.size).held)
-        mu, y = held.multipliers(local.gradient(self.x.new_zeros(len(self.x), held.sizes[0])).detach())
-        gradient, residual = local.gradient(mu), held.residual(local, rows, h)
+        gradient = local.gradient(self.x.new_zeros(len(self.x), held.sizes[0]))
+        mu, y = held.multipliers(gradient.detach())
+        if held.kinks.shape[1]:  # else all of mu is zero
+            gradient = local.gradient(mu)
+        residual = held.residual(local, rows, h)
         arrays = self.exact.stack is not None
         H = array_hessian(self.exact, self.x, rows, side, self.tolerance) if arrays else local.hessian(mu)
         system = held.system(H + rows.curvature(self.x, side, y))
@@ -81,9 +84,11 @@ class SolvedBatch:
         """Return the model as a function of these leaves, its kinks explored while nothing but x moves."""
         named = dict(zip(self.names, weights, strict=True))
         context = None if theta is None else _double(theta)
-        fixed = Objective(self.n, function_of(self.module, {}), None if context is None else context.detach())
+        own = _tensors(self.module, named)
+        still = _called(self.module, {name: tensor.detach() for name, tensor in own.items()})
+        fixed = Objective(self.n, still, None if context is None else context.detach())
         known = fixed.explored(self.x[:, : self.n], self.exact.size).known
-        return Objective(self.n, function_of(self.module, named), context, None, known)
+        return Objective(self.n, _called(self.module, own), context, None, known)
 
 
 def array_hessian(exact: Objective, x: Tensor, rows: SetRows, h: Tensor, tolerance: Tensor) -> Tensor:
@@ -98,13 +103,22 @@ def array_hessian(exact: Objective, x: Tensor, rows: SetRows, h: Tensor, toleran
 
 def function_of(module: nn.Module, weights: Mapping[str, Tensor | None]) -> Function:
     """Return a module as a function of x and theta in float64; what `weights` does not name stays as it is."""
+    return _called(module, _tensors(module, weights))
+
+
+def _tensors(module: nn.Module, weights: Mapping[str, Tensor | None]) -> dict[str, Tensor]:
+    """Return parameters and buffers in float64, without a graph those that `weights` does not name."""
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     known = {name: weight for name, weight in weights.items() if weight is not None}
-    own = {name: _double(known.get(name, tensor.detach())) for name, tensor in tensors.items()}
+    return {name: _double(known.get(name, tensor.detach())) for name, tensor in tensors.items()}
+
+
+def _called(module: nn.Module, own: Mapping[str, Tensor]) -> Function:
+    """Return a module with these parameters and buffers as a function of x and theta."""
 
     def function(x: Tensor, theta: Tensor | None) -> Tensor:
         x = x.reshape(len(x), *getattr(module, "input_shape", x.shape[1:]))
-        value: Tensor = functional_call(module, own, (x,) if theta is None else (x, theta))
+        value: Tensor = functional_call(module, dict(own), (x,) if theta is None else (x, theta))
         return value
 
     return function

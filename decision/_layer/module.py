@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
 
-from decision._deciding import decide
 from decision._layer.adjoint import ImplicitDecision, SolvedBatch, function_of
 from decision._layer.face import EXACT
 from decision._layer.helpers import with_helpers
@@ -20,8 +20,9 @@ from decision._minimise.answers import Decision
 from decision._minimise.reference import own_length
 from decision._minimise.stack import Stack
 from decision._minimise.stack_surrogate import StackSurrogate
+from decision._minimise.surrogate import Surrogate
 from decision._options import RTOL, DecideOptions, MethodName
-from decision._question import surrogates_of
+from decision._question import Question
 from decision.sets import ConicSet, FeasibleSet
 from decision.sets._combined import system_of
 from decision.sets._conic_set import ConicSystem
@@ -157,22 +158,34 @@ class DecisionLayer(nn.Module):
         moves = isinstance(feasible_set, ConicSet) and feasible_set.moves
         own = None if moves and getattr(self.model, "context_shape", None) is None else theta
         with torch.enable_grad():  # modules without arrays are differentiated in x
-            answer = decide(plain, feasible_set, still, self._method, rtol=self._rtol, options=self._options)
+            question = _Asked(plain, feasible_set, self._method, rtol=self._rtol, options=self._options)
+            answer = question.answer(still)
         self.decision = answer
         if not answer.ok:
             raise SolverError(
                 f"{answer.status} A gradient there would be that of another point; raise rtol of the layer, or let "
                 "`decide` go on for longer by its options"
             )
-        h = right_hand_sides(feasible_set, theta, len(answer.x))
+        h = self._right_hand_sides(feasible_set, theta, len(answer.x))
         with torch.enable_grad():  # of its own, in x alone
-            solved = self._polished(plain, None if own is None else still, answer, h.detach(), feasible_set)
+            solved = self._polished(question, None if own is None else still, answer, h.detach(), feasible_set)
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         x, value = ImplicitDecision.apply(solved, own, h, *weights)
         return Optimum(x, value)
 
-    def _system(self, feasible_set: FeasibleSet | ConicSet, place: torch.device) -> tuple[ConicSystem, SetRows]:
-        """Return the rows of a set, as arrays and as tensors; those of the last one are kept."""
+    @property
+    def _place(self) -> torch.device:
+        return next((weight.device for weight in self.model.parameters()), torch.device("cpu"))
+
+    def _right_hand_sides(self, feasible_set: FeasibleSet | ConicSet, theta: Tensor | None, count: int) -> Tensor:
+        """Return h of each context, shape `(contexts, rows)`, with the graph of what it was made from."""
+        if isinstance(feasible_set, ConicSet):
+            return feasible_set.right_hand_sides(theta, count)
+        return self._system(feasible_set)[0].h.at(None, count)  # numbers that do not change
+
+    def _system(self, feasible_set: FeasibleSet | ConicSet) -> tuple[ConicSystem, SetRows]:
+        """Return the rows of a set, as arrays and as tensors where the model is; those of the last one are kept."""
+        place = self._place
         if self._kept is None or self._kept[0] is not feasible_set or self._kept[1] != place:
             system = system_of(feasible_set)
             self._kept = feasible_set, place, system, SetRows.of(system, place)
@@ -180,7 +193,7 @@ class DecisionLayer(nn.Module):
 
     def _polished(
         self,
-        plain: nn.Module,
+        question: _Asked,
         theta: Tensor | None,
         answer: Decision,
         h: Tensor,
@@ -189,18 +202,19 @@ class DecisionLayer(nn.Module):
         """Return the decisions made exact.
 
         Args:
-            plain: the model in float64.
+            question: the one that was answered, of the model in float64.
             theta: its contexts, or None.
             answer: the decisions.
             h: right-hand sides of the set.
             feasible_set: the set.
         """
-        place = next((weight.device for weight in self.model.parameters()), torch.device("cpu"))
-        system, rows = self._system(feasible_set, place)
+        place = self._place
+        system, rows = self._system(feasible_set)
         x, h = with_helpers(system, h, answer.x).to(place), h.to(place)
-        stack = _stack(plain, theta, len(x), place)
+        stack = _stack(question.asked, len(x), place)
         context = None if theta is None else theta.to(place)
-        objective = Objective(feasible_set.n, None if stack else function_of(plain, {}), context, stack)
+        function = None if stack else function_of(question.module, {})
+        objective = Objective(feasible_set.n, function, context, stack)
         size = rows.size(x, h, None if stack is None else own_length(stack))
         objective = objective.explored(x[:, : feasible_set.n], size)
         exact, done = polished(objective, rows, h, x)
@@ -226,20 +240,32 @@ def _checked(feasible_set: Any) -> FeasibleSet | ConicSet:
     return feasible_set
 
 
-def right_hand_sides(feasible_set: FeasibleSet | ConicSet, theta: Tensor | None, count: int) -> Tensor:
-    """Return h of each context, shape `(contexts, rows)`, with the graph of what it was made from."""
-    if isinstance(feasible_set, ConicSet):
-        return feasible_set.right_hand_sides(theta, count)
-    return system_of(feasible_set).h.at(None, count)
+@final
+class _Asked(Question):
+    """A question that keeps the functions that were minimised: Newton's method needs their arrays, too."""
+
+    asked: Sequence[Surrogate] = ()
+
+    @property
+    def module(self) -> nn.Module:
+        """The model."""
+        assert isinstance(self.model, nn.Module)  # the layer takes nothing else
+        return self.model
+
+    def surrogates(self, theta: Tensor | None) -> Sequence[Surrogate]:
+        """Return the functions to minimise."""
+        self.asked = super().surrogates(theta)
+        return self.asked
 
 
-def _stack(model: nn.Module, theta: Tensor | None, count: int, place: torch.device) -> Stack | None:
+def _stack(surrogates: Sequence[Surrogate], count: int, place: torch.device) -> Stack | None:
     """Return a network as arrays; None if it has none, or other matrices in each context."""
-    with torch.no_grad():
-        surrogates = surrogates_of(model, theta, place)
     if len(surrogates) != 1 or not isinstance(surrogates[0], StackSurrogate):
         return None
-    stack = replace(surrogates[0].stack, c=surrogates[0].constant)
+    asked = surrogates[0]
+    if asked.device != place:  # it was decided elsewhere
+        asked = StackSurrogate.of(asked.net, place)
+    stack = replace(asked.stack, c=asked.constant)
     return stack if len(stack) == count else stack.take(torch.zeros(count, dtype=torch.int64, device=place))
 
 
