@@ -331,6 +331,27 @@ def test_what_is_not_polished_is_as_accurate_as_decide(monkeypatch: pytest.Monke
     assert torch.autograd.grad((slope_of(x) * near).sum(), theta)[0].isfinite().all()
 
 
+def test_each_call_freezes_the_network_once_with_the_weights_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, theta, frozen = surrogate("soc-partial", 3), contexts(4), []
+    freeze = type(model).freeze
+
+    def counted(self: nn.Module, context: Tensor | None = None) -> FrozenNet:
+        frozen.append(self)
+        return freeze(self, context)
+
+    monkeypatch.setattr(type(model), "freeze", counted)
+    layer = DecisionLayer(model, Simplex(3))
+    before = layer(theta)
+    assert len(frozen) == 1
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape, generator=generator(2), dtype=weight.dtype))
+    after = layer(theta)
+    assert len(frozen) == 2
+    assert not torch.allclose(before, after, rtol=0.0, atol=1e-6)
+    assert torch.allclose(after, DecisionLayer(copy.deepcopy(model), Simplex(3))(theta), rtol=0.0, atol=1e-12)
+
+
 class Bowl(nn.Module):
     """relu(||F x||^2 - 1) + ||x - target||^2: the kink of its unit is a curve, on which the decision slides."""
 
