@@ -21,8 +21,10 @@ class DecideOptions:
 
     Args:
         max_iterations: iterations of one context at most; defaults to each method's own limit.
-        solver: name of the solver of the exact way, or a `Solver`.
-        settings: the solver's settings, by its own names.
+        solver: name of the solver of the exact way, or a `Solver`. "auto" takes HiGHS for two or more contexts of a
+            network of ReLU units over simplices, boxes, budgets and their products, if highspy is installed and
+            `settings` are omitted. It takes Clarabel otherwise, and for contexts that HiGHS leaves uncertified.
+        settings: the solver's settings, by its own names; of "auto" those of Clarabel.
         device: where to compute; defaults to the CPU.
         progress: whether the exact way shows a progress bar.
         jobs: processes that share batches of more than 256 contexts, each on one thread; 1 for none. Start-up takes
@@ -33,7 +35,7 @@ class DecideOptions:
     """
 
     max_iterations: int | None = None
-    solver: SolverName | Solver = "clarabel"
+    solver: SolverName | Literal["auto"] | Solver = "auto"
     settings: dict[str, Any] | None = None
     device: torch.device | str | None = None
     progress: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any, final
 
 import torch
@@ -20,10 +21,12 @@ from decision._minimise.stack_surrogate import StackSurrogate
 from decision._minimise.surrogate import Surrogate
 from decision.sets._base import FeasibleSet
 from socicnn._registry import Registry
-from socicnn.conic.solvers import Solver
-from socicnn.errors import ModelError, NoProgramError
+from socicnn.conic.solvers import Highs, Solver
+from socicnn.errors import ModelError, NoProgramError, SolverError
+from socicnn.frozen import FrozenNet
 
 LARGEST = 600  # inputs up to which a Newton matrix per context is worth its n^3
+LOOSE = 5e-4  # relative accuracy that `scouting` reaches in float32, or nearly
 LARGEST_HESSIAN = 200  # inputs up to which a Hessian, n products with a vector, is worth its time
 
 
@@ -159,24 +162,61 @@ class Exact(Method):
     """The exact conic program of each context through a solver.
 
     Args:
-        solver: its name, or a `Solver` with its settings.
+        solver: its name, or a `Solver` with its settings; "auto" takes HiGHS for two or more contexts of a network of
+            ReLU units over a set with linear rows, if it is installed and no settings are given, and else Clarabel.
+            What HiGHS leaves uncertified goes to Clarabel.
         settings: the solver's own settings, by its own names.
     """
 
-    solver: str | Solver = "clarabel"
+    solver: str | Solver = "auto"
     settings: tuple[tuple[str, Any], ...] = ()
     name = "exact"
 
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Solve context after context."""
+        if not self.takes_simplex(problem) or not self._by_simplex(problem, answers, goal):
+            self._solve(problem, answers, goal, self.made())
+
+    def _by_simplex(self, problem: Problem, answers: Answers, goal: Goal) -> bool:
+        """Solve by HiGHS, and by Clarabel what that leaves uncertified; return False if HiGHS refuses the programs."""
+        everyone = torch.arange(len(answers.x), device=answers.x.device)
+        found = replace(answers.take(everyone), notes=[])
+        try:
+            self._solve(problem, found, goal, Highs())
+        except SolverError:  # entries of the matrix that are too small or too large for it
+            return False
+        left = (~found.done(goal)).nonzero()[:, 0]
+        again = len(left) > 0 and not goal.late and goal.after(1).max_iterations != 0
+        answers.put(everyone, replace(found, notes=[]) if again else found)
+        if again:
+            rest = answers.take(left)
+            self._solve(problem.take(left), rest, goal, self.made())
+            answers.put(left, rest)
+        return True
+
+    def _solve(self, problem: Problem, answers: Answers, goal: Goal, solver: Solver) -> None:
         networks = problem.networks()
         solve_exactly(
-            networks.net, networks.stack, problem.feasible_set, answers, goal, self.made(), progress=problem.progress
+            networks.net, networks.stack, problem.feasible_set, answers, goal, solver, progress=problem.progress
         )
 
+    def takes_simplex(self, problem: Problem) -> bool:
+        """Return whether the simplex method of HiGHS is tried first.
+
+        It starts from the last context's basis; for the first context it takes about as long as Clarabel.
+        """
+        if self.solver != "auto" or self.settings or len(problem.surrogate) < 2 or find_spec(Highs.package) is None:
+            return False
+        return is_linear(problem.networks().net) and not problem.feasible_set.rows().cones.second_order
+
     def made(self) -> Solver:
-        """Return the solver with its settings."""
-        return solver_of(self.solver, dict(self.settings))
+        """Return the solver with its settings; of "auto" the one that takes all programs."""
+        return solver_of("clarabel" if self.solver == "auto" else self.solver, dict(self.settings))
+
+
+def is_linear(net: FrozenNet) -> bool:
+    """Return whether a network's program is linear: units alone, without quadratics and norms."""
+    return not net.quadratics and not net.norms and not any(layer.inner for layer in net.layers)
 
 
 @final
@@ -193,7 +233,7 @@ class Auto(Method):
 
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Choose, then mend."""
-        for method in self.order(problem):
+        for method in self.order(problem, loose=goal.rtol >= LOOSE and scouting.worth(goal)):
             left = (~answers.done(goal)).nonzero()[:, 0]
             had = int(answers.iterations[left].max()) if len(left) else 0
             rest = goal.after(had)
@@ -203,31 +243,40 @@ class Auto(Method):
             method.improve(problem.take(left), chosen, rest)
             answers.put(left, chosen)
 
-    def order(self, problem: Problem) -> list[Method]:
-        """Return the methods to try in turn."""
+    def order(self, problem: Problem, *, loose: bool = False) -> list[Method]:
+        """Return the methods to try in turn; `loose` as in `exact_is_faster`."""
         if not problem.surrogate.proves:
             return [CentralPath() if problem.polyhedron(LARGEST_HESSIAN) is not None else ProjectedGradient()]
         if problem.polyhedron() is None:
             first: list[Method] = [ProjectedGradient()]
             return [*first, self.exact] if problem.feasible_set.has_rows else first
         quick: list[Method] = [InteriorPoint(), self.exact]
-        return quick[::-1] if exact_is_faster(problem) else quick
+        warm = self.exact.takes_simplex(problem)
+        return quick[::-1] if exact_is_faster(problem, warm=warm, loose=loose) else quick
 
 
-def exact_is_faster(problem: Problem) -> bool:
+def exact_is_faster(problem: Problem, *, warm: bool = False, loose: bool = False) -> bool:
     """Return whether the exact program is likely to be faster than the interior-point method.
 
     A model of the milliseconds on one core, from networks of 0 to 576 units, 0 to 32 norms and 10 to 50 inputs: the
     exact programs take their time one by one and grow with their entries; the batched method takes as many iterations
     for one context as for many, more where units and norms bend the way.
+
+    Args:
+        problem: the functions and the set.
+        warm: whether each solve begins with the basis of the one before, which divides its time by five.
+        loose: whether the accuracy is one that the scouting of wide networks reaches, or nearly; norms then cost
+            little, as hardly a Newton step is left.
     """
-    net, contexts = problem.networks().net, len(problem.surrogate)
+    networks, contexts = problem.networks(), len(problem.surrogate)
+    net, scouted = networks.net, loose and not is_small(networks.stack)
     matrices = [matrix for layer in net.layers for matrix in (layer.W, layer.U) if matrix is not None]
     matrices += [branch.A for branch in net.quadratics] + [branch.C for branch in net.norms]
     entries = sum(matrix.size for matrix in matrices)  # of sparse ones those that are stored
     units = sum(layer.b.shape[-1] for layer in net.layers)
-    norms = sum(branch.groups for branch in net.norms)
-    exact_ms = 6.0 + contexts * (2.0 + entries / 450)
+    norms = 0 if scouted else sum(branch.groups for branch in net.norms)
+    solve_ms = entries / 450
+    exact_ms = 6.0 + 2.0 * contexts + solve_ms * (1.0 + (contexts - 1) / 5 if warm else contexts)
     batched_ms = 15.0 + 0.4 * min(units, 100) + 2.0 * norms
     return exact_ms < batched_ms
 
@@ -237,7 +286,7 @@ METHODS: Registry[Callable[[], Method]] = Registry(
 )
 
 
-def make(method: str | Method, solver: str | Solver = "clarabel", settings: dict[str, Any] | None = None) -> Method:
+def make(method: str | Method, solver: str | Solver = "auto", settings: dict[str, Any] | None = None) -> Method:
     """Return the method of that name; a `Method` is returned as it is.
 
     Raises:

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from decision import Simplex, decide
-from decision._minimise import exact
-from socicnn.conic.solvers import Prepared
+from decision import Box, DecideOptions, Simplex, decide
+from decision._minimise import exact, methods
+from decision._minimise.methods import Problem, exact_is_faster
+from decision._minimise.stack_surrogate import StackSurrogate
+from socicnn.conic.solvers import Highs, Prepared, Solver
 from socicnn.frozen import FrozenNet
 from tests.support.frozen_nets import random_net
 
 
-def stacked(contexts: int) -> FrozenNet:
-    net = random_net(3)
+def stacked(contexts: int, hidden: tuple[int, ...] = (6, 5)) -> FrozenNet:
+    net = random_net(3, hidden=hidden)
     moves = np.random.default_rng(0).normal(size=(contexts, 4))
     return replace(net, output=replace(net.output, v=net.output.v + moves, c=np.zeros(contexts)))
 
@@ -44,3 +46,90 @@ def test_a_context_without_a_solution_leaves_the_others_theirs(monkeypatch: pyte
     assert found.certified.tolist() == [True, False, True]
     assert torch.isfinite(found.x).all()
     assert "1 of 3 contexts" in found.status
+
+
+def linear(contexts: int = 6, hidden: tuple[int, ...] = (6, 5)) -> FrozenNet:
+    return replace(stacked(contexts, hidden), quadratics=(), norms=())
+
+
+def solvers_used(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    used: list[str] = []
+    prepare = Solver.prepare
+
+    def noted(self: Solver, program):
+        used.append(self.name)
+        return prepare(self, program)
+
+    monkeypatch.setattr(Solver, "prepare", noted)
+    return used
+
+
+@pytest.mark.parametrize("feasible_set", [Simplex(4), Box(4, -1.0, 2.0)])
+def test_linear_programs_go_to_highs_and_decide_alike(
+    feasible_set: Simplex | Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("highspy")
+    slow = decide(linear(), feasible_set, method="exact", options=DecideOptions(solver="clarabel"))
+    used = solvers_used(monkeypatch)
+    fast = decide(linear(), feasible_set, method="exact")
+    assert used == ["highs"]  # set up once: the basis of one context starts the next
+    assert bool(fast.certified.all())
+    assert bool(slow.certified.all())
+    assert bool(((fast.value - slow.value).abs() <= fast.gap + slow.gap).all())
+
+
+@pytest.mark.parametrize(
+    ("net", "options"),
+    [
+        (stacked(3), DecideOptions()),
+        (linear(1), DecideOptions()),
+        (linear(), DecideOptions(settings={"max_iter": 100})),
+        (linear(), DecideOptions(solver="clarabel")),
+    ],
+    ids=["cones", "one-context", "settings", "named"],
+)
+def test_other_programs_go_to_clarabel(net: FrozenNet, options: DecideOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = solvers_used(monkeypatch)
+    assert bool(decide(net, Simplex(4), method="exact", options=options).certified.all())
+    assert set(used) == {"clarabel"}
+
+
+def test_without_highs_linear_programs_go_to_clarabel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "find_spec", lambda name: None)
+    used = solvers_used(monkeypatch)
+    assert bool(decide(linear(), Simplex(4), method="exact").certified.all())
+    assert set(used) == {"clarabel"}
+
+
+def test_entries_that_highs_drops_go_to_clarabel(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("highspy")
+    net = linear()
+    first = net.layers[0]
+    small = replace(first, U=first.U * np.where(np.eye(*first.U.shape), 1e-13, 1.0))
+    net = replace(net, layers=(small, *net.layers[1:]))
+    used = solvers_used(monkeypatch)
+    assert bool(decide(net, Simplex(4), method="exact").certified.all())
+    assert used == ["highs", "clarabel"]
+
+
+def test_what_highs_leaves_uncertified_goes_to_clarabel(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("highspy")
+    solve = Prepared.solve
+
+    def broken(self, *vectors):
+        found = solve(self, *vectors)
+        lost = isinstance(self._solver, Highs)
+        return replace(found, v=np.full_like(found.v, np.nan), ok=False) if lost else found
+
+    monkeypatch.setattr(Prepared, "solve", broken)
+    found = decide(linear(), Simplex(4), method="exact")
+    assert bool(found.certified.all())
+    assert found.iterations.tolist() == [2] * 6
+    once = decide(linear(), Simplex(4), method="exact", options=DecideOptions(max_iterations=1))
+    assert not bool(once.certified.any())
+
+
+def test_auto_knows_that_warm_solves_are_faster() -> None:
+    problem = Problem(StackSurrogate.of(linear(8, (60, 60))), Simplex(4))
+    assert exact_is_faster(problem, warm=True)
+    assert not exact_is_faster(problem)
