@@ -180,14 +180,14 @@ class Exact(Method):
     def _by_simplex(self, problem: Problem, answers: Answers, goal: Goal) -> bool:
         """Solve by HiGHS, and by Clarabel what that leaves uncertified; return False if HiGHS refuses the programs."""
         everyone = torch.arange(len(answers.x), device=answers.x.device)
-        found = replace(answers.take(everyone), notes=[])
+        by_simplex = replace(answers.take(everyone), notes=[])
         try:
-            self._solve(problem, found, goal, Highs())
+            self._solve(problem, by_simplex, goal, Highs())
         except SolverError:  # entries of the matrix that are too small or too large for it
             return False
-        left = (~found.done(goal)).nonzero()[:, 0]
+        left = (~by_simplex.done(goal)).nonzero()[:, 0]
         again = len(left) > 0 and not goal.late and goal.after(1).max_iterations != 0
-        answers.put(everyone, replace(found, notes=[]) if again else found)
+        answers.put(everyone, replace(by_simplex, notes=[]) if again else by_simplex)
         if again:
             rest = answers.take(left)
             self._solve(problem.take(left), rest, goal, self.made())
