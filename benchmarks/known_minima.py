@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from decision.sets import Box, FeasibleSet, Simplex
+from benchmarks.known_sets import AnySet, known_set
+from decision.sets import Box, Simplex
 from socicnn._arrays import Array
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 
@@ -30,12 +31,14 @@ class Problem:
         feasible_set: one of `decision.sets`, or CVXPY constraints.
         minimum: the exact minimum.
         kind: what was drawn, for reports.
+        context: contexts that the set moves with; the minimum is that of the first.
     """
 
     net: FrozenNet
-    feasible_set: FeasibleSet | list[Any]
+    feasible_set: AnySet | list[Any]
     minimum: Fraction
     kind: str
+    context: Array | None = None
 
 
 @dataclass
@@ -59,17 +62,20 @@ def problem(draw: Draw, largest: int = 50) -> Problem:
     if draw.random() < 0.4:  # a minimiser far out, along directions where the cost hardly falls
         x *= draw.choice([1.0, 2.0**10, 2.0**20], size=n)
         weak = float(draw.choice([1.0, 2.0**-20, 2.0**-30]))
-    kind = str(draw.choice(["cvxpy", "cvxpy", "cvxpy", "box", "simplex"]))
-    feasible_set: FeasibleSet | list[Any]
+    kind = str(draw.choice(["cvxpy", "cvxpy", "cvxpy", "box", "simplex", "set", "set", "set"]))
+    feasible_set: AnySet | list[Any]
+    context: Array | None = None
     if kind == "box":
         feasible_set, push = _box(draw, x, scale)
     elif kind == "simplex":
         x, push = _simplex(draw, n)
         feasible_set, scale = Simplex(n), 1.0
+    elif kind == "set":
+        feasible_set, push, context, kind = known_set(draw, x, scale)
     else:
         feasible_set, push, kind = _rows(draw, x, scale)
     terms = _cost(draw, x)
-    return Problem(*_assembled(draw, terms, x, weak * push, scale, height, feasible_set), kind)
+    return Problem(*_assembled(draw, terms, x, weak * push, scale, height, feasible_set), kind, context)
 
 
 def _cost(draw: Draw, x: Array) -> Terms:

@@ -2,8 +2,9 @@
 
 python -m benchmarks.soundness_decisions [--count 10000] [--seed 0] [--largest 50]
 
-Boxes and simplices by every method, and CVXPY constraints: 1 to 50 inputs, half-spaces, equalities, up to 20 cones,
-unbounded sets, flat directions, x and f scaled by 2^+-20. `value - gap` is compared with the minimum as a rational.
+Boxes and simplices by every method; polytopes, balls, ellipsoids, their products and intersections, and horizons, fixed
+or moving with the context; and CVXPY constraints: 1 to 50 inputs, half-spaces, equalities, up to 20 cones, unbounded
+sets, flat directions, x and f scaled by 2^+-20. `value - gap` is compared with the minimum as a rational.
 The long run is 10,000 problems, about an hour on one core; tests run some hundreds.
 """
 
@@ -21,7 +22,7 @@ import torch
 from benchmarks.known_minima import Problem, problem
 from decision import Decision, decide
 from decision._options import DecideOptions
-from decision.sets import FeasibleSet
+from decision.sets import ConicSet, FeasibleSet
 from socicnn._arrays import Array
 from socicnn.conic._program import ConicProgram
 from socicnn.conic.solvers._base import Answer, Engine
@@ -131,7 +132,7 @@ def bounds_above_minimum(count: int, seed: int = 0, *, largest: int = 50) -> Tal
 
 
 def _decided(one: Problem, lie: str, draw: np.random.Generator) -> Decision:
-    method = "exact"
+    method = str(draw.choice(["exact", "auto"])) if isinstance(one.feasible_set, ConicSet) else "exact"
     if isinstance(one.feasible_set, FeasibleSet):
         method = str(draw.choice(METHODS if not lie else ("exact", "auto")))
         if method == "interior_point" and one.net.in_features == 1:
@@ -141,13 +142,13 @@ def _decided(one: Problem, lie: str, draw: np.random.Generator) -> Decision:
         solver = Clarabel(tol_gap_abs=1e-2, tol_gap_rel=1e-2, tol_feas=1e-2)
     elif lie:
         solver = Liar(lie, int(draw.integers(1 << 30)))
-    return decide(one.net, one.feasible_set, method=method, options=DecideOptions(solver=solver))
+    return decide(one.net, one.feasible_set, one.context, method=method, options=DecideOptions(solver=solver))
 
 
 def _count(found: Tally, one: Problem, answer: Decision, lie: str, name: str) -> None:
     value, gap, sure = float(answer.value[0]), float(answer.gap[0]), bool(answer.certified[0])
     found.certified += sure
-    if not lie and isinstance(one.feasible_set, list):
+    if not lie and isinstance(one.feasible_set, list | ConicSet):
         found.honest += 1
         found.honest_certified += sure
         if not sure:

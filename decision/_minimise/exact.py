@@ -135,7 +135,9 @@ class FreePrograms:
 
     def _single(self, i: int) -> ValueProgram:
         program = self._program.take(i)
-        return program if self._scales is None else program.rescaled(self._scales[i])
+        if self._scales is None:
+            return program
+        return program.rescaled(self._scales[i if self._program.stacked else 0])  # one network over many sets has one
 
     def at(self, i: int) -> ConicProgram:
         """Return the program of context i."""
