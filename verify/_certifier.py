@@ -38,8 +38,7 @@ class Certifier:
 
     Args:
         model_or_net: a network, or a FrozenNet. A network without contexts is frozen here and now: training on changes
-            nothing. One with contexts is frozen at the contexts of each call; while its matrices stay, so does what
-            was prepared from them.
+            nothing. One with contexts is frozen and prepared anew at the contexts of each call.
         tolerance: relative tolerance of the checks; defaults to 1e-12.
         proof: also bracket the value in real arithmetic, as in `verify.certify`.
 
