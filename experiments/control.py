@@ -1,6 +1,6 @@
 """Model predictive control of four coupled water tanks by two pumps, with a learned cost-to-go.
 
-python -m experiments.control --preset tiny|paper [--lpcf] [--out control.csv]
+python -m experiments.control --preset tiny|paper [--lpcf] [--out control.csv] [--plot control.png]
 
 The levels h of the tanks follow h' = M sqrt(2 g h) + B u (Johansson, "The quadruple-tank process", 2000, the parameters
 of his minimum-phase setting), the pumps' voltages u lie in [0, 6]. A step of 10 s costs
@@ -26,7 +26,9 @@ import torch
 from scipy.optimize import minimize
 
 import decision
+import socicnn
 from decision import surrogates
+from experiments import plots
 from experiments.engine.tables import Row, markdown, write_table
 from socicnn._arrays import Array
 
@@ -137,16 +139,16 @@ class LearnedController:
     """One certified decision per step.
 
     Args:
-        model: Q(u; h), convex in u.
+        decider: minimises Q(u; h) over the voltages u, prepared once for all runs.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model, self._box = model, decision.Box(2, 0.0, HIGHEST)
+    def __init__(self, decider: decision.Decider) -> None:
+        self._decider = decider
         self.certified = 0
 
     def __call__(self, h: Array) -> Array:
         """Return the voltages at one state."""
-        answer = decision.decide(self._model, self._box, h)
+        answer = self._decider(h)
         self.certified += int(answer.certified.all())
         return answer.x[0].numpy()
 
@@ -167,39 +169,69 @@ def trained(data: decision.Data, epochs: int) -> Any:
     return model.double()
 
 
-def closed_loop(name: str, make: Callable[[], Callable[[Array], Array]], starts: Array, steps: int) -> Row:
-    """Return the mean cost of a run, milliseconds of processor time per step, and certified decisions."""
-    total, seconds, certified = 0.0, 0.0, 0
-    for start in starts:
-        h, controller = start[None], make()
-        for _ in range(steps):
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """What a controller did.
+
+    Args:
+        name: of the controller.
+        levels: in cm, shape `(runs, steps + 1, 4)`.
+        costs: of each run, shape `(runs,)`.
+        milliseconds: of processor time, per step.
+        certified: how many decisions are; None for controllers that prove nothing.
+    """
+
+    name: str
+    levels: Array
+    costs: Array
+    milliseconds: float
+    certified: int | None
+
+    @property
+    def row(self) -> Row:
+        """Its row in the table."""
+        runs, steps = len(self.costs), self.levels.shape[1] - 1
+        row: Row = {"controller": self.name, "version": socicnn.__version__, "cost": float(self.costs.mean())}
+        row |= {"worst": float(self.costs.max()), "ms": self.milliseconds, "steps": runs * steps}
+        return row if self.certified is None else row | {"certified": self.certified}
+
+
+def closed_loop(name: str, make: Callable[[], Callable[[Array], Array]], starts: Array, steps: int) -> Loop:
+    """Run a controller, made anew for each run, from some states."""
+    levels, costs, seconds = np.zeros((len(starts), steps + 1, 4)), np.zeros(len(starts)), 0.0
+    levels[:, 0] = starts
+    controllers = [make() for _ in starts]
+    for i, controller in enumerate(controllers):
+        for t in range(steps):
             began = time.process_time()
-            u = controller(h[0])
+            u = controller(levels[i, t])
             seconds += time.process_time() - began
-            h = advanced(h, u[None])
-            total += float(stage(h, u[None])[0])
-        certified += getattr(controller, "certified", 0)
-    count = len(starts) * steps
-    row: Row = {"controller": name, "cost": total / len(starts), "ms": 1e3 * seconds / count, "steps": count}
-    return row | ({"certified": certified} if certified else {})
+            h = advanced(levels[i, t][None], u[None])
+            levels[i, t + 1] = h[0]
+            costs[i] += float(stage(h, u[None])[0])
+    counts = [controller.certified for controller in controllers if isinstance(controller, LearnedController)]
+    return Loop(name, levels, costs, 1e3 * seconds / (len(starts) * steps), sum(counts) if counts else None)
 
 
-def run(preset: Preset, *, lpcf: bool = False) -> list[Row]:
-    """Return one row per controller."""
+def loops(preset: Preset, *, lpcf: bool = False) -> list[Loop]:
+    """Train, and run every controller from the same states."""
     data = sampled(preset)
-    model = trained(data, preset.epochs)
+    box = decision.Box(2, 0.0, HIGHEST)
+    learned = decision.Decider(trained(data, preset.epochs), box)
     makers: dict[str, Callable[[], Callable[[Array], Array]]] = {
         "constant": lambda: lambda h: RESTING,
         "true": TrueController,
-        "learned": lambda: LearnedController(model),
+        "learned": lambda: LearnedController(learned),
     }
     if lpcf:
         from decision.baselines._lpcf.fitting import fit_lpcf
         from decision.baselines._lpcf.function import LPCFSettings
 
-        peer = fit_lpcf(data, LPCFSettings(widths=(16,), widths_psi=(16,), lbfgs_epochs=1000), seed=SEED)
+        fitted = fit_lpcf(data, LPCFSettings(widths=(16,), widths_psi=(16,), lbfgs_epochs=1000), seed=SEED)
+        peer = decision.Decider(fitted, box)
         makers["lpcf"] = lambda: LearnedController(peer)
     starts = np.random.default_rng(SEED + 1).uniform(LOWER, UPPER, size=(preset.runs, 4))
+    learned(starts[0])  # what is prepared or compiled once is no part of a step's time
     return [closed_loop(name, make, starts, preset.steps) for name, make in makers.items()]
 
 
@@ -209,8 +241,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
     parser.add_argument("--lpcf", action="store_true", help="fit lpcf, too, in an environment of its own")
     parser.add_argument("--out", type=Path, default=None, help="write the table to this CSV file")
+    parser.add_argument("--plot", type=Path, default=None, help="draw levels and costs into this file")
     given = parser.parse_args(words)
-    rows = run(PRESETS[given.preset], lpcf=given.lpcf)
+    done = loops(PRESETS[given.preset], lpcf=given.lpcf)
+    rows = [loop.row for loop in done]
+    if given.plot is not None:
+        levels, costs = {loop.name: loop.levels for loop in done}, {loop.name: loop.costs for loop in done}
+        plots.tanks(levels, costs, target=TARGET, step=STEP, path=given.plot)
     if given.out is not None:
         write_table(given.out, rows)
     print(markdown(rows))

@@ -1,6 +1,6 @@
 """A household's battery and water heating over a year of days: planned a day ahead with a learned cost.
 
-python -m experiments.storage --preset tiny|year [--data FOLDER] [--out storage.csv]
+python -m experiments.storage --preset tiny|year [--data FOLDER] [--out storage.csv] [--plot storage.png]
 
 Each evening the next day's charge, discharge and heating are planned for 24 hours; its load is not known yet. An hour
 in which l + u kWh are drawn, l the load and u = charge - discharge + heating, costs
@@ -38,6 +38,7 @@ import torch
 
 import decision
 from decision import Horizon, Polytope
+from experiments import plots
 from experiments.engine.tables import Row, markdown, write_table
 from socicnn._arrays import Array
 from socicnn.errors import ModelError
@@ -178,8 +179,23 @@ def trained(days: Days, chosen: Array, preset: Preset) -> ICNN:
     return model.finalise().double()
 
 
-def run(days: Days, preset: Preset) -> list[Row]:
-    """Return one row per plan: its mean cost of a day, its share of what perfect knowledge saves, times."""
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """The plans of the test days.
+
+    Args:
+        rows: one per plan: its mean cost of a day, its share of what perfect knowledge saves, times.
+        plans: charge, discharge and heating of each plan, shape `(days, 24, 3)`.
+        load: of the test days, shape `(days, 24)`.
+    """
+
+    rows: list[Row]
+    plans: dict[str, Array]
+    load: Array
+
+
+def run(days: Days, preset: Preset) -> Planned:
+    """Train, plan the last days in every way, and judge the plans by the true cost."""
     first = len(days.load) - preset.days
     train, test = np.arange(7, first), np.arange(first, len(days.load))
     model, sets = trained(days, train, preset), plans(days, test)
@@ -189,21 +205,38 @@ def run(days: Days, preset: Preset) -> list[Row]:
     known = {"yesterday": true_costs(days.load[test - 1]), "learned": costs, "perfect": true_costs(days.load[test])}
     x = np.zeros((len(test), T, 3))
     x[:, :, 2] = days.water[test, None] / T
-    rows: list[Row] = [_judged("idle", x, days, test)]
+    rows, made = [_judged("idle", x, days, test)], {"idle": x}
     for name, network in known.items():
         answer = decision.decide(network, sets)
-        row = _judged(name, answer.x.numpy().reshape(-1, T, 3), days, test)
+        made[name] = answer.x.numpy().reshape(-1, T, 3)
+        row = _judged(name, made[name], days, test)
         seconds = answer.seconds + (prepared if name == "learned" else 0.0)
         row |= {"ms": 1e3 * seconds / len(test), "certified": int(answer.certified.sum())}
         row |= {"violation": float(answer.violation.max()) if answer.violation is not None else float("nan")}
         rows.append(row)
     idle, perfect = float(rows[0]["cost"]), float(rows[-1]["cost"])
-    return [{**row, "share": (idle - float(row["cost"])) / (idle - perfect)} for row in rows]
+    rows = [{**row, "share": (idle - float(row["cost"])) / (idle - perfect)} for row in rows]
+    return Planned(rows, made, days.load[test])
 
 
 def _judged(name: str, x: Array, days: Days, chosen: Array) -> Row:
     bill = cost(x @ DRAWN, days.load[chosen], np.arange(T)).sum(axis=1)
     return {"plan": name, "days": len(chosen), "cost": float(bill.mean()), "worst": float(bill.max())}
+
+
+def levels(x: Array) -> Array:
+    """Return the battery's level before the first hour and after each, in kWh; x of shape `(days, 24, 3)`."""
+    gained = ETA * x[:, :, 0] - x[:, :, 1] / ETA
+    return CAPACITY / 2 + np.concatenate([np.zeros((len(x), 1)), np.cumsum(gained, axis=1)], axis=1)
+
+
+def draw(planned: Planned, path: Path) -> None:
+    """Draw one day, and what the plans save on all days."""
+    drawn = {name: planned.load + x @ DRAWN for name, x in planned.plans.items()}
+    hour = np.arange(T)
+    bills = {name: cost(x @ DRAWN, planned.load, hour).sum(axis=1) for name, x in planned.plans.items()}
+    level = {name: levels(x) for name, x in planned.plans.items()}
+    plots.day(price=PRICE, load=planned.load, drawn=drawn, level=level, bills=bills, limit=LIMIT, path=path)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -212,12 +245,15 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
     parser.add_argument("--data", type=Path, default=None, help="folder that holds power/; default: SOCICNN_DATA")
     parser.add_argument("--out", type=Path, default=None, help="write the table to this CSV file")
+    parser.add_argument("--plot", type=Path, default=None, help="draw one day and the savings into this file")
     given = parser.parse_args(words)
     folder = given.data or Path(os.environ.get("SOCICNN_DATA", "."))
-    rows = run(read_days(folder / "power" / FILE), PRESETS[given.preset])
+    planned = run(read_days(folder / "power" / FILE), PRESETS[given.preset])
+    if given.plot is not None:
+        draw(planned, given.plot)
     if given.out is not None:
-        write_table(given.out, rows)
-    print(markdown(rows))
+        write_table(given.out, planned.rows)
+    print(markdown(planned.rows))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Four tanks: the equilibrium is one, the adjoint is the derivative, learned controllers run in closed loop."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -40,8 +42,10 @@ def test_labels_are_the_least_costs() -> None:
     assert (control.labelled(np.repeat(h, 20, axis=0), others, 150) >= least * (1 - 1e-6)).all()
 
 
-def test_the_tiny_preset_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    control.main(["--preset", "tiny"])
+def test_the_tiny_preset_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    control.main(["--preset", "tiny", "--out", str(tmp_path / "a.csv"), "--plot", str(tmp_path / "a.png")])
+    assert (tmp_path / "a.csv").read_text().startswith("controller,version,cost,")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert "| true |" in printed
     assert "| learned |" in printed
@@ -49,6 +53,8 @@ def test_the_tiny_preset_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_step_is_certified() -> None:
     preset = control.PRESETS["tiny"]
-    rows = {str(row["controller"]): row for row in control.run(preset)}
+    done = control.loops(preset)
+    rows = {loop.name: loop.row for loop in done}
     assert rows["learned"]["certified"] == rows["learned"]["steps"] == preset.runs * preset.steps
     assert float(rows["true"]["cost"]) <= float(rows["constant"]["cost"])
+    assert all(np.array_equal(loop.levels[:, 0], done[0].levels[:, 0]) for loop in done)
