@@ -20,6 +20,7 @@ from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.frozen._checks import ArrayCheck
 from socicnn.nn._activations import ACTIVATIONS, activation_names, refuse_smooth
 from socicnn.nn._branches import BranchMap, BranchSpec, branch_map
 from socicnn.nn._checks import check_joint_offsets
@@ -204,6 +205,7 @@ class Dense(Network, ABC):
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as arrays."""
         refuse_smooth(self.activations)
+        self._refuse_wrong_signs(vectors)
         signs = self.signs
         U = iter(self.input_weights())
         W = iter(self.hidden_weights)
@@ -224,6 +226,17 @@ class Dense(Network, ABC):
                 for r, branch in enumerate(self.norms)
             ],
         )
+
+    def _refuse_wrong_signs(self, vectors: dict[str, Array]) -> None:
+        """Check what a FrozenNet cannot know: the weights that make f monotone, and the constant that f stays above."""
+        check = ArrayCheck(self.in_features)
+        for k, weight in enumerate(self.signed):
+            sizes = as_float64(weight().double())
+            check.matrix(f"U{k + 1} in monotone entries, times their signs,", sizes, None, sizes.shape[1], sign=True)
+        if "v_signed" in vectors:
+            check.vector("v in monotone entries, times their signs,", vectors["v_signed"], sign=True)
+        if self.nonnegative:
+            check.number("c of a non-negative network", vectors["c"], sign=True)
 
     def _frozen_slope(self, vectors: dict[str, Array]) -> Array:
         if self.nonnegative:

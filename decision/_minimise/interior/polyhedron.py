@@ -59,7 +59,8 @@ class Polyhedron:
         count = int(single.sum())
         polyhedron = cls(E, G[:count], G[count:], h, centre)
         slack = polyhedron.slack(centre)
-        return None if bool((slack <= INTERIOR * (1.0 + h.abs())).any()) else polyhedron
+        terms = h.abs() + G.abs() @ centre.abs()
+        return None if bool((slack <= INTERIOR * terms).any()) else polyhedron
 
     def images(self, x: Tensor) -> Tensor:
         """Return G x for each row x."""

@@ -91,9 +91,13 @@ MAKERS: tuple[tuple[Callable[[int], nn.Module], int, bool], ...] = (
 
 
 def timed(function: Callable[[], Decision]) -> tuple[Decision, float]:
-    began = time.process_time()
-    found = function()
-    return found, time.process_time() - began
+    """Return the decision and the shorter of two times: the other may hold what Python does now and then."""
+    times = []
+    for _ in range(2):
+        began = time.process_time()
+        decision = function()
+        times.append(time.process_time() - began)
+    return decision, min(times)
 
 
 @pytest.mark.parametrize("seed", [0, 3])
@@ -111,7 +115,7 @@ def test_wide_boxes_have_the_narrow_value(make: Callable[[int], nn.Module], n: i
         assert float(excess.max()) <= SHARE, f"+-{width:g}: {excess}"
         assert (wide.value - wide.gap <= best.value + 1e-12 * narrow.scale).all()  # no bound above a value
         assert float((wide.scale / narrow.scale).max()) < 100.0  # of f itself, not of the box
-        assert more < 3.0 * seconds + 1.0  # of processor time, on a busy machine
+        assert more < 3.0 * seconds + 0.3  # of processor time, on a busy machine
 
 
 def test_one_bound_that_is_far() -> None:

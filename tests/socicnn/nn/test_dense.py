@@ -129,7 +129,7 @@ class TestStart:
         torch.testing.assert_close(part["gamma"], torch.tensor([20**-0.5]))
         self.logarithms(model.hidden_weights[0](), 60)
         if joint:
-            Theta = dict(zip(model.vectors.reached, model.vectors.Theta.split(model.vectors.sizes), strict=True))
+            Theta = dict(zip(model.vectors.names, model.vectors.Theta.split(model.vectors.sizes), strict=True))
             self.deviation(Theta["b1"], fan**-0.5)
             self.deviation(Theta["b2"], (shares[0] / fan) ** 0.5)
             self.deviation(torch.cat([Theta["e1"], Theta["e2"], Theta["d1"]]), fan**-0.5)
