@@ -42,6 +42,7 @@ class Decider:
     Raises:
         ModelError: an accuracy, a method or a region that is unknown or invalid.
 
+    >>> import torch
     >>> from decision.sets import Simplex
     >>> from socicnn import SOCICNN
     >>> model = SOCICNN(2, (4,), context_features=1, context="partial", norm=(2,), generator=torch.manual_seed(0))

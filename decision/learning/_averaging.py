@@ -30,7 +30,7 @@ class WeightAverage:
     >>> options = FitOptions(schedule="constant", on_step=average)
     >>> _ = fit(model, (x, x.square().sum(dim=1)), epochs=5, progress=False, options=options)
     >>> average.count
-    5
+    20
     >>> average.put(model)
     """
 

@@ -40,7 +40,7 @@ class MaxAffine(RegressorMixin, BaseEstimator):
 
     >>> x = np.linspace(-1, 1, 21)[:, None]
     >>> model = MaxAffine(pieces=2, random_state=0).fit(x, np.abs(x[:, 0]))
-    >>> model.predict([[0.5], [-0.25]]).round(6).tolist()
+    >>> model.predict([[0.5], [-0.25]]).round(4).tolist()
     [0.5, 0.25]
     """
 

@@ -115,7 +115,7 @@ def test_wide_boxes_have_the_narrow_value(make: Callable[[int], nn.Module], n: i
         assert float(excess.max()) <= SHARE, f"+-{width:g}: {excess}"
         assert (wide.value - wide.gap <= best.value + 1e-12 * narrow.scale).all()  # no bound above a value
         assert float((wide.scale / narrow.scale).max()) < 100.0  # of f itself, not of the box
-        assert more < 3.0 * seconds + 0.3  # of processor time, on a busy machine
+        assert more < 3.0 * seconds + 0.6  # of processor time; a module with kinks takes up to five times
 
 
 def test_one_bound_that_is_far() -> None:
