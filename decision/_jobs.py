@@ -37,7 +37,7 @@ def judged_in_jobs(work: Work, blocks: Sequence[ContextBlock], goal: Goal, jobs:
     queue, lock = iter(range(len(blocks))), threading.Lock()
 
     def serve() -> None:
-        """Hand blocks to one worker until there are none left."""
+        """Hand blocks to one worker until none is left."""
         with _worker() as (source, target):
             send(target, shared)
             while True:

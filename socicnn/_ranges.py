@@ -70,7 +70,7 @@ class Ranges:
 
         Args:
             x: points, shape `(*batch, *input_shape)`.
-            context: contexts, shape `(*batch, *context_shape)`; None if there is none.
+            context: contexts, shape `(*batch, *context_shape)`; None without contexts.
             x_axes: number of axes of one x: 1 for vectors, 3 for images of channels, rows and columns.
             context_axes: number of axes of one context.
 

@@ -20,7 +20,7 @@ class Instance:
     Args:
         net: the frozen network; with stacked contexts, context i belongs to point i.
         x: points, shape `(count, n)`; a read-only copy.
-        context: what was frozen, `(*context_shape)` or `(count, *context_shape)`; None if there is none.
+        context: what was frozen, `(*context_shape)` or `(count, *context_shape)`; None without contexts.
     """
 
     net: FrozenNet

@@ -107,7 +107,7 @@ class Intersection(ConicSet):
         return ConicSystem.stacked(parts)
 
     def fixed(self) -> FeasibleSet | None:
-        """Return the simplex, box or budget that the intersection is; None if it is none of them."""
+        """Return the simplex, box or budget that the intersection is; else None."""
         return None if self.moves or self.system.G.shape[1] > self.n else recognised(self.rows())
 
 

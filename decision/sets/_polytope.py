@@ -112,7 +112,7 @@ class Polytope(ConicSet):
         return ConicSystem.stacked(parts)
 
     def fixed(self) -> FeasibleSet | None:
-        """Return the simplex, box or budget that this polytope is; None if it is none of them."""
+        """Return the simplex, box or budget that this polytope is; else None."""
         return None if self.moves else recognised(self.rows())
 
 

@@ -24,7 +24,7 @@ class Standardisation(nn.Module):
 
     Args:
         x_shape: shape that broadcasts to x: of x itself, or with ones where one number serves a whole axis.
-        context_shape: the same for the context, None if there is none.
+        context_shape: the same for the context; None without a context.
     """
 
     x_mean: Tensor

@@ -24,8 +24,8 @@ class Samples:
     Args:
         x: shape `(contexts, candidates, *input_shape)`, or `(points, *input_shape)`.
         y: shape `(contexts, candidates)`, or `(points,)`.
-        context: shape `(contexts, *context_shape)`, one per row of the first axis; None if there is none.
-        gradient: labels of the gradient of f in x, shape of x; None if there are none.
+        context: shape `(contexts, *context_shape)`, one per row of the first axis; None without contexts.
+        gradient: labels of the gradient of f in x, shape of x; None if omitted.
         weight: weights >= 0 of the values, shape of y; None for equal ones.
     """
 

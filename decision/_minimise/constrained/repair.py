@@ -50,7 +50,7 @@ class Repair:
 
     @cached_property
     def inner(self) -> Array | None:
-        """A point of the interior, None if there is none."""
+        """A point of the interior; None without an interior."""
         return self._interior(some(self._rows, self._keep), self._extents, self._solver)
 
     def __call__(self, v: Array) -> tuple[Array, float]:

@@ -36,7 +36,7 @@ class TestMatrixOfEqualities(InputContract):
 
 
 class TestBoundsPerContext(InputContract):
-    """An infinite bound is none; it has to be in every context, which `right_hand_sides` looks at."""
+    """An infinite bound is no bound; it has to be in every context, which `right_hand_sides` looks at."""
 
     name = "upper"
     takes = frozenset({"infinite"})
