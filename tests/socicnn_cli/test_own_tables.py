@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 
@@ -161,7 +160,10 @@ def test_the_largest_value_of_a_concave_function_is_found(run, tmp_path: Path) -
     assert (found["price"], found["ads"], found["profit"]) == pytest.approx((2, 4, 14), abs=0.05)
 
 
+@pytest.mark.extra
 def test_onnx_predicts_the_same(run, model: Path, data: Path, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
+    pytest.importorskip("onnxscript", reason="pip install 'socicnn[onnx]'")
     status, _, err = run("export", model, "--format", "onnx", "--out", tmp_path / "m.onnx")
     assert status == 0, err
     table = power(20, seed=1).dropna()
