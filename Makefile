@@ -8,7 +8,7 @@ JOBS   ?= 2
 ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(ONE) $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal -q
 
-.PHONY: demo test test-extras lint types doctest clean setup
+.PHONY: demo test test-extras lint types doctest docs clean setup
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.ready
@@ -51,5 +51,14 @@ types: setup
 doctest: setup
 	$(ONE) $(VENV)/bin/python -m pytest -q -p no:cacheprovider --doctest-modules socicnn verify decision socicnn_cli
 
+# the site, in build/docs: doctests and the examples of docs/gallery run, a warning is an error
+docs: doctest $(VENV)/.docs
+	$(ONE) $(VENV)/bin/sphinx-build -W --keep-going -q -b html docs build/docs
+	@echo "open build/docs/index.html"
+
+$(VENV)/.docs: $(VENV)/.ready
+	$(PIP) install --quiet -c constraints.txt -e '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-pcf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-pcf build dist *.egg-info docs/api docs/auto_gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis
