@@ -73,6 +73,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
+    "write_computation_times": False,  # that page would load its scripts from a network
     "reset_modules_order": "both",
 }
 warnings.filterwarnings("ignore", message="Matplotlib is currently using agg")  # `plt.show()` in an example
@@ -85,10 +86,20 @@ def setup(app):
     app.connect("autodoc-skip-member", _skip_inherited_from_others)
 
 
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def _with_language(fence):
+    """Return a block of a page with its language; what a page shows without one is a shell or its output."""
+    language = fence[1] or ("console" if fence[2].startswith("$ ") else "text")
+    return f"```{language}\n{fence[2]}```"
+
+
 def _link(app, docname, source):
     """Give the reference its links, and let links to pages outside this folder lead to the files."""
     if docname == "reference":
         source[0] = make_reference.reference(linked=True)
+    source[0] = FENCE.sub(_with_language, source[0])
     source[0] = re.sub(r"\]\(((?:\.\./)+experiments/[^)]*\.md)\)", r"](path:\1)", source[0])
 
 
