@@ -24,6 +24,13 @@ def tight(solver: Solver) -> Solver:
     return Clarabel(time_limit=solver.time_limit, **{**TIGHT, **REDUCED, **solver.settings})
 
 
+def steadier(solver: Solver) -> Solver:
+    """Return Clarabel with more regularisation, for programs with dependent rows; other solvers as they are."""
+    if type(solver) is not Clarabel:
+        return solver
+    return Clarabel(time_limit=solver.time_limit, **{"static_regularization_constant": 1e-7, **solver.settings})
+
+
 class Scaled:
     """A solver set up for one program, given b and c divided by powers of two next to their largest entries.
 

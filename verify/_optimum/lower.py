@@ -111,6 +111,8 @@ def _inside(box: Enclosure, cones: Cones) -> bool:
         return False
     for head, size in zip(cones.heads, cones.second_order, strict=True):
         part = slice(head + 1, head + size)
+        if not radius[head : head + size].any():
+            continue  # `into_dual_cone` put it there
         least = y[head] - radius[head] * (1.0 + 2 * EPS)
         tail = (np.abs(y[part]) + radius[part]) * (1.0 + 2 * EPS)
         if not least - 2 * EPS * abs(least) * (radius[head] > 0) >= length(tail):

@@ -12,11 +12,12 @@ import numpy as np
 
 from socicnn._arrays import Array, BoolArray
 from socicnn.conic._program import ConicProgram
-from socicnn.conic._scaled import Scaled, power
+from socicnn.conic._scaled import Scaled, power, steadier
 from socicnn.conic._scaled import tight as tightened
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver
 from verify._optimum.interior import dual_rows, falling, interior, relaxed, towards
+from verify._optimum.multipliers import corrected
 from verify._optimum.program import OptimumWitness, QuadraticProgram
 from verify._optimum.prove import above, below, empties, falls
 from verify._optimum.quadratic import solve_quadratic
@@ -30,6 +31,8 @@ def search(program: QuadraticProgram, solver: Solver) -> tuple[OptimumWitness, S
     rows, variables = conic.A.shape
     no_rows, no_point = np.full(rows, np.nan), np.full(variables, np.nan)
     solution = _solve(program, tightened(solver))
+    if not (np.isfinite(solution.v).all() and np.isfinite(solution.y).all()):  # too much was asked
+        solution = _solve(program, steadier(solver))
     v, y = solution.v, solution.y
     witness = OptimumWitness(
         no_point, np.zeros(rows, dtype=bool), no_point, no_rows, no_rows, no_point, np.zeros(0, dtype=bool)
@@ -114,6 +117,10 @@ def _best_multipliers(
     enough = WIDE * (size + float(np.abs(program.conic.b) @ np.abs(y)))
 
     def tries() -> Iterator[Array]:
+        slope = program.P @ u + program.conic.c
+        exact = corrected(program.rows, slope, u, y, _tight(program, u, y))
+        if exact is not None:
+            yield exact
         yield y
         clean = _clean(program, u, y)
         if not np.array_equal(clean, y):
