@@ -11,6 +11,7 @@ import torch
 from socicnn._files import replacing
 
 COLOURS = {"soc-partial": "#0b6e99", "relu-joint": "#c4622d"}
+YARDSTICKS = {"centre of the set": "#555555", "random decision": "#aaaaaa"}
 
 
 def plot(
@@ -29,20 +30,24 @@ def plot(
         models: trained surrogates by name.
         contexts: test contexts, `(count, p)`.
         optimum: true minimisers and values.
-        regrets: regret of every context by "surrogate, method".
+        regrets: regret of every context by "surrogate, method", and by the name of a yardstick.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
     for label, values in regrets.items():
-        name, method = label.split(", ")
         ordered = np.sort(np.maximum(np.asarray(values, dtype=float), 1e-9))
         share = np.arange(1, len(ordered) + 1) / len(ordered)
-        style = "-" if method == "exact" else "--"
-        left.plot(ordered, share, style, color=COLOURS[name], label=f"{name}, {method.replace('_', ' ')}")
+        if label in YARDSTICKS:
+            left.plot(ordered, share, color=YARDSTICKS[label], linewidth=1.2, label=f"{label} (no model)")
+            continue
+        name, method = label.split(", ")
+        # both methods decide nearly the same: thin dark dots on a broad light line show the two
+        style: dict[str, Any] = {"linewidth": 5, "alpha": 0.35} if method == "exact" else {"linestyle": (0, (1, 2))}
+        left.plot(ordered, share, color=COLOURS[name], label=f"{name}, {method.replace('_', ' ')}", **style)
     left.set(xscale="log", xlabel="regret F(x) − F(x*)", ylabel="share of test contexts", ylim=(0, 1.02))
     left.set_title("Regret of the decisions")
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=9)
@@ -58,7 +63,7 @@ def plot(
         with torch.no_grad():
             value = model(segment, context.expand(len(segment), -1))
         right.plot(steps[:, 0], value - value[-1], color=COLOURS[name], label=name)
-    right.set(xlabel="position on the segment: a random point (0) to the optimum x* (1)", ylabel="cost − cost at x*")
+    right.set(xlabel="from a random point (0) to the optimum x* (1)", ylabel="cost − cost at x*")
     right.set_title("One test context: predicted and true cost")
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, fontsize=9)
     right.grid(alpha=0.25)
