@@ -32,6 +32,7 @@ SLOPE = 0.01  # share of the expected fall that a step must make
 HALVINGS = 30
 ROUNDING = 1e-14  # of f, by which it may seem to rise
 KEPT = 1e10  # multipliers stay within this factor of mu / s
+IDLE = 30  # steps without a gap that is 10 % smaller, after which rounding is all that moves: more than a level takes
 
 
 def follow_central_path(
@@ -74,6 +75,8 @@ class _Path:
         self.delta = torch.full_like(answers.value, WIDTH)
         self.mu = self.delta[:, None]
         self.pairs = max(1, self.s.shape[1])  # a single point has none
+        self.mark = torch.full_like(answers.value, torch.inf)
+        self.idle = torch.zeros_like(self.rows)
 
     def follow(self, goal: Goal) -> None:
         """Follow the path until every context is done or the last level is reached."""
@@ -82,7 +85,7 @@ class _Path:
         for _ in range(LEVELS):
             for _ in range(STEPS):
                 near = self._evaluate()
-                done = self.answers.done(goal)
+                done = self.answers.done(goal) | self._stuck()
                 if bool(done.all()) or spent == goal.max_iterations or goal.late:
                     self.all.put(self.rows, self.answers)
                     return
@@ -113,6 +116,14 @@ class _Path:
         self.answers.offer_point(self.x, self.at.above)
         return fall <= NEAR * self.pairs * self.mu[:, 0]
 
+    def _stuck(self) -> Tensor:
+        """Return which contexts have made no progress for a long time: they are at the end of what float64 can do."""
+        gap = self.answers.value - self.answers.lower
+        falls = ~(gap > 0.9 * self.mark)
+        self.mark = torch.where(falls, gap, self.mark)
+        self.idle = torch.where(falls, 0, self.idle + 1)
+        return self.idle >= IDLE
+
     def _keep(self, rows: Tensor) -> None:
         """Drop all contexts but these; what is known of the others is written down."""
         self.value, self.gradient = self.at.value[rows], self.at.gradient[rows]
@@ -120,7 +131,7 @@ class _Path:
             return
         self.all.put(self.rows, self.answers)
         self.surrogate, self.answers, self.rows = self.surrogate.take(rows), self.answers.take(rows), self.rows[rows]
-        for name in ("x", "s", "y", "mu", "delta", "rounding", "hessian"):
+        for name in ("x", "s", "y", "mu", "delta", "rounding", "hessian", "mark", "idle"):
             setattr(self, name, getattr(self, name)[rows])
 
     def _step(self) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from decision._minimise.local import REACH, within
 from decision._minimise.own_size import OwnSize
+from decision._minimise.reference import ROWS
 from decision._minimise.rim import polished, rim_bound
 from decision._minimise.smoothing import NARROW, Smoothing
 from decision._minimise.stack import Dual
@@ -25,6 +26,7 @@ from decision.sets import Box
 from decision.sets._base import FeasibleSet
 from socicnn.errors import ModelError
 
+ROUNDING = 2.0**-50  # of the terms of a bound
 LARGEST_RIM = 200  # inputs up to which a Hessian, n products with a vector, is worth its time
 
 
@@ -152,7 +154,11 @@ class ModuleSurrogate:
 
     def _largest(self, points: Tensor) -> Tensor:
         """Return the largest value at points of shape `(contexts, points, n)`; one where f overflows does not count."""
-        values = torch.stack([self.value(points[:, k]) for k in range(points.shape[1])], dim=1)
+        contexts, n = len(points), points.shape[2]
+        some = points.split(max(1, ROWS // max(1, contexts)), dim=1)
+        every = torch.arange(contexts, device=points.device)
+        parts = [self.take(every.repeat_interleave(p.shape[1])).value(p.reshape(-1, n)) for p in some]
+        values = torch.cat([part.reshape(contexts, -1) for part in parts], dim=1)
         return values.nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf).amax(dim=1)
 
     def smooth(self, x: Tensor, delta: Tensor) -> Tangent:
@@ -198,20 +204,29 @@ class ModuleSurrogate:
         return self.smooth(x, torch.full_like(self.unit, NARROW)).multipliers
 
     def bound(self, feasible_set: FeasibleSet, multipliers: Dual) -> Tensor:
-        """Return f_delta(y) less its Frank-Wolfe gap, in plain float64."""
+        """Return f_delta(y) less its Frank-Wolfe gap, less what rounding can have added to it here, outside f."""
+        return self._below(feasible_set, multipliers)[0]
+
+    def _below(self, feasible_set: FeasibleSet, multipliers: Dual) -> tuple[Tensor, Tensor]:
+        """Return the bound, and the sum of the absolute values of its terms."""
         y, slope, height, _ = multipliers.p
-        y, slope = y / self.stretch, slope * (self.stretch / self.unit)[:, None]
-        bound = height[:, 0] / self.unit - (slope * (y - feasible_set.minimise_linear(slope))).sum(dim=-1)
-        return torch.where(bound.isfinite(), bound, -torch.inf)
+        y, slope, height = y / self.stretch, slope * (self.stretch / self.unit)[:, None], height[:, 0] / self.unit
+        vertex = feasible_set.minimise_linear(slope)
+        terms = height.abs() + (slope.abs() * (y.abs() + vertex.abs())).sum(dim=-1)
+        bound = height - (slope * (y - vertex)).sum(dim=-1) - ROUNDING * terms
+        return torch.where(bound.isfinite(), bound, -torch.inf), terms
 
     def prove(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, size: Tensor, allowed: Tensor) -> Proof:
         """Return both ends in plain float64; over a box f may be higher all around a tangent's point (`rim`)."""
-        above, below = self.value(x), self.bound(feasible_set, multipliers)
+        above, (below, terms) = self.value(x), self._below(feasible_set, multipliers)
+        terms = torch.where(below.isfinite() & terms.isfinite(), terms, 0.0)
         short = (above - below > allowed).nonzero()[:, 0]
         if isinstance(feasible_set, Box) and len(short) and feasible_set.n <= LARGEST_RIM:
             around = self.take(short)._around(feasible_set, multipliers.take(short), allowed[short])
+            higher = around > below[short]
+            terms = terms.index_put((short,), torch.where(higher, around.abs(), terms[short]))
             below = below.index_put((short,), torch.maximum(below[short], around))
-        return Proof(above, below, above.abs() + below.nan_to_num(neginf=0.0).abs())
+        return Proof(above, below, above.abs() + terms)
 
     def _around(self, box: Box, multipliers: Dual, allowed: Tensor) -> Tensor:
         """Return the bound of a neighbourhood of the points of tangents."""

@@ -19,12 +19,13 @@ over the whole set.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from decision._minimise.reference import ROWS
 from decision._minimise.surrogate import Reach
 from decision.sets._base import FeasibleSet
 
@@ -32,6 +33,7 @@ BENDS = 4.0  # distances within which half of the bending is done, that l is
 TURNS = 16.0  # distances to where the background has made up for the slope, that l is
 SHORT = 2.0**-20  # of the width of R: a shorter ray is rounding
 LEVELS = 80  # of a ray: 2^-80 of it is next to its start
+BLOCK = 8  # levels at a time, fewer where that would be more than ROWS points
 VISIBLE = 2.0**-10  # of the background's bending: the least that is told from it
 ROUNDING = 2.0**-40  # of two slopes: the least difference that is one
 NOISE = 2.0**-46  # of f and of x at the anchor: what moves f by less, or lies nearer, is rounding
@@ -58,8 +60,8 @@ class OwnSize:
         """Measure functions along rays from the anchor.
 
         Args:
-            slopes: gives f'(p; d), the slope in direction d at points p of each context, shape `(contexts, rays)`;
-                both of shape `(rays, n)`.
+            slopes: gives f'(p; d), the slope in direction d at points p of each context, shape `(contexts, points)`;
+                both of shape `(points, n)`.
             value: f at the anchor, shape `(contexts,)`.
             feasible_set: the set X.
             reach: where to measure.
@@ -70,7 +72,14 @@ class OwnSize:
         across, rays = across[usable], rays[usable]
         moves = across.abs() > SHORT * rays[:, None]
         nearest = NOISE * torch.where(moves, reach.anchor.abs(), 0.0).amax(dim=1) / rays
-        shares = _shares(lambda t: slopes(reach.anchor + t * across, across), NOISE * value.abs()[:, None], nearest)
+
+        def along(shares: Sequence[float]) -> list[Tensor]:
+            points = torch.cat([reach.anchor + t * across for t in shares])
+            all_of_them = slopes(points, across.repeat(len(shares), 1))
+            return list(all_of_them.reshape(len(value), len(shares), len(across)).unbind(dim=1))
+
+        block = max(1, min(BLOCK, ROWS // max(1, len(value) * len(rays))))
+        shares = _shares(along, block, NOISE * value.abs()[:, None], nearest)
         none = shares.new_zeros(len(shares), 1)
         length = torch.cat([shares * rays, none], dim=1).amax(dim=1)
         return cls(feasible_set, reach, torch.where(length > 0, length, torch.inf))
@@ -87,21 +96,26 @@ class OwnSize:
         return self.feasible_set.project(reach.anchor + reach.signs * width[:, None, :])
 
 
-def _shares(slope: Callable[[float], Tensor], noise: Tensor, nearest: Tensor) -> Tensor:
+def _shares(slopes: Callable[[Sequence[float]], list[Tensor]], block: int, noise: Tensor, nearest: Tensor) -> Tensor:
     """Return the length of each ray as a share of it, 0 if it has none, shape `(contexts, rays)`.
 
     Args:
-        slope: gives the slopes at a share t of each ray.
+        slopes: gives the slopes at some shares t of each ray, each of shape `(contexts, rays)`.
+        block: how many shares to ask for at a time.
         noise: the least change of f that is not rounding, shape `(contexts, 1)`.
         nearest: the least share of each ray at which x is told from the anchor, shape `(rays,)`.
     """
-    near, end, before = slope(2.0**-LEVELS), slope(1.0), slope(0.5)
+    near, end, before = slopes((2.0**-LEVELS, 1.0, 0.5))
     background = ((end - before) / 0.5).clamp(min=0.0)
     finite = near.isfinite() & background.isfinite()
     near, background = torch.where(finite, near, 0.0), torch.where(finite, background, 0.0)
     most, share, open_ = torch.zeros_like(near), torch.zeros_like(near), finite
-    at, t = end, 1.0
-    for level in range(1, LEVELS):
+    known = [(1.0, end), (0.5, before)]
+    for level in range(LEVELS - 1):
+        if level == len(known):
+            some = [2.0**-k for k in range(level, min(level + block, LEVELS - 1))]
+            known += zip(some, slopes(some), strict=True)
+        t, at = known[level]
         bent = at - near
         kinks = bent - background * t
         seen = (kinks > VISIBLE * background * t) & (bent > ROUNDING * (at.abs() + near.abs())) & bent.isfinite()
@@ -111,8 +125,6 @@ def _shares(slope: Callable[[float], Tensor], noise: Tensor, nearest: Tensor) ->
         open_ = open_ & (half | (most == 0))
         if not bool(open_.any()):
             break
-        t = 2.0**-level
-        at = slope(t)
     at_anchor = open_ | (most * share <= noise) | (share <= nearest)  # what bends at the anchor itself has no length
     share = torch.where(at_anchor, 0.0, share)
     quadratic = background >= 0.5 * (end - near)

@@ -63,7 +63,8 @@ class Middle:
         held = low | high | (lower == upper)
         both = held[:, :, None] | held[:, None, :]
         plain = torch.where(both, 0.0, hessian)
-        above = 2.0 * plain.diagonal(dim1=1, dim2=2).sum(dim=1, keepdim=True) + torch.finfo(g.dtype).tiny
+        # above every eigenvalue, also where rounding has made the Hessian of a function that is nearly flat negative
+        above = 2.0 * torch.linalg.matrix_norm(plain)[:, None] + torch.finfo(g.dtype).tiny
         h, V = torch.linalg.eigh(plain + torch.diag_embed(torch.where(held, above, 0.0)))
         unheld = h <= 0.75 * above
         V = torch.where(held[:, :, None] | ~unheld[:, None, :], 0.0, V)
@@ -137,13 +138,13 @@ def rim_bound(smooth: Callable[[Tensor], Tangent], at: Tangent, hessian: Tensor,
         return best
     middle = Middle.of(at, torch.where(usable[:, None, None], hessian, 0.0), box, allowed)
     for share in HEIGHTS:
-        best = torch.where(usable, torch.maximum(best, _bound(smooth, middle, share * allowed)), best)
+        best = torch.where(usable, torch.maximum(best, _bound(smooth, middle, box, share * allowed)), best)
         if bool((at.value - best <= HELD * allowed).all()):
             break
     return best
 
 
-def _bound(smooth: Callable[[Tensor], Tangent], middle: Middle, tau: Tensor) -> Tensor:
+def _bound(smooth: Callable[[Tensor], Tangent], middle: Middle, box: Box, tau: Tensor) -> Tensor:
     """Return the bound of the neighbourhood that is about tau deep."""
     at, g = middle.at, middle.at.gradient
     free = middle.h < torch.inf
@@ -158,10 +159,12 @@ def _bound(smooth: Callable[[Tensor], Tangent], middle: Middle, tau: Tensor) -> 
     n = g.shape[1]
     for k in range(n):
         for sign in (1.0, -1.0):
-            side = smooth(at.x + sign * (r[:, k, None] * middle.V[:, :, k]))
+            middle_of_side = at.x + sign * (r[:, k, None] * middle.V[:, :, k])
+            side = smooth(box.project(middle_of_side))  # f may be convex over X alone
+            moved = side.gradient * (middle_of_side - side.x)
             loss = middle.loss(side.gradient, r, down, up)
             others = loss.sum(dim=-1) - loss[:, k]
-            margin = ROUNDING * (side.value.abs() + at.value.abs() + others)
-            ok = ok & (~free[:, k] | (side.value - others >= at.value + margin))
+            margin = ROUNDING * (side.value.abs() + at.value.abs() + others + moved.abs().sum(dim=-1))
+            ok = ok & (~free[:, k] | (side.value + moved.sum(dim=-1) - others >= at.value + margin))
     bound = at.value - near - ROUNDING * (at.value.abs() + near)
     return torch.where(ok & bound.isfinite(), bound, -torch.inf)

@@ -82,3 +82,32 @@ def test_without_growth_there_is_no_bound() -> None:
     at_corner = torch.tensor([[-1e6, 1e6, 0.0]], dtype=torch.float64)
     corner = bound(Line(), at_corner, Box(3, [-1e6, -1e6, 0.0], [1e6, 1e6, 0.0]), 1e-3, polish=False)
     assert corner == pytest.approx(-3e6, abs=1e-6)
+
+
+def test_a_hessian_that_rounding_has_made_negative_proves_nothing() -> None:
+    """It would seem to leave no coordinate free, and so no side to look at."""
+
+    class Slope(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ torch.tensor([1e-9, -1e-9], dtype=x.dtype)  # type: ignore[no-any-return]
+
+    surrogate, box = ModuleSurrogate.of(Slope(), None, "for a test"), Box(2, -1e12, 1e12)
+    at = surrogate.smooth(torch.zeros(1, 2, dtype=torch.float64), DELTA)
+    for noise in (-1e-30, -1e-18, 1e-18, 0.0):
+        hessian = torch.full((1, 2, 2), noise, dtype=torch.float64)
+        found = rim_bound(lambda x: surrogate.smooth(x, DELTA), at, hessian, box, torch.ones(1, dtype=torch.float64))
+        assert float(found) <= -2e3, noise  # the minimum
+
+
+def test_f_need_not_be_convex_outside_the_set() -> None:
+    class Power(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            assert bool((x >= 0).all()), "evaluated outside the set"
+            return (x.square() * x.abs().sqrt() - 1e-2 * x).sum(dim=-1)
+
+    at = (1e-2 / 2.5) ** (2 / 3)  # where 5/2 x^1.5 = 1e-2
+    least = 2 * (at**2.5 - 1e-2 * at)
+    y = torch.full((1, 2), at, dtype=torch.float64)
+    for allowed in (1e-6, 1e-3, 1.0):
+        assert bound(Power(), y, Box(2, 0.0, 1e9), allowed, polish=True) <= least + 1e-15
+    assert bound(Power(), y, Box(2, 0.0, 1e9), 1e-6, polish=True) >= least - 1e-6
