@@ -21,19 +21,22 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.soundness import counted
-from decision import Ball, Box, Budget, Decision, Ellipsoid, Product, Simplex, decide
-from decision.sets import OwnSet
+from decision import Ball, Box, Budget, ConicSet, Decision, Ellipsoid, Product, Simplex, decide
+from decision._over_rows import AnySet
+from decision.sets._ball import Norm
 from decision.sets._base import FeasibleSet
 from socicnn.errors import ModelError, SocicnnError
 
 Draw = np.random.Generator
 STEP = 50  # modules that are counted at a time
+NORMS: tuple[Norm, ...] = ("2", "1", "inf")
 KEPT = 2.0**-44  # of the terms of f: what rounding may do to the values compared
 ATOMS = ("softplus", "relu", "max", "norm", "logsumexp", "huber", "square")
 
@@ -109,6 +112,14 @@ FORMULAS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+class Projects(Protocol):
+    """What gives the nearest point of a set."""
+
+    def project(self, x: Tensor) -> Tensor:
+        """Return the nearest point of each row."""
+        ...
+
+
 class Disc:
     """A ball that a user has written."""
 
@@ -124,32 +135,37 @@ class Disc:
         return -self.radius * nn.functional.normalize(g, dim=-1)
 
 
-def random_set(draw: Draw, n: int, scale: float) -> tuple[FeasibleSet | OwnSet | object, object, str]:
+def random_set(draw: Draw, n: int, scale: float) -> tuple[AnySet, Projects, str]:
     """Return a set, what projects onto it, and its kind."""
     kind = str(draw.choice(["simplex", "box", "box", "wide", "far", "budget", "ball", "ellipsoid", "product", "own"]))
     middle = draw.normal(size=n)
+    plain: FeasibleSet | None = None
+    curved: ConicSet | None = None
     if kind == "simplex":
-        made: object = Simplex(n)
+        plain = Simplex(n)
     elif kind == "budget":
-        made = Budget(n, max(0.5, round(0.3 * n)))
+        plain = Budget(n, max(0.5, round(0.3 * n)))
     elif kind == "box":
-        made = Box(n, scale * (middle - draw.uniform(0.1, 2, n)), scale * (middle + draw.uniform(0.1, 2, n)))
+        plain = Box(n, scale * (middle - draw.uniform(0.1, 2, n)), scale * (middle + draw.uniform(0.1, 2, n)))
     elif kind == "wide":
         width = scale * 10.0 ** float(draw.uniform(1, 12))
-        made = Box(n, -width, width if draw.random() < 0.7 else scale * 2.0)
+        plain = Box(n, -width, width if draw.random() < 0.7 else scale * 2.0)
     elif kind == "far":
-        made = Box(n, scale * (30 * middle - 1.0), scale * (30 * middle + draw.uniform(0, 2, n)))
+        plain = Box(n, scale * (30 * middle - 1.0), scale * (30 * middle + draw.uniform(0, 2, n)))
     elif kind == "ball":
-        norm = draw.choice(["2", "1", "inf"])
-        made = Ball(n, scale * float(draw.uniform(0.1, 3)), scale * middle, str(norm))  # type: ignore[arg-type]
+        norm = NORMS[int(draw.choice(len(NORMS)))]
+        curved = Ball(n, scale * float(draw.uniform(0.1, 3)), scale * middle, norm)
     elif kind == "ellipsoid":
-        made = Ellipsoid(scale * draw.normal(size=(n, n)), scale * middle)
+        curved = Ellipsoid(scale * draw.normal(size=(n, n)), scale * middle)
     elif kind == "product" and n > 1:
-        made = Product([Box(n - 1, -scale, scale), Ball(1, scale)])
-    else:
-        kind, made = "own", Disc(n, scale)
-    projector = made if hasattr(made, "project") else made.fixed()  # type: ignore[attr-defined]
-    return made, projector, kind
+        curved = Product([Box(n - 1, -scale, scale), Ball(1, scale)])
+    if plain is not None:
+        return plain, plain, kind
+    exact = None if curved is None else curved.fixed()
+    if curved is not None and exact is not None:
+        return curved, exact, kind
+    disc = Disc(n, scale)
+    return disc, disc, "own"
 
 
 @dataclass
@@ -175,49 +191,49 @@ class Tally:
 
 def false_guarantees(count: int, seed: int = 0) -> Tally:
     """Decide random modules and count bounds above the known value and certificates that are false."""
-    found = Tally()
+    tally = Tally()
     for i in range(count):
-        one_module(found, np.random.default_rng([seed, i]), f"module {i} of seed {seed}")
-    return found
+        one_module(tally, np.random.default_rng([seed, i]), f"module {i} of seed {seed}")
+    return tally
 
 
-def one_module(found: Tally, draw: Draw, name: str) -> None:
+def one_module(tally: Tally, draw: Draw, name: str) -> None:
     """Decide one random module and count what is false."""
     n = int(draw.integers(1, 7))
     free = draw.random() < 0.7
     scale, unit = (float(10.0 ** draw.uniform(-6, 6)) if draw.random() < 0.5 else 1.0 for _ in range(2))
     c = float(draw.choice([0.0, 0.0, 1.0, -(2.0**24), 2.0**24]))
-    made, projector, kind = random_set(draw, n, scale)
+    region_of_x, projector, kind = random_set(draw, n, scale)
     if kind in ("simplex", "budget"):
         scale = 1.0
     model = Atoms(draw, n, scale, unit, c, torch.float32 if draw.random() < 0.3 else torch.float64)
     p = torch.tensor(scale * draw.normal(size=n) * float(draw.choice([0.3, 1.0, 5.0])))
-    x = projector.project(p[None])[0]  # type: ignore[attr-defined]
+    x = projector.project(p[None])[0]
     model.least_at(x, torch.zeros_like(x) if kind == "wide" and free else x - p)
-    found.count += 1
+    tally.count += 1
     try:
-        answer: Decision = decide(model, made, region=None)  # type: ignore[arg-type]
+        answer: Decision = decide(model, region_of_x, region=None)
     except SocicnnError as error:
         raise ModelError(f"{name}, {kind}: {error}") from error
-    judge(found, answer, model, x, f"{name}: {kind}, {'+'.join(model.kinds)}")
+    judge(tally, answer, model, x, f"{name}: {kind}, {'+'.join(model.kinds)}")
 
 
-def judge(found: Tally, answer: Decision, model: Atoms, x: Tensor, name: str) -> None:
+def judge(tally: Tally, answer: Decision, model: Atoms, x: Tensor, name: str) -> None:
     """Compare an answer with a point of the set."""
     known = float(model(x[None])[0])
     rounding = KEPT * (model.terms(x) + model.terms(answer.x[0]))
     sure = bool(answer.certified[0])
-    found.certified += sure
+    tally.certified += sure
     if not sure:
-        found.kinds[name.split(": ")[1].split(",")[0]] += 1
+        tally.kinds[name.split(": ")[1].split(",")[0]] += 1
     value, gap = float(answer.value[0]), float(answer.gap[0])
     allowed = max(answer.rtol * float(answer.scale[0]), float(answer.floor[0]))
     if value - gap > known + rounding:
-        found.above += 1
-        found.worst.append(f"{name}: bound {value - gap - known:.3e} above {known:.6g}")
+        tally.above += 1
+        tally.worst.append(f"{name}: bound {value - gap - known:.3e} above {known:.6g}")
     if sure and value > known + allowed + rounding:
-        found.false += 1
-        found.worst.append(f"{name}: certified, and {value - known:.3e} above {known:.6g}, allowed {allowed:.3e}")
+        tally.false += 1
+        tally.worst.append(f"{name}: certified, and {value - known:.3e} above {known:.6g}, allowed {allowed:.3e}")
 
 
 def main() -> None:

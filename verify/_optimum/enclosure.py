@@ -92,7 +92,7 @@ def _box(M: sparse.csr_array, f: Array, x: Array, room: Array, error: Array) -> 
     if radius is None:
         return None
     full = np.zeros_like(x)
-    full[moved] = step * radius * (1.0 + 4 * EPS)
+    full[moved] = step * radius * (1.0 + 4 * EPS) + TINY  # the product may underflow
     return Enclosure(x, full) if np.isfinite(full).all() else None
 
 

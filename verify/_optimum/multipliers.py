@@ -28,7 +28,7 @@ NOISE = 1e-9  # multipliers of a cone below this share of the largest are 0
 
 
 def corrected(rows: Rows, slope: Array, v: Array, y: Array, tight: BoolArray) -> Array | None:
-    """Return multipliers next to y with A'y = -slope as far as floats can; None if there are none.
+    """Return multipliers next to y with A'y = -slope as far as floats can; None if the correction fails.
 
     Args:
         rows: the constraints A v + s = b.
