@@ -1,11 +1,11 @@
-"""
+r"""
 The current of a household: fitted, checked, proven
 ===================================================
 
 A fuse limits the current of a house, but plans are made in power. The current that flows for a given active power P
 and reactive power Q depends on the voltage V:
 
-.. math:: I = 1000 \\sqrt{P^2 + Q^2} / V
+.. math:: I = 1000 \sqrt{P^2 + Q^2} / V
 
 with P in kW, Q in kvar, V in volt and I in ampere. It is convex in (P, Q) for every V, and it is not convex in V. That
 is the shape that socicnn fits: convex in what is decided, free in what is given. Here the formula stays a yardstick.
@@ -54,11 +54,11 @@ table.describe().loc[["min", "mean", "max"]].round(3)
 # A fifth of the minutes is for the test, a fifth for the band. ``kind="norm"`` allows hidden units and Euclidean norms.
 # V is the context: the function is free in it.
 
-X, I = table[["P", "Q", "V"]], table["I"]
-X_train, X_rest, I_train, I_rest = train_test_split(X, I, test_size=0.4, random_state=0)
-X_band, X_test, I_band, I_test = train_test_split(X_rest, I_rest, test_size=0.5, random_state=0)
+X, y = table[["P", "Q", "V"]], table["I"]
+X_train, X_rest, y_train, y_rest = train_test_split(X, y, test_size=0.4, random_state=0)
+X_band, X_test, y_band, y_test = train_test_split(X_rest, y_rest, test_size=0.5, random_state=0)
 
-model = ConvexRegressor("norm", context="V", random_state=0).fit(X_train, I_train)
+model = ConvexRegressor("norm", context="V", random_state=0).fit(X_train, y_train)
 print(model.history_)
 
 # %%
@@ -73,14 +73,14 @@ def formula(X: pd.DataFrame) -> np.ndarray:
 
 
 others = {
-    "mean": np.full(len(X_test), I_train.mean()),
+    "mean": np.full(len(X_test), y_train.mean()),
     "formula": formula(X_test),
-    "linear regression": LinearRegression().fit(X_train, I_train).predict(X_test),
-    "max-affine": MaxAffine(random_state=0).fit(X_train, I_train).predict(X_test),
-    "boosted trees": HistGradientBoostingRegressor(random_state=0).fit(X_train, I_train).predict(X_test),
+    "linear regression": LinearRegression().fit(X_train, y_train).predict(X_test),
+    "max-affine": MaxAffine(random_state=0).fit(X_train, y_train).predict(X_test),
+    "boosted trees": HistGradientBoostingRegressor(random_state=0).fit(X_train, y_train).predict(X_test),
     "socicnn": model.predict(X_test),
 }
-errors = pd.Series({name: root_mean_squared_error(I_test, I_hat) for name, I_hat in others.items()}, name="RMSE, A")
+errors = pd.Series({name: root_mean_squared_error(y_test, y_hat) for name, y_hat in others.items()}, name="RMSE, A")
 errors.round(3).to_frame()
 
 # %%
@@ -89,9 +89,9 @@ errors.round(3).to_frame()
 # 95 % of new minutes lie in the band, whatever the distribution of the errors. It is an average over minutes that come
 # from where these come from.
 
-band = model.conformal(X_band, I_band, alpha=0.05)
+band = model.conformal(X_band, y_band, alpha=0.05)
 print(f"f(P, Q; V) - {band.below:.2f} A to f(P, Q; V) + {band.above:.2f} A")
-print(f"of the {len(X_test)} minutes of the test, {100 * band.coverage(X_test, I_test):.1f} % lie in it")
+print(f"of the {len(X_test)} minutes of the test, {100 * band.coverage(X_test, y_test):.1f} % lie in it")
 
 # %%
 # On the left, all minutes of the test against the prediction. In some of them far more current is reported than any
@@ -100,11 +100,11 @@ print(f"of the {len(X_test)} minutes of the test, {100 * band.coverage(X_test, I
 # voltage rises, because the load draws power.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-left.scatter(others["socicnn"], I_test, s=5, alpha=0.35, color="tab:blue", edgecolors="none", zorder=3)
-ends = np.array([0.0, I_test.max()])
+left.scatter(others["socicnn"], y_test, s=5, alpha=0.35, color="tab:blue", edgecolors="none", zorder=3)
+ends = np.array([0.0, y_test.max()])
 left.fill_between(ends, ends - band.below, ends + band.above, color="tab:orange", alpha=0.35, label="band, 95 %")
 left.plot(ends, ends, color="black", linewidth=0.8)
-left.set(xlabel="predicted current (A)", ylabel="measured current (A)", title=f"{len(I_test)} minutes of the test")
+left.set(xlabel="predicted current (A)", ylabel="measured current (A)", title=f"{len(y_test)} minutes of the test")
 left.legend(loc="upper left", frameon=False)
 
 P = np.linspace(0.3, X["P"].max(), 200)
@@ -127,8 +127,7 @@ certificate = model.certify(X_test)
 print(certificate)
 
 # %%
-# A claim about 50 of these minutes goes into a file that others check without this package's training code: see
-# :ref:`sphx_glr_auto_gallery_plot_8_claim.py`. The model itself is one file without code in it.
+# The model itself is one file without code in it.
 
 folder = Path(tempfile.mkdtemp())
 socicnn.save(model.network_, folder / "current.safetensors", metadata={"made from": "UCI 235, first 15,000 minutes"})
