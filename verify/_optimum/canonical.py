@@ -14,20 +14,23 @@ from socicnn._arrays import Array
 from socicnn.conic._cones import Cones
 from socicnn.conic._conic_data import ConicData
 from socicnn.errors import ProgramError
+from verify._optimum.mixed import MixedProgram
 from verify._optimum.program import QuadraticProgram
 
 Form = Literal["auto", "quadratic", "cones"]
 
 
-def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram, float]:
+def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | MixedProgram, float]:
     """Return min v'Pv / 2 + c'v + offset s.t. A v + s = b, s in K, and the sign of the problem's objective.
+
+    If variables are integers or booleans, the program says so.
 
     Args:
         problem: a `cvxpy.Problem`.
         quadratic: leave quadratic terms of the objective in P; otherwise they become cones.
 
     Raises:
-        ProgramError: it is not a convex problem, has integers, parameters without values or other cones, or its data
+        ProgramError: it is not a convex problem, has parameters without values or other cones, or its data
             are not finite.
     """
     import cvxpy as cp
@@ -36,13 +39,12 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram, float
         raise ProgramError(f"optimum takes a cvxpy.Problem; received {type(problem).__name__}")
     if not problem.is_dcp():
         raise ProgramError("the problem must be convex by CVXPY's rules (DCP); problem.is_dcp() is False")
-    if problem.is_mixed_integer():
-        raise ProgramError("the problem has integer variables, whose optimum cannot be proven here; relax them")
     empty = [part.name() for part in problem.parameters() if part.value is None]
     if empty:
         raise ProgramError(f"parameters without a value: {', '.join(empty)}; set them first")
     try:
-        data, _, _ = problem.get_problem_data(cp.CLARABEL, solver_opts={"use_quad_obj": quadratic})
+        solver = _relaxing() if problem.is_mixed_integer() else cp.CLARABEL
+        data, _, _ = problem.get_problem_data(solver, solver_opts={"use_quad_obj": quadratic})
     except (cp.error.SolverError, cp.error.DCPError, ValueError) as error:
         raise ProgramError(f"CVXPY cannot write the problem in cone form: {error}") from error
     dims = data["dims"]
@@ -63,7 +65,42 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram, float
             raise ProgramError(f"{name} of the problem has non-finite entries; check its constants and parameters")
     cones = Cones(int(dims.zero), int(dims.nonneg), tuple(map(int, dims.soc)))
     sign = -1.0 if isinstance(problem.objective, cp.Maximize) else 1.0
-    return QuadraticProgram(ConicData(matrix, vectors["b"], vectors["c"], offset, cones), P), sign
+    program = QuadraticProgram(ConicData(matrix, vectors["b"], vectors["c"], offset, cones), P)
+    return (_mixed(program, data["param_prob"].x) if problem.is_mixed_integer() else program), sign
+
+
+def _relaxing() -> Any:
+    """Return a solver for CVXPY that takes integers; it only writes the data."""
+    from cvxpy.reductions.solvers.conic_solvers.clarabel_conif import CLARABEL
+
+    class Relaxing(CLARABEL):
+        MIP_CAPABLE = True
+        MI_SUPPORTED_CONSTRAINTS = CLARABEL.SUPPORTED_CONSTRAINTS
+
+        def name(self) -> str:
+            return "SOCICNN_RELAXING"
+
+    return Relaxing()
+
+
+def _mixed(program: QuadraticProgram, x: Any) -> MixedProgram:
+    """Return a program with the integers and booleans among CVXPY's stacked variables."""
+    integer, boolean = ([int(at[0]) for at in part] for part in (x.integer_idx, x.boolean_idx))
+    columns = np.unique(np.asarray([*integer, *boolean], dtype=np.int64))
+    binary = np.isin(columns, boolean)
+    return MixedProgram(program, columns, np.where(binary, 0.0, -np.inf), np.where(binary, 1.0, np.inf))
+
+
+def whole_start(problem: Any, mixed: MixedProgram) -> Array | None:
+    """Return the integers that the last solve of a problem gave to a mixed program, None if it gave none."""
+    data = problem.get_problem_data(_relaxing())[0]["param_prob"]
+    v = np.full(mixed.conic.A.shape[1], np.nan)
+    for variable in problem.variables():
+        at = data.var_id_to_col.get(variable.id)
+        if at is not None and variable.value is not None:
+            v[at : at + variable.size] = np.asarray(variable.value, dtype=np.float64).reshape(-1, order="F")
+    start: Array = v[mixed.integers]
+    return start if np.isfinite(start).all() else None
 
 
 def _symmetric(P: sparse.csr_array) -> sparse.csr_array:

@@ -36,6 +36,12 @@ class QuadraticProgram:
         """The diagonal D with v'Pv >= v'Dv; None if P is not proven to be convex."""
         return curvature(self.P)
 
+    def over(self, conic: ConicData) -> QuadraticProgram:
+        """Return the same cost over other rows, with all that is known of the cost."""
+        other = QuadraticProgram(conic, self.P)
+        other.__dict__["curvature"] = self.curvature  # computed once
+        return other
+
     def constant(self) -> QuadraticProgram:
         """Return the same constraints with the cost 0: a lower bound above 0 proves that they have no point."""
         nothing = sparse.csr_array(self.P.shape)

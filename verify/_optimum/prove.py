@@ -9,6 +9,7 @@ from scipy import sparse
 
 from verify._optimum.exact import ContradictionError, independent
 from verify._optimum.lower import lower_end
+from verify._optimum.mixed import MixedProgram, TreeWitness, tree_above, tree_below
 from verify._optimum.program import OptimumWitness, QuadraticProgram
 from verify._optimum.upper import UpperEnd, upper_end
 
@@ -46,6 +47,24 @@ def prove(program: QuadraticProgram, witness: OptimumWitness) -> OptimumProof:
     if not np.isfinite(up.value):
         reasons.append(f"no upper end: the point next to the solver's is not proven feasible, {up.reason}")
     return OptimumProof(lo, up.value, up.size, "; ".join(reasons), "bracket")
+
+
+def prove_tree(mixed: MixedProgram, witness: TreeWitness) -> OptimumProof:
+    """Return what the tree of a program with integers proves.
+
+    Raises:
+        TreeError: the tree does not fit the program.
+    """
+    lo = tree_below(mixed, witness)
+    if lo == np.inf:
+        return OptimumProof(np.inf, np.inf, 0.0, "", "infeasible")
+    hi, size, reason = tree_above(mixed, witness.v, witness.tight)
+    reasons = []
+    if not np.isfinite(lo):
+        reasons.append("no lower end: a leaf of the tree has no multipliers that satisfy its dual constraints")
+    if not np.isfinite(hi):
+        reasons.append(f"no upper end: no point with whole numbers is proven feasible, {reason}")
+    return OptimumProof(lo, hi, size, "; ".join(reasons), "bracket")
 
 
 def above(program: QuadraticProgram, witness: OptimumWitness) -> UpperEnd:

@@ -28,28 +28,33 @@ WIDE = 1e-9  # of the size of the terms: a wider end is worth a search for a bet
 def search(program: QuadraticProgram, solver: Solver) -> tuple[OptimumWitness, Solution]:
     """Return the best witness that is found, and what the solver said."""
     conic = program.conic
-    rows, variables = conic.A.shape
-    no_rows, no_point = np.full(rows, np.nan), np.full(variables, np.nan)
-    solution = _solve(program, tightened(solver))
+    solution = solve(program, tightened(solver))
     if not (np.isfinite(solution.v).all() and np.isfinite(solution.y).all()):  # too much was asked
-        solution = _solve(program, steadier(solver))
+        solution = solve(program, steadier(solver))
     v, y = solution.v, solution.y
-    witness = OptimumWitness(
-        no_point, np.zeros(rows, dtype=bool), no_point, no_rows, no_rows, no_point, np.zeros(0, dtype=bool)
-    )
+    witness = blank(program)
     if not np.isfinite(v).all():  # perhaps unbounded: any point will do
-        v = Scaled(solver, _plain(program.constant())).solve(conic.b, np.zeros(variables), 0.0).v
+        v = Scaled(solver, _plain(program.constant())).solve(conic.b, np.zeros(len(conic.c)), 0.0).v
     value = float("nan")
     if np.isfinite(v).all():
         v = np.where(np.abs(v) < 2.0**-400, 0.0, v)
         witness, value = _best_point(program, witness, v, y, solver)
     if np.isfinite(y).all() and np.isfinite(solution.v).all():
-        witness = _best_multipliers(program, witness, solution.v, y, value, solver)
+        witness = best_multipliers(program, witness, solution.v, y, value, solver)
     if not np.isfinite(above(program, witness).value):
-        witness = _empty(program, witness, solver)
+        witness = emptied(program, witness, solver)
     elif not np.isfinite(below(program, witness)):
         witness = _ray(program, witness, solver)
     return witness, solution
+
+
+def blank(program: QuadraticProgram) -> OptimumWitness:
+    """Return the witness of nothing."""
+    rows, variables = program.conic.A.shape
+    no_rows, no_point = np.full(rows, np.nan), np.full(variables, np.nan)
+    return OptimumWitness(
+        no_point, np.zeros(rows, dtype=bool), no_point, no_rows, no_rows, no_point, np.zeros(0, dtype=bool)
+    )
 
 
 def _plain(program: QuadraticProgram) -> ConicProgram:
@@ -57,7 +62,7 @@ def _plain(program: QuadraticProgram) -> ConicProgram:
     return ConicProgram(conic.A, conic.b, conic.c, conic.offset, conic.cones)
 
 
-def _solve(program: QuadraticProgram, solver: Solver) -> Solution:
+def solve(program: QuadraticProgram, solver: Solver) -> Solution:
     """Return the solver's answer."""
     if program.P.nnz:
         return solve_quadratic(program, solver)
@@ -76,7 +81,7 @@ def _best_point(
 
     def tries() -> Iterator[tuple[Array, BoolArray]]:
         if np.isfinite(y).all():
-            yield v, _tight(program, v, y)
+            yield v, tight_rows(program, v, y)
         inner = interior(rows, v, solver)
         if inner is not None:
             yield from ((point, nothing) for point in towards(rows, v, inner))
@@ -93,7 +98,7 @@ def _best_point(
     return best, least
 
 
-def _tight(program: QuadraticProgram, v: Array, y: Array) -> BoolArray:
+def tight_rows(program: QuadraticProgram, v: Array, y: Array) -> BoolArray:
     """Return the inequalities whose multiplier, as a share of the largest, exceeds their slack as a share of theirs."""
     rows, cones = program.rows, program.conic.cones
     s = np.abs(rows.h - rows.G @ v)
@@ -108,7 +113,7 @@ def _tight(program: QuadraticProgram, v: Array, y: Array) -> BoolArray:
     return tight
 
 
-def _best_multipliers(
+def best_multipliers(
     program: QuadraticProgram, witness: OptimumWitness, u: Array, y: Array, value: float, solver: Solver
 ) -> OptimumWitness:
     """Return the witness with the multipliers of the highest proven bound."""
@@ -118,7 +123,7 @@ def _best_multipliers(
 
     def tries() -> Iterator[Array]:
         slope = program.P @ u + program.conic.c
-        exact = corrected(program.rows, slope, u, y, _tight(program, u, y))
+        exact = corrected(program.rows, slope, u, y, tight_rows(program, u, y))
         if exact is not None:
             yield exact
         yield y
@@ -144,13 +149,13 @@ def _clean(program: QuadraticProgram, u: Array, y: Array) -> Array:
     """Return y with 0 for inequalities that are not tight, so that noise is no room."""
     cones = program.conic.cones
     y = y.copy()
-    loose = ~_tight(program, u, y)
+    loose = ~tight_rows(program, u, y)
     loose[: cones.zero] = loose[cones.zero + cones.nonnegative :] = False
     y[loose] = 0.0
     return y
 
 
-def _empty(program: QuadraticProgram, witness: OptimumWitness, solver: Solver) -> OptimumWitness:
+def emptied(program: QuadraticProgram, witness: OptimumWitness, solver: Solver) -> OptimumWitness:
     """Return the witness with multipliers that prove that there is no point, if they do."""
     y = relaxed(program.rows, solver)
     trial = replace(witness, empty=y)

@@ -64,19 +64,32 @@ def upper_end(program: QuadraticProgram, v: Array, tight: BoolArray) -> UpperEnd
 
 
 def _pinned(rows: Rows, v: Array, equal: BoolArray) -> tuple[Array, BoolArray, BoolArray]:
-    """Return v with coordinates that one equation fixes at a float, which they are, and the other equations."""
+    """Return v with coordinates that equations fix at floats, which they are, and the other equations.
+
+    An equation fixes the one coordinate that is not fixed yet, if its residual is then exactly 0.
+    """
     v, fixed, left = v.copy(), np.zeros(len(v), dtype=bool), equal.copy()
     G = rows.G
-    for i in np.flatnonzero(equal & (np.diff(G.indptr) == 1)):
-        j, g, h = int(G.indices[G.indptr[i]]), float(G.data[G.indptr[i]]), float(rows.h[i])
-        if g == 0.0:
-            continue
-        with np.errstate(over="ignore"):
-            value = float(np.float64(h) / g)
-        row = sparse.csr_array([[g]])
-        exact = np.isfinite(value) and residual(row, np.array([value]), np.array([h]))[0][0] == 0.0
-        if exact and (not fixed[j] or v[j] == value):
-            v[j], fixed[j], left[i] = value, True, False
+    again = True
+    while again:
+        again = False
+        open_columns = np.asarray((abs(G) > 0) @ (~fixed).astype(np.float64))
+        for i in np.flatnonzero(left & (open_columns <= 1)):
+            part = slice(G.indptr[i], G.indptr[i + 1])
+            columns, entries, h = G.indices[part], G.data[part], float(rows.h[i])
+            unknown = np.flatnonzero(~fixed[columns] & (entries != 0.0))
+            if not len(columns) or len(unknown) > 1:
+                continue
+            row, point = sparse.csr_array(entries[None]), v[columns]
+            if len(unknown):
+                point[unknown] = 0.0
+                with np.errstate(over="ignore", invalid="ignore"):
+                    point[unknown] = residual(row, point, np.array([h]))[0] / entries[unknown]
+            if not np.isfinite(point).all() or residual(row, point, np.array([h]))[0][0] != 0.0:
+                continue
+            left[i] = False
+            if len(unknown):
+                v[columns[unknown]], fixed[columns[unknown]], again = point[unknown], True, True
     return v, fixed, left
 
 

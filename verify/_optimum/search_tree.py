@@ -1,0 +1,136 @@
+"""The search for a tree that proves the optimum of a program with integers.
+
+Nothing here is believed: `prove_tree` judges every witness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from socicnn._arrays import Array, BoolArray
+from socicnn.conic._rows import Rows
+from socicnn.conic._scaled import tight as tightened
+from socicnn.conic._solution import Solution
+from socicnn.conic.solvers import Solver
+from verify._optimum.branching import Case, Relaxed, Search
+from verify._optimum.interior import interior, towards
+from verify._optimum.mixed import EMPTY, LEAF, MixedProgram, TreeWitness, leaf_below, tree_above
+from verify._optimum.program import QuadraticProgram
+from verify._optimum.search import best_multipliers, blank, emptied, solve, tight_rows
+from verify._optimum.settled import Settled, settle
+
+
+def search_tree(
+    mixed: MixedProgram, solver: Solver, *, start: Array | None = None, time_limit: float = np.inf
+) -> tuple[TreeWitness, float, str]:
+    """Return the best witness that is found, the least value, and what ended the search early.
+
+    Args:
+        mixed: the program.
+        solver: of the relaxations.
+        start: integers to try first, shape `(integers,)`.
+        time_limit: seconds.
+    """
+    problem = _Problem(mixed, solver)
+    search = Search(problem, time_limit)
+    root = search.run(mixed.lower, mixed.upper, start)
+    return _witness(root, problem), search.hi, search.early
+
+
+class _Problem:
+    """A program with integers, as branch and bound sees it."""
+
+    def __init__(self, mixed: MixedProgram, solver: Solver) -> None:
+        self.mixed, self._solver = mixed, solver
+        self.v: Array = np.full(mixed.conic.A.shape[1], np.nan)
+        self.tight: BoolArray = np.zeros(0, dtype=bool)
+
+    def relax(self, lower: Array, upper: Array) -> Relaxed:
+        """Solve the relaxation."""
+        program = self.mixed.within(lower, upper)
+        if (lower > upper).any() or not settle(program.rows).possible:
+            none = np.full(len(lower), np.nan)
+            return Relaxed(np.inf, none, (program, None))
+        solution = solve(program, tightened(self._solver))
+        return Relaxed(solution.value, solution.v[self.mixed.integers], (program, solution))
+
+    def bound(self, relaxed: Relaxed, wanted: float) -> tuple[float, Any]:
+        """Prove a bound by multipliers, or that the case has no point."""
+        program, solution = relaxed.data
+        witness = blank(program)
+        if solution is None or not np.isfinite(solution.v).all():
+            y = emptied(program, witness, self._solver).empty
+            y = np.zeros(len(y)) if np.isnan(y).any() else y
+            nothing = np.zeros(program.P.shape[0])
+            return leaf_below(program, nothing, y, empty=True), (EMPTY, y, nothing)
+        witness = best_multipliers(program, witness, solution.v, solution.y, wanted, self._solver)
+        y, u = (np.nan_to_num(part) for part in (witness.y, witness.u))
+        u = u if program.P.nnz else 0.0 * u
+        return leaf_below(program, u, y, empty=False), (LEAF, y, u)
+
+    def value(self, k: Array, least: float) -> tuple[float, float]:
+        """Prove the value of a feasible point with these integers."""
+        program = self.mixed.within(k, k)
+        settled = settle(program.rows)
+        if not settled.possible:
+            return np.inf, 0.0
+        solution = solve(program, tightened(self._solver))
+        if not np.isfinite(solution.v).all() or not solution.value < least:
+            return np.inf, 0.0
+        best, size = np.inf, 0.0
+        for v, tight in _points(program, solution, settled, self._solver):
+            v[self.mixed.integers] = k
+            end, terms, _ = tree_above(self.mixed, v, tight)
+            if end < min(best, least):
+                best, size, self.v, self.tight = end, terms, v, tight
+            if np.isfinite(end) and (end - solution.value <= 1e-9 * terms or not (tight & ~settled.tight).any()):
+                break
+        return best, size
+
+
+def _points(
+    program: QuadraticProgram, solution: Solution, settled: Settled, solver: Solver
+) -> Iterator[tuple[Array, BoolArray]]:
+    """Yield points next to the solver's, and which rows are tight there."""
+    rows, free = program.rows, np.isnan(settled.v)
+    v = settled.put(solution.v)
+    moves = np.asarray((abs(rows.G) > 0) @ free.astype(np.float64)) > 0
+    if np.isfinite(solution.y).all():
+        yield v.copy(), (tight_rows(program, v, solution.y) & moves) | settled.tight
+    rest: Rows = settled.rest(rows)
+    inner = interior(rest, v[free], solver) if free.any() else None
+    if inner is not None:
+        for point in towards(rest, v[free], inner):
+            full = v.copy()
+            full[free] = point
+            yield full, settled.tight
+    yield v.copy(), settled.tight
+
+
+def _witness(root: Case, problem: _Problem) -> TreeWitness:
+    """Return the tree as arrays."""
+    mixed = problem.mixed
+    split, at, y, u = [], [], [], []
+    for case in root.leaves():
+        if case.branches:
+            split.append(case.split)
+            at.append(case.at)
+            continue
+        kind, multipliers, tangent = case.proof
+        split.append(kind)
+        at.append(0.0)
+        if not (case.lower > case.upper).any():
+            y.append(multipliers)
+            u += [tangent] if mixed.relaxed.P.nnz else []
+    nothing = np.zeros(0)
+    return TreeWitness(
+        np.asarray(split, dtype=np.int64),
+        np.asarray(at),
+        np.concatenate([nothing, *y]),
+        np.concatenate([nothing, *u]),
+        problem.v,
+        problem.tight,
+    )

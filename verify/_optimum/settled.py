@@ -1,0 +1,95 @@
+"""What is settled once some variables are fixed: rows that fix others, and rows that nothing can change any more.
+
+Big-M rows 0 <= v_j <= M v_k have no interior where v_k = 0: v_j is 0, too. The search fixes such variables and looks
+for slack in the other rows alone. Nothing here is believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array, BoolArray
+from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
+
+ROOM = 1e-9  # of a row's size: bounds that are this close are one
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """Variables that the rows fix.
+
+    Args:
+        v: their values, NaN of the others, shape `(variables,)`.
+        tight: the inequalities that fix them, shape `(rows,)`.
+        possible: whether no row is violated for sure.
+    """
+
+    v: Array
+    tight: BoolArray
+    possible: bool
+
+    def put(self, v: Array) -> Array:
+        """Return a point with these values."""
+        return np.where(np.isnan(self.v), v, self.v)
+
+    def rest(self, rows: Rows) -> Rows:
+        """Return the rows of the other variables; rows that hold no others are left out."""
+        free = np.isnan(self.v)
+        G = sparse.csr_array(rows.G)
+        h = rows.h - G @ np.where(free, 0.0, self.v)
+        part = sparse.csr_array(G[:, np.flatnonzero(free)])
+        some = np.asarray(abs(part).sum(axis=1)).reshape(-1) > 0
+        cones, cut = rows.cones, rows.cones.zero + rows.cones.nonnegative
+        keep, sizes = some.copy(), []
+        for head, size in zip(cones.heads, cones.second_order, strict=True):
+            keep[head : head + size] = some[head : head + size].any()
+            sizes += [size] if keep[head] else []
+        zero, planes = int(keep[: cones.zero].sum()), int(keep[cones.zero : cut].sum())
+        return Rows(sparse.csr_array(part[keep]), h[keep], Cones(zero, planes, tuple(sizes)))
+
+
+def settle(rows: Rows) -> Settled:
+    """Return the variables that equalities and bounds fix one after the other."""
+    G, h, cones = sparse.csr_array(rows.G), rows.h, rows.cones
+    cut = cones.zero + cones.nonnegative
+    v = np.full(G.shape[1], np.nan)
+    tight = np.zeros(cones.rows, dtype=bool)
+    absolute = abs(G)
+    while True:
+        known = np.where(np.isnan(v), 0.0, v)
+        left = h - G @ known
+        room = ROOM * (np.abs(h) + absolute @ np.abs(known))
+        count = (absolute > 0) @ np.isnan(v).astype(np.float64)
+        done = np.flatnonzero(count[:cut] == 0)
+        wrong = (left[done] < -room[done]) | ((done < cones.zero) & (left[done] > room[done]))
+        if wrong.any():
+            return Settled(v, tight, possible=False)
+        lower, upper = np.full(len(v), -np.inf), np.full(len(v), np.inf)
+        below, above = np.full(len(v), -1), np.full(len(v), -1)
+        for i in np.flatnonzero(count[:cut] == 1):
+            part = slice(G.indptr[i], G.indptr[i + 1])
+            columns, entries = G.indices[part], G.data[part]
+            at = np.flatnonzero(np.isnan(v[columns]) & (entries != 0.0))
+            if len(at) != 1:
+                continue
+            j, g = int(columns[at[0]]), float(entries[at[0]])
+            end = left[i] / g
+            if (g > 0 or i < cones.zero) and end < upper[j]:
+                upper[j], above[j] = end, i
+            if (g < 0 or i < cones.zero) and end > lower[j]:
+                lower[j], below[j] = end, i
+        size = ROOM * np.maximum(np.abs(lower), np.abs(upper))
+        with np.errstate(invalid="ignore"):
+            if (lower > upper + size).any():
+                return Settled(v, tight, possible=False)
+            met = np.flatnonzero(lower >= upper - np.where(np.isfinite(size), size, 0.0))
+        if not len(met):
+            return Settled(v, tight, possible=True)
+        for j in met:
+            row = below[j] if abs(lower[j]) <= abs(upper[j]) else above[j]
+            v[j] = lower[j] if row == below[j] else upper[j]
+            tight[row] = row >= cones.zero
