@@ -152,7 +152,7 @@ def _wanted(fingerprint: str | None, network: str | None) -> str | None:
 def _optimum(path: str, fingerprint: str | None, error: FileError) -> Result:
     """Return the verdict on the optimum of a problem, if the file holds one; else raise the error."""
     try:
-        other = str(read_arrays(path).get("format")) == "socicnn optimum 1"
+        other = str(read_arrays(path).get("format")) in ("socicnn optimum 1", "socicnn optimum with integers 1")
     except FileError:
         raise error from None
     if not other:

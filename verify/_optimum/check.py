@@ -6,8 +6,11 @@ import os
 from dataclasses import dataclass
 
 from socicnn._results import Result
+from socicnn.errors import FileError
 from verify._optimum.claim import read
-from verify._optimum.prove import prove
+from verify._optimum.mixed import MixedProgram, TreeError, TreeWitness
+from verify._optimum.program import OptimumWitness
+from verify._optimum.prove import prove, prove_tree
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,9 +51,19 @@ def check_optimum(path: str | os.PathLike[str]) -> OptimumReport:
         FileError: no such file, damaged, or of another format.
     """
     claim = read(path)
-    proof = prove(claim.program, claim.witness)
+    program, witness, more = claim.program, claim.witness, ""
+    if isinstance(program, MixedProgram):
+        assert isinstance(witness, TreeWitness)  # `read` sees to it
+        more = f", {len(program.integers)} integers, {witness.leaves} cases"
+        try:
+            proof = prove_tree(program, witness)
+        except TreeError as error:
+            raise FileError(f"{os.fspath(path)} is not a valid certificate file: {error}") from None
+    else:
+        assert isinstance(witness, OptimumWitness)
+        proof = prove(program, witness)
     lo, hi = (proof.lo, proof.hi) if claim.sign > 0 else (-proof.hi, -proof.lo)
     rows, variables = claim.program.conic.A.shape
     cones = len(claim.program.conic.cones.second_order)
-    sizes = f"{variables} variables, {rows} rows, {cones} cones"
+    sizes = f"{variables} variables, {rows} rows, {cones} cones{more}"
     return OptimumReport(claim.lo, claim.hi, lo, hi, sizes)

@@ -10,7 +10,8 @@ from scipy import sparse
 from socicnn._files import replacing
 from socicnn._packed import pack_program
 from verify._core.claim import digest
-from verify._optimum.claim import FORMAT, VECTORS, OptimumClaim, unpacked
+from verify._optimum.claim import FORMAT, MIXED, VECTORS, OptimumClaim, unpacked
+from verify._optimum.mixed import MixedProgram
 
 
 def write(path: str | os.PathLike[str], claim: OptimumClaim) -> None:
@@ -24,6 +25,9 @@ def write(path: str | os.PathLike[str], claim: OptimumClaim) -> None:
     arrays |= {"P.entries": P.data, "P.at": np.stack([P.row, P.col]).astype(np.int64)}
     arrays |= {name: np.asarray(getattr(claim, name)) for name in ("sign", "lo", "hi")}
     arrays["format"] = np.asarray(FORMAT)
+    if isinstance(claim.program, MixedProgram):
+        arrays["format"] = np.asarray(MIXED)
+        arrays |= {name: getattr(claim.program, name) for name in ("integers", "lower", "upper")}
     arrays["digest"] = np.asarray(digest(arrays))
     with replacing(path) as draft, draft.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)

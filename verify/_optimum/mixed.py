@@ -44,6 +44,11 @@ class MixedProgram:
         """Everything of the relaxation but P."""
         return self.relaxed.conic
 
+    @property
+    def P(self) -> sparse.csr_array:
+        """The matrix of the quadratic terms."""
+        return self.relaxed.P
+
     def within(self, lower: Array, upper: Array) -> QuadraticProgram:
         """Return the relaxation with bounds of the integers as further rows; equal bounds are one equality."""
         conic, n = self.conic, self.conic.A.shape[1]
@@ -100,7 +105,7 @@ def tree_below(mixed: MixedProgram, witness: TreeWitness) -> float:
         TreeError: nodes or multipliers are missing or left over, or a split is not at a whole number.
     """
     least, stack, y_at, u_at = np.inf, [(mixed.lower, mixed.upper)], 0, 0
-    linear = mixed.relaxed.P.nnz == 0
+    linear = mixed.P.nnz == 0
     n = mixed.conic.A.shape[1]
     for j, at in zip(witness.split.tolist(), witness.at.tolist(), strict=True):
         if not stack:

@@ -11,6 +11,7 @@ import numpy as np
 from socicnn._results import Result, Row
 from socicnn.errors import ProgramError
 from verify._optimum.claim import OptimumClaim
+from verify._optimum.mixed import MixedProgram, TreeWitness
 from verify._optimum.program import OptimumWitness, QuadraticProgram
 
 Kind = Literal["bracket", "infeasible", "unbounded"]
@@ -28,7 +29,7 @@ class ProvenOptimum(Result):
         scale: sum of the absolute values of the terms of the objective at the feasible point.
         kind: `bracket`; or `infeasible` or `unbounded`, which is proven, and both ends are the same infinity.
         solver: whose word the value is.
-        notes: why an end is infinite, if that is not proven.
+        notes: what ended the search early, and why an end is infinite, if that is not proven.
         program: the program in cone form, which is minimised.
         sign: -1 if the problem is a maximisation, else 1.
         witness: what proves the bracket.
@@ -41,9 +42,9 @@ class ProvenOptimum(Result):
     kind: Kind
     solver: str
     notes: tuple[str, ...]
-    program: QuadraticProgram
+    program: QuadraticProgram | MixedProgram
     sign: float
-    witness: OptimumWitness
+    witness: OptimumWitness | TreeWitness
 
     @property
     def ok(self) -> bool:
@@ -81,6 +82,8 @@ class ProvenOptimum(Result):
         else:
             width = f", width {self.gap:.1e}" if self.ok else ""
             head = f"optimal value in [{self.lo:.12g}, {self.hi:.12g}]{width}"
+        if isinstance(self.witness, TreeWitness):
+            head += f", by {self.witness.leaves} {'case' if self.witness.leaves == 1 else 'cases'}"
         lines = [head, *self.notes]
         if not self.agreed:
             lines.append(f"{self.solver} says {self.value:.12g}, which is outside")

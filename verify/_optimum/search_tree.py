@@ -124,7 +124,7 @@ def _witness(root: Case, problem: _Problem) -> TreeWitness:
         at.append(0.0)
         if not (case.lower > case.upper).any():
             y.append(multipliers)
-            u += [tangent] if mixed.relaxed.P.nnz else []
+            u += [tangent] if mixed.P.nnz else []
     nothing = np.zeros(0)
     return TreeWitness(
         np.asarray(split, dtype=np.int64),
