@@ -29,11 +29,13 @@ class Relaxed:
     Args:
         guess: its least value, +infinity if it says that there is no point.
         point: the integers there, NaN if unknown, shape `(integers,)`.
+        size: sum of the absolute values of the terms of both objectives.
         data: what the problem needs to prove a bound.
     """
 
     guess: float
     point: Array
+    size: float
     data: Any
 
 
@@ -87,7 +89,7 @@ class Case:
 
 
 @dataclass(eq=False)
-class Search:
+class BranchAndBound:
     """Branch and bound for one problem.
 
     Args:
@@ -127,7 +129,7 @@ class Search:
                 self.early = "the time limit" if late else f"the limit of {self.nodes} cases"
                 break
             case = heapq.heappop(heap)[2]
-            if not self._closed(case) and (case.lower < case.upper).any():
+            if not self._closed(case) and case.guess > -np.inf and (case.lower < case.upper).any():
                 near = np.abs(case.relaxed.point - np.round(case.relaxed.point)).max(initial=0.0) <= WHOLE
                 if near or count % OFTEN < 2:
                     self._try(case.relaxed.point, case)
@@ -157,11 +159,12 @@ class Search:
 
     def _closed(self, case: Case) -> bool:
         """Close a case if its bound is proven to be high enough."""
-        enough = self.hi - self.room * self.size if np.isfinite(self.hi) else np.inf
+        room = self.room * max(self.size, case.relaxed.size)
+        enough = self.hi - room if np.isfinite(self.hi) else np.inf
         if case.proof is not None or case.guess < enough:
             return case.proof is not None
         bound, proof = self.problem.bound(case.relaxed, self.hi)
-        if bound >= enough - self.room * self.size:
+        if bound >= enough - room:
             case.bound, case.proof = bound, proof
         return case.proof is not None
 

@@ -70,18 +70,14 @@ def single_bounds(rows: Rows) -> Extents:
     """Return the bounds of rows with one entry: v_j <= h_i / G_ij, or = of an equality, rounded outward."""
     free = Extents.free(rows.G.shape[1])
     lower, upper, G, cones = free.lower, free.upper, rows.G, rows.cones
-    for i in np.flatnonzero(np.diff(G.indptr) == 1):
-        if i >= cones.zero + cones.nonnegative:
-            break
-        j, g = int(G.indices[G.indptr[i]]), float(G.data[G.indptr[i]])
-        if g == 0.0:
-            continue
-        with np.errstate(over="ignore"):
-            end = float(np.float64(rows.h[i]) / g)
-        if g > 0 or i < cones.zero:
-            upper[j] = min(upper[j], np.nextafter(end, np.inf))
-        if g < 0 or i < cones.zero:
-            lower[j] = max(lower[j], np.nextafter(end, -np.inf))
+    at = np.flatnonzero(np.diff(G.indptr) == 1)
+    at = at[(at < cones.zero + cones.nonnegative) & (G.data[G.indptr[at]] != 0.0)]
+    j, g = G.indices[G.indptr[at]], G.data[G.indptr[at]]
+    with np.errstate(over="ignore"):
+        end = rows.h[at] / g
+    above, below = (g > 0) | (at < cones.zero), (g < 0) | (at < cones.zero)
+    np.minimum.at(upper, j[above], np.nextafter(end[above], np.inf))
+    np.maximum.at(lower, j[below], np.nextafter(end[below], -np.inf))
     return Extents(lower, upper)
 
 

@@ -1,7 +1,7 @@
 """A program some of whose variables are whole numbers, and the tree of cases that proves its optimum.
 
-A node splits a variable v_j at a whole number k: v_j <= k, or v_j >= k + 1. Every whole number is in one of both, so the
-least of the lower ends of the leaves is a lower end of the program. Source: Land and Doig, Econometrica 28 (1960).
+A node splits a variable v_j at a whole number k: v_j <= k, or v_j >= k + 1. Every whole number is in one of both, so
+the least of the lower ends of the leaves is a lower end of the program. Source: Land and Doig, Econometrica 28 (1960).
 """
 
 from __future__ import annotations

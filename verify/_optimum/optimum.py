@@ -40,7 +40,8 @@ def optimum(
         The bracket. An end without a proof is infinite, and a sentence says why.
 
     Raises:
-        ProgramError: the problem is not convex by CVXPY's rules, has other cones, or lacks values; or time_limit is not positive.
+        ProgramError: the problem is not convex by CVXPY's rules, has other cones, or lacks values; or time_limit is not
+            positive.
         MissingExtra: the solver is not installed.
         SolverError: the solver cannot take this kind of program (HiGHS and cones).
 

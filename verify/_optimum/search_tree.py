@@ -15,7 +15,7 @@ from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import tight as tightened
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver
-from verify._optimum.branching import Case, Relaxed, Search
+from verify._optimum.branching import BranchAndBound, Case, Relaxed
 from verify._optimum.interior import interior, towards
 from verify._optimum.mixed import EMPTY, LEAF, MixedProgram, TreeWitness, leaf_below, tree_above
 from verify._optimum.program import QuadraticProgram
@@ -35,7 +35,7 @@ def search_tree(
         time_limit: seconds.
     """
     problem = _Problem(mixed, solver)
-    search = Search(problem, time_limit)
+    search = BranchAndBound(problem, time_limit)
     root = search.run(mixed.lower, mixed.upper, start)
     return _witness(root, problem), search.hi, search.early
 
@@ -53,9 +53,12 @@ class _Problem:
         program = self.mixed.within(lower, upper)
         if (lower > upper).any() or not settle(program.rows).possible:
             none = np.full(len(lower), np.nan)
-            return Relaxed(np.inf, none, (program, None))
+            return Relaxed(np.inf, none, 0.0, (program, None))
         solution = solve(program, tightened(self._solver))
-        return Relaxed(solution.value, solution.v[self.mixed.integers], (program, solution))
+        conic = program.conic
+        size = float(np.abs(conic.c) @ np.abs(solution.v) + np.abs(conic.b) @ np.abs(solution.y))
+        size = size if np.isfinite(size) else 0.0
+        return Relaxed(solution.value, solution.v[self.mixed.integers], size, (program, solution))
 
     def bound(self, relaxed: Relaxed, wanted: float) -> tuple[float, Any]:
         """Prove a bound by multipliers, or that the case has no point."""

@@ -59,6 +59,9 @@ def settle(rows: Rows) -> Settled:
     v = np.full(G.shape[1], np.nan)
     tight = np.zeros(cones.rows, dtype=bool)
     absolute = abs(G)
+    coo = sparse.coo_array(G)
+    some = coo.data != 0.0
+    at, columns, entries = coo.row[some], coo.col[some], coo.data[some]
     while True:
         known = np.where(np.isnan(v), 0.0, v)
         left = h - G @ known
@@ -68,20 +71,13 @@ def settle(rows: Rows) -> Settled:
         wrong = (left[done] < -room[done]) | ((done < cones.zero) & (left[done] > room[done]))
         if wrong.any():
             return Settled(v, tight, possible=False)
+        single = (count[at] == 1) & (at < cut) & np.isnan(v[columns])
+        i, j, g = at[single], columns[single], entries[single]
+        ends = left[i] / g
         lower, upper = np.full(len(v), -np.inf), np.full(len(v), np.inf)
-        below, above = np.full(len(v), -1), np.full(len(v), -1)
-        for i in np.flatnonzero(count[:cut] == 1):
-            part = slice(G.indptr[i], G.indptr[i + 1])
-            columns, entries = G.indices[part], G.data[part]
-            at = np.flatnonzero(np.isnan(v[columns]) & (entries != 0.0))
-            if len(at) != 1:
-                continue
-            j, g = int(columns[at[0]]), float(entries[at[0]])
-            end = left[i] / g
-            if (g > 0 or i < cones.zero) and end < upper[j]:
-                upper[j], above[j] = end, i
-            if (g < 0 or i < cones.zero) and end > lower[j]:
-                lower[j], below[j] = end, i
+        high, low = (g > 0) | (i < cones.zero), (g < 0) | (i < cones.zero)
+        np.minimum.at(upper, j[high], ends[high])
+        np.maximum.at(lower, j[low], ends[low])
         size = ROOM * np.maximum(np.abs(lower), np.abs(upper))
         with np.errstate(invalid="ignore"):
             if (lower > upper + size).any():
@@ -89,7 +85,6 @@ def settle(rows: Rows) -> Settled:
             met = np.flatnonzero(lower >= upper - np.where(np.isfinite(size), size, 0.0))
         if not len(met):
             return Settled(v, tight, possible=True)
-        for j in met:
-            row = below[j] if abs(lower[j]) <= abs(upper[j]) else above[j]
-            v[j] = lower[j] if row == below[j] else upper[j]
-            tight[row] = row >= cones.zero
+        v[met] = np.where(np.abs(lower[met]) <= np.abs(upper[met]), lower[met], upper[met])
+        for row in i[(i >= cones.zero) & (ends == v[j])]:  # one row for each variable
+            tight[row] = not tight[i[j == j[i == row][0]]].any()

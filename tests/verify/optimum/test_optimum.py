@@ -129,7 +129,6 @@ def test_a_wrong_value_of_a_solver_is_shown() -> None:
 
 
 REFUSED = {
-    "integer": (cp.Problem(cp.Minimize(cp.sum(cp.Variable(2, integer=True)))), "integer"),
     "exponential": (cp.Problem(cp.Minimize(cp.sum(cp.exp(x)))), "other cones"),
     "nonconvex": (cp.Problem(cp.Minimize(-cp.norm(x))), "DCP"),
     "parameter": (cp.Problem(cp.Minimize(cp.norm(x - cp.Parameter(3, name="p")))), "p; set them"),
