@@ -27,8 +27,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.soundness import counted
+from benchmarks.counting import counted
 from decision import Ball, Box, Budget, ConicSet, Decision, Ellipsoid, Product, Simplex, decide
+from decision._minimise.judging import CROSSED
 from decision._over_rows import AnySet
 from decision.sets._ball import Norm
 from decision.sets._base import FeasibleSet
@@ -175,6 +176,7 @@ class Tally:
     Args:
         above: bounds above f at the known point.
         false: certificates of answers that are further above it than was asked for.
+        crossed: decisions that call the module not convex.
         count: modules.
         certified: decisions that were certified.
         worst: descriptions of what is false.
@@ -183,6 +185,7 @@ class Tally:
 
     above: int = 0
     false: int = 0
+    crossed: int = 0
     count: int = 0
     certified: int = 0
     worst: list[str] = field(default_factory=list)
@@ -195,6 +198,12 @@ def false_guarantees(count: int, seed: int = 0) -> Tally:
     for i in range(count):
         one_module(tally, np.random.default_rng([seed, i]), f"module {i} of seed {seed}")
     return tally
+
+
+def modules_of(size: int, seed: int) -> tuple[int, int, list[str]]:
+    """Return what is false among the modules of a seed, their number, and descriptions."""
+    tally = false_guarantees(size, seed)
+    return tally.above + tally.false + tally.crossed, tally.count, tally.worst
 
 
 def one_module(tally: Tally, draw: Draw, name: str) -> None:
@@ -228,6 +237,9 @@ def judge(tally: Tally, answer: Decision, model: Atoms, x: Tensor, name: str) ->
         tally.kinds[name.split(": ")[1].split(",")[0]] += 1
     value, gap = float(answer.value[0]), float(answer.gap[0])
     allowed = max(answer.rtol * float(answer.scale[0]), float(answer.floor[0]))
+    if CROSSED in answer.notes:
+        tally.crossed += 1
+        tally.worst.append(f"{name}: its bound is said to lie above its value")
     if value - gap > known + rounding:
         tally.above += 1
         tally.worst.append(f"{name}: bound {value - gap - known:.3e} above {known:.6g}")
@@ -247,9 +259,17 @@ def main() -> None:
 
     def step(size: int, seed: int) -> tuple[int, int, list[str]]:
         tally = false_guarantees(size, 1_000_000 * given.seed + seed)
-        seen.update({"above": tally.above, "false": tally.false, "certified": tally.certified, "count": tally.count})
+        seen.update(
+            {
+                "above": tally.above,
+                "false": tally.false,
+                "crossed": tally.crossed,
+                "certified": tally.certified,
+                "count": tally.count,
+            }
+        )
         seen.update({f"not certified: {kind}": count for kind, count in tally.kinds.items()})
-        return tally.above + tally.false, tally.count, tally.worst
+        return tally.above + tally.false + tally.crossed, tally.count, tally.worst
 
     if given.state is not None:
         given.state.mkdir(parents=True, exist_ok=True)

@@ -1,31 +1,31 @@
-"""Is anything false ever accepted? Three counts, which must be 0.
+"""Is anything false ever accepted? Four counts, which must be 0.
 
 python -m benchmarks.soundness [--preset full|tiny] [--folder soundness]
 
     mutants accepted where they matter          of 1,000,000    benchmarks.mutations
     bounds above a known minimum                of 10,000       benchmarks.soundness_decisions
+    modules: false bounds or certificates       of 1,500        benchmarks.module_minima
     provers against exact rationals             of 100,000      benchmarks.soundness_proofs
 
 The full preset takes a few hours of one core. It keeps its counts in the folder after every step and goes on where it
-was stopped; `tiny` takes seconds and keeps nothing. Exit status 0 if all three counts are 0.
+was stopped; `tiny` takes seconds and keeps nothing. Exit status 0 if all four counts are 0.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
+from benchmarks.counting import counted
+from benchmarks.module_minima import modules_of
 from benchmarks.mutations import run
 from benchmarks.soundness_decisions import bounds_above_minimum
 from benchmarks.soundness_proofs import brackets_against_rationals
-from socicnn._files import replacing
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Preset:
         mutants: mutants at least.
         points: points of each mutant.
         problems: decisions with a known minimum.
-        step: problems that are counted at a time.
+        modules: decisions of modules without a program, with a known minimum.
+        step: problems, or modules, that are counted at a time.
         rationals: points of the provers.
         part: points that are counted at a time.
     """
@@ -44,16 +45,18 @@ class Preset:
     mutants: int
     points: int
     problems: int
+    modules: int
     step: int
     rationals: int
     part: int
 
 
 PRESETS = {
-    "full": Preset(mutants=1_000_000, points=25, problems=10_000, step=100, rationals=100_000, part=1_000),
-    "tiny": Preset(mutants=600, points=5, problems=20, step=20, rationals=200, part=200),
+    "full": Preset(
+        mutants=1_000_000, points=25, problems=10_000, modules=1_500, step=100, rationals=100_000, part=1_000
+    ),
+    "tiny": Preset(mutants=600, points=5, problems=20, modules=20, step=20, rationals=200, part=200),
 }
-Step = Callable[[int, int], tuple[int, int, list[str]]]  # size and seed -> violations, count, and what they are
 
 
 def _decisions(size: int, seed: int) -> tuple[int, int, list[str]]:
@@ -66,39 +69,6 @@ def _provers(size: int, seed: int) -> tuple[int, int, list[str]]:
     return found.violations, found.points, found.worst
 
 
-def counted(step: Step, total: int, size: int, name: str, folder: Path | None) -> tuple[int, int, list[str]]:
-    """Take steps of `size` until `total` are counted, each with its own seed; the counts are kept in the folder.
-
-    Args:
-        step: counts violations among `size` cases of a seed.
-        total: cases at least.
-        size: cases per step.
-        name: of the file in the folder, and of the bar.
-        folder: where the counts are kept; nowhere if omitted.
-
-    Returns:
-        Violations, cases, and a description of each violation.
-    """
-    kept = {"size": size, "seed": 0, "violations": 0, "count": 0, "worst": []}
-    path = None if folder is None else folder / f"{name}.json"
-    if path is not None and path.is_file():
-        kept = json.loads(path.read_text())
-        if kept["size"] != size:
-            raise ValueError(f"{path} was counted in steps of {kept['size']}, not {size}; choose another folder")
-    with tqdm(total=total, initial=kept["count"], desc=name) as bar:
-        while kept["count"] < total:
-            violations, count, worst = step(size, kept["seed"])
-            kept["seed"] += 1
-            kept["violations"] += violations
-            kept["count"] += count
-            kept["worst"] += worst
-            bar.update(count)
-            if path is not None:
-                with replacing(path) as draft:
-                    draft.write_text(json.dumps(kept))
-    return kept["violations"], kept["count"], kept["worst"]
-
-
 def soundness(preset: Preset, folder: Path | None = None) -> Iterator[tuple[str, int, int, str, list[str]]]:
     """Yield what was counted, how many are wrong, how many there were, of what, and a description of each."""
     table = run(preset.mutants, preset.points, state=None if folder is None else folder / "mutants.json")
@@ -106,6 +76,8 @@ def soundness(preset: Preset, folder: Path | None = None) -> Iterator[tuple[str,
     if table.honest_rejected:
         yield "honest points rejected", table.honest_rejected, table.honest_points, "", []
     yield "bounds above a known minimum", *_named(counted(_decisions, preset.problems, preset.step, "bounds", folder))
+    found = counted(modules_of, preset.modules, preset.step, "modules", folder)
+    yield "modules: false bounds or certificates", *_named(found)
     found = counted(_provers, preset.rationals, preset.part, "provers", folder)
     yield "provers against exact rationals", *_named(found, "points")
 

@@ -312,8 +312,7 @@ def rendered(rows: Sequence[Mapping[str, Value]]) -> str:
                     "max": f"{_mean(found, 'regret_max'):.3f}",
                     "against uniform": f"{regret / _mean(base, 'regret_mean'):.2f}",
                     "within-context error": f"{_mean(found, 'within_context_error'):.4f}",
-                    "gap / (1 + abs f), max": _shown(found, "certified_gap_max"),  # of rows before version 0.2
-                    "relative gap, max": _shown(found, "relative_gap_max"),
+                    "relative gap, max": f"{_mean(found, 'relative_gap_max'):.0e}",
                 }
             )
         parts.append(f"**{task}, n = {n}**\n\n{markdown(table)}")
@@ -323,11 +322,6 @@ def rendered(rows: Sequence[Mapping[str, Value]]) -> str:
 def _mean(rows: Sequence[Mapping[str, Value]], column: str) -> float:
     values = [float(row[column]) for row in rows]  # type: ignore[arg-type]  # numbers by construction
     return statistics.fmean(values) if values else float("nan")
-
-
-def _shown(rows: Sequence[Mapping[str, Value]], column: str) -> str:
-    known = [row for row in rows if row.get(column) not in (None, "")]
-    return f"{_mean(known, column):.0e}" if known else "-"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -17,6 +17,10 @@ from decision._minimise.search import Search, minimise
 from decision._minimise.stack_surrogate import StackSurrogate
 
 EPS = 2.0**-53
+CROSSED = (
+    "A lower bound lies above the value that was reached, which the values of a convex function do not do: "
+    "these gaps are infinite."
+)
 COLUMNS = ("x", "value", "gap", "iterations", "scale", "floor", "violation")
 
 
@@ -91,8 +95,12 @@ def _judged(search: Search, answers: Answers, goal: Goal) -> Judged:
     scale = torch.minimum((answers.most - plain).clamp(min=0.0), size)
     proof = surrogate.prove(feasible_set, x, answers.dual, size, goal.rtol * scale)
     # the difference is rounded once, and so is the sum that the value is
-    gap = (proof.above - proof.below + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)
-    gap = torch.where(value.isfinite() & ~gap.isnan(), gap.clamp(min=0.0), torch.inf)  # an overflow proves nothing
+    between = proof.above - proof.below
+    gap = (between + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)
     floor = ROUNDING * (proof.size + c.abs())
+    crossed = between < -floor  # by more than rounding
+    proven = value.isfinite() & ~gap.isnan() & ~crossed  # an overflow proves nothing
+    gap = torch.where(proven, gap.clamp(min=0.0), torch.inf)
+    notes = [*answers.notes, *([proof.note] if proof.note else []), *([CROSSED] if bool(crossed.any()) else [])]
     violation = feasible_set.relative_violation(x)
-    return Judged(x, value, gap, answers.iterations, scale, floor, violation, tuple(answers.notes))
+    return Judged(x, value, gap, answers.iterations, scale, floor, violation, tuple(notes))

@@ -27,7 +27,12 @@ from decision.sets._base import FeasibleSet
 from socicnn.errors import ModelError
 
 ROUNDING = 2.0**-50  # of the terms of a bound
-LARGEST_RIM = 200  # inputs up to which a Hessian, n products with a vector, is worth its time
+LARGEST_RIM = 1000  # inputs up to which a Hessian, n products with a vector, is worth its time
+HESSIANS = 2**22  # entries of Hessians at a time
+TOO_MANY = (
+    f"A bound over a box that is much wider than the function's own lengths takes a Hessian, which is computed for at "
+    f"most {LARGEST_RIM:,} inputs; a narrower box needs none."
+)
 
 
 @final
@@ -221,12 +226,17 @@ class ModuleSurrogate:
         above, (below, terms) = self.value(x), self._below(feasible_set, multipliers)
         terms = torch.where(below.isfinite() & terms.isfinite(), terms, 0.0)
         short = (above - below > allowed).nonzero()[:, 0]
-        if isinstance(feasible_set, Box) and len(short) and feasible_set.n <= LARGEST_RIM:
-            around = self.take(short)._around(feasible_set, multipliers.take(short), allowed[short])
-            higher = around > below[short]
-            terms = terms.index_put((short,), torch.where(higher, around.abs(), terms[short]))
-            below = below.index_put((short,), torch.maximum(below[short], around))
-        return Proof(above, below, above.abs() + terms)
+        note = ""
+        if isinstance(feasible_set, Box) and len(short):
+            n = feasible_set.n
+            if n > LARGEST_RIM:
+                note, short = TOO_MANY if self.first_box(feasible_set) is not None else "", short[:0]
+            for rows in short.split(max(1, HESSIANS // n**2)):
+                around = self.take(rows)._around(feasible_set, multipliers.take(rows), allowed[rows])
+                higher = around > below[rows]
+                terms = terms.index_put((rows,), torch.where(higher, around.abs(), terms[rows]))
+                below = below.index_put((rows,), torch.maximum(below[rows], around))
+        return Proof(above, below, above.abs() + terms, note)
 
     def _around(self, box: Box, multipliers: Dual, allowed: Tensor) -> Tensor:
         """Return the bound of a neighbourhood of the points of tangents."""

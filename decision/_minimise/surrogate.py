@@ -51,11 +51,13 @@ class Proof:
         above: at least f(x).
         below: at most min_X f.
         size: the terms of both that rounding errors scale with.
+        note: why there may be no bound, one sentence; empty if there is nothing to say.
     """
 
     above: Tensor
     below: Tensor
     size: Tensor
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)

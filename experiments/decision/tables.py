@@ -280,7 +280,7 @@ def losses_text(rows: Sequence[Row]) -> str:
 SHOWN = {
     "parameters": "params", "test_relative_error": "relative error", "within_context_error": "within-context error",
     "regret_mean": "regret", "decision_error": "decision error", "outside": "outside",
-    "certified_gap_max": "gap / (1 + abs f)", "relative_gap_max": "relative gap",  # the first: rows before version 0.2
+    "relative_gap_max": "relative gap",
     "train_s": "train s", "decide_ms_1": "decide ms, 1", "decide_ms_200": "decide ms, 200",
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import soundness, soundness_proofs
+from benchmarks import counting, soundness, soundness_proofs
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 from tests.support.frozen_nets import random_net
 from verify._proof.network import Bracket, Prover
@@ -29,11 +29,11 @@ def test_counts_go_on_where_they_were_stopped(tmp_path: Path) -> None:
         seeds.append(seed)
         return int(seed == 1), size, ["found"] if seed == 1 else []
 
-    assert soundness.counted(step, 10, 5, "some", tmp_path) == (1, 10, ["found"])
-    assert soundness.counted(step, 20, 5, "some", tmp_path) == (1, 20, ["found"])
+    assert counting.counted(step, 10, 5, "some", tmp_path) == (1, 10, ["found"])
+    assert counting.counted(step, 20, 5, "some", tmp_path) == (1, 20, ["found"])
     assert seeds == [0, 1, 2, 3]
     with pytest.raises(ValueError, match="in steps of 5, not 7"):
-        soundness.counted(step, 20, 7, "some", tmp_path)
+        counting.counted(step, 20, 7, "some", tmp_path)
 
 
 def test_exact_values_are_those_of_the_network() -> None:

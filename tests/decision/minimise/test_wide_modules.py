@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from decision import Box, Decision, Simplex, decide
-from decision._minimise import search
+from decision._minimise import module_surrogate, search
 from decision.baselines import StructuredDCP
 from socicnn import SOCICNN
 from socicnn._ranges import Ranges
@@ -242,3 +242,35 @@ def test_a_minimum_at_the_anchor_itself_is_certified(unit: float) -> None:
     answer = decide(Centred(), Simplex(3), rtol=1e-6 if unit >= 1e-2 else 1e-5)
     assert answer.certified.all(), answer.status
     assert float(answer.scale[0]) > 0.01
+
+
+class Many(nn.Module):
+    """Softplus atoms of n inputs with a quadratic."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        draw = generator(n)
+        self.A = torch.randn(30, n, generator=draw, dtype=torch.float64) / n**0.5
+        self.c = torch.randn(n, generator=draw, dtype=torch.float64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return one value per row."""
+        return nn.functional.softplus(x @ self.A.T).sum(dim=-1) + 0.5 * (x - self.c).square().sum(dim=-1)
+
+
+@pytest.mark.parametrize("n", [201, 300])
+def test_more_than_two_hundred_inputs_have_a_bound_over_wide_boxes(n: int) -> None:
+    model = Many(n)
+    near = decide(model, Box(n, -NARROW, NARROW))
+    far = decide(model, Box(n, -1e12, 1e12))
+    assert near.ok
+    assert far.ok
+    assert abs(float(far.value - near.value)) <= SHARE * float(near.scale)
+
+
+def test_where_no_bound_is_tried_the_decision_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_surrogate, "LARGEST_RIM", 2)
+    far = decide(Many(3), Box(3, -1e12, 1e12))
+    assert not far.ok
+    assert "takes a Hessian" in far.status
+    assert "takes a Hessian" not in decide(Many(3), Box(3, -NARROW, NARROW)).status
