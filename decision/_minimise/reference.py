@@ -20,6 +20,7 @@ from torch import Tensor
 from decision._minimise.stack import Stack
 from decision._minimise.surrogate import Reach, Surrogate
 from decision.sets._base import FeasibleSet
+from socicnn._arrays import Array
 from socicnn._ranges import Ranges
 
 ROUNDING = 64 * 2.0**-52  # of the terms: the least gap that arithmetic can be asked for
@@ -119,6 +120,17 @@ def own_length(stack: Stack) -> Tensor:
 def own_reach(stack: Stack) -> Tensor:
     """Return the network's own length for each entry of x, 0 if it has none: `reach` of a set that is not known."""
     return own_length(stack).nan_to_num(posinf=0.0)[:, None].expand_as(stack.v)
+
+
+def own_points(stack: Stack) -> Array:
+    """Return points as far from the origin as the networks' own lengths, and the origin itself, shape `(points, n)`.
+
+    What nearly vanishes at the origin has its usual size at one of them.
+    """
+    length = float(own_length(stack).nan_to_num(posinf=0.0).amax())
+    signs = torch.ones(3, stack.in_features, dtype=torch.float64)
+    signs[1, ::2], signs[2] = -1.0, 0.0
+    return (length * signs).numpy()
 
 
 def terms(stack: Stack, x: Tensor, reach: Tensor) -> Tensor:

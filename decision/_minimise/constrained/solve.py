@@ -22,7 +22,7 @@ from decision._minimise.constrained.repair import Repair
 from decision._minimise.constrained.support import support_extents
 from decision._minimise.exact import FreePrograms
 from decision._minimise.judging import Judged
-from decision._minimise.reference import own_reach, terms
+from decision._minimise.reference import own_points, own_reach, terms
 from decision._minimise.stack import Stack
 from socicnn._arrays import Array
 from socicnn._cvxpy_atom.build import to_cvxpy
@@ -142,13 +142,14 @@ class _Proven:
     ) -> None:
         self._net, self._stack, self._source, self._start, self._goal = net, stack, source, start, goal
         self._solver = tight(solver)
+        self._typical = own_points(stack)
         self._rows = source[start + first]
         self._set_up(some(self._rows, near(self._rows)))
         self._measure(first, None)
 
     def _set_up(self, rows: Rows) -> None:
         """Set the solver up for these rows."""
-        self._weak, self._programs = WeakDuality(rows), FreePrograms(self._net, rows, self._solver)
+        self._weak, self._programs = WeakDuality(rows), FreePrograms(self._net, rows, self._solver, self._typical)
 
     def _measure(self, i: int, before: Repair | None) -> None:
         """Find how far the set of a context reaches, and how points are repaired into it."""

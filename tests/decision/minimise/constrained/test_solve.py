@@ -1,16 +1,21 @@
 """Decisions under CVXPY constraints: certified on textbook sets, in the set, bounds never above the minimum."""
 
+from typing import Literal
+
 import cvxpy as cp
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.constrained_sets import SETS, decided
 from benchmarks.soundness_decisions import Liar, bounds_above_minimum
 from decision import decide
 from decision._options import DecideOptions
-from decision.sets import Simplex
+from decision.sets import Ball, Simplex
+from socicnn import SOCICNN
 from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
+from tests.support.cases import generator
 
 
 def bowl(slope: float) -> FrozenNet:
@@ -135,3 +140,15 @@ def test_good_rows_survive_a_bad_one() -> None:
     assert "1 of 5 contexts: Clarabel" in found.status
     with pytest.raises(SolverError, match="no context has a solution"):
         decide(net[2], [x >= 0])
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-6, 1e-9, 1e-300])
+@pytest.mark.parametrize("norm", ["1", "2"])
+def test_quadratics_that_nearly_vanish_at_the_origin_are_scaled_by_the_networks_own_length(
+    size: float, norm: Literal["1", "2"]
+) -> None:
+    # all offsets are that small: a cone scaled by ||p|| at the origin would be out of every solver's reach
+    model = SOCICNN(5, (6, 5), (3,), (2, 2), context_features=2, context="partial", generator=generator(0)).double()
+    theta = size * torch.randn(3, 2, generator=generator(1), dtype=torch.float64)
+    found = decide(model, Ball(5, 2.0, np.zeros(5), norm), theta)
+    assert found.ok, found.status
