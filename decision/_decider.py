@@ -12,7 +12,6 @@ from torch.nn import Module
 from decision._minimise.answers import Decision
 from decision._minimise.methods import Method
 from decision._minimise.moving import MovingVectors
-from decision._minimise.stack_surrogate import Networks, StackSurrogate
 from decision._minimise.surrogate import Surrogate
 from decision._options import RTOL, DecideOptions, MethodName
 from decision._over_rows import AnySet
@@ -102,5 +101,4 @@ class _Prepared(Question):
             self._asked, self._moving = True, MovingVectors.of(self.model, theta)
         if self._moving is None or not len(theta):
             return super().surrogates(theta)
-        stack, constant = self._moving.at(theta)
-        return [StackSurrogate(Networks(model=self._moving.model, theta=theta), stack, constant)]
+        return [self._moving.at(theta)]

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from decision._minimise.flat import QUIET, Flat
 from decision._minimise.linear_map import Map
 from decision._minimise.stack import Branch, Dual, Stack
 from decision.sets._base import FeasibleSet
 from socicnn._margins import EPS, TINY, relative_margin
-from verify._proof.columns import LayerColumns, NetColumns, TermColumns
+from verify._proof.columns import LayerColumns, NetColumns, TermColumns, Values
 from verify._proof.groups import in_ball
 from verify._proof.minorant import Minorant as Minorant
 from verify._proof.minorant import minorant as minorant_of
@@ -48,13 +50,40 @@ def _term(branch: Branch, weight: Tensor) -> TermColumns:
     return TermColumns(weight, matrix, matrix.absolute(), branch.offset.T, branch.group, branch.root, torch)
 
 
+def flat_columns(flat: Flat) -> NetColumns:
+    """Return few networks as what the passes of a proof read, in NumPy, whose operations have less overhead."""
+    arrays, offset, price = flat.rows.arrays, flat.offset.T, flat.price.T
+    M, absolute, units = arrays.M, arrays.absolute, arrays.units
+    layers = [LayerColumns(None, None, M[:units], absolute[:units], offset[:units])] * flat.rows.layers
+    terms = [
+        TermColumns(price[groups], M[span], absolute[span], offset[span], size, span.start < arrays.bent, np)
+        for span, groups, size in flat.rows.branches
+    ]
+    quadratics, norms = (([term for term in terms if term.root is root]) for root in (False, True))
+    return NetColumns(layers, price[:units], flat.v.T, np.zeros(len(flat)), [*quadratics, *norms], np)
+
+
+def _own(net: NetColumns, tensor: Tensor) -> Values:
+    """Return a tensor of one row per context as columns of the kind that a network has."""
+    return tensor.T.numpy() if net.xp is np else tensor.T
+
+
+def _tensor(values: Values) -> Tensor:
+    """Return values of either kind as a tensor."""
+    return torch.from_numpy(np.array(values)) if isinstance(values, np.ndarray) else values
+
+
+def _feasible(net: NetColumns, count: int, dual: Dual) -> tuple[list[Values], list[Values]]:
+    """Return lambda and u, as columns, cut into their boxes and balls in real arithmetic, top layer down."""
+    lam = multipliers(net, count, lambda k, box: _own(net, dual.lam[k])).lam
+    norms = [term for term in net.terms if term.root]
+    return lam, [in_ball(term, _own(net, guess)) for term, guess in zip(norms, dual.u, strict=True)]
+
+
 def repaired(stack: Stack, dual: Dual) -> Dual:
     """Return multipliers that are dual feasible in real arithmetic: cut into their boxes, top layer down."""
-    net = columns(stack)
-    lam = multipliers(net, len(stack), lambda k, box: dual.lam[k].T).lam
-    norms = [term for term in net.terms if term.root]
-    u = tuple(in_ball(term, guess.T).T for term, guess in zip(norms, dual.u, strict=True))
-    return Dual(tuple(tensor.T for tensor in lam), u, dual.p)
+    lam, u = _feasible(columns(stack), len(stack), dual)
+    return Dual(tuple(tensor.T for tensor in lam), tuple(tensor.T for tensor in u), dual.p)
 
 
 def minorant(stack: Stack, dual: Dual) -> Minorant:
@@ -86,17 +115,29 @@ def lower_bound(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> Tensor:
 
 def proven_below(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> tuple[Tensor, Tensor]:
     """Return the lower bound of `lower_bound`, and the sum of the absolute values of its terms."""
-    line = minorant(stack, repaired(stack, dual))
-    vertex = feasible_set.minimise_linear(line.slope)
-    products = line.slope * vertex
-    bound = products.sum(dim=-1) + line.offset
-    reach = extent(feasible_set, bound.device) * (1.0 + 8 * EPS)
-    size = (line.slope_size * reach).sum(dim=-1) + line.offset_size
-    bound = bound - (relative_margin(2 * line.terms) * size + TINY * (1.0 + size))
-    return torch.where(bound.isfinite(), bound, -torch.inf), products.abs().sum(dim=-1) + line.offset_size
+    return _below(columns(stack), len(stack), feasible_set, dual)
 
 
 def upper_bound(stack: Stack, x: Tensor) -> Tensor:
     """Return a proven upper bound of f(x) for each context: its value and what rounding can have taken off it."""
     hi: Tensor = upper(columns(stack), x.T).hi
     return hi
+
+
+@QUIET
+def flat_bounds(flat: Flat, feasible_set: FeasibleSet, x: Tensor, dual: Dual) -> tuple[Tensor, Tensor, Tensor]:
+    """Return `upper_bound` at x, and both results of `proven_below`, of few networks."""
+    net = flat_columns(flat)
+    return _tensor(upper(net, _own(net, x)).hi), *_below(net, len(flat), feasible_set, dual)
+
+
+def _below(net: NetColumns, count: int, feasible_set: FeasibleSet, dual: Dual) -> tuple[Tensor, Tensor]:
+    line = minorant_of(net, *_feasible(net, count, dual), [_own(net, p) for p in dual.p])
+    slope = _tensor(line.slope.T)
+    vertex, reach = feasible_set.minimise_linear(slope), extent(feasible_set, slope.device)[None]
+    products = line.slope * _own(net, vertex)
+    bound = products.sum(0) + line.offset
+    size = (line.slope_size * (_own(net, reach) * (1.0 + 8 * EPS))).sum(0) + line.offset_size
+    bound = bound - (relative_margin(2 * line.terms) * size + TINY * (1.0 + size))
+    bound = net.xp.where(net.xp.isfinite(bound), bound, -np.inf)
+    return _tensor(bound), _tensor(abs(products).sum(0) + line.offset_size)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from decision._minimise.answers import FEASIBLE, Answers, Goal
-from decision._minimise.compiled import compiled_answers
+from decision._minimise.compiled import Measure, compiled_answers
 from decision._minimise.methods import Auto
 from decision._minimise.origin import snapped
 from decision._minimise.reference import ROUNDING
@@ -62,36 +62,39 @@ def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
     if not len(search.surrogate):
         none = search.surrogate.constant
         return Judged(none.new_zeros(0, search.feasible_set.n), none, none, none.long(), none, none, none, ())
-    most = search.reference.largest(search.surrogate)
-    search = search.measured()
-    quick = _compiled(search, most, goal) if x is None else None
+    quick = _compiled(search, goal) if x is None else None
     if quick is None:
+        most = search.reference.largest(search.surrogate)
+        search = search.measured()
         return _judged(search, minimise(search, x, most, goal), goal)
-    judged = _judged(search, quick, goal)
+    answers, measure = quick
+    judged = _judged(search, answers, goal, measure)
     left = (~judged.certified(goal)).nonzero()[:, 0]
     if len(left) and not goal.late:
         rest = search.take(left)
-        judged.put(left, _judged(rest, minimise(rest, None, most[left], goal), goal))
+        judged.put(left, _judged(rest, minimise(rest, None, answers.most[left], goal), goal))
     return judged
 
 
-def _compiled(search: Search, most: Tensor, goal: Goal) -> Answers | None:
+def _compiled(search: Search, goal: Goal) -> tuple[Answers, Measure] | None:
     """Return what the compiled loops find, if the method leaves the choice and they can be used."""
     if not isinstance(search.method, Auto) or not isinstance(search.surrogate, StackSurrogate):
         return None
     region = search.feasible_set
     if search.first_box() is not None:  # much wider than what the network sees
         return None
-    return compiled_answers(search.surrogate, region, search.reference.half, most, goal)
+    return compiled_answers(search.surrogate, region, search.reference, goal)
 
 
-def _judged(search: Search, answers: Answers, goal: Goal) -> Judged:
-    """Return what is proven of answers, over the whole set of the search."""
+def _judged(search: Search, answers: Answers, goal: Goal, measure: Measure | None = None) -> Judged:
+    """Return what is proven of answers, over the whole set of the search; a measure of flat networks saves time."""
     surrogate, feasible_set, c = search.surrogate, search.feasible_set, search.surrogate.constant
     x = snapped(feasible_set.project(answers.x), search.origin)
-    plain = surrogate.value(x)
+    if measure is None:
+        plain, size = surrogate.value(x), surrogate.size(x, search.reference.half)
+    else:
+        plain, size = (torch.from_numpy(values) for values in measure(x.numpy()))
     value = plain + c
-    size = surrogate.size(x, search.reference.half)
     scale = torch.minimum((answers.most - plain).clamp(min=0.0), size)
     proof = surrogate.prove(feasible_set, x, answers.dual, size, goal.rtol * scale)
     # the difference is rounded once, and so is the sum that the value is

@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from socicnn._arrays import Matrix
+from socicnn._arrays import Array, Matrix
 
 
 @final
@@ -50,6 +50,12 @@ class Map:
         if self._dense is None:
             self._dense = self._sparse.to_dense()
         return self._dense
+
+    @property
+    def array(self) -> Array:
+        """The matrix as a dense array of NumPy."""
+        array: Array = self.dense.numpy()
+        return array
 
     @property
     def gram(self) -> Tensor:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
-from decision._minimise.bounds import lower_bound, proven_below, upper_bound
+from decision._minimise.bounds import flat_bounds, lower_bound, proven_below, upper_bound
+from decision._minimise.flat import Flat
 from decision._minimise.growth import growth_bound
 from decision._minimise.local import first_box
 from decision._minimise.origin import net_around
@@ -23,6 +26,8 @@ from socicnn._arrays import Array
 from socicnn._compile import Freezable
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+
+SHORT = 2**13  # rows of all contexts: below, the overhead of tensors is most of the time of a proof
 
 
 class Networks:
@@ -55,16 +60,18 @@ class StackSurrogate:
 
     Args:
         whole: the networks of which these are some; few methods need them as arrays.
-        stack: these as tensors, without the constant.
+        given: these as tensors, without the constant, or what makes them.
         constant: shape `(contexts,)`.
+        known: the same as plain arrays, if they are known.
         rows: which contexts of `whole` these are; all if omitted.
-        units: the units that `stack` is in; those of `whole` if omitted.
+        units: the units that the tensors are in; those of `whole` if omitted.
         moved: whether the offsets are sums that were rounded once (`origin`).
     """
 
     whole: Networks
-    stack: Stack
+    given: Stack | Callable[[], Stack]
     constant: Tensor
+    known: Flat | None = None
     rows: Tensor | None = None
     units: Units | None = None
     moved: bool = False
@@ -88,21 +95,31 @@ class StackSurrogate:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave the other contexts behind on the way to another process."""
-        return type(self), (Networks(self._some), self.stack, self.constant, None, self.units, self.moved)
+        return type(self), (Networks(self._some), self.stack, self.constant, None, None, self.units, self.moved)
 
     def __len__(self) -> int:
-        return len(self.stack)
+        return len(self.constant)
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self.stack.v.device
+        return self.constant.device
+
+    @cached_property
+    def stack(self) -> Stack:
+        """These networks as tensors, without the constant."""
+        return self.given if isinstance(self.given, Stack) else self.given()
+
+    @cached_property
+    def flat(self) -> Flat | None:
+        """These networks as plain arrays; None if they do not suit."""
+        return Flat.of(self.stack) if self.known is None else self.known
 
     def take(self, rows: Tensor) -> StackSurrogate:
         """Return the networks of some contexts."""
         units = None if self.units is None else self.units.take(rows.cpu().numpy())
         places = rows if self.rows is None else self.rows[rows]
-        return StackSurrogate(self.whole, self.stack.take(rows), self.constant[rows], places, units, self.moved)
+        return StackSurrogate(self.whole, self.stack.take(rows), self.constant[rows], None, places, units, self.moved)
 
     def in_units(self, units: Units) -> tuple[StackSurrogate, Units]:
         """Return the networks in other units: x stays as it is if a weight would overflow."""
@@ -114,7 +131,7 @@ class StackSurrogate:
             stack = self.stack.in_units(unit, 1.0)
         if stack is None:
             raise ModelError("the network's numbers overflow in units in which its values are near 1; rescale them")
-        return replace(self, stack=stack, constant=torch.zeros_like(self.constant), units=units), units
+        return replace(self, given=stack, constant=torch.zeros_like(self.constant), known=None, units=units), units
 
     def around(self, origin: Array) -> StackSurrogate | None:
         """Return the networks as functions of x - origin; None where a number is too large for that."""
@@ -123,7 +140,7 @@ class StackSurrogate:
 
     def short(self) -> StackSurrogate:
         """Return the same in float32."""
-        return replace(self, stack=self.stack.to(torch.float32))
+        return replace(self, given=self.stack.to(torch.float32), known=None)
 
     def value(self, x: Tensor) -> Tensor:
         """Return f(x)."""
@@ -173,11 +190,14 @@ class StackSurrogate:
 
     def prove(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, size: Tensor, allowed: Tensor) -> Proof:
         """Return proven ends; over a box what grows in f may hold x back (`growth`)."""
-        stack = self.stack
-        above = upper_bound(stack, x)
-        below, bound_size = proven_below(stack, feasible_set, multipliers)
+        flat = self.flat
+        if flat is not None and len(flat) * len(flat.rows.arrays.M) <= SHORT:
+            above, below, bound_size = flat_bounds(flat, feasible_set, x, multipliers)
+        else:
+            above = upper_bound(self.stack, x)
+            below, bound_size = proven_below(self.stack, feasible_set, multipliers)
         if isinstance(feasible_set, Box) and not self.moved and bool((above - below > allowed).any()):
-            grown = growth_bound(stack, feasible_set, x, multipliers, 0.1 * allowed)
+            grown = growth_bound(self.stack, feasible_set, x, multipliers, 0.1 * allowed)
             bound_size = torch.where(grown > below, size, bound_size)  # its terms are those of f at x
             below = torch.maximum(below, grown)
         return Proof(above, below, size + bound_size)

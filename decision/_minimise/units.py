@@ -17,7 +17,7 @@ from torch import Tensor
 from decision._minimise.stack import Dual
 from decision.sets import Box
 from decision.sets._base import FeasibleSet
-from socicnn._arrays import IntArray
+from socicnn._arrays import Array, IntArray
 from socicnn.frozen import FrozenNet
 from socicnn.frozen._composition import composed_layer, composed_term
 
@@ -35,14 +35,15 @@ class Units:
     x: int = 0
 
     @classmethod
-    def of(cls, size: Tensor, feasible_set: FeasibleSet) -> Units:
+    def of(cls, size: Tensor | Array, feasible_set: FeasibleSet) -> Units:
         """Return the units in which f has about these sizes and the set a diameter of about one per coordinate.
 
         Args:
             size: of f in each context, shape `(contexts,)`; where it is zero or infinite f is left as it is.
             feasible_set: the set X.
         """
-        known = torch.where(size.isfinite() & (size > 0), size, 1.0).cpu().numpy()
+        sizes = size if isinstance(size, np.ndarray) else size.cpu().numpy()
+        known = np.where((sizes > 0) & (sizes < np.inf), sizes, 1.0)
         j = 0
         if isinstance(feasible_set, Box):
             half = feasible_set.diameter / np.sqrt(feasible_set.n) / 2

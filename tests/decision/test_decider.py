@@ -37,7 +37,8 @@ def test_moving_vectors_are_those_of_the_frozen_networks(name: str, count: int) 
     net, theta = model(name), contexts(count)
     moving = MovingVectors.of(net, theta)
     assert moving is not None
-    stack, constant = moving.at(theta)
+    surrogate = moving.at(theta)
+    stack, constant = surrogate.stack, surrogate.constant
     frozen = StackSurrogate.of(net.freeze(theta))
     for mine, theirs in zip(numbers(stack), numbers(frozen.stack), strict=True):
         assert torch.equal(mine, theirs)
