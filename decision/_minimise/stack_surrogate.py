@@ -60,7 +60,7 @@ class StackSurrogate:
 
     Args:
         whole: the networks of which these are some; few methods need them as arrays.
-        given: these as tensors, without the constant, or what makes them.
+        source: these as tensors, without the constant, or what makes them.
         constant: shape `(contexts,)`.
         known: the same as plain arrays, if they are known.
         rows: which contexts of `whole` these are; all if omitted.
@@ -69,7 +69,7 @@ class StackSurrogate:
     """
 
     whole: Networks
-    given: Stack | Callable[[], Stack]
+    source: Stack | Callable[[], Stack]
     constant: Tensor
     known: Flat | None = None
     rows: Tensor | None = None
@@ -108,7 +108,7 @@ class StackSurrogate:
     @cached_property
     def stack(self) -> Stack:
         """These networks as tensors, without the constant."""
-        return self.given if isinstance(self.given, Stack) else self.given()
+        return self.source if isinstance(self.source, Stack) else self.source()
 
     @cached_property
     def flat(self) -> Flat | None:
@@ -131,7 +131,7 @@ class StackSurrogate:
             stack = self.stack.in_units(unit, 1.0)
         if stack is None:
             raise ModelError("the network's numbers overflow in units in which its values are near 1; rescale them")
-        return replace(self, given=stack, constant=torch.zeros_like(self.constant), known=None, units=units), units
+        return replace(self, source=stack, constant=torch.zeros_like(self.constant), known=None, units=units), units
 
     def around(self, origin: Array) -> StackSurrogate | None:
         """Return the networks as functions of x - origin; None where a number is too large for that."""
@@ -140,7 +140,7 @@ class StackSurrogate:
 
     def short(self) -> StackSurrogate:
         """Return the same in float32."""
-        return replace(self, given=self.stack.to(torch.float32), known=None)
+        return replace(self, source=self.stack.to(torch.float32), known=None)
 
     def value(self, x: Tensor) -> Tensor:
         """Return f(x)."""

@@ -86,8 +86,8 @@ def compiled_answers(
     x *= 2.0**units.x
     nothing = torch.full((len(x),), -math.inf, dtype=torch.float64)
     dual = _dual(flat, x, lam * unit[:, None], u)
-    at, counts, top, terms, one = (torch.from_numpy(values) for values in (x, iterations, most, size, unit))
-    return Answers(at, nothing, nothing, dual, counts, top, terms, one), measure
+    at, counts, top, terms, units_of_f = (torch.from_numpy(values) for values in (x, iterations, most, size, unit))
+    return Answers(at, nothing, nothing, dual, counts, top, terms, units_of_f), measure
 
 
 def _dual(flat: Flat, x: Array, lam: Array, u: Array) -> Dual:
