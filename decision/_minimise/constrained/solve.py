@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -124,6 +125,32 @@ def _remarks(judged: Judged, *, proven: bool) -> list[str]:
     return notes
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What is proven of one answer: its point (None if there is none), f there, violation and gap.
+
+    Args:
+        small: whether the gap is certainly small enough.
+        solved: whether the solver says so.
+        status: what it says.
+    """
+
+    x: Tensor | None
+    value: float
+    violation: float
+    gap: float
+    small: bool
+    solved: bool
+    status: str
+
+    def better(self, other: _Found) -> _Found:
+        """Return the answer with a point in the set and the smaller gap."""
+        if other.x is None or self.x is None:
+            return self if other.x is None else other
+        mine, theirs = (max(found.violation, FEASIBLE) for found in (self, other))
+        return other if (theirs, other.gap) < (mine, self.gap) else self
+
+
 class _Proven:
     """The way for rows with linear and second-order cones.
 
@@ -141,7 +168,7 @@ class _Proven:
         self, net: FrozenNet, stack: Stack, source: RowsSource, start: int, first: int, solver: Solver, goal: Goal
     ) -> None:
         self._net, self._stack, self._source, self._start, self._goal = net, stack, source, start, goal
-        self._solver = tight(solver)
+        self._solver, self._given = tight(solver), solver
         self._typical = own_points(stack)
         self._rows = source[start + first]
         self._set_up(some(self._rows, near(self._rows)))
@@ -150,6 +177,7 @@ class _Proven:
     def _set_up(self, rows: Rows) -> None:
         """Set the solver up for these rows."""
         self._weak, self._programs = WeakDuality(rows), FreePrograms(self._net, rows, self._solver, self._typical)
+        self._easier: FreePrograms | None = None
 
     def _measure(self, i: int, before: Repair | None) -> None:
         """Find how far the set of a context reaches, and how points are repaired into it."""
@@ -175,23 +203,44 @@ class _Proven:
             return
         self._weak = self._weak.moved(rows)
         self._programs.move(rows)
+        self._easier = None
 
     def solve(self, i: int, judged: Judged) -> str:
         """Solve context i; return what the solver said, if it did not solve it and nothing else was proven."""
         self._enter(i)
-        solution, point = self._point(i)
+        found = self._found(i, *self._point(i))
+        if not found.small and self._solver is not self._given:  # tolerances of 1e-11 may be out of its reach
+            found = found.better(self._by_the_given_solver(i))
+        if found.x is None:
+            return self._why_no_point(i, found.status)
+        judged.x[i], judged.value[i], judged.violation[i] = found.x, found.value, found.violation
+        judged.gap[i] = found.gap
+        return "" if found.solved or (found.small and found.violation <= FEASIBLE) else found.status
+
+    def _found(self, i: int, solution: Solution, point: tuple[Array, float] | None) -> _Found:
+        """Return what is proven of a solver's answer."""
         if point is None:
-            return self._why_no_point(i, solution.status)
+            return _Found(None, math.nan, math.nan, math.inf, small=False, solved=solution.ok, status=solution.status)
         v, violation = point
         single = self._stack.take(torch.tensor([i]))
         x = torch.as_tensor(v[: single.in_features])[None]
         upper = float(upper_bound(single, x)[0])
-        lower = self._lower(i, single, solution, v, upper)
-        judged.x[i], judged.value[i], judged.violation[i] = x[0], single.value(x)[0], violation
-        gap = (upper - lower) * (1.0 + 2.0**-50)
-        judged.gap[i] = max(gap, 0.0) if np.isfinite(gap) else np.inf
+        gap = (upper - self._lower(i, single, solution, v, upper)) * (1.0 + 2.0**-50)
         small = gap <= self._goal.rtol * float(terms(single, x, own_reach(single))[0])
-        return "" if solution.ok or (small and violation <= FEASIBLE) else solution.status
+        gap = max(gap, 0.0) if math.isfinite(gap) else math.inf
+        value = float(single.value(x)[0])
+        return _Found(x[0], value, violation, gap, small=small, solved=solution.ok, status=solution.status)
+
+    def _by_the_given_solver(self, i: int) -> _Found:
+        """Return what the solver finds at its own tolerances."""
+        ours = self._programs
+        if self._easier is None:
+            self._easier = FreePrograms(self._net, self._weak.rows, self._given, self._typical)
+        self._programs = self._easier
+        try:
+            return self._found(i, *self._attempt(i))
+        finally:
+            self._programs = ours
 
     def _why_no_point(self, i: int, status: str) -> str:
         """Return what is proven about a context without a solution, or what the solver said."""

@@ -11,7 +11,7 @@ from benchmarks.constrained_sets import SETS, decided
 from benchmarks.soundness_decisions import Liar, bounds_above_minimum
 from decision import decide
 from decision._options import DecideOptions
-from decision.sets import Ball, Simplex
+from decision.sets import Ball, CvxpySet, Simplex
 from socicnn import SOCICNN
 from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
@@ -152,3 +152,17 @@ def test_quadratics_that_nearly_vanish_at_the_origin_are_scaled_by_the_networks_
     theta = size * torch.randn(3, 2, generator=generator(1), dtype=torch.float64)
     found = decide(model, Ball(5, 2.0, np.zeros(5), norm), theta)
     assert found.ok, found.status
+
+
+def test_what_tight_tolerances_lose_is_solved_at_the_solvers_own() -> None:
+    # at tolerances of 1e-11 Clarabel's numbers break down for each of these contexts
+    rng = np.random.default_rng(11)
+    n, s = int(rng.integers(2, 7)), 1e4
+    model = SOCICNN(n, (6, 5), (3,), (2,), context_features=2, context="partial", generator=generator(11)).double()
+    theta = torch.tensor(rng.normal(size=(4, 2)) * 1e-6)
+    y = cp.Variable(n)
+    found = decide(model, CvxpySet([cp.norm1(y / s - 1.0) <= 1.5, cp.norm2(y / s) <= 2.0 * np.sqrt(n)], y), theta)
+    assert found.x.isfinite().all()
+    assert found.violation is not None
+    assert found.violation.max() <= 1e-9
+    assert found.relative_gap.max() <= 1e-3
