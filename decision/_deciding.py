@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from torch.nn import Module
 
 from decision._minimise.answers import Decision
 from decision._minimise.methods import Method
-from decision._options import RTOL, DecideOptions, MethodName
+from decision._options import RTOL, DecideKeywords, DecideOptions, MethodName
 from decision._over_rows import AnySet
 from decision._question import Question
 from decision._region import Region
@@ -31,7 +30,7 @@ def decide(
     time_limit: float | None = None,
     region: Region | Literal["stored"] | None = "stored",
     options: DecideOptions = DecideOptions(),  # noqa: B008 (frozen)
-    **moved: Any,
+    **keywords: Unpack[DecideKeywords],
 ) -> Decision:
     """Minimise f(x, theta) over x in X for each context theta.
 
@@ -68,7 +67,7 @@ def decide(
         region: where the network has learned something, to flag decisions and contexts outside: by default the ranges
             of the training data that are stored in the network, if any; None to flag nothing.
         options: limit of iterations, solver, device, jobs and progress bar; see `DecideOptions`.
-        moved: `jobs=`, short for `options=DecideOptions(jobs=...)`; the other options by keyword, and `gap`, now
+        keywords: `jobs=`, short for `options=DecideOptions(jobs=...)`; the other options by keyword, and `gap`, now
             `rtol`, are deprecated.
 
     Returns:
@@ -85,14 +84,9 @@ def decide(
     >>> answer.x.round(decimals=3), bool(answer.certified.all())
     (tensor([[0.7500, 0.2500]], dtype=torch.float64), True)
     """
+    moved: dict[str, Any] = {**keywords}
     rtol = with_renamed(rtol, moved, "gap", "rtol", function="decide")
     jobs = as_integer("jobs", moved.pop("jobs", options.jobs))
     options = replace(with_moved(options, moved, function="decide", argument="options"), jobs=jobs)
     question = Question(model_or_net, feasible_set, method, rtol=rtol, atol=atol, region=region, options=options)
     return question.answer(context, start, time_limit)
-
-
-def decide_module(model: Module, feasible_set: AnySet, context: Any = None, **options: Any) -> Decision:
-    """Deprecated, use `decide`: it takes modules without a conic program as well."""
-    warnings.warn("decide_module(...) is now decide(...)", DeprecationWarning, stacklevel=2)
-    return decide(model, feasible_set, context, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, Literal, TypedDict, final
 
 import torch
 
@@ -46,3 +46,15 @@ class DecideOptions:
         object.__setattr__(self, "jobs", as_integer("jobs", self.jobs))
         if self.max_iterations is not None:
             object.__setattr__(self, "max_iterations", as_integer("max_iterations", self.max_iterations))
+
+
+class DecideKeywords(TypedDict, total=False):
+    """What `decide` takes by keyword beside its arguments, for editors; all but jobs are deprecated."""
+
+    jobs: int
+    gap: float
+    max_iterations: int | None
+    solver: SolverName | Literal["auto"] | Solver
+    settings: dict[str, Any] | None
+    device: torch.device | str | None
+    progress: bool

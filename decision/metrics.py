@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -172,6 +174,8 @@ def evaluate(
     cross_check: ParametricSolver | None = None,
     tolerance: float = 1e-6,
     progress: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    **moved: Any,
 ) -> Evaluation:
     """Judge decisions by the true cost of the task.
 
@@ -186,6 +190,8 @@ def evaluate(
         cross_check: a second solver that must agree on the optimum, or None.
         tolerance: largest relative difference of the two.
         progress: whether to show a progress bar of the optimum.
+        settings: the solver's own settings, by its own names.
+        moved: these settings by keyword; deprecated.
 
     Raises:
         ModelError: the contexts are missing, or do not fit the decisions.
@@ -199,6 +205,9 @@ def evaluate(
     >>> evaluate(task, answer, theta).row()["regret_mean"] < 1e-7
     True
     """
+    if moved:
+        listed = ", ".join(sorted(moved))
+        warnings.warn(f"{listed} moved into `settings`, a mapping", DeprecationWarning, stacklevel=2)
     context = getattr(answer, "context", None) if context is None else context
     if context is None:
         raise ModelError("evaluate needs the contexts of the decisions; pass `context`")
@@ -213,7 +222,10 @@ def evaluate(
         known = task.has_optimum
         optimum = task.optimum(context) if known else task.best_known(context, x_hat)
     elif optimum is None and isinstance(task, Task):
-        optimum = task.optimum(context, solver=solver, cross_check=cross_check, tolerance=tolerance, progress=progress)
+        own = {**(settings or {}), **moved}
+        optimum = task.optimum(
+            context, solver=solver, cross_check=cross_check, tolerance=tolerance, progress=progress, **own
+        )
     assert optimum is not None
     x_star, F_star = optimum
     F_hat = task.cost(x_hat, context)

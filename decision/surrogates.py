@@ -25,7 +25,7 @@ from socicnn.errors import ModelError
 from socicnn.nn import ICNN, SOCICNN
 from socicnn.nn._branches import BranchSpec
 from socicnn.nn._dense import Dense
-from socicnn.nn._options import Activation, ContextMode, NetSettings
+from socicnn.nn._options import BranchSettings
 from socicnn.positivity import RECIPES
 
 if TYPE_CHECKING:
@@ -34,15 +34,10 @@ if TYPE_CHECKING:
 WIDE = 50  # from this n on the joint networks have twice the width
 
 
-class SurrogateSettings(NetSettings, total=False):
+class SurrogateSettings(BranchSettings, total=False):
     """The arguments of a network that may replace those of a surrogate's shape, for editors and type checkers."""
 
     hidden_features: Sequence[int]
-    quadratic: Sequence[BranchSpec]
-    norm: Sequence[BranchSpec]
-    context: ContextMode
-    activation: Activation | Sequence[Activation]
-    passthrough: bool
 
 
 @dataclass(frozen=True)

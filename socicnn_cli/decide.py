@@ -33,7 +33,8 @@ def feasible_set(name: str, n: int, lower: str | None, upper: str | None, total:
             raise FileError(f"--{option} does not belong to --set {name}; leave it out")
     if name == "budget" and total is None:
         raise FileError("--set budget needs the sum of the entries: give it with --total")
-    return sets.make(name, n, **{option: value for option, value in options.items() if value is not None})
+    stated: Any = {option: value for option, value in options.items() if value is not None}
+    return sets.make(name, n, **stated)
 
 
 def _bounds(option: str, text: str | None, n: int) -> float | list[float] | None:

@@ -112,13 +112,14 @@ def fit(
         )
     chosen: Any = loss  # the library refuses unknown names
     widths = _sizes("hidden", "32" if hidden is None else hidden)
-    branches = {"quadratic": quadratic, "norm": norm}
+    rows = {"quadratic": quadratic, "norm": norm}
+    branches: Any = {name: _sizes(name, text) for name, text in rows.items() if text is not None}
     model = network_for(
         samples,
         widths,
         context=cast(Any, context),
         generator=torch.Generator().manual_seed(seed),
-        **{name: _sizes(name, rows) for name, rows in branches.items() if rows is not None},
+        **branches,
     ).double()
     history = train(model, samples, loss=chosen, epochs=epochs, seed=seed, options=FitOptions(checkpoint=checkpoint))
     final = model.finalise()

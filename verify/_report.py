@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -192,12 +192,13 @@ class Report(Result):
             notes.append("seconds: " + ", ".join(f"{name} {value:.3g}" for name, value in self.times.items()))
         return notes
 
-    def to_json(self, **options: Any) -> str:
+    def to_json(self, *, indent: int | None = None, sort_keys: bool = False) -> str:
         """Return the report as JSON; a number that is not finite becomes a string.
 
         Args:
-            options: go to `json.dumps`, for instance `indent=2`.
+            indent: spaces per level; None for one line.
+            sort_keys: whether keys are sorted.
         """
         from verify._report_json import to_json
 
-        return to_json(self, **options)
+        return to_json(self, indent, sort_keys)

@@ -10,8 +10,7 @@ import numpy as np
 from socicnn._arrays import Array, IntArray
 from socicnn.conic._prepared import PreparedValue
 from socicnn.conic._program import ValueProgram
-from socicnn.conic.solvers import make
-from socicnn.conic.solvers._base import Solver
+from socicnn.conic.solvers import Solver, SolverName, make
 from socicnn.errors import SocicnnError
 from verify._certificate import Certificate
 from verify._core.checker import Checker
@@ -26,7 +25,7 @@ def sample_of(count: int, most: int) -> IntArray:
 
 
 def solve_sample(
-    solver: str | Solver, program: ValueProgram, certificate: Certificate, sample: IntArray, progress: bool
+    solver: SolverName | Solver, program: ValueProgram, certificate: Certificate, sample: IntArray, progress: bool
 ) -> tuple[str, SolverReport]:
     """Solve the program at the sampled points, and measure the solver's points with the trusted core.
 

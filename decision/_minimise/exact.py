@@ -25,7 +25,7 @@ from socicnn.conic._program import ConicProgram, ValueProgram
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import Scaled
 from socicnn.conic._solution import Solution
-from socicnn.conic.solvers import Solver, make
+from socicnn.conic.solvers import Solver, SolverName, make
 from socicnn.frozen import FrozenNet
 
 BLOCK = 256  # contexts whose bounds are proven at a time
@@ -221,7 +221,7 @@ class FreePrograms:
         return multipliers
 
 
-def solver_of(solver: str | Solver, settings: dict[str, Any] | None) -> Solver:
+def solver_of(solver: SolverName | Solver, settings: dict[str, Any] | None) -> Solver:
     """Return the solver with its settings."""
     return make(solver, **(settings or {}))
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 
@@ -21,7 +21,7 @@ from decision._minimise.stack_surrogate import StackSurrogate
 from decision._minimise.surrogate import Surrogate
 from decision.sets._base import FeasibleSet
 from socicnn._registry import Registry
-from socicnn.conic.solvers import Highs, Solver
+from socicnn.conic.solvers import Highs, Solver, SolverName
 from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.frozen import FrozenNet
 
@@ -168,7 +168,7 @@ class Exact(Method):
         settings: the solver's own settings, by its own names.
     """
 
-    solver: str | Solver = "auto"
+    solver: SolverName | Literal["auto"] | Solver = "auto"
     settings: tuple[tuple[str, Any], ...] = ()
     name = "exact"
 
@@ -286,7 +286,9 @@ METHODS: Registry[Callable[[], Method]] = Registry(
 )
 
 
-def make(method: str | Method, solver: str | Solver = "auto", settings: dict[str, Any] | None = None) -> Method:
+def make(
+    method: str | Method, solver: SolverName | Literal["auto"] | Solver = "auto", settings: dict[str, Any] | None = None
+) -> Method:
     """Return the method of that name; a `Method` is returned as it is.
 
     Raises:

@@ -1,6 +1,6 @@
 """Feasible sets: what a decision may be."""
 
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from decision.sets._ball import Ball
 from decision.sets._base import FeasibleSet
@@ -46,12 +46,21 @@ _SETS: Registry[type[FeasibleSet]] = Registry(
 )
 
 
+class SetSettings(TypedDict, total=False):
+    """The arguments of all sets that `make` knows, for editors and type checkers."""
+
+    lower: Any  # box: one number, or one per coordinate
+    upper: Any
+    total: float  # budget
+    equality: bool
+
+
 def names() -> list[str]:
     """Return the names that `make` knows."""
     return _SETS.names()
 
 
-def make(name: str, n: int, **options: Any) -> FeasibleSet:
+def make(name: str, n: int, **options: Unpack[SetSettings]) -> FeasibleSet:
     """Return the set of that name.
 
     Args:

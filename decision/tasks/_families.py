@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from decision._atoms import Atom, Huber, Logistic, LogSumExp, NormAtom
-from decision.sets import FeasibleSet
+from decision.sets import FeasibleSet, SetSettings
 from decision.sets import make as make_set
 from decision.tasks._maps import Clip, ContextMap, Identity, MapReadout, Normalised, Positive
 from decision.tasks._task import CostBlock, Task, stream
@@ -34,7 +34,7 @@ class Surroundings:
         norm_weight: scale of the weight of a norm's weight.
     """
 
-    set_options: Callable[[int], dict[str, float]]
+    set_options: Callable[[int], SetSettings]
     centre: MapReadout
     m0: tuple[float, float]
     M: float

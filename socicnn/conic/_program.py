@@ -20,7 +20,7 @@ from socicnn.errors import ProgramError
 if TYPE_CHECKING:  # imported when they are used: who builds or checks a program needs no solver
     from socicnn.conic._prepared import PreparedValue
     from socicnn.conic._solution import Solution
-    from socicnn.conic.solvers import Solver
+    from socicnn.conic.solvers import Solver, SolverName
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,8 +30,15 @@ class ConicProgram(ConicData):
     Its arrays are those of `ConicData`.
     """
 
-    def solve(self, solver: str | Solver = "clarabel", **settings: Any) -> Solution:
-        """Solve once with the solver of that name (or a `Solver`); settings go to the solver as they are.
+    def solve(
+        self, solver: SolverName | Solver = "clarabel", *, time_limit: float | None = None, **settings: Any
+    ) -> Solution:
+        """Solve once with the solver of that name (or a `Solver`).
+
+        Args:
+            solver: `clarabel`, `ecos`, `scs`, `highs`, or a `Solver`.
+            time_limit: seconds that it may take; None for no limit.
+            settings: the solver's own settings, by its own names.
 
         Raises:
             MissingExtra: the solver is not installed.
@@ -39,7 +46,7 @@ class ConicProgram(ConicData):
         """
         from socicnn.conic.solvers import make
 
-        return make(solver, **settings).prepare(self).solve()
+        return make(solver, time_limit=time_limit, **settings).prepare(self).solve()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -210,8 +217,15 @@ class ValueProgram(ValueData):
             rows=tuple(sorted(blocks, key=lambda block: block.start)),
         )
 
-    def prepare(self, solver: str | Solver = "clarabel", **settings: Any) -> PreparedValue:
+    def prepare(
+        self, solver: SolverName | Solver = "clarabel", *, time_limit: float | None = None, **settings: Any
+    ) -> PreparedValue:
         """Set a solver up once, to solve at many x; only the right-hand side, cost and offset move.
+
+        Args:
+            solver: `clarabel`, `ecos`, `scs`, `highs`, or a `Solver`.
+            time_limit: seconds that one solve may take; None for no limit.
+            settings: the solver's own settings, by its own names.
 
         Raises:
             MissingExtra: the solver is not installed.
@@ -226,4 +240,4 @@ class ValueProgram(ValueData):
         from socicnn.conic._prepared import PreparedValue
         from socicnn.conic.solvers import make
 
-        return PreparedValue(self, make(solver, **settings))
+        return PreparedValue(self, make(solver, time_limit=time_limit, **settings))

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, final
 import torch
 from torch import Tensor
 
+from socicnn._moved import accepts_renamed
 from socicnn._registry import Registry
 from socicnn.density._targets import Law
 
@@ -61,6 +62,7 @@ LawName: TypeAlias = Literal["eight_gaussians", "two_spirals"]
 CLOUDS: Registry[Callable[[], Law]] = Registry("law", {kind.name: kind for kind in (EightGaussians, TwoSpirals)})
 
 
+@accepts_renamed(given="law")
 def cloud(law: Law | LawName) -> Law:
     """Return a law in the plane, from itself or from its name.
 

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias, final
 import torch
 from torch import Tensor
 
+from socicnn._moved import accepts_renamed
 from socicnn._registry import Registry
 from socicnn.errors import ModelError
 
@@ -218,6 +219,7 @@ TARGETS: Registry[Callable[[], Target]] = Registry(
 )
 
 
+@accepts_renamed(given="kind")
 def target(kind: Target | TargetName) -> Target:
     """Return a target, from itself or from its name.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from socicnn._arrays import IntArray
+from socicnn._moved import accepts_renamed
 from socicnn.errors import ModelError
 from socicnn.frozen._bundle import Parts
 from socicnn.frozen._composition import absolute_layer, absolute_output, absolute_term
@@ -78,6 +79,7 @@ class FrozenNet(ConvexNet):
         return cls(parts.layers, parts.output, parts.quadratics, parts.norms, parts.input_shape)
 
     @classmethod
+    @accepts_renamed(path="source")
     def from_onnx(
         cls, source: Any, fixed: Mapping[str, Any] | None = None, *, batch: Literal[0] | None = 0, output: str = ""
     ) -> FrozenNet:

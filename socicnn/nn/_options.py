@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, cast
 import torch
 
 from socicnn.errors import ModelError
+from socicnn.nn._branches import BranchSpec
 from socicnn.positivity import InitialiserName, RecipeName
 from socicnn.positivity._base import Recipe
 from socicnn.positivity._initial import Initialiser
@@ -74,6 +75,16 @@ class NetSettings(TypedDict, total=False):
     generator: torch.Generator | None
     dtype: torch.dtype | None
     device: torch.device | str | None
+
+
+class BranchSettings(NetSettings, total=False):
+    """What else a `SOCICNN` takes but its sizes, for editors and type checkers."""
+
+    quadratic: Sequence[BranchSpec] | None
+    norm: Sequence[BranchSpec] | None
+    context: ContextMode
+    activation: Activation | Sequence[Activation]
+    passthrough: bool
 
 
 DENSE_ONLY = ("context_hidden", "context_activation", "monotone", "nonnegative")

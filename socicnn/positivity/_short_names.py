@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 
+from socicnn._moved import accepts_renamed
 from socicnn._registry import Registry
 from socicnn.errors import ModelError
 
 if TYPE_CHECKING:
+    from socicnn.positivity._admm import Schedule
     from socicnn.positivity._base import Recipe
+    from socicnn.positivity._encoder import Conditioning, Summary
     from socicnn.positivity._initial import Initialiser
 
 RecipeName: TypeAlias = Literal["admm", "biased", "exp", "lift", "noisy", "projected", "relu", "softplus", "square"]
@@ -40,8 +44,30 @@ INITIALISERS: Registry[Any] = Registry(
 )
 
 
-def recipe(name: Recipe | RecipeName, **settings: Any) -> Recipe:
+class RecipeSettings(TypedDict, total=False):
+    """The settings of all recipes as keywords of `recipe`, for editors and type checkers."""
+
+    schedule: Schedule | str | Mapping[str, Any]  # admm
+    rho: float
+    deviation: float  # noisy
+    floor: float  # projected, relu
+    hidden: Sequence[int]  # lift, from here on
+    conditioning: Conditioning
+    points: int | None
+    summary: Summary
+    normalise: bool
+    rank: int | None
+    slack: bool
+    readout: Recipe | RecipeName | Mapping[str, Any]
+
+
+@accepts_renamed(given="name")
+def recipe(name: Recipe | RecipeName, **settings: Unpack[RecipeSettings]) -> Recipe:
     """Return a recipe, from itself or from its short name and settings.
+
+    Args:
+        name: a short name, or a recipe, which is returned as it is.
+        settings: arguments of the recipe of that name.
 
     Raises:
         ModelError: the name is unknown (the message lists what there is), or it has no such setting.
@@ -57,8 +83,13 @@ def recipe(name: Recipe | RecipeName, **settings: Any) -> Recipe:
     return made
 
 
+@accepts_renamed(given="name")
 def initialiser(name: Initialiser | InitialiserName, **settings: Any) -> Initialiser:
     """Return an initialiser, from itself or from its short name and settings.
+
+    Args:
+        name: a short name, or an initialiser, which is returned as it is.
+        settings: arguments of an initialiser that you registered; ours have none.
 
     Raises:
         ModelError: the name is unknown (the message lists what there is), or it has no such setting.

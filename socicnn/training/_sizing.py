@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
 from socicnn.nn import SOCICNN
 from socicnn.nn._branches import BranchMap
+from socicnn.nn._options import BranchSettings
 from socicnn.training._data import as_samples
 
 LARGE = 100_000  # parameters of a branch that are worth a warning
 
 
-def network_for(data: Any, hidden_features: Sequence[int] = (64, 64), **settings: Any) -> SOCICNN:
+def network_for(data: Any, hidden_features: Sequence[int] = (64, 64), **settings: Unpack[BranchSettings]) -> SOCICNN:
     """Return an untrained network for these data: their sizes, and no branch with more rows than there are points.
 
     More rows than points are not told apart by the data, and rows are n parameters each.
@@ -35,7 +36,7 @@ def network_for(data: Any, hidden_features: Sequence[int] = (64, 64), **settings
     n = int(samples.x[(0,) * samples.y.ndim].numel())
     rows = min(n, samples.y.numel())
     context = 0 if samples.context is None else int(samples.context[0].numel())
-    chosen = {"quadratic": (rows,), "norm": (rows, rows), "context_features": context, **settings}
+    chosen: dict[str, Any] = {"quadratic": (rows,), "norm": (rows, rows), "context_features": context, **settings}
     return SOCICNN(n, hidden_features, **chosen)
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from decision import Box, Decision, Simplex, decide
-from decision._deciding import decide_module
 from decision._options import DecideOptions
 from decision._region import Region
 from socicnn import SOCICNN
@@ -146,11 +145,9 @@ def test_old_names_still_work_with_a_warning() -> None:
     new = decide(network(), Box(3), method="projected_gradient", options=DecideOptions(max_iterations=1))
     assert torch.equal(few.x, new.x)
     with pytest.raises(TypeError, match="unexpected keyword argument 'gab'"):
-        decide(network(), Box(3), gab=1e-3)
+        decide(network(), Box(3), gab=1e-3)  # type: ignore[call-arg]
     with pytest.warns(DeprecationWarning, match="rtol"):
         assert old.goal == 1e-3
-    with pytest.warns(DeprecationWarning, match="is now decide"):
-        decide_module(Sum(), Box(2), rtol=1e-3)
 
 
 class Sum(torch.nn.Module):

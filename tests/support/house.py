@@ -136,6 +136,26 @@ def positional_booleans() -> list[str]:
     return sorted(set(wrong))
 
 
+def _public_functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Yield what users call, by name: functions and methods of public modules and of what the faces name."""
+    named = {(home, name) for names in faces().values() for name, home in names.items()}
+    for module, tree in sources().items():
+        for node in tree.body:
+            if (module, name := getattr(node, "name", "_")) in named or not (f".{module}.{name}".count("._")):
+                for inner in [node, *getattr(node, "body", [])]:
+                    if isinstance(inner, ast.FunctionDef) and (inner.name == "__init__" or inner.name[0] != "_"):
+                        yield f"{module}.{name}" if inner is node else f"{module}.{name}.{inner.name}", inner
+
+
+def open_keywords() -> set[str]:
+    """Return the public functions with a `**` of any names: not listed by `Unpack`, nor deprecated (`moved`)."""
+    return {
+        name
+        for name, node in _public_functions()
+        if (rest := node.args.kwarg) and rest.arg != "moved" and "Unpack" not in ast.unparse(rest.annotation or node)
+    }
+
+
 def lines(*packages: str) -> int:
     """Return the number of lines of the packages' sources and stubs."""
     paths = (path for package in packages for kind in ("*.py", "*.pyi") for path in (ROOT / package).rglob(kind))

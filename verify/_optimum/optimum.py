@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from socicnn.conic.solvers import Solver, make
+from socicnn.conic.solvers import Solver, SolverName, make
 from socicnn.errors import ProgramError
 from verify._optimum.canonical import Form, canonical, whole_start
 from verify._optimum.mixed import MixedProgram, TreeWitness
@@ -18,7 +18,7 @@ from verify._optimum.search_tree import search_tree
 
 
 def optimum(
-    problem: Any, *, solver: str | Solver = "clarabel", form: Form = "auto", time_limit: float | None = None
+    problem: Any, *, solver: SolverName | Solver = "clarabel", form: Form = "auto", time_limit: float | None = None
 ) -> ProvenOptimum:
     """Return lo <= optimal value <= hi of a linear, quadratic or second-order cone problem, in real arithmetic.
 

@@ -21,12 +21,13 @@ SolverName = Literal["clarabel", "ecos", "scs", "highs"]
 __all__ = ["SOLVERS", "Clarabel", "Ecos", "Highs", "Prepared", "Scs", "Solver", "SolverName", "make"]
 
 
-def make(solver: str | Solver, **settings: Any) -> Solver:
+def make(solver: SolverName | Solver, *, time_limit: float | None = None, **settings: Any) -> Solver:
     """Return the solver of that name with these settings; a `Solver` is returned as it is.
 
     Args:
         solver: `clarabel`, `ecos`, `scs`, `highs`, or a `Solver`.
-        settings: `time_limit` in seconds, and the solver's own settings by its own names.
+        time_limit: seconds that one solve may take; None for no limit.
+        settings: the solver's own settings, by its own names.
 
     Raises:
         SolverError: the name is unknown, or settings were given for a `Solver`.
@@ -35,7 +36,8 @@ def make(solver: str | Solver, **settings: Any) -> Solver:
     Scs(eps=1e-09)
     """
     if isinstance(solver, Solver):
-        if settings:
-            raise SolverError(f"{solver!r} has its settings already; leave out {', '.join(sorted(settings))}")
+        taken = sorted([*settings, *(["time_limit"] if time_limit is not None else [])])
+        if taken:
+            raise SolverError(f"{solver!r} has its settings already; leave out {', '.join(taken)}")
         return solver
-    return SOLVERS[solver.lower() if isinstance(solver, str) else solver](**settings)
+    return SOLVERS[solver.lower() if isinstance(solver, str) else solver](time_limit=time_limit, **settings)
