@@ -147,8 +147,8 @@ class _Found:
         """Return the answer with a point in the set and the smaller gap."""
         if other.x is None or self.x is None:
             return self if other.x is None else other
-        mine, theirs = (max(found.violation, FEASIBLE) for found in (self, other))
-        return other if (theirs, other.gap) < (mine, self.gap) else self
+        own, theirs = (max(each.violation, FEASIBLE) for each in (self, other))
+        return other if (theirs, other.gap) < (own, self.gap) else self
 
 
 class _Proven:
@@ -208,14 +208,14 @@ class _Proven:
     def solve(self, i: int, judged: Judged) -> str:
         """Solve context i; return what the solver said, if it did not solve it and nothing else was proven."""
         self._enter(i)
-        found = self._found(i, *self._point(i))
-        if not found.small and self._solver is not self._given:  # tolerances of 1e-11 may be out of its reach
-            found = found.better(self._by_the_given_solver(i))
-        if found.x is None:
-            return self._why_no_point(i, found.status)
-        judged.x[i], judged.value[i], judged.violation[i] = found.x, found.value, found.violation
-        judged.gap[i] = found.gap
-        return "" if found.solved or (found.small and found.violation <= FEASIBLE) else found.status
+        answer = self._found(i, *self._point(i))
+        if not answer.small and self._solver is not self._given:  # tolerances of 1e-11 may be out of its reach
+            answer = answer.better(self._by_the_given_solver(i))
+        if answer.x is None:
+            return self._why_no_point(i, answer.status)
+        judged.x[i], judged.value[i], judged.violation[i] = answer.x, answer.value, answer.violation
+        judged.gap[i] = answer.gap
+        return "" if answer.solved or (answer.small and answer.violation <= FEASIBLE) else answer.status
 
     def _found(self, i: int, solution: Solution, point: tuple[Array, float] | None) -> _Found:
         """Return what is proven of a solver's answer."""
