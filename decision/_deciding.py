@@ -45,6 +45,9 @@ def decide(
     without its constant (`minimise.reference`), and S_all that sum with the constant and the terms of the bound. A
     constant added to f changes neither decisions nor verdicts, nor do units of f and x that are powers of two.
 
+    With `integer=[0, 3]` these entries of x are whole: branch and bound splits the set into cases, each with its proven
+    bound, and the gap is to the least of these. The scale is S(x), and `iterations` counts the cases.
+
     A network without a conic program (softplus layers, logistic atoms) and any other torch module that is called as
     `model(x, context)` or `model(x)` and gives one value per row are minimised, too: `auto` then takes `central_path`,
     or `projected_gradient` if the set has no interior or n is above 200. Their gaps are in plain float64, and that a
@@ -67,8 +70,8 @@ def decide(
         region: where the network has learned something, to flag decisions and contexts outside: by default the ranges
             of the training data that are stored in the network, if any; None to flag nothing.
         options: limit of iterations, solver, device, jobs and progress bar; see `DecideOptions`.
-        keywords: `jobs=`, short for `options=DecideOptions(jobs=...)`; the other options by keyword, and `gap`, now
-            `rtol`, are deprecated.
+        keywords: `jobs=` and `integer=`, short for `options=DecideOptions(jobs=..., integer=...)`; the other options by
+            keyword, and `gap`, now `rtol`, are deprecated.
 
     Returns:
         The decisions.
@@ -87,6 +90,8 @@ def decide(
     moved: dict[str, Any] = {**keywords}
     rtol = with_renamed(rtol, moved, "gap", "rtol", function="decide")
     jobs = as_integer("jobs", moved.pop("jobs", options.jobs))
-    options = replace(with_moved(options, moved, function="decide", argument="options"), jobs=jobs)
+    integer = moved.pop("integer", options.integer)
+    moved_options = with_moved(options, moved, function="decide", argument="options")
+    options = replace(moved_options, jobs=jobs, integer=integer)
     question = Question(model_or_net, feasible_set, method, rtol=rtol, atol=atol, region=region, options=options)
     return question.answer(context, start, time_limit)

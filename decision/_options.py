@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, final
 
@@ -9,6 +10,7 @@ import torch
 
 from socicnn._integers import as_integer
 from socicnn.conic.solvers import Solver, SolverName
+from socicnn.errors import ModelError
 
 RTOL = 1e-6  # of the library, the command and every method
 MethodName = Literal["auto", "interior_point", "central_path", "projected_gradient", "exact"]
@@ -29,9 +31,11 @@ class DecideOptions:
         progress: whether the exact way shows a progress bar.
         jobs: processes that share batches of more than 256 contexts, each on one thread; 1 for none. Start-up takes
             seconds. The decisions are the same as those of one job on one thread.
+        integer: entries of x, by number, that must be whole. Branch and bound then splits the set into cases, whose
+            bounds are all proven; about 30 integers take seconds per context.
 
     Raises:
-        ModelError: max_iterations or jobs is not an integer >= 1.
+        ModelError: max_iterations or jobs is not an integer >= 1, or integer is not a sequence of integers >= 0.
     """
 
     max_iterations: int | None = None
@@ -40,21 +44,32 @@ class DecideOptions:
     device: torch.device | str | None = None
     progress: bool = False
     jobs: int = 1
+    integer: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         """Check the counts."""
         object.__setattr__(self, "jobs", as_integer("jobs", self.jobs))
+        entries = tuple(as_integer("integer", entry, 0) for entry in _sequence(self.integer))
+        object.__setattr__(self, "integer", entries)
         if self.max_iterations is not None:
             object.__setattr__(self, "max_iterations", as_integer("max_iterations", self.max_iterations))
 
 
 class DecideKeywords(TypedDict, total=False):
-    """What `decide` takes by keyword beside its arguments, for editors; all but jobs are deprecated."""
+    """What `decide` takes by keyword beside its arguments, for editors; all but jobs and integer are deprecated."""
 
     jobs: int
+    integer: Sequence[int]
     gap: float
     max_iterations: int | None
     solver: SolverName | Literal["auto"] | Solver
     settings: dict[str, Any] | None
     device: torch.device | str | None
     progress: bool
+
+
+def _sequence(integer: Any) -> list[Any]:
+    """Return the entries that must be whole as a list."""
+    if isinstance(integer, str) or not isinstance(integer, Iterable):
+        raise ModelError(f"integer must be a sequence of entries of x, e.g. [0, 3]; received {integer!r}")
+    return list(integer)

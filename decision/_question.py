@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from decision._integers import judged_with_integers
 from decision._jobs import judged_in_jobs
 from decision._minimise.answers import Decision, Goal
 from decision._minimise.judging import Judged
@@ -85,16 +86,22 @@ class Question:
         where = resolved(self.feasible_set, self.method, proves=proves)
         points: list[Tensor | None] = [None] * len(surrogates)
         options, reference = self.options, None
-        if isinstance(where, FeasibleSet):
+        by_solver = bool(options.integer) or not isinstance(where, FeasibleSet)
+        if not by_solver:
+            assert isinstance(where, FeasibleSet)
             points = _start(start, where, self.model, surrogates)
             reference = self._reference_over(where)
         else:
             ignored = {"start": start, "max_iterations": options.max_iterations, "device": options.device}
-            through_solver(self.method, ignored)
-            surrogates = repeated(surrogates, where, theta)
-        count = sum(len(surrogate) for surrogate in surrogates)
-        work = Work(self.feasible_set, self.method, proves, self.ranges, theta, count, options.progress, reference)
-        judged = _judged(work, blocks_of(surrogates, points), goal, options.jobs)
+            exact = through_solver(self.method, ignored)
+            if not isinstance(where, FeasibleSet):
+                surrogates = repeated(surrogates, where, theta)
+        if options.integer:
+            judged = judged_with_integers(surrogates, where, theta, options.integer, goal, exact)
+        else:
+            count = sum(len(surrogate) for surrogate in surrogates)
+            work = Work(self.feasible_set, self.method, proves, self.ranges, theta, count, options.progress, reference)
+            judged = _judged(work, blocks_of(surrogates, points), goal, options.jobs)
         if judged.failure:
             raise SolverError(f"no context has a solution: {judged.failure}")
         notes = [*judged.notes, *_grounds(self.model, surrogates)]

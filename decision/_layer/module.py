@@ -113,6 +113,8 @@ class DecisionLayer(nn.Module):
             raise ModelError(f"a DecisionLayer needs a torch module; received {type(model).__name__}")
         if getattr(model, "needs_data", False):
             raise ModelError("the weights depend on data; give the layer what `model.finalise(train_data)` returns")
+        if options.integer:
+            raise ModelError("whole entries have no gradient; leave out integer= of the options of a DecisionLayer")
         self.model, self.feasible_set = model, _checked(feasible_set)
         self._rtol, self._method, self._options = rtol, method, options
         self.decision = self.polished = None

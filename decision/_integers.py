@@ -1,0 +1,262 @@
+"""Decisions some of whose entries are whole numbers: branch and bound over networks, every case proven.
+
+A case is the network over the set and bounds of the integers; its bound is proven as that of any decision is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from decision._minimise.answers import FEASIBLE, Goal
+from decision._minimise.bounds import upper_bound
+from decision._minimise.constrained import solve_constrained
+from decision._minimise.constrained.constraints import near, some
+from decision._minimise.constrained.emptiness import proven_empty
+from decision._minimise.constrained.solve import RowsSource
+from decision._minimise.constrained.support import support_extents
+from decision._minimise.judging import EPS, Judged
+from decision._minimise.methods import Exact, networks_of
+from decision._minimise.reference import ROUNDING, own_reach, terms
+from decision._minimise.surrogate import Surrogate
+from decision.sets import ConicSet, CvxpySet
+from decision.sets._base import FeasibleSet
+from decision.sets._conic_set import ConicSystem, RowsOfContexts
+from decision.sets._moving import Moving
+from socicnn._arrays import Array, IntArray
+from socicnn.conic._rows import Rows
+from socicnn.conic._scaled import tight
+from socicnn.conic.solvers import Solver
+from socicnn.errors import ModelError, NoProgramError
+from verify._optimum.branching import BranchAndBound, Relaxed
+from verify._optimum.extents import Extents, single_bounds
+
+
+def judged_with_integers(
+    surrogates: Sequence[Surrogate],
+    feasible_set: FeasibleSet | ConicSet | CvxpySet,
+    theta: Tensor | None,
+    integer: Sequence[int],
+    goal: Goal,
+    method: Exact,
+) -> Judged:
+    """Return the decisions of all contexts, whose entries `integer` are whole.
+
+    Args:
+        surrogates: the functions of the contexts.
+        feasible_set: the set, without the demand of whole numbers.
+        theta: contexts, shape `(contexts, p)`, that the set may move with.
+        integer: which entries of x are whole.
+        goal: when to stop; the time that is left is shared by the contexts that are left.
+        method: the exact way, for its solver.
+
+    Raises:
+        ModelError: an entry is not one of x, or the set does not fit.
+        NoProgramError: a function is not a network with a conic program, or the set has no rows.
+    """
+    if not all(surrogate.proves for surrogate in surrogates):
+        raise NoProgramError("integer entries need a network with a conic program; this function has none")
+    if isinstance(feasible_set, CvxpySet) or not getattr(feasible_set, "has_rows", True):
+        raise NoProgramError(
+            "integer entries need a set of `decision.sets` with rows; for CVXPY constraints put the network into the "
+            "problem by `to_cvxpy`, with variables that are integer, and call `verify.optimum`"
+        )
+    n = networks_of(surrogates[0]).net.in_features if surrogates else feasible_set.n
+    if feasible_set.n != n:
+        raise ModelError(f"the set has {feasible_set.n} coordinates, the network {n} inputs")
+    columns = np.unique(np.asarray(integer, dtype=np.int64))
+    if len(columns) != len(integer) or ((columns < 0) | (columns >= n)).any():
+        raise ModelError(f"integer must name different entries of x, from 0 to {n - 1}; received {list(integer)}")
+    count = sum(len(surrogate) for surrogate in surrogates)
+    source = _rows_of(feasible_set, theta, count)
+    parts, solver = [], tight(method.made())
+    for surrogate in surrogates:
+        for i in range(len(surrogate)):
+            place = len(parts)
+            left = (goal.deadline - time.perf_counter()) / (count - place)
+            one = surrogate.take(torch.tensor([i], device=surrogate.device))
+            parts.append(_decided(one, source[place], source.bounds(place), columns, goal, solver, left))
+    return Judged.joined(parts)
+
+
+def _rows_of(feasible_set: FeasibleSet | ConicSet, theta: Tensor | None, count: int) -> RowsOfContexts:
+    """Return the rows of each context."""
+    if isinstance(feasible_set, ConicSet):
+        return feasible_set.each(theta, count)
+    return _Fixed(feasible_set.n, feasible_set.rows()).each(None, count)
+
+
+class _Fixed(ConicSet):
+    """A set with oracles, as rows."""
+
+    name = "fixed"
+
+    def __init__(self, n: int, rows: Rows) -> None:
+        super().__init__(n)
+        self._rows = rows
+
+    def build(self) -> ConicSystem:
+        """Return the rows."""
+        return ConicSystem.of(self._rows)
+
+
+class _Rows(RowsSource):
+    """The rows of one case, with proven bounds of its coordinates."""
+
+    def __init__(self, rows: Rows, extents: Extents) -> None:
+        self._rows, self._extents = rows, extents
+
+    def __getitem__(self, index: int) -> Rows:
+        """Return the rows."""
+        return self._rows
+
+    def bounds(self, index: int) -> tuple[Array, Array]:
+        """Return the bounds."""
+        return self._extents.lower, self._extents.upper
+
+
+def _decided(
+    surrogate: Surrogate,
+    rows: Rows,
+    known: tuple[Array, Array],
+    columns: IntArray,
+    goal: Goal,
+    solver: Solver,
+    seconds: float,
+) -> Judged:
+    """Return the decision of one context."""
+    networks = networks_of(surrogate)
+    keep = near(rows)
+    near_rows = some(rows, keep)
+    extents = support_extents(rows, keep, near_rows, solver, goal, Extents(*known)).within(single_bounds(rows))
+    problem = _Problem(surrogate, rows, extents, columns, goal, solver)
+    search = BranchAndBound(problem, max(seconds, 0.0), room=goal.rtol)
+    lower, upper = np.ceil(extents.lower[columns]) + 0.0, np.floor(extents.upper[columns]) + 0.0
+    root = search.run(lower, upper)
+    cases = root.leaves()
+    least = min(case.bound for case in cases if not case.branches)
+    notes = [f"Branch and bound was ended by {search.early}."] if search.early else []
+    x, c = problem.x, networks.constant
+    plain = networks.stack.value(x)
+    value, size = plain + c, terms(networks.stack, x, own_reach(networks.stack))
+    gap = torch.full_like(value, search.hi - least if np.isfinite(search.hi) else np.inf)
+    gap = ((gap + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)).clamp(min=0.0)
+    failure = ""
+    if not np.isfinite(search.hi):
+        failure = "no point of the set has whole numbers"
+        failure = f"{failure}, which is proven" if least == np.inf else f"{failure} that was found"
+        notes.append(f"{failure[0].upper()}{failure[1:]}.")
+    return Judged(
+        x,
+        value,
+        gap,
+        torch.full((1,), len(cases), dtype=torch.int64),
+        size,
+        ROUNDING * (2.0 * size + c.abs()),
+        problem.violation,
+        tuple(notes),
+        failure,
+    )
+
+
+class _Problem:
+    """A network over a set, as branch and bound sees it."""
+
+    def __init__(
+        self, surrogate: Surrogate, rows: Rows, extents: Extents, columns: IntArray, goal: Goal, solver: Solver
+    ) -> None:
+        networks = networks_of(surrogate)
+        net = networks.net
+        self._net = replace(net, output=replace(net.output, c=0.0 * np.asarray(net.output.c)))
+        self._stack, self._rows, self._extents = networks.stack, rows, extents
+        self._columns, self._goal, self._solver = columns, goal, solver
+        n = self._stack.in_features
+        self.x = torch.full((1, n), torch.nan, dtype=torch.float64)
+        self.violation = torch.full((1,), torch.nan, dtype=torch.float64)
+        self._whole = len(columns) == n == rows.G.shape[1]  # x is nothing but whole numbers
+
+    def relax(self, lower: Array, upper: Array) -> Relaxed:
+        """Solve the case, whole numbers or not."""
+        none = np.full(len(lower), np.nan)
+        if (lower > upper).any():
+            return Relaxed(np.inf, none, 0.0, None)
+        case = self._case(lower, upper)
+        judged = solve_constrained(self._net, self._stack, case, self._solver, replace(self._goal, deadline=np.inf))
+        if not bool(judged.x.isfinite().all()):
+            return Relaxed(np.inf, none, 0.0, case)
+        least = float(upper_bound(self._stack, judged.x)[0]) - float(judged.gap[0])
+        return Relaxed(
+            float(judged.value[0]),
+            judged.x[0].numpy()[self._columns],
+            self._size(judged.x),
+            np.nextafter(least, -np.inf),
+        )
+
+    def bound(self, relaxed: Relaxed, wanted: float) -> tuple[float, Any]:
+        """Return the bound of a case, +infinity if it is proven to be empty."""
+        if relaxed.data is None:
+            return np.inf, "empty"
+        if not isinstance(relaxed.data, _Rows):
+            return float(relaxed.data), "proven"
+        extents = Extents(*relaxed.data.bounds(0))
+        empty = proven_empty(relaxed.data[0], extents, self._solver)
+        return (np.inf if empty else -np.inf), "empty"
+
+    def value(self, k: Array, least: float) -> tuple[float, float]:
+        """Return at least f at the best point with these integers."""
+        x, violation = self._point(k)
+        if x is None or not violation <= FEASIBLE:
+            return np.inf, 0.0
+        above = float(upper_bound(self._stack, x)[0])
+        if not above < least:
+            return np.inf, 0.0
+        self.x, self.violation = x, torch.full((1,), violation, dtype=torch.float64)
+        return above, self._size(x)
+
+    def _point(self, k: Array) -> tuple[Tensor | None, float]:
+        if self._whole:
+            s, rows = self._rows.h - self._rows.G @ k, self._rows
+            size = np.maximum(np.abs(rows.h), abs(rows.G) @ np.abs(k)).max(initial=0.0)
+            worst = float(rows.cones.violation(s).max(initial=0.0))
+            return torch.as_tensor(k)[None].clone(), worst / size if worst > 0.0 else 0.0
+        judged = solve_constrained(self._net, self._stack, self._case(k, k), self._solver, self._goal)
+        x = judged.x.clone()
+        off = np.abs(x[0].numpy()[self._columns] - k) / np.maximum(np.abs(k), 1.0)
+        if not bool(x.isfinite().all()) or off.max(initial=0.0) > FEASIBLE:
+            return None, np.inf
+        x[0, self._columns] = torch.as_tensor(k)
+        return x, max(float(judged.violation[0]), float(off.max(initial=0.0)))
+
+    def _size(self, x: Tensor) -> float:
+        return float(terms(self._stack, x, own_reach(self._stack))[0])
+
+    def _case(self, lower: Array, upper: Array) -> _Rows:
+        """Return the rows of a case: those of the set, and the bounds of its integers."""
+        rows, width = self._rows, self._rows.G.shape[1]
+        fixed = lower == upper
+        eye = np.eye(width)[self._columns]
+        cut = ConicSystem.equalities(eye[fixed], _vector(lower[fixed])) if fixed.any() else None
+        loose = ~fixed
+        sides = [
+            ConicSystem.inequalities(sign * eye[part], _vector(sign * end[part]))
+            for sign, end in ((-1.0, lower), (1.0, upper))
+            for part in (loose & np.isfinite(end),)
+            if part.any()
+        ]
+        system = ConicSystem.stacked([ConicSystem.of(rows), *([cut] if cut is not None else []), *sides])
+        ends = Extents(self._extents.lower.copy(), self._extents.upper.copy())
+        ends.lower[self._columns] = np.maximum(ends.lower[self._columns], lower)
+        ends.upper[self._columns] = np.minimum(ends.upper[self._columns], upper)
+        h = system.h.at(None, 1)[0].numpy()
+        return _Rows(Rows(system.G, h, system.cones), ends)
+
+
+def _vector(values: Array) -> Moving:
+    """Return a right-hand side that does not move."""
+    return Moving(torch.tensor(values)[None])
