@@ -75,13 +75,13 @@ def judged_with_integers(
         raise ModelError(f"integer must name different entries of x, from 0 to {n - 1}; received {list(integer)}")
     count = sum(len(surrogate) for surrogate in surrogates)
     source = _rows_of(feasible_set, theta, count)
-    parts, solver = [], tight(method.made())
+    parts, solver = list[Judged](), tight(method.made())
     for surrogate in surrogates:
         for i in range(len(surrogate)):
             place = len(parts)
             left = (goal.deadline - time.perf_counter()) / (count - place)
-            one = surrogate.take(torch.tensor([i], device=surrogate.device))
-            parts.append(_decided(one, source[place], source.bounds(place), columns, goal, solver, left))
+            single = surrogate.take(torch.tensor([i], device=surrogate.device))
+            parts.append(_decided(single, source[place], source.bounds(place), columns, goal, solver, left))
     return Judged.joined(parts)
 
 

@@ -75,7 +75,8 @@ def test_a_set_that_moves_and_a_decider() -> None:
     points = np.asarray(list(product(range(-2, 3), repeat=3)), dtype=float)
     for i, context in enumerate(CONTEXTS):
         inside = points[points.sum(axis=1) >= 1.5 - context[1]]
-        values = model(torch.tensor(inside), torch.tensor([context] * len(inside), dtype=torch.float64))
+        theta = torch.tensor([context] * len(inside), dtype=torch.float64)
+        values = model(torch.tensor(inside), theta).detach()
         assert float(answer.value[i]) == pytest.approx(float(values.min()), rel=1e-9)
     with pytest.raises(ModelError, match="whole entries have no gradient"):
         decision.DecisionLayer(model, least, options=decision.DecideOptions(integer=(0,)))
