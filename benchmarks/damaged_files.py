@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.damaged_graphs import HUGE, damaged_graph
-from verify._core.claim import digest
+from socicnn._numpy_files import digest
 
 
 def damaged(content: bytes, name: str, rng: np.random.Generator, trap: Path) -> bytes:

@@ -29,6 +29,7 @@ from socicnn._compile import compile_net, value_program
 from verify._proof.balls import BallProver
 from verify._proof.duals import GuessProver, dual_guess
 from verify._proof.network import Prover
+from verify._proof.scale import data_scale
 
 SMALL: dict[str, Any] = {"in_features": 10, "hidden_features": (32,) * 3, "quadratic": (8, 8), "norm": (8, 8)}
 LARGE: dict[str, Any] = {"in_features": 100, "hidden_features": (256,) * 6, "quadratic": (24, 24), "norm": (24, 24)}
@@ -77,7 +78,7 @@ def against_solver(settings: dict[str, Any], points: int, solver_points: int, co
     times = rounds(ways, count)
     alone = rounds({"certificate": lambda: certifier(x[:1]), "anew": lambda: verify.certify(net, x[:1])}, 10 * count)
     certificate = certify()
-    scale = 1 + np.abs(certificate.forward) + Prover(net).scale(x)
+    scale = 1 + np.abs(certificate.forward) + data_scale(net, x)
     error = np.abs(solve() - certificate.forward[:solver_points]).max()
     assert certificate.ok
     judged = [name for name, check in certificate.checks.items() if check.ok is not None]

@@ -6,8 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from socicnn.errors import ModelError
-
 Array: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -27,9 +25,6 @@ def as_float64(values: Any, name: str = "the array") -> Array:
     Raises:
         ModelError: text, complex numbers, dates, a masked array with masked entries, rows of different lengths, a
             sparse matrix, or a tensor on the meta device.
-
-    >>> as_float64([1, 2]).dtype
-    dtype('float64')
     """
     if type(values) is np.ndarray and values.dtype == np.float64:
         return np.asarray(values, dtype=np.float64)  # native byte order
@@ -51,12 +46,7 @@ def read_only(value: M) -> M:
 
 
 def owned(value: M) -> M:
-    """Return an array, or a sparse matrix, that nobody can write to: itself if it is one, else a read-only copy.
-
-    >>> mine = np.zeros(2)
-    >>> owned(mine) is mine, owned(read_only(mine)) is mine
-    (False, True)
-    """
+    """Return an array, or a sparse matrix, that nobody can write to: itself if it is one, else a read-only copy."""
     if sparse.issparse(value):
         parts = (value.data, value.indices, value.indptr)
         return value if all(map(_unwritable, parts)) else read_only(value.copy())
@@ -81,8 +71,6 @@ def entries(matrix: Matrix) -> Array:
 def transform(matrix: Matrix, points: Array) -> Array:
     """Return `points @ matrix.T`, the image of each row of `points` (shape `(*batch, columns)`), dense."""
     if isinstance(matrix, sparse.csr_array):
-        if points.ndim == 1:
-            return cast(Array, matrix @ points)
         return cast(Array, np.ascontiguousarray((matrix @ points.T).T))
     return points @ matrix.T
 
@@ -103,29 +91,3 @@ def lengths(values: Array, axis: int) -> Array:
         unit = np.divide(values, largest, out=np.zeros_like(values), where=scaled)
         long = largest.squeeze(axis) * np.sqrt(np.square(unit).sum(axis=axis))
         return np.where(doubtful & scaled.squeeze(axis), long, norms)
-
-
-def as_points(points: Any, shape: tuple[int, ...], name: str = "x") -> Array:
-    """Return points as a float64 array of shape `(count, prod(shape))`.
-
-    `points` has shape `(*batch, *shape)` or, flattened, `(*batch, prod(shape))`; one point counts as a batch of one.
-
-    Raises:
-        ModelError: the trailing shape does not fit, or an entry is not finite.
-    """
-    array = as_float64(points, name)
-    size = int(np.prod(shape, dtype=np.int64))
-    leads = [
-        array.shape[: array.ndim - len(tail)]
-        for tail in (shape, (size,))
-        if array.ndim >= len(tail) and array.shape[array.ndim - len(tail) :] == tail
-    ]
-    if not leads:
-        expected = f"(*batch, {', '.join(map(str, shape))})"
-        raise ModelError(f"{name} must have shape {expected}; received shape {array.shape}")
-    array = array.reshape(int(np.prod(leads[0], dtype=np.int64)), size)  # -1 is ambiguous where size is 0
-    bad = int(np.count_nonzero(~np.isfinite(array)))
-    if bad:
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        raise ModelError(f"{name} has {bad} non-finite entries, the first in row {row}; remove or replace them")
-    return array

@@ -1,15 +1,13 @@
 """The public face of a package: its names, each imported from its home module when it is first used.
 
-What is public is named once, in the stub `__init__.pyi` beside `__init__.py`, where editors and type checkers read it:
+What is public is named once, in the stub `__init__.pyi`, where editors and type checkers read it:
 
     from socicnn.nn._storage import load as load           # a name and the module that defines it
     from socicnn import conic as conic                      # in the stub of `socicnn`: a submodule
     __version__: str                                        # a name that `__init__.py` itself defines
 
-and `__init__.py` says `__all__ = face(__name__)`. The rest of the package stays unloaded until somebody asks for it.
-
-Names and submodules answer alike whatever was imported before. Where a name and a submodule are the same word, the
-public name wins: `verify.certify` is the function, and its module is reached by `from verify._certify import ...`.
+and `__init__.py` says `__all__ = face(__name__)`. Names and submodules answer alike whatever was imported before; where
+both are the same word, the public name wins.
 """
 
 from __future__ import annotations
@@ -29,32 +27,25 @@ class _Face(ModuleType):
     """A package that imports its public names and its submodules when they are first used."""
 
     def __getattr__(self, name: str) -> Any:
-        package = self.__name__
         home = vars(self)[_HOMES].get(name)
         if home is not None:
-            value = getattr(import_module(home), name)
-            vars(self)[name] = value
+            value = vars(self)[name] = getattr(import_module(home), name)
             return value
-        if not name.startswith("_") and find_spec(f"{package}.{name}") is not None:
-            return import_module(f"{package}.{name}")
-        raise AttributeError(f"module '{package}' has no attribute '{name}'", name=name, obj=self)
+        if not name.startswith("_") and find_spec(f"{self.__name__}.{name}") is not None:
+            return import_module(f"{self.__name__}.{name}")
+        raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'", name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # the import system binds each submodule to its package, which must not hide the public name of the same word
-        if isinstance(value, ModuleType) and name in vars(self)[_HOMES]:
-            return
-        super().__setattr__(name, value)
+        if not (isinstance(value, ModuleType) and name in vars(self)[_HOMES]):
+            super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
         return list(vars(self)["__all__"])
 
 
 def public_names(stub: str) -> dict[str, str | None]:
-    """Return the names of a stub, each with the module or package that it comes from; None where there is none.
-
-    >>> public_names("from verify._certify import certify as certify")
-    {'certify': 'verify._certify'}
-    """
+    """Return the names of a stub, each with the module or package that it comes from; None where there is none."""
     names: dict[str, str | None] = {}
     for entry in ast.parse(stub).body:
         if isinstance(entry, ast.ImportFrom):
@@ -65,13 +56,9 @@ def public_names(stub: str) -> dict[str, str | None]:
 
 
 def face(package: str) -> list[str]:
-    """Give a package the lazily imported names of its stub; call it once, at the end of its `__init__`.
+    """Give the package of this `__name__` the names of its stub, and return them for `__all__`.
 
-    Args:
-        package: `__name__` of the package.
-
-    Returns:
-        The names, for `__all__`. Any other submodule is imported on access too, but `dir` does not list it.
+    Any other submodule is imported on access too, but `dir` does not list it.
 
     Raises:
         ImportError: the stub is missing.

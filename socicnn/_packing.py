@@ -3,7 +3,7 @@
 A vector is one array under its name. A dense matrix too; a sparse one is `NAME.entries` (its values), `NAME.at` (their
 rows and columns, shape `(2, entries)`) and `NAME.shape`. A list of parts is its length under its name, and its parts
 under `NAME.0`, `NAME.1`, ... Nothing that is read is believed: lengths and shapes are compared with the arrays that are
-there before anything is made of them. `socicnn._packed` writes this layout.
+there before anything is made of them, and a `PackingError` names what does not fit. `socicnn._packed` writes files.
 """
 
 from __future__ import annotations
@@ -35,11 +35,7 @@ class PackingError(ValueError):
 
 
 def unpack_net(arrays: Source, prefix: str = "") -> dict[str, Any]:
-    """Return the arguments of `FrozenNet`; every name begins with the prefix.
-
-    Raises:
-        PackingError: an array is missing, or is not of the kind or size that it must have.
-    """
+    """Return the arguments of `FrozenNet`; every name begins with the prefix."""
     parts: dict[str, Any] = {}
     for name, kind in LISTS.items():
         count = integers(arrays, f"{prefix}{name}", ())[()]
@@ -54,7 +50,6 @@ def unpack_program(arrays: Source, kind: type[P], vectors: Sequence[str], prefix
     """Return a program of this class, whose vectors have these names; its blocks and lifts lie within it.
 
     Raises:
-        PackingError: an array is missing, or is not of the kind or size that it must have.
         ProgramError: the shapes disagree, or a block or lift lies outside.
     """
     names = {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
@@ -110,8 +105,8 @@ def _matrix(arrays: Source, name: str) -> sparse.coo_array:
 
 
 def _blocks(arrays: Source, name: str, size: int) -> tuple[Block, ...]:
-    words, ends = _array(arrays, name), integers(arrays, f"{name}.ends", (-1, 2))
-    if words.dtype.kind != "U" or words.shape != ends.shape:
+    words, ends = _array(arrays, name, "U", "words"), integers(arrays, f"{name}.ends", (-1, 2))
+    if words.shape != ends.shape:
         raise PackingError(f"{name} must hold a name and a kind for each of {len(ends)} blocks")
     pairs = ends.tolist()
     if sum(max(0, stop - start) for start, stop in pairs) > size:
@@ -121,29 +116,25 @@ def _blocks(arrays: Source, name: str, size: int) -> tuple[Block, ...]:
 
 def numbers(arrays: Source, name: str) -> NDArray[Any]:
     """Return an array of real numbers as float64."""
-    array = _array(arrays, name)
-    if array.dtype.kind not in "fiu":
-        raise PackingError(f"{name} holds no real numbers")
-    return np.asarray(array, dtype=np.float64)
+    return np.asarray(_array(arrays, name, "fiu", "real numbers"), dtype=np.float64)
 
 
 def integers(arrays: Source, name: str, shape: tuple[int, ...]) -> IntArray:
     """Return an array of whole numbers of that shape, -1 standing for any length."""
-    array = _array(arrays, name)
-    if array.dtype.kind not in "iu":
-        raise PackingError(f"{name} holds no whole numbers")
-    return shaped(array.astype(np.int64), name, shape)
+    return shaped(_array(arrays, name, "iu", "whole numbers").astype(np.int64), name, shape)
 
 
 def shaped(array: NDArray[Any], name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return the array if it has that shape, -1 standing for any length."""
-    fits = array.ndim == len(shape) and all(want in (-1, have) for want, have in zip(shape, array.shape, strict=True))
-    if not fits:
+    if array.ndim != len(shape) or any(want not in (-1, have) for want, have in zip(shape, array.shape, strict=True)):
         raise PackingError(f"{name} must have shape {shape}; received {array.shape}")
     return array
 
 
-def _array(arrays: Source, name: str) -> NDArray[Any]:
+def _array(arrays: Source, name: str, kinds: str, what: str) -> NDArray[Any]:
+    """Return an array of one of these kinds of NumPy."""
     if name not in arrays:
         raise PackingError(f"{name} is missing")
+    if arrays[name].dtype.kind not in kinds:
+        raise PackingError(f"{name} holds no {what}")
     return arrays[name]

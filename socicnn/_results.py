@@ -1,7 +1,6 @@
 """What all results have in common: a verdict, a summary, one line, and a table for notebooks.
 
-A result has `ok` and `summary()`; those that hold values f have `value` and `gap`, arrays in the units of f, and
-`max_gap`, the largest |gap| as a number.
+Those that hold values f also have `value` and `gap`, arrays in the units of f, and `max_gap`, the largest |gap|.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ from tests.support.house import (
 )
 
 CORE = (
-    "import sys, verify.check; print(sum(len(open(m.__file__).readlines()) for n, m in sys.modules.items() "
+    "import sys, verify.check, verify._core.judge; "
+    "print(sum(len(open(m.__file__).readlines()) for n, m in sys.modules.items() "
     "if n.split('.')[0] in ('socicnn', 'verify', '__main__') and getattr(m, '__file__', None)))"
 )
 
@@ -56,7 +57,7 @@ FOREIGN = {
 # what is counted, the count, the ceiling today, the target
 FIGURES = {
     "lines of socicnn, verify and decision": (lambda: lines("socicnn", "verify", "decision"), 44_397, 24_000),
-    "lines that `import verify.check` loads": (_core, 3_360, 3_000),
+    "lines that a check of a claim loads": (_core, 3_000, 3_000),
     "files that know quadratics inside layers": (lambda: len(files_with(r"\.squares\b|\bSquares\b")), 7, 7),
     "circles of files": (lambda: len(circles()), 0, 0),
     "longest public signature": (lambda: max(_public_lengths().values()), 10, 10),

@@ -109,7 +109,7 @@ CASES: dict[str, Callable[[], Made]] = {
     "Lifts": lifts,
     "Ranges": ranges,
     "Certificate": certificate,
-    "Report": report,
+    "EquivalenceReport": report,
     "Box": box,
     "Region": region,
     "Decision": decided,
@@ -117,7 +117,7 @@ CASES: dict[str, Callable[[], Made]] = {
 READ_ONLY = ("FrozenNet", "ValueProgram", "ConicProgram", "Rows", "Lifts", "Ranges", "Certificate")
 # parts of a FrozenNet, which copies them; results that only this package makes, of arrays of its own; training data,
 # which stay the caller's as in torch, because they may fill the memory
-OTHERS = {"Layer", "Norm", "Output", "Parts", "Quadratic", "Squares", "Solution", "Falsification", "Data"}
+OTHERS = {"Layer", "Norm", "Output", "Parts", "Quadratic", "Report", "Squares", "Solution", "Falsification", "Data"}
 
 
 def stored(made: Any, depth: int = 4) -> list[Any]:

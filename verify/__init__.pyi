@@ -5,6 +5,7 @@ from verify._certifier import Certifier as Certifier
 from verify._certify import certify as certify
 from verify._core.checker import Checker as Checker
 from verify._equivalence import equivalence as equivalence
+from verify._equivalence_report import EquivalenceReport as EquivalenceReport
 from verify._falsify import Falsification as Falsification
 from verify._falsify import falsify as falsify
 from verify._optimum.optimum import optimum as optimum

@@ -7,8 +7,9 @@ import os
 import numpy as np
 
 from socicnn._files import replacing
+from socicnn._numpy_files import digest
 from socicnn._packed import pack_net, pack_program
-from verify._core.claim import FORMAT, PROGRAM, Claim, digest
+from verify._core.claim import FORMAT, PROGRAM, Claim
 
 
 def write(path: str | os.PathLike[str], claim: Claim) -> None:

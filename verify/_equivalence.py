@@ -18,10 +18,11 @@ from socicnn.frozen import FrozenNet
 from verify._certificate import Certificate, slices
 from verify._certifier import PreparedNet, ProofName, fits
 from verify._core.structure import differences, monotone
+from verify._equivalence_report import EquivalenceReport
 from verify._instance import Instance
-from verify._proof.network import Prover
 from verify._proof.program import ProgramProver
-from verify._report import Check, Report
+from verify._proof.scale import data_scale
+from verify._report import Check
 from verify._solved import sample_of, solve_sample
 
 
@@ -37,7 +38,7 @@ def equivalence(
     witness: Witness | None = None,
     max_solver_points: int = 25,
     progress: bool = False,
-) -> Report:
+) -> EquivalenceReport:
     """Verify at each point that forward value = value of the conic program = value of its dual.
 
     The exported arrays are checked whole (`verify._core.structure`) and at each point with the closed-form primal and
@@ -104,7 +105,7 @@ def equivalence(
         reports[name] = solved
     if reports:
         times["solver"] = time.perf_counter() - start
-    return Report(
+    return EquivalenceReport(
         checks=tuple(checks),
         forward=certificate.forward,
         value=certificate.value,
@@ -126,11 +127,11 @@ def _sizes(program: ValueProgram) -> dict[str, int]:
     return {"variables": variables, "rows": m, "cones": len(program.cones.second_order), "nonzeros": nonzeros}
 
 
-def _misfit(checks: list[Check], program: ValueProgram, instance: Instance) -> Report:
+def _misfit(checks: list[Check], program: ValueProgram, instance: Instance) -> EquivalenceReport:
     """Report a program whose shape differs from the network's, so that no witness fits."""
     nothing = np.full(len(instance.x), np.nan)
     what = f"the program has {program.A.shape[0]} rows and {program.A.shape[1]} variables, which no witness fits"
-    return Report(
+    return EquivalenceReport(
         checks=(*checks, Check("shape", np.inf, 0.0, None, False, what)),
         forward=instance.net(instance.x),
         value=nothing,
@@ -189,7 +190,7 @@ def _of_model(values: Array, roundoff: float, instance: Instance, certificate: C
     """Compare with the model's own forward pass, within the rounding of its floating type."""
     net = instance.net
     parts = slices(len(instance.x), certificate.chunk)
-    scale = np.concatenate([Prover(instance.part(rows)).scale(instance.x[rows]) for rows in parts])
+    scale = np.concatenate([data_scale(instance.part(rows), instance.x[rows]) for rows in parts])
     branches = [quad.A.shape[0] for quad in net.quadratics] + [norm.C.shape[0] for norm in net.norms]
     # a term passes through one sum per layer and one per branch; the 64 are for standardisation and contexts
     terms = 64 + net.in_features * (len(net.layers) + 1) + sum(net.hidden_features) + max(branches, default=0)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from socicnn._arrays import Array, as_float64, as_points
+from socicnn._arrays import Array, as_float64
 from socicnn._compile import Freezable, frozen
+from socicnn._points import as_points
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 

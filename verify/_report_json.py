@@ -8,21 +8,25 @@ from typing import Any
 
 import numpy as np
 
-_FIELDS = ("forward", "value", "dual", "gap", "max_gap", "passed", "residuals", "solvers", "lo", "hi", "sizes")
+_FIELDS = ("forward", "value", "dual", "gap", "max_gap", "passed", "residuals")
+_MORE = ("lo", "hi", "sizes", "fingerprint")
 
 
 def to_json(report: Any, indent: int | None, sort_keys: bool) -> str:
-    """Return a `Report` as JSON; a number that is not finite becomes a string.
+    """Return a `Report` as JSON, the key of a field that it lacks empty; what is not finite becomes a string.
 
     Args:
         report: the report.
         indent: spaces per level; None for one line.
         sort_keys: whether keys are sorted.
     """
-    plain = {name: _plain(getattr(report, name)) for name in (*_FIELDS, "fingerprint", "times")}
-    plain["solvers"] = {name: _plain({**vars(solver), "ok": solver.ok}) for name, solver in report.solvers.items()}
-    checks = [_plain(vars(check)) for check in report.checks]
-    document = {"ok": report.ok, "agreed": report.agreed, "checks": checks, **plain}
+    solvers, times = getattr(report, "solvers", {}), getattr(report, "times", {})
+    document = {"ok": report.ok, "agreed": getattr(report, "agreed", True)}
+    document["checks"] = [_plain(vars(check)) for check in report.checks]
+    document |= {name: _plain(getattr(report, name)) for name in _FIELDS}
+    document["solvers"] = {name: _plain({**vars(solver), "ok": solver.ok}) for name, solver in solvers.items()}
+    document |= {name: _plain(getattr(report, name)) for name in _MORE}
+    document["times"] = _plain(times)
     return json.dumps(document, allow_nan=False, indent=indent, sort_keys=sort_keys)
 
 

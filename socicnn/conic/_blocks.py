@@ -51,10 +51,6 @@ def own(data: Any, *names: str) -> None:
         object.__setattr__(data, name, owned(getattr(data, name)))
 
 
-def _no_indices() -> IntArray:
-    return np.zeros(0, dtype=np.int64)
-
-
 @dataclass(frozen=True, eq=False)
 class Lifts:
     """Where the rotated cones of the quadratics sit: t >= ||p||^2 as ((t + 1)/2, (t - 1)/2, p) in SOC.
@@ -65,9 +61,9 @@ class Lifts:
         sizes: rows of the cone, two more than p has.
     """
 
-    columns: IntArray = field(default_factory=_no_indices)
-    heads: IntArray = field(default_factory=_no_indices)
-    sizes: IntArray = field(default_factory=_no_indices)
+    columns: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    heads: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    sizes: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
         own(self, "columns", "heads", "sizes")

@@ -42,26 +42,7 @@ class Cones:
         return read_only(self.zero + self.nonnegative + np.cumsum(sizes) - sizes)
 
     def violation(self, s: Array, *, dual: bool = False) -> Array:
-        """Return how far each row or cone of s is from K: |s_i|, max(0, -s_i), and max(0, ||u|| - s_0) at each head.
+        """Return how far each row or cone of s, shape `(m,)`, is from K or K*; see `socicnn.conic._violation`."""
+        from socicnn.conic._violation import violation
 
-        Args:
-            s: vector of shape `(m,)`.
-            dual: measure the distance from K* instead, where the rows of the zero cone are free.
-
-        Returns:
-            Shape `(m,)`, zero at the rows of a second-order cone that are not its head.
-
-        >>> Cones(nonnegative=1, second_order=(3,)).violation(np.array([-0.5, 1.0, 3.0, 4.0]))
-        array([0.5, 4. , 0. , 0. ])
-        """
-        cut = self.zero + self.nonnegative
-        excess = np.zeros_like(s)
-        if not dual:
-            excess[: self.zero] = np.abs(s[: self.zero])
-        excess[self.zero : cut] = np.maximum(-s[self.zero : cut], 0.0)
-        if self.second_order:
-            heads = self.heads
-            squares = s[cut:] ** 2
-            squares[heads - cut] = 0.0
-            excess[heads] = np.maximum(np.sqrt(np.add.reduceat(squares, heads - cut)) - s[heads], 0.0)
-        return excess
+        return violation(s, self.zero, self.zero + self.nonnegative, self.heads, dual=dual)

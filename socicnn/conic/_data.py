@@ -20,33 +20,18 @@ from socicnn.errors import ProgramError
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ValueData:
-    """The value function of a network: f(x) = min_v q'v + d'x + r  s.t.  A v + s = b + B x, s in K.
+    """The value function of a network; vectors may carry one leading axis, one row per context."""
 
-    `b`, `q`, `d` and `r` may carry one leading axis, one row per context; A and B do not depend on the context.
-
-    Args:
-        A: matrix of shape `(m, variables)`.
-        B: matrix of shape `(m, n)`.
-        b: vector of shape `(m,)` or `(contexts, m)`.
-        q: cost of shape `(variables,)` or `(contexts, variables)`.
-        d: shape `(n,)` or `(contexts, n)`.
-        r: shape `()` or `(contexts,)`.
-        cones: cone K of the rows.
-        columns: named blocks of the variables.
-        rows: named blocks of the rows.
-        lifts: places of the quadratics' cones, which `at` rescales.
-    """
-
-    A: sparse.csc_array
-    B: sparse.csr_array
-    b: Array
-    q: Array
-    d: Array
-    r: Array
-    cones: Cones
-    columns: tuple[Block, ...] = ()
-    rows: tuple[Block, ...] = ()
-    lifts: Lifts = field(default_factory=Lifts)
+    A: sparse.csc_array  # shape `(m, variables)`
+    B: sparse.csr_array  # shape `(m, n)`
+    b: Array  # shape `(m,)` or `(contexts, m)`
+    q: Array  # cost, shape `(variables,)` or `(contexts, variables)`
+    d: Array  # shape `(n,)` or `(contexts, n)`
+    r: Array  # shape `()` or `(contexts,)`
+    cones: Cones  # cone K of the rows
+    columns: tuple[Block, ...] = ()  # named blocks of the variables
+    rows: tuple[Block, ...] = ()  # named blocks of the rows
+    lifts: Lifts = field(default_factory=Lifts)  # places of the quadratics' cones, which `at` rescales
 
     def __post_init__(self) -> None:
         own(self, "A", "B", "b", "q", "d", "r")

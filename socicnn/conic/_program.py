@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array, IntArray, as_points, read_only, transform
+from socicnn._arrays import Array, IntArray, read_only, transform
+from socicnn._points import as_points
 from socicnn.conic._blocks import Block
 from socicnn.conic._cones import Cones
 from socicnn.conic._conic_data import ConicData, told

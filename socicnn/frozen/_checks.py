@@ -9,11 +9,7 @@ from socicnn.errors import ModelError
 
 
 class ArrayCheck:
-    """Checks the arrays of one network, and learns from them how many contexts it has.
-
-    Args:
-        n: length of x.
-    """
+    """Checks the arrays of one network with x of length n, and learns from them how many contexts it has."""
 
     def __init__(self, n: int) -> None:
         self.n = n

@@ -11,7 +11,8 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array, Matrix, transform
-from socicnn.frozen._parts import Layer, Output, Term
+from socicnn.frozen._parts import Layer, Output
+from socicnn.frozen._terms import Term
 
 T = TypeVar("T", bound=Term)
 

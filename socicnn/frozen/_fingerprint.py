@@ -27,18 +27,14 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array, Matrix
-from socicnn.frozen._parts import Layer, Norm, Output, Quadratic, Term
+from socicnn.frozen._parts import Layer, Output
+from socicnn.frozen._terms import Term
 
 
 def fingerprint(
-    layers: Sequence[Layer],
-    output: Output,
-    quadratics: Sequence[Quadratic],
-    norms: Sequence[Norm],
-    input_shape: tuple[int, ...],
-    batch: tuple[int, ...],
+    layers: Sequence[Layer], output: Output, terms: Sequence[Term], shape: tuple[int, ...], batch: tuple[int, ...]
 ) -> str:
-    """Return the fingerprint, 64 hexadecimal digits, of the parts of a network that `FrozenNet` has checked.
+    """Return the fingerprint, 64 hexadecimal digits, of the checked parts of a network whose x has this shape.
 
     >>> from socicnn.frozen import FrozenNet
     >>> net = FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0]))
@@ -48,7 +44,7 @@ def fingerprint(
     form = _Form(*(batch or (1,)))
     n = int(np.shape(output.v)[-1])
     form.record("socicnn network 1", (n, sum(batch) + len(batch)))
-    form.record("shape", input_shape)
+    form.record("shape", shape)
     width = 0
     for layer in layers:
         h = layer.width
@@ -64,14 +60,10 @@ def fingerprint(
     form.vector("w", output.w, width)
     form.vector("v", output.v, n)
     form.vector("c", output.c)
-    for quad in quadratics:
-        form.record("quadratic", ())
-        form.vector("beta", quad.beta)
-        form.affine(quad)
-    for norm in norms:
-        form.record("norm", (norm.group,))
-        form.vector("gamma", norm.gamma)
-        form.affine(norm)
+    for branch in terms:
+        form.record(*(("norm", (branch.rows,)) if branch.ROOT else ("quadratic", ())))
+        form.vector(branch.LETTERS[0], branch.weight)
+        form.affine(branch)
     return form.digest.hexdigest()
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
-from socicnn._arrays import IntArray
+from socicnn._arrays import Array, IntArray
 from socicnn._moved import accepts_renamed
+from socicnn._points import as_points
 from socicnn.errors import ModelError
 from socicnn.frozen._bundle import Parts
 from socicnn.frozen._composition import absolute_layer, absolute_output, absolute_term
@@ -47,6 +48,19 @@ class FrozenNet(ConvexNet):
         parts += [f"branches: {len(self.quadratics)} quadratic, {len(self.norms)} norm"]
         parts += [f"{self.contexts} contexts"] if self.stacked else []
         return f"<FrozenNet: {'; '.join(parts)}>"
+
+    def __call__(self, x: Any) -> Array:
+        """Return f at each point.
+
+        Args:
+            x: points of shape `(*batch, n)` or `(*batch, *input_shape)`; with stacked contexts, row i of the batch
+                belongs to context i.
+
+        Returns:
+            Values of shape `(count,)`, one per point of the flattened batch.
+        """
+        assert self.input_shape is not None
+        return self.values(as_points(x, self.input_shape))
 
     @property
     def hidden_features(self) -> tuple[int, ...]:

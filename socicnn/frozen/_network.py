@@ -13,11 +13,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from socicnn._arrays import Array, IntArray, as_points
+from socicnn._arrays import Array, IntArray
 from socicnn.errors import ModelError
 from socicnn.frozen._checks import ArrayCheck
 from socicnn.frozen._fingerprint import fingerprint
-from socicnn.frozen._parts import Layer, Norm, Output, Quadratic, Term
+from socicnn.frozen._parts import Layer, Norm, Output, Quadratic
+from socicnn.frozen._terms import Term
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,11 +37,9 @@ class ConvexNet:
         check = ArrayCheck(int(v.shape[-1]) if v.ndim else 0)
         check.vector("output weight v", v)
         layers: list[Layer] = []
-        width: int | None = None
         for k, layer in enumerate(self.layers, start=1):
-            layers.append(layer.checked(check, k, width))
-            width = layer.width
-        self.output.check(check, width or 0)
+            layers.append(layer.checked(check, k, layers[-1].width if layers else None))
+        self.output.check(check, layers[-1].width if layers else 0)
         for kind, branches in (("quadratic", self.quadratics), ("norm", self.norms)):
             for number, branch in enumerate(branches, start=1):
                 branch.check(check, f"{kind} branch {number}")
@@ -72,14 +71,9 @@ class ConvexNet:
         return () if self.contexts is None else (self.contexts,)
 
     def weighted(self) -> tuple[list[Quadratic], list[Norm]]:
-        """Return the branches that are in the program: those with a weight, and in a stack all of them.
-
-        A branch may have no weight in some contexts of a stack; any part of the stack then has the same program.
-        """
-        return (
-            [branch for branch in self.quadratics if self.stacked or branch.weight.any()],
-            [branch for branch in self.norms if self.stacked or branch.weight.any()],
-        )
+        """Return the branches in the program: those with a weight; in a stack all, so that its parts are alike."""
+        quadratics = [branch for branch in self.quadratics if self.stacked or branch.weight.any()]
+        return quadratics, [branch for branch in self.norms if self.stacked or branch.weight.any()]
 
     def take(self, index: int | slice | IntArray) -> Self:
         """Return the network with some of the stacked contexts; itself if none are stacked."""
@@ -89,18 +83,13 @@ class ConvexNet:
         chosen: dict[str, Any] = {name: [part.take(index) for part in getattr(self, name)] for name in lists}
         return replace(self, output=self.output.take(index), **chosen)
 
-    def __call__(self, x: Any) -> Array:
-        """Return f at each point: the reference forward pass, straight from the formula.
+    def values(self, x: Array) -> Array:
+        """Return f at points x of shape `(count, n)`: the reference forward pass, straight from the formula.
 
-        Args:
-            x: points of shape `(*batch, n)` or `(*batch, *input_shape)`; with stacked contexts, row i of the batch
-                belongs to context i.
-
-        Returns:
-            Values of shape `(count,)`, one per point of the flattened batch.
+        With stacked contexts, row i belongs to context i.
         """
-        assert self.input_shape is not None
-        x = as_points(x, self.input_shape)
+        if x.shape[1:] != (self.in_features,):
+            raise ModelError(f"x must have shape (count, {self.in_features}); received {x.shape}")
         if self.stacked and len(x) != self.contexts:
             raise ModelError(f"{self.contexts} contexts need as many points; received {len(x)}")
         value = (x * self.output.v).sum(axis=-1) + self.output.c
@@ -115,9 +104,6 @@ class ConvexNet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the network in a canonical form, 64 hexadecimal digits: equal for equal numbers in any file.
-
-        What the form is says `socicnn.frozen._fingerprint`.
-        """
+        """SHA-256, 64 hexadecimal digits, equal for equal numbers in any file: see `socicnn.frozen._fingerprint`."""
         assert self.input_shape is not None
-        return fingerprint(self.layers, self.output, self.quadratics, self.norms, self.input_shape, self.batch)
+        return fingerprint(self.layers, self.output, self.terms, self.input_shape, self.batch)

@@ -14,16 +14,12 @@ import numpy as np
 from socicnn._arrays import Array, IntArray, Matrix, transform
 from socicnn.errors import ModelError
 from socicnn.frozen._checks import ArrayCheck
-from socicnn.frozen._terms import Part as Part
-from socicnn.frozen._terms import Term as Term
-from socicnn.frozen._terms import owned_matrix, owned_vector
+from socicnn.frozen._terms import Part, Term, owned_matrix, owned_vector
 
 
 @dataclass(frozen=True, eq=False, init=False)
 class Squares(Term):
-    """Quadratics inside a layer: unit i adds rho_i ||F_i x + g_i||^2 to its pre-activation.
-
-    A network whose units hold x'P_i x with P_i positive semidefinite gives the factor F_i, P_i = F_i'F_i.
+    """Quadratics inside a layer: unit i adds rho_i ||F_i x + g_i||^2 to its pre-activation; x'P_i x has F_i'F_i = P_i.
 
     Args:
         rho: >= 0, one per unit, shape `(h,)`; the same in every context.
@@ -79,7 +75,7 @@ class Layer(Part):
 
     def __init__(self, W: Any, U: Any, b: Any, squares: Squares | None = None) -> None:
         W, U = (None if matrix is None else owned_matrix(matrix) for matrix in (W, U))
-        _set(self, W=W, U=U, b=owned_vector(b), squares=squares)
+        self._set(W=W, U=U, b=owned_vector(b), squares=squares)
 
     @property
     def width(self) -> int:
@@ -93,8 +89,7 @@ class Layer(Part):
 
     def named_inner(self) -> Iterator[tuple[str, Any]]:
         """Yield the terms inside the layer with the names of their fields."""
-        terms = ((name, getattr(self, name)) for name in self.INNER)
-        return ((name, term) for name, term in terms if term is not None)
+        return ((name, term) for name in self.INNER if (term := getattr(self, name)) is not None)
 
     def preactivation(self, x: Array, z: Array | None) -> Array:
         """Return W z + U x + b + rho ||F x + g||^2 at points x of shape `(count, n)`; z is None for the first layer."""
@@ -158,7 +153,7 @@ class Output(Part):
     def __init__(self, w: Any, v: Any, c: Any = 0.0) -> None:
         if v is None:
             raise ModelError("output weight v tells the length n of x: without one, give zeros of shape (n,)")
-        _set(self, w=owned_vector(w), v=owned_vector(v), c=owned_vector(c))
+        self._set(w=owned_vector(w), v=owned_vector(v), c=owned_vector(c))
 
     def check(self, check: ArrayCheck, width: int) -> None:
         """Check w and c; v comes first of all, as it tells the length of x. Errors are those of `Term.check`."""
@@ -214,15 +209,9 @@ class Norm(Term):
 
     def __init__(self, gamma: Any, C: Any, d: Any = None, group: int | None = None) -> None:
         self._fill(gamma, C, d)
-        _set(self, group=sum(self.C.shape[:1]) if group is None else group)
+        self._set(group=sum(self.C.shape[:1]) if group is None else group)
 
     @property
     def rows(self) -> int:
         """Rows of each group."""
         return self.group
-
-
-def _set(part: Part, **values: Any) -> None:
-    """Set the fields of a part that is being made."""
-    for name, value in values.items():
-        object.__setattr__(part, name, value)

@@ -48,8 +48,13 @@ class Part:
         part = copy(self)
         for name, value in fields.items():
             own = owned_matrix if sparse.issparse(value) else owned_vector
-            object.__setattr__(part, name, value if isinstance(value, Part) else own(value))
+            part._set(**{name: value if isinstance(value, Part) else own(value)})
         return part
+
+    def _set(self, **fields: Any) -> None:
+        """Set fields of a part that is being made."""
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
 
 class Term(Part, ABC):
@@ -62,8 +67,7 @@ class Term(Part, ABC):
         """Set the three fields; an offset that was left out is zero."""
         M = owned_matrix(matrix)
         o = owned_vector(np.zeros(M.shape[:1]) if offset is None else offset)
-        for name, value in zip(self.LETTERS, (owned_vector(weight), M, o), strict=True):
-            object.__setattr__(self, name, value)
+        self._set(**dict(zip(self.LETTERS, (owned_vector(weight), M, o), strict=True)))
 
     @property
     def weight(self) -> Array:

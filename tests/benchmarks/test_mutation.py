@@ -28,6 +28,7 @@ from tests.support.frozen_nets import random_net
 from verify._core.checker import Checker
 from verify._proof.network import Prover
 from verify._proof.program import ProgramProver
+from verify._proof.scale import data_scale
 
 POINTS = 200
 
@@ -129,7 +130,7 @@ def test_disguises_deceive_the_residuals_and_not_the_certificate() -> None:
     for seed in range(6):
         net, rng = random_net(seed), np.random.default_rng(seed)
         x = rng.normal(size=(20, 4))
-        forward, scale = net(x), Prover(net).scale(x)
+        forward, scale = net(x), data_scale(net, x)
         for mutant in optimised_programs(net, x, rng, steps=25):
             own = mutant.witness
             ok = Checker(mutant.program)(x, own.v, own.y, forward, own.k, scale=scale).ok

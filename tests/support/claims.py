@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from socicnn._numpy_files import digest
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from tests.support.frozen_nets import random_net
 from verify._certify import certify
-from verify._core import claim as claims
 
 
 def saved(folder: Path, net: FrozenNet | None = None, count: int = 5) -> Path:
@@ -44,7 +44,7 @@ def retold(path: Path, name: str, change) -> Path:
         arrays = {key: stored[key] for key in stored.files}
     arrays[name] = change(arrays[name])
     arrays.pop("digest")
-    arrays["digest"] = np.asarray(claims.digest(arrays))
+    arrays["digest"] = np.asarray(digest(arrays))
     forged = path.with_name("forged.npz")
     np.savez_compressed(forged, **arrays)
     return forged

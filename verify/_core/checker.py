@@ -15,46 +15,33 @@ S comes from network and x, and the scales k of the rotated cones are held next 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from socicnn._arrays import Array, BoolArray
+from socicnn.conic._data import ValueData
 from verify._core.lifts import Scales, lifts_exact
 from verify._core.products import Split
-from verify._core.rows import INFORMATIVE, SMALLEST, Worst, allowances, residuals, rounding, runs_of
+from verify._core.rows import SMALLEST, Worst, allowances, residuals, rounding, runs_of
 from verify._core.terms import Arrays, Point, evaluate, own_entries
-
-if TYPE_CHECKING:
-    from socicnn.conic._data import ValueData
 
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """The verdict on each point of a batch of N.
+    """The verdict on each point of a batch of N: arrays of shape `(N,)`."""
 
-    Args:
-        value: primal objective q'v + d'x + r, shape `(N,)`.
-        dual: dual objective -(b + B x)'y + d'x + r, shape `(N,)`.
-        forward: the value that was computed independently, shape `(N,)`.
-        slope: d - B'y, the subgradient that y proves, shape `(N, n)`.
-        offset: r - b'y, so that f(z) >= slope'z + offset for every z, shape `(N,)`.
-        residuals: name of a metric -> its worst residual at each point, shape `(N,)`.
-        tolerances: name -> the tolerance at the place of that residual, or a smaller one that already sufficed; a
-            metric without a tolerance is reported and not judged.
-        ok: whether every judged metric is within its tolerance, shape `(N,)`; NaN is not.
-    """
-
-    value: Array
-    dual: Array
-    forward: Array
-    slope: Array
-    offset: Array
-    residuals: dict[str, Array]
+    value: Array  # primal objective q'v + d'x + r
+    dual: Array  # dual objective -(b + B x)'y + d'x + r
+    forward: Array  # the value that was computed independently
+    slope: Array  # d - B'y, the subgradient that y proves, shape `(N, n)`
+    offset: Array  # r - b'y, so that f(z) >= slope'z + offset for every z
+    residuals: dict[str, Array]  # name of a metric -> its worst residual at each point
+    # name -> the tolerance at the place of that residual, or a smaller one that already sufficed; a metric without a
+    # tolerance is reported and not judged
     tolerances: dict[str, Array]
-    ok: BoolArray
+    ok: BoolArray  # whether every judged metric is within its tolerance; NaN is not
 
     @property
     def gap(self) -> Array:
@@ -133,11 +120,9 @@ class Checker:
             v: primal points, shape `(N, variables)`.
             y: dual points, shape `(N, m)`.
             forward: values that were computed independently, shape `(N,)`.
-            k: scale of each quadratic's lift, shape `(N, quadratics)`: v and y then belong to the program with
-                t = k t' and its cone rotated, ((t' + k)/2, (t' - k)/2, p). Within a factor of four of the power of two
-                next to ||p||. If omitted, 1, the plain lift, which passes for every p.
-            scale: S, the data scale of the forward value, shape `(N,)`, from network and x alone; a smaller number is
-                safe too, `|forward|` for instance.
+            k: scale of each quadratic's lift, shape `(N, quadratics)`, within a factor of four of the power of two
+                next to ||p||: t = k t', the cone ((t' + k)/2, (t' - k)/2, p). Defaults to 1, which passes for every p.
+            scale: S, the data scale of the forward value, shape `(N,)`, from network and x alone; less is safe too.
             slack: distance from the forward value to the nearer end of the network's proven bracket, shape `(N,)`: a
                 value that passes lies in the bracket widened by `tolerance * (1 + S)`. Defaults to 0.
             contexts: which of the stacked contexts the points belong to, in order; defaults to all.
@@ -185,13 +170,11 @@ class Checker:
 
     def _least(self, arrays: Arrays, point: Point) -> Array:
         """Return part of the sum |A|'|y| + |q|: the cost, and the entries of the rows that bound each variable."""
-        size: Array = self._own @ np.abs(point.y)
-        q, t = np.abs(arrays.q), arrays.t
-        lifted = size[t]
+        y, q, t = np.abs(point.y), np.abs(arrays.q), arrays.t
+        size: Array = self._own @ y
+        lifted = size[t] + q[t] * point.k + np.abs(arrays.a) * (y[arrays.heads] + y[arrays.heads + 1])
         size += q
-        if len(t):
-            head, second = point.y[arrays.heads], point.y[arrays.heads + 1]
-            size[t] = lifted + q[t] * point.k + np.abs(arrays.a) * (np.abs(head) + np.abs(second))
+        size[t] = lifted
         return size
 
     def _of_values(self, scale: Array, slack: Array | None) -> Array:
@@ -199,12 +182,11 @@ class Checker:
         limit = self.tolerance * (1.0 + scale)
         if slack is not None:  # a tolerance below the default asks for less than the rounding of the network
             limit = limit + np.maximum(slack, 0.0) * min(1.0, self.tolerance / 1e-12)
-        return np.where(np.isfinite(limit), limit, 0.0)
+        return _finite(limit)
 
     def _quick(self, arrays: Arrays, point: Point, forward: Array, limit: Array) -> Checked:
         """Compare every residual with a number that its tolerance is not below: few passes, few absolute values."""
-        terms = evaluate(arrays, point, -1.0)
-        worst = Worst()
+        terms, worst = evaluate(arrays, point, -1.0), Worst()
         for name, matrix, least in residuals(self._zero, self._runs, terms.lack, point.y):
             if isinstance(least, float):
                 worst.keep(name, matrix.max(axis=0), np.full(len(forward), self.tolerance * least))  # NaN stays NaN
@@ -214,32 +196,28 @@ class Checker:
             worst["stationarity"] = self._stationarity(terms.stationarity, self._least(arrays, point))
         value, dual = terms.primal, terms.dual
         worst["gap"] = np.abs(value - dual), limit
-        worst["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), limit
-        metrics = {name: np.maximum(residual, 0.0) for name, (residual, _) in worst.items()}
-        tolerances = {name: allowed for name, (_, allowed) in worst.items() if name not in INFORMATIVE}
-        ok = np.logical_and.reduce([metrics[name] <= tolerances[name] for name in tolerances])
-        return Checked(value, dual, forward, terms.slope.T, terms.offset, metrics, tolerances, ok)
+        worst["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), limit.copy()
+        return Checked(value, dual, forward, terms.slope.T, terms.offset, *worst.verdict())
 
     def _scaled(self, arrays: Arrays, point: Point, checked: Checked, where: NDArray[np.intp], values: Array) -> None:
         """Judge some points again with the tolerances in full, and enter the verdict into `checked`."""
-        terms = evaluate(arrays, point, -1.0)
+        terms, worst = evaluate(arrays, point, -1.0), Worst()
         sizes = evaluate(arrays.absolute(), point.absolute(), 1.0)
         rows = residuals(self._zero, self._runs, terms.lack, point.y)
         scales = allowances(self._zero, self._runs, sizes.lack, np.abs(point.y))
-        judged = [(name, matrix, self.tolerance * size) for (name, matrix, _), size in zip(rows, scales, strict=True)]
+        for (name, matrix, _), size in zip(rows, scales, strict=True):
+            worst.enter(name, matrix, _finite(self.tolerance * size))
         if len(terms.stationarity):
             allowed = self.tolerance * self._rounding * sizes.stationarity + SMALLEST
-            judged.append(("stationarity", np.abs(terms.stationarity), allowed))
-        worst = Worst()
-        for name, matrix, allowed in judged:
-            worst.enter(name, matrix, np.where(np.isfinite(allowed), allowed, 0.0))
+            worst.enter("stationarity", np.abs(terms.stationarity), _finite(allowed))
         for name in ("gap", "forward"):
             worst[name] = checked.residuals[name][where], values
-        ok = np.ones(len(where), dtype=bool)
-        for name, (residual, limit) in worst.items():
-            checked.residuals[name][where] = np.maximum(residual, 0.0)
-            if name not in INFORMATIVE:
-                ok &= residual <= limit
-                checked.tolerances[name] = checked.tolerances[name].copy()  # gap and forward share theirs until now
-                checked.tolerances[name][where] = limit
-        checked.ok[where] = ok
+        *metrics, checked.ok[where] = worst.verdict()
+        for kept, judged in zip((checked.residuals, checked.tolerances), metrics, strict=True):
+            for name, array in judged.items():
+                kept[name][where] = array
+
+
+def _finite(allowed: Array) -> Array:
+    """Return tolerances, 0 in place of what is not finite."""
+    return np.where(np.isfinite(allowed), allowed, 0.0)

@@ -16,30 +16,18 @@ LARGEST = 500.0  # k is at most 2^500 and at least 2^-500, so that k^2 is a numb
 
 
 class Scales:
-    """Which scales k a point allows: within a factor of four of the power of two next to ||p||, or of 1 where p = 0.
-
-    Args:
-        B: the program's matrix of x, shape `(m, n)`.
-        heads: head of each rotated cone; p starts two rows below.
-        sizes: rows of each of these cones.
-    """
+    """Which scales k a point allows: within a factor of four of the power of two next to ||p||, or of 1 where p = 0."""
 
     def __init__(self, B: sparse.csr_array, heads: IntArray, sizes: IntArray) -> None:
+        """Take the matrix of x, and head and rows of each rotated cone; p starts two rows below the head."""
         lengths = np.maximum(sizes - 2, 0)
         self._starts = np.cumsum(lengths) - lengths
         self._lengths = lengths
         self._rows = np.repeat(heads + 2 - self._starts, lengths) + np.arange(int(lengths.sum()))
         self._B = B[self._rows]
-        self._size: sparse.csr_array | None = None
 
     def allowed(self, x: Array, b: Array, k: Array) -> BoolArray:
-        """Tell at which points every k is one that x allows.
-
-        Args:
-            x: points, features first, shape `(n, N)`.
-            b: offsets of all rows, one column for all points or one per point.
-            k: scales, shape `(quadratics, N)`.
-        """
+        """Tell at which points every k is one that x allows; one column per point, or one b for all points."""
         ok = np.asarray((np.isfinite(k) & (k > 0)).all(axis=0))
         if not len(k):
             return ok
@@ -48,9 +36,7 @@ class Scales:
         near = _power_of_two(length)
         inside = ((k >= near / FACTOR) & (k <= near * FACTOR)).all(axis=0)
         if not inside.all():  # where rounding decides whether p is 0, every length that p may have allows its own k
-            if self._size is None:
-                self._size = abs(self._B)
-            sizes = self._size @ np.abs(x) + np.abs(b[self._rows])
+            sizes = abs(self._B) @ np.abs(x) + np.abs(b[self._rows])
             spread = self._norms(np.broadcast_to((self._B.shape[1] + 8) * 2.0**-52 * sizes, p.shape))
             least, most = _power_of_two(np.maximum(length - spread, 0.0)), _power_of_two(length + spread)
             vanishes = length <= spread

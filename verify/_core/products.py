@@ -19,12 +19,9 @@ LEAST = 64  # numbers in the smallest block worth a product of its own
 
 
 class Split:
-    """A sparse matrix as dense blocks and a sparse rest.
+    """A sparse matrix, without duplicate entries, as dense blocks and a sparse rest.
 
-    Args:
-        matrix: the matrix, without duplicate entries.
-        rows: places between which the rows may be cut.
-        columns: the same of the columns. Which are named only decides how fast the products are.
+    Blocks lie between places of rows and of columns; which are named only decides how fast the products are.
     """
 
     def __init__(self, matrix: sparse.csr_array, rows: Iterable[int] = (), columns: Iterable[int] = ()) -> None:

@@ -6,14 +6,12 @@ Part of the trusted core. The names of the rows only name the metrics: every row
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from socicnn._arrays import Array
-
-if TYPE_CHECKING:
-    from socicnn.conic._data import ValueData
+from socicnn._arrays import Array, BoolArray
+from socicnn.conic._data import ValueData
 
 SMALLEST = 2.0**-1000  # below every underflow: what is smaller counts as zero
 # names of the metrics of one family of rows: primal violation, dual violation, complementarity, slack
@@ -123,6 +121,12 @@ class Worst(dict[str, tuple[Array, Array]]):
             first = np.isnan(before) | (before >= now)
             residual, allowed = np.where(first, old, residual), np.where(first, limit, allowed)
         self[name] = residual, allowed
+
+    def verdict(self) -> tuple[dict[str, Array], dict[str, Array], BoolArray]:
+        """Return the residuals, the tolerances of the judged metrics, and whether each point is within all of them."""
+        metrics = {name: np.maximum(residual, 0.0) for name, (residual, _) in self.items()}
+        tolerances = {name: allowed for name, (_, allowed) in self.items() if name not in INFORMATIVE}
+        return metrics, tolerances, np.logical_and.reduce([metrics[name] <= tolerances[name] for name in tolerances])
 
 
 def _ratio(residual: Array, allowed: Array) -> Array:

@@ -17,7 +17,6 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array, BoolArray, IntArray
-from socicnn.conic._blocks import Block
 from socicnn.conic._data import ValueData
 from socicnn.frozen._network import ConvexNet
 from socicnn.frozen._terms import Term
@@ -30,8 +29,7 @@ def monotone(program: ValueData) -> list[str]:
     earlier variables; each cone must be t >= ||p||^2 lifted, or s >= ||p||, with p affine in x alone; each variable
     must be bounded from below; q >= 0 and every entry finite.
     """
-    arrays = {"A": program.A.data, "B": program.B.data}
-    arrays |= {name: getattr(program, name) for name in "bqdr"}
+    arrays = {"A": program.A.data, "B": program.B.data} | {name: getattr(program, name) for name in "bqdr"}
     counts = {name: int(np.count_nonzero(~np.isfinite(array))) for name, array in arrays.items()}
     wrong = [f"{name} has {count} non-finite entries" for name, count in counts.items() if count]
     return wrong or _Reading(program).wrong
@@ -42,7 +40,8 @@ class _Reading:
 
     def __init__(self, program: ValueData) -> None:
         self.wrong: list[str] = []
-        self._row_names, self._column_names = program.row_names, program.column_names
+        self._row = _place(program.row_names, "row")
+        self._column = _place(program.column_names, "column")
         A, B = sparse.csr_array(program.A, copy=True), sparse.csr_array(program.B, copy=True)
         for matrix in (A, B):
             matrix.sum_duplicates()  # several entries of one place stand for their sum
@@ -61,12 +60,6 @@ class _Reading:
         where = np.flatnonzero(bad)
         if len(where):
             self.wrong.append(f"{len(where)} {what}, the first {place(int(where[0]))}")
-
-    def _row(self, i: int) -> str:
-        return self._row_names[i] if i < len(self._row_names) else f"row {i}"
-
-    def _column(self, j: int) -> str:
-        return self._column_names[j] if j < len(self._column_names) else f"column {j}"
 
     def _inequalities(self, A: sparse.csr_array, first: int) -> None:
         """Each has one entry -1, its own variable, and the others are >= 0 on earlier variables."""
@@ -113,6 +106,10 @@ class _Reading:
         self._owned[column(lift[good])] = True
 
 
+def _place(names: list[str], kind: str) -> Callable[[int], str]:
+    return lambda i: names[i] if i < len(names) else f"{kind} {i}"
+
+
 def differences(program: ValueData, net: ConvexNet) -> list[str]:
     """Return where the arrays of `program` are not those of `net`, entry by entry; an empty list if nowhere.
 
@@ -122,15 +119,14 @@ def differences(program: ValueData, net: ConvexNet) -> list[str]:
         expected = _Expected(program, net)
     except _Mismatch as mismatch:
         return [str(mismatch)]
-    rows, columns = program.row_names, program.column_names
-    inputs = [f"x[{j}]" for j in range(net.in_features)]
+    rows, columns, inputs = program.row_names, program.column_names, [f"x[{j}]" for j in range(net.in_features)]
     return [
-        *_matrix_difference("A", program.A, expected.A, rows, columns),
-        *_matrix_difference("B", program.B, expected.B, rows, inputs),
-        *_vector_difference("b", program.b, expected.b, rows),
-        *_vector_difference("q", program.q, expected.q, columns),
-        *_vector_difference("d", program.d, expected.d, inputs),
-        *_vector_difference("r", program.r[..., None], expected.r[..., None], ["the constant"]),
+        *_difference("A", program.A, expected.A, rows, columns),
+        *_difference("B", program.B, expected.B, rows, inputs),
+        *_difference("b", program.b, expected.b, rows),
+        *_difference("q", program.q, expected.q, columns),
+        *_difference("d", program.d, expected.d, inputs),
+        *_difference("r", program.r[..., None], expected.r[..., None], ["the constant"]),
     ]
 
 
@@ -142,51 +138,51 @@ class _Expected:
     """The arrays that the network asks for, placed where the program's block names say."""
 
     def __init__(self, program: ValueData, net: ConvexNet) -> None:
-        self._blocks = [{block.name: block for block in side} for side in (program.rows, program.columns)]
+        self._blocks = {side: {block.name: block for block in getattr(program, side)} for side in ("rows", "columns")}
         self._entries: dict[str, list[tuple[IntArray, IntArray, Array]]] = {"A": [], "B": []}
         self._cones: list[tuple[int, int]] = []
         m, variables = program.A.shape
         self.b, self.q = np.zeros((*net.batch, m)), np.zeros((*net.batch, variables))
         self.d = np.broadcast_to(net.output.v, (*net.batch, net.in_features))
         self.r = np.broadcast_to(net.output.c, net.batch)
-        placed: list[tuple[Block, Block, Term]] = []
         inequalities, below = 0, None
         for k, layer in enumerate(net.layers, start=1):
             h = layer.width
-            z, relu, floor = self._columns(f"z{k}", h), self._rows(f"relu{k}", h), self._rows(f"nonnegative{k}", h)
+            z = self._block("columns", f"z{k}", h)
+            relu, floor = (self._block("rows", f"{name}{k}", h) for name in ("relu", "nonnegative"))
             for rows in (relu, floor):
-                self._put("A", rows, z.start, -sparse.eye_array(h))
+                self._put("A", rows, z, -sparse.eye_array(h))
             if layer.W is not None and below is not None:
-                self._put("A", relu, below.start, layer.W)
+                self._put("A", relu, below, layer.W)
             if layer.U is not None:
-                self._put("B", relu, 0, -layer.U)
-            self.b[..., relu.start : relu.stop] = -layer.b
+                self._put("B", relu, slice(0, None), -layer.U)
+            self.b[..., relu] = -layer.b
             for term in layer.inner:
-                t, cone = self._places(f"t_layer{k}", f"layer{k}", term)
-                self._put("A", relu, t.start, sparse.diags_array(term.weight))
-                placed.append((t, cone, term))
+                self._put("A", relu, self._term(f"t_layer{k}", f"layer{k}", term), sparse.diags_array(term.weight))
             inequalities, below = inequalities + 2 * h, z
         if below is not None:
-            self.q[..., below.start : below.stop] = net.output.w
+            self.q[..., below] = net.output.w
         branches: tuple[Sequence[Term], ...] = net.weighted()
         for letter, kind, terms in zip("ts", ("quadratic", "norm"), branches, strict=True):
             for number, term in enumerate(terms, start=1):
-                t, cone = self._places(f"{letter}_{kind}{number}", f"{kind}{number}", term)
-                self.q[..., t.start : t.stop] = term.weight[..., None]
-                placed.append((t, cone, term))
-        for t, cone, term in placed:
-            self._term(t, cone, term)
+                t = self._term(f"{letter}_{kind}{number}", f"{kind}{number}", term)
+                self.q[..., t] = term.weight[..., None]
         self._complete(program)
         heads = list(zip(program.cones.heads.tolist(), program.cones.second_order, strict=True))
         if (program.cones.zero, program.cones.nonnegative, heads) != (0, inequalities, self._cones):
             raise _Mismatch("the cones of the program are not those of the network")
         self.A, self.B = self._matrix("A", program.A.shape), self._matrix("B", program.B.shape)
 
-    def _term(self, t: Block, cone: Block, term: Term) -> None:
-        """Place t_i >= ||p_i|| as (t_i, p_i), and t_i >= ||p_i||^2 as ((t_i + 1)/2, (t_i - 1)/2, p_i); p = M x + o."""
-        tops = _tops(term)
+    def _term(self, name: str, cone: str, term: Term) -> slice:
+        """Place t_i >= ||p_i|| as (t_i, p_i), and t_i >= ||p_i||^2 as ((t_i + 1)/2, (t_i - 1)/2, p_i); p = M x + o.
+
+        Returns:
+            The columns of t.
+        """
+        tops = 1 if term.ROOT else 2  # rows of each cone that hold t: its head, or the two of a rotated cone
         size = term.rows + tops
-        places = np.arange(cone.start, cone.stop).reshape(-1, size)
+        t, rows = self._block("columns", name, term.groups), self._block("rows", cone, term.groups * size)
+        places = np.arange(rows.start, rows.stop).reshape(-1, size)
         heads, body = places[:, 0], places[:, tops:].reshape(-1)
         for row in range(tops):
             self._entries["A"].append((heads + row, np.arange(t.start, t.stop), np.full(len(heads), -1.0 / tops)))
@@ -196,37 +192,27 @@ class _Expected:
         self._entries["B"].append((body[M.row], M.col, M.data))
         self.b[..., body] = term.offset
         self._cones += [(head, size) for head in heads.tolist()]
+        return t
 
-    def _places(self, t: str, cone: str, term: Term) -> tuple[Block, Block]:
-        """Return the columns of a term's epigraph variables and the rows of its cones."""
-        return self._columns(t, term.groups), self._rows(cone, term.groups * (term.rows + _tops(term)))
-
-    def _rows(self, name: str, size: int) -> Block:
-        return self._block(0, name, size)
-
-    def _columns(self, name: str, size: int) -> Block:
-        return self._block(1, name, size)
-
-    def _block(self, side: int, name: str, size: int) -> Block:
+    def _block(self, side: str, name: str, size: int) -> slice:
         block = self._blocks[side].pop(name, None)
         if block is None or block.stop - block.start != size:
             there = "has no such block" if block is None else f"has {block.stop - block.start}"
             raise _Mismatch(f"the network has {size} entries in {name}, the program {there}")
-        return block
+        return slice(block.start, block.stop)
 
     def _complete(self, program: ValueData) -> None:
         """Every block of the program has its counterpart, and every row and column lies in a block."""
-        sides = zip(("rows", "variables"), self._blocks, (program.rows, program.columns), program.A.shape, strict=True)
-        for kind, left, blocks, total in sides:
-            if left:
+        for kind, side, total in zip(("rows", "variables"), ("rows", "columns"), program.A.shape, strict=True):
+            if left := self._blocks[side]:
                 raise _Mismatch(f"the program has {kind} with no counterpart in the network: {', '.join(sorted(left))}")
-            named = sum(block.stop - block.start for block in blocks)
+            named = sum(block.stop - block.start for block in getattr(program, side))
             if named != total:
                 raise _Mismatch(f"the named blocks cover {named} of the {total} {kind}")
 
-    def _put(self, name: str, rows: Block, column: int, matrix: Any) -> None:
+    def _put(self, name: str, rows: slice, columns: slice, matrix: Any) -> None:
         coo = sparse.coo_array(matrix)
-        self._entries[name].append((coo.row + rows.start, coo.col + column, coo.data))
+        self._entries[name].append((coo.row + rows.start, coo.col + columns.start, coo.data))
 
     def _matrix(self, name: str, shape: tuple[int, int]) -> sparse.csr_array:
         parts = self._entries[name]
@@ -234,34 +220,21 @@ class _Expected:
         return sparse.csr_array((data, (row.astype(np.int64), column.astype(np.int64))), shape=shape)
 
 
-def _tops(term: Term) -> int:
-    """Return the rows of a term's cone that hold t: its head, or the two of a rotated cone."""
-    return 1 if term.ROOT else 2
-
-
-def _matrix_difference(name: str, theirs: Any, expected: Any, rows: list[str], columns: list[str]) -> list[str]:
-    difference = sparse.coo_array(sparse.csr_array(theirs) - expected)
+def _difference(name: str, theirs: Any, expected: Any, *labels: list[str]) -> list[str]:
+    """Say where a matrix, or a vector per context, differs, with as few digits as tell the two numbers apart."""
+    if theirs.shape != expected.shape:
+        return [f"{name} has shape {theirs.shape} where the network has {expected.shape}"]
+    with np.errstate(invalid="ignore"):
+        difference = sparse.coo_array(theirs - expected)
     bad = np.flatnonzero(~(difference.data == 0))  # NaN differs too
     if not len(bad):
         return []
-    i, j = int(difference.row[bad[0]]), int(difference.col[bad[0]])
-    return [_sentence(name, len(bad), f"({rows[i]}, {columns[j]})", theirs[i, j], expected[i, j])]
-
-
-def _vector_difference(name: str, theirs: Any, expected: Any, labels: list[str]) -> list[str]:
-    if theirs.shape != expected.shape:
-        return [f"{name} has shape {theirs.shape} where the network has {expected.shape}"]
-    bad = np.argwhere(~(theirs == expected))
-    if not len(bad):
-        return []
-    at = tuple(bad[0])
-    place = f"{labels[at[-1]]}" + (f" of context {at[0]}" if len(at) > 1 else "")
-    return [_sentence(name, len(bad), place, theirs[at], expected[at])]
-
-
-def _sentence(name: str, count: int, place: str, theirs: float, expected: float) -> str:
-    """Say what differs, with as few digits as tell the two numbers apart."""
-    texts = [(f"{theirs:.{digits}g}", f"{expected:.{digits}g}") for digits in (6, 10, 17)]
+    at = tuple(int(index[bad[0]]) for index in difference.coords)
+    if len(labels) == 2:
+        place = f"({labels[0][at[0]]}, {labels[1][at[1]]})"
+    else:
+        place = labels[0][at[-1]] + (f" of context {at[0]}" if len(at) > 1 else "")
+    texts = [(f"{theirs[at]:.{digits}g}", f"{expected[at]:.{digits}g}") for digits in (6, 10, 17)]
     program, network = next((pair for pair in texts if pair[0] != pair[1]), texts[-1])
     first = f"the first at {place}: {program} where the network has {network}"
-    return f"{name} differs from the network in {count} entries, {first}"
+    return [f"{name} differs from the network in {len(bad)} entries, {first}"]

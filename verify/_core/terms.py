@@ -103,11 +103,7 @@ def _dot(weights: Array, values: Array) -> Array:
 
 
 def own_entries(rows: sparse.csr_array, variables: int) -> sparse.csr_array:
-    """Return the sizes of the first two negative entries of each variable: those of the rows that bound it.
-
-    Returns:
-        Shape `(variables, m)`.
-    """
+    """Return the sizes of the first two negative entries of each variable, `(variables, m)`: rows that bound it."""
     columns = sparse.csc_array(rows)
     columns.sort_indices()
     stop = columns.indptr[variables]

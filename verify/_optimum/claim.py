@@ -8,11 +8,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy import sparse
 
-from socicnn._numpy_files import read_arrays
+from socicnn._numpy_files import digest, read_arrays
 from socicnn._packing import Arrays, PackingError, integers, numbers, shaped, unpack_program
 from socicnn.conic._conic_data import ConicData
 from socicnn.errors import FileError, ProgramError
-from verify._core.claim import digest
 from verify._optimum.mixed import MixedProgram, TreeWitness
 from verify._optimum.program import OptimumWitness, QuadraticProgram
 

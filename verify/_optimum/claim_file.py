@@ -8,8 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._files import replacing
+from socicnn._numpy_files import digest
 from socicnn._packed import pack_program
-from verify._core.claim import digest
 from verify._optimum.claim import FORMAT, MIXED, VECTORS, OptimumClaim, unpacked
 from verify._optimum.mixed import MixedProgram
 

@@ -21,7 +21,8 @@ from socicnn._arrays import Array, Matrix
 from socicnn.errors import MissingExtra
 from socicnn.frozen import FrozenNet
 from socicnn.frozen._terms import Term
-from verify._proof.network import Bracket, Prover
+from verify._proof.network import Bracket
+from verify._proof.scale import data_scale
 
 _PRECISION = threading.RLock()  # flint's working precision is one number for the whole process
 
@@ -59,7 +60,6 @@ class BallProver:
                 'run: pip install "socicnn[proof]"'
             ) from error
         self._flint, self._bits, self._net = flint, bits, net
-        self._prover = Prover(net)
         # one matrix per layer, on x and the layer before; one for everything that is affine in x alone
         self._layers = [self._map(_side_by_side(layer.U, layer.W)) for layer in net.layers]
         self._images = self._map(_below([term.matrix for term in _terms(net)]))
@@ -71,7 +71,7 @@ class BallProver:
         Args:
             x: points, shape `(N, n)`; with stacked contexts, row i belongs to context i.
         """
-        scale = self._prover.scale(x)
+        scale = data_scale(self._net, x)
         lo, hi = np.full(len(x), -np.inf), np.full(len(x), np.inf)
         with _precision(self._flint, self._bits):
             for i, point in enumerate(x):

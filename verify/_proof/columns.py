@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,43 +21,25 @@ Values = Any  # an array of NumPy or of torch
 Linear = Any  # a matrix with `@`, `.T` and `abs`: of NumPy, SciPy or `decision._minimise.linear_map`
 
 
-@dataclass(frozen=True, eq=False)
-class Image:
-    """The rows y = M x + o of a term at points, and bounds of their rounding errors.
+class Image(NamedTuple):
+    """The rows y = M x + o of a term at points, and bounds of their rounding errors."""
 
-    Args:
-        y: as float64 has it, shape `(rows in all, N)`.
-        size: |M| |x| + |o|.
-        margin: bound of the error of y.
-    """
-
-    y: Values
-    size: Values
-    margin: Values
+    y: Values  # as float64 has it, shape `(rows in all, N)`
+    size: Values  # |M| |x| + |o|
+    margin: Values  # bound of the error of y
 
 
 @dataclass(frozen=True, eq=False)
 class TermColumns:
-    """A term weight_i h((M x + o)_i), h the squared length of a group of rows or its root.
+    """A term weight_i h((M x + o)_i), h the squared length of a group of rows or its root."""
 
-    Args:
-        weight: of each column, shape `(N,)` or `(1,)`, or of each group and column, shape `(1 or groups, N)`; inside a
-            layer of each unit, shape `(h, 1)`.
-        matrix: M, shape `(rows in all, n)`.
-        absolute: |M|.
-        offset: o.
-        rows: rows of each group.
-        root: whether h is the length, not its square.
-        xp: `numpy` or `torch`.
-    """
-
-    weight: Values
-    matrix: Linear
-    absolute: Linear
-    offset: Values
-    rows: int
-    root: bool
-    xp: Any
+    weight: Values  # `(N,)`, `(1,)` or `(1 or groups, N)`; inside a layer of each unit, `(h, 1)`
+    matrix: Linear  # M, shape `(rows in all, n)`
+    absolute: Linear  # |M|
+    offset: Values  # o
+    rows: int  # of each group
+    root: bool  # whether h is the length, not its square
+    xp: Any  # `numpy` or `torch`
 
     def image(self, x: Values, size: Values) -> Image:
         """Return M x + o at columns x, |x| = size, with what rounding can have changed in it."""
@@ -73,20 +55,16 @@ class TermColumns:
     def low(self, image: Image) -> Values:
         """Return h of each group rounded down, shape `(groups, N)`."""
         narrowest = positive(abs(image.y) - image.margin) ** 2
-        square = group_sums(narrowest, self.rows) * (1 - relative_margin(self.rows + 2)) - TINY
-        square = positive(square)
+        square = positive(group_sums(narrowest, self.rows) * (1 - relative_margin(self.rows + 2)) - TINY)
         return self.xp.sqrt(square) * (1 - 4 * EPS) if self.root else square
 
 
 @dataclass(frozen=True, eq=False)
 class LayerColumns:
-    """A layer: W or None, U or None with |U|, b, and the terms inside.
-
-    `absolute` is |W| if W has a negative entry, else None.
-    """
+    """A layer: W or None, U or None with |U|, b, and the terms inside."""
 
     W: Linear | None
-    absolute: Linear | None
+    absolute: Linear | None  # |W| if W has a negative entry
     U: Linear | None
     U_absolute: Linear | None
     b: Values
@@ -107,23 +85,14 @@ class LayerColumns:
 
 @dataclass(frozen=True, eq=False)
 class NetColumns:
-    """A network: layers, read-out w, v and c, and branches.
-
-    Args:
-        layers: first to last.
-        w: column.
-        v: column.
-        c: shape `(1,)` or `(N,)`.
-        terms: quadratic branches, then norms.
-        xp: `numpy` or `torch`.
-    """
+    """A network: layers, read-out w, v and c, and branches."""
 
     layers: Sequence[LayerColumns]
-    w: Values
+    w: Values  # column, as v
     v: Values
-    c: Values
-    terms: Sequence[TermColumns]
-    xp: Any
+    c: Values  # shape `(1,)` or `(N,)`
+    terms: Sequence[TermColumns]  # quadratic branches, then norms
+    xp: Any  # `numpy` or `torch`
 
     @classmethod
     def of(cls, net: ConvexNet) -> NetColumns:
@@ -139,9 +108,8 @@ class NetColumns:
             )
             for layer in net.layers
         ]
-        output = net.output
         terms = [_columns(term, np.atleast_1d(term.weight)) for term in (*net.quadratics, *net.norms)]
-        return cls(layers, column(output.w), column(output.v), np.atleast_1d(output.c), terms, np)
+        return cls(layers, column(net.output.w), column(net.output.v), np.atleast_1d(net.output.c), terms, np)
 
     @property
     def n(self) -> int:
@@ -167,9 +135,7 @@ def positive(values: Values) -> Values:
 
 def least(array: Any) -> float:
     """Return the least entry, 0 if there is none."""
-    if array is None or not array.size:
-        return 0.0
-    return float(array.min())
+    return 0.0 if array is None or not array.size else float(array.min())
 
 
 def _columns(term: Term, weight: Values) -> TermColumns:

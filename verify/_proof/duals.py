@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from socicnn._arrays import Array, BoolArray, as_points
+from socicnn._arrays import Array, BoolArray
 from socicnn._compile import Compiled, Freezable, compile_net
+from socicnn._points import as_points
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from verify._instance import Instance
@@ -64,10 +65,10 @@ class GuessProver(Prover):
         if term.root:
             u = in_ball(term, own)
             value = term.weight * (u * image.y).sum(axis=0)
-            return Low(value, term.weight * (np.abs(u) * image.size).sum(axis=0), term.weight, count)
+            return value, term.weight * (np.abs(u) * image.size).sum(axis=0), term.weight, count
         value = term.weight * (own * (image.y - own / 4)).sum(axis=0)
         size = term.weight * (np.abs(own) * (image.size + np.abs(own) / 4)).sum(axis=0)
-        return Low(value, size, term.weight * (1 + np.abs(own).sum(axis=0)), count)
+        return value, size, term.weight * (1 + np.abs(own).sum(axis=0)), count
 
 
 def _columns(guess: Array) -> Array:

@@ -12,7 +12,7 @@ values, in any order of summation (Higham, Accuracy and Stability of Numerical A
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 
@@ -25,17 +25,11 @@ from verify._proof.passes import Upper, multipliers, upper
 
 @dataclass(frozen=True, eq=False)
 class Bracket:
-    """A proven enclosure of the value at each of N points.
+    """A proven enclosure of the value at each of N points: arrays of shape `(N,)`."""
 
-    Args:
-        lo: lower ends, shape `(N,)`; -inf where nothing was proven.
-        hi: upper ends, shape `(N,)`; inf where nothing was proven.
-        scale: S, the sum of the absolute values of the objective's terms, propagated through the layers.
-    """
-
-    lo: Array
-    hi: Array
-    scale: Array
+    lo: Array  # -inf where nothing was proven
+    hi: Array  # inf where nothing was proven
+    scale: Array  # S, the sum of the absolute values of the objective's terms, propagated through the layers
 
     def slack(self, values: Array) -> Array:
         """Return how far values may move and stay inside: the distance to the nearer end, 0 outside or if unproven."""
@@ -44,21 +38,14 @@ class Bracket:
         return np.where(np.isfinite(inside), np.maximum(inside, 0.0), 0.0)
 
 
-class Low(NamedTuple):
-    """A part of the Lagrangian: value, absolute values of its terms, times TINY may be lost, products in its sums."""
-
-    value: Array
-    size: Array
-    small: Array | float = 0.0
-    products: int = 0
+# a part of the Lagrangian, the absolute values of its terms, how often TINY may be lost, the products in its sums
+Low: TypeAlias = tuple[Array, Array, Array | float, int]
 
 
 class Prover:
     """Holds a network's arrays and brackets its value.
 
-    Args:
-        net: the network; anything with the same parts does, negative weights included. Where W or w has a
-            negative entry the bracket is that of the program, and the forward value may differ from it.
+    Where W or w has a negative entry the bracket is that of the program, and the forward value may differ from it.
 
     >>> from socicnn.frozen import FrozenNet, Layer, Output
     >>> prover = Prover(FrozenNet([Layer(None, [[0.1]], [0.2])], Output([3.0], [0.0])))
@@ -73,23 +60,13 @@ class Prover:
         self._convex = least(self._net.w) >= 0 and all(least(term.weight) >= 0 for term in terms)
 
     def __call__(self, x: Array) -> Bracket:
-        """Bracket the value at each point.
-
-        Args:
-            x: points, shape `(N, n)`; with stacked contexts, row i belongs to context i.
-        """
+        """Bracket the value at points of shape `(N, n)`; with stacked contexts, row i belongs to context i."""
         points = np.ascontiguousarray(x.T)
         with np.errstate(all="ignore"):
             forward = upper(self._net, points)
             lo = self._lower(points, forward)
         proven = np.isfinite(lo) & np.isfinite(forward.hi)
         return Bracket(np.where(proven, lo, -np.inf), np.where(proven, forward.hi, np.inf), forward.scale)
-
-    def scale(self, x: Array) -> Array:
-        """Return S alone, shape `(N,)`."""
-        with np.errstate(all="ignore"):
-            scale: Array = upper(self._net, np.ascontiguousarray(x.T)).scale
-        return scale
 
     def _lower(self, x: Array, forward: Upper) -> Array:
         """Return the Lagrangian at the repaired dual point, rounded down."""
@@ -107,9 +84,8 @@ class Prover:
             total, scale = total + dot_each(lam, a), scale + dot_each(lam, S)
             small, count = small + lam.sum(axis=0), count + len(layer.b)
         for index, (term, image) in enumerate(zip(net.terms, forward.images, strict=True)):
-            value = self._branch(index, term, image)
-            total, scale = total + value.value, scale + value.size
-            small, count = small + value.small, count + value.products
+            value, absolute, lost, products = self._branch(index, term, image)
+            total, scale, small, count = total + value, scale + absolute, small + lost, count + products
         lo = total - (relative_margin(count) * scale + TINY * small)
         return np.where(self._convex & dual.feasible & np.isfinite(lo), lo, -np.inf)
 
@@ -120,4 +96,4 @@ class Prover:
     def _branch(self, index: int, term: TermColumns, image: Image) -> Low:
         """Return the part of a branch: at the best omega or u, its value rounded down."""
         value = term.weight * term.low(image).sum(axis=0)
-        return Low(value, value)
+        return value, value, 0.0, 0

@@ -13,37 +13,26 @@ The backward pass makes any guess of the multipliers feasible, from the top laye
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from socicnn._margins import TINY, relative_margin
 from verify._proof.columns import Image, NetColumns, Values, positive
 
 
-@dataclass(frozen=True, eq=False)
-class Upper:
-    """The pass rounded up, and what the lower end uses again.
+class Upper(NamedTuple):
+    """The pass rounded up, and what the lower end uses again."""
 
-    Args:
-        hi: upper ends, shape `(N,)`.
-        scale: S, the sum of the absolute values of the objective's terms, propagated through the layers.
-        active: units of each layer that may be on, shape `(h, N)`.
-        inner: images of the terms inside each layer.
-        images: images of the branches.
-    """
-
-    hi: Values
-    scale: Values
-    active: list[Values]
-    inner: list[list[Image]]
-    images: list[Image]
+    hi: Values  # upper ends, shape `(N,)`
+    scale: Values  # S, the sum of the absolute values of the objective's terms, propagated through the layers
+    active: list[Values]  # units of each layer that may be on, shape `(h, N)`
+    inner: list[list[Image]]  # images of the terms inside each layer
+    images: list[Image]  # images of the branches
 
 
 def upper(net: NetColumns, x: Values) -> Upper:
-    """Return the upper ends of f at columns x of shape `(n, N)`.
+    """Return the upper ends of f at columns x of shape `(n, N)`; with stacked contexts column i belongs to context i.
 
-    Args:
-        net: the network, W and w >= 0; otherwise hi bounds the value of its program.
-        x: points, one per column; with stacked contexts column i belongs to context i.
+    Where W or w has a negative entry, hi bounds the value of the program.
     """
     xp, size, N = net.xp, abs(x), x.shape[1]
     z: Values = None
@@ -73,34 +62,24 @@ def upper(net: NetColumns, x: Values) -> Upper:
     return Upper(xp.broadcast_to(hi, (N,)), scale, active, inner, images)
 
 
-@dataclass(frozen=True, eq=False)
-class Multipliers:
-    """Multipliers 0 <= lambda_k <= W_{k+1}'lambda_{k+1}.
+class Multipliers(NamedTuple):
+    """Multipliers 0 <= lambda_k <= W_{k+1}'lambda_{k+1}."""
 
-    Args:
-        lam: of each layer, first to last, shape `(h, N)`.
-        feasible: whether there are any, shape `(N,)`; True if W >= 0.
-    """
-
-    lam: list[Values]
-    feasible: Values
+    lam: list[Values]  # of each layer, first to last, shape `(h, N)`
+    feasible: Values  # whether there are any, shape `(N,)`; True if W >= 0
 
 
 def multipliers(net: NetColumns, count: int, guess: Callable[[int, Values], Values]) -> Multipliers:
-    """Return multipliers that are feasible in real arithmetic.
+    """Return multipliers that are feasible in real arithmetic, in `count` columns.
 
-    Args:
-        net: the network.
-        count: number of columns N.
-        guess: gives lambda_k of layer k, from 0, and its upper bound, shape `(h, N)`.
+    `guess` gives lambda_k of shape `(h, N)` from the number k of a layer, from 0, and its upper bound.
     """
-    xp = net.xp
     lam: list[Values] = []
     feasible: Values = True
-    box = xp.broadcast_to(net.w, (len(net.w), count))
+    box = net.xp.broadcast_to(net.w, (len(net.w), count))
     for k in reversed(range(len(net.layers))):
         layer = net.layers[k]
-        lam.insert(0, xp.minimum(positive(guess(k, box)), box))
+        lam.insert(0, net.xp.minimum(positive(guess(k, box)), box))
         if layer.W is not None:
             raw, box = layer.box(lam[0])
             if layer.absolute is not None:  # a negative weight: 0 <= lambda <= W'lambda may be empty

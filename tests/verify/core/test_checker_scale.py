@@ -16,6 +16,7 @@ from verify._claim_file import write
 from verify._core.checker import Checker
 from verify._core.claim import Claim
 from verify._proof.network import Prover
+from verify._proof.scale import data_scale
 from verify.check import check
 
 NET = FrozenNet(
@@ -64,7 +65,7 @@ def test_a_claim_that_is_off_fails_at_every_scale(power: int, off: float, tmp_pa
 
 def test_tolerances_of_values_are_those_of_the_network() -> None:
     """Whatever the witness holds, gap, forward and claimed value are judged by 1e-12 (1 + S) of the network at x."""
-    compiled, S = compile_net(NET), Prover(NET).scale(X)
+    compiled, S = compile_net(NET), data_scale(NET, X)
     own = compiled.witness(X)
     for witness in (own, moved(compiled, X, 8), replace(own, v=1e9 * own.v), replace(own, y=1e9 * own.y)):
         checked = Checker(compiled.program)(X, witness.v, witness.y, NET(X), witness.k, scale=S)
@@ -149,7 +150,7 @@ def test_honest_points_pass_at_kinks_and_under_cancellation_whatever_the_weights
     for net in (kink, cancelled):
         certificate = verify.certify(net, points, proof=True)
         assert certificate.ok, certificate
-        S = Prover(net).scale(points)
+        S = data_scale(net, points)
         for value in (certificate.value, certificate.dual):
             assert (certificate.lo - 1e-12 * (1 + S) <= value).all()
             assert (value <= certificate.hi + 1e-12 * (1 + S)).all()

@@ -15,8 +15,8 @@ from tests.support.exact import exact_value
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.instances import instance
 from tests.support.mutants import block, with_entry
-from verify._proof.network import Prover
 from verify._proof.program import ProgramProver
+from verify._proof.scale import data_scale
 
 
 @pytest.mark.parametrize("part", range(2))
@@ -29,7 +29,7 @@ def test_no_violation_on_honest_programs(part: int) -> None:
         assert np.isfinite(bracket.lo[0])
         assert Fraction(bracket.lo[0]) <= exact[0], seed
         assert exact[1] <= Fraction(bracket.hi[0]), seed
-        wide.append((bracket.hi[0] - bracket.lo[0]) / (1 + Prover(net).scale(x[None])[0]))
+        wide.append((bracket.hi[0] - bracket.lo[0]) / (1 + data_scale(net, x[None])[0]))
     assert max(wide) <= 1e-11
 
 
