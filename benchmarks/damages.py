@@ -39,7 +39,7 @@ from socicnn.nn import load_metadata
 from socicnn.training._checkpoint import Mark
 from socicnn.training._checkpoint import read as read_checkpoint
 from socicnn.training._checkpoint import write as write_checkpoint
-from socicnn_cli.tables import read_rows, read_samples
+from socicnn_cli._tables import read_rows, read_samples
 from verify._certify import certify
 from verify.check import check
 

@@ -11,7 +11,7 @@ import typer
 
 from socicnn import __version__
 from socicnn.errors import SocicnnError
-from socicnn_cli import _evaluate, _plot, _predict, decide, demo, export, fit, info, verify
+from socicnn_cli import _decide, _demo, _evaluate, _export, _fit, _info, _plot, _predict, _verify
 
 INTERRUPTED = 130  # typer's exit status after Ctrl-C
 
@@ -22,15 +22,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo.demo,
-    "fit": fit.fit,
+    "demo": _demo.demo,
+    "fit": _fit.fit,
     "predict": _predict.predict,
     "evaluate": _evaluate.evaluate,
     "plot": _plot.plot,
-    "verify": verify.verify,
-    "decide": decide.decide,
-    "export": export.export,
-    "info": info.info,
+    "verify": _verify.verify,
+    "decide": _decide.decide,
+    "export": _export.export,
+    "info": _info.info,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

@@ -11,9 +11,9 @@ import typer
 
 from socicnn._arrays import Array
 from socicnn._files import replacing
+from socicnn_cli._outputs import check_output
 from socicnn_cli._scores import scores
 from socicnn_cli._table_model import TableModel
-from socicnn_cli.outputs import check_output
 
 MOST_SLICES, POINTS, ROWS = 6, 101, 2000  # columns shown, points of a curve, rows drawn
 

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from socicnn_cli._csv_files import print_csv, write_csv
+from socicnn_cli._outputs import check_output
 from socicnn_cli._table_model import TableModel
-from socicnn_cli.csv_files import print_csv, write_csv
-from socicnn_cli.outputs import check_output
 
 
 def predict(

@@ -11,7 +11,7 @@ import numpy as np
 from socicnn._arrays import Array
 from socicnn._files import FileError
 from socicnn_cli._frames import NumberTable, numbers, read_frame
-from socicnn_cli.models import load_model
+from socicnn_cli._models import load_model
 
 KEY = "table"  # of the metadata in a model file
 CHUNK = 4096

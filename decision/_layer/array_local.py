@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from decision._layer.pieces import Explored, Kinks, State, placed
-from decision._minimise.stack import Branch, Stack, StackLayer
+from decision._minimise.branch import Branch
+from decision._minimise.stack import Stack, StackLayer
 
 
 @final

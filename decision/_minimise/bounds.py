@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from decision._minimise.branch import Branch
 from decision._minimise.flat import QUIET, Flat
 from decision._minimise.linear_map import Map
-from decision._minimise.stack import Branch, Dual, Stack
+from decision._minimise.stack import Dual, Stack
 from decision.sets._base import FeasibleSet
 from socicnn._margins import EPS, TINY, relative_margin
 from verify._proof.columns import LayerColumns, NetColumns, TermColumns, Values

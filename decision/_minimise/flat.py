@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, final
 import numpy as np
 import torch
 
-from decision._minimise.stack import Branch, Stack
+from decision._minimise.branch import Branch
+from decision._minimise.stack import Stack
 from socicnn._arrays import Array, IntArray, lengths
 
 LARGEST = 2**20  # entries of M: above, the time is in the products

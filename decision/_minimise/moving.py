@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from decision._minimise.branch import Branch
 from decision._minimise.flat import Flat, FlatRows, is_flat
-from decision._minimise.stack import Branch, Stack, alike
+from decision._minimise.stack import Stack, alike
 from decision._minimise.stack_surrogate import Networks, StackSurrogate
 from socicnn._arrays import Array, IntArray, transform
 from socicnn.nn._dense import Dense

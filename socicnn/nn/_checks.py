@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from socicnn._arrays import as_float64
 from socicnn._integers import as_integer
 from socicnn.errors import ModelError
+from socicnn.positivity._base import Recipe
 
 Shape = tuple[int, ...]
 
@@ -34,6 +36,24 @@ def check_call(x: Tensor, context: Tensor | None, input_shape: Shape, context_sh
             f"context has leading shape {tuple(context.shape[:at])}, x {tuple(shape[:lead])}: they must broadcast "
             "axis by axis; give candidates an axis with context.unsqueeze(1)"
         )
+
+
+def check_weights(recipe: Recipe, tensors: Mapping[str, Tensor]) -> None:
+    """Raise a ModelError where the weights of a network cannot be exported as they are."""
+    if recipe.needs_data:
+        raise ModelError(
+            f"the weights of the '{recipe.name}' recipe depend on data, so that the network is not convex in x yet; "
+            "call `model.finalise(train_data)` and freeze what it returns"
+        )
+    for name, tensor in tensors.items():
+        if tensor.is_meta:
+            raise ModelError(
+                "the network is on the meta device, where weights have no values; call "
+                "model.to_empty(device='cpu') and load its weights"
+            )
+        bad = int((~torch.isfinite(tensor)).sum())
+        if bad:
+            raise ModelError(f"{name} has {bad} non-finite entries; train again from the last finite weights")
 
 
 def check_presence(context: Any, context_shape: Shape | None) -> None:

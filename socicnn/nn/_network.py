@@ -14,7 +14,7 @@ from socicnn._ranges import Ranges
 from socicnn._registry import choose
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
-from socicnn.nn._checks import check_call, one_or_many
+from socicnn.nn._checks import check_call, check_weights, one_or_many
 from socicnn.nn._configuration import Blank, described, plain, shown
 from socicnn.nn._context import ContextNetwork, ParameterSource, Vector, VectorSource
 from socicnn.nn._devices import as_device
@@ -169,20 +169,7 @@ class Network(nn.Module, ABC):
         Raises:
             ModelError: it cannot be exported as it is; the message says why and what to do.
         """
-        if self.positivity.needs_data:
-            raise ModelError(
-                f"the weights of the '{self.positivity.name}' recipe depend on data, so that the network is not convex "
-                "in x yet; call `model.finalise(train_data)` and freeze what it returns"
-            )
-        for name, tensor in self.state_dict().items():
-            if tensor.is_meta:
-                raise ModelError(
-                    "the network is on the meta device, where weights have no values; call "
-                    "model.to_empty(device='cpu') and load its weights"
-                )
-            bad = int((~torch.isfinite(tensor)).sum())
-            if bad:
-                raise ModelError(f"{name} has {bad} non-finite entries; train again from the last finite weights")
+        check_weights(self.positivity, self.state_dict())
         theta = self.standard_context(context)
         with torch.no_grad():
             return self.standardisation.fold(self.assemble(self.vectors.frozen(theta)))

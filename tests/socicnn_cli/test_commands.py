@@ -1,8 +1,7 @@
-"""The command as a user types it: outputs, exit statuses, and one line for everything that is wrong."""
+"""The command as a user types it: what each command reads, writes and prints."""
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,39 +13,7 @@ from socicnn import SOCICNN
 from socicnn.conic.export._cbf import read_cbf
 from socicnn.frozen import FrozenNet, Layer, Output, Squares
 from socicnn.nn import Conv, ConvSOCICNN
-from socicnn_cli import main
 from verify.check import check
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """Run `socicnn` with these words; return exit status, output and errors."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["socicnn", *map(str, words)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "cost.safetensors"
-    network = SOCICNN(4, hidden_features=(8,), context_features=2, generator=torch.Generator().manual_seed(0))
-    socicnn.save(network, path)
-    return path
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Path:
-    np.save(tmp_path / "contexts.npy", np.random.default_rng(1).normal(size=(3, 2)))
-    return tmp_path / "contexts.npy"
 
 
 def test_version(run) -> None:
@@ -157,171 +124,6 @@ def test_a_frozen_network_is_exported_and_verified(run, tmp_path: Path) -> None:
     status, _, err = run("export", model, "--format", "cbf", "--context", tmp_path / "x.npy")
     assert status == 2
     assert "takes no context" in err
-
-
-def test_a_wrong_network_gives_status_1(run, model: Path, context: Path, tmp_path: Path, monkeypatch) -> None:
-    from socicnn.conic._builder import Builder
-
-    honest = Builder.affine
-    monkeypatch.setattr(Builder, "affine", lambda self, d, r: honest(self, d, r + 1.0))
-    np.save(tmp_path / "points.npy", np.zeros((3, 4)))
-    status, out, _ = run("verify", model, "--points", tmp_path / "points.npy", "--context", context, "--solver", "none")
-    assert status == 1, out
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["fit", "absent.csv", "--out", "m.safetensors"], "no file absent.csv"),
-        (["fit", "nan.csv", "--out", "m.safetensors"], "NaN or infinite, the first in row 1"),
-        (["fit", "good.csv", "--out", "nowhere/m.safetensors"], "folder nowhere does not exist"),
-        (["fit", "good.csv", "--out", "m.safetensors", "--set", "ball"], "ball"),
-        (["fit", "good.csv", "--out", "m.safetensors", "--set", "simplex"], "violate the simplex"),
-        (["fit", "good.csv", "--out", "m.safetensors", "--hidden", "big"], "--hidden takes whole numbers"),
-        (["fit", "good.csv", "--out", "m.safetensors", "--loss", "fancy"], "fancy"),
-        (["fit", "good.csv", "--out", "m.safetensors", "--loss", "within_context"], "use --loss mse"),
-        (["verify", "absent.safetensors", "--points", "good.csv"], "no file absent.safetensors"),
-        (["verify", "foreign.safetensors", "--points", "good.csv"], "foreign.safetensors"),
-        (["verify", "cost.safetensors", "--points", "good.csv"], "needs contexts of 2 entries"),
-        (
-            ["verify", "cost.safetensors", "--points", "good.csv", "--context", "contexts.npy"],
-            "3 contexts for 4 points",
-        ),
-        (["decide", "cost.safetensors", "--set", "budget", "--context", "contexts.npy"], "give it with --total"),
-        (
-            ["decide", "cost.safetensors", "--set", "simplex", "--total", "1", "--context", "contexts.npy"],
-            "--total does",
-        ),
-        (["decide", "cost.safetensors", "--set", "hull", "--context", "contexts.npy"], "hull"),
-        (["decide", "cost.safetensors", "--set", "budget", "--total", "9", "--context", "contexts.npy"], "9"),
-        (["decide", "cost.safetensors", "--set", "simplex", "--context", "contexts.npy", "--method", "m"], "'m'"),
-        (["decide", "cost.safetensors", "--set", "simplex", "--context", "good.csv"], "no columns theta0"),
-        (["fit", "good.csv", "--out", "m.safetensors", "--epochs", "0"], "epochs must be an integer >= 1; received 0"),
-        (["fit", "good.csv", "--out", "m.safetensors", "--seed", "-1"], "Invalid value for '--seed'"),
-        (["fit", "good.csv", "--out", "m.safetensors", "--hidden", "999999999999"], "received '999999999999'"),
-        (["fit", "good.csv", "--out", "m.safetensors", "--lower", "0"], "name it with --set"),
-        (["fit", "good.csv", "--out", "m.pt"], "--out must end in .safetensors; received m.pt"),
-        (["fit"], "Missing argument 'data'. Run `socicnn fit --help`"),
-        (["fit", "twice.csv", "--out", "m.safetensors"], "several columns x0"),
-        (["fit", "good.csv", "--out", "m.safetensors", "--checkpoint", "good.csv"], "would overwrite a file that is"),
-        (
-            ["fit", "good.csv", "--out", "m.safetensors", "--checkpoint", "m.safetensors"],
-            "--out m.safetensors would overwrite a file that is read",
-        ),
-        (
-            ["verify", "cost.safetensors", "--points", "one.npy", "--context", "one.npy", "--json", "./one.npy"],
-            "--json one.npy would overwrite a file that is read; give it another name",
-        ),
-        (["verify", "cost.safetensors", "--points", "one.npy", "--json", "."], "is a folder"),
-        (
-            ["decide", "cost.safetensors", "--set", "simplex", "--context", "one.npy", "--out", "x.xlsx"],
-            "--out must end in .csv",
-        ),
-        (["export", "cost.safetensors", "--format", "cbf", "--context", "one.npy", "--out", "c.mps"], "end in .cbf"),
-        (["demo", "--out", "good.csv"], "good.csv is a file"),
-        (["export", "cost.safetensors", "--format", "docx", "--context", "one.npy"], "docx"),
-        (["export", "cost.safetensors", "--format", "npz", "--context", "contexts.npy"], "keep one row"),
-    ],
-)
-def test_what_is_wrong_is_one_line_and_status_2(
-    run, model: Path, context: Path, tmp_path: Path, monkeypatch, words, message
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    np.save("one.npy", np.zeros((1, 2)))
-    Path("good.csv").write_text("x0,x1,y\n0.1,0.2,1\n0.3,0.4,2\n0.5,0.1,1\n0.2,0.2,0\n")
-    Path("nan.csv").write_text("x0,y\n0,1\n1,nan\n")
-    Path("twice.csv").write_text("x0,x0,y\n0,1,2\n1,1,3\n")
-    Path("foreign.safetensors").write_text("not a model")
-    before = set(tmp_path.iterdir())
-    status, out, err = run(*words)
-    assert status == 2, out + err
-    assert err.startswith("error: ")
-    assert len(err.strip().splitlines()) == 1
-    assert message in err
-    assert "Traceback" not in err
-    assert set(tmp_path.iterdir()) == before
-
-
-def test_an_unknown_command_or_option_is_refused_in_one_line(run) -> None:
-    for words in (("conquer",), ("verify", "m", "--point", "p")):
-        status, _, err = run(*words)
-        assert status == 2
-        assert err.startswith("error: No such ")
-        assert len(err.strip().splitlines()) == 1
-
-
-def test_help_is_what_no_command_gives(run) -> None:
-    status, out, _ = run()
-    assert status == 0
-    assert "verify" in out
-
-
-def test_a_gap_that_is_missed_gives_status_1(run, model: Path, context: Path) -> None:
-    words = ("decide", model, "--set", "simplex", "--context", context)
-    assert run(*words)[0] == 0
-    status, _, err = run(*words, "--rtol", "1e-20")
-    assert status == 1
-    assert "not certified" in err
-    status, _, err = run(*words, "--gap", "1e-3")
-    assert status == 0
-    assert err.startswith("warning: --gap is now --rtol\n")
-    assert run(*words, "--rtol", "1e-20", "--atol", "10")[0] == 0
-
-
-def test_a_key_that_stops_it_is_said(run, model: Path, context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stopped(*given: object, **named: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("decision.decide", stopped)
-    status, _, err = run("decide", model, "--set", "simplex", "--context", context)
-    assert status == 130
-    assert err.strip() == "stopped; finished files are whole, nothing else was written"
-
-
-@pytest.mark.extra
-def test_an_onnx_graph_is_verified_decided_and_exported(run, tmp_path: Path) -> None:
-    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'socicnn[onnx]'")
-    pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'socicnn[onnx]'")
-    network = SOCICNN(4, hidden_features=(8,), generator=torch.Generator().manual_seed(0))
-    path = tmp_path / "cost.onnx"
-    socicnn.nn.to_onnx(network, path)
-    np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(3, 4)))
-    status, out, _ = run("verify", path, "--points", tmp_path / "points.npy")
-    assert status == 0, out
-    status, out, _ = run("decide", path, "--set", "simplex", "--out", tmp_path / "x.csv")
-    assert status == 0, out
-    status, out, _ = run("export", path, "--format", "cbf")
-    assert status == 0, out
-    assert (tmp_path / "cost.cbf").exists()
-    path.write_bytes(path.read_bytes()[:100])
-    status, _, err = run("verify", path, "--points", tmp_path / "points.npy")
-    assert (status, err.count("\n")) == (2, 1)
-    assert "is not a valid ONNX file" in err
-
-
-@pytest.mark.extra
-def test_an_onnx_graph_of_x_and_a_context_is_read_at_one_context(run, tmp_path: Path) -> None:
-    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'socicnn[onnx]'")
-    pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'socicnn[onnx]'")
-    network = SOCICNN(4, (8,), context_features=2, generator=torch.Generator().manual_seed(0))
-    path, points, theta = tmp_path / "cost.onnx", tmp_path / "points.npy", tmp_path / "theta.csv"
-    socicnn.nn.to_onnx(network, path)
-    np.save(points, np.random.default_rng(0).normal(size=(3, 4)))
-    theta.write_text("theta0,theta1\n0.5,-1.0\n")
-    status, out, _ = run("verify", path, "--points", points, "--context", theta, "--json", tmp_path / "report.json")
-    assert status == 0, out
-    report = json.loads((tmp_path / "report.json").read_text())
-    truth = network(torch.tensor(np.load(points), dtype=torch.float32), torch.tensor([0.5, -1.0]))
-    np.testing.assert_allclose(report["forward"], truth.detach().numpy(), rtol=1e-5)
-    status, out, _ = run("decide", path, "--set", "simplex", "--context", theta, "--out", tmp_path / "x.csv")
-    assert status == 0, out
-    status, _, err = run("verify", path, "--points", points)
-    assert (status, err.count("\n")) == (2, 1)
-    assert "has the inputs x, context; --context FILE gives the context" in err
-    theta.write_text("theta0,theta1\n0.5,-1.0\n0.5,1.0\n")
-    status, _, err = run("verify", path, "--points", points, "--context", theta)
-    assert (status, err.count("\n")) == (2, 1)
-    assert "has 2 contexts; an ONNX graph is read at one context: give one row" in err
 
 
 def test_default_branches_have_at_most_one_row_per_point(run, tmp_path: Path) -> None:

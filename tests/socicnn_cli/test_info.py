@@ -1,35 +1,15 @@
 """`socicnn info`: what a file holds, for a reader and as JSON."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 import socicnn
 from socicnn import ICNN, SOCICNN
 from socicnn._ranges import Ranges
 from socicnn.frozen import FrozenNet, Output, Quadratic
-from socicnn_cli import main
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """Run `socicnn` with these words; return exit status, output and errors."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["socicnn", *map(str, words)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 def test_a_fitted_model_says_how_it_was_trained(run, tmp_path: Path) -> None:

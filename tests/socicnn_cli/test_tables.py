@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from socicnn._files import FileError
-from socicnn_cli.csv_files import read_csv, write_csv
-from socicnn_cli.tables import read_rows, read_samples
+from socicnn_cli._csv_files import read_csv, write_csv
+from socicnn_cli._tables import read_rows, read_samples
 
 
 def _write(path: Path, text: str) -> Path:

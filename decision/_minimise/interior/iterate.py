@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from decision._minimise.branch import Branch
 from decision._minimise.interior.norms import cut, product
-from decision._minimise.stack import Branch
 
 
 @dataclass(eq=False)

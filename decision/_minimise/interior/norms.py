@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from decision._minimise.stack import Branch
+from decision._minimise.branch import Branch
 
 
 def path_length(branch: Branch, x: Tensor, mu: Tensor) -> tuple[Tensor, Tensor, Tensor]:

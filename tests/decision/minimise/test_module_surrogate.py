@@ -1,7 +1,7 @@
-import math
-from typing import Any
+"""Bounds of modules without a program: proven gaps, kinks, and values that overflow."""
 
-import cvxpy
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -9,16 +9,13 @@ from torch import nn
 from decision import surrogates
 from decision._deciding import decide
 from decision._minimise import central_path, methods
-from decision._minimise.methods import LARGEST_HESSIAN
 from decision._minimise.smoothing import Smoothing, smooth_relu
-from decision._options import DecideOptions
-from decision._region import Region
 from decision.baselines import StructuredDCP
 from decision.sets import Box, Budget, FeasibleSet, Simplex
-from socicnn.errors import ModelError, NoProgramError
-from socicnn.nn import ICNN, ConvSOCICNN
+from socicnn.nn import ICNN
 from socicnn.nn._activations import ACTIVATIONS
 from tests.support.cases import generator
+from tests.support.modules import Kinked, Opaque, contexts
 
 SETS = [Simplex(4), Box(4, -1.0, 1.0), Budget(4, 1.5)]
 WAYS = ["newton", "projected gradient"]
@@ -30,38 +27,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "newton":
         monkeypatch.setattr(methods, "LARGEST_HESSIAN", 0)
     return str(request.param)
-
-
-class Kinked(nn.Module):
-    """size (||A x - d|| + relu(b'x - t) + offset), whose minimum is a kink of one or of both."""
-
-    def __init__(self, n: int, size: float) -> None:
-        super().__init__()
-        draw = generator(5)
-        self.A, self.b = (torch.randn(rows, n, generator=draw, dtype=torch.float64) for rows in (2, 1))
-        self.size = size
-
-    def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-        """Return f(x, theta), the norm vanishing at a point near the centre of [0, 1]^n."""
-        d = 0.05 * theta[:, :2] + self.A.sum(dim=1) / x.shape[-1]
-        rest = torch.relu(x @ self.b[0] - theta[:, 2]) + theta[:, 0]
-        return self.size * (torch.linalg.vector_norm(x @ self.A.T - d, dim=-1) + rest)
-
-
-class Opaque(nn.Module):
-    """A network that says nothing of its program."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net, self.in_features = net, net.in_features
-
-    def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-        """Return f(x, theta)."""
-        return self.net(x, theta)
-
-
-def contexts(count: int = 6, p: int = 3) -> torch.Tensor:
-    return torch.randn(count, p, generator=generator(1), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("feasible_set", SETS, ids=repr)
@@ -216,104 +181,6 @@ def test_a_bound_above_the_minimum_would_be_noticed(monkeypatch: pytest.MonkeyPa
     assert not wrong.ok
 
 
-@pytest.mark.parametrize("name", ["softplus-joint", "softplus-partial", "structured-dcp"])
-def test_decide_takes_surrogates_without_a_program(name: str) -> None:
-    options: dict[str, Any] = {"generator": generator(0), "dtype": torch.float64}
-    structured = name == "structured-dcp"
-    model = StructuredDCP(4, 3, rows=3, **options) if structured else surrogates.make(name, 4, 3, **options)
-    region = Region.of(Simplex(4).sample(50, generator(0)) * 0.2)
-    found = decide(model, Simplex(4), contexts(), region=region)
-    assert found.method == "auto"
-    assert bool(found.certified.all()), found.status
-    assert found.rtol == 1e-6
-    assert "in plain float64" in found.status
-    assert found.outside is not None
-    for method in ("central_path", "projected_gradient"):
-        other = decide(model, Simplex(4), contexts(), method=method, rtol=1e-4)
-        assert bool(other.certified.all()), other.status
-        assert (other.value >= found.value - found.gap).all()
-    for method in ("exact", "interior_point"):
-        with pytest.raises(NoProgramError, match="not second-order-cone representable"):
-            decide(model, Simplex(4), contexts(), method=method)
-    x = cvxpy.Variable(4)
-    with pytest.raises(NoProgramError):
-        decide(model, [x >= 0, cvxpy.sum(x) == 1], contexts())
-
-
-def test_networks_without_a_context_and_images_are_decided() -> None:
-    plain = ICNN(4, (6, 5), activation="softplus", generator=generator(0), dtype=torch.float64)
-    found = decide(plain, Box(4))
-    assert found.x.shape == (1, 4)
-    assert found.context is None
-    assert bool(found.certified.all()), found.status
-    x = Box(4).sample(2000, generator(1))
-    assert (plain(x) >= found.value - found.gap).all()
-    image = ConvSOCICNN((1, 4, 4), (2,), activation="softplus", generator=generator(0))
-    assert bool(decide(image, Box(16), rtol=1e-5).certified.all())
-
-
-def test_limits_are_kept() -> None:
-    model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
-    few = decide(model, Simplex(4), contexts(), options=DecideOptions(max_iterations=3))
-    assert int(few.iterations.max()) == 3
-    assert not bool(few.certified.any())
-    assert (few.gap >= 0).all()
-    late = decide(model, Simplex(4), contexts(), time_limit=1e-9)
-    assert int(late.iterations.max()) == 0
-    assert bool(late.gap.isfinite().all())
-
-
-def test_the_surrogate_is_left_as_it_was() -> None:
-    model = surrogates.make("softplus-joint", 3, 2, generator=generator(0), hidden_features=(5, 5))
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    region = Region.of(Box(3).sample(50, generator(0)) * 0.2)
-    found = decide(model, Box(3), contexts(4, 2), rtol=1e-4, region=region)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    assert found.outside is not None
-    assert torch.equal(found.outside, region.outside(found.x))
-
-
-def test_loose_tensors_that_require_gradients_are_refused() -> None:
-    class Loose(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weights = [torch.ones(3, dtype=torch.float64, requires_grad=True)]
-
-        def forward(self, x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-            return (torch.relu(self.weights[0]) * x).sum(dim=-1)
-
-    with pytest.raises(ModelError, match="holds tensors that require gradients and are not its parameters"):
-        decide(Loose(), Simplex(3), torch.zeros(2, 2))
-
-
-def test_what_cannot_be_is_refused() -> None:
-    model = surrogates.make("softplus-partial", 3, 2, hidden_features=(4,))
-    with pytest.raises(ModelError, match=r"context must have shape \(2\) or \(contexts, 2\); received \(3,\)"):
-        decide(model, Simplex(3), torch.zeros(3))
-    with pytest.raises(ModelError, match=r"context must have shape \(contexts, p\); received \(2, 1, 1\)"):
-        decide(Kinked(4, 1.0), Simplex(4), torch.zeros(2, 1, 1))
-    wide = ICNN(LARGEST_HESSIAN + 1, (8,), activation="softplus", generator=generator(0))
-    with pytest.raises(ModelError, match="central_path needs a set with linear rows and an interior, and at most 200"):
-        decide(wide, Box(LARGEST_HESSIAN + 1), method="central_path")
-    with pytest.raises(ModelError, match="context has 1 non-finite entries; remove or replace them"):
-        decide(model, Simplex(3), torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]))
-    with pytest.raises(ModelError, match="the set has 4 coordinates, the network 3 inputs"):
-        decide(model, Simplex(4), torch.zeros(1, 2))
-    with pytest.raises(ModelError, match="time_limit must be a positive number of seconds; received -1"):
-        decide(model, Simplex(3), torch.zeros(1, 2), time_limit=-1)
-    with pytest.raises(ModelError, match="rtol must be a positive number; received 0"):
-        decide(model, Simplex(3), torch.zeros(1, 2), rtol=0)
-
-
-@pytest.mark.parametrize("most", [1, 3, 13])
-def test_first_order_steps_are_counted_one_by_one(most: int) -> None:
-    """With more inputs than Newton's method is for."""
-    model = ICNN(LARGEST_HESSIAN + 1, (8,), activation="softplus", generator=generator(0))
-    answer = decide(model, Box(LARGEST_HESSIAN + 1), rtol=1e-12, options=DecideOptions(max_iterations=most))
-    assert answer.iterations.tolist() == [most]
-
-
 def test_nothing_is_certified_where_the_value_overflows() -> None:
     class Underflowing(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -338,27 +205,6 @@ def test_softplus_is_convex_where_it_turns_linear(weight: float) -> None:
     points = torch.linspace(19, 21, 2001, dtype=torch.float64)[:, None]
     noise = 1e-15 * weight * 21
     assert (Ridge()(points) >= answer.value - answer.gap - noise).all()
-
-
-@pytest.mark.parametrize("shape", ["column", "number", "float32"])
-def test_one_value_a_row_is_asked_for(shape: str) -> None:
-    class Wrong(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            value = x.square().sum(dim=1)
-            return {"column": value[:, None], "number": value.sum(), "float32": value.float()}[shape]
-
-    with pytest.raises(ModelError, match=r"the module must give one float64 value per row, shape \(9,\); received"):
-        decide(Wrong(), Box(2))
-
-
-@pytest.mark.parametrize("method", ["auto", "projected_gradient"])
-def test_modules_are_decided_where_gradients_are_off(method: str) -> None:
-    model = surrogates.make("softplus-partial", 3, generator=generator(1), dtype=torch.float64)
-    theta = torch.randn(3, 8, generator=generator(2), dtype=torch.float64)
-    with torch.no_grad():
-        answer = decide(model, Simplex(3), theta, method, rtol=1e-3)  # type: ignore[arg-type]
-    assert answer.ok
-    assert torch.equal(answer.x, decide(model, Simplex(3), theta, method, rtol=1e-3).x)  # type: ignore[arg-type]
 
 
 class Hill(nn.Module):

@@ -21,7 +21,7 @@ from socicnn.density import Density, Energy, PotentialFlow, cloud, fit, quadratu
 from socicnn.errors import ModelError
 from socicnn.nn import Network, load_metadata
 from socicnn.positivity import RECIPES, HyperNetwork
-from socicnn_cli.models import load_model
+from socicnn_cli._models import load_model
 
 ROOT = Path(__file__).parents[3]
 

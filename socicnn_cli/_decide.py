@@ -11,10 +11,10 @@ import typer
 
 from socicnn._files import FileError
 from socicnn._shadows import refuse_shadow
+from socicnn_cli._csv_files import print_csv, write_csv
+from socicnn_cli._models import load_at, read_context
+from socicnn_cli._outputs import check_output
 from socicnn_cli._table_model import roles_in
-from socicnn_cli.csv_files import print_csv, write_csv
-from socicnn_cli.models import load_at, read_context
-from socicnn_cli.outputs import check_output
 
 
 def feasible_set(name: str, n: int, lower: str | None, upper: str | None, total: float | None) -> Any:

@@ -11,8 +11,8 @@ import typer
 from socicnn import __version__
 from socicnn._files import FileError
 from socicnn_cli._fit_table import TableRequest, fit_table
-from socicnn_cli.outputs import check_output
-from socicnn_cli.tables import read_samples
+from socicnn_cli._outputs import check_output
+from socicnn_cli._tables import read_samples
 
 MOST = 65536  # units of a layer, rows of a branch
 SEEDS = 2**63 - 1  # the largest seed that torch takes
@@ -76,7 +76,7 @@ def fit(
     from socicnn.nn import save
     from socicnn.training import FitOptions, network_for
     from socicnn.training import fit as train
-    from socicnn_cli.decide import feasible_set
+    from socicnn_cli._decide import feasible_set
 
     out = Path(f"{data.name.split('.')[0]}.safetensors") if out is None else out
     check_output(out, "--out", data, checkpoint, suffixes=(".safetensors",))

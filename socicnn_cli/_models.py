@@ -10,7 +10,7 @@ from typing import Any
 from socicnn._arrays import Array
 from socicnn._files import FileError
 from socicnn_cli._frames import numbers, read_frame
-from socicnn_cli.tables import read_rows
+from socicnn_cli._tables import read_rows
 
 
 def load_at(path: Path, context: Path | None) -> tuple[Any, Path | None]:

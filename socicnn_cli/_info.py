@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from socicnn.errors import ModelError
+from socicnn_cli._models import load_at, load_model, read_context
 from socicnn_cli._scores import lines
 from socicnn_cli._table_model import roles_in
-from socicnn_cli.models import load_at, load_model, read_context
 
 SHOWN = 12  # entries of x or of the context that are listed one by one
 

@@ -11,7 +11,7 @@ from socicnn._arrays import Array
 from socicnn._files import FileError
 from socicnn._numpy_files import read_arrays
 from socicnn.training._grouping import group, layout
-from socicnn_cli.csv_files import columns, read_csv, refuse_others
+from socicnn_cli._csv_files import columns, read_csv, refuse_others
 
 
 @dataclass(frozen=True, eq=False)

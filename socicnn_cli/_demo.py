@@ -12,8 +12,8 @@ import typer
 
 from socicnn._files import FileError, replacing
 from socicnn._shadows import refuse_shadow
-from socicnn_cli.fit import SEEDS
-from socicnn_cli.outputs import check_output
+from socicnn_cli._fit import SEEDS
+from socicnn_cli._outputs import check_output
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ def demo(
     from decision import metrics, tasks
     from socicnn.nn import save
     from socicnn.training._options import gathered
-    from socicnn_cli.demo_plot import plot
+    from socicnn_cli._demo_plot import plot
 
     check_output(json, "--json")
     if out.exists() and not out.is_dir():

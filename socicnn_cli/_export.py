@@ -10,9 +10,9 @@ import typer
 
 from socicnn._files import FileError
 from socicnn.errors import ModelError
+from socicnn_cli._models import load_at, load_model, read_context
+from socicnn_cli._outputs import check_output
 from socicnn_cli._table_model import roles_in
-from socicnn_cli.models import load_at, load_model, read_context
-from socicnn_cli.outputs import check_output
 
 
 def export(

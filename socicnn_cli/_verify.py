@@ -9,10 +9,10 @@ import typer
 
 from socicnn._files import FileError, replacing
 from socicnn._shadows import refuse_shadow
+from socicnn_cli._models import load_at, read_context, read_named
+from socicnn_cli._outputs import check_output
 from socicnn_cli._table_model import roles_in
-from socicnn_cli.models import load_at, read_context, read_named
-from socicnn_cli.outputs import check_output
-from socicnn_cli.tables import read_rows
+from socicnn_cli._tables import read_rows
 
 
 def verify(

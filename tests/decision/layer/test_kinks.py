@@ -1,0 +1,109 @@
+"""Where decisions are not differentiable: kinks of units and norms, vertices, curved kinks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from decision import Box, Budget, DecisionLayer, FeasibleSet, Simplex
+from socicnn.frozen import FrozenNet, Layer, Output, Quadratic, Squares
+from tests.support.layers import EXACT, errors, slope_of
+
+
+class Scalar(nn.Module):
+    """A convex function of one coordinate, by name."""
+
+    def __init__(self, shape: str) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor, theta: Tensor) -> Tensor:
+        """Return f(x, theta)."""
+        x, q = x[:, 0], theta[:, 0]
+        if self.shape == "parabola":
+            return (x - q).square()
+        if self.shape == "unit":
+            return torch.relu(x) + 0.5 * (x - q).square()
+        return torch.linalg.vector_norm(torch.stack([x, 0.0 * x], dim=1), dim=1) + 0.5 * (x - q).square()
+
+
+def slope_at(shape: str, q: float, lower: float, upper: float = 5.0) -> tuple[float, float]:
+    """Return x and dx/dq."""
+    theta = torch.tensor([[q]], dtype=torch.float64, requires_grad=True)
+    x = DecisionLayer(Scalar(shape), Box(1, lower, upper))(theta)
+    (slope,) = torch.autograd.grad(x.sum(), theta)
+    return x.item(), slope.item()
+
+
+@pytest.mark.parametrize(("q", "x", "slope"), [(-0.5, 0.0, 0.0), (0.0, 0.0, 0.0), (0.5, 0.5, 1.0), (1e-6, 1e-6, 1.0)])
+def test_the_positive_part_has_slope_zero_at_zero(q: float, x: float, slope: float) -> None:
+    assert slope_at("parabola", q, 0.0) == pytest.approx((x, slope), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("q", "x", "slope"),
+    [(-0.5, -0.5, 1.0), (0.0, 0.0, 0.0), (0.4, 0.0, 0.0), (1.0, 0.0, 0.0), (1.5, 0.5, 1.0)],
+)
+def test_a_unit_holds_x_on_its_kink_from_end_to_end(q: float, x: float, slope: float) -> None:
+    assert slope_at("unit", q, -5.0) == pytest.approx((x, slope), abs=1e-9)
+
+
+@pytest.mark.parametrize(("q", "x", "slope"), [(-1.5, -0.5, 1.0), (-1.0, 0.0, 0.0), (0.3, 0.0, 0.0), (2.0, 1.0, 1.0)])
+def test_a_norm_holds_x_on_its_kink(q: float, x: float, slope: float) -> None:
+    assert slope_at("norm", q, -5.0) == pytest.approx((x, slope), abs=1e-9)
+
+
+class Linear(nn.Module):
+    """v'x, which a set of several minimisers or a vertex decides."""
+
+    def __init__(self, v: Sequence[float]) -> None:
+        super().__init__()
+        self.v = nn.Parameter(torch.tensor(v, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return v'x."""
+        return x @ self.v
+
+
+@pytest.mark.parametrize("v", [(1.0, 2.0, 3.0), (1.0, 1.0, 2.0), (0.0, 0.0, 0.0)], ids=["vertex", "edge", "everywhere"])
+@pytest.mark.parametrize(
+    "feasible_set", [Simplex(3), Box(3, 0.0, [1.0, 0.0, 1.0]), Budget(3, 3.0)], ids=lambda X: X.name
+)
+def test_where_nothing_moves_x_its_slope_is_zero(v: tuple[float, ...], feasible_set: FeasibleSet) -> None:
+    layer = DecisionLayer(Linear(v), feasible_set)
+    x = layer()
+    (slope,) = torch.autograd.grad((x * slope_of(x)).sum(), layer.model.v)
+    assert torch.equal(slope, torch.zeros_like(slope))
+
+
+class Bowl(nn.Module):
+    """relu(||F x||^2 - 1) + ||x - target||^2: the kink of its unit is a curve, on which the decision slides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.F = nn.Parameter(torch.tensor([[1.0, 0.2], [0.0, 1.5]], dtype=torch.float64))
+
+    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+        """Return f(x, target)."""
+        unit = torch.relu((x @ self.F.T).square().sum(dim=-1, keepdim=True) - 1.0)
+        return unit[:, 0] + 0.5 * (x - target).square().sum(dim=-1)
+
+    def freeze(self, context: object = None) -> FrozenNet:
+        """Return the same as arrays."""
+        squares = Squares([1.0], self.F.detach().numpy(), [0.0, 0.0])
+        layer = Layer(None, np.zeros((1, 2)), [-1.0], squares)
+        offset = -np.asarray(context)
+        return FrozenNet([layer], Output([1.0], [0.0, 0.0]), [Quadratic(0.5, np.eye(2), offset)])
+
+
+def test_a_decision_slides_along_a_curved_kink() -> None:
+    layer = DecisionLayer(Bowl(), Box(2, -3.0, 3.0))
+    theta = torch.tensor([[0.2, 0.1], [1.0, 0.5], [-0.8, 1.2], [6.0, 5.0]], dtype=torch.float64, requires_grad=True)
+    x = layer(theta)
+    assert layer.polished is not None
+    assert layer.polished.all()
+    on_curve = (x @ layer.model.F.T).square().sum(dim=1) - 1.0
+    assert (on_curve.abs() < 1e-12).tolist() == [False, True, True, False]
+    assert errors(layer, theta, [theta, layer.model.F], step=1e-4).max() <= EXACT[torch.float64]
