@@ -17,7 +17,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
+from decision._layer.array_gradient import AdjointSolution, cotangents
+from decision._layer.array_local import ArrayLocal
+from decision._layer.compiled import adjoint_by_loops
 from decision._layer.face import ActiveRows, Face
+from decision._layer.network_tensors import NetworkTensors
 from decision._layer.objective import Function, Local, Objective
 from decision._layer.rows import SetRows
 
@@ -36,6 +40,8 @@ class SolvedBatch:
         rows: the set.
         tolerance: nearer to a kink is on it, shape `(contexts, 1)`.
         exact: the function that was minimised, explored.
+        numbers: those of its networks, with their graph; None if that is not known.
+        leaves: what the graph starts from: contexts, then the parameters of `names`.
     """
 
     x: Tensor
@@ -46,6 +52,8 @@ class SolvedBatch:
     rows: SetRows
     tolerance: Tensor
     exact: Objective
+    numbers: NetworkTensors | None = None
+    leaves: Sequence[Tensor | None] = ()
 
     def gradients(self, slope: Tensor, price: Tensor, inputs: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Return the gradients of slope'x + price'value in the inputs that require one.
@@ -55,6 +63,8 @@ class SolvedBatch:
             price: shape `(contexts,)`.
             inputs: contexts or None, right-hand sides of shape `(contexts, rows)`, and the weights of `names`.
         """
+        if self.numbers is not None:
+            return self._through_arrays(self.numbers, slope, price, inputs)
         leaves = [None if tensor is None else tensor.detach().requires_grad_(tensor.requires_grad) for tensor in inputs]
         theta, h, *weights = leaves
         assert h is not None  # a set has rows
@@ -80,6 +90,43 @@ class SolvedBatch:
         slopes = iter(torch.autograd.grad(total.sum(), wanted, allow_unused=True))
         return [next(slopes) if tensor is not None and tensor.requires_grad else None for tensor in leaves]
 
+    def _through_arrays(
+        self, numbers: NetworkTensors, slope: Tensor, price: Tensor, inputs: Sequence[Tensor | None]
+    ) -> list[Tensor | None]:
+        """Return the gradients from the networks' arrays and the graph that these were made by."""
+        _, h, *_ = inputs
+        assert h is not None  # a set has rows
+        rows, x, side = self.rows, self.x, h.detach()
+        local = self.exact.at(x, tolerance=self.tolerance)
+        assert isinstance(local, ArrayLocal)  # there are arrays
+        solution = self._solution(local, side, widened(slope, x.shape[1]))
+        parts = cotangents(numbers, local, solution, price[:, None])
+        wanted = [leaf for leaf in self.leaves if leaf is not None and leaf.requires_grad]
+        pairs = [(a, b) for a, b in zip(numbers.tensors, parts, strict=True) if a.requires_grad]
+        slopes: Sequence[Tensor | None] = [None] * len(wanted)
+        if pairs:
+            made, pulled = zip(*pairs, strict=True)
+            slopes = torch.autograd.grad(made, wanted, pulled, retain_graph=True, allow_unused=True)
+        known = iter(slopes)
+        theta, *weights = [next(known) if leaf is not None and leaf.requires_grad else None for leaf in self.leaves]
+        right = rows.pulled(x, side, solution.y, solution.u, solution.eta, price) if h.requires_grad else None
+        return [_like(part, tensor) for part, tensor in zip([theta, right, *weights], inputs, strict=True)]
+
+    def _solution(self, local: ArrayLocal, h: Tensor, slope: Tensor) -> AdjointSolution:
+        """Return multipliers and adjoints; contexts whose system is singular get the least-norm ones."""
+        quick = adjoint_by_loops(self.exact, self.rows, h, local, self.tolerance, slope)
+        if quick is None:
+            return _batched(self.exact, self.rows, h, local, self.tolerance, slope)
+        solution, done = quick
+        left = (~done).nonzero()[:, 0]
+        if len(left):
+            some, tolerance = self.exact.take(left), self.tolerance[left]
+            around = some.at(local.at[left], tolerance=tolerance)
+            rest = _batched(some, self.rows, h[left], around, tolerance, slope[left])
+            for values, others in zip(solution, rest, strict=True):
+                values[left] = others
+        return solution
+
     def _objective(self, theta: Tensor | None, weights: Sequence[Tensor | None]) -> Objective:
         """Return the model as a function of these leaves, its kinks explored while nothing but x moves."""
         named = dict(zip(self.names, weights, strict=True))
@@ -89,6 +136,18 @@ class SolvedBatch:
         fixed = Objective(self.n, still, None if context is None else context.detach())
         known = fixed.explored(self.x[:, : self.n], self.exact.size).known
         return Objective(self.n, _called(self.module, own), context, None, known)
+
+
+def _batched(
+    exact: Objective, rows: SetRows, h: Tensor, local: Local | ArrayLocal, tolerance: Tensor, slope: Tensor
+) -> AdjointSolution:
+    """Return multipliers and adjoints by operations on the whole batch."""
+    x = local.at
+    held = ActiveRows.of(local, rows, h, Face.of(local, rows, h, tolerance * exact.size).held)
+    mu, y = held.multipliers(local.gradient(x.new_zeros(len(x), held.sizes[0])))
+    system = held.system(local.hessian(mu) + rows.curvature(x, h, y))
+    u, dual = system.solve(slope, x.new_zeros(held.A.shape[:2]))
+    return AdjointSolution(mu, y, u, *held.spread(dual))
 
 
 def array_hessian(exact: Objective, x: Tensor, rows: SetRows, h: Tensor, tolerance: Tensor) -> Tensor:
@@ -127,6 +186,10 @@ def _called(module: nn.Module, own: Mapping[str, Tensor]) -> Function:
 def widened(x: Tensor, columns: int) -> Tensor:
     """Return x with zeros for helper variables after it."""
     return torch.nn.functional.pad(x, (0, columns - x.shape[1]))
+
+
+def _like(slope: Tensor | None, tensor: Tensor | None) -> Tensor | None:
+    return None if slope is None or tensor is None else slope.to(tensor.dtype)
 
 
 def _double(tensor: Tensor) -> Tensor:

@@ -41,9 +41,9 @@ class ArrayLocal:
     ) -> None:
         assert stack is not None  # an objective has a function or a stack
         self._stack, self.x, self._n = stack, x, stack.in_features
-        self._point = x[:, : self._n]
+        self.point = x[:, : self._n]
         self.calls: list[Kinks] = []
-        own, z = self._point, None
+        own, z = self.point, None
 
         def placed_call(rows: Tensor, root: bool) -> Kinks:
             scale, state = placed(rows, root, len(self.calls), known, states, tolerance)
@@ -54,23 +54,47 @@ class ArrayLocal:
             a = layer.preactivation(own, z)
             state = placed_call(a[..., None], root=False).state
             z = a * (state.on & ~state.held)
-        self.value = (own * stack.v).sum(dim=1) + stack.c
-        if z is not None:
-            self.value = self.value + (z * stack.w).sum(dim=1)
-        for branch in stack.quadratics:
-            self.value = self.value + branch.total(branch.image(own))
+        self._top = z
         self._units: list[Tensor] = []  # 1 / ||p||, 0 where it is held at zero
         for branch in stack.norms:
             p = branch.grouped(branch.image(own))
             held = placed_call(p, root=True).state.held
             length = torch.linalg.vector_norm(p, dim=-1)
-            self.value = self.value + (branch.weight * torch.where(held, 0.0, length)).sum(dim=1)
             self._units.append(1.0 / torch.where(held | (length == 0), torch.inf, length))
 
     @property
     def at(self) -> Tensor:
         """The points."""
         return self.x
+
+    @property
+    def value(self) -> Tensor:
+        """F on the piece, shape `(contexts,)`."""
+        stack = self._stack
+        value = (self.point * stack.v).sum(dim=1) + stack.c
+        if self._top is not None:
+            value = value + (self._top * stack.w).sum(dim=1)
+        for branch in stack.quadratics:
+            value = value + branch.total(branch.image(self.point))
+        for r, branch in enumerate(stack.norms):
+            value = value + (branch.weight * self.direction(r)[1]).sum(dim=1)
+        return value
+
+    @property
+    def weights(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The weights of the quadratics and of the norms."""
+        return [term.weight for term in self._stack.quadratics], [term.weight for term in self._stack.norms]
+
+    def unit(self, k: int) -> tuple[Tensor, Tensor]:
+        """Return which units of a layer are on, and their arguments a, shape `(contexts, h)`."""
+        call = self.calls[k]
+        return call.state.on & ~call.state.held, call.rows[..., 0]
+
+    def direction(self, r: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return p / ||p||, ||p|| and 1 / ||p|| of a branch of norms; all are zero where it is held at zero."""
+        p, unit = self.calls[len(self._stack.layers) + r].rows, self._units[r]
+        s = unit[..., None] * p
+        return s, (s * p).sum(dim=-1), unit
 
     def rows(self) -> Tensor:
         """Return r, the arguments of all kinks, shape `(contexts, R)`."""
@@ -85,13 +109,13 @@ class ArrayLocal:
 
     def gradients(self, mu: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the gradient of f + mu'r in [x | u], and the slope in the output of each unit or norm."""
-        stack, parts = self._stack, self._split(mu)
-        lam, q = self._multipliers(parts)
+        stack, parts = self._stack, self.split(mu)
+        lam, q = self.multipliers(parts)
         gradient = stack.v
         for layer, lam_k in zip(stack.layers, lam, strict=True):
-            gradient = gradient + layer.pull(lam_k, self._point)
+            gradient = gradient + layer.pull(lam_k, self.point)
         for branch in stack.quadratics:
-            gradient = gradient + 2.0 * branch.matrix.adjoint(branch.row_weight * branch.image(self._point))
+            gradient = gradient + 2.0 * branch.matrix.adjoint(branch.row_weight * branch.image(self.point))
         calls = self.calls[len(stack.layers) :]
         for branch, call, unit, part in zip(stack.norms, calls, self._units, parts[len(stack.layers) :], strict=True):
             pull = (branch.weight * unit)[..., None] * call.rows
@@ -105,11 +129,11 @@ class ArrayLocal:
 
     def hessian(self, mu: Tensor) -> Tensor:
         """Return the Hessian of f + mu'r in [x | u]: units have no curvature on a piece, held norms none along it."""
-        stack, x = self._stack, self._point
+        stack, x = self._stack, self.point
         H = x.new_zeros(len(x), self._n, self._n)
         for branch in stack.quadratics:
             H += branch.curvature(2.0 * branch.weight)
-        for layer, lam in zip(stack.layers, self._multipliers(self._split(mu))[0], strict=True):
+        for layer, lam in zip(stack.layers, self.multipliers(self.split(mu))[0], strict=True):
             for term in layer.inner:
                 F = term.matrix.dense.reshape(lam.shape[1], -1, self._n)
                 H += 2.0 * torch.einsum("ch,hkn,hkm->cnm", term.weight * lam, F, F)
@@ -148,11 +172,11 @@ class ArrayLocal:
         if layer.W is not None and below is not None:
             J = J + layer.W.dense @ below
         for term in layer.inner:
-            slopes = _rows_times(term, term.grouped(term.image(self._point)))
+            slopes = _rows_times(term, term.grouped(term.image(self.point)))
             J = J + 2.0 * term.weight[..., None] * slopes
         return J
 
-    def _multipliers(self, parts: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    def multipliers(self, parts: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Return lambda_k and q_k of each layer."""
         lam: list[Tensor] = []
         slopes: list[Tensor] = []
@@ -169,13 +193,20 @@ class ArrayLocal:
                 q = layer.W.adjoint(lam[0])
         return lam, slopes
 
-    def _split(self, mu: Tensor) -> tuple[Tensor, ...]:
+    def split(self, mu: Tensor) -> tuple[Tensor, ...]:
+        """Return values of the entries of r call by call."""
         sizes = [call.rows.shape[1] * call.rows.shape[2] for call in self.calls]
         return mu.split(sizes, dim=1) if sizes else ()
 
     def _wide(self, values: Tensor) -> Tensor:
         more = self.x.shape[1] - self._n
         return torch.nn.functional.pad(values, (0, more)) if more else values
+
+
+def kink_rows(stack: Stack, x: Tensor) -> list[Tensor]:
+    """Return the arguments of all kinks at x of shape `(contexts, n)`, in the shape of `Kinks.rows`."""
+    units = [a[..., None] for a in stack.preactivations(x)]
+    return units + [branch.grouped(branch.image(x)) for branch in stack.norms]
 
 
 def _rows_times(branch: Branch, p: Tensor) -> Tensor:

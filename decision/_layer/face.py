@@ -20,6 +20,8 @@ from decision._layer.pieces import Kinks, State
 from decision._layer.rows import SetRows
 from decision._layer.system import FaceSystem, gathered, numbers_of, scattered
 
+ROUGH = 1e-5  # of the set's size: nearer to a kink is held at first
+SMALL = 1e-8  # of the set's size: a step of this length ends, as the next would have its square
 EXACT = 1e-10  # of the size of set or function: nearer to a kink is on it
 SLACK = 1e-9  # of multipliers, relative to the largest
 

@@ -11,21 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from decision._layer.adjoint import ImplicitDecision, SolvedBatch, function_of
-from decision._layer.face import EXACT
+from decision._layer.face import EXACT, ROUGH
 from decision._layer.helpers import with_helpers
+from decision._layer.network_tensors import NetworkTensors
 from decision._layer.objective import Objective
-from decision._layer.polish import ROUGH, polished
+from decision._layer.polish import polished
 from decision._layer.rows import SetRows
 from decision._minimise.answers import Decision
-from decision._minimise.reference import own_length
+from decision._minimise.reference import Reference, own_length
 from decision._minimise.stack import Stack
-from decision._minimise.stack_surrogate import StackSurrogate
+from decision._minimise.stack_surrogate import Networks, StackSurrogate
 from decision._minimise.surrogate import Surrogate
 from decision._options import RTOL, DecideOptions, MethodName
 from decision._question import Question
 from decision.sets import ConicSet, FeasibleSet
 from decision.sets._combined import system_of
 from decision.sets._conic_set import ConicSystem
+from socicnn._compile import Freezable
 from socicnn.errors import ModelError, ProgramError, SolverError
 
 INSIDE = 1e-9  # of the set's size: a polished decision that leaves the set by more is not taken
@@ -118,6 +120,7 @@ class DecisionLayer(nn.Module):
         self.model, self.feasible_set = model, _checked(feasible_set)
         self._rtol, self._method, self._options = rtol, method, options
         self.decision = self.polished = None
+        self._references: dict[str, tuple[object, object, Reference]] = {}
         self._kept: tuple[FeasibleSet | ConicSet, torch.device, ConicSystem, SetRows] | None = None
 
     def forward(self, context: Tensor | None = None, feasible_set: FeasibleSet | ConicSet | None = None) -> Tensor:
@@ -159,8 +162,11 @@ class DecisionLayer(nn.Module):
         # a model without a context may be decided over a set that moves with one
         moves = isinstance(feasible_set, ConicSet) and feasible_set.moves
         own = None if moves and getattr(self.model, "context_shape", None) is None else theta
+        graph = torch.is_grad_enabled()
         with torch.enable_grad():  # modules without arrays are differentiated in x
             question = _Asked(plain, feasible_set, self._method, rtol=self._rtol, options=self._options)
+            question.leaf = None if own is None or still is None else still.clone().requires_grad_(own.requires_grad)
+            question.graph, question.known = graph, self._references
             answer = question.answer(still)
         self.decision = answer
         if not answer.ok:
@@ -217,10 +223,10 @@ class DecisionLayer(nn.Module):
         context = None if theta is None else theta.to(place)
         function = None if stack else function_of(question.module, {})
         objective = Objective(feasible_set.n, function, context, stack)
-        size = rows.size(x, h, None if stack is None else own_length(stack))
+        size = rows.size(x, h, _length(question.asked, len(x), place))
         objective = objective.explored(x[:, : feasible_set.n], size)
         exact, done = polished(objective, rows, h, x)
-        value = objective.at(exact).value.detach()
+        value = objective.value(exact)
         inside = rows.values(exact, h) <= rows.lengths(h, INSIDE * size)
         done &= inside[:, : rows.tips].all(dim=1)
         done &= value - answer.value.to(place) <= INSIDE * answer.scale.to(place)
@@ -230,7 +236,10 @@ class DecisionLayer(nn.Module):
         self.decision = replace(answer, x=exact[:, : feasible_set.n].cpu(), value=value.cpu())
         tolerance = torch.where(done, EXACT, ROUGH)[:, None]
         names = [name for name, weight in self.model.named_parameters() if weight.requires_grad]
-        return SolvedBatch(exact, value, feasible_set.n, self.model, names, rows, tolerance, objective)
+        numbers = question.numbers if stack else None
+        weights = [weight for weight in question.module.parameters() if weight.requires_grad]
+        leaves = [question.leaf, *weights]
+        return SolvedBatch(exact, value, feasible_set.n, self.model, names, rows, tolerance, objective, numbers, leaves)
 
 
 def _checked(feasible_set: Any) -> FeasibleSet | ConicSet:
@@ -247,6 +256,10 @@ class _Asked(Question):
     """A question that keeps the functions that were minimised: Newton's method needs their arrays, too."""
 
     asked: Sequence[Surrogate] = ()
+    numbers: NetworkTensors | None = None  # of the model, if its arrays can be read off
+    leaf: Tensor | None = None  # contexts, in which gradients may be asked for
+    graph = False  # whether they are, or may be in the weights
+    known: dict[str, tuple[object, object, Reference]]  # the reference points of the last set, kept by the layer
 
     @property
     def module(self) -> nn.Module:
@@ -254,9 +267,24 @@ class _Asked(Question):
         assert isinstance(self.model, nn.Module)  # the layer takes nothing else
         return self.model
 
+    def _reference_over(self, feasible_set: FeasibleSet) -> Reference:
+        last = self.known.get("last")
+        if last is None or last[0] is not feasible_set or last[1] is not self.ranges:
+            last = self.known["last"] = feasible_set, self.ranges, super()._reference_over(feasible_set)
+        return last[2]
+
     def surrogates(self, theta: Tensor | None) -> Sequence[Surrogate]:
         """Return the functions to minimise."""
-        self.asked = super().surrogates(theta)
+        if self.options.device in (None, "cpu"):
+            with torch.set_grad_enabled(self.graph):
+                self.numbers = NetworkTensors.of(self.model, self.leaf)
+        if self.numbers is None:
+            self.asked = super().surrogates(theta)
+        else:
+            stack = self.numbers.stack()
+            short = replace(stack, c=torch.zeros_like(stack.c))
+            assert isinstance(self.model, Freezable)  # it has arrays
+            self.asked = [StackSurrogate(Networks(model=self.model, theta=theta), short, stack.c)]
         return self.asked
 
 
@@ -269,6 +297,13 @@ def _stack(surrogates: Sequence[Surrogate], count: int, place: torch.device) -> 
         asked = StackSurrogate.of(asked.net, place)
     stack = replace(asked.stack, c=asked.constant)
     return stack if len(stack) == count else stack.take(torch.zeros(count, dtype=torch.int64, device=place))
+
+
+def _length(surrogates: Sequence[Surrogate], count: int, place: torch.device) -> Tensor | None:
+    """Return the networks' own length in each context, shape `(contexts,)`; None if it is not known."""
+    if len(surrogates) != 1 or not isinstance(surrogates[0], StackSurrogate):
+        return None
+    return own_length(surrogates[0].stack).to(place).expand(count)
 
 
 def _in_float64(model: nn.Module) -> bool:

@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from decision._layer.array_local import ArrayLocal
+from decision._layer.array_local import ArrayLocal, kink_rows
 from decision._layer.pieces import Explored, Kinks, Pieces, State
 from decision._minimise.stack import Stack
 
@@ -128,6 +128,20 @@ class Objective:
         known = None if self.known is None else self.known.take(rows)
         return replace(self, theta=theta, stack=stack, known=known, size=self.size[rows])
 
+    def scales(self, x: Tensor) -> list[Tensor]:
+        """Return how far the arguments of a stack's kinks reach over the set, call by call, one column per kink."""
+        assert self.stack is not None  # a stack
+        assert self.known is not None  # explored
+        pairs = zip(kink_rows(self.stack, x[:, : self.n]), self.known.rows, strict=True)
+        lengths = [torch.linalg.vector_norm(rows - other, dim=-1) for rows, other in pairs]
+        return [length.mean(dim=1, keepdim=True).expand_as(length) for length in lengths]
+
+    def value(self, x: Tensor) -> Tensor:
+        """Return f, shape `(contexts,)`, without a graph; x as in `at`."""
+        if self.stack is not None:
+            return self.stack.value(x[:, : self.n])
+        return self.at(x).value.detach()
+
     def at(
         self, x: Tensor, states: Sequence[State] | None = None, tolerance: float | Tensor = 0.0
     ) -> Local | ArrayLocal:
@@ -156,8 +170,8 @@ class Objective:
         away = torch.sin(1.0 + torch.arange(self.n, dtype=x.dtype, device=x.device).square())
         other = x + size * away / away.norm()
         if self.function is None:
-            calls: Sequence[Kinks] = ArrayLocal(self.stack, other, None, None, 0.0).calls
-            return replace(self, size=size, known=Explored((), tuple(call.rows for call in calls)))
+            assert self.stack is not None  # an objective has a function or a stack
+            return replace(self, size=size, known=Explored((), tuple(kink_rows(self.stack, other))))
         with Pieces(len(x)) as pieces:
             self.function(other.detach().requires_grad_(), self.theta)
         return replace(

@@ -8,13 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from decision._layer.face import ActiveRows, Face, revised
+from decision._layer.compiled import polished_by_loops
+from decision._layer.face import ROUGH, SMALL, ActiveRows, Face, revised
 from decision._layer.objective import Objective
 from decision._layer.rows import SetRows
 
-ROUNDS = 20
-ROUGH = 1e-5  # of the set's size: nearer to a kink is held at first
-SMALL = 1e-8  # of the set's size: a step of this length ends, as the next would have its square
+ROUNDS = 20  # steps at most
 
 
 def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,9 +25,21 @@ def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple
         h: its right-hand sides, shape `(contexts, rows)`.
         x: decisions with helper variables, shape `(contexts, columns)`.
     """
+    quick = polished_by_loops(objective, rows, h, x, ROUNDS)
+    if quick is None:
+        return _batched(objective, rows, h, x)
+    exact, done = quick
+    left = (~done).nonzero()[:, 0]
+    if len(left):
+        exact[left], done[left] = _batched(objective.take(left), rows, h[left], x[left])
+    return exact, done
+
+
+def _batched(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same by operations on the whole batch."""
+    local = objective.at(x, tolerance=ROUGH)
     exact, done = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
     left, size = torch.arange(len(x), device=x.device), objective.size
-    local = objective.at(x, tolerance=ROUGH)
     face = Face.of(local, rows, h, ROUGH * size)
     mu, y = x.new_zeros(local.held().shape), x.new_zeros(len(x), rows.count)
     small = torch.zeros_like(done)

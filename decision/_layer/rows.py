@@ -136,6 +136,27 @@ class SetRows:
             slopes.append((G[0] - unit @ G[1:])[:, None, :])
         return torch.cat([J[:, : self.linear], *slopes, J[:, self.linear :]], dim=1)
 
+    def pulled(self, x: Tensor, h: Tensor, y: Tensor, u: Tensor, nu: Tensor, price: Tensor) -> Tensor:
+        """Return the gradient of price y'c - u'grad(y'c) - nu'c in h, shape `(contexts, rows)`.
+
+        Args:
+            x: [x | u] of the decisions, shape `(contexts, columns)`.
+            h: shape `(contexts, rows)`.
+            y: multipliers of the constraints, shape `(contexts, count)`.
+            u: shape `(contexts, columns)`.
+            nu: shape `(contexts, count)`.
+            price: shape `(contexts,)`.
+        """
+        if not self.cones:
+            return nu - price[:, None] * y
+        with torch.enable_grad():
+            leaf, side = x.detach().requires_grad_(), h.detach().requires_grad_()
+            c = self.values(leaf, side)
+            (gradient,) = torch.autograd.grad((y * c).sum(), leaf, create_graph=True)
+            total = (price[:, None] * y * c - nu * c).sum() - (u * gradient).sum()
+            (slope,) = torch.autograd.grad(total, side)
+        return slope
+
     def curvature(self, x: Tensor, h: Tensor, y: Tensor) -> Tensor | float:
         """Return the Hessian of y'c, shape `(contexts, columns, columns)`, or 0 if all rows are linear."""
         if not self.cones:

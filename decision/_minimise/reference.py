@@ -13,6 +13,7 @@ half the width of R if that is less.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -104,6 +105,15 @@ def own_length(stack: Stack) -> Tensor:
     The larger of the median distance |offset_i| / ||row_i|| from the origin to the zeros of its rows, and of the Newton
     step |slope| / curvature of its quadratics at the origin.
     """
+    if stack not in _LENGTHS:
+        _LENGTHS[stack] = _own_length(stack)
+    return _LENGTHS[stack]
+
+
+_LENGTHS: WeakKeyDictionary[Stack, Tensor] = WeakKeyDictionary()  # stacks are values: once for each
+
+
+def _own_length(stack: Stack) -> Tensor:
     distances = [offset.abs() / matrix.row_norms for matrix, offset in stack.rows()]
     joined = torch.cat([stack.v.new_zeros(len(stack), 1), *distances], dim=1)
     joined = torch.where(joined.isfinite() & (joined > 0), joined, torch.nan)
