@@ -51,6 +51,9 @@ def enclose(M: sparse.csr_array, f: Array, x: Array, room: Array, f_error: Array
     """
     error = np.zeros(len(f)) if f_error is None else f_error
     stays = np.zeros_like(x)
+    idle = (np.asarray(abs(M).sum(axis=1)).reshape(-1) == 0.0) & (f == 0.0) & (error == 0.0)
+    if idle.any():  # equations 0 = 0
+        M, f, error = sparse.csr_array(M[~idle]), f[~idle], error[~idle]
     if not len(f):
         return Enclosure(x, stays)
     if len(f) > LARGEST or not np.isfinite(x).all():

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from socicnn._arrays import Array
 from socicnn._margins import EPS, TINY, relative_margin
@@ -79,6 +80,43 @@ def single_bounds(rows: Rows) -> Extents:
     np.minimum.at(upper, j[above], np.nextafter(end[above], np.inf))
     np.maximum.at(lower, j[below], np.nextafter(end[below], -np.inf))
     return Extents(lower, upper)
+
+
+def propagated(rows: Rows, known: Extents, rounds: int = 2) -> Extents:
+    """Return what linear rows add to extents: g_j v_j <= h - sum over k != j of min g_k v_k, rounded outward.
+
+    Args:
+        rows: the set.
+        known: bounds that hold already.
+        rounds: times that all rows are used.
+    """
+    cut = rows.cones.zero + rows.cones.nonnegative
+    G = sparse.coo_array(rows.G[:cut])
+    some = G.data != 0.0
+    at, j, g, h = G.row[some], G.col[some], G.data[some], rows.h[:cut]
+    equal = at < rows.cones.zero
+    at, j, g = (np.concatenate([part, sign * part[equal]]) for part, sign in ((at, 1), (j, 1), (g, -1.0)))
+    side = np.concatenate([np.ones(int(some.sum())), -np.ones(int(equal.sum()))])
+    group = at + cut * (side < 0)  # an equality is two inequalities
+    count = np.bincount(group, minlength=2 * cut)
+    for _ in range(rounds):
+        with np.errstate(invalid="ignore", over="ignore"):
+            least = np.where(g > 0, g * known.lower[j], g * known.upper[j])
+        open_side = ~np.isfinite(least)
+        value = np.where(open_side, 0.0, least)
+        opens, sums, sizes = (np.bincount(group, part, 2 * cut) for part in (open_side, value, np.abs(value)))
+        alone = opens[group] - open_side == 0  # nothing else in the row is without bound
+        top = side * h[at] - (sums[group] - value)
+        error = relative_margin(4) * (np.abs(h[at]) + 2 * sizes[group]) * (count[group] + 4) + TINY
+        with np.errstate(over="ignore", invalid="ignore"):
+            end = (top + error) / g
+        ok = alone & np.isfinite(end)
+        upper, lower = known.upper.copy(), known.lower.copy()
+        high, low = ok & (g > 0), ok & (g < 0)
+        np.minimum.at(upper, j[high], np.nextafter(end[high] + 4 * EPS * np.abs(end[high]), np.inf))
+        np.maximum.at(lower, j[low], np.nextafter(end[low] - 4 * EPS * np.abs(end[low]), -np.inf))
+        known = Extents(lower, upper)
+    return known
 
 
 def chained(start: Extents, above: Cuts, below: Cuts) -> Extents:

@@ -15,7 +15,7 @@ from socicnn._margins import EPS, TINY, relative_margin
 from socicnn.conic._cones import Cones
 from verify._optimum.enclosure import Enclosure, enclose
 from verify._optimum.exact import ContradictionError
-from verify._optimum.extents import Extents, single_bounds
+from verify._optimum.extents import Extents, propagated, single_bounds
 from verify._optimum.program import QuadraticProgram
 from verify._optimum.residual import Line, interval, product, total_bound
 from verify._optimum.upper import length
@@ -40,6 +40,18 @@ def lower_end(program: QuadraticProgram, u: Array, y: Array) -> float:
     if (extents.lower > extents.upper).any():
         return np.inf  # no point at all: every bound holds
     y = into_dual_cone(y, cones)
+    bound = _bound(weak, line, y, extents, D, u)
+    if np.isfinite(bound):
+        return bound
+    wider = propagated(rows, extents)  # more coordinates absorb their residual, at a price
+    if (wider.lower > wider.upper).any():
+        return np.inf
+    return _bound(weak, line, y, wider, D, u)
+
+
+def _bound(weak: WeakDuality, line: Line, y: Array, extents: Extents, D: Array, u: Array) -> float:
+    """Return the bound over a set with these extents, -infinity if a residual that must be 0 is not."""
+    rows, cones = weak.rows, weak.rows.cones
     y, needed = _signed(line, weak, y, extents, D)
     slope = -line.slope[needed]
     columns = sparse.csr_array(rows.G.T)[needed]

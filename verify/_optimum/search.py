@@ -22,6 +22,7 @@ from verify._optimum.program import OptimumWitness, QuadraticProgram
 from verify._optimum.prove import above, below, empties, falls
 from verify._optimum.quadratic import solve_quadratic
 
+SHORTER = 1e-11  # of a tail
 WIDE = 1e-9  # of the size of the terms: a wider end is worth a search for a better one
 
 
@@ -130,6 +131,8 @@ def best_multipliers(
         clean = _clean(program, u, y)
         if not np.array_equal(clean, y):
             yield clean
+        if program.conic.cones.second_order:
+            yield _inside(program, y)
         dual = dual_rows(program.rows, program.P @ u + program.conic.c)
         inner = interior(dual, y, solver)
         if inner is not None:
@@ -143,6 +146,17 @@ def best_multipliers(
             if (np.isfinite(value) and value - most <= enough) or number > 1:
                 break
     return best
+
+
+def _inside(program: QuadraticProgram, y: Array) -> Array:
+    """Return y with shorter tails of cones, so that the heads, which equations may fix, need not be raised."""
+    y, cones = y.copy(), program.conic.cones
+    for head, size in zip(cones.heads, cones.second_order, strict=True):
+        part = slice(head + 1, head + size)
+        length = float(np.linalg.norm(y[part]))
+        if length > 0.0:
+            y[part] *= min(1.0, (1.0 - SHORTER) * y[head] / length)
+    return y
 
 
 def _clean(program: QuadraticProgram, u: Array, y: Array) -> Array:

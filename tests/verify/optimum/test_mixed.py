@@ -89,6 +89,17 @@ def test_a_network_with_integers() -> None:
     assert result.lo - 1e-9 * result.scale <= best <= result.hi + 1e-9 * result.scale
 
 
+def test_bounds_of_a_network_behind_big_m_rows_are_finite() -> None:
+    net = random_net(3)
+    n = net.in_features
+    at, on, idle = cp.Variable(n), cp.Variable(n, boolean=True), cp.Variable(2)
+    rows = [at >= -2 * on, at <= 2 * on, cp.sum(at) >= 0.5]
+    for cost in (to_cvxpy(net, at) + 0.3 * cp.sum(on), to_cvxpy(net, at) + 0.3 * cp.sum(on) + 0 * cp.sum(idle)):
+        result = verify.optimum(cp.Problem(cp.Minimize(cost), rows))
+        assert result.ok
+        assert result.gap <= 1e-6 * max(1.0, result.scale)
+
+
 def test_no_whole_point_is_proven() -> None:
     x = cp.Variable(2, integer=True)
     result = verify.optimum(cp.Problem(cp.Minimize(x[0]), [2 * x[0] - 2 * x[1] == 1, x >= 0, x <= 5]))
