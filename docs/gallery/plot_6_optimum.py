@@ -76,14 +76,14 @@ for solver in (cp.CLARABEL, cp.SCS):
     print(f"{solver}: {millions.status}, {said[solver]:.2f} euro", bracket, sep="\n", end="\n\n")
 
 # %%
-# Pumps that are on or off
+# A pump that is on or off
 # ------------------------
-# Each block in which a pump runs costs 2 euro more, and a pump that is off draws nothing. That makes twelve decisions of yes or
-# no. Branch and bound splits the problem into cases, and each case has multipliers of its own.
-on = cp.Variable((T, 2), boolean=True)
-rest = [float(pump.predict([[0.0, h]])[0]) for h in heights]  # what the network draws without flow
-switched = cost - sum(price[t] * rest[p] * (1 - on[t, p]) for t in range(T) for p in range(2)) + 2.0 * cp.sum(on)
-integer = verify.optimum(cp.Problem(cp.Minimize(switched), [*rows, q <= 120 * on]), time_limit=60)
+# Each block in which the second pump runs costs 2 euro more; while it is off, it draws nothing. That makes six
+# decisions of yes or no. Branch and bound splits the problem into cases, and each case has multipliers of its own.
+on = cp.Variable(T, boolean=True)
+rest = float(pump.predict([[0.0, heights[1]]])[0])  # what the network draws without flow
+switched = cost - rest * (price @ (1 - on)) + 2.0 * cp.sum(on)
+integer = verify.optimum(cp.Problem(cp.Minimize(switched), [*rows, q[:, 1] <= 120 * on]), time_limit=60)
 print(integer)
 
 # %%
