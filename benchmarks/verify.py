@@ -117,7 +117,7 @@ def one_point(settings: dict[str, Any], count: int, *, solver: bool) -> dict[str
         "Certifier": lambda: certifier(x),
     }
     if solver:
-        once["Clarabel"] = raw_clarabel(value_program(net), x)
+        once["Clarabel"] = raw_clarabel.values(value_program(net), x)
     repeated = {name: (lambda run=run: [run() for _ in range(10)]) for name, run in once.items()}
     rounds(repeated, 1)
     times = rounds(repeated, count)

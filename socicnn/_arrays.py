@@ -49,7 +49,11 @@ def owned(value: M) -> M:
     """Return an array, or a sparse matrix, that nobody can write to: itself if it is one, else a read-only copy."""
     if sparse.issparse(value):
         parts = (value.data, value.indices, value.indptr)
-        return value if all(map(_unwritable, parts)) else read_only(value.copy())
+        if all(map(_unwritable, parts)):
+            return value
+        value = value.copy()  # whose arrays are views of writable ones: it would be copied again every time
+        value.data, value.indices, value.indptr = value.data.copy(), value.indices.copy(), value.indptr.copy()
+        return read_only(value)
     return value if not isinstance(value, np.ndarray) or _unwritable(value) else read_only(value.copy())
 
 

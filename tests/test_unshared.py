@@ -185,6 +185,14 @@ def test_views_of_what_can_be_written_to_are_copied() -> None:
     assert owned(mine[1:]).base is mine
 
 
+def test_sparse_matrices_that_nobody_can_write_to_are_not_copied_again() -> None:
+    eye = sparse.csr_array(np.eye(3))
+    mine = owned(eye)
+    assert owned(mine) is mine
+    eye.data[:] = 2.0
+    assert mine.sum() == 3.0
+
+
 def test_every_public_class_of_arrays_is_listed() -> None:
     for face in (socicnn.frozen, socicnn.conic, verify, decision):
         for name in face.__all__:

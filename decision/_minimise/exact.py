@@ -141,14 +141,17 @@ class FreePrograms:
 
     def at(self, i: int) -> ConicProgram:
         """Return the program of context i."""
-        program = self._single(i)
         if self._scales is not None:
-            return program.free(self._rows)
+            return self._single(i).free(self._rows)
+        program = self._program
+        b, d, q, r = (
+            values[i] if program.stacked else values for values in (program.b, program.d, program.q, program.r)
+        )
         return replace(
             self._base,
-            b=np.concatenate([program.b, self._rows.h])[self._order],
-            c=np.concatenate([program.d, program.q]),
-            offset=float(program.r),
+            b=np.concatenate([b, self._rows.h])[self._order],
+            c=np.concatenate([d, q]),
+            offset=float(r),
         )
 
     def move(self, rows: Rows) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -57,4 +58,4 @@ class Scaled:
 def power(vector: Array) -> float:
     """Return the power of two next to the largest entry, 1 for a zero vector; dividing by it is exact."""
     largest = float(np.abs(vector).max(initial=0.0))
-    return 2.0 ** int(np.clip(np.round(np.log2(largest)), -500, 500)) if largest > 0 else 1.0
+    return 2.0 ** min(max(round(math.log2(largest)), -500), 500) if largest > 0 else 1.0

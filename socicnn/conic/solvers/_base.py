@@ -139,9 +139,10 @@ class Prepared:
         c = _vector("c", c, self.program.c, variables)
         offset = self.program.offset if offset is None else float(offset)
         answer = self._checked(self._engine.run(b, c), b, c, offset)
-        size, price = _magnitude(b), _magnitude(c)
+        done = answer.verdict in ("optimal", "limit")
+        size, price = (1.0, 1.0) if done else (_magnitude(b), _magnitude(c))
         remark = ""
-        if answer.verdict not in ("optimal", "limit") and not (_near_one(size) and _near_one(price)):
+        if not (_near_one(size) and _near_one(price)):
             scaled = self._engine.run(b / size, c / price)
             again = replace(
                 scaled,
