@@ -122,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--solver", default="clarabel")
     parser.add_argument("--solver-points", type=int, default=3)
-    parser.add_argument("--time-limit", type=float, default=60.0, help="seconds a point")
+    parser.add_argument("--time-limit", type=float, default=60.0, help="seconds per point")
     parser.add_argument("--only", default="", help="part of a name")
     options = parser.parse_args()
     header = False

@@ -3,7 +3,7 @@
 python -m benchmarks.decisions [--features 10 20 50] [--batches 1 64 200] [--task simplex_socp] [--exact 200]
 
 Every network is trained first, briefly: joint ones as their authors do, the partial one by the within-context loss.
-Times are CPU milliseconds a decision, one thread, medians of rounds in which each way takes its turn; ratios are
+Times are CPU milliseconds per decision, one thread, medians of rounds in which each way takes its turn; ratios are
 medians of the rounds' ratios. `raw Clarabel` is the solver alone, prepared, at tolerances of 1e-6, its vectors made
 before the clock starts and its answers without proof (`benchmarks.raw_clarabel`). The others do everything on the clock
 and prove a relative gap of 1e-6, of the scale of `decision.decide`. `exact` and `raw Clarabel` solve at most `--exact`
@@ -78,7 +78,7 @@ def measure(model: Network, instance: Instance, batch: int, exact: int, repeat: 
 def _rounds(
     ways: dict[str, tuple[Callable[[], Any], int]], repeat: int
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Return CPU milliseconds a decision of each way, by rounds in which each takes its turn, and the last answers."""
+    """Return CPU milliseconds per decision of each way, in rounds of taking turns, and the last answers."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     answers: dict[str, Any] = {}
     for _ in range(repeat):

@@ -92,7 +92,7 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "dense ReLU": _of(ICNN, 3, (7, 5)),
     "dense SOC": _of(SOCICNN, 4, (6, 5, 4), (3, 4), (4, 2)),
     "no hidden layer": _of(SOCICNN, 3, (), (2,), (2,)),
-    "one unit a layer": _of(SOCICNN, 2, (1, 1), (1,), (1,)),
+    "one unit per layer": _of(SOCICNN, 2, (1, 1), (1,), (1,)),
     "no passthrough": _of(SOCICNN, 3, (8, 6), (2,), (2,), passthrough=False, initialiser="folded"),
     "partial context": _of(SOCICNN, 3, (6, 5), (3,), (3, 2), context_features=2),
     "joint context": _of(SOCICNN, 3, (6, 5), (3,), (3,), context_features=2, context="joint"),

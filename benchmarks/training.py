@@ -78,7 +78,7 @@ def plan(name: str, loss: str, number: int | None, n: int, data: Samples, epochs
 
 
 def models(name: str, n: int, given: Configuration) -> list[nn.Module]:
-    """Return fresh models, one a seed."""
+    """Return fresh models, one per seed."""
     return [make(name, n, 8, seed, shaped(given["shape"])) for seed in SEEDS]
 
 
@@ -157,7 +157,8 @@ def main() -> None:
                 lines.append(measure(row, n, data, given.rounds, given.epochs, pool))
                 bar.update()
     print(
-        "| model | n | parameters | one by one, s an epoch of 3 seeds | stacked, x as fast | two processes, x as fast |"
+        "| model | n | parameters | one by one, s per epoch of 3 seeds | stacked, x as fast | "
+        "two processes, x as fast |"
     )
     print("|---|---|---|---|---|---|")
     print("\n".join(lines))

@@ -279,7 +279,7 @@ def learn_and_decide(
 
 
 def cells(preset: Preset, models: Path) -> list[Cell]:
-    """Return one cell a task, n, option and seed."""
+    """Return one cell per task, n, option and seed."""
     settings = {"sizes": asdict(preset.sizes), "models": str(models), "version": VERSION}
     return [
         Cell({"task": task, "n": n, "option": option, "seed": seed}, learn_and_decide, settings)

@@ -1,4 +1,4 @@
-"""The command `socicnn`: where strings become objects. One command a module; errors are one line and exit status 2."""
+"""The command `socicnn`: strings become objects here. One command per module; errors are one line and exit status 2."""
 
 from __future__ import annotations
 

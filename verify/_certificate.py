@@ -13,7 +13,7 @@ from socicnn._arrays import Array, BoolArray, IntArray, as_float64, read_only
 from socicnn._compile import Compiled, Witness
 from socicnn._results import Result, Row
 from socicnn.conic._program import ValueProgram
-from socicnn.errors import ModelError
+from socicnn.errors import ModelError, VerificationError
 from socicnn.frozen import FrozenNet
 from verify._claim_file import write
 from verify._core.checker import Checker
@@ -84,6 +84,15 @@ class Certificate(Result):
         """Primal minus dual objective, shape `(N,)`."""
         return self.value - self.dual
 
+    def raise_if_failed(self) -> None:
+        """Raise if the certificate fails at some point.
+
+        Raises:
+            VerificationError: its sentence counts the points at which it holds, and names each check that fails.
+        """
+        if not self.ok:
+            raise VerificationError(self.summary())
+
     def __len__(self) -> int:
         return len(self.x)
 
@@ -121,7 +130,7 @@ class Certificate(Result):
         return self.compiled.part(rows).witness(self.x[rows])
 
     def cut(self) -> tuple[Array, Array]:
-        """Return one affine minorant a point, to rounding: f(z) >= slope_i'z + offset_i for every z, equal at x_i.
+        """Return one affine minorant per point, to rounding: f(z) >= slope_i'z + offset_i for every z, equal at x_i.
 
         Returns:
             slope d - B'y, shape `(N, n)`, and offset r - b'y, shape `(N,)`.

@@ -127,7 +127,7 @@ class PreparedNet:
         if not fits(program, self.compiled.program, witness):
             raise ModelError(
                 f"the program has {program.A.shape[0]} rows, {program.A.shape[1]} variables and {program.in_features} "
-                "inputs, which the witness does not fit; give the program and witness of this network"
+                "inputs, but the witness has other sizes; pass a program and witness compiled from this network"
             )
         if witness is not None:
             witness = Witness(*(_kept(part) for part in (witness.v, witness.y, witness.k)))

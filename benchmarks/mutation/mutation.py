@@ -286,7 +286,7 @@ def lack(program: ValueProgram, x: Array, witness: Witness) -> Array:
         witness: of those points.
 
     Returns:
-        The worst at each point, shape `(N,)`, not a number where the witness is none.
+        The worst at each point, shape `(N,)`, NaN where the witness is invalid.
     """
     v, y, k, points = (np.ascontiguousarray(array.T) for array in (witness.v, witness.y, witness.k, x))
     t, heads = program.lifts.columns, program.lifts.heads

@@ -180,7 +180,7 @@ def _training_seconds(model: str, loss: str, instance: Instance, given: Configur
 
 
 def _milliseconds(way: Callable[[Tensor], Answer | None], theta: Tensor, repeat: int) -> float | None:
-    """Return the least milliseconds a context of some runs; None where the way does not exist."""
+    """Return the least milliseconds per context of some runs; None if that way does not exist."""
     times = []
     for _ in range(repeat):
         started = time.perf_counter()

@@ -29,7 +29,7 @@ PARTIAL = tuple(f"{kind}-partial" for kind in KINDS)
 LIFTS = tuple(f"lift-{kind}-{context}" for context in ("joint", "partial") for kind in ("relu", "soc"))
 BASELINES: dict[str, type[Network]] = {"structured-pcf": StructuredPCF, "structured-dcp": StructuredDCP}
 NAMES = (*JOINT, *PARTIAL, *LIFTS, *BASELINES)
-FEW = 10  # up to so many inputs the data determine the squares' weights well enough to end with L-BFGS
+FEW = 10  # up to this number of inputs the data determine the squares' weights well enough to end with L-BFGS
 NO_PROGRAM = ("softplus-joint", "softplus-partial", "structured-dcp")
 
 

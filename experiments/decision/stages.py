@@ -145,7 +145,7 @@ def chosen(tuning: Sequence[Row], finals: Sequence[Row]) -> dict[Key, int]:
 
 
 def fitting_cells(preset: Preset, choices: dict[Key, int], models: Path) -> list[Cell]:
-    """Return one cell a task, n, model, loss and seed."""
+    """Return one cell per task, n, model, loss and seed."""
     cells = []
     for n in preset.features:
         for task in preset.tasks:

@@ -69,7 +69,7 @@ def is_ours(model: Value, loss: Value, method: Value) -> bool:
 
 
 def bars(rows: Sequence[Row]) -> list[Row]:
-    """Return one row a task and n: the best of ours, among those with the most seeds, against each baseline's best."""
+    """Return one row per task and n: our best, among those with the most seeds, against each baseline's best."""
     regrets = mean_regret(rows)
     seeds = {key: len(members) for key, members in grouped(rows, ("task", "n", "model", "loss", "method")).items()}
     found: list[Row] = []
@@ -237,7 +237,7 @@ def overtaken_text(rows: Sequence[Row]) -> str:
 
 
 def losses(rows: Sequence[Row]) -> list[Row]:
-    """Return one row a model: its regret trained by its own loss over that trained within contexts, decided alike.
+    """Return one row per model: its regret trained by its own loss over that trained within contexts, decided alike.
 
     Geometric means over the cells (task, n) that have both, seed by seed where seeds are shared.
     """

@@ -41,7 +41,7 @@ def engine_of(name: str, jobs: int, address: str | None = None) -> Iterator[Para
     Args:
         name: `loky` or `dask`.
         jobs: how many jobs at a time; with an address, as many as the cluster has threads.
-        address: of a Dask scheduler; a local cluster of one-thread workers where None. Its workers must find the
+        address: of a Dask scheduler; defaults to a local cluster of one-thread workers. Its workers must find the
             packages, for instance because they were started in the folder of the project with `python -m
             distributed.cli.dask_worker ADDRESS --nthreads 1`.
 

@@ -76,7 +76,7 @@ def options(
         name: of the experiment and of its table: `experiments/results/NAME.csv` for the last preset, which is the one
             that is kept, `out/NAME-PRESET.csv` for the others.
         description: what the experiment does, one sentence.
-        argv: the arguments; those of the program where None.
+        argv: the arguments; those of the program if omitted.
         presets: names of the settings, the first of them the default.
         extend: adds arguments of the experiment's own to the parser.
     """

@@ -155,7 +155,7 @@ def summary(
     columns: Sequence[str],
     show: Callable[[Sequence[float]], str] = median_and_quartiles,
 ) -> list[Row]:
-    """Return one row a group: the group's columns, how many rows it has, and what `show` makes of each column.
+    """Return one row per group: the group's columns, how many rows it has, and what `show` makes of each column.
 
     Values that are missing or not finite are left out; where none remains the field is a dash.
     """

@@ -87,7 +87,7 @@ PRESETS = {
 
 
 def cells(preset: Preset) -> list[Cell]:
-    """Return one cell a task, n, model, loss and seed, the cheap ones first."""
+    """Return one cell per task, n, model, loss and seed, the cheap ones first."""
     shared = {"sizes": asdict(preset.sizes), "version": VERSION}
     kinds: list[tuple[str, str, Any, dict[str, Any]]] = [
         ("cvxpylayers", "within_context", peer_layer, {"configurations": LAYER_CONFIGURATIONS, **preset.layer}),

@@ -5,7 +5,7 @@ python -m experiments.positivity --preset tiny|paper [--jobs N] [--only target=.
 An arm is a recipe, an initialiser and a step size. Every seed fits exp(-E) / Z to a target by maximum likelihood (log Z
 by quadrature, Adam, gradient clipped to norm 1) and is judged by its total variation to the target and by the
 likelihood of held-out points, in the plain network that training ends with. A cell of the sweep is an arm, a target
-and a block of seeds, which are trained at once; the table has one row a seed and grows over several runs.
+and a block of seeds, which are trained at once; the table has one row per seed and grows over several runs.
 """
 
 from __future__ import annotations
@@ -107,12 +107,12 @@ class Preset:
 
     Args:
         targets: names of the laws.
-        arms: names of the arms; all where None.
+        arms: names of the arms; all if omitted.
         hidden: widths of the energies.
         blocks: blocks of seeds.
-        seeds: seeds a block.
+        seeds: seeds per block.
         steps: steps of each fit.
-        batch: points a step.
+        batch: points per step.
         points: held-out points, and points that a lift is finalised on.
     """
 
@@ -136,7 +136,7 @@ PRESETS = {
 
 
 def cells(name: str, out: Path) -> list[Cell]:
-    """Return one cell a block of seeds, target and arm: the first block of all comes first."""
+    """Return one cell per block of seeds, target and arm: the first block of all comes first."""
     preset = PRESETS[name]
     # relative, because it is among the settings that rows are known by
     models = str(Path(os.path.relpath(out.with_suffix(".models"))))

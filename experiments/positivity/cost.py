@@ -43,7 +43,7 @@ def costs(rounds: int, hidden: Sequence[int], batch: int, seeds: int) -> dict[st
     Args:
         rounds: number of rounds.
         hidden: widths of the energies.
-        batch: points a step.
+        batch: points per step.
         seeds: 1 for one energy, more for as many that are trained at once.
     """
     law = target("gumbel")
@@ -97,7 +97,7 @@ def rendered(times: dict[str, list[float]], title: str) -> str:
     table: list[Row] = [
         {
             "recipe": name,
-            "ms a step": median_and_quartiles(found),
+            "ms per step": median_and_quartiles(found),
             "to softplus": median_and_quartiles([one / other for one, other in zip(found, base, strict=True)]),
             "medians' ratio": f"{statistics.median(found) / statistics.median(base):.3g}",
         }
@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.positivity.cost", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=40, help="rounds (default: %(default)s)")
     parser.add_argument("--hidden", type=int, nargs="+", default=[128, 128, 128], help="widths")
-    parser.add_argument("--batch", type=int, default=256, help="points a step (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=256, help="points per step (default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="energies at once (default: one)")
     given = parser.parse_args(argv)
     torch.set_num_threads(1)

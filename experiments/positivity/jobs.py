@@ -63,7 +63,7 @@ def fit_block(
         hidden: widths.
         seeds: the seeds of the block.
         steps: number of steps.
-        batch: points a step.
+        batch: points per step.
         points: number of points that a lift is finalised on, and of held-out points.
         stacked: whether the seeds are trained at once.
         models: folder where the finalised network of the experiment's first seed is kept.

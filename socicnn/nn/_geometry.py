@@ -27,7 +27,7 @@ class Conv:
 
     Args:
         channels: number of output channels.
-        kernel: kernel size, one number or one an axis.
+        kernel: kernel size, one number, or one per axis.
         stride: stride.
         padding: zeros on both sides, or "same": enough to keep the size at stride 1 (an odd zero is added at the end).
         dilation: distance between taps.
@@ -56,7 +56,7 @@ class AveragePool:
     """Average pooling between layers, padded zeros counted.
 
     Args:
-        kernel: window size, one number or one an axis.
+        kernel: window size, one number, or one per axis.
         stride: stride; the window size if omitted.
         padding: zeros on both sides.
     """

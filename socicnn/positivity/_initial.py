@@ -22,7 +22,7 @@ from socicnn.errors import ModelError
 
 
 class DyingUnits(UserWarning):
-    """Most units of a layer are off at the start, so that gradients hardly reach it: pass x on, or use fewer layers."""
+    """Most units start inactive and receive almost no gradient; enable passthrough or use fewer layers."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,15 @@ from socicnn._faces import public_names
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("socicnn", "verify", "decision", "socicnn_cli")
 LOOK_UPS = {"socicnn.positivity._short_names"}  # a recipe may be made of another one, which it finds by its short name
+EACH = (  # "one a point", "ms a step"
+    "axis|batch|block|branch|cell|column|context|coordinate|core|decision|epoch|feature|group|inequality|layer|model|"
+    "module|norm|point|process|row|run|seed|solve|step|task|term|unit"
+)
+WHAT = (
+    "brackets?|cells?|columns?|cuts?|decisions?|entry|gaps?|labels|lines?|milliseconds|minorant|minutes|ms|networks?|"
+    "numbers?|one|points?|rows?|seconds|seeds?|solves?|steps?|two|units?|values?|vectors?|weights?|witness"
+)
+DIALECT = re.compile(rf"\b({WHAT}) an? ({EACH})\b|where None|\bthat cannot be\b(?! \w)|is no whole|up to so many")
 ADDRESS = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+(:\w+)?")
 
 
@@ -178,3 +187,11 @@ def files_with(pattern: str) -> list[str]:
 def occurrences(pattern: str) -> int:
     paths = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
     return sum(len(re.findall(pattern, path.read_text())) for path in paths)
+
+
+def dialect() -> list[str]:
+    """Return the places in code, docs, experiments and benchmarks that say "one a point" for "one per point"."""
+    folders = [*PACKAGES, "docs", "experiments", "benchmarks"]
+    paths = [path for folder in folders for kind in ("*.py", "*.md") for path in (ROOT / folder).rglob(kind)]
+    texts = {path: path.read_text() for path in [*paths, *ROOT.glob("*.md")]}
+    return [f"{path.relative_to(ROOT)}: {match[0]}" for path, text in texts.items() for match in DIALECT.finditer(text)]

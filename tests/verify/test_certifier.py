@@ -6,7 +6,7 @@ import torch
 
 import verify
 from socicnn import SOCICNN
-from socicnn.errors import ModelError
+from socicnn.errors import ModelError, VerificationError
 from socicnn.frozen import FrozenNet, Layer, Output
 from tests.support.frozen_nets import NETS, random_net
 
@@ -44,6 +44,8 @@ def test_a_tolerance_below_rounding_is_kept() -> None:
     found = verify.Certifier(net, tolerance=1e-18)(x)
     same(found, verify.certify(net, x, tolerance=1e-18))
     assert not found.ok
+    with pytest.raises(VerificationError, match=r"holds at \d+ of \d+ points.* fails at point"):
+        found.raise_if_failed()
 
 
 @pytest.mark.parametrize("mode", ["joint", "partial"])

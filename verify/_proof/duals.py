@@ -72,7 +72,7 @@ class GuessProver(Prover):
 
 
 def _columns(guess: Array) -> Array:
-    """Return a guess features first; what is not a number becomes 0, which is as good a guess as any."""
+    """Return a guess features first; NaN becomes 0; any guess is allowed."""
     return np.nan_to_num(np.asarray(guess, dtype=np.float64).T, nan=0.0, posinf=1e300, neginf=-1e300)
 
 

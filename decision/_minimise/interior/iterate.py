@@ -55,7 +55,7 @@ class Iterate:
 
     @property
     def pairs(self) -> int:
-        """Number of products: one an inequality, two a unit, one a norm."""
+        """Number of products: one per inequality, two per unit, one per norm."""
         units, norms = sum(tensor.shape[1] for tensor in self.z), sum(tensor.shape[1] for tensor in self.u)
         return max(self.s.shape[1] + 2 * units + norms, 1)
 

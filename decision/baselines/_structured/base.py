@@ -101,7 +101,7 @@ class Structured(Network, ABC):
         return []
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
-        """Return the same as arrays: one quadratic of one row a coordinate, and the norms.
+        """Return the same as arrays: one quadratic of one row per coordinate, and the norms.
 
         Raises:
             ModelError: an atom has no second-order-cone form.

@@ -76,5 +76,5 @@ _VERDICTS: dict[str, tuple[Verdict, str]] = {
     "MaxIterations": ("limit", "iteration"),
     "MaxTime": ("limit", "time"),
     "InsufficientProgress": ("failed", "it made no more progress"),
-    "NumericalError": ("failed", "its numbers broke down"),
+    "NumericalError": ("failed", "numerical breakdown"),
 }

@@ -68,6 +68,6 @@ _VERDICTS: dict[int, tuple[Verdict, str]] = {
     2: ("unbounded", ""),
     12: ("unbounded", ""),
     -1: ("limit", "iteration"),
-    -2: ("failed", "its numbers broke down"),
+    -2: ("failed", "numerical breakdown"),
     -3: ("failed", "its iterates left the cone"),
 }

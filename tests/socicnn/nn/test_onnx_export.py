@@ -53,7 +53,7 @@ def networks() -> dict[str, torch.nn.Module]:
         "sequences": RecurrentSOCICNN(
             (5, 2), 4, (Conv(2), "diagonal"), (Conv(4, group=2), 3), context_features=2, context="joint", generator=make
         ),
-        "sequences, a weight a step": RecurrentSOCICNN(
+        "sequences, a weight per step": RecurrentSOCICNN(
             (5, 2), 4, (Conv(2), 2), (Conv(2), ("diagonal", 1)), shared=False, context_channels=3, generator=make
         ),
         "joint": SOCICNN(4, (6, 5), (3,), (2,), context_features=2, context="joint", generator=make),
@@ -62,7 +62,7 @@ def networks() -> dict[str, torch.nn.Module]:
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "partial", "joint", "images", "sequences", "sequences, a weight a step", "smooth"]
+    "name", ["plain", "partial", "joint", "images", "sequences", "sequences, a weight per step", "smooth"]
 )
 def test_values_agree_and_the_graph_is_read_back(name: str, tmp_path: Path) -> None:
     model = networks()[name].train()
