@@ -16,8 +16,9 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from decision._minimise.branch import Branch
 from decision._minimise.linear_map import Map
-from decision._minimise.stack import Branch, Stack, StackLayer
+from decision._minimise.stack import Stack, StackLayer
 from socicnn.nn._branches import BranchMap
 from socicnn.nn._dense import Dense
 
