@@ -15,7 +15,7 @@ from scipy import sparse
 from socicnn._arrays import Array
 from socicnn._compile import Compiled, Piece, pieces_of, with_pieces
 from socicnn._cvxpy_atom.canonical import canonicalise
-from socicnn._cvxpy_atom.monotone import decreasing, increasing, never_negative
+from socicnn._cvxpy_atom.monotone import covered, decreasing, increasing, never_negative
 
 
 @final
@@ -96,12 +96,17 @@ class NetworkCost(Atom):
     def is_incr(self, idx: int) -> bool:
         """Return whether f is known to be non-decreasing in x."""
         known = idx == 0 and self._directed
-        return known and increasing(self._held.compiled.program, x_nonneg=self.args[0].is_nonneg())
+        program = self._held.compiled.program
+        return known and (increasing(program, x_nonneg=self.args[0].is_nonneg()) or self._covered(1))
 
     def is_decr(self, idx: int) -> bool:
         """Return whether f is known to be non-increasing in x."""
         known = idx == 0 and self._directed
-        return known and decreasing(self._held.compiled.program, x_nonpos=self.args[0].is_nonpos())
+        program = self._held.compiled.program
+        return known and (decreasing(program, x_nonpos=self.args[0].is_nonpos()) or self._covered(-1))
+
+    def _covered(self, way: int) -> bool:
+        return not self._held.moved and covered(self._held.compiled, way)
 
     @property
     def _directed(self) -> bool:

@@ -1,15 +1,18 @@
-"""What the arrays of a program say about the sign and the direction of its value; every comparison is exact.
+"""What the arrays of a program say about the sign and the direction of its value; no claim is false.
 
-Nothing is rounded: a claim rests on the signs of stored entries alone. It may be missing where it is true. All
-variables of a network's program are non-negative, and so are their costs q.
+A claim rests on the signs of stored entries, or on a comparison that is rounded against it. It may be missing where it
+is true. All variables of a network's program are non-negative, and so are their costs q.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array
+from socicnn._compile import Compiled
 from socicnn.conic._program import ValueProgram
 
 
@@ -39,6 +42,40 @@ def increasing(program: ValueProgram, *, x_nonneg: bool) -> bool:
 def decreasing(program: ValueProgram, *, x_nonpos: bool) -> bool:
     """Return whether the value is non-increasing in every coordinate: the mirror image of `increasing`."""
     return _away(program, -program.b, known=x_nonpos) and bool((program.d <= 0).all() and (_linear(program) >= 0).all())
+
+
+def covered(compiled: Compiled, way: int) -> bool:
+    """Return whether v makes up for what the units can fall by, so that f moves the way of every coordinate.
+
+    It does where way v >= w'N_L, with N_k = W_k N_{k-1} + max(-way U_k, 0): z_k + N_k way x increases. Sums of h terms
+    >= 0 are rounded up by h + 4 units in the last place.
+
+    Args:
+        compiled: a network with one context, and its program.
+        way: 1 for non-decreasing, -1 for non-increasing.
+    """
+    net = compiled.net
+    if not net.layers or compiled.quadratics or compiled.norms or any(layer.inner for layer in net.layers):
+        return False
+    falls: list[Any] = [None if layer.U is None else (abs(layer.U) - way * layer.U) / 2 for layer in net.layers]
+    weights: list[Any] = [layer.W for layer in net.layers[1:]]
+    sizes = np.abs(np.concatenate([_entries(part) for part in [*falls, *weights, net.output.w] if part is not None]))
+    if sizes.any() and sizes[sizes > 0].min() ** (len(falls) + 1) < 1e-290:
+        return False  # products underflow
+    fall = falls[0]
+    for own, W in zip(falls[1:], weights, strict=True):
+        fall = (W @ fall) * _up(W.shape[1])
+        fall = fall if own is None else (fall + own) * _up(1)
+    total = (net.output.w @ fall) * _up(len(net.output.w))
+    return bool((way * net.output.v >= np.asarray(total).reshape(-1)).all())
+
+
+def _up(terms: int) -> float:
+    return 1 + (terms + 4) * float(np.finfo(np.float64).eps)
+
+
+def _entries(matrix: Any) -> Array:
+    return np.asarray(matrix.data if sparse.issparse(matrix) else matrix, dtype=np.float64).reshape(-1)
 
 
 def _linear(program: ValueProgram) -> Array:

@@ -2,6 +2,13 @@
 
 a_k = W_k z_{k-1} + U_k x + b_k,   z_k = relu(a_k),   W_k >= 0
 f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
+
+f increases in an entry of x where v is at least what the units can fall by:
+
+N_k = W_k N_{k-1} + max(-U_k, 0),   v = v_signed + w'N_L,   v_signed >= 0
+
+since z_k + N_k x increases. So relu(u x) + max(-u, 0) x = max(u_+ x, u_- x) is a unit; units with U >= 0 alone would
+have no max(x_1, x_2). A non-negative f has no v, so there U >= 0.
 """
 
 from __future__ import annotations
@@ -30,6 +37,8 @@ from socicnn.nn._options import Activation, ContextMode, NetOptions
 from socicnn.nn._signs import Signs
 from socicnn.positivity._base import Weight
 from socicnn.positivity._initial import normal
+
+SPARE = 1e-12  # of the fall, added to v: rounding, also in a change of units, does not turn the sign of a slope
 
 
 class Dense(Network, ABC):
@@ -75,7 +84,7 @@ class Dense(Network, ABC):
         widths = self.hidden_features
         shares = self.initialiser.input_variances(widths, self.activations)
         self.U = nn.ParameterList()
-        self.signed = nn.ModuleList()  # |weights| of the monotone entries, one matrix per entry of U
+        self.signed = nn.ModuleList()  # of a non-negative f: |weights| of the monotone entries, one matrix per U
         self.W = nn.ModuleList()
         vectors: list[Vector] = []
         for k, h in enumerate(widths):
@@ -83,8 +92,8 @@ class Dense(Network, ABC):
             deviation = math.sqrt((1.0 if k == 0 else shares[k - 1]) / fan_in)
             if reached:
                 start = deviation * normal((h, n), draw)
-                self.U.append(nn.Parameter(start[:, signs.free] if signs else start))
-                if signs:
+                self.U.append(nn.Parameter(start[:, signs.free] if signs and self.nonnegative else start))
+                if signs and self.nonnegative:
                     self.signed.append(self.weight(start[:, signs.bound].abs()))
             bias = 0.0
             if k:
@@ -184,12 +193,28 @@ class Dense(Network, ABC):
 
     def input_weights(self) -> list[Tensor]:
         """Return the matrices U_k, each of shape `(h_k, n)`."""
-        if not self.signs:
+        if not self.signed:
             return list(self.U)
         return [self.signs.joined(free, held()) for free, held in zip(self.U, self.signed, strict=True)]
 
     def _slope(self, vectors: dict[str, Tensor]) -> Tensor:
-        return self.signs.joined(vectors["v"], vectors["v_signed"]) if self.signs else vectors["v"]
+        """Return v: in the monotone entries what the units can fall by, and more."""
+        if not self.signs:
+            return vectors["v"]
+        rise = vectors["v_signed"]
+        if self.hidden_features:
+            rise = rise + (1 + SPARE) * (vectors["w"] @ self.fall(rise.dtype))
+        return self.signs.joined(vectors["v"], rise)
+
+    def fall(self, dtype: torch.dtype) -> Tensor:
+        """Return N_L: how fast the last units can fall as a monotone entry moves its way, shape `(h_L, entries)`."""
+        falls = [torch.relu(-self.signs.turned(matrix.to(dtype))) for matrix in self.input_weights()]
+        fall = falls[0]
+        for k, held in enumerate(self.hidden_weights, start=1):
+            fall = held().to(dtype) @ fall
+            if self.passthrough:
+                fall = fall + falls[k]
+        return fall
 
     def _layers(self, products: Iterator[Tensor], vectors: dict[str, Tensor]) -> list[Tensor]:
         W, z = self.hidden_weights, list[Tensor]()
@@ -241,9 +266,8 @@ class Dense(Network, ABC):
     def _frozen_slope(self, vectors: dict[str, Array]) -> Array:
         if self.nonnegative:
             return np.zeros((*vectors["c"].shape, self.in_features))
-        if not self.signs:
-            return vectors["v"]
-        return self._slope({name: torch.from_numpy(vectors[name]) for name in ("v", "v_signed")}).numpy()
+        named = [name for name in ("v", "v_signed", "w") if name in vectors]
+        return self._slope({name: torch.from_numpy(vectors[name]) for name in named}).detach().numpy()
 
     def _described(self) -> dict[str, Any]:
         return {

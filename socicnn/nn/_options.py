@@ -35,7 +35,8 @@ class NetOptions:
         initialiser: law of the weights at the start, or its short name.
         quadratic_offset: whether the quadratic branches have offsets e_m.
         monotone: one sign per entry of x: 1 where f increases, -1 where it decreases, 0 where it is free; all free if
-            omitted. An entry with a sign has weights of that sign in the units, and is not in quadratics and norms.
+            omitted. The linear term of an entry with a sign makes up for what the units can fall by (of a non-negative
+            f, weights in the units have the sign); the entry is not in quadratics and norms.
         nonnegative: whether f >= 0 everywhere: it then has no linear term, and a constant >= 0.
         context_hidden: width of the network that reads a partial context; 0 makes vectors affine in theta.
         context_activation: its activation.

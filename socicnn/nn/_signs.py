@@ -59,6 +59,11 @@ class Signs:
         """Places of the monotone entries."""
         return [place for place, sign in enumerate(self.signs) if sign]
 
+    def turned(self, matrix: Tensor) -> Tensor:
+        """Return the columns of the monotone entries, times their signs."""
+        signs = torch.tensor([sign for sign in self.signs if sign], dtype=matrix.dtype, device=matrix.device)
+        return signs * matrix[..., self.bound]
+
     def joined(self, free: Tensor, sizes: Tensor) -> Tensor:
         """Return entries along the last axis in the order of x: the free ones, and sign times size of the others."""
         signs = torch.tensor([sign for sign in self.signs if sign], dtype=sizes.dtype, device=sizes.device)

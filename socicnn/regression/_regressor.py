@@ -38,8 +38,8 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
             softplus has no conic program.
         hidden: widths of the hidden layers; () for none.
         context: columns, by name or place, in which f is free; it is convex in the others.
-        increasing: columns in which f increases. They have weights of one sign in the units, and are not in
-            quadratics and norms.
+        increasing: columns in which f increases. Their linear term makes up for what the units can fall by (weights
+            in the units have one sign where `nonnegative`); they are not in quadratics and norms.
         decreasing: columns in which f decreases.
         curvature: `convex` or `concave`, in the columns that are not context.
         nonnegative: whether f >= 0 everywhere, by construction; for convex f.

@@ -55,8 +55,8 @@ def _along_kinks(model: SOCICNN, x: Array, y: Array, weight: Array, seed: int) -
     lengths = torch.linalg.vector_norm(rows, dim=1).clamp(min=1e-6)
     rows, shifts = rows / lengths[:, None], shifts / lengths
     signs = model.signs
-    model.U[0][: len(rows)] = rows[:, signs.free] if signs else rows
-    if signs:
+    model.U[0][: len(rows)] = rows[:, signs.free] if model.signed else rows
+    if model.signed:
         ways = torch.tensor([float(sign) for sign in signs.signs if sign])
         model.signed[0].get_parameter("theta")[: len(rows)] = (ways * rows[:, signs.bound]).clamp(min=SMALL)
     model.vectors.get_parameter("free.b1")[: len(rows)] = shifts
@@ -67,7 +67,10 @@ def _read_out(model: SOCICNN, x: Tensor, y: Array, weight: Array) -> None:
     vectors = model.vectors(None)
     columns: dict[str, Array] = {}
     if model.hidden_features:
-        columns["w"] = model.hidden(x, vectors)[-1].numpy()
+        units = model.hidden(x, vectors)[-1]
+        if model.signs and not model.nonnegative:  # what v gains with w
+            units = units + model.signs.turned(x) @ model.fall(x.dtype).T
+        columns["w"] = units.numpy()
     branches = _branch_values(model, x, vectors)
     columns["branches"] = branches
     if not model.nonnegative:

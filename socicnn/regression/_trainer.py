@@ -17,10 +17,13 @@ from socicnn.positivity import Recipe, RecipeName
 from socicnn.positivity._projected import Projected
 from socicnn.regression._start import start
 from socicnn.training import FitOptions, History, Loss, Samples, fit
+from socicnn.training._data import joined
 from socicnn.training._frame import Frame
-from socicnn.training._options import positive
+from socicnn.training._options import positive, run_settings
+from socicnn.training._run import Run
 
-RIDGE = (0.03, 3e-3, 1e-4, 1e-6)  # standardised units; the validation data choose
+RIDGE = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 1e-4, 1e-6)  # standardised units; the validation data choose
+LEAST = 50  # iterations of the last finish, on all rows
 log = logging.getLogger("socicnn")
 
 
@@ -30,7 +33,8 @@ class Trainer:
     """Settings of the training of a `ConvexRegressor`.
 
     Each start is trained by Adam, then by L-BFGS in float64 on all rows at once, and keeps the weights of its least
-    loss on the rows held out; the best start is kept. The first start has its units along the kinks of a max-affine
+    loss on the rows held out; the best start is kept, and polished again on all rows with the penalty, and for
+    about the iterations, that served it best. The first start has its units along the kinks of a max-affine
     fit, the others at random; all have their read-out from least squares.
 
     Args:
@@ -40,7 +44,7 @@ class Trainer:
         batch_size: points per step; a 32nd of them, between 16 and 256, if omitted.
         polish: iterations of L-BFGS at most, for each penalty.
         ridge: penalties on the squares of the weights, from strong to weak, one stage of L-BFGS each; the held-out
-            rows choose. Without held-out rows the one in the middle is used.
+            rows choose. Without held-out rows the strongest is used.
         restarts: number of starts.
         validation: share of the rows held out; of fewer than 20 rows none are.
         gradient_weight: weight of the errors of the gradients, where gradients are given.
@@ -92,10 +96,31 @@ class Trainer:
                 best = model, history
         assert best is not None
         model, history = best
+        if held is not None and history.iterations:
+            train = joined(train, held)
+            self._refit(model, train, loss, history)
         if model.needs_data:
             x = train.x if train.context is None else (train.x, train.context)
             model = model.finalise(x)
         return model, history
+
+    def _refit(self, model: SOCICNN, rows: Samples, loss: Loss, history: History) -> None:
+        """Polish on all rows from the weights in place, with the penalty and as long as the held-out rows chose."""
+        fixed = [parameter for parameter in _branch_weights(model) if parameter.requires_grad]
+        for parameter in fixed:
+            parameter.requires_grad_(False)
+        options = FitOptions(
+            polish=max(history.iterations, LEAST),
+            ridge=(history.ridge,),
+            gradient_weight=self.gradient_weight,
+            standardise=False,
+        )
+        settings = run_settings(options, self.epochs, self.batch_size, self.learning_rate)
+        try:
+            Run(model, rows, loss, 0.0, 0, settings).polish(options.polish, lambda value: None)
+        finally:
+            for parameter in fixed:
+                parameter.requires_grad_(True)
 
     def _once(
         self, model: SOCICNN, train: Samples, held: Samples | None, loss: Loss, seed: int, *, kinks: bool
@@ -106,8 +131,8 @@ class Trainer:
         fixed = [parameter for parameter in _branch_weights(model) if parameter.requires_grad]
         for parameter in fixed:
             parameter.requires_grad_(False)
-        # nothing chooses among the penalties without rows held out: the one in the middle is kept
-        ridge = self.ridge if held is not None else sorted(self.ridge)[len(self.ridge) // 2 :][:1]
+        # nothing chooses among the penalties without rows held out: the strongest does not overfit a few rows
+        ridge = self.ridge if held is not None else sorted(self.ridge)[-1:]
         options = FitOptions(polish=self.polish, ridge=ridge, gradient_weight=self.gradient_weight)
         try:
             return fit(

@@ -87,6 +87,16 @@ class Samples:
         return self.context.unsqueeze(1) if self.context is not None and self.grouped else self.context
 
 
+def joined(first: Samples, second: Samples) -> Samples:
+    """Return the rows of both; rows without weights weigh one."""
+    parts = []
+    for samples in (first, second):
+        weighted = first.weight is not None or second.weight is not None
+        weight = torch.ones_like(samples.y) if weighted and samples.weight is None else samples.weight
+        parts.append(replace(samples, weight=weight).tensors())
+    return Samples(**{name: torch.cat([parts[0][name], parts[1][name]]) for name in parts[0]})
+
+
 def as_samples(data: Any) -> Samples:
     """Return data of any accepted kind as finite float64 tensors on the CPU.
 

@@ -21,6 +21,8 @@ class History(Result):
         resumed: epochs that were read from a checkpoint.
         stopped_early: whether patience ended the run.
         polish: losses seen during the finish by L-BFGS, every 10 iterations.
+        ridge: penalty on the squares of the weights in the stage of polishing that was kept.
+        iterations: of that stage, up to the weights that were kept.
         loss: name of the loss.
         reason: why this loss: "as asked", or how the points are spread over contexts.
     """
@@ -32,6 +34,8 @@ class History(Result):
     resumed: int = 0
     stopped_early: bool = False
     polish: list[float] = field(default_factory=list)
+    ridge: float = 0.0
+    iterations: int = 0
     loss: str = ""
     reason: str = ""
 

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,20 @@ PATIENCE, LEAST_GAIN = 3, 0.01  # looks without a validation loss lower by that 
 LEAST_FALL = 1e-3  # relative fall of a penalised objective between two looks, below which a stage ends
 
 
+class Polished(NamedTuple):
+    """What a finish came to.
+
+    Args:
+        losses: validation losses looked at; the objectives where there is no validation.
+        ridge: penalty of the stage whose weights were kept.
+        iterations: of that stage up to those weights; 0 where the weights at the start were kept.
+    """
+
+    losses: list[float]
+    ridge: float
+    iterations: int
+
+
 def polish(
     model: nn.Module,
     frame: Frame,
@@ -33,7 +47,7 @@ def polish(
     iterations: int,
     tick: Callable[[float], None],
     ridge: Sequence[float] = (),
-) -> list[float]:
+) -> Polished:
     """Minimise an objective from the model's present weights, and leave the best ones that were seen in it.
 
     Source: Byrd, Lu, Nocedal, Zhu, A limited memory algorithm for bound constrained optimization (1995), in SciPy.
@@ -51,7 +65,7 @@ def polish(
             validation loss no longer falls, and all end with a stage that is worse than the one before.
 
     Returns:
-        The validation losses looked at (the objectives where there is no validation).
+        What was seen, and which stage was kept.
     """
     wide = copy.deepcopy(model).double()
     if getattr(wide, "needs_data", False):  # weights that depend on the data can be evaluated in training alone
@@ -61,7 +75,7 @@ def polish(
     bounds = optimize.Bounds(_lower(wide, parameters), np.inf)
     best: tuple[float, Array | None] = (math.inf if judge is None else judge(wide), None)
     seen: list[float] = []
-    at, before = _joined(parameters), math.inf
+    at, before, kept = _joined(parameters), math.inf, (0.0, 0)
     for strength in list(ridge) or [0.0]:
         weights = _penalised(wide) if strength else []
 
@@ -92,19 +106,20 @@ def polish(
             options={"maxiter": iterations, "maxfun": 3 * iterations, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
         )
         if judge is None:
-            best, at = (float(result.fun), result.x), result.x
+            best, at, kept = (float(result.fun), result.x), result.x, (strength, stage.count)
             continue
         if ridge:
             stage.look(result.x, float(result.fun))  # where a line search ended it between two looks
         at = stage.point
-        best = (stage.best, stage.point) if stage.best < best[0] else best
+        if stage.best < best[0]:
+            best, kept = (stage.best, stage.point), (strength, stage.best_count)
         if stage.best >= before:
             break
         before = stage.best
     if best[1] is not None:
         _assign(parameters, best[1])
         model.load_state_dict(wide.state_dict())  # to the model's own type
-    return seen
+    return Polished(seen, *kept)
 
 
 @dataclass
@@ -130,13 +145,14 @@ class _Stage:
     last: float = math.inf
     count: int = 0
     stale: int = 0
+    best_count: int = 0
 
     def look(self, point: Array, value: float) -> None:
         """Keep the point if it is the best so far."""
         watched = self.watch(point, value)
         self.stale = 0 if watched < (1 - LEAST_GAIN) * self.best else self.stale + 1
         if watched < self.best:
-            self.best, self.point = watched, point.copy()
+            self.best, self.point, self.best_count = watched, point.copy(), self.count
 
     def __call__(self, intermediate_result: optimize.OptimizeResult) -> None:  # SciPy goes by the argument's name
         """Count an iteration."""

@@ -238,9 +238,8 @@ class Run:
 
         held = self.validation
         judge = None if held is None else lambda model: self._validate(held.like(model), model)
-        self.history.polish = polish(
-            self.model, self.frame, objective, self.train, judge, iterations, tick, self.settings["ridge"]
-        )
+        done = polish(self.model, self.frame, objective, self.train, judge, iterations, tick, self.settings["ridge"])
+        self.history.polish, self.history.ridge, self.history.iterations = done
         self.best = checkpoints.copied(self.model.state_dict())
         self.history.seconds += time.perf_counter() - started
 

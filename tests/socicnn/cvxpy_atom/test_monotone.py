@@ -3,6 +3,7 @@
 import cvxpy as cp
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 import socicnn
@@ -70,6 +71,33 @@ def test_direction(arguments: dict, attributes: dict[str, bool], up: bool, down:
     change = net(moved) - net(x)
     assert not up or (change >= 0).all()
     assert not down or (change <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("v", "up", "down"),
+    [
+        ([0.0, 3.0 + 1e-11], True, False),  # max(x, y) three times: relu(x - y) + y, and a little
+        ([0.0, 3.0 - 2e-15], False, False),
+        ([-3.0 - 1e-11, 0.0], False, True),
+        ([1.0, 2.0], False, False),
+        ([0.5, 7.0], True, False),
+    ],
+)
+@pytest.mark.parametrize("matrix", [np.array, sparse.csr_array])
+def test_a_linear_term_makes_up_for_falling_units(v: list[float], up: bool, down: bool, matrix) -> None:
+    U, W = matrix(np.tile([1.0, -1.0], (3, 1))), matrix(np.eye(3))
+    net = FrozenNet([Layer(None, U, np.zeros(3)), Layer(W, None, np.zeros(3))], Output(np.ones(3), v))
+    cost = to_cvxpy(net, cp.Variable(2))
+    assert (cost.is_incr(0), cost.is_decr(0)) == (up, down)
+
+
+def test_a_trained_monotone_network_takes_convex_points() -> None:
+    model = socicnn.SOCICNN(2, (4, 3), (), (), monotone=[1, 1], dtype=torch.float64)
+    model.standardise(x_mean=[1, 2], x_scale=[3, 0.7], y_mean=2.0, y_scale=5.1)
+    z = cp.Variable(2)
+    cost = to_cvxpy(model, cp.square(z - 1))
+    assert cost.is_convex()
+    assert cp.Problem(cp.Minimize(cost), [cp.sum(z) == 0]).solve(solver=cp.CLARABEL) <= cost.value + 1e-6
 
 
 def test_a_convex_point_of_an_increasing_network() -> None:

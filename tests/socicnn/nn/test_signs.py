@@ -57,10 +57,24 @@ def test_signs_hold_for_any_weights_and_in_the_export(context, recipe, nonnegati
 
 def test_every_entry_may_be_monotone_without_branches() -> None:
     model = SOCICNN(2, (4,), (), (), monotone=[1, 1])
-    assert model.freeze().layers[0].U.min() >= 0
-    assert model.freeze().output.v.min() >= 0
+    layer, output = model.freeze().layers[0], model.freeze().output
+    assert layer.U.min() < 0  # max(x_1, x_2) needs both signs
+    assert (output.v - output.w @ np.maximum(-layer.U, 0) >= 0).all()
     with pytest.raises(ModelError, match="not monotone"):
         SOCICNN(2, (4,), monotone=[1, 1])
+
+
+@pytest.mark.parametrize("signs", [(1, 1), (-1, 1), (-1, -1)])
+def test_a_maximum_of_coordinates_is_within_reach(signs) -> None:
+    """max(s x_1, t x_2) = relu(s x_1 - t x_2) + t x_2; no sum of increasing units of single signs is near it."""
+    s, t = signs
+    model = SOCICNN(2, (1,), (), (), monotone=signs, dtype=torch.float64)
+    with torch.no_grad():
+        model.U[0].copy_(torch.tensor([[s, -t]]))
+        for name, value in {"free.b1": 0, "positive.w.theta": 1, "positive.v_signed.theta": 0, "free.c": 0}.items():
+            model.vectors.get_parameter(name).fill_(value)
+    x = torch.randn(50, 2, dtype=torch.float64, generator=generator(3))
+    torch.testing.assert_close(model(x), torch.maximum(s * x[:, 0], t * x[:, 1]))
 
 
 def test_no_sign_is_the_network_of_before() -> None:

@@ -180,6 +180,37 @@ def test_pipelines_searches_and_pickles_take_it() -> None:
     np.testing.assert_array_equal(twin.predict(X), again.predict(X))  # the same seed, the same fit
 
 
+def test_a_fit_ends_on_all_rows() -> None:
+    """The constant is not penalised, so residuals sum to zero over the rows of the last finish: all of them."""
+    X, y = table(200)
+    y = y + np.random.default_rng(4).normal(0, 1, 200)
+    model = regressor(trainer=Trainer(epochs=2, polish=200, ridge=(0.1, 0.03), restarts=1, validation=0.5)).fit(X, y)
+    residual = y - model.predict(X)
+    assert abs(residual.mean()) < 0.01 * residual.std()
+    assert model.history_.ridge in (0.1, 0.03)
+
+
+def test_a_handful_of_rows_is_not_overfitted() -> None:
+    rng = np.random.default_rng(5)
+    X, far = rng.normal(size=(15, 4)), rng.normal(size=(300, 4))
+    y = X[:, 0] + rng.normal(0, 1, 15)
+    model = ConvexRegressor(random_state=0).fit(X, y)
+    assert model.history_.ridge == 0.3
+    assert np.mean((model.predict(far) - far[:, 0]) ** 2) < 1
+
+
+def test_a_maximum_of_increasing_columns_is_learned() -> None:
+    """Units with weights >= 0 alone cannot: all their mixed second derivatives are >= 0."""
+    rng = np.random.default_rng(6)
+    X = pd.DataFrame(rng.normal(size=(200, 2)), columns=["a", "b"])
+    y = X.max(axis=1)
+    model = ConvexRegressor("relu", hidden=(6,), increasing=["a", "b"], trainer=QUICK, random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.995
+    z = cp.Variable(2)
+    cost = model.to_cvxpy(cp.square(z))  # known to be increasing, so that x may be convex
+    assert cost.is_convex()
+
+
 def test_weights_are_routed() -> None:
     import sklearn
 
