@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 GALLERY = sorted((Path(__file__).parents[1] / "docs" / "gallery").glob("plot_*.py"))
-FAST = ("plot_9_battery",)
+FAST = ("plot_8_claim", "plot_9_battery")
 
 
 @pytest.mark.parametrize("example", GALLERY, ids=lambda path: path.stem)

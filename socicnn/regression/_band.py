@@ -50,6 +50,12 @@ class Band:
     above: float
     rows: int
 
+    def __str__(self) -> str:
+        """Return what the band promises in one sentence."""
+        ends = {"below": self.below, "above": self.above}
+        sides = " and ".join(f"{width:.4g} {name}" for name, width in ends.items() if not math.isinf(width))
+        return f"{1 - self.alpha:.4g} of new rows like the {self.rows} given lie at most {sides} the prediction"
+
     def predict(self, X: Any) -> tuple[Array, Array]:
         """Return the lower and the upper end at each row; infinite on a side that is open."""
         f = self.model.predict(X)

@@ -1,5 +1,7 @@
 """Bands cover as many new values as they promise."""
 
+from dataclasses import replace
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -76,3 +78,10 @@ def test_what_a_band_needs_is_said(rows: int, alpha: float, side: str, message: 
     with pytest.raises(ModelError, match=message):
         f.conformal(*draw(rng, rows), alpha=alpha, side=side)
     f.conformal(*draw(rng, 9), alpha=0.1)
+
+
+def test_a_band_says_what_it_promises() -> None:
+    X = np.linspace(-1, 1, 30)[:, None]
+    band = Band(MaxAffine(1).fit(X, X[:, 0]), alpha=0.1, below=0.25, above=np.inf, rows=30)
+    assert str(band) == "0.9 of new rows like the 30 given lie at most 0.25 below the prediction"
+    assert "0.25 below and 0.5 above" in str(replace(band, above=0.5))
