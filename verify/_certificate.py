@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -83,6 +84,12 @@ class Certificate(Result):
     def gap(self) -> Array:
         """Primal minus dual objective, shape `(N,)`."""
         return self.value - self.dual
+
+    @property
+    def given(self) -> Witness | None:
+        """Witness of the user; deprecated, use `supplied`."""
+        warnings.warn("Certificate.given is now Certificate.supplied", DeprecationWarning, stacklevel=2)
+        return self.supplied
 
     def raise_if_failed(self) -> None:
         """Raise if the certificate fails at some point.

@@ -46,6 +46,8 @@ def test_a_tolerance_below_rounding_is_kept() -> None:
     assert not found.ok
     with pytest.raises(VerificationError, match=r"holds at \d+ of \d+ points.* fails at point"):
         found.raise_if_failed()
+    with pytest.warns(DeprecationWarning, match="is now Certificate.supplied"):
+        assert found.given is None
 
 
 @pytest.mark.parametrize("mode", ["joint", "partial"])
