@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, final
 
@@ -11,23 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from decision._layer.adjoint import ImplicitDecision, SolvedBatch, function_of
+from decision._layer.asked import AskedQuestion, length_of, stack_of
 from decision._layer.face import EXACT, ROUGH
 from decision._layer.helpers import with_helpers
-from decision._layer.network_tensors import NetworkTensors
 from decision._layer.objective import Objective
 from decision._layer.polish import polished
 from decision._layer.rows import SetRows
 from decision._minimise.answers import Decision
-from decision._minimise.reference import Reference, own_length
-from decision._minimise.stack import Stack
-from decision._minimise.stack_surrogate import Networks, StackSurrogate
-from decision._minimise.surrogate import Surrogate
+from decision._minimise.reference import Reference
 from decision._options import RTOL, DecideOptions, MethodName
-from decision._question import Question
 from decision.sets import ConicSet, FeasibleSet
 from decision.sets._combined import system_of
 from decision.sets._conic_set import ConicSystem
-from socicnn._compile import Freezable
 from socicnn.errors import ModelError, ProgramError, SolverError
 
 INSIDE = 1e-9  # of the set's size: a polished decision that leaves the set by more is not taken
@@ -164,7 +158,7 @@ class DecisionLayer(nn.Module):
         own = None if moves and getattr(self.model, "context_shape", None) is None else theta
         graph = torch.is_grad_enabled()
         with torch.enable_grad():  # modules without arrays are differentiated in x
-            question = _Asked(plain, feasible_set, self._method, rtol=self._rtol, options=self._options)
+            question = AskedQuestion(plain, feasible_set, self._method, rtol=self._rtol, options=self._options)
             question.leaf = None if own is None or still is None else still.clone().requires_grad_(own.requires_grad)
             question.graph, question.known = graph, self._references
             answer = question.answer(still)
@@ -201,7 +195,7 @@ class DecisionLayer(nn.Module):
 
     def _polished(
         self,
-        question: _Asked,
+        question: AskedQuestion,
         theta: Tensor | None,
         answer: Decision,
         h: Tensor,
@@ -219,11 +213,11 @@ class DecisionLayer(nn.Module):
         place = self._place
         system, rows = self._system(feasible_set)
         x, h = with_helpers(system, h, answer.x).to(place), h.to(place)
-        stack = _stack(question.asked, len(x), place)
+        stack = stack_of(question.asked, len(x), place)
         context = None if theta is None else theta.to(place)
         function = None if stack else function_of(question.module, {})
         objective = Objective(feasible_set.n, function, context, stack)
-        size = rows.size(x, h, _length(question.asked, len(x), place))
+        size = rows.size(x, h, length_of(question.asked, len(x), place))
         objective = objective.explored(x[:, : feasible_set.n], size)
         exact, done = polished(objective, rows, h, x)
         value = objective.value(exact)
@@ -249,61 +243,6 @@ def _checked(feasible_set: Any) -> FeasibleSet | ConicSet:
             "write it as a Polytope, Ball, Ellipsoid, Product, Intersection or Horizon"
         )
     return feasible_set
-
-
-@final
-class _Asked(Question):
-    """A question that keeps the functions that were minimised: Newton's method needs their arrays, too."""
-
-    asked: Sequence[Surrogate] = ()
-    numbers: NetworkTensors | None = None  # of the model, if its arrays can be read off
-    leaf: Tensor | None = None  # contexts, in which gradients may be asked for
-    graph = False  # whether they are, or may be in the weights
-    known: dict[str, tuple[object, object, Reference]]  # the reference points of the last set, kept by the layer
-
-    @property
-    def module(self) -> nn.Module:
-        """The model."""
-        assert isinstance(self.model, nn.Module)  # the layer takes nothing else
-        return self.model
-
-    def _reference_over(self, feasible_set: FeasibleSet) -> Reference:
-        last = self.known.get("last")
-        if last is None or last[0] is not feasible_set or last[1] is not self.ranges:
-            last = self.known["last"] = feasible_set, self.ranges, super()._reference_over(feasible_set)
-        return last[2]
-
-    def surrogates(self, theta: Tensor | None) -> Sequence[Surrogate]:
-        """Return the functions to minimise."""
-        if self.options.device in (None, "cpu"):
-            with torch.set_grad_enabled(self.graph):
-                self.numbers = NetworkTensors.of(self.model, self.leaf)
-        if self.numbers is None:
-            self.asked = super().surrogates(theta)
-        else:
-            stack = self.numbers.stack()
-            short = replace(stack, c=torch.zeros_like(stack.c))
-            assert isinstance(self.model, Freezable)  # it has arrays
-            self.asked = [StackSurrogate(Networks(model=self.model, theta=theta), short, stack.c)]
-        return self.asked
-
-
-def _stack(surrogates: Sequence[Surrogate], count: int, place: torch.device) -> Stack | None:
-    """Return a network as arrays; None if it has none, or other matrices in each context."""
-    if len(surrogates) != 1 or not isinstance(surrogates[0], StackSurrogate):
-        return None
-    asked = surrogates[0]
-    if asked.device != place:  # it was decided elsewhere
-        asked = StackSurrogate.of(asked.net, place)
-    stack = replace(asked.stack, c=asked.constant)
-    return stack if len(stack) == count else stack.take(torch.zeros(count, dtype=torch.int64, device=place))
-
-
-def _length(surrogates: Sequence[Surrogate], count: int, place: torch.device) -> Tensor | None:
-    """Return the networks' own length in each context, shape `(contexts,)`; None if it is not known."""
-    if len(surrogates) != 1 or not isinstance(surrogates[0], StackSurrogate):
-        return None
-    return own_length(surrogates[0].stack).to(place).expand(count)
 
 
 def _in_float64(model: nn.Module) -> bool:
