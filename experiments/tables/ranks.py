@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.engine.tables import Row
 
+RANKED = 3  # folds that a rank needs
 Scores = dict[str, dict[int, float]]
 
 
@@ -31,7 +32,10 @@ def _better(other: dict[int, float], own: dict[int, float]) -> bool:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Return one Markdown table: mean R2, rank and mean seconds of each model on each table, and the folds finished."""
+    """Return one Markdown table: mean R2, rank and mean seconds of each model on each table, and the folds finished.
+
+    Models of fewer than three finished folds have no rank, and count in no other's.
+    """
     lines = ["| table | model | R2 | rank | seconds | folds |", "|---|---|---:|---:|---:|---:|"]
     for table in dict.fromkeys(row["table"] for row in rows):
         scores: Scores = {}
@@ -40,8 +44,8 @@ def summary(rows: Sequence[Row]) -> str:
             if row["table"] == table:
                 scores.setdefault(str(row["model"]), {})[int(str(row["fold"]))] = float(str(row["r2"]))
                 seconds.setdefault(str(row["model"]), []).append(float(str(row["seconds"])))
-        placed = ranks(scores)
+        placed = ranks({model: own for model, own in scores.items() if len(own) >= RANKED})
         for model, own in sorted(scores.items(), key=lambda entry: -float(np.mean(list(entry[1].values())))):
             mean, spent = np.mean(list(own.values())), np.mean(seconds[model])
-            lines.append(f"| {table} | {model} | {mean:.3f} | {placed[model]} | {spent:.2f} | {len(own)} |")
+            lines.append(f"| {table} | {model} | {mean:.3f} | {placed.get(model, '-')} | {spent:.2f} | {len(own)} |")
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.engine.tables import read_table
+from experiments.engine.tables import Row, read_table
 from experiments.tables import cells as tables
 from experiments.tables.data import LAWS, NAMES, load
 from experiments.tables.models import MODELS
@@ -30,6 +30,17 @@ def test_there_are_ten_tables_and_five_folds_of_every_model() -> None:
 def test_ranks_are_tied_within_one_standard_error() -> None:
     scores = {"best": {0: 0.9, 1: 0.9, 2: 0.9}, "tied": {0: 0.95, 1: 0.8, 2: 0.9}, "last": {0: 0.5, 1: 0.6, 2: 0.4}}
     assert ranks(scores) == {"best": 1, "tied": 1, "last": 3}
+
+
+def test_a_model_of_two_folds_has_no_rank() -> None:
+    scores = {"whole": [0.5, 0.6, 0.4], "early": [0.9, 0.9]}
+    rows: list[Row] = [
+        {"table": "t", "model": model, "fold": fold, "r2": r2, "seconds": 1.0}
+        for model, own in scores.items()
+        for fold, r2 in enumerate(own)
+    ]
+    assert "| t | whole | 0.500 | 1 | 1.00 | 3 |" in summary(rows)
+    assert "| t | early | 0.900 | - | 1.00 | 2 |" in summary(rows)
 
 
 def test_the_tiny_run_finishes_and_is_summed_up(tmp_path: Path) -> None:
