@@ -8,7 +8,7 @@ JOBS   ?= 2
 ONE    := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 PYTEST := $(ONE) $(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal -q
 
-.PHONY: demo test test-extras lint types doctest docs clean setup
+.PHONY: demo test test-extras test-oldest lint types doctest docs clean setup
 .DEFAULT_GOAL := demo
 
 setup: $(VENV)/.ready
@@ -41,6 +41,18 @@ $(VENV)-pcf/.ready: constraints-pcf.txt
 	$(VENV)-pcf/bin/python -m pip --disable-pip-version-check install --quiet -r constraints-pcf.txt
 	touch $@
 
+# the core of the tests with the oldest versions that pyproject.toml allows, in an environment of its own
+OLDEST := tests/socicnn tests/socicnn_cli tests/verify/core tests/verify/test_equivalence.py tests/decision/test_deciding.py
+test-oldest: $(VENV)-oldest/.ready
+	$(ONE) $(VENV)-oldest/bin/python -m pytest -n $(JOBS) --dist worksteal -q $(OLDEST)
+
+# --no-compile: half of the time goes into bytecode of parts that no test loads
+$(VENV)-oldest/.ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check install --quiet --no-compile -c constraints-oldest.txt torch
+	$(VENV)-oldest/bin/python -m pip --disable-pip-version-check install --quiet --no-compile -c constraints-oldest.txt -e '.[test]'
+	touch $@
+
 lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -61,4 +73,4 @@ $(VENV)/.docs: $(VENV)/.ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-pcf build dist *.egg-info docs/api docs/auto_gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-pcf $(VENV)-oldest build dist *.egg-info docs/api docs/auto_gallery .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,7 +11,7 @@ import typer
 
 from socicnn._files import FileError
 from socicnn._shadows import refuse_shadow
-from socicnn_cli._csv_files import print_csv, write_csv
+from socicnn_cli._frame_output import print_csv, write_csv
 from socicnn_cli._models import load_at, read_context
 from socicnn_cli._outputs import check_output
 from socicnn_cli._table_model import roles_in

@@ -12,6 +12,7 @@ import typer
 
 from socicnn._files import FileError, replacing
 from socicnn._shadows import refuse_shadow
+from socicnn.errors import MissingExtra
 from socicnn_cli._fit import SEEDS
 from socicnn_cli._outputs import check_output
 
@@ -90,8 +91,13 @@ def demo(
     typer.echo(DIFFERENCES)
     regrets.update(yardsticks)
     picture = out / "demo.png"
-    plot(picture, task, models, contexts, optimum, regrets)
-    typer.echo(f"Plot and networks are in {out}/: {picture.name}, {', '.join(f'{n}.safetensors' for n in models)}")
+    written = [f"{name}.safetensors" for name in models]
+    try:
+        plot(picture, task, models, contexts, optimum, regrets)
+        written.insert(0, picture.name)
+    except MissingExtra as missing:
+        typer.echo(f"no picture: {missing}", err=True)
+    typer.echo(f"Written to {out}/: {', '.join(written)}")
     if json is not None:
         with replacing(json) as draft:
             draft.write_text(jsonlib.dumps({"rows": rows}, indent=2) + "\n")

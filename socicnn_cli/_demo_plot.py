@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from socicnn._figures import new_figure
 from socicnn._files import replacing
 
 COLOURS = {"soc-partial": "#0b6e99", "relu-joint": "#c4622d"}
@@ -31,13 +32,12 @@ def plot(
         contexts: test contexts, `(count, p)`.
         optimum: true minimisers and values.
         regrets: regret of every context by "surrogate, method", and by the name of a yardstick.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
+    figure = new_figure(11, 5.2)
+    left, right = figure.subplots(1, 2)
     for label, values in regrets.items():
         ordered = np.sort(np.maximum(np.asarray(values, dtype=float), 1e-9))
         share = np.arange(1, len(ordered) + 1) / len(ordered)
@@ -69,4 +69,3 @@ def plot(
     right.grid(alpha=0.25)
     with replacing(path) as draft:
         figure.savefig(draft, dpi=150, format="png")
-    pyplot.close(figure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -19,6 +20,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 MISSING = ["?", "-", "--"]  # beside what pandas takes for missing: empty, NA, NaN, null, ...
 COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst"}
 SHOWN = 40  # names that a message lists
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 
 
 @final
@@ -55,8 +57,12 @@ def names_of(text: str | None) -> list[str]:
     return [name.strip() for name in row if name.strip()]
 
 
-def read_frame(path: Path) -> Any:
-    """Return a table as a DataFrame, its names as strings.
+def read_frame(path: Path, *, bare: bool = False) -> Any:
+    """Return a table as a DataFrame, its names as strings and its numbers to the last bit.
+
+    Args:
+        path: CSV or the like, compressed or not, or parquet.
+        bare: whether a file may begin with numbers instead of names; its columns are then called 0, 1, ...
 
     Raises:
         FileError: the file is missing, broken or empty, or two columns have one name.
@@ -65,7 +71,7 @@ def read_frame(path: Path) -> Any:
         raise FileError(f"no file {path}; check the path")
     if path.is_dir():
         raise FileError(f"{path} is a folder; name a file")
-    frame = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _text(path)
+    frame = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _text(path, bare)
     frame.columns = [str(name).strip() for name in frame.columns]
     twice = sorted({name for name in frame.columns if list(frame.columns).count(name) > 1})
     if twice:
@@ -81,7 +87,7 @@ def numbers(path: Path, frame: Any, names: Sequence[str]) -> NumberTable:
     Raises:
         FileError: a column does not exist, or holds text or dates; or no row is left.
     """
-    columns = {name: _column(path, frame, name) for name in names}
+    columns = {name: column_of(path, frame, name) for name in names}
     values = np.column_stack(list(columns.values()))
     whole = np.isfinite(values).all(axis=1)
     if not whole.any():
@@ -97,7 +103,12 @@ def numeric_names(frame: Any) -> list[str]:
     return [str(name) for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name])]
 
 
-def _column(path: Path, frame: Any, name: str) -> Array:
+def column_of(path: Path, frame: Any, name: str) -> Array:
+    """Return a column as numbers, NaN where a value is missing.
+
+    Raises:
+        FileError: there is no such column, or it holds text or dates.
+    """
     import pandas as pd
 
     if name not in frame.columns:
@@ -131,7 +142,7 @@ def _parquet(path: Path) -> Any:
         raise FileError(f"{path} is not a valid parquet file ({' '.join(str(error).split())[:200]})") from None
 
 
-def _text(path: Path) -> Any:
+def _text(path: Path, bare: bool) -> Any:
     import pandas as pd
 
     try:
@@ -142,7 +153,8 @@ def _text(path: Path) -> Any:
             raise FileError(f"{path} is empty; it needs a header and one row per observation")
         separator = _separator(header)
         names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
-        if len(set(names)) < len(names):  # pandas would number them
+        bare = bare and all(map(_NUMBER.fullmatch, names))
+        if len(set(names)) < len(names) and not bare:  # pandas would number them
             name = next(name for name in names if names.count(name) > 1)
             raise FileError(f"{path} has several columns {name!r}; give each a name of its own")
         options: dict[str, Any] = {
@@ -150,7 +162,10 @@ def _text(path: Path) -> Any:
             "na_values": MISSING,
             "skipinitialspace": True,
             "low_memory": False,
+            "header": None if bare else 0,
         }
+        if pd.__version__.startswith(("2.", "3.0")):  # later ones are exact to the last bit by default
+            options["float_precision"] = "round_trip"
         frame = pd.read_csv(io.StringIO(text), **options)
         if separator == ";" and any("," in str(cell) for cell in frame.head(50).to_numpy().reshape(-1)):
             frame = pd.read_csv(io.StringIO(text), decimal=",", **options)
@@ -159,7 +174,12 @@ def _text(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise FileError(f"{path} is not UTF-8 text ({error}); save it as UTF-8 CSV") from None
     except (OSError, EOFError, ValueError) as error:  # a parser's error is a ValueError
-        raise FileError(f"cannot read {path} as a table: {' '.join(str(error).split())[:200]}") from None
+        said = " ".join(str(error).split())
+        ragged = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", said)
+        if ragged is not None:
+            expected, line, seen = ragged.groups()
+            raise FileError(f"{path}, line {line}: {seen} entries instead of {expected}; correct the row") from None
+        raise FileError(f"cannot read {path} as a table: {said[:200]}") from None
     if isinstance(frame.index, pd.MultiIndex) or not isinstance(frame.index, pd.RangeIndex):
         raise FileError(f"{path} has rows with more entries than its header; complete the header")
     return frame

@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from socicnn._arrays import Array
+from socicnn._figures import new_figure
 from socicnn._files import replacing
 from socicnn_cli._outputs import check_output
 from socicnn_cli._scores import scores
@@ -50,14 +51,12 @@ def slice_of(fitted: TableModel, inputs: Array, place: int) -> tuple[Array, Arra
 
 def draw(fitted: TableModel, inputs: Array, y: Array) -> Any:
     """Return the figure."""
-    from matplotlib.figure import Figure
-
     roles = fitted.roles
     names = roles.inputs[:MOST_SLICES]
     panels = 2 + len(names)
     columns = min(4, panels)
     count = -(-panels // columns)
-    figure = Figure(figsize=(3.4 * columns, 3.0 * count), layout="constrained")
+    figure = new_figure(3.4 * columns, 3.0 * count)
     axes = iter(np.atleast_1d(figure.subplots(count, columns, squeeze=False)).reshape(-1))
     predicted = fitted.predict(inputs)
     shown = np.random.default_rng(0).permutation(len(y))[:ROWS]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from socicnn_cli._csv_files import print_csv, write_csv
+from socicnn_cli._frame_output import print_csv, write_csv
 from socicnn_cli._outputs import check_output
 from socicnn_cli._table_model import TableModel
 

@@ -1,9 +1,13 @@
-"""Reads points, contexts and samples from .npy, .npz and .csv files."""
+"""Reads points, contexts and samples from .npy, .npz and .csv files; unclear names are refused, never guessed."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +15,9 @@ from socicnn._arrays import Array
 from socicnn._files import FileError
 from socicnn._numpy_files import read_arrays
 from socicnn.training._grouping import group, layout
-from socicnn_cli._csv_files import columns, read_csv, refuse_others
+from socicnn_cli._frames import column_of, read_frame
+
+_DIGITS = "(0|[1-9][0-9]{0,8})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +66,43 @@ def _arrays(path: Path) -> dict[str, Array]:
     return {name: np.asarray(array, dtype=np.float64) for name, array in content.items()}
 
 
+def numbered(path: Path, header: Sequence[str], prefix: str) -> list[str]:
+    """Return the names prefix0, prefix1, ... of a header, in order.
+
+    Raises:
+        FileError: a number is missing, or a name is spelled nearly like one of these.
+    """
+    numbers: set[int] = set()
+    for name in header:
+        if re.fullmatch(prefix + _DIGITS, name):
+            numbers.add(int(name.removeprefix(prefix)))
+        elif re.fullmatch(rf"{prefix}[\W_]*\d+[\W_]*", unicodedata.normalize("NFKC", name), re.IGNORECASE):
+            raise FileError(
+                f"{path} has a column {name!r}, which is not one of {prefix}0, {prefix}1, ... (small letters, no "
+                "signs, no leading zeros); rename or remove it"
+            )
+    missing = next((i for i in range(len(numbers)) if i not in numbers), None)
+    if missing is not None:
+        raise FileError(
+            f"{path} has no column {prefix}{missing}; number the columns {prefix}0, {prefix}1, ... without gaps"
+        )
+    return [f"{prefix}{i}" for i in range(len(numbers))]
+
+
+def refuse_others(path: Path, header: Sequence[str], used: Sequence[str]) -> None:
+    """Raise a FileError if a file has columns that are not used: data is never dropped silently."""
+    others = [name for name in header if name not in used]
+    if others:
+        raise FileError(
+            f"{path} has columns other than x0, x1, ..., theta0, theta1, ... and y: {', '.join(others)[:200]}; "
+            "rename those to learn from, remove the others"
+        )
+
+
+def _stacked(path: Path, frame: Any, names: Sequence[str]) -> Array:
+    return np.column_stack([column_of(path, frame, name) for name in names])
+
+
 def read_rows(path: Path, name: str, prefix: str) -> Array:
     """Return a table of points (`prefix` "x") or contexts ("theta") of shape `(rows, width)` or, from .npy, as stored.
 
@@ -69,12 +112,12 @@ def read_rows(path: Path, name: str, prefix: str) -> Array:
         prefix: column prefix.
     """
     if _existing(path).suffix.lower() == ".csv":
-        header, rows = read_csv(path)
-        if header:
-            places = columns(path, header, prefix)
-            if not places:
-                raise FileError(f"{path} has no columns {prefix}0, {prefix}1, ...; found {', '.join(header)}")
-            rows = rows[:, places]
+        frame = read_frame(path, bare=True)
+        header = list(frame.columns)
+        names = header if header == [str(i) for i in range(len(header))] else numbered(path, header, prefix)
+        if not names:
+            raise FileError(f"{path} has no columns {prefix}0, {prefix}1, ...; found {', '.join(header)}")
+        rows = _stacked(path, frame, names)
     elif path.suffix.lower() in {".npy", ".npz"}:
         content = _arrays(path)
         if prefix not in content and len(content) != 1:
@@ -93,8 +136,7 @@ def read_samples(path: Path) -> Table:
 
     An .npz holds x `(contexts, candidates, n)` and y `(contexts, candidates)`, or x `(count, n)` and y `(count,)`, with
     theta one row per context or one per point. A CSV has columns x0.., theta0.. (optional) and y, one row per
-    point. Points
-    with equal theta belong to one context; where all contexts have equally many points they are grouped.
+    point. Points with equal theta belong to one context; where all contexts have equally many points they are grouped.
     """
     suffix = _existing(path).suffix.lower()
     if suffix == ".npz":
@@ -104,18 +146,20 @@ def read_samples(path: Path) -> Table:
             raise FileError(f"{path} lacks {' and '.join(sorted(missing))}; it needs x, y and, with contexts, theta")
         x, y, theta = content["x"], content["y"], content.get("theta")
     elif suffix == ".csv":
-        header, rows = read_csv(path)
+        frame = read_frame(path, bare=True)
+        header = list(frame.columns)
         if "y" not in header:
             raise FileError(
                 f"{path} has no column y; name your own columns with --target, --x and --context, or call them x0, x1, "
                 "..., optionally theta0, ..., and y"
             )
-        inputs = columns(path, header, "x")
+        inputs = numbered(path, header, "x")
         if not inputs:
             raise FileError(f"{path} has no column x0; its header must name x0, x1, ..., optionally theta0, ..., and y")
-        places = columns(path, header, "theta")
-        refuse_others(path, header, [*inputs, *places, header.index("y")])
-        x, y, theta = rows[:, inputs], rows[:, header.index("y")], rows[:, places] if places else None
+        contexts = numbered(path, header, "theta")
+        refuse_others(path, header, [*inputs, *contexts, "y"])
+        x, y = _stacked(path, frame, inputs), column_of(path, frame, "y")
+        theta = _stacked(path, frame, contexts) if contexts else None
     else:
         raise FileError(f"{path}: training data are read from .npz or .csv; received {path.suffix or 'no suffix'!r}")
     if x.ndim not in (2, 3) or y.shape != x.shape[:-1]:

@@ -16,6 +16,7 @@ ORDER = [
     "socicnn._registry",
     "socicnn._html",
     "socicnn._results",
+    "socicnn._figures",
     "socicnn._files",
     "socicnn._numpy_files",
     "socicnn._conversion",

@@ -1,14 +1,17 @@
 """The wheel holds its packages and works when it is installed somewhere else."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+TESTED = ("proof", "fast", "parquet", "plot", "experiments", "test")  # extras that `make test-oldest` installs
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,24 @@ def test_wheel_names_its_networks_for_files(wheel: Path) -> None:
         (name,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         lines = archive.read(name).decode().splitlines()
     assert "StructuredDCP = decision.baselines._structured.dcp:StructuredDCP" in lines
+
+
+def _oldest() -> dict[str, str]:
+    lines = [line for line in (ROOT / "constraints-oldest.txt").read_text().splitlines() if not line.startswith("#")]
+    return {name.lower(): version for name, version in (line.split("==") for line in lines)}
+
+
+def test_the_oldest_versions_are_the_bounds_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras, oldest = project["optional-dependencies"], _oldest()
+    asked = [*project["dependencies"], *(line for name in ("solvers", *TESTED) for line in extras[name])]
+    bounds = [re.fullmatch(r"([\w-]+)>=([\d.]+)", line) for line in asked if not line.startswith("socicnn[")]
+    bounds += [re.fullmatch(r"([\w-]+)>=([\d.]+)", extras[name][0]) for name in ("ecos", "scs", "highs")]
+    assert len(bounds) > 15
+    for bound in bounds:
+        assert bound is not None, "give each package one lower bound"
+        name, least = bound.groups()
+        assert oldest[name.lower()].removesuffix(".0").removesuffix(".0") == least.removesuffix(".0"), name
 
 
 def test_wheel_works_when_installed_elsewhere(wheel: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +19,11 @@ def write(path: str | os.PathLike[str], claim: Claim) -> None:
     Raises:
         FileError: the folder does not exist.
     """
-    arrays = pack_net(claim.net, "net.") | pack_program(claim.program, PROGRAM, "program.")
+    arrays: dict[str, Any] = pack_net(claim.net, "net.") | pack_program(claim.program, PROGRAM, "program.")
     for name in ("row", "column"):
         arrays[f"program.{name}s.names"] = np.asarray(getattr(claim.program, f"{name}_names"), dtype=np.str_)
     arrays |= {name: getattr(claim, name) for name in ("x", "forward", "v", "y", "k", "lo", "hi")}
     arrays["format"] = np.asarray(FORMAT)
     arrays["digest"] = np.asarray(digest(arrays))
     with replacing(path) as draft, draft.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        np.savez_compressed(stream, **arrays)

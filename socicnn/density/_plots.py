@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
+from socicnn._figures import new_figure
 from socicnn._files import replacing
 from socicnn.density._base import Density
 from socicnn.density._points import as_tensor
@@ -45,6 +45,7 @@ def plot(
     Raises:
         ModelError: more than two dimensions, an empty box, or invalid points.
         FileError: the file cannot be written.
+        MissingExtra: matplotlib is not installed.
     """
     n = density.features
     if n not in CELLS:
@@ -59,7 +60,7 @@ def plot(
     axes = [torch.linspace(a, b, CELLS[n], dtype=torch.float64) for a, b in zip(lower, upper, strict=True)]
     x = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, n)
     p = _values(density, x, rule).reshape([CELLS[n]] * n).numpy()
-    figure = Figure(figsize=(5.5, 4.0), layout="constrained")
+    figure = new_figure(5.5, 4.0)
     panel: Any = figure.add_subplot()
     if n == 1:
         if shown is not None:

@@ -17,7 +17,7 @@ def as_device(device: torch.device | str | None) -> torch.device:
     device(type='cpu')
     """
     if device is None:
-        return torch.get_default_device()
+        return torch.empty(0).device  # torch.get_default_device does not see `with torch.device(...)` in old versions
     try:
         chosen = torch.device(device)
     except (RuntimeError, TypeError):

@@ -79,6 +79,9 @@ class History(Result):
 
         Returns:
             The axes.
+
+        Raises:
+            MissingExtra: matplotlib is not installed, and no axes are given.
         """
         from socicnn.training._history_plot import draw
 

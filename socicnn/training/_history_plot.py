@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from socicnn._figures import new_figure
+
 
 class Drawable(Protocol):
     """What is drawn."""
@@ -17,9 +19,7 @@ class Drawable(Protocol):
 def draw(history: Drawable, axes: Any = None) -> Any:
     """Draw training and validation losses, the kept epoch, and the finish by L-BFGS; return the axes."""
     if axes is None:
-        from matplotlib.figure import Figure
-
-        axes = Figure(figsize=(6, 3.5), layout="constrained").add_subplot()
+        axes = new_figure(6, 3.5).add_subplot()
     epochs = range(1, len(history.train) + 1)
     axes.plot(epochs, history.train, label="training")
     losses = history.validation or history.train

@@ -43,6 +43,7 @@ def test_labels_are_the_least_costs() -> None:
 
 
 def test_the_tiny_preset_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'socicnn[plot]'")
     control.main(["--preset", "tiny", "--out", str(tmp_path / "a.csv"), "--plot", str(tmp_path / "a.png")])
     assert (tmp_path / "a.csv").read_text().startswith("controller,version,cost,")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -30,8 +30,8 @@ from socicnn.positivity.diagnostics import Escape, Slice
 from socicnn.positivity.diagnostics.plots import draw_escape, draw_shoulder, draw_slice
 from socicnn.training import _checkpoint as checkpoint
 from socicnn_cli import app
-from socicnn_cli._csv_files import write_csv
 from socicnn_cli._demo_plot import COLOURS, plot
+from socicnn_cli._frame_output import write_csv
 from tests.support.frozen_nets import NETS, random_net
 from verify._certify import certify
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from socicnn._files import FileError
-from socicnn_cli._csv_files import read_csv, write_csv
+from socicnn_cli._frame_output import print_csv, write_csv
 from socicnn_cli._tables import read_rows, read_samples
 
 
@@ -52,12 +52,16 @@ def test_npz_with_candidates(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "is empty"),
-        ("x0,y\n", "header and no rows"),
+        ("x0,y\n", "has no rows; it needs a header"),
         ("x0,x2,y\n1,2,3\n", "no column x1"),
         ("a,y\n1,2\n", "no column x0"),
         ("x0,z\n1,2\n", "no column y"),
-        ("x0,y\n1,2,3\n", "line 2: 3 entries where 2"),
-        ("x0,y\n1,two\n", "line 2: y is 'two', not a number"),
+        ("x0,y\n1,2,3\n", "more entries than its header"),
+        ("x0,y\n1,2\n1,2,3\n", "line 3: 3 entries instead of 2"),
+        ("x0,y\n1\n", "y has 1 entries that are NaN or infinite"),
+        ("x0,x0,y\n1,2,3\n", "several columns 'x0'"),
+        ("1,2\n3,4\n", "no column y"),
+        ("x0,y\n1,two\n", "column 'y' .* holds text, e.g. 'two' in row 1"),
         ("x0,y\n1,nan\n", "y has 1 entries that are NaN"),
         ("x0,y\n1,-INF\n", "y has 1 entries that are NaN or infinite"),
         ("x0,x\u00b2,y\n1,2,3\n", "a column 'x\u00b2', which is not one of x0, x1"),
@@ -70,11 +74,9 @@ def test_npz_with_candidates(tmp_path: Path) -> None:
         ("x0,Y,y\n1,2,3\n", "columns other than x0, x1, .* and y: Y; rename"),
         ("x0,x999999999,y\n1,2,3\n", "no column x1; number the columns"),
         ("x0,x" + "9" * 5000 + ",y\n1,2,3\n", "which is not one of x0, x1"),
-        ("x0,y\n1_000,3\n", "line 2: x0 is '1_000', not a number"),
-        ("x0,y\n\u0661,3\n", "not a number"),
-        ("x0,y\n0x10,3\n", "not a number"),
-        ("x0;y\n1;3\n", "separates its columns by semicolons; save it with commas"),
-        ("x0\ty\n1\t3\n", "separates its columns by tabs; save it with commas"),
+        ("x0,y\n1_000,3\n", "column 'x0' .* holds text, e.g. '1_000'"),
+        ("x0,y\n\u0661,3\n", "holds text"),
+        ("x0,y\n0x10,3\n", "holds text"),
     ],
 )
 def test_a_bad_csv_is_refused_in_one_sentence(tmp_path: Path, text: str, message: str) -> None:
@@ -112,15 +114,26 @@ def test_points_from_each_format(tmp_path: Path) -> None:
 
 
 def test_numbers_survive_a_csv_exactly(tmp_path: Path) -> None:
-    rows = np.random.default_rng(0).normal(size=(4, 3)) * 10.0 ** np.arange(-150, 150, 100)
+    rows = np.random.default_rng(0).normal(size=(400, 3)) * 10.0 ** np.arange(-150, 150, 100)
     write_csv(tmp_path / "t.csv", ["x0", "x1", "x2"], rows.tolist())
     np.testing.assert_array_equal(read_rows(tmp_path / "t.csv", "points", "x"), rows)
 
 
 @pytest.mark.parametrize("text", ["1", "-1.", "+.5", "1e-3", "1E+300", " 2 ", "5e-324", "0001.50", "-0.0"])
 def test_what_is_a_number(tmp_path: Path, text: str) -> None:
-    _, rows = read_csv(_write(tmp_path / "t.csv", f"x0\n{text}\n"))
-    assert rows.tolist() == [[float(text)]]
+    rows = read_rows(_write(tmp_path / "t.csv", f"x0\n{text}\n"), "points", "x")
+    assert str(rows[0, 0]) == str(float(text))  # its sign too
+
+
+@pytest.mark.parametrize("text", ["x0;y\n1;3,5\n", "x0\ty\n1\t3.5\n", "x0|y\n1|3.5\n"])
+def test_separators_and_decimal_commas_are_seen(tmp_path: Path, text: str) -> None:
+    samples = read_samples(_write(tmp_path / "data.csv", text))
+    assert (samples.x.tolist(), samples.y.tolist()) == ([[1.0]], [3.5])
+
+
+def test_whole_numbers_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    print_csv(["row", "a, b"], [[12345678, 0.1234567], [2, float("nan")]])
+    assert capsys.readouterr().out == 'row,"a, b"\n12345678,0.123457\n2,nan\n'
 
 
 def test_points_beside_other_columns_are_read(tmp_path: Path) -> None:

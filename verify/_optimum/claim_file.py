@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -21,7 +22,7 @@ def write(path: str | os.PathLike[str], claim: OptimumClaim) -> None:
         FileError: the folder does not exist.
     """
     P = sparse.coo_array(claim.program.P)
-    arrays = pack_program(claim.program.conic, VECTORS, "program.") | unpacked(claim.witness)
+    arrays: dict[str, Any] = pack_program(claim.program.conic, VECTORS, "program.") | unpacked(claim.witness)
     arrays |= {"P.entries": P.data, "P.at": np.stack([P.row, P.col]).astype(np.int64)}
     arrays |= {name: np.asarray(getattr(claim, name)) for name in ("sign", "lo", "hi")}
     arrays["format"] = np.asarray(FORMAT)
@@ -30,4 +31,4 @@ def write(path: str | os.PathLike[str], claim: OptimumClaim) -> None:
         arrays |= {name: getattr(claim.program, name) for name in ("integers", "lower", "upper")}
     arrays["digest"] = np.asarray(digest(arrays))
     with replacing(path) as draft, draft.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        np.savez_compressed(stream, **arrays)

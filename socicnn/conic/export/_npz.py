@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any, cast
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def write(program: ValueProgram | ConicProgram, path: str | os.PathLike[str]) ->
         FileError: the file cannot be written.
     """
     with replacing(path) as draft, draft.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays(program))
+        np.savez_compressed(stream, **cast(dict[str, Any], arrays(program)))
 
 
 def read_npz(path: str | os.PathLike[str]) -> ValueProgram | ConicProgram:

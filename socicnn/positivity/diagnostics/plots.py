@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from socicnn._arrays import Array
+from socicnn._figures import new_figure
 from socicnn._files import replacing
 from socicnn.positivity.diagnostics._escape import Escape
 from socicnn.positivity.diagnostics._landscape import Slice
@@ -18,7 +18,7 @@ from socicnn.positivity.diagnostics._shoulder import ShoulderStatistics
 
 def draw_slice(landscape: Slice, path: str | os.PathLike[str], trajectories: Mapping[str, Array] | None = None) -> None:
     """Draw the loss on a plane, the centre as a star, and trajectories of shape `(points, 2)` by label."""
-    figure = Figure(figsize=(5.5, 4.5), layout="constrained")
+    figure = new_figure(5.5, 4.5)
     axes = figure.add_subplot()
     least = np.nanmin(landscape.loss) if np.isfinite(landscape.loss).any() else np.nan
     height = np.ma.masked_invalid(np.log10(landscape.loss - least + 1e-3))
@@ -35,7 +35,7 @@ def draw_slice(landscape: Slice, path: str | os.PathLike[str], trajectories: Map
 
 def draw_shoulder(runs: Mapping[str, ShoulderStatistics], path: str | os.PathLike[str]) -> None:
     """Draw occupancy and leave rate over the steps, one line per label, the dwell fraction in the label."""
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    figure = new_figure(9, 3.5)
     left, right = figure.subplots(1, 2)
     for label, statistics in runs.items():
         left.plot(statistics.steps, statistics.occupancy, label=f"{label} (dwell {statistics.dwell:.2f})")
@@ -48,7 +48,7 @@ def draw_shoulder(runs: Mapping[str, ShoulderStatistics], path: str | os.PathLik
 
 def draw_escape(escape: Escape, path: str | os.PathLike[str]) -> None:
     """Draw escape rate and mean first-passage time over the noise, with the diffusive envelope."""
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    figure = new_figure(9, 3.5)
     left, right = figure.subplots(1, 2)
     left.semilogx(escape.sigma_jac, escape.rate, marker="o")
     left.set(xlabel="sigma_Jac", ylabel="escape rate")

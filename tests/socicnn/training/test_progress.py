@@ -6,7 +6,6 @@ from types import ModuleType
 
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 from socicnn import ICNN, _progress
 from socicnn.training import FitOptions, fit
@@ -41,8 +40,9 @@ def test_a_notebook_has_a_bar_and_a_pipe_has_none(
 
 
 def test_a_run_is_a_picture() -> None:
+    figure = pytest.importorskip("matplotlib.figure", reason="pip install 'socicnn[plot]'")
     run = history(progress=False)
-    axes = Figure().add_subplot()
+    axes = figure.Figure().add_subplot()
     assert run.plot(axes) is axes
     labels = [line.get_label() for line in axes.get_lines()]
     assert labels == ["training", "validation", "kept", "after L-BFGS"]

@@ -135,6 +135,7 @@ def test_a_networks_own_landscape_both_ways(tmp_path: Path) -> None:
 
     own = Plane.principal(lifted[-1], lifted).slice(emitted, grid, grid)
     assert own.loss[2, 2] == pytest.approx(found.loss[2, 2])
+    pytest.importorskip("matplotlib", reason="pip install 'socicnn[plot]'")
     draw_slice(found, tmp_path / "slice.png", {"lift": plane.project(plain), "direct": plane.project(direct)})
     assert (tmp_path / "slice.png").stat().st_size > 10_000
 
@@ -144,6 +145,7 @@ def run_copy(model: ICNN) -> ICNN:
 
 
 def test_figures_are_written(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'socicnn[plot]'")
     statistics = ShoulderStatistics()
     for step in range(5):
         statistics.record(step, torch.linspace(-6, 3, 20) + step)

@@ -1,0 +1,1 @@
+"""Measurements to run by hand: speed, soundness, damages; `python -m benchmarks.NAME --help` says how."""
