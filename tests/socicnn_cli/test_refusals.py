@@ -49,7 +49,7 @@ def test_a_wrong_network_gives_status_1(run, model: Path, context: Path, tmp_pat
         (["fit", "good.csv", "--out", "m.safetensors", "--lower", "0"], "name it with --set"),
         (["fit", "good.csv", "--out", "m.pt"], "--out must end in .safetensors; received m.pt"),
         (["fit"], "Missing argument 'data'. Run `socicnn fit --help`"),
-        (["fit", "twice.csv", "--out", "m.safetensors"], "several columns x0"),
+        (["fit", "twice.csv", "--out", "m.safetensors"], "several columns 'x0'"),
         (["fit", "good.csv", "--out", "m.safetensors", "--checkpoint", "good.csv"], "would overwrite a file that is"),
         (
             ["fit", "good.csv", "--out", "m.safetensors", "--checkpoint", "m.safetensors"],
