@@ -191,6 +191,11 @@ class Tally:
     worst: list[str] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def wrong(self) -> int:
+        """How much is false."""
+        return self.above + self.false + self.crossed
+
 
 def false_guarantees(count: int, seed: int = 0) -> Tally:
     """Decide random modules and count bounds above the known value and certificates that are false."""
@@ -203,7 +208,7 @@ def false_guarantees(count: int, seed: int = 0) -> Tally:
 def modules_of(size: int, seed: int) -> tuple[int, int, list[str]]:
     """Return what is false among the modules of a seed, their number, and descriptions."""
     tally = false_guarantees(size, seed)
-    return tally.above + tally.false + tally.crossed, tally.count, tally.worst
+    return tally.wrong, tally.count, tally.worst
 
 
 def one_module(tally: Tally, draw: Draw, name: str) -> None:
@@ -269,7 +274,7 @@ def main() -> None:
             }
         )
         seen.update({f"not certified: {kind}": count for kind, count in tally.kinds.items()})
-        return tally.above + tally.false + tally.crossed, tally.count, tally.worst
+        return tally.wrong, tally.count, tally.worst
 
     if given.state is not None:
         given.state.mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,7 @@ class _Face(ModuleType):
 
 
 def public_names(stub: str) -> dict[str, str | None]:
-    """Return the names of a stub, each with the module or package that it comes from; None where there is none."""
+    """Return the names of a stub, each with the module or package that it comes from, or None."""
     names: dict[str, str | None] = {}
     for entry in ast.parse(stub).body:
         if isinstance(entry, ast.ImportFrom):

@@ -230,7 +230,8 @@ class ModuleSurrogate:
         if isinstance(feasible_set, Box) and len(short):
             n = feasible_set.n
             if n > LARGEST_RIM:
-                note, short = TOO_MANY if self.first_box(feasible_set) is not None else "", short[:0]
+                short = short[:0]
+                note = TOO_MANY if self.first_box(feasible_set) is not None else ""
             for rows in short.split(max(1, HESSIANS // n**2)):
                 around = self.take(rows)._around(feasible_set, multipliers.take(rows), allowed[rows])
                 higher = around > below[rows]

@@ -127,7 +127,7 @@ def _remarks(judged: Judged, *, proven: bool) -> list[str]:
 
 @dataclass(frozen=True)
 class _Found:
-    """What is proven of one answer: its point (None if there is none), f there, violation and gap.
+    """What is proven of one answer: its point or None, f there, violation and gap.
 
     Args:
         small: whether the gap is certainly small enough.
@@ -208,39 +208,31 @@ class _Proven:
     def solve(self, i: int, judged: Judged) -> str:
         """Solve context i; return what the solver said, if it did not solve it and nothing else was proven."""
         self._enter(i)
-        answer = self._found(i, *self._point(i))
+        solution, point = self._point(i)  # this may give the programs more rows
+        answer = self._found(i, self._programs, solution, point)
         if not answer.small and self._solver is not self._given:  # tolerances of 1e-11 may be out of its reach
-            answer = answer.better(self._by_the_given_solver(i))
+            if self._easier is None:
+                self._easier = FreePrograms(self._net, self._weak.rows, self._given, self._typical)
+            answer = answer.better(self._found(i, self._easier, *self._attempt(i, self._easier)))
         if answer.x is None:
             return self._why_no_point(i, answer.status)
         judged.x[i], judged.value[i], judged.violation[i] = answer.x, answer.value, answer.violation
         judged.gap[i] = answer.gap
         return "" if answer.solved or (answer.small and answer.violation <= FEASIBLE) else answer.status
 
-    def _found(self, i: int, solution: Solution, point: tuple[Array, float] | None) -> _Found:
-        """Return what is proven of a solver's answer."""
+    def _found(self, i: int, programs: FreePrograms, solution: Solution, point: tuple[Array, float] | None) -> _Found:
+        """Return what is proven of the answer to one of these programs."""
         if point is None:
             return _Found(None, math.nan, math.nan, math.inf, small=False, solved=solution.ok, status=solution.status)
         v, violation = point
         single = self._stack.take(torch.tensor([i]))
         x = torch.as_tensor(v[: single.in_features])[None]
         upper = float(upper_bound(single, x)[0])
-        gap = (upper - self._lower(i, single, solution, v, upper)) * (1.0 + 2.0**-50)
+        gap = (upper - self._lower(i, programs, single, solution, v, upper)) * (1.0 + 2.0**-50)
         small = gap <= self._goal.rtol * float(terms(single, x, own_reach(single))[0])
         gap = max(gap, 0.0) if math.isfinite(gap) else math.inf
         value = float(single.value(x)[0])
         return _Found(x[0], value, violation, gap, small=small, solved=solution.ok, status=solution.status)
-
-    def _by_the_given_solver(self, i: int) -> _Found:
-        """Return what the solver finds at its own tolerances."""
-        ours = self._programs
-        if self._easier is None:
-            self._easier = FreePrograms(self._net, self._weak.rows, self._given, self._typical)
-        self._programs = self._easier
-        try:
-            return self._found(i, *self._attempt(i))
-        finally:
-            self._programs = ours
 
     def _why_no_point(self, i: int, status: str) -> str:
         """Return what is proven about a context without a solution, or what the solver said."""
@@ -253,24 +245,24 @@ class _Proven:
 
     def _point(self, i: int) -> tuple[Solution, tuple[Array, float] | None]:
         """Return the solver's answer and its point in the set; far planes are given to it where they matter."""
-        solution, point = self._attempt(i)
+        solution, point = self._attempt(i, self._programs)
         matters = point is None or point[1] > FEASIBLE
         if matters and len(self._weak.rows.h) < len(self._rows.h):
             self._use(self._rows)
-            solution, point = self._attempt(i)
+            solution, point = self._attempt(i, self._programs)
         return solution, point
 
-    def _attempt(self, i: int) -> tuple[Solution, tuple[Array, float] | None]:
-        solution = self._programs.solve(i, self._goal)
+    def _attempt(self, i: int, programs: FreePrograms) -> tuple[Solution, tuple[Array, float] | None]:
+        solution = programs.solve(i, self._goal)
         v = solution.v[: self._weak.rows.G.shape[1]]
         whole = np.isfinite(solution.v).all() and np.isfinite(solution.y).all()
         return solution, self._repair(v) if whole else None
 
-    def _lower(self, i: int, stack: Stack, solution: Solution, v: Array, upper: float) -> float:
+    def _lower(self, i: int, programs: FreePrograms, stack: Stack, solution: Solution, v: Array, upper: float) -> float:
         """Return a proven lower bound of context i."""
         x = torch.as_tensor(v[: stack.in_features])[None]
         cones, weak = self._weak.rows.cones, self._weak
-        dual, y = self._programs.dual(stack, solution.y, x), self._programs.set_multipliers(solution.y)
+        dual, y = programs.dual(stack, solution.y, x), programs.set_multipliers(solution.y)
         line = line_of(stack, dual, len(v))
         tries = [(line, into_dual_cone(y, cones))]
         allowed = COVER * (abs(upper) + abs(line.offset) + float(line.size @ np.abs(v)))
@@ -288,7 +280,7 @@ class _Proven:
         costly = np.minimum(bound.cost, again.cost)
         needed = ~np.isfinite(costly)
         wanted = np.flatnonzero(~np.isfinite(self._extents.reach) | (costly > allowed / len(v)))
-        level = LevelSet(self._programs, i, stack, weak, upper, self._goal)
+        level = LevelSet(programs, i, stack, weak, upper, self._goal)
         extents = level.extents(self._extents, wanted, needed, line.size)
         return max(best, *(min(lower_bound(*each, weak=weak, extents=extents).lower, upper) for each in tries))
 
