@@ -40,6 +40,8 @@ def pack_program(program: Any, vectors: Sequence[str], prefix: str = "") -> Arra
     """
     cones = program.cones
     arrays: Arrays = {f"{prefix}cones": np.array([cones.zero, cones.nonnegative, *cones.second_order], dtype=np.int64)}
+    if cones.exponential:
+        arrays[f"{prefix}cones.exponential"] = np.asarray(cones.exponential)
     for name in ("A", "B"):
         if hasattr(program, name):
             _put(arrays, f"{prefix}{name}", getattr(program, name))

@@ -65,7 +65,9 @@ def unpack_program(arrays: Source, kind: type[P], vectors: Sequence[str], prefix
     cones = integers(arrays, f"{prefix}cones", (-1,)).tolist()
     if len(cones) < 2:
         raise PackingError(f"{prefix}cones must hold at least 2 sizes; received {len(cones)}")
-    values["cones"] = Cones(cones[0], cones[1], tuple(cones[2:]))
+    name = f"{prefix}cones.exponential"
+    exponential = int(integers(arrays, name, ())[()]) if name in arrays else 0
+    values["cones"] = Cones(cones[0], cones[1], tuple(cones[2:]), exponential)
     for name, size in zip(SPANS, values["A"].shape, strict=True):
         values[name] = _blocks(arrays, f"{prefix}{name}", size)
     program: Any = kind(**values)

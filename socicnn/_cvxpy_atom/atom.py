@@ -112,7 +112,8 @@ class NetworkCost(Atom):
     def _directed(self) -> bool:
         """Whether the context leaves alone the arrays that decide about a direction."""
         moved = self._held.moved
-        return not moved or ("d" not in moved and not self._held.compiled.program.cones.second_order)
+        cones = self._held.compiled.program.cones
+        return not moved or ("d" not in moved and not cones.second_order and not cones.exponential)
 
     def numeric(self, values: list[Any]) -> Any:
         """Return the network's own value."""

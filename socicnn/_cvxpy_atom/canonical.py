@@ -17,7 +17,8 @@ from socicnn.conic._program import ValueProgram
 def canonicalise(program: ValueProgram, x: Any, pieces: dict[Piece, Any]) -> tuple[cp.Expression, list[cp.Constraint]]:
     """Return q'v + d'x + r and the constraints that tie v to x.
 
-    One constraint for the equalities, one for the inequalities, one `cp.SOC` for all cones of the same size.
+    One constraint for the equalities, one for the inequalities, one `cp.SOC` for all cones of the same size, and one
+    `cp.ExpCone` for all exponential cones.
 
     Args:
         program: its A, B and K; whatever stands in its vectors is not read.
@@ -53,6 +54,9 @@ def canonicalise(program: ValueProgram, x: Any, pieces: dict[Piece, Any]) -> tup
         body = (heads[:, None] + np.arange(1, size)).reshape(-1)
         columns = reshape(slack(body), (int(size) - 1, len(heads)), order="F")
         constraints.append(cp.SOC(slack(heads), columns))
+    if cones.exponential:
+        places = np.arange(cones.exponential_start, cones.rows)
+        constraints.append(cp.ExpCone(*(slack(places[entry::3]) for entry in range(3))))
     cost = _product(pieces["d"], x) + pieces["r"]
     if v is not None:
         cost = cost + _product(pieces["q"], v)

@@ -33,8 +33,8 @@ def never_negative(program: ValueProgram, *, x_nonneg: bool, x_nonpos: bool) -> 
 def increasing(program: ValueProgram, *, x_nonneg: bool) -> bool:
     """Return whether the value is non-decreasing in every coordinate.
 
-    It is where d >= 0, no entry of B loosens an inequality, and every row b + B x of a cone moves away from zero: for
-    x >= 0 where the row and its offset have one sign.
+    It is where d >= 0, no entry of B loosens an inequality or an exponential cone, and every row b + B x of a
+    second-order cone moves away from zero: for x >= 0 where the row and its offset have one sign.
     """
     return _away(program, program.b, known=x_nonneg) and bool((program.d >= 0).all() and (_linear(program) <= 0).all())
 
@@ -79,8 +79,9 @@ def _entries(matrix: Any) -> Array:
 
 
 def _linear(program: ValueProgram) -> Array:
-    """Return the entries of B in inequalities."""
-    return np.asarray(program.B[: _first_cone_row(program)].data, dtype=np.float64)
+    """Return the entries of B in inequalities, and those in exponential cones, x >= ..., with the other sign."""
+    inequalities, cones = program.B[: _first_cone_row(program)], program.B[program.cones.exponential_start :]
+    return np.concatenate([inequalities.data, -cones.data])
 
 
 def _first_cone_row(program: ValueProgram) -> int:
@@ -93,8 +94,8 @@ def _away(program: ValueProgram, b: Array, *, known: bool) -> bool:
         return False
     if not program.cones.second_order:
         return True
-    start = _first_cone_row(program)
-    B = sparse.csr_array(program.B[start:])
+    rows = slice(_first_cone_row(program), program.cones.exponential_start)
+    B = sparse.csr_array(program.B[rows])
     least, most = (np.asarray(part.toarray()).reshape(-1) for part in (B.min(axis=1), B.max(axis=1)))
-    offset = b[..., start:]
+    offset = b[..., rows]
     return known and bool((((least >= 0) & (offset >= 0)) | ((most <= 0) & (offset <= 0))).all())

@@ -17,7 +17,9 @@ from socicnn.errors import ProgramError
 
 def told(cones: Cones) -> str:
     """Return how many rows and cones there are of each kind, in words."""
-    return f"{cones.zero} equalities, {cones.nonnegative} inequalities, {len(cones.second_order)} second-order cones"
+    curved = f", {cones.exponential} exponential cones" if cones.exponential else ""
+    linear = f"{cones.zero} equalities, {cones.nonnegative} inequalities"
+    return f"{linear}, {len(cones.second_order)} second-order cones{curved}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

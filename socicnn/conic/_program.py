@@ -182,9 +182,9 @@ class ValueProgram(ValueData):
         network = sparse.hstack([-program.B, program.A], format="csr")
         outside = sparse.hstack([rows.G, sparse.csr_array((rows.G.shape[0], program.A.shape[1]))], format="csr")
         stacked = sparse.vstack([network, outside], format="csr")
-        # The cone order is fixed, so the rows of both parts interleave: equalities, then inequalities, then cones.
+        # The cone order is fixed, so the rows of both parts interleave: equalities, inequalities, cones of each kind.
         first, second = np.arange(own.rows), own.rows + np.arange(other.rows)
-        cuts = (own.zero, own.zero + own.nonnegative), (other.zero, other.zero + other.nonnegative)
+        cuts = [(cones.zero, cones.zero + cones.nonnegative, cones.exponential_start) for cones in (own, other)]
         parts = [
             part
             for of_first, of_second in zip(np.split(first, cuts[0]), np.split(second, cuts[1]), strict=True)
@@ -212,7 +212,10 @@ class ValueProgram(ValueData):
             c=np.concatenate([program.d, program.q]),
             offset=float(program.r),
             cones=Cones(
-                own.zero + other.zero, own.nonnegative + other.nonnegative, own.second_order + other.second_order
+                own.zero + other.zero,
+                own.nonnegative + other.nonnegative,
+                own.second_order + other.second_order,
+                own.exponential,
             ),
             columns=(Block("x", "input", 0, n), *moved),
             rows=tuple(sorted(blocks, key=lambda block: block.start)),

@@ -14,7 +14,7 @@ from socicnn.errors import ProgramError
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Linear and conic constraints on x alone: G x + s = h, s in K. The arrays are copied, read-only.
+    """Linear and second-order cone constraints on x alone: G x + s = h, s in K. The arrays are copied, read-only.
 
     Args:
         G: matrix of shape `(rows, n)`.
@@ -28,6 +28,10 @@ class Rows:
 
     def __post_init__(self) -> None:
         own(self, "G", "h")
+        if self.cones.exponential:
+            raise ProgramError(
+                f"a set takes linear rows and second-order cones; received {self.cones.exponential} exponential cones"
+            )
         if self.G.shape[0] != self.cones.rows or self.h.shape != (self.cones.rows,):
             raise ProgramError(
                 f"rows must agree: G has shape {self.G.shape}, h {self.h.shape}, the cones {self.cones.rows} rows"

@@ -15,7 +15,7 @@ from socicnn.conic._rows import Rows
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import make
 from socicnn.errors import SolverError
-from tests.support.conic_cases import KNOWN, Known, conic, random_pair
+from tests.support.conic_cases import EXPONENTIAL, KNOWN, Known, conic, random_pair
 from tests.support.frozen_nets import NETS, random_net
 
 
@@ -30,7 +30,7 @@ def residuals(program: ConicProgram, solution: Solution) -> dict[str, float]:
     value = 1 + abs(program.c @ v)
     return {
         "primal": cones.violation(s).max(initial=0.0) / size,
-        "dual cone": cones.violation(y_free).max(initial=0.0) / price,
+        "dual cone": cones.violation(y_free, dual=True).max(initial=0.0) / price,
         "stationarity": np.abs(program.A.T @ y + program.c).max(initial=0.0) / price,
         "gap": abs(program.c @ v + program.b @ y) / value,
         "complementarity": abs(s @ y) / value,
@@ -78,6 +78,37 @@ class SolverContract(ABC):
             solution = known.program.solve(self.name, **self.default)
             worst = residuals(known.program, solution)
             assert max(worst.values()) <= 10 * self.tolerance, (known, worst)
+
+    def test_exponential_cones(self) -> None:
+        """Log-sum-exp at known values, and a cone whose entries differ: a wrong order of entries shows as no answer."""
+        for name, known in EXPONENTIAL.items():
+            if not self.conic:
+                with pytest.raises(SolverError, match="exponential cones; choose clarabel, ecos or scs"):
+                    known.program.solve(self.name, **self.default)
+                continue
+            solution = known.program.solve(self.name, **self.default)
+            assert solution.ok, solution.status
+            assert self.close(solution.value, known.value), (name, solution)
+            assert max(residuals(known.program, solution).values()) <= 100 * self.tolerance, name
+            if known.y is None or known.v is None:
+                continue
+            np.testing.assert_allclose(solution.v, known.v, atol=10 * np.sqrt(self.tolerance))
+            np.testing.assert_allclose(solution.y, known.y, atol=10 * np.sqrt(self.tolerance))
+            moved = known.program.b.copy()
+            moved[-3] += 0.25  # the first entry of the last cone
+            prepared = make(self.name, **self.default).prepare(known.program)
+            fresh = replace(known.program, b=moved).solve(self.name, **self.default)
+            assert self.close(prepared.solve(b=moved).value, fresh.value)
+
+    def test_no_point_of_an_exponential_cone_is_not_called_unbounded(self) -> None:
+        """exp(x) <= 0 has no point, but points that are as near as one likes, along which x falls."""
+        if not self.conic:
+            return
+        program = conic([[-1.0], [0.0], [0.0]], [0, 1, 0], [1], Cones(exponential=1))
+        solution = program.solve(self.name, **self.default)
+        assert not solution.ok
+        assert solution.value != -np.inf
+        assert np.isnan(solution.value) or solution.value == np.inf or "limit" in solution.status
 
     def test_residuals_would_catch_a_wrong_point(self) -> None:
         known = KNOWN["box_corner"]

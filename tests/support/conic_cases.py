@@ -1,6 +1,6 @@
 """Conic programs whose primal and dual solutions are known in closed form."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -73,10 +73,35 @@ def cones_of_one_and_two() -> Known:
     return Known(program, 1.0)
 
 
-def random_pair(seed: int, zero: int, nonnegative: int, second_order: tuple[int, ...], variables: int) -> Known:
+def log_sum_exp(*p: float) -> Known:
+    """min t >= log sum exp(p_j): sum u_j <= 1, (p_j - t, 1, u_j) in Kexp; variables (t, u). Dual: softmax."""
+    count, points = len(p), np.array(p)
+    A, b = np.zeros((1 + 3 * count, 1 + count)), np.zeros(1 + 3 * count)
+    A[0, 1:], b[0] = 1.0, 1.0
+    A[1::3, 0], b[1::3] = 1.0, points
+    b[2::3] = 1.0
+    A[3::3, 1:] = -np.eye(count)
+    value = points.max() + np.log(np.exp(points - points.max()).sum())
+    u = np.exp(points - value)
+    program = conic(A, b, np.eye(1 + count)[0], Cones(0, 1, (), count))
+    y = np.stack([-u, -u * (1 - np.log(u)), np.ones(count)], axis=1).reshape(-1)
+    return Known(program, float(value), np.concatenate([[value], u]), np.concatenate([[1.0], y]))
+
+
+def exponential_of_a_half() -> Known:
+    """min s with (x, y, s) in Kexp, x >= 1, y = 2: 2 exp(1/2). A cone whose entries differ tells their order."""
+    A = np.vstack([[[0, 1, 0], [-1, 0, 0]], -np.eye(3)])
+    e = np.exp(0.5)
+    value, y = 2 * e, np.array([-0.5 * e, e, -e, -0.5 * e, 1.0])
+    return Known(conic(A, [2, -1, 0, 0, 0], [0, 0, 1], Cones(1, 1, (), 1)), value, np.array([1.0, 2, value]), y)
+
+
+def random_pair(
+    seed: int, zero: int, nonnegative: int, second_order: tuple[int, ...], variables: int, exponential: int = 0
+) -> Known:
     """A program made around a primal and a dual point that satisfy the optimality conditions."""
     rng = np.random.default_rng(seed)
-    cones = Cones(zero, nonnegative, second_order)
+    cones = Cones(zero, nonnegative, second_order, exponential)
     s, y = np.zeros(cones.rows), np.zeros(cones.rows)
     y[:zero] = rng.normal(size=zero)
     on = rng.random(nonnegative) < 0.5
@@ -92,6 +117,12 @@ def random_pair(seed: int, zero: int, nonnegative: int, second_order: tuple[int,
             s[cone] = np.concatenate([[np.linalg.norm(u) + 1], u])
         else:
             y[cone] = np.concatenate([[np.linalg.norm(u) + 1], u])
+    for index, start in enumerate(range(cones.exponential_start, cones.rows, 3)):
+        ratio, height = rng.normal(), rng.exponential()
+        e = np.exp(ratio)
+        s[start : start + 3] = height * ratio, height, height * e + (index % 3 == 1)
+        if index % 3 != 1:  # on the boundary, and the normal there
+            y[start : start + 3] = rng.exponential() * np.array([-e, -e * (1 - ratio), 1.0])
     A = rng.normal(size=(cones.rows, variables)) * (rng.random((cones.rows, variables)) < 0.7)
     v = rng.normal(size=variables)
     c = -A.T @ y
@@ -120,4 +151,14 @@ KNOWN = {
     "ball_support": ball_support(),
     "cones_of_one_and_two": cones_of_one_and_two(),
     **random_pairs(),
+}
+
+# with exponential cones, whose duals solvers find to 1e-4 only; log-sum-exp at values known from elsewhere
+EXPONENTIAL = {
+    "log_sum_exp": replace(log_sum_exp(1.0, 2.0, 3.0), value=3.4076059644443806),
+    "log_sum_exp_far_away": replace(log_sum_exp(1000.0, 1000.0), value=1000.6931471805599),
+    "softplus_of_1": replace(log_sum_exp(1.0, 0.0), value=1.3132616875182228),
+    "exponential_of_a_half": exponential_of_a_half(),
+    **{f"mixed_{seed}": random_pair(seed, 1, 4, (3, 4), 6, exponential=4) for seed in range(4)},
+    **{f"exponential_alone_{seed}": random_pair(seed, 0, 0, (), 4, exponential=6) for seed in range(2)},
 }

@@ -4,7 +4,7 @@ import numpy as np
 
 from socicnn._compile import value_program
 from socicnn.conic._program import ConicProgram
-from tests.support.conic_cases import KNOWN
+from tests.support.conic_cases import EXPONENTIAL, KNOWN
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.programs_on_simplex import simplex
 
@@ -18,7 +18,8 @@ def instances() -> dict[str, ConicProgram]:
         programs[f"{kind}_free"] = program.free(simplex(n))
         programs[f"{kind}_at"] = program.at(17.3 * np.ones(n))
     return programs | {
-        name: KNOWN[name].program for name in ("distance_to_plane", "all_kinds_0", "cones_of_one_and_two")
+        name: (KNOWN | EXPONENTIAL)[name].program
+        for name in ("distance_to_plane", "all_kinds_0", "cones_of_one_and_two", "mixed_0", "exponential_of_a_half")
     }
 
 

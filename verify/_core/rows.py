@@ -17,7 +17,12 @@ SMALLEST = 2.0**-1000  # below every underflow: what is smaller counts as zero
 # names of the metrics of one family of rows: primal violation, dual violation, complementarity, slack
 LINEAR = {
     "relu": ("relu_primal", "relu_dual_box", "relu_complementarity", ""),
+    "softplus": ("softplus_sum", "softplus_multiplier", "softplus_sum_complementarity", ""),
     "other": ("inequality_primal", "inequality_dual", "inequality_complementarity", ""),
+}
+EXPONENTIAL = {
+    "softplus": ("softplus_epigraph", "softplus_dual_cone", "softplus_complementarity", "softplus_slack"),
+    "other": ("exponential_primal", "exponential_dual", "exponential_complementarity", "exponential_slack"),
 }
 CONIC = {
     "quadratic": ("quadratic_epigraph", "quadratic_dual_cone", "quadratic_complementarity", "quadratic_slack"),
@@ -25,17 +30,18 @@ CONIC = {
     "other": ("cone_primal", "cone_dual", "cone_complementarity", "cone_slack"),
 }
 # a slack is no error: where its cost is zero an epigraph variable may lie above, and elsewhere the gap judges it
-INFORMATIVE = frozenset({"quadratic_slack", "norm_slack", "cone_slack"})
+INFORMATIVE = frozenset(names[3] for family in (CONIC, EXPONENTIAL) for names in family.values())
 
 
 class RowRun(NamedTuple):
-    """Consecutive rows of one family: `cones` second-order cones of `size` rows, or linear rows (size 0)."""
+    """Consecutive rows of one family: `cones` cones of `size` rows, second-order or exponential, or linear (size 0)."""
 
     names: tuple[str, str, str, str]
     start: int
     stop: int
     cones: int
     size: int
+    exponential: bool
 
     def of(self, rows: Array) -> Array:
         """Return these rows, one column per point; of cones with the shape `(cones, size, N)`."""
@@ -51,15 +57,21 @@ def runs_of(program: ValueData) -> list[RowRun]:
         kinds[max(block.start, 0) : max(block.stop, 0)] = {"nonnegative": "relu"}.get(block.kind, block.kind)
     linear = np.arange(cones.zero, cones.zero + cones.nonnegative)
     sizes = np.asarray(cones.second_order, dtype=np.int64)
+    curved = np.arange(program.A.shape[0] - 3 * cones.exponential, program.A.shape[0], 3)
     runs = []
-    for families, starts, lengths in ((LINEAR, linear, np.zeros_like(linear)), (CONIC, cones.heads, sizes)):
+    for families, starts, lengths in (
+        (LINEAR, linear, np.zeros_like(linear)),
+        (CONIC, cones.heads, sizes),
+        (EXPONENTIAL, curved, np.full_like(curved, 3)),
+    ):
         kind = np.where(np.isin(kinds[starts], list(families)), kinds[starts], "other")
         change = np.flatnonzero((kind[1:] != kind[:-1]) | (lengths[1:] != lengths[:-1])) + 1
         for group in np.split(np.arange(len(starts)), change):
             if len(group):
                 first, size = int(starts[group[0]]), int(lengths[group[0]])
                 stop = first + len(group) * max(size, 1)
-                runs.append(RowRun(families[str(kind[group[0]])], first, stop, len(group), size))
+                names = families[str(kind[group[0]])]
+                runs.append(RowRun(names, first, stop, len(group), size, families is EXPONENTIAL))
     return runs
 
 
@@ -73,7 +85,14 @@ def residuals(zero: int, runs: list[RowRun], lack: Array, y: Array) -> Iterator[
     for run in runs:
         s, own = run.of(lack), run.of(y)
         primal, dual, complementarity, slack = run.names
-        if run.size:
+        if run.exponential:
+            with np.errstate(all="ignore"):
+                violation, cone, allowed = _exponential(-s, own)
+            yield primal, violation, 1.0
+            yield slack, -violation, 1.0
+            yield dual, cone, allowed
+            yield complementarity, np.abs(np.einsum("ckn,ckn->cn", s, own)), 1.0
+        elif run.size:
             violation = length(s[:, 1:]) + s[:, 0]
             yield primal, violation, 1.0
             yield slack, -violation, 1.0
@@ -94,10 +113,28 @@ def allowances(zero: int, runs: list[RowRun], scale: Array, y: Array) -> Iterato
         s, own = run.of(scale), run.of(y)
         if run.size:
             size = 1.0 + length(s)
-            yield from (size, size, rounding(run.size) * length(own) + SMALLEST)
+            yield from (size, size)
+            yield _uncertain(own) if run.exponential else rounding(run.size) * length(own) + SMALLEST
             yield 1.0 + np.einsum("ckn,ckn->cn", s, own)
         else:
             yield from (1.0 + s, np.zeros_like(own), 1.0 + s * own)
+
+
+def _exponential(s: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Return y exp(x / y) - s of (x, y, s) in Kexp, the residual of (u, v, w) in its dual, and the rounding of that.
+
+    The dual cone asks for -u exp(v / u - 1) <= w with u < 0, or for v, w >= 0 with u = 0. A point with y <= 0 fails.
+    """
+    primal = np.where(s[:, 1] > 0, s[:, 1] * np.exp(s[:, 0] / s[:, 1]) - s[:, 2], np.inf)
+    u, v, w = y[:, 0], y[:, 1], y[:, 2]
+    inner = np.where(u < 0, -u * np.exp(v / u - 1.0) - w, np.inf)
+    return primal, np.where(u == 0, -np.minimum(v, w), inner), _uncertain(np.abs(y))
+
+
+def _uncertain(y: Array) -> Array:
+    """Return the rounding of the dual cone's residual, from |y|: exp(v / u - 1) loses 1 + |v / u| units."""
+    ratio = np.divide(y[:, 1], y[:, 0], out=np.zeros_like(y[:, 0]), where=y[:, 0] > 0)
+    return rounding(3) * y[:, 2] * (1.0 + np.minimum(ratio, 2_000.0))  # no exp is a number beyond 2,000
 
 
 def rounding(terms: Any) -> Any:

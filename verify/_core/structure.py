@@ -49,6 +49,8 @@ class _Reading:
         self._owned = np.zeros(A.shape[1], dtype=bool)
         if program.cones.zero:
             self.wrong.append(f"{program.cones.zero} equality rows, which no exported network has")
+        if program.cones.exponential:
+            self.wrong.append(f"{program.cones.exponential} exponential cones, which no exported network has")
         least = program.q.min(axis=0) if program.q.ndim == 2 else program.q
         self._blame(least < 0, "negative costs", lambda j: f"{least[j]:.3g} on {self._column(j)}")
         first = program.cones.zero

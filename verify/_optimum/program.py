@@ -11,6 +11,7 @@ from scipy import sparse
 from socicnn._arrays import Array, BoolArray
 from socicnn.conic._conic_data import ConicData
 from socicnn.conic._rows import Rows
+from socicnn.errors import ProgramError
 from verify._optimum.convex import curvature
 
 
@@ -25,6 +26,11 @@ class QuadraticProgram:
 
     conic: ConicData
     P: sparse.csr_array
+
+    def __post_init__(self) -> None:
+        if self.conic.cones.exponential:
+            count = self.conic.cones.exponential
+            raise ProgramError(f"optimum takes linear rows and second-order cones; received {count} exponential cones")
 
     @cached_property
     def rows(self) -> Rows:

@@ -67,6 +67,7 @@ class ProgramProver:
         self._terms = int((np.diff(A.indptr) + np.diff(self._B.indptr)).max(initial=0)) + 1
         vectors = (program.A.data, program.B.data, program.b, program.q, program.d, program.r)
         self.readable = cones.zero == 0 and all(bool(np.isfinite(array).all()) for array in vectors)
+        self.readable &= not cones.exponential
         self._levels: list[_Level] = []
         self.monotone = True
         self._above: IntArray = np.zeros(0, dtype=np.int64)  # inequalities that bound nothing from below

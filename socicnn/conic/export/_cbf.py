@@ -1,6 +1,7 @@
 """Conic programs in the Conic Benchmark Format, version 3, written and read.
 
-min c'v + offset  s.t.  b - A v in K. Quadratics are written as rotated cones QR, so that they are seen as such.
+min c'v + offset  s.t.  b - A v in K. Quadratics are written as rotated cones QR, so that they are seen as such. The
+entries (x, y, s) of an exponential cone are (s, y, x) in the format's EXP: s >= y exp(x / y).
 
 Source: Friberg, CBF 2014: a benchmark library for conic mixed-integer and continuous optimization (Mathematical
 Programming Computation 2016), and the format's reference for version 3.
@@ -46,9 +47,10 @@ def write(program: ValueProgram | ConicProgram, path: str | os.PathLike[str]) ->
 def _lines(program: ConicProgram) -> Iterator[str]:
     m, variables = program.A.shape
     heads = _quadratic_heads(program)
+    order = _mirrored(program.cones)
     turn = _turned(m, heads)
-    A = sparse.coo_array(sparse.csr_array(turn @ program.A))
-    b = turn @ program.b
+    A = sparse.coo_array(sparse.csr_array(turn @ program.A)[order])
+    b = (turn @ program.b)[order]
     yield "# written by socicnn: min c'v + offset s.t. b - A v in K"
     for kind, blocks in (("columns", program.columns), ("rows", program.rows)):
         yield from (f"# {kind} {block.name} {block.kind} {block.start} {block.stop}" for block in blocks)
@@ -59,6 +61,7 @@ def _lines(program: ConicProgram) -> Iterator[str]:
     domains = [("L=", program.cones.zero)] if program.cones.zero else []
     domains += [("L+", program.cones.nonnegative)] if program.cones.nonnegative else []
     domains += [("QR" if head in rotated else "Q", size) for head, size in sizes]
+    domains += [("EXP", 3)] * program.cones.exponential
     yield from ("CON", f"{m} {len(domains)}", *(f"{name} {size}" for name, size in domains), "")
     columns = np.flatnonzero(program.c)
     yield from _entries("OBJACOORD", columns.tolist(), program.c[columns].tolist())
@@ -105,8 +108,15 @@ def _turned(m: int, heads: IntArray, back: bool = False) -> sparse.csr_array:
     return sparse.csr_array((values, (rows, columns)), shape=(m, m))
 
 
+def _mirrored(cones: Cones) -> IntArray:
+    """Return the rows with the entries of each exponential cone in reversed order."""
+    order = np.arange(cones.rows)
+    order[cones.exponential_start :] = order[cones.exponential_start :].reshape(-1, 3)[:, ::-1].reshape(-1)
+    return order
+
+
 def read_cbf(path: str | os.PathLike[str]) -> ConicProgram:
-    """Read a CBF file (versions 1 to 4) with the domains F, L+, L-, L=, Q and QR, of variables too.
+    """Read a CBF file (versions 1 to 4) with the domains F, L+, L-, L=, Q, QR and EXP, of variables too.
 
     Raises:
         FileError: the file is missing or broken, or has integers, matrices or cones of other kinds.
@@ -167,7 +177,7 @@ class _Reader:
             self._sizes[keyword], count = (int(word) for word in next(lines).split())
             for _ in range(count):
                 name, size = next(lines).split()
-                self._domains[keyword].append((_known(name, ("F", "L+", "L-", "L=", "Q", "QR")), int(size)))
+                self._domains[keyword].append((_known(name, ("F", "L+", "L-", "L=", "Q", "QR", "EXP")), int(size)))
             if sum(size for _, size in self._domains[keyword]) != self._sizes[keyword]:
                 raise ValueError(f"the domains of {keyword} do not add up to {self._sizes[keyword]}")
             if self._sizes[keyword] > self._largest or min((size for _, size in self._domains[keyword]), default=0) < 0:
@@ -177,7 +187,9 @@ class _Reader:
         elif keyword in _PLACES:
             self._data[keyword] = _numbers(lines, _PLACES[keyword])
         else:
-            raise ValueError(f"the section '{keyword}' is not for linear and second-order cones of real variables")
+            raise ValueError(
+                f"the section '{keyword}' is not for linear, second-order and exponential cones of real variables"
+            )
 
     def program(self) -> ConicProgram:
         """Return the sections as A v + s = b, s in K, rows in the order of `Cones`."""
@@ -245,7 +257,8 @@ def _numbers(lines: Iterator[str], places: int) -> tuple[IntArray, Array]:
 
 def _ordered(domains: Iterable[tuple[str, int]]) -> tuple[IntArray, Cones, IntArray, Any]:
     """Return the rows in the order of `Cones`, the cones, the heads of rotated cones, and which rows change sign."""
-    zero, nonnegative, conic, sizes, rotated = [], [], [], [], []
+    zero, nonnegative, conic, exponential = [], [], [], []
+    sizes, rotated = [], []
     start = 0
     for name, size in domains:
         rows = np.arange(start, start + size)
@@ -260,9 +273,13 @@ def _ordered(domains: Iterable[tuple[str, int]]) -> tuple[IntArray, Cones, IntAr
             conic.append(rows)
             sizes.append(size)
             rotated.append(name == "QR")
-    parts = [*zero, *(rows for rows, _ in nonnegative), *conic]
+        elif name == "EXP":
+            if size != 3:
+                raise ValueError(f"a cone EXP has 3 entries; received {size}")
+            exponential.append(rows[::-1])
+    parts = [*zero, *(rows for rows, _ in nonnegative), *conic, *exponential]
     order = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
-    cones = Cones(sum(map(len, zero)), sum(len(rows) for rows, _ in nonnegative), tuple(sizes))
+    cones = Cones(sum(map(len, zero)), sum(len(rows) for rows, _ in nonnegative), tuple(sizes), len(exponential))
     negated = np.zeros(len(order), dtype=bool)
     place = cones.zero
     for rows, minus in nonnegative:

@@ -35,16 +35,12 @@ def write(program: ValueProgram | ConicProgram, path: str | os.PathLike[str]) ->
         path: file to write.
 
     Raises:
-        ProgramError: the program has second-order cones, or numbers that readers of MPS take for 0 or for infinity.
+        ProgramError: the program has cones, or numbers that readers of MPS take for 0 or for infinity.
         FileError: the file cannot be written.
     """
     instance = program.free() if isinstance(program, ValueProgram) else program
-    cones = [size for size in instance.cones.second_order if size > 1]
-    if cones:
-        raise ProgramError(
-            f"MPS holds linear programs; this one has {len(cones)} second-order cones (from quadratic or norm "
-            "branches, or from the set); choose the format cbf"
-        )
+    if instance.cones.nonlinear:
+        raise ProgramError(f"MPS holds linear programs; this one has {instance.cones.nonlinear}; choose the format cbf")
     text = "".join(f"{line}\n" for line in _lines(instance))
     with replacing(path) as draft:
         draft.write_bytes(text.encode("utf-8"))

@@ -15,7 +15,7 @@ from socicnn._packing import Arrays, PackingError, unpack_program
 from socicnn.conic._program import ConicProgram, ValueProgram
 from socicnn.errors import ProgramError
 
-VERSION = 2
+VERSION = 3  # of programs with exponential cones; others are written as version 2, which older readers know
 KINDS: dict[str, tuple[type[ConicProgram | ValueProgram], tuple[str, ...]]] = {
     "conic": (ConicProgram, ("b", "c", "offset")),
     "value": (ValueProgram, ("b", "q", "d", "r")),
@@ -25,7 +25,8 @@ KINDS: dict[str, tuple[type[ConicProgram | ValueProgram], tuple[str, ...]]] = {
 def arrays(program: ValueProgram | ConicProgram) -> Arrays:
     """Return a program as named arrays, in the layout of `socicnn._packing`."""
     kind = "value" if isinstance(program, ValueProgram) else "conic"
-    head = {"format": np.array(f"socicnn {kind} program"), "version": np.array(VERSION)}
+    version = VERSION if program.cones.exponential else 2
+    head = {"format": np.array(f"socicnn {kind} program"), "version": np.array(version)}
     return head | pack_program(program, KINDS[kind][1])
 
 
@@ -61,7 +62,7 @@ def _program(file: Arrays) -> ValueProgram | ConicProgram:
     version = int(file["version"])
     if version > VERSION:
         raise PackingError(f"it has version {version}, this package reads up to {VERSION}; update socicnn")
-    return unpack_program(_of_version_1(file) if version < VERSION else file, *KINDS[kind])
+    return unpack_program(_of_version_1(file) if version < 2 else file, *KINDS[kind])
 
 
 def _of_version_1(file: Arrays) -> Arrays:

@@ -162,6 +162,12 @@ class Prepared:
                     replace(feasible, seconds=answer.seconds + feasible.seconds),
                     ", asked without the cost",
                 )
+            elif self.program.cones.exponential:  # a program without a point may have such directions too
+                detail = (
+                    "found a direction along which the cost falls; with exponential cones that may also mean that the "
+                    "program is infeasible, so nothing is concluded"
+                )
+                answer = Answer("failed", detail, None, None, answer.seconds + feasible.seconds)
         v = np.full(variables, np.nan) if answer.v is None else answer.v
         return Solution(
             v=v,

@@ -1,4 +1,4 @@
-"""Clarabel, the default: an interior-point method for linear and second-order cones."""
+"""Clarabel, the default: an interior-point method for linear, second-order and exponential cones."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class _Engine(Engine):
         kinds = [clarabel.ZeroConeT(cones.zero)] if cones.zero else []
         kinds += [clarabel.NonnegativeConeT(cones.nonnegative)] if cones.nonnegative else []
         kinds += [clarabel.SecondOrderConeT(size) for size in cones.second_order]
+        kinds += [clarabel.ExponentialConeT()] * cones.exponential  # entries (x, y, s), as here
         nothing = sparse.csc_matrix((program.A.shape[1], program.A.shape[1]))
         A = sparse.csc_matrix(program.A)
         try:

@@ -1,4 +1,4 @@
-"""ECOS: an interior-point method for second-order cones (GPL, so an optional extra)."""
+"""ECOS: an interior-point method for second-order and exponential cones (GPL, so an optional extra)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, final
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, IntArray
+from socicnn.conic._cones import Cones
 from socicnn.conic._conic_data import ConicData
 from socicnn.conic.solvers._base import Answer, Engine, Solver, Verdict, sentence
 from socicnn.errors import SolverError
@@ -37,14 +38,17 @@ class _Engine(Engine):
         self._ecos = ecos
         self._options = options
         self._zero = program.cones.zero
-        self._dims = {"l": program.cones.nonnegative, "q": list(program.cones.second_order)}
-        rows = sparse.csr_array(program.A)
+        cones = program.cones
+        self._dims = {"l": cones.nonnegative, "q": list(cones.second_order), "e": cones.exponential}
+        self._order = _ordered(cones)
+        rows = sparse.csr_array(program.A)[self._order]
         # csc_matrix: the package calls a method that csc_array lacks
         self._A = sparse.csc_matrix(rows[: self._zero]) if self._zero else None
         self._G = sparse.csc_matrix(rows[self._zero :]) if self._zero < rows.shape[0] else None
 
     def run(self, b: Array, c: Array) -> Answer:
         """Solve; the package keeps nothing between calls."""
+        b = b[self._order]
         equal = None if self._A is None else b[: self._zero].copy()
         other = None if self._G is None else b[self._zero :].copy()
         try:
@@ -55,9 +59,17 @@ class _Engine(Engine):
         verdict, reason = _VERDICTS.get(info["exitFlag"], ("failed", info["infostring"]))
         v, y = None, None
         if verdict in ("optimal", "almost", "limit"):
-            v, y = solution["x"], np.concatenate([solution["y"], solution["z"]])
+            v, y = solution["x"], np.concatenate([solution["y"], solution["z"]])[self._order]  # its own inverse
         iterations, seconds = int(info["iter"]), float(info["timing"]["runtime"])
         return Answer(verdict, sentence(verdict, iterations, reason), v, y, seconds)
+
+
+def _ordered(cones: Cones) -> IntArray:
+    """Return the rows in ECOS's order: the entries of an exponential cone are (x, s, y) there, and (x, y, s) here."""
+    order = np.arange(cones.rows)
+    tail = order[cones.exponential_start :].reshape(-1, 3)
+    tail[:, 1:] = tail[:, :0:-1].copy()
+    return order
 
 
 _VERDICTS: dict[int, tuple[Verdict, str]] = {

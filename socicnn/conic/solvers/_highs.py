@@ -29,11 +29,9 @@ class Highs(Solver):
 
     def engine(self, program: ConicData) -> Engine:
         """Pass the matrix once; bounds and costs move afterwards, and the last basis is the next start."""
-        cones = [size for size in program.cones.second_order if size > 1]
-        if cones:
+        if program.cones.nonlinear:
             raise SolverError(
-                f"HiGHS solves linear programs; this one has {len(cones)} second-order cones (from quadratic or norm "
-                "branches, or from the set); choose clarabel, ecos or scs"
+                f"HiGHS solves linear programs; this one has {program.cones.nonlinear}; choose clarabel, ecos or scs"
             )
         highspy = self.module()
         solver = highspy.Highs()

@@ -44,7 +44,8 @@ class _Engine(Engine):
         cones = program.cones
         self._scs = scs
         self._A = sparse.csc_matrix(program.A)
-        self._cones = {"z": cones.zero, "l": cones.nonnegative, "q": list(cones.second_order)}
+        sizes = {"z": cones.zero, "l": cones.nonnegative, "q": list(cones.second_order)}
+        self._cones = {**sizes, "ep": cones.exponential}  # entries (x, y, s), as here
         self._options = options
 
     def run(self, b: Array, c: Array) -> Answer:

@@ -13,7 +13,7 @@ from socicnn.conic.export import export
 from socicnn.conic.export._cbf import read_cbf
 from socicnn.conic.export._npz import read_npz
 from socicnn.frozen import FrozenNet
-from tests.support.conic_cases import KNOWN
+from tests.support.conic_cases import EXPONENTIAL, KNOWN
 from tests.support.files_of_programs import instances, same
 from tests.support.frozen_nets import random_net
 
@@ -82,6 +82,19 @@ def test_a_foreign_file(tmp_path: Path) -> None:
     assert read_cbf(tighter).solve().value == pytest.approx(-10 + 3 + 2 * 2.25, abs=1e-6)
 
 
+def test_exponential_cones_of_somebody_else(tmp_path: Path) -> None:
+    """min s, (s, y, x) in EXP for a row each, 2 = y, x >= 1: s = 2 exp(1/2); the second cone is one of variables."""
+    path = tmp_path / "exp.cbf"
+    head = "VER\n2\nOBJSENSE\nMIN\n"
+    rows = "CON\n5 3\nEXP 3\nL= 1\nL+ 1\nOBJACOORD\n1\n2 1\nACOORD\n5\n0 2 1\n1 1 1\n2 0 1\n3 1 1\n4 0 1\n"
+    path.write_text(f"{head}VAR\n3 1\nF 3\n{rows}BCOORD\n2\n3 -2\n4 -1\n")
+    assert read_cbf(path).cones == Cones(1, 1, (), 1)
+    assert read_cbf(path).solve().value == pytest.approx(2 * np.exp(0.5), rel=1e-6)
+    bound = "CON\n2 2\nL= 1\nL+ 1\nOBJACOORD\n1\n0 1\nACOORD\n2\n0 1 1\n1 2 1\n"
+    path.write_text(f"{head}VAR\n3 1\nEXP 3\n{bound}BCOORD\n2\n0 -2\n1 -1\n")
+    assert read_cbf(path).solve().value == pytest.approx(2 * np.exp(0.5), rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -90,7 +103,8 @@ def test_a_foreign_file(tmp_path: Path) -> None:
         ("VAR\n7 4", "VAR\n1000000000007 5\nF 1000000000000", "which so short a file cannot use"),
         ("VAR\n7 4", "VAR\n7 6\nF 1000\nF -1000", "which so short a file cannot use"),
         ("2 5 9.0\n", f"2 {10**40} 9.0\n", "not a CBF file that this package reads"),
-        ("QR 3", "EXP 3", "'EXP' is not one of"),
+        ("QR 3", "SVECPSDCONE 3", "'SVECPSDCONE' is not one of"),
+        ("VAR\n7 4\nL+ 1\nQR 3", "VAR\n7 3\nEXP 4", "a cone EXP has 3 entries"),
         ("QR 3", "QR 2", "do not add up to 7"),
         ("CON\n4 3", "INT\n1\n0\n\nCON\n4 3", "the section 'INT'"),
         ("1 3 1.0\n2 5 9.0\n", "1 3 1.0\n2 99 9.0\n", "exceeds matrix dimension"),
@@ -204,6 +218,15 @@ def test_npz_of_something_else(tmp_path: Path) -> None:
     np.savez(tmp_path / "later.npz", **{**arrays, "version": np.array(99)})
     with pytest.raises(FileError, match="version 99"):
         read_npz(tmp_path / "later.npz")
+    assert int(arrays["version"]) == 2, "older readers know it"
+    assert "cones.exponential" not in arrays
+    export(EXPONENTIAL["mixed_0"].program, tmp_path / "e.npz")
+    others = dict(np.load(tmp_path / "e.npz"))
+    assert int(others["version"]) == 3
+    for wrong in (others["cones.exponential"] + 1, np.array(-4), np.array(2**60), np.array([4]), np.array(4.0)):
+        np.savez(tmp_path / "wrong.npz", **{**others, "cones.exponential": wrong})
+        with pytest.raises(FileError, match="broken"):
+            read_npz(tmp_path / "wrong.npz")
     np.savez(tmp_path / "short.npz", **{**arrays, "A.at": arrays["A.at"][:, :-1]})
     with pytest.raises(FileError, match="broken"):
         read_npz(tmp_path / "short.npz")
@@ -233,4 +256,5 @@ def test_mosek_reads_what_is_written_and_writes_what_is_read(tmp_path: Path) -> 
                 task.writedata(str(second))
             again = read_cbf(second)
             assert sorted(again.cones.second_order) == sorted(program.cones.second_order)
+            assert again.cones.exponential == program.cones.exponential
             assert again.solve().value == pytest.approx(program.solve().value, rel=1e-6, abs=1e-6), kind
