@@ -33,9 +33,10 @@ def assemble(output: Value, name: str, input_shape: tuple[int, ...]) -> Parts:
     if count:
         kinds = {"relu": "hidden", "square": "quadratic", "norm": "norm"}
         bad = next(group for group, M in output.atoms.items() if (M.data < 0).any())
+        weighted = f", after {output.origin}" if output.origin else ""
         raise ModelError(
-            f"output '{name}' reads {bad.node} with {count} negative {kinds[bad.kind]} weights (least {least:.1e}), so "
-            "that the network is not convex; train it with non-negative weights"
+            f"output '{name}' reads {bad.node} with {count} negative {kinds[bad.kind]} weights (least {least:.1e}"
+            f"{weighted}), so that the network is not convex; train it with non-negative weights"
         )
     layers, w = _layers(output)
     quadratics: list[Quadratic] = []

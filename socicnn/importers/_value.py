@@ -1,4 +1,4 @@
-"""What a tensor of a graph is, as a function of x: affine in x and in convex atoms (ReLU units, squares, norms).
+"""What a tensor of a graph is, as a function of x: affine in x and in atoms (ReLU units, squares, norms, products).
 
 value = constant + X x + sum_atoms M_atom atom(x)
 """
@@ -21,14 +21,14 @@ class Atoms:
 
     Args:
         kind: `relu`: max(0, source); `square`: source^2, source affine in x; `norm`: 2-norms of consecutive rows of
-            source, affine in x.
+            source, affine in x; `product`: source_i source_(size + i), source affine in x, until their sum is read.
         size: number of functions.
         source: what they are functions of.
         node: the node that made them, in words.
         lengths: rows of each norm.
     """
 
-    kind: Literal["relu", "square", "norm"]
+    kind: Literal["relu", "square", "norm", "product"]
     size: int
     source: Value
     node: str

@@ -276,6 +276,41 @@ def _depth(g: Growing) -> Any:
     return g("DepthToSpace", g("Tile", g.tensor, g.vector([1, 4, 1, 1])), blocksize=2, **chosen)
 
 
+def _clip(g: Growing) -> Any:
+    low = float(g.rng.normal())
+    if g.opset < 11:
+        return g("Clip", g.tensor, min=low)
+    return g("Clip", g.tensor, g.weight(low))
+
+
+def _max_pool(g: Growing) -> Any:
+    rank = len(g.shape) - 2
+    if rank < 1 or g.rng.random() < 0.2:
+        return g("GlobalMaxPool", g.tensor)
+    settings: dict[str, Any] = {"dilations": [int(g.rng.integers(1, 3))] * rank} if g.opset >= 10 else {}
+    pads = [int(n) for n in g.rng.integers(0, 2, size=2 * rank)]
+    return g("MaxPool", g.tensor, kernel_shape=[2] * rank, strides=[1 + int(g.rng.random() < 0.4)] * rank, pads=pads,
+             **settings)  # fmt: skip
+
+
+def _batch_normalization(g: Growing) -> Any:
+    channels = g.shape[1]  # others do not fit
+    weights = [g.number(channels), *(g.rng.normal(size=channels) for _ in range(2)), g.rng.random(channels)]
+    return g("BatchNormalization", g.tensor, *weights, epsilon=float(g.rng.choice([1e-5, 1e-3])))
+
+
+def _form(g: Growing) -> Any:
+    """x'Qx over the last axis, Q = A'A, perhaps of lower rank, perhaps not symmetric as it is written."""
+    n = g.shape[-1]
+    A, skew = g.rng.normal(size=(int(g.rng.integers(1, n + 1)), n)), g.rng.normal(size=(n, n))
+    Q = A.T @ A + (skew - skew.T) * float(g.rng.random() < 0.3)
+    product = g("MatMul", g.tensor, Q)
+    pair = (g.tensor, product) if g.rng.random() < 0.5 else (product, g.tensor)
+    return (
+        g("ReduceSum", g("Mul", *pair), g.vector([-1])) if g.opset >= 13 else g("ReduceSum", g("Mul", *pair), axes=[-1])
+    )
+
+
 MAKERS: dict[str, tuple[int, Maker]] = {  # with the first opset that has it in this form
     **{op: (7, _binary(op)) for op in ("Add", "Sub", "Mul", "Div", "Sum")},
     "Square": (7, lambda g: g("Mul", g.tensor, g.tensor)),
@@ -283,12 +318,21 @@ MAKERS: dict[str, tuple[int, Maker]] = {  # with the first opset that has it in 
     "Pow": (7, _pow),
     **{op: (7, _unary(op)) for op in ("Relu", "Neg", "Identity")},
     "ReluToo": (7, _unary("Relu")),
+    "LeakyRelu": (7, lambda g: g("LeakyRelu", g.tensor, alpha=float(g.rng.choice([0.0, 0.01, 0.3, 1.0])))),
+    "PRelu": (7, lambda g: g("PRelu", g.tensor, g.rng.random([n if g.rng.random() < 0.7 else 1 for n in g.shape]))),
+    "Clip": (7, _clip),
+    "Max": (8, lambda g: g("Max", g.tensor, g.broadcast(), *([g("Neg", g.tensor)] if g.rng.random() < 0.3 else []))),
+    "Abs": (7, _unary("Abs")),
+    "MaxPool": (7, _max_pool),
+    "BatchNormalization": (7, _batch_normalization),
+    "Form": (7, _form),
     "Cast": (7, lambda g: g("Cast", g.tensor, to=g.element)),
     "Dropout": (7, _dropout),
     "MatMul": (7, _matmul),
     "Gemm": (7, _gemm),
     "Einsum": (12, _einsum),
-    **{op: (7, _reduce(op)) for op in ("ReduceSum", "ReduceMean", "ReduceL2", "ReduceSumSquare")},
+    **{op: (7, _reduce(op)) for op in ("ReduceSum", "ReduceMean", "ReduceMax")},
+    **{op: (7, _reduce(op)) for op in ("ReduceL1", "ReduceL2", "ReduceSumSquare")},
     "Transpose": (7, lambda g: g("Transpose", g.tensor, perm=[int(n) for n in g.rng.permutation(len(g.shape))])),
     "Flatten": (7, lambda g: g("Flatten", g.tensor, axis=g.axis(1, 11))),
     "Reshape": (7, _reshape),

@@ -1,4 +1,4 @@
-"""Einsum and products of stacks of matrices, one factor of which depends on x, as one sparse matrix each."""
+"""Einsum and products of stacks of matrices, as one sparse matrix each of the factor, or pairs, that depend on x."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.importers._value import Value
+from socicnn.importers.onnx._forms import product
 from socicnn.importers.onnx._node import Node, Tensor
 
 Labels = tuple[str, ...]
@@ -44,7 +45,7 @@ def stacked_product(node: Node, first: Tensor, second: Tensor) -> Value:
 
 
 def contraction(node: Node, tensors: Sequence[Tensor], labels: Sequence[Labels], out: Labels) -> Value:
-    """Return sum over the labels that are not in `out` of the product of the tensors, one of which depends on x.
+    """Return sum over the labels that are not in `out` of the product of the tensors, of which one or two depend on x.
 
     Args:
         node: the node, for messages.
@@ -53,10 +54,8 @@ def contraction(node: Node, tensors: Sequence[Tensor], labels: Sequence[Labels],
         out: the labels of the result.
     """
     values = [place for place, tensor in enumerate(tensors) if isinstance(tensor, Value)]
-    if len(values) > 1:
-        raise node.refused("multiplies several expressions of x, which is not convex in general")
-    value = tensors[values[0]]
-    assert isinstance(value, Value)
+    if len(values) > 2:
+        raise node.refused("multiplies more than two expressions of x, which is not convex in general")
     order = (*out, *sorted({label for own in labels for label in own} - set(out)))
     factors = [
         _along(t.index if isinstance(t, Value) else t, own, order) for t, own in zip(tensors, labels, strict=True)
@@ -64,11 +63,16 @@ def contraction(node: Node, tensors: Sequence[Tensor], labels: Sequence[Labels],
     grid = np.broadcast_shapes(*(factor.shape for factor in factors))
     shape = grid[: len(out)]
     size = int(np.prod(shape, dtype=np.int64))
-    constants = [factor.astype(np.float64) for place, factor in enumerate(factors) if place != values[0]]
+    constants = [factor.astype(np.float64) for place, factor in enumerate(factors) if place not in values]
     weights = np.broadcast_to(reduce(np.multiply, constants, np.ones(())), grid).reshape(size, -1)
-    columns = np.broadcast_to(factors[values[0]], grid).reshape(size, -1)
     row, place = np.nonzero(weights)
-    matrix = sparse.csr_array((weights[row, place], (row, columns[row, place])), shape=(size, value.size))
+    reads = [
+        tensor.picked(np.broadcast_to(factor, grid).reshape(size, -1)[row, place])
+        for tensor, factor in zip(tensors, factors, strict=True)
+        if isinstance(tensor, Value)
+    ]
+    value = reads[0] if len(reads) == 1 else product(node, *reads)
+    matrix = sparse.csr_array((weights[row, place], (row, np.arange(len(row)))), shape=(size, len(row)))
     return value.mapped(matrix, shape, node.words)
 
 

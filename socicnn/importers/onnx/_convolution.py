@@ -1,14 +1,15 @@
-"""Convolutions, their transposes and average pooling as one sparse matrix each."""
+"""Convolutions, their transposes and average pooling as one sparse matrix each; the windows of maximum pooling."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, IntArray
 from socicnn.errors import ModelError
 
 
@@ -23,26 +24,11 @@ def convolution(
         settings: the node's attributes: strides, pads, dilations, group, auto_pad.
         refused: makes the error for invalid settings.
     """
-    rank = len(shape) - 2
-    kernel = weight.shape[2:]
-    strides = settings.get("strides") or [1] * rank
-    dilations = settings.get("dilations") or [1] * rank
     group = int(settings.get("group", 1))
-    if len(kernel) != rank or weight.shape[1] * group != shape[1] or weight.shape[0] % group:
+    if weight.ndim != len(shape) or weight.shape[1] * group != shape[1] or weight.shape[0] % group:
         raise refused(f"has a kernel of shape {weight.shape} in {group} groups for an input of shape {shape}")
-    reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
-    before, after = _padding(shape[2:], reach, strides, settings, refused)
-    index = np.arange(int(np.prod(shape[1:]))).reshape(shape[1:])
-    padded = np.pad(index, [(0, 0), *zip(before, after, strict=True)], constant_values=-1)
-    if any(size < span for size, span in zip(padded.shape[1:], reach, strict=True)):
-        raise refused(f"has a kernel that reaches {reach} over a padded input of shape {padded.shape[1:]}")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(range(1, rank + 1)))
-    steps = [slice(None), *(slice(None, None, s) for s in strides), *(slice(None, None, d) for d in dilations)]
-    windows = windows[tuple(steps)]
-    space = windows.shape[1 : rank + 1]
-    positions = int(np.prod(space))
-    # (channels, positions, kernel entries): where each output position reads in each channel
-    reads = windows.reshape(shape[1], positions, -1)
+    reads, space = _reads(shape, weight.shape[2:], settings, refused)
+    positions = reads.shape[1]
     outs = weight.shape[0] // group
     flat = weight.reshape(group, outs, weight.shape[1], 1, -1)  # (groups, out, in, 1, kernel entries)
     columns = reads.reshape(group, 1, weight.shape[1], positions, -1)
@@ -52,7 +38,7 @@ def convolution(
     rows = np.broadcast_to(rows.reshape(group, outs, 1, positions, 1), columns.shape)
     kept = (columns >= 0) & (values != 0)
     coordinates = (values[kept], (rows[kept], columns[kept]))
-    single = sparse.csr_array(coordinates, shape=(len(weight) * positions, index.size))
+    single = sparse.csr_array(coordinates, shape=(len(weight) * positions, prod(shape[1:])))
     return sparse.csr_array(
         sparse.kron(sparse.eye_array(shape[0]), single, format="csr") if shape[0] > 1 else single
     ), (
@@ -60,6 +46,41 @@ def convolution(
         weight.shape[0],
         *space,
     )
+
+
+def windows(
+    shape: tuple[int, ...], settings: dict[str, Any], refused: Callable[[str], ModelError]
+) -> tuple[IntArray, tuple[int, ...]]:
+    """Return the positions that each entry of a pooled tensor reads, one row each (-1: padding), and its shape."""
+    if settings.get("ceil_mode", 0):
+        raise refused("has ceil_mode 1, which is not read; pad the input instead")
+    reads, space = _reads(shape, tuple(settings["kernel_shape"]), settings, refused)
+    starts = prod(shape[1:]) * np.arange(shape[0])[:, None, None, None]
+    together = np.where(reads >= 0, starts + reads, -1).reshape(-1, reads.shape[2])
+    if together.max(axis=1, initial=-1).min(initial=0) < 0:
+        raise refused("has windows that lie in the padding alone")
+    return together, (*shape[:2], *space)
+
+
+def _reads(
+    shape: tuple[int, ...], kernel: tuple[int, ...], settings: dict[str, Any], refused: Callable[[str], ModelError]
+) -> tuple[IntArray, tuple[int, ...]]:
+    """Return where each output position reads in one image (-1: padding), `(channels, positions, kernel entries)`."""
+    rank = len(shape) - 2
+    strides = settings.get("strides") or [1] * rank
+    dilations = settings.get("dilations") or [1] * rank
+    if len(kernel) != rank:
+        raise refused(f"has a kernel of shape {kernel} for an input of shape {shape}")
+    reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
+    before, after = _padding(shape[2:], reach, strides, settings, refused)
+    index = np.arange(prod(shape[1:])).reshape(shape[1:])
+    padded = np.pad(index, [(0, 0), *zip(before, after, strict=True)], constant_values=-1)
+    if any(size < span for size, span in zip(padded.shape[1:], reach, strict=True)):
+        raise refused(f"has a kernel that reaches {reach} over a padded input of shape {padded.shape[1:]}")
+    seen = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(range(1, rank + 1)))
+    seen = seen[(slice(None), *(slice(None, None, s) for s in strides), *(slice(None, None, d) for d in dilations))]
+    space = seen.shape[1 : rank + 1]
+    return seen.reshape(shape[1], prod(space), -1), space
 
 
 def transposed(

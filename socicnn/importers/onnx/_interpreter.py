@@ -17,14 +17,18 @@ from socicnn._files import FileError
 from socicnn.errors import ModelError
 from socicnn.importers._value import Value
 from socicnn.importers.onnx._constants import run_node
+from socicnn.importers.onnx._forms import without_products
 from socicnn.importers.onnx._hints import hint
 from socicnn.importers.onnx._node import Node
-from socicnn.importers.onnx._nodes import HANDLERS
+from socicnn.importers.onnx._nodes import HANDLERS, OTHER_DOMAINS
 from socicnn.importers.onnx._sizes import check_input, check_size
 from socicnn.importers.onnx._source import Source, captured, words
 
 # kinds whose tensors must all be of one type
-_ONE_TYPE = {"Add", "Sub", "Mul", "Div", "Sum", "MatMul", "Gemm", "Einsum", "Conv", "ConvTranspose", "Concat", "Where"}
+_ONE_TYPE = {
+    "Add", "Sub", "Mul", "Div", "Sum", "Max", "PRelu", "MatMul", "Gemm", "Einsum", "Conv", "ConvTranspose", "Concat",
+    "Where", "FusedGemm", "FusedConv",
+}  # fmt: skip
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -69,7 +73,7 @@ class Interpreter:
         output = self._read(self._source.output, "the graph's output")
         if not isinstance(output, Value):
             raise ModelError(f"output '{self._source.output}' does not depend on x")
-        return output
+        return without_products(None, output)
 
     def _weights(self, graph: Any) -> None:
         for weight in graph.initializer:
@@ -117,14 +121,15 @@ class Interpreter:
         if not values:
             check_size(name, proto.op_type, settings, inputs, held=held)
             return evaluate(inputs)
-        if proto.op_type not in HANDLERS or proto.domain not in ("", "ai.onnx"):
+        handlers = HANDLERS if proto.domain in ("", "ai.onnx") else OTHER_DOMAINS.get(proto.domain, {})
+        if proto.op_type not in handlers:
             layer = max(value.level for value in values) + 1
             raise ModelError(f"{name} (layer {layer}) {hint(proto.op_type, sorted(HANDLERS))}")
         check_size(name, proto.op_type, settings, inputs, held=held)
         _check_types(name, proto.op_type, inputs)
         node = Node(name, inputs, settings, evaluate)
         try:
-            return list(HANDLERS[proto.op_type](node))
+            return list(handlers[proto.op_type](node))
         except ModelError:
             raise
         except (ValueError, IndexError, TypeError, AttributeError, KeyError, ZeroDivisionError) as error:

@@ -9,12 +9,28 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
-from socicnn.importers._value import Value, negative
+from socicnn.importers._value import Value
 from socicnn.importers.onnx._contraction import einsum, stacked_product
 from socicnn.importers.onnx._convolution import average_pool, convolution, transposed
+from socicnn.importers.onnx._forms import product
 from socicnn.importers.onnx._moves import concat, moved, pad
 from socicnn.importers.onnx._node import Node, Tensor, plus, squared
+from socicnn.importers.onnx._piecewise import (
+    absolute_value,
+    clip,
+    global_max_pool,
+    largest,
+    leaky,
+    leaky_relu,
+    max_pool,
+    p_relu,
+    reduce_l1,
+    reduce_max,
+    relu,
+    unit,
+)
 from socicnn.importers.onnx._reductions import reduce_l2, reduce_mean, reduce_sum, reduce_sum_square, root
+from socicnn.importers.onnx._scaling import batch_normalization, linear_regressor, scaler
 
 Handler: TypeAlias = Callable[[Node], list[Tensor]]
 
@@ -34,9 +50,10 @@ def _sub(node: Node) -> list[Tensor]:
 def _mul(node: Node) -> list[Tensor]:
     first, second = node.inputs
     if isinstance(first, Value) and isinstance(second, Value):
-        if first is not second:
-            raise node.refused("multiplies two different expressions of x, which is not convex in general")
-        return [squared(node, first)]
+        if first is second:
+            return [squared(node, first)]
+        shape = np.broadcast_shapes(first.shape, second.shape)
+        return [product(node, *(value.picked(np.broadcast_to(value.index, shape)) for value in (first, second)))]
     return [first.times(second) if isinstance(first, Value) else second.times(first)]
 
 
@@ -65,21 +82,6 @@ def _pow(node: Node) -> list[Tensor]:
     return [squared(node, value)]
 
 
-def _relu(node: Node) -> list[Tensor]:
-    value = node.first()
-    inside = sorted({group.node for group in value.atoms if group.kind == "norm"})
-    if inside:
-        raise node.refused(f"has {', '.join(inside)} inside; a FrozenNet has norms in its read-out alone")
-    for kind, words in (("relu", "hidden"), ("square", "quadratic")):
-        count, least = negative(value, (kind,))
-        if count:
-            raise node.refused(
-                f"(layer {value.level + 1}) takes {value.origin or 'its input'} with {count} negative {words} weights "
-                f"(least {least:.1e}), so that the network is not convex; train it with non-negative {words} weights"
-            )
-    return [value.made("relu", node.words)]
-
-
 def _matmul(node: Node) -> list[Tensor]:
     return [_product(node, node.inputs[0], node.inputs[1])]
 
@@ -101,7 +103,7 @@ def _gemm(node: Node) -> list[Tensor]:
 def _product(node: Node, first: Tensor, second: Tensor, alpha: float = 1.0) -> Value:
     """Return alpha times a matrix product, one factor of which is constant, as one sparse matrix."""
     if isinstance(first, Value) and isinstance(second, Value):
-        raise node.refused("multiplies two expressions of x, which is not convex in general")
+        return stacked_product(node, first, second).times(np.array(alpha))
     value, weight = (first, second) if isinstance(first, Value) else (second, first)
     assert isinstance(value, Value)
     assert isinstance(weight, np.ndarray)
@@ -139,6 +141,19 @@ def _global_average_pool(node: Node) -> list[Tensor]:
     value = node.first()
     whole = {"kernel_shape": value.shape[2:]}
     return [value.mapped(*average_pool(value.shape, whole, node.refused))]
+
+
+def _activated(node: Node, tensors: list[Tensor]) -> list[Tensor]:
+    """Apply the activation that a runtime fused into a node."""
+    kind = node.settings.get("activation", "")
+    value = tensors[0]
+    assert isinstance(value, Value)
+    if kind == "LeakyRelu":
+        slope = node.settings.get("activation_alpha", (node.settings.get("activation_params") or [0.01])[0])
+        return [leaky(node, value, np.array(float(slope)))]
+    if kind not in ("", "Relu"):
+        raise node.refused(f"has activation '{kind}' fused in, which is not read")
+    return [unit(node, value) if kind else value]
 
 
 def _where(node: Node) -> list[Tensor]:
@@ -185,7 +200,13 @@ HANDLERS: dict[str, Handler] = {
     "Neg": _neg,
     "Pow": _pow,
     "Sqrt": lambda node: [root(node, node.first())],
-    "Relu": _relu,
+    "Relu": relu,
+    "LeakyRelu": leaky_relu,
+    "PRelu": p_relu,
+    "Clip": clip,
+    "Max": largest,
+    "Abs": absolute_value,
+    "BatchNormalization": batch_normalization,
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Einsum": einsum,
@@ -193,7 +214,11 @@ HANDLERS: dict[str, Handler] = {
     "ConvTranspose": lambda node: _conv(node, transposed),
     "AveragePool": _average_pool,
     "GlobalAveragePool": _global_average_pool,
+    "MaxPool": max_pool,
+    "GlobalMaxPool": global_max_pool,
     "ReduceSum": reduce_sum,
+    "ReduceMax": reduce_max,
+    "ReduceL1": reduce_l1,
     "ReduceMean": reduce_mean,
     "ReduceSumSquare": reduce_sum_square,
     "ReduceL2": reduce_l2,
@@ -204,4 +229,11 @@ HANDLERS: dict[str, Handler] = {
     "Dropout": _dropout,
     "Cast": _cast,
     **dict.fromkeys(_MOVES, moved),
+}
+OTHER_DOMAINS: dict[str, dict[str, Handler]] = {
+    "ai.onnx.ml": {"Scaler": scaler, "LinearRegressor": linear_regressor},
+    "com.microsoft": {
+        "FusedGemm": lambda node: _activated(node, _gemm(node)),
+        "FusedConv": lambda node: _activated(node, _conv(node)),
+    },
 }

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.importers._value import Value, negative
+from socicnn.importers.onnx._forms import whole_form
 from socicnn.importers.onnx._node import Node, Tensor, affine, squared
 
 
@@ -21,7 +22,7 @@ def _axes(node: Node, rank: int) -> tuple[int, ...]:
     return tuple(sorted(int(axis) % rank for axis in axes))
 
 
-def _groups(node: Node, value: Value) -> tuple[Any, tuple[int, ...]]:
+def groups(node: Node, value: Value) -> tuple[Any, tuple[int, ...]]:
     """Return the positions that each entry of a reduction sums, one row each, and the reduction's shape."""
     axes = _axes(node, len(value.shape))
     kept = [axis for axis in range(len(value.shape)) if axis not in axes]
@@ -33,7 +34,8 @@ def _groups(node: Node, value: Value) -> tuple[Any, tuple[int, ...]]:
     return together, tuple(value.shape[axis] for axis in kept)
 
 
-def _summed(value: Value, together: Any, shape: tuple[int, ...]) -> Value:
+def summed(value: Value, together: Any, shape: tuple[int, ...]) -> Value:
+    """Return the sum over each row of positions."""
     rows = np.repeat(np.arange(len(together)), together.shape[1])
     ones = np.ones(together.size)
     return value.mapped(
@@ -44,33 +46,37 @@ def _summed(value: Value, together: Any, shape: tuple[int, ...]) -> Value:
 def reduce_sum(node: Node) -> list[Tensor]:
     """Sum over axes."""
     value = node.first()
-    return [_summed(value, *_groups(node, value))]
+    return [summed(value, *groups(node, value))]
 
 
 def reduce_mean(node: Node) -> list[Tensor]:
     """Average over axes."""
     value = node.first()
-    together, shape = _groups(node, value)
-    return [_summed(value, together, shape).times(np.array(1.0 / together.shape[1]))]
+    together, shape = groups(node, value)
+    return [summed(value, together, shape).times(np.array(1.0 / together.shape[1]))]
 
 
 def reduce_sum_square(node: Node) -> list[Tensor]:
     """Sum the squares of what is affine in x, over axes."""
     value = node.first()
-    return [_summed(squared(node, value), *_groups(node, value))]
+    return [summed(squared(node, value), *groups(node, value))]
 
 
 def reduce_l2(node: Node) -> list[Tensor]:
     """Take the 2-norm of what is affine in x, over axes."""
     value = node.first()
     affine(node, value, "takes the norm of")
-    together, shape = _groups(node, value)
+    together, shape = groups(node, value)
     lengths = np.full(len(together), together.shape[1])
     return [value.picked(together.reshape(-1)).made("norm", node.words, lengths).reshaped(shape)]
 
 
 def root(node: Node, value: Value) -> Value:
-    """Read the root of a sum of squares (and of a constant >= 0) as a norm."""
+    """Read the root of a sum of squares (and of a constant >= 0), or of a semidefinite form, as a norm."""
+    if any(group.kind == "product" for group in value.atoms):
+        if any(group.kind not in ("product", "square") for group in value.atoms):
+            raise node.refused("takes the root of something that is not a sum of squares")
+        value = whole_form(node, value)
     squares = {group: M for group, M in value.atoms.items() if group.kind == "square"}
     if len(squares) < len(value.atoms) or value.x.nnz or negative(value)[0] or (value.constant < 0).any():
         raise node.refused("takes the root of something that is not a sum of squares")

@@ -164,11 +164,11 @@ def _matrix(kind: str, settings: Settings, inputs: Sequence[Any], shapes: Sequen
         return _einsum(settings, inputs, shapes)
     if kind == "MatMul":
         return _matmul(settings, inputs, shapes) * shapes[0][-1]
-    if kind == "Gemm":
+    if kind in ("Gemm", "FusedGemm"):
         return _gemm(settings, inputs, shapes) * shapes[0][0 if settings.get("transA") else 1]
     if kind == "ConvTranspose":
         return prod(shapes[0]) * prod(shapes[1][1:])
-    if kind in ("Conv", "AveragePool"):
+    if kind in ("Conv", "FusedConv", "AveragePool", "MaxPool"):
         kernel = _kernel(settings, shapes)
         positions = _positions(settings, *_padded_space(settings, shapes[0][2:], kernel))
         return shapes[0][0] * positions * (prod(shapes[1]) if len(shapes) > 1 else shapes[0][1] * _count(kernel))
@@ -247,6 +247,7 @@ GROWING: dict[str, Estimate] = {
     "Constant": lambda settings, inputs, shapes: MOST + 1 if "sparse_value" in settings else 0,
     "MatMul": _matmul,
     "Gemm": _gemm,
+    "FusedGemm": _gemm,
     "ConstantOfShape": lambda settings, inputs, shapes: _count(_integers(inputs[0])),
     "Tile": lambda settings, inputs, shapes: _count(shapes[0]) * _count(_integers(inputs[1])),
     "Expand": _expand,
@@ -259,6 +260,7 @@ GROWING: dict[str, Estimate] = {
     "Upsample": _resize,
     "Einsum": _einsum,
     "Conv": _convolved,
+    "FusedConv": _convolved,
     "AveragePool": _convolved,
     "MaxPool": _convolved,
     "ConvTranspose": _transposed,

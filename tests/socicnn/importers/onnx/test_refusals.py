@@ -39,8 +39,28 @@ def test_a_negative_hidden_weight_is_named(tmp_path: Path) -> None:
         ("subtracted", r"reads Relu 'relu2' with 5 negative"),
         ("tanh", r"Tanh 'squash' \(layer 3\) is of a kind that has no second-order cone form"),
         ("softplus", r"Softplus 'soft' \(layer 1\) is of a kind"),
-        ("product", r"Mul 'times' multiplies two different expressions of x"),
-        ("matrix_product", r"MatMul 'quad' multiplies two expressions of x"),
+        ("product", r"Mul 'times' makes a quadratic form that is not positive semidefinite \(eigenvalues from -1"),
+        ("product_inside", r"Relu 'outer' takes, from Mul 'times', a quadratic form that is not positive semidef"),
+        (
+            "product_of_units",
+            r"Mul 'times' multiplies something that is not affine in x \(it depends on Relu 'relu2'\)",
+        ),
+        ("matrix_product", r"MatMul 'quad' makes a quadratic form that is not positive semidefinite"),
+        ("leaky_above", r"LeakyRelu 'leak' has slope 1.5, above 1: its graph bends down at 0"),
+        ("leaky_below", r"LeakyRelu 'leak' has slope -0.25, below 0, and takes Relu 'relu2': it falls where they rise"),
+        ("p_relu", r"PRelu 'leak' has slope 2, above 1"),
+        ("slope_of_x", r"PRelu 'leak' has slopes that depends on x"),
+        ("clip", r"Clip 'six' clips from above, at 6: min\(a, 6\) bends down"),
+        ("abs", r"Abs 'size' takes the absolute value of Relu 'relu2', which may be negative"),
+        ("l1", r"ReduceL1 'size' takes the absolute value of Relu 'relu2', which may be negative"),
+        ("max", r"Max 'most' takes the maximum of Relu 'relu2' and Mul 'sq'; at most one of"),
+        ("min", r"Min 'least' \(layer 3\) is not read; min\(a, b\) is not convex"),
+        ("batch", r"Relu 'outer' \(layer 3\) takes BatchNormalization 'bn' with 2 negative hidden weights"),
+        (
+            "batch_out",
+            r"output '.*' reads Relu 'relu2' with 2 negative hidden weights \(least .*, after Batch.* 'bn'",
+        ),
+        ("training", r"BatchNormalization 'bn' is in training mode"),
         ("cube", r"Pow 'cube' has exponent \[3.*\]"),
         ("power", r"Pow 'power' has an exponent that depends on x"),
         ("quotient", r"Div 'ratio' has a divisor that depends on x"),
@@ -50,7 +70,8 @@ def test_a_negative_hidden_weight_is_named(tmp_path: Path) -> None:
         ("root_of_negative", r"Sqrt 'root' takes the root of something that is not a sum of squares"),
         ("inside", r"Relu 'outer' has ReduceL2 'len' inside; a FrozenNet has norms in its read-out alone"),
         ("negative_inside", r"Relu 'outer' \(layer 1\) takes MatMul 'fc' with 3 negative quadratic weights"),
-        ("einsum", r"Einsum 'outer' multiplies several expressions of x"),
+        ("einsum", r"Einsum 'outer' makes a quadratic form that is not positive semidefinite"),
+        ("three", r"Einsum 'outer' multiplies more than two expressions of x"),
         ("many", r"output '.*' has shape \(1, 5\); a convex function has one value per point"),
         ("integers", r"Cast 'cast' turns a function of x into something else than floats"),
         ("shapes", r"MatMul 'wrong' does not fit its inputs"),
@@ -61,6 +82,8 @@ def test_what_is_not_convex_is_refused_by_name(kind: str, said: str, tmp_path: P
     graph = Graph(("batch", 4))
     z, r = mlp(graph)
     total = lambda t: graph("ReduceSum", t, keepdims=0)  # noqa: E731 (shorthand)
+    scale = np.array([1.0, -1, 1, -1, 1])
+    normalised = lambda: graph("BatchNormalization", z, scale, r(5), r(5), abs(r(5)), name="bn")  # noqa: E731 (shorthand)
     cases = {
         "read_out": lambda: graph("MatMul", z, -abs(r(5, 1))),
         "square": lambda: graph("Neg", total(graph("Mul", "x", "x", name="sq"))),
@@ -68,8 +91,26 @@ def test_what_is_not_convex_is_refused_by_name(kind: str, said: str, tmp_path: P
         "subtracted": lambda: graph("Sub", total("x"), total(z)),
         "tanh": lambda: total(graph("Tanh", z, name="squash")),
         "softplus": lambda: total(graph("Softplus", "x", name="soft")),
-        "product": lambda: total(graph("Mul", "x", graph("Add", "x", 1.0), name="times")),
-        "matrix_product": lambda: graph("MatMul", "x", graph("Transpose", "x", perm=[1, 0]), name="quad"),
+        "product": lambda: total(graph("Mul", "x", graph("Sub", 1.0, "x"), name="times")),
+        "product_inside": lambda: total(
+            graph("Relu", total(graph("Mul", "x", graph("Sub", 1.0, "x"), name="times")), name="outer")
+        ),
+        "product_of_units": lambda: total(graph("Mul", z, graph("MatMul", "x", r(4, 5)), name="times")),
+        "leaky_above": lambda: total(graph("LeakyRelu", "x", alpha=1.5, name="leak")),
+        "leaky_below": lambda: total(graph("LeakyRelu", z, alpha=-0.25, name="leak")),
+        "p_relu": lambda: total(graph("PRelu", z, np.array([0.5, 2.0, 0, 0, 0]), name="leak")),
+        "slope_of_x": lambda: total(graph("PRelu", "x", "x", name="leak")),
+        "clip": lambda: total(graph("Clip", z, 0.0, 6.0, name="six")),
+        "abs": lambda: total(graph("Abs", graph("Sub", z, 1.0), name="size")),
+        "l1": lambda: graph("ReduceL1", graph("Sub", z, 1.0), keepdims=0, name="size"),
+        "max": lambda: graph("Max", total(z), total(graph("Mul", "x", "x", name="sq")), name="most"),
+        "min": lambda: total(graph("Min", z, 1.0, name="least")),
+        "batch": lambda: total(graph("Relu", normalised(), name="outer")),
+        "batch_out": lambda: total(normalised()),
+        "training": lambda: total(
+            graph("BatchNormalization", z, *(np.ones(5) for _ in range(4)), training_mode=1, name="bn")
+        ),
+        "matrix_product": lambda: graph("MatMul", "x", graph("Transpose", graph("Neg", "x"), perm=[1, 0]), name="quad"),
         "cube": lambda: total(graph("Pow", "x", 3.0, name="cube")),
         "power": lambda: total(graph("Pow", 2.0, "x", name="power")),
         "quotient": lambda: total(graph("Div", 1.0, "x", name="ratio")),
@@ -85,7 +126,8 @@ def test_what_is_not_convex_is_refused_by_name(kind: str, said: str, tmp_path: P
                 name="outer",
             )
         ),
-        "einsum": lambda: graph("Einsum", "x", "x", equation="bi,bi->", name="outer"),
+        "einsum": lambda: graph("Einsum", "x", -np.eye(4), "x", equation="bi,ij,bj->", name="outer"),
+        "three": lambda: graph("Einsum", "x", "x", "x", equation="bi,bi,bi->", name="outer"),
         "many": lambda: z,
         "integers": lambda: graph("Cast", graph("Cast", total(z), to=7, name="cast"), to=1),
         "shapes": lambda: total(graph("MatMul", z, r(4, 2), name="wrong")),
