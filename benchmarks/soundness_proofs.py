@@ -84,15 +84,16 @@ class Exact:
     def __init__(self, net: FrozenNet) -> None:
         self._net = net
         self._layers = [
-            (_rows(layer.W), _rows(layer.U), _numbers(layer.b), self._squares(layer.squares)) for layer in net.layers
+            (_rows(layer.W), _rows(layer.U), _numbers(layer.b), self._squares(layer)) for layer in net.layers
         ]
         self._output = _numbers(net.output.w), _numbers(net.output.v), rational(net.output.c)
         self._quadratics = [(rational(quad.beta), _rows(quad.A), _numbers(quad.e)) for quad in net.quadratics]
         self._norms = [(rational(norm.gamma), _rows(norm.C), _numbers(norm.d), norm.group) for norm in net.norms]
 
     @staticmethod
-    def _squares(inside: Squares | None) -> Any:
-        return None if inside is None else (_numbers(inside.rho), _rows(inside.F), _numbers(inside.g), inside.rows)
+    def _squares(layer: Layer) -> Any:
+        inside = layer.squares
+        return None if not layer.inner else (_numbers(inside.rho), _rows(inside.F), _numbers(inside.g), inside.rows)
 
     def __call__(self, point: Array) -> tuple[Any, Any]:
         """Return fractions below and above the value at one point; they differ by square roots alone."""
@@ -194,7 +195,7 @@ def network(rng: np.random.Generator) -> tuple[FrozenNet | None, Array]:
         layers.append(Layer(W, U, draw(h), inside))
     x = np.stack([draw(n) for _ in range(POINTS)])
     x[0] = np.round(x[0])
-    if layers and layers[0].U is not None and layers[0].squares is None and rng.random() < 0.3:
+    if layers and not layers[0].inner and rng.random() < 0.3:
         U = np.round(np.clip(rng.normal(size=(len(layers[0].b), n)) * 4, -1e6, 1e6))
         x[1] = np.round(4 * rng.normal(size=n))
         layers[0] = Layer(None, U, -U @ x[1])  # every unit at its kink

@@ -121,16 +121,16 @@ def compile_net(net: FrozenNet) -> Compiled:
     for k, layer in enumerate(net.layers, start=1):
         h = layer.b.shape[-1]
         entries: list[tuple[Block, sparse.csr_array]] = []
-        if layer.W is not None and previous is not None:
+        if previous is not None:
             entries.append((previous, sparse.csr_array(layer.W)))
-        if layer.squares is not None:  # before z, so that every variable depends on earlier ones only
+        if layer.inner:  # before z, so that every variable depends on earlier ones only
             t = build.columns(f"t_layer{k}", "square", h)
             entries.append((t, sparse.diags_array(layer.squares.rho, format="csr")))
             inside.append((f"layer{k}", t, layer.squares))
         z = build.columns(f"z{k}", "activation", h)
         identity = sparse.eye_array(h, format="csr")
         entries.append((z, -identity))
-        U = None if layer.U is None else -sparse.csr_array(layer.U)
+        U = -sparse.csr_array(layer.U)
         build.nonnegative(f"relu{k}", "relu", entries, U, -layer.b)  # z_k - W_k z_{k-1} >= U_k x + b_k
         build.nonnegative(f"nonnegative{k}", "nonnegative", [(z, -identity)], None, np.zeros(h))
         previous = z
@@ -171,7 +171,7 @@ def with_pieces(template: Compiled, pieces: Mapping[Piece, Array]) -> Compiled:
 
     def layer(k: int, shared: Layer) -> Layer:
         squares = shared.squares
-        if squares is not None:
+        if shared.inner:
             squares = replace(squares, g=_images(b, rows[f"layer{k}"], squares.rows))
         return replace(shared, b=-part(b, rows[f"relu{k}"]), squares=squares)
 

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from socicnn._packing import LISTS, SPANS, Arrays
 from socicnn.conic._blocks import Block, Lifts
+from socicnn.frozen._parts import Layer
 
 
 def pack_net(net: Any, prefix: str = "") -> Arrays:
@@ -61,10 +62,20 @@ def pack_program(program: Any, vectors: Sequence[str], prefix: str = "") -> Arra
 def _put_part(arrays: Arrays, prefix: str, part: Any) -> None:
     for entry in fields(part):
         value = getattr(part, entry.name)
+        if isinstance(part, Layer) and _is_left_out(part, entry.name):
+            continue
         if is_dataclass(value):
             _put_part(arrays, f"{prefix}.{entry.name}", value)
-        elif value is not None:
+        else:
             _put(arrays, f"{prefix}.{entry.name}", value)
+
+
+def _is_left_out(layer: Layer, name: str) -> bool:
+    """Return whether a field of a layer holds nothing: such a field has no arrays in a file."""
+    if name in Layer.INNER:
+        return name not in dict(layer.named_inner())
+    value = getattr(layer, name)
+    return bool(name == "W" and not value.shape[1]) or (name == "U" and sparse.issparse(value) and not value.nnz)
 
 
 def _put(arrays: Arrays, name: str, value: Any) -> None:

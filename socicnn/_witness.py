@@ -53,7 +53,7 @@ def closed_form(
     fill = _Filling(np.ascontiguousarray(x.T), shape)
     inside: list[list[tuple[Array, Array, Array]]] = []  # weight, p and k of the quadratics inside each layer
     active: list[Array] = []
-    z: Array | None = None
+    z = np.zeros((0, fill.count))
     for layer in net.layers:
         inside.append([])
         for term in layer.inner:  # before z, so that every variable depends on earlier ones only
@@ -61,10 +61,9 @@ def closed_form(
             inside[-1].append((term.weight[:, None], p, fill.scales(p)))
         a = fill.primal(layer.width)
         a[:] = _column(layer.b)
-        if layer.U is not None:
-            a += layer.U @ fill.x
-        if layer.W is not None and z is not None:
-            a += layer.W @ z
+        for matrix, values in ((layer.U, fill.x), (layer.W, z)):
+            if matrix.size:
+                a += matrix @ values
         for weight, p, _ in inside[-1]:
             a += weight * (p**2).sum(axis=1)
         z = np.maximum(a, 0.0, out=a)
@@ -95,8 +94,7 @@ def _backward(net: FrozenNet, active: list[Array], fill: _Filling) -> list[Array
         np.greater(z, 0.0, out=multiplier)
         multiplier *= bound
         np.subtract(bound, multiplier, out=rest)
-        if layer.W is not None:
-            bound = layer.W.T @ multiplier
+        bound = layer.W.T @ multiplier
         multipliers.insert(0, multiplier)
     return multipliers
 

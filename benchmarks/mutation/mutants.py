@@ -250,7 +250,7 @@ def _wrong_nets(net: FrozenNet) -> Iterator[tuple[str, str, str, Any]]:
         for index, part in enumerate(parts):
             for entry in fields(part):
                 value = getattr(part, entry.name)
-                if value is None or entry.name == "group":
+                if entry.name == "group":
                     continue
                 if isinstance(value, Squares):
                     yield from _wrong_squares(net, index, value)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from decision._minimise.branch import Branch
 from decision._minimise.flat import QUIET, Flat
-from decision._minimise.linear_map import Map
-from decision._minimise.stack import Dual, Stack
+from decision._minimise.linear_map import Map, nothing
+from decision._minimise.stack import Dual, Stack, StackLayer
 from decision.sets._base import FeasibleSet
 from socicnn._margins import EPS, TINY, relative_margin
 from verify._proof.columns import LayerColumns, NetColumns, TermColumns, Values
@@ -31,19 +31,16 @@ _EXTENTS: WeakKeyDictionary[FeasibleSet, Tensor] = WeakKeyDictionary()  # sets a
 
 def columns(stack: Stack) -> NetColumns:
     """Return a stack as what the passes of a proof read: one column per context."""
-    layers = [
-        LayerColumns(
-            layer.W,
-            None,  # W >= 0
-            layer.U,
-            None if layer.U is None else layer.U.absolute(),
-            layer.b.T,
-            [_term(branch, branch.weight.T) for branch in layer.inner],
-        )
-        for layer in stack.layers
-    ]
+    layers = [_layer(layer, stack.in_features) for layer in stack.layers]
     terms = [_term(branch, branch.weight.T) for branch in (*stack.quadratics, *stack.norms)]
     return NetColumns(layers, stack.w.T, stack.v.T, stack.c, terms, torch)
+
+
+def _layer(layer: StackLayer, n: int) -> LayerColumns:
+    h, device = layer.b.shape[1], layer.b.device
+    W, U = layer.W or nothing(h, 0, device), layer.U or nothing(h, n, device)
+    inner = [_term(branch, branch.weight.T) for branch in layer.inner]
+    return LayerColumns(W, None, U, U.absolute(), layer.b.T, inner)  # W >= 0
 
 
 def _term(branch: Branch, weight: Tensor) -> TermColumns:
@@ -55,7 +52,8 @@ def flat_columns(flat: Flat) -> NetColumns:
     """Return few networks as what the passes of a proof read, in NumPy, whose operations have less overhead."""
     arrays, offset, price = flat.rows.arrays, flat.offset.T, flat.price.T
     M, absolute, units = arrays.M, arrays.absolute, arrays.units
-    layers = [LayerColumns(None, None, M[:units], absolute[:units], offset[:units])] * flat.rows.layers
+    W = np.zeros((units, 0))
+    layers = [LayerColumns(W, None, M[:units], absolute[:units], offset[:units])] * flat.rows.layers
     terms = [
         TermColumns(price[groups], M[span], absolute[span], offset[span], size, span.start < arrays.bent, np)
         for span, groups, size in flat.rows.branches

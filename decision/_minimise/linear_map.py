@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -150,6 +151,12 @@ class Adjoint:
     def __matmul__(self, columns: Tensor) -> Tensor:
         """Return M' times columns of shape `(rows, count)`."""
         return self._map.adjoint(columns.T).T
+
+
+@lru_cache
+def nothing(rows: int, columns: int, device: torch.device) -> Map:
+    """Return the map to zero."""
+    return Map(sparse.csr_array((rows, columns)), device)
 
 
 def _csr(matrix: Any, device: torch.device | str | None, dtype: torch.dtype) -> Tensor:

@@ -270,7 +270,7 @@ def exact_is_faster(problem: Problem, *, warm: bool = False, loose: bool = False
     """
     networks, contexts = problem.networks(), len(problem.surrogate)
     net, scouted = networks.net, loose and not is_small(networks.stack)
-    matrices = [matrix for layer in net.layers for matrix in (layer.W, layer.U) if matrix is not None]
+    matrices = [matrix for layer in net.layers for matrix in (layer.W, layer.U)]
     matrices += [branch.A for branch in net.quadratics] + [branch.C for branch in net.norms]
     entries = sum(matrix.size for matrix in matrices)  # of sparse ones those that are stored
     units = sum(layer.b.shape[-1] for layer in net.layers)

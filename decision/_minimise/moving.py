@@ -117,4 +117,4 @@ class MovingVectors:
 
 def _shift(where: IntArray, matrix: Any, m: Array) -> Array:
     """Return M (m / s), what the mean of x takes off an offset."""
-    return np.zeros(len(where)) if matrix is None else np.asarray(transform(matrix, m)).reshape(-1)
+    return np.zeros(len(where)) if not matrix.size else np.asarray(transform(matrix, m)).reshape(-1)

@@ -62,14 +62,13 @@ def ranges_around(ranges: Ranges | None, origin: Array) -> Ranges | None:
 def net_around(net: FrozenNet, origin: Array) -> FrozenNet | None:
     """Return the networks as functions of u = x - origin; None where a number is too large for exact products."""
     matrices = [layer.U for layer in net.layers] + [term.matrix for term in _terms(net)]
-    largest = max((float(abs(matrix).max()) for matrix in matrices if matrix is not None and matrix.size), default=0.0)
+    largest = max((float(abs(matrix).max()) for matrix in matrices if matrix.size), default=0.0)
     if max(largest, float(np.abs(net.output.v).max(initial=0.0))) >= LARGEST:
         return None
     layers = []
     for layer in net.layers:
-        squares = None if layer.squares is None else _around(layer.squares, origin)
-        b = layer.b if layer.U is None else _sums(layer.U, origin, layer.b)
-        layers.append(replace(layer, b=b, squares=squares))
+        inner = {name: _around(term, origin) for name, term in layer.named_inner()}
+        layers.append(replace(layer, b=_sums(layer.U, origin, layer.b), **inner))
     v, c = np.asarray(net.output.v), np.asarray(net.output.c)
     if v.ndim == 1:
         c = _sums(v[None], origin, c[..., None])[..., 0]

@@ -126,8 +126,8 @@ class Stack:
             array = np.array(np.broadcast_to(values, (*(net.batch or (1,)), *tail)), dtype=np.float64)
             return torch.as_tensor(array, device=device)
 
-        def mapped(matrix: Matrix | None) -> Map | None:
-            return None if matrix is None else Map(matrix, device)
+        def mapped(matrix: Matrix) -> Map:
+            return Map(matrix, device)
 
         def inside(term: Term) -> Branch:
             return Branch.of(term, rows(term.weight, term.groups)[:1], rows(term.offset, term.matrix.shape[0]))
@@ -146,7 +146,10 @@ class Stack:
         quadratics, norms = net.weighted()
         layers = [
             StackLayer(
-                mapped(part.W), mapped(part.U), rows(part.b, part.width), tuple(inside(term) for term in part.inner)
+                mapped(part.W) if part.W.shape[1] else None,
+                mapped(part.U) if part.U.size else None,
+                rows(part.b, part.width),
+                tuple(inside(term) for term in part.inner),
             )
             for part in net.layers
         ]

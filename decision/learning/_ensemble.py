@@ -91,10 +91,9 @@ def average(nets: Sequence[FrozenNet]) -> FrozenNet:
     n, layers = nets[0].in_features, []
     for k in range(depths.pop()):
         parts = [net.layers[k] for net in nets]
-        W = [part.W for part in parts if part.W is not None]
+        W = [part.W for part in parts]
         b = side_by_side([part.b for part in parts])
-        passed = [sparse.csr_array((part.b.shape[-1], n)) if part.U is None else part.U for part in parts]
-        U = None if all(part.U is None for part in parts) else _stacked(passed)
+        U = _stacked([part.U for part in parts])
         layers.append(
             Layer(sparse.csr_array(sparse.block_diag(W)) if k else None, U, b, **_inner(parts, n, side_by_side))
         )
@@ -116,20 +115,18 @@ def _inner(parts: Sequence[Layer], n: int, side_by_side: Callable[[Sequence[Arra
     """Return the terms inside layers side by side: groups with zero rows up to one length, weight 0 without a term."""
     joined: dict[str, Any] = {}
     for name, kind in Layer.INNER.items():
-        terms: list[Term | None] = [getattr(part, name) for part in parts]
-        rows = max((term.rows for term in terms if term is not None), default=0)
+        terms: list[Term] = [getattr(part, name) for part in parts]
+        rows = max(term.rows for term in terms)
         if not rows:
             continue
         weights, matrices, offsets = [], [], []
         for part, term in zip(parts, terms, strict=True):
             size = part.width * rows
-            M = sparse.coo_array((size, n) if term is None else term.matrix)
-            own = rows if term is None else term.rows
-            place = (np.arange(part.width)[:, None] * rows + np.arange(own)).reshape(-1)
-            offset = np.zeros((*(() if term is None else term.offset.shape[:-1]), size))
-            if term is not None:
-                offset[..., place] = term.offset
-            weights.append(np.zeros(part.width) if term is None else term.weight)
+            M = sparse.coo_array(term.matrix)
+            place = (np.arange(part.width)[:, None] * rows + np.arange(term.rows)).reshape(-1)
+            offset = np.zeros((*term.offset.shape[:-1], size))
+            offset[..., place] = term.offset
+            weights.append(term.weight)
             matrices.append(sparse.csr_array((M.data, (place[M.row], M.col)), shape=(size, n)))
             offsets.append(offset)
         make: Any = kind

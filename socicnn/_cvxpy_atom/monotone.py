@@ -57,15 +57,14 @@ def covered(compiled: Compiled, way: int) -> bool:
     net = compiled.net
     if not net.layers or compiled.quadratics or compiled.norms or any(layer.inner for layer in net.layers):
         return False
-    falls: list[Any] = [None if layer.U is None else (abs(layer.U) - way * layer.U) / 2 for layer in net.layers]
+    falls: list[Any] = [(abs(layer.U) - way * layer.U) / 2 for layer in net.layers]
     weights: list[Any] = [layer.W for layer in net.layers[1:]]
-    sizes = np.abs(np.concatenate([_entries(part) for part in [*falls, *weights, net.output.w] if part is not None]))
+    sizes = np.abs(np.concatenate([_entries(part) for part in [*falls, *weights, net.output.w]]))
     if sizes.any() and sizes[sizes > 0].min() ** (len(falls) + 1) < 1e-290:
         return False  # products underflow
     fall = falls[0]
     for own, W in zip(falls[1:], weights, strict=True):
-        fall = (W @ fall) * _up(W.shape[1])
-        fall = fall if own is None else (fall + own) * _up(1)
+        fall = ((W @ fall) * _up(W.shape[1]) + own) * _up(1)
     total = (net.output.w @ fall) * _up(len(net.output.w))
     return bool((way * net.output.v >= np.asarray(total).reshape(-1)).all())
 

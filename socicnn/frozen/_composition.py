@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Term)
 def composed_layer(layer: Layer, s: Array | float, m: Array | None = None) -> Layer:
     """Return the layer at (x - m) / s."""
     inner = {name: composed_term(term, s, m) for name, term in layer.named_inner()}
-    if layer.U is None:
+    if not layer.U.size:
         return layer.changed(**inner)
     return layer.changed(U=_rescaled(layer.U, s), b=_shifted(layer.b, layer.U, s, m), **inner)
 
@@ -35,8 +35,7 @@ def composed_term(term: T, s: Array | float, m: Array | None = None, factor: Arr
 def absolute_layer(layer: Layer) -> Layer:
     """Return the layer of |U| and |b|, and of the absolute terms; W is >= 0."""
     inner = {name: absolute_term(term) for name, term in layer.named_inner()}
-    U = {} if layer.U is None else {"U": abs(layer.U)}
-    return layer.changed(b=np.abs(layer.b), **U, **inner)
+    return layer.changed(U=abs(layer.U), b=np.abs(layer.b), **inner)
 
 
 def absolute_term(term: T) -> T:

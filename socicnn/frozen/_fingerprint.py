@@ -93,9 +93,9 @@ class _Form:
         self.matrix(matrix, term.matrix, term.matrix.shape)
         self.vector(offset, term.offset, term.matrix.shape[0])
 
-    def matrix(self, name: str, value: Matrix | None, shape: tuple[int, ...]) -> None:
+    def matrix(self, name: str, value: Matrix, shape: tuple[int, ...]) -> None:
         self.record(name, shape)
-        matrix = sparse.csr_array(shape if value is None else value, dtype=np.float64, copy=value is not None)
+        matrix = sparse.csr_array(value, dtype=np.float64, copy=True)
         matrix.sum_duplicates()  # sorts the columns of each row too
         matrix.eliminate_zeros()
         self._whole([matrix.nnz])

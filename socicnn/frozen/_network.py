@@ -38,7 +38,7 @@ class ConvexNet:
         check.vector("output weight v", v)
         layers: list[Layer] = []
         for k, layer in enumerate(self.layers, start=1):
-            layers.append(layer.checked(check, k, layers[-1].width if layers else None))
+            layers.append(layer.checked(check, k, layers[-1].width if layers else 0))
         self.output.check(check, layers[-1].width if layers else 0)
         for kind, branches in (("quadratic", self.quadratics), ("norm", self.norms)):
             for number, branch in enumerate(branches, start=1):
@@ -93,11 +93,10 @@ class ConvexNet:
         if self.stacked and len(x) != self.contexts:
             raise ModelError(f"{self.contexts} contexts need as many points; received {len(x)}")
         value = (x * self.output.v).sum(axis=-1) + self.output.c
-        z: Array | None = None
+        z = np.zeros((len(x), 0))
         for layer in self.layers:
             z = np.maximum(layer.preactivation(x, z), 0.0)
-        if z is not None:
-            value = value + (z * self.output.w).sum(axis=-1)
+        value = value + (z * self.output.w).sum(axis=-1)
         for term in self.terms:
             value = value + term.weight * term.values(x).sum(axis=-1)
         return value

@@ -1,6 +1,8 @@
 """The parts of a frozen network: layers, read-out and branches, each with its own checks and piece of the forward pass.
 
-A part holds float64 arrays of its own once it is made; offsets that were left out are zero.
+A part holds float64 arrays of its own once it is made, and none is missing: what was left out is an offset of zeros, or
+a matrix without columns, W of the first layer as there are no units before it; F without rows stands for no quadratics.
+In a network U has n columns, as every U has: one that was left out then is sparse, without entries.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import sparse
 
 from socicnn._arrays import Array, IntArray, Matrix, transform
 from socicnn.errors import ModelError
@@ -59,23 +62,26 @@ class Layer(Part):
     """One ReLU layer z = relu(W z_previous + U x + b), perhaps with quadratics inside.
 
     Args:
-        W: hidden weight, entrywise >= 0, shape `(h, h_previous)`, dense or SciPy sparse; None in the first layer.
-        U: input weight, shape `(h, n)`, dense or sparse; None if there is no passthrough.
+        W: hidden weight, entrywise >= 0, shape `(h, h_previous)`, dense or SciPy sparse; None in the first layer, where
+            its shape is `(h, 0)`.
+        U: input weight, shape `(h, n)`, dense or sparse; None if there is no passthrough: zero.
         b: bias, shape `(h,)`, or `(contexts, h)`.
-        squares: quadratics inside the layer, or None.
+        squares: quadratics inside the layer; None for none: rho is zero, and F has no rows.
     """
 
-    W: Matrix | None
-    U: Matrix | None
+    W: Matrix
+    U: Matrix
     b: Array
-    squares: Squares | None
+    squares: Squares
 
     VECTORS: ClassVar = {"b": 1}
     INNER: ClassVar[dict[str, type[Term]]] = {"squares": Squares}  # fields that hold terms inside the layer
 
     def __init__(self, W: Any, U: Any, b: Any, squares: Squares | None = None) -> None:
-        W, U = (None if matrix is None else owned_matrix(matrix) for matrix in (W, U))
-        self._set(W=W, U=U, b=owned_vector(b), squares=squares)
+        own = owned_vector(b)
+        h = sum(own.shape[-1:])
+        W, U = (owned_matrix(np.zeros((h, 0)) if matrix is None else matrix) for matrix in (W, U))
+        self._set(W=W, U=U, b=own, squares=Squares(np.zeros(h), np.zeros((0, 0))) if squares is None else squares)
 
     @property
     def width(self) -> int:
@@ -89,15 +95,11 @@ class Layer(Part):
 
     def named_inner(self) -> Iterator[tuple[str, Any]]:
         """Yield the terms inside the layer with the names of their fields."""
-        return ((name, term) for name in self.INNER if (term := getattr(self, name)) is not None)
+        return ((name, term) for name in self.INNER if (term := getattr(self, name)).matrix.shape[:1] != (0,))
 
-    def preactivation(self, x: Array, z: Array | None) -> Array:
-        """Return W z + U x + b + rho ||F x + g||^2 at points x of shape `(count, n)`; z is None for the first layer."""
-        a = np.broadcast_to(self.b, (len(x), self.b.shape[-1]))
-        if self.U is not None:
-            a = a + transform(self.U, x)
-        if self.W is not None and z is not None:
-            a = a + transform(self.W, z)
+    def preactivation(self, x: Array, z: Array) -> Array:
+        """Return W z + U x + b + rho ||F x + g||^2 at points x of shape `(count, n)`, z of `(count, h_previous)`."""
+        a = self.b + transform(self.U, x) + transform(self.W, z)
         for term in self.inner:
             a = a + term.weight * term.values(x)
         return a
@@ -106,13 +108,13 @@ class Layer(Part):
         """Return the layer with context `index` of each stacked vector."""
         return super().take(index).changed(**{name: term.take(index) for name, term in self.named_inner()})
 
-    def checked(self, check: ArrayCheck, k: int, before: int | None) -> Layer:
-        """Check layer k and return it; terms without weight are left out.
+    def checked(self, check: ArrayCheck, k: int, before: int) -> Layer:
+        """Check layer k and return it, U with its n columns; terms without weight are left out.
 
         Args:
             check: what the network is asked for.
             k: its number, from 1.
-            before: width of the layer before; None for the first.
+            before: width of the layer before; 0 for the first.
 
         Raises:
             ModelError: a negative W, a non-finite entry, or shapes that do not agree.
@@ -121,17 +123,21 @@ class Layer(Part):
         h = self.width
         if h == 0:
             raise ModelError(f"layer {k} has no units; leave the layer out instead")
-        if (self.W is None) != (before is None):
-            what = "must be None in the first layer" if before is None else "is missing"
-            raise ModelError(f"hidden weight W of layer {k} {what}; received {type(self.W).__name__}")
-        if self.W is not None and before is not None:
-            check.matrix(f"hidden weight W of layer {k}", self.W, h, before, sign=True)
-        if self.U is not None:
+        if (self.W.shape == (h, 0)) != (before == 0):
+            what = "is missing" if before else "must be None in the first layer"
+            raise ModelError(f"hidden weight W of layer {k} {what}; received shape {self.W.shape}")
+        check.matrix(f"hidden weight W of layer {k}", self.W, h, before, sign=True)
+        full: dict[str, Any] = {}
+        if self.U.shape == (h, 0):
+            full["U"] = sparse.csr_array((h, check.n))
+        else:
             check.matrix(f"input weight U of layer {k}", self.U, h, check.n)
-        if self.squares is None:
-            return self
-        self.squares.check_units(check, k, h)
-        return self if self.squares.rho.any() else Layer(self.W, self.U, self.b)
+        weighted = bool(self.squares.rho.any())
+        if weighted or self.inner:
+            self.squares.check_units(check, k, h)
+        if not weighted and self.squares.F.shape != (0, check.n):
+            full["squares"] = Squares(np.zeros(h), np.zeros((0, check.n)))
+        return self.changed(**full) if full else self
 
 
 @dataclass(frozen=True, eq=False, init=False)

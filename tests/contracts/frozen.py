@@ -111,11 +111,11 @@ class FrozenContract:
 
     def test_what_is_not_convex_is_refused(self) -> None:
         for k, layer in enumerate(self.net.layers):
-            if layer.W is not None:
+            if k:
                 spoiled = [*self.net.layers[:k], replace(layer, W=-layer.W), *self.net.layers[k + 1 :]]
                 with pytest.raises(ModelError, match=rf"hidden weight W of layer {k + 1} has \d+ negative entries"):
                     replace(self.net, layers=spoiled)
-            if layer.squares is not None:
+            if layer.inner:
                 inside = replace(layer.squares, rho=layer.squares.rho - 10)
                 spoiled = [*self.net.layers[:k], replace(layer, squares=inside), *self.net.layers[k + 1 :]]
                 with pytest.raises(ModelError, match=rf"rho of the quadratics in layer {k + 1} has \d+ negative"):

@@ -66,5 +66,6 @@ def test_networks_follow_the_laws_of_the_experiment() -> None:
     assert not any(np.any(layer.b) for layer in net.layers)
     assert [quad.A.shape for quad in net.quadratics] == [(24, 50)] * 2
     bare = random_network(rng, n=5, width=6, depth=3, blocks=1, rows=2, passthrough=False, biases=True)
-    assert bare.layers[1].U is None
+    assert bare.layers[1].U.shape == (6, 5)
+    assert bare.layers[1].U.size == 0
     assert np.any(bare.layers[1].b)

@@ -63,11 +63,11 @@ def exact_value(net: FrozenNet, x: np.ndarray) -> tuple[Fraction, Fraction]:
     z = None
     for layer in net.layers:
         a = Dyadic.of(layer.b)
-        if layer.U is not None:
+        if layer.U.size:
             a = a + Dyadic.of(layer.U) @ point
-        if layer.W is not None:
+        if z is not None:
             a = a + Dyadic.of(layer.W) @ z
-        if layer.squares is not None:
+        if layer.inner:
             p = Dyadic.of(layer.squares.F) @ point + Dyadic.of(layer.squares.g)
             a = a + Dyadic.of(layer.squares.rho) * (p * p).sums(layer.squares.rows)
         z = a.relu()

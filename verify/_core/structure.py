@@ -147,23 +147,20 @@ class _Expected:
         self.b, self.q = np.zeros((*net.batch, m)), np.zeros((*net.batch, variables))
         self.d = np.broadcast_to(net.output.v, (*net.batch, net.in_features))
         self.r = np.broadcast_to(net.output.c, net.batch)
-        inequalities, below = 0, None
+        inequalities, below = 0, slice(0, 0)
         for k, layer in enumerate(net.layers, start=1):
             h = layer.width
             z = self._block("columns", f"z{k}", h)
             relu, floor = (self._block("rows", f"{name}{k}", h) for name in ("relu", "nonnegative"))
             for rows in (relu, floor):
                 self._put("A", rows, z, -sparse.eye_array(h))
-            if layer.W is not None and below is not None:
-                self._put("A", relu, below, layer.W)
-            if layer.U is not None:
-                self._put("B", relu, slice(0, None), -layer.U)
+            self._put("A", relu, below, layer.W)
+            self._put("B", relu, slice(0, None), -layer.U)
             self.b[..., relu] = -layer.b
             for term in layer.inner:
                 self._put("A", relu, self._term(f"t_layer{k}", f"layer{k}", term), sparse.diags_array(term.weight))
             inequalities, below = inequalities + 2 * h, z
-        if below is not None:
-            self.q[..., below] = net.output.w
+        self.q[..., below] = net.output.w
         branches: tuple[Sequence[Term], ...] = net.weighted()
         for letter, kind, terms in zip("ts", ("quadratic", "norm"), branches, strict=True):
             for number, term in enumerate(terms, start=1):

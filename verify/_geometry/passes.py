@@ -41,7 +41,7 @@ class Geometry:
         self.positive: list[BoolArray] = []  # a > 0 and a = 0, of each layer, shape (h, N)
         self.zero: list[BoolArray] = []
         self._inside: list[list[tuple[Term, Array]]] = []  # terms inside each layer, with p of shape (h k, N)
-        z = z_size = None
+        z = z_size = np.zeros((0, self._count))
         for layer in net.layers:
             a, S, terms = column(layer.b), np.abs(column(layer.b)), n + 1
             self._inside.append([])
@@ -51,10 +51,8 @@ class Geometry:
                 a = a + weight * _summed(p**2, term.rows)
                 S, terms = S + weight * _summed(p_size**2, term.rows), terms + 2 * n + term.rows + 4
                 self._inside[-1].append((term, p))
-            if layer.U is not None:
-                a, S = a + layer.U @ points, S + abs(layer.U) @ size
-            if layer.W is not None and z is not None and z_size is not None:
-                a, S, terms = a + layer.W @ z, S + layer.W @ z_size, terms + layer.W.shape[1]
+            a, S = a + layer.U @ points, S + abs(layer.U) @ size
+            a, S, terms = a + layer.W @ z, S + layer.W @ z_size, terms + layer.W.shape[1]
             zero = np.broadcast_to(np.abs(a) <= relative_margin(terms) * S, (len(a), self._count))
             z = np.where(zero, 0.0, np.maximum(a, 0.0))
             z_size = S * (1 + relative_margin(terms))  # sums of absolute values, propagated
@@ -110,22 +108,18 @@ class Geometry:
         full = lambda matrix, values: (matrix @ values).reshape(-1, N, K)  # noqa: E731 (local shorthand)
         output = self._net.output
         total = np.einsum("in,ink->nk", np.broadcast_to(column(output.v), (self._n, N)), flat.reshape(-1, N, K))
-        dz: Array | None = None
+        dz = np.zeros((0, N, K))
         switched = []
         for layer, positive, zero, inside in zip(self._net.layers, self.positive, self.zero, self._inside, strict=True):
             da = np.zeros((layer.b.shape[-1], N, K))
             for term, p in inside:
                 along = _summed(p[:, :, None] * full(term.matrix, flat), term.rows)
                 da = da + 2 * term.weight[:, None, None] * along
-            if layer.U is not None:
-                da = da + full(layer.U, flat)
-            if layer.W is not None and dz is not None:
-                da = da + full(layer.W, dz.reshape(len(dz), N * K))
+            da = da + full(layer.U, flat) + full(layer.W, dz.reshape(len(dz), N * K))
             on = zero[:, :, None] & (da > 0)
             dz = np.where(positive[:, :, None] | on, da, 0.0)
             switched.append(on)
-        if dz is not None:
-            total = total + np.einsum("in,ink->nk", np.broadcast_to(column(output.w), (len(dz), N)), dz)
+        total = total + np.einsum("in,ink->nk", np.broadcast_to(column(output.w), (len(dz), N)), dz)
         for quad, p in zip(self._net.quadratics, self._images, strict=True):
             total = total + 2 * _weight(quad.beta) * np.einsum("in,ink->nk", p, full(quad.A, flat))
         tilted = []
@@ -153,10 +147,8 @@ class Geometry:
             for term, p in inside:
                 weight = np.repeat(2 * term.weight[:, None, None] * multiplier, term.rows, axis=0)
                 slope = slope + back(term.matrix, weight * p[:, :, None])
-            if layer.U is not None:
-                slope = slope + back(layer.U, multiplier)
-            if layer.W is not None:
-                bound = back(layer.W, multiplier)
+            slope = slope + back(layer.U, multiplier)
+            bound = back(layer.W, multiplier)
         for quad, p in zip(net.quadratics, self._images, strict=True):
             slope = slope + 2 * _weight(quad.beta) * (quad.A.T @ p)[:, :, None]
         for norm, unit, tilt in zip(net.norms, self._units, tilted, strict=True):
@@ -180,8 +172,7 @@ class Geometry:
             for term, _ in inside:
                 weight = np.repeat(2 * term.weight[:, None] * multiplier, term.rows, axis=0)
                 total += back(term.matrix, weight[:, :, None] * (term.matrix @ flat).reshape(-1, N, K))
-            if layer.W is not None:
-                bound = layer.W.T @ multiplier
+            bound = layer.W.T @ multiplier
         for quad in self._net.quadratics:
             total += 2 * _weight(quad.beta) * back(quad.A, quad.A @ flat)
         for norm, unit, length, zero in zip(self._net.norms, self._units, self._lengths, self.flat, strict=True):

@@ -160,10 +160,12 @@ def _terms(net: FrozenNet) -> list[Term]:
     return [*(term for layer in net.layers for term in layer.inner), *net.terms]
 
 
-def _side_by_side(first: Matrix | None, second: Matrix | None) -> Matrix | None:
-    """Return two matrices side by side, sparse where one is."""
-    if first is None or second is None:
-        return second if first is None else first
+def _side_by_side(first: Matrix, second: Matrix) -> Matrix:
+    """Return two matrices side by side, sparse where one is; the second alone if the first has no entries."""
+    if not second.shape[1]:
+        return first
+    if not first.size:
+        return second
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return np.hstack([first, second])
     return sparse.csr_array(sparse.hstack([sparse.csr_array(first), sparse.csr_array(second)]))

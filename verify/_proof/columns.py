@@ -61,12 +61,12 @@ class TermColumns:
 
 @dataclass(frozen=True, eq=False)
 class LayerColumns:
-    """A layer: W or None, U or None with |U|, b, and the terms inside."""
+    """A layer: W, U and |U|, b, and the terms inside."""
 
-    W: Linear | None
+    W: Linear  # without columns in the first layer
     absolute: Linear | None  # |W| if W has a negative entry
-    U: Linear | None
-    U_absolute: Linear | None
+    U: Linear
+    U_absolute: Linear
     b: Values
     inner: Sequence[TermColumns] = ()
 
@@ -77,9 +77,9 @@ class LayerColumns:
 
     def box(self, lam: Values) -> tuple[Values, Values]:
         """Return W'lambda rounded down, and cut at 0: the upper bound of the multipliers of the layer before."""
-        product = self.W.T @ lam  # type: ignore[union-attr]  # asked of layers after the first
+        product = self.W.T @ lam
         size = product if self.absolute is None else self.absolute.T @ lam
-        raw = product - (relative_margin(self.W.shape[0]) * size + TINY)  # type: ignore[union-attr]
+        raw = product - (relative_margin(self.W.shape[0]) * size + TINY)
         return raw, positive(raw)
 
 
@@ -100,9 +100,9 @@ class NetColumns:
         layers = [
             LayerColumns(
                 layer.W,
-                abs(layer.W) if layer.W is not None and least(layer.W) < 0 else None,
+                abs(layer.W) if least(layer.W) < 0 else None,
                 layer.U,
-                None if layer.U is None else abs(layer.U),
+                abs(layer.U),
                 column(layer.b),
                 [_columns(term, column(term.weight)) for term in layer.inner],
             )
@@ -135,7 +135,7 @@ def positive(values: Values) -> Values:
 
 def least(array: Any) -> float:
     """Return the least entry, 0 if there is none."""
-    return 0.0 if array is None or not array.size else float(array.min())
+    return 0.0 if not array.size else float(array.min())
 
 
 def _columns(term: Term, weight: Values) -> TermColumns:

@@ -67,17 +67,14 @@ class _Sums:
         self.offset, self.offset_size = net.c, abs(net.c) + TINY
         self.terms = 8 + net.n
 
-    def affine(
-        self, matrix: Linear | None, absolute: Linear | None, offset: Values, y: Values, y_size: Values = None
-    ) -> None:
+    def affine(self, matrix: Linear, absolute: Linear, offset: Values, y: Values, y_size: Values = None) -> None:
         """Add y'(matrix x + offset); `y_size` bounds |y| and what underflowed in it, |y| + TINY if omitted."""
         size = abs(y) + TINY if y_size is None else y_size
         self.terms += len(y) + 4
         self.offset = self.offset + (y * offset).sum(0)
         self.offset_size = self.offset_size + (size * abs(offset)).sum(0)
-        if matrix is not None and absolute is not None:
-            self.slope = self.slope + matrix.T @ y
-            self.slope_size = self.slope_size + absolute.T @ size
+        self.slope = self.slope + matrix.T @ y
+        self.slope_size = self.slope_size + absolute.T @ size
 
     def term(self, term: TermColumns, at: Values, weight: Values) -> None:
         """Add weight'(u * (M x + o)) of a norm with u = at, or weight'(p * (2 (M x + o) - p)) of a square, p = at."""

@@ -75,9 +75,7 @@ class Prover:
         total, scale = net.dot(net.v, x) + net.c, net.dot(np.abs(net.v), size) + np.abs(net.c)
         small, count = np.ones(N), 2 * net.n + 2 * net.groups + 4
         for layer, lam, images in reversed(list(zip(net.layers, dual.lam, forward.inner, strict=True))):
-            a, S = layer.b, np.abs(layer.b)
-            if layer.U is not None:
-                a, S = a + layer.U @ x, S + layer.U_absolute @ size
+            a, S = layer.b + layer.U @ x, np.abs(layer.b) + layer.U_absolute @ size
             for term, image in zip(layer.inner, images, strict=True):
                 low = term.weight * term.low(image)
                 a, S, count = a + low, S + low, count + 1

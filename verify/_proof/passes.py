@@ -35,7 +35,7 @@ def upper(net: NetColumns, x: Values) -> Upper:
     Where W or w has a negative entry, hi bounds the value of the program.
     """
     xp, size, N = net.xp, abs(x), x.shape[1]
-    z: Values = None
+    z: Values = x[:0]
     active: list[Values] = []
     inner: list[list[Image]] = []
     for layer in net.layers:
@@ -44,16 +44,13 @@ def upper(net: NetColumns, x: Values) -> Upper:
         for term, image in zip(layer.inner, inner[-1], strict=True):
             high = term.weight * term.high(image)
             a, S, terms = a + high, S + high, terms + 1
-        if layer.U is not None:
-            a, S = a + layer.U @ x, S + layer.U_absolute @ size
-        if layer.W is not None and z is not None:
-            product, product_size = layer.weighed(z)
-            a, S, terms = a + product, S + product_size, terms + layer.W.shape[1]
+        a, S = a + layer.U @ x, S + layer.U_absolute @ size
+        product, product_size = layer.weighed(z)
+        a, S, terms = a + product, S + product_size, terms + layer.W.shape[1]
         z = xp.broadcast_to(positive(a + (relative_margin(terms) * S + TINY)), (len(a), N))
         active.append(z > 0)
     total, scale = net.dot(net.v, x) + net.c, net.dot(abs(net.v), size) + abs(net.c)
-    if z is not None:
-        total, scale = total + net.dot(net.w, z), scale + net.dot(abs(net.w), z)
+    total, scale = total + net.dot(net.w, z), scale + net.dot(abs(net.w), z)
     images = [term.image(x, size) for term in net.terms]
     for term, image in zip(net.terms, images, strict=True):
         value = (term.weight * term.high(image)).sum(0)
@@ -80,8 +77,7 @@ def multipliers(net: NetColumns, count: int, guess: Callable[[int, Values], Valu
     for k in reversed(range(len(net.layers))):
         layer = net.layers[k]
         lam.insert(0, net.xp.minimum(positive(guess(k, box)), box))
-        if layer.W is not None:
-            raw, box = layer.box(lam[0])
-            if layer.absolute is not None:  # a negative weight: 0 <= lambda <= W'lambda may be empty
-                feasible = feasible & (raw >= 0).all(0)
+        raw, box = layer.box(lam[0])
+        if layer.absolute is not None:  # a negative weight: 0 <= lambda <= W'lambda may be empty
+            feasible = feasible & (raw >= 0).all(0)
     return Multipliers(lam, feasible)

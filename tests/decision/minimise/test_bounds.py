@@ -65,10 +65,8 @@ def test_repaired_duals_are_feasible_in_real_arithmetic(widths: tuple[int, ...],
         for k in reversed(range(len(widths))):
             lam = [Fraction(float(value)) for value in dual.lam[k][i]]
             assert all(0 <= one <= bound for one, bound in zip(lam, box, strict=True))
-            W = net.layers[k].W
-            if W is not None:
-                rows = [[Fraction(float(entry)) for entry in row] for row in np.asarray(W)]
-                box = [sum(row[j] * one for row, one in zip(rows, lam, strict=True)) for j in range(len(rows[0]))]
+            rows = [[Fraction(float(entry)) for entry in row] for row in np.asarray(net.layers[k].W)]
+            box = [sum(row[j] * one for row, one in zip(rows, lam, strict=True)) for j in range(len(rows[0]))]
         for branch, u in zip(stack.norms, dual.u, strict=True):
             for group in branch.grouped(u[i : i + 1])[0]:
                 assert sum(Fraction(float(entry)) ** 2 for entry in group) <= 1

@@ -37,7 +37,7 @@ def shifted(net: FrozenNet, s: np.ndarray) -> FrozenNet:
     """Return x -> f(x - s), exactly."""
     layers = []
     for layer in net.layers:
-        squares = layer.squares and replace(layer.squares, g=layer.squares.g - layer.squares.F @ s)
+        squares = replace(layer.squares, g=layer.squares.g - layer.squares.F @ s)
         layers.append(replace(layer, b=layer.b - layer.U @ s, squares=squares))
     return replace(
         net,
@@ -78,8 +78,7 @@ def test_powers_of_two_change_no_bit_far_from_zero() -> None:
     scaled = replace(
         far,
         layers=[
-            replace(one, U=one.U / unit, squares=one.squares and replace(one.squares, F=one.squares.F / unit))
-            for one in far.layers
+            replace(one, U=one.U / unit, squares=replace(one.squares, F=one.squares.F / unit)) for one in far.layers
         ],
         output=replace(far.output, v=far.output.v / unit),
         quadratics=[replace(one, A=one.A / unit) for one in far.quadratics],

@@ -87,7 +87,7 @@ def test_storage_does_not_matter(kind: str, tmp_path: Path) -> None:
                 layer,
                 W=as_sparse(layer.W, seed),
                 U=as_sparse(layer.U, seed),
-                squares=None if layer.squares is None else replace(layer.squares, F=as_sparse(layer.squares.F, seed)),
+                squares=replace(layer.squares, F=as_sparse(layer.squares.F, seed)),
             )
             for layer in net.layers
         ]
@@ -104,7 +104,7 @@ def test_storage_does_not_matter(kind: str, tmp_path: Path) -> None:
 def test_every_number_and_size_is_in_it() -> None:
     net = small()
     first, second = net.layers
-    assert first.squares is not None
+    assert first.inner
     others = [
         replace(net, layers=[replace(first, U=first.U * 2), second]),
         replace(net, layers=[replace(first, U=first.U[:, ::-1]), second]),

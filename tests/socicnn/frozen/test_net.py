@@ -39,10 +39,7 @@ def test_forward_is_the_formula_written_out() -> None:
 
 def test_sparse_and_dense_matrices_give_the_same_network() -> None:
     dense, x = _net(), np.random.default_rng(1).normal(size=(5, 3))
-    layers = [
-        Layer(None if k.W is None else sparse.csc_matrix(k.W), None if k.U is None else sparse.coo_array(k.U), k.b)
-        for k in dense.layers
-    ]
+    layers = [Layer(sparse.csc_matrix(k.W), sparse.coo_array(k.U), k.b) for k in dense.layers]
     norms = [Norm(n.gamma, sparse.csr_matrix(n.C), n.d, n.group) for n in dense.norms]
     np.testing.assert_allclose(_net(layers=layers, norms=norms)(x), dense(x), rtol=1e-14)
 

@@ -18,7 +18,7 @@ def test_forward_is_the_formula_written_out() -> None:
     z = np.zeros(0)
     for layer in model.layers:
         inside = layer.squares
-        a = layer.U @ x + layer.b + (0 if layer.W is None else layer.W @ z)
+        a = layer.U @ x + layer.b + layer.W @ z
         k = inside.rows
         for i in range(len(a)):
             p = inside.F[i * k : (i + 1) * k] @ x + inside.g[i * k : (i + 1) * k]
@@ -44,7 +44,7 @@ def test_the_witness_proves_the_forward_value(name: str, scale: float) -> None:
     model = net(2, **CASES[name])
     x = scale * np.random.default_rng(6).normal(size=(12, N))
     compiled = compile_net(model)
-    assert len(compiled.program.lifts) == 1 + sum(len(k.squares.rho) for k in model.layers if k.squares is not None)
+    assert len(compiled.program.lifts) == 1 + sum(k.width for k in model.layers if k.inner)
     errors = witness_errors(compiled, x, model(x))
     assert max(errors.values()) <= 1e-12, errors
 
@@ -73,7 +73,8 @@ def test_quadratics_without_weight_are_left_out() -> None:
     inside = replace(model.layers[0].squares, rho=np.zeros(5))
     layers = [replace(model.layers[0], squares=inside), model.layers[1]]
     bare = FrozenNet(layers, model.output, model.quadratics, model.norms)
-    assert bare.layers[0].squares is None
+    assert bare.layers[0].inner == ()
+    assert bare.layers[0].squares.F.shape == (0, N)
 
 
 def test_a_wrong_weight_in_the_program_is_seen_by_the_witness_check() -> None:

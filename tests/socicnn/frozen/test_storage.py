@@ -165,7 +165,7 @@ def test_files_of_version_1_are_read() -> None:
     np.testing.assert_array_equal(net([[1.0, 2.0, 3.0], [0.0, -1.0, 0.5]]), [43.22485775889133, 16.23142970311063])
     assert net.input_shape == (3, 1)
     assert [norm.group for norm in net.norms] == [2]
-    assert net.layers[0].squares is not None
+    assert net.layers[0].inner
 
 
 @pytest.mark.parametrize(

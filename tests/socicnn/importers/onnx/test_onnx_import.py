@@ -121,8 +121,6 @@ def test_quadratics_inside_units(tmp_path: Path) -> None:
     net = FrozenNet.from_onnx(path)
     assert net.hidden_features == (h + 2, h + h + 2)
     one, two = (layer.squares for layer in net.layers)
-    assert one is not None
-    assert two is not None
     assert sorted(one.rho.tolist()) == [0.0, 0.0, 0.5, 0.5, 0.5]
     assert (one.rows, two.rows) == (2, 2 + 4)
     assert np.count_nonzero(two.rho) == h
