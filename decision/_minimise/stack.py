@@ -223,7 +223,7 @@ class Stack:
         """Return f of each context at each point, shape `(contexts, points)`: what x enters is computed once."""
         z: Tensor | None = None
         for layer in self.layers:
-            a = layer.b[:, None, :]
+            a = layer.b[:, None, :].expand(-1, len(points), -1)
             if layer.U is not None:
                 a = a + layer.U.apply(points)
             if layer.W is not None and z is not None:

@@ -12,7 +12,7 @@ from decision._minimise.smoothed_stack import smoothed, tangent
 from decision._minimise.stack import Stack, alike
 from decision._minimise.stack_surrogate import StackSurrogate
 from decision._options import MethodName
-from socicnn.frozen import FrozenNet, Norm
+from socicnn.frozen import FrozenNet, Layer, Norm, Output
 from tests.support.stacks import random_stack
 
 WIDTHS = [(), (1,), (6,), (9, 7), (5, 1, 6)]
@@ -89,6 +89,19 @@ def with_many_norms(contexts: int = 4) -> FrozenNet:
         for one, group in zip(C, groups, strict=True)
     ]
     return replace(random_stack(5), norms=norms)
+
+
+@pytest.mark.parametrize("method", ["exact", "interior_point", "projected_gradient"])
+def test_a_first_layer_without_passthrough_is_minimised(method: MethodName) -> None:
+    """f(x) = relu(1 + x_1 - x_2) + ||x||, whose first layer is the constant 1."""
+    layers = [Layer(None, None, [1.0]), Layer([[1.0]], [[1.0, -1.0]], [0.0])]
+    net = FrozenNet(layers, Output([1.0], [0.0, 0.0]), norms=[Norm(1.0, np.eye(2))])
+    decided = decide(net, Simplex(2), method=method, rtol=1e-9)
+    t = np.linspace(0.0, 1.0, 100_001)
+    values = net(np.stack([t, 1.0 - t], axis=1))
+    assert decided.ok
+    assert values.min() - 1e-9 <= decided.value[0] <= values.min() + 1e-8
+    assert decided.value[0] - decided.gap[0] <= values.min()
 
 
 def test_norms_of_equal_size_are_one_branch() -> None:

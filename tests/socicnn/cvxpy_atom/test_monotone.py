@@ -91,6 +91,13 @@ def test_a_linear_term_makes_up_for_falling_units(v: list[float], up: bool, down
     assert (cost.is_incr(0), cost.is_decr(0)) == (up, down)
 
 
+def test_a_first_layer_without_passthrough_has_a_direction() -> None:
+    layers = [Layer(None, None, [1.0, 2.0]), Layer([[1.0, 1.0]], [[1.0, -1.0]], [0.0])]
+    cost = to_cvxpy(FrozenNet(layers, Output([1.0], [0.0, 1.0 + 1e-9])), cp.Variable(2))
+    assert cost.is_incr(0)
+    assert not cost.is_decr(0)
+
+
 def test_a_trained_monotone_network_takes_convex_points() -> None:
     model = socicnn.SOCICNN(2, (4, 3), (), (), monotone=[1, 1], dtype=torch.float64)
     model.standardise(x_mean=[1, 2], x_scale=[3, 0.7], y_mean=2.0, y_scale=5.1)

@@ -1,10 +1,12 @@
 """FrozenNet: the reference forward pass, and every refusal."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from scipy import sparse
 
 from socicnn.errors import ModelError
@@ -86,6 +88,29 @@ def test_arrays_are_its_own_so_that_training_on_changes_nothing() -> None:
 def test_refusals_name_the_array_and_the_mend(changes, message) -> None:
     with pytest.raises(ModelError, match=message):
         _net(**changes)
+
+
+def test_what_is_left_out_is_an_empty_array(tmp_path: Path) -> None:
+    """W has no columns in the first layer, U of a network n columns without entries, quadratics no rows."""
+    net = FrozenNet([Layer(None, None, [1.0, 2.0]), Layer(np.eye(2), None, [0.0, -1.0])], Output([1.0, 1.0], [0.0] * 3))
+    first, second = net.layers
+    assert (first.W.shape, first.U.shape, first.squares.F.shape) == ((2, 0), (2, 3), (0, 3))
+    assert second.U.shape == (2, 3)
+    assert first.U.size == second.U.size == 0
+    assert first.inner == second.inner == ()
+    np.testing.assert_array_equal(net(np.zeros((1, 3))), [2.0])
+    net.save(tmp_path / "net.safetensors")
+    arrays = {name for name in safe_open(tmp_path / "net.safetensors", "np").keys() if name.startswith("layers.")}
+    assert arrays == {"layers.0.b", "layers.1.b", "layers.1.W"}
+    again = FrozenNet.load(tmp_path / "net.safetensors")
+    assert again.fingerprint == net.fingerprint == FrozenNet(net.layers, net.output).fingerprint
+
+
+def test_no_entries_in_W_is_not_left_out(tmp_path: Path) -> None:
+    layers = [Layer(None, np.eye(2), [1.0, 2.0]), Layer(sparse.csr_array((2, 2)), None, [3.0, -1.0])]
+    net = FrozenNet(layers, Output([1.0, 1.0], [0.0] * 2))
+    net.save(tmp_path / "net.safetensors")
+    assert FrozenNet.load(tmp_path / "net.safetensors").fingerprint == net.fingerprint
 
 
 def test_points_of_the_wrong_shape_or_not_finite_are_refused() -> None:
