@@ -59,7 +59,7 @@ FOREIGN = {
 FIGURES = {
     "lines of socicnn, verify and decision": (lambda: lines("socicnn", "verify", "decision"), 46_305, 24_000),
     "lines that a check of a claim loads": (_core, 3_056, 3_000),
-    "files that know quadratics inside layers": (lambda: len(files_with(r"\.squares\b|\bSquares\b")), 7, 7),
+    "files that know quadratics inside layers": (lambda: len(files_with(r"\.squares\b|\bSquares\b")), 4, 7),
     "circles of files": (lambda: len(circles()), 0, 0),
     "longest public signature": (lambda: max(_public_lengths().values()), 10, 10),
     "positional booleans": (lambda: len(_positional_booleans()), 0, 0),
@@ -71,7 +71,7 @@ FIGURES = {
     ),
     "questions whether there is a stack of contexts": (lambda: occurrences(r"contexts is None"), 2, 0),
     "phrases of the old dialect": (lambda: len(dialect()), 0, 0),
-    "public modules": (lambda: len(_public_modules()), 28, 60),
+    "public modules": (lambda: len(_public_modules()), 27, 60),
 }
 
 
