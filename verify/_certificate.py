@@ -149,8 +149,7 @@ class Certificate(Result):
         slope, offset = np.empty((len(self), self.x.shape[1])), np.empty(len(self))
         checker = Checker(self.program, self.tolerance)
         for rows in slices(len(self), self.chunk):
-            own, stacked = self.witness(rows), self.net.stacked
-            contexts = rows if stacked else None
+            own, contexts = self.witness(rows), rows if self.net.stacked else slice(None)
             checked = checker(
                 self.x[rows],
                 own.v,

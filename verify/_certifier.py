@@ -168,7 +168,7 @@ class PreparedNet:
             own = self.compiled.part(rows).columns(x)
         else:
             own = Witness(witness.v[rows], witness.y[rows], witness.k[rows])
-        checked = self._checked(net, own, x, forward, rows if stacked else None)
+        checked = self._checked(net, own, x, forward, rows if stacked else slice(None))
         if self._foreign:
             program = self.program[rows] if stacked else self.program
             _bracketed(checked, program, self._prover("network", Prover, net), x, self.tolerance)
@@ -179,7 +179,7 @@ class PreparedNet:
             bracket = self._prover("proof", self._prove, net)(x)
             outcome.lo[rows], outcome.hi[rows] = bracket.lo, bracket.hi
 
-    def _checked(self, net: FrozenNet, own: Witness, x: Array, forward: Array, contexts: slice | None) -> Checked:
+    def _checked(self, net: FrozenNet, own: Witness, x: Array, forward: Array, contexts: slice) -> Checked:
         """Check one chunk; |f| is a part of the data scale S; S and the bracket are asked where it is too small."""
         checked = self._checker(x, own.v, own.y, forward, own.k, scale=np.abs(forward), contexts=contexts)
         values = ("gap", "forward")

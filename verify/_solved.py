@@ -62,7 +62,7 @@ def solve_sample(
         own[number] = answer.value - float(single.d @ x + single.r)
         if np.isfinite(answer.v).all() and np.isfinite(answer.y).all():
             k = single.scales(x[None])
-            contexts = None if context is None else slice(context, context + 1)
+            contexts = slice(None) if context is None else slice(context, context + 1)
             forward = certificate.forward[[point]]
             seen = checker(x[None], answer.v[None], answer.y[None], forward, k, scale=abs(forward), contexts=contexts)
             for name, residual in seen.residuals.items():

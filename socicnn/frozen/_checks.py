@@ -13,7 +13,7 @@ class ArrayCheck:
 
     def __init__(self, n: int) -> None:
         self.n = n
-        self.contexts: int | None = None
+        self.batch: tuple[int, ...] = ()  # leading shape of vectors: `(contexts,)` if any vector has an axis more
 
     def vector(self, name: str, array: Array, size: int | None = None, *, sign: bool = False) -> None:
         """Check a vector of this size (any, if omitted), or a stack of them.
@@ -42,9 +42,9 @@ class ArrayCheck:
 
     def _stack(self, name: str, array: Array, axes: int, what: str) -> None:
         if array.ndim == axes + 1:
-            if self.contexts not in (None, len(array)):
-                raise ModelError(f"{name} has {len(array)} contexts, other arrays {self.contexts}")
-            self.contexts = len(array)
+            if self.batch not in ((), array.shape[:1]):
+                raise ModelError(f"{name} has {len(array)} contexts, other arrays {self.batch[0]}")
+            self.batch = array.shape[:1]
         elif array.ndim != axes:
             raise ModelError(f"{name} must be {what} (one axis more with contexts); received shape {array.shape}")
 

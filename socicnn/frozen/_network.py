@@ -30,7 +30,7 @@ class ConvexNet:
     quadratics: Sequence[Quadratic] = ()
     norms: Sequence[Norm] = ()
     input_shape: tuple[int, ...] | None = None
-    contexts: int | None = field(init=False, default=None)
+    batch: tuple[int, ...] = field(init=False, default=())  # leading shape of vectors: `(contexts,)`, or `()` for one
 
     def __post_init__(self) -> None:
         v = self.output.v
@@ -47,7 +47,7 @@ class ConvexNet:
         if int(np.prod(shape, dtype=np.int64)) != check.n:
             raise ModelError(f"input_shape {shape} does not hold the {check.n} inputs of the network")
         own = {"layers": tuple(layers), "quadratics": tuple(self.quadratics), "norms": tuple(self.norms)}
-        for name, value in {**own, "input_shape": shape, "contexts": check.contexts}.items():
+        for name, value in {**own, "input_shape": shape, "batch": check.batch}.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -63,12 +63,12 @@ class ConvexNet:
     @property
     def stacked(self) -> bool:
         """Whether vectors carry an axis of contexts."""
-        return self.contexts is not None
+        return bool(self.batch)
 
     @property
-    def batch(self) -> tuple[int, ...]:
-        """Leading shape of vectors: `(contexts,)`, or `()` if none are stacked."""
-        return () if self.contexts is None else (self.contexts,)
+    def contexts(self) -> int | None:
+        """Number of stacked contexts; None if none are stacked."""
+        return self.batch[0] if self.batch else None
 
     def weighted(self) -> tuple[list[Quadratic], list[Norm]]:
         """Return the branches in the program: those with a weight; in a stack all, so that its parts are alike."""

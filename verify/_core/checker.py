@@ -111,7 +111,7 @@ class Checker:
         *,
         scale: Array,
         slack: Array | None = None,
-        contexts: slice | None = None,
+        contexts: slice = slice(None),
     ) -> Checked:
         """Check N points.
 
@@ -138,7 +138,7 @@ class Checker:
         for (name, shape), array in zip(wanted.items(), (x, v, y, forward, k, scale), strict=True):
             if array.shape != shape:
                 raise ValueError(f"{name} must have shape {shape} for this program; received {array.shape}")
-        arrays = arrays.context(slice(None) if contexts is None else contexts)
+        arrays = arrays.context(contexts)
         if any(array.shape[-1] not in (1, N) for array in (arrays.b, arrays.q, arrays.d, arrays.r)):
             raise ValueError(f"{arrays.r.shape[-1]} contexts need as many points; received {N}")
         point = Point(*(np.ascontiguousarray(array.T) for array in (x, v, y, k[:, : len(arrays.t)])))

@@ -38,7 +38,7 @@ def judge(arrays: Arrays, place: str, fingerprint: str | None = None) -> Report:
             proven = Prover(net)(x)
             forward[rows], lo[rows], hi[rows] = net.values(x), proven.lo, proven.hi
             witness = claim.v[rows], claim.y[rows], forward[rows], claim.k[rows]
-            slack, contexts = proven.slack(forward[rows]), rows if net.stacked else None
+            slack, contexts = proven.slack(forward[rows]), rows if net.stacked else slice(None)
             verdict = checker(x, *witness, scale=proven.scale, slack=slack, contexts=contexts)
             error, allowed = np.abs(claim.forward[rows] - forward[rows]), verdict.tolerances["forward"]
             value[rows], dual[rows] = verdict.value, verdict.dual
