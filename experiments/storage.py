@@ -25,15 +25,14 @@ planned and those before train; the file is found in the folder power of --data 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 import decision
@@ -88,22 +87,18 @@ def read_days(path: Path) -> Days:
     Raises:
         ModelError: the file has no such day.
     """
-    hours: dict[str, dict[int, tuple[float, float]]] = {}
-    with path.open(newline="") as stream:
-        for row in csv.DictReader(stream):
-            day, clock = row["datetime"].split(" ")
-            water = float(row["Sub_metering_3"] or "nan") / 1000.0  # watt-hours
-            hours.setdefault(day, {})[int(clock[:2])] = float(row["Global_active_power"] or "nan") / 60.0, water
-    whole = {day: np.array([found[t] for t in range(T)]) for day, found in hours.items() if len(found) == T}
-    whole = {day: table for day, table in whole.items() if np.isfinite(table).all()}
-    if not whole:
+    table = pd.read_csv(path, parse_dates=["datetime"])
+    power = pd.DataFrame({"all": table["Global_active_power"] / 60.0, "water": table["Sub_metering_3"] / 1000.0})
+    clock = [table["datetime"].dt.normalize().rename("day"), table["datetime"].dt.hour.rename("hour")]
+    hourly = power.groupby(clock).last().unstack("hour")
+    whole = hourly.reindex(columns=pd.MultiIndex.from_product([power.columns, range(T)])).dropna()
+    if whole.empty:
         raise ModelError(f"{path} holds no day with all 24 hours")
-    energy = np.stack(list(whole.values()))
-    dates = [datetime.fromisoformat(day) for day in whole]
+    load, water = whole["all"].to_numpy(), whole["water"].to_numpy()
     return Days(
-        load=np.maximum(energy[:, :, 0] - energy[:, :, 1], 0.0),
-        water=np.minimum(energy[:, :, 1].sum(axis=1), 0.9 * T * HEAT),
-        weekend=np.array([float(date.weekday() >= 5) for date in dates]),
+        load=np.maximum(load - water, 0.0),
+        water=np.minimum(water.sum(axis=1), 0.9 * T * HEAT),
+        weekend=(whole.index.weekday >= 5).astype(float),
     )
 
 

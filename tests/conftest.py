@@ -13,6 +13,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "extra: needs an optional package; `make test-extras` installs them all")
+    config.addinivalue_line("markers", "slow: takes minutes and is left out unless `-m slow` asks for it")
 
 
 @pytest.hookimpl(wrapper=True)

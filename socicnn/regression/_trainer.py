@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import final
 
 from torch import nn
+from tqdm import tqdm
 
 from socicnn._integers import as_integer
 from socicnn.errors import ModelError
@@ -19,7 +20,7 @@ from socicnn.regression._start import start
 from socicnn.training import FitOptions, History, Loss, Samples, fit
 from socicnn.training._data import joined
 from socicnn.training._frame import Frame
-from socicnn.training._options import positive, run_settings
+from socicnn.training._options import penalties, positive, run_settings
 from socicnn.training._run import Run
 
 RIDGE = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 1e-4, 1e-6)  # standardised units; the validation data choose
@@ -48,7 +49,7 @@ class Trainer:
         restarts: number of starts.
         validation: share of the rows held out; of fewer than 20 rows none are.
         gradient_weight: weight of the errors of the gradients, where gradients are given.
-        verbose: whether to show a progress bar.
+        verbose: whether to say what happens: a progress bar in terminals and notebooks, and a printed line per start.
 
     Raises:
         ModelError: a setting is invalid.
@@ -74,6 +75,7 @@ class Trainer:
         positive("gradient_weight", self.gradient_weight)
         if not 0 <= self.validation < 1:
             raise ModelError(f"validation must be a share in [0, 1); received {self.validation!r}")
+        object.__setattr__(self, "ridge", penalties(self.ridge))
 
     def run(
         self, make: Callable[[int], SOCICNN], train: Samples, held: Samples | None, loss: Loss, seed: int
@@ -91,7 +93,7 @@ class Trainer:
         for index in range(self.restarts):
             model = make(seed + index)
             history = self._once(model, train, held, loss, seed + index, kinks=index == 0)
-            log.info("start %d of %d: %s", index + 1, self.restarts, history.summary())
+            self._say(f"start {index + 1} of {self.restarts}: {history.summary()}")
             if best is None or history.value < best[1].value or math.isnan(best[1].value):
                 best = model, history
         assert best is not None
@@ -103,6 +105,12 @@ class Trainer:
             x = train.x if train.context is None else (train.x, train.context)
             model = model.finalise(x)
         return model, history
+
+    def _say(self, text: str) -> None:
+        """Log a line, and print it where it was asked for."""
+        log.info(text)
+        if self.verbose:
+            tqdm.write(text)  # beside a bar, not into it
 
     def _refit(self, model: SOCICNN, rows: Samples, loss: Loss, history: History) -> None:
         """Polish on all rows from the weights in place, with the penalty and as long as the held-out rows chose."""

@@ -86,9 +86,8 @@ class FitOptions:
             positive("clip", self.clip)
         patience = None if self.patience is None else as_integer("patience", self.patience)
         object.__setattr__(self, "patience", patience)
-        for strength in self.ridge or ():
-            if not 0 <= strength < math.inf:
-                raise ModelError(f"ridge must hold finite numbers >= 0; received {strength!r}")
+        if self.ridge is not None:
+            object.__setattr__(self, "ridge", penalties(self.ridge))
         positive("gradient_weight", self.gradient_weight)
         object.__setattr__(self, "polish", as_integer("polish", self.polish, 0))
 
@@ -98,6 +97,20 @@ def positive(name: str, value: float) -> float:
     if not 0 < value < math.inf:
         raise ModelError(f"{name} must be a finite number > 0; received {value!r}")
     return value
+
+
+def penalties(ridge: Any) -> tuple[float, ...]:
+    """Return penalties as a tuple, or raise a ModelError that says how to give them."""
+    try:
+        strengths = tuple(float(strength) for strength in ridge)
+    except (TypeError, ValueError):
+        raise ModelError(
+            f"ridge must be a sequence of penalties, one per stage, e.g. ridge=(0.1,); received {ridge!r}"
+        ) from None
+    for strength in strengths:
+        if not 0 <= strength < math.inf:
+            raise ModelError(f"ridge must hold finite numbers >= 0; received {strength!r}")
+    return strengths
 
 
 def accepts_moved_keywords(function: Callable[P, R]) -> Callable[P, R]:

@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from socicnn import ConvexRegressor
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.regression import MaxAffine, Trainer
-from socicnn.training import Quantile
+from socicnn.training import FitOptions, HuberLoss, Quantile
 
 QUICK = Trainer(epochs=2, polish=60, ridge=(1e-3, 1e-5), restarts=1)
 KINDS = ("relu", "softplus", "quad", "norm", "soc")
@@ -149,6 +149,23 @@ def test_a_quantile_lies_where_it_should(level: float, curvature: str) -> None:
     assert np.mean(bend + noise <= model.predict(X)) == pytest.approx(level, abs=0.05)
 
 
+@pytest.mark.parametrize("curvature", ["convex", "concave"])
+def test_huber_is_not_pulled_by_outliers(curvature: str) -> None:
+    """Three percent of the values are far off, all to one side: squares follow them, Huber's loss does not."""
+    rng = np.random.default_rng(7)
+    X = rng.uniform(-1, 1, (400, 1))
+    truth = X[:, 0] ** 2 if curvature == "convex" else -(X[:, 0] ** 2)
+    y = truth + rng.normal(0, 0.02, 400)
+    y[:12] += 20.0
+
+    def error(loss) -> float:
+        model = regressor("quad", hidden=(), loss=loss, curvature=curvature).fit(X, y)
+        return float(np.abs(model.predict(X) - truth).max())
+
+    assert error(HuberLoss(0.02)) < 0.05
+    assert error("mse") > 0.3
+
+
 def test_several_outputs_are_several_networks() -> None:
     X, y = table()
     model = regressor(context="V (mean)").fit(X, np.column_stack([y, 2 - y * 0 + X["P"]]))
@@ -164,6 +181,27 @@ def test_several_outputs_are_several_networks() -> None:
         model.conformal(X, np.column_stack([y, y]))
     alone = regressor(context="V (mean)").fit(X, y)
     np.testing.assert_array_equal(model.predict(X)[:, 0], alone.predict(X))
+
+
+def test_verbose_says_what_happens(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    X, y = table(60)
+    with caplog.at_level("INFO", logger="socicnn"):
+        regressor(trainer=Trainer(epochs=1, polish=20, restarts=2)).fit(X, y)
+        assert capsys.readouterr() == ("", "")
+        lines = [record.getMessage() for record in caplog.records]
+        assert [line[:15] for line in lines if line.startswith("start")] == ["start 1 of 2: 1", "start 2 of 2: 1"]
+    regressor(trainer=Trainer(epochs=1, polish=20, restarts=2, verbose=True)).fit(X, y)
+    assert [line[:12] for line in capsys.readouterr().out.splitlines()] == ["start 1 of 2", "start 2 of 2"]
+
+
+def test_penalties_are_a_sequence() -> None:
+    assert Trainer(ridge=np.array([0.1, 0.01])).ridge == FitOptions(ridge=[0.1, 0.01]).ridge == (0.1, 0.01)
+    for make in (Trainer, FitOptions):
+        for ridge in (0.1, "0.1", [None]):
+            with pytest.raises(ModelError, match=r"ridge must be a sequence .*e\.g\. ridge=\(0.1,\); received"):
+                make(ridge=ridge)
+        with pytest.raises(ModelError, match=r"ridge must hold finite numbers >= 0; received -1\.0"):
+            make(ridge=[-1.0])
 
 
 def test_pipelines_searches_and_pickles_take_it() -> None:
@@ -262,7 +300,16 @@ def test_weights_are_repetitions_and_no_more() -> None:
     np.testing.assert_array_equal(weighted.predict(X), repeated.predict(X))
 
 
-@pytest.mark.parametrize("estimator", [ConvexRegressor(), MaxAffine()], ids=["ConvexRegressor", "MaxAffine"])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param(ConvexRegressor(), id="ConvexRegressor"),
+        pytest.param(MaxAffine(), id="MaxAffine"),
+        *(pytest.param(ConvexRegressor(kind), id=kind, marks=pytest.mark.slow) for kind in KINDS if kind != "soc"),
+        pytest.param(ConvexRegressor(curvature="concave"), id="concave", marks=pytest.mark.slow),
+        pytest.param(ConvexRegressor(loss="huber"), id="huber", marks=pytest.mark.slow),
+    ],
+)
 def test_the_checks_of_scikit_learn_pass(estimator) -> None:
     results = check_estimator(estimator, on_skip=None)
     assert len(results) > 50
