@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -60,20 +61,15 @@ def solve_exactly(
     typical = feasible_set.sample(TYPICAL, torch.Generator().manual_seed(0)).numpy()
     programs = FreePrograms(net, feasible_set.rows(), solver, typical)
     statuses: Counter[str] = Counter()
-    late = False
     with tqdm(total=len(stack), desc="decide exactly", unit="context", disable=not progress) as bar:
         for start in range(0, len(stack), BLOCK):
-            solved: list[tuple[int, Solution]] = []
-            for i in range(start, min(start + BLOCK, len(stack))):
-                late = goal.late
-                if late:
-                    answers.notes.append(f"The time limit ended the exact solves after {i} of {len(stack)} contexts.")
-                    break
-                solved.append((i, programs.solve(i, goal)))
-                bar.update()
+            wanted = range(start, min(start + BLOCK, len(stack)))
+            solved = list(zip(wanted, programs.solve_each(wanted, goal, bar.update), strict=False))
             statuses.update(solution.status for _, solution in solved if not solution.ok)
             _offer(programs, stack, feasible_set, answers, solved)
-            if late:
+            if len(solved) < len(wanted):
+                done = start + len(solved)
+                answers.notes.append(f"The time limit ended the exact solves after {done} of {len(stack)} contexts.")
                 break
     answers.notes += [f"{count} of {len(stack)} contexts: {status}." for status, count in statuses.items()]
 
@@ -178,6 +174,32 @@ class FreePrograms:
         if self._scaled is None or moved or left < 0.5 * self._limit < math.inf:
             self._scaled, self._limit = Scaled(_limited(self._solver, left), problem), left
         return self._scaled.solve(problem.b, c, problem.offset)
+
+    def solve_each(self, contexts: range, goal: Goal, tick: Callable[[], object]) -> list[Solution]:
+        """Solve context after context, those of the time that is left.
+
+        Without a time limit, and if the contexts share a matrix, their vectors are moved and their answers checked all
+        at once.
+
+        Args:
+            contexts: which.
+            goal: its deadline is kept.
+            tick: called after each solve.
+        """
+        if self._scales is not None or goal.deadline < math.inf or not self._program.stacked:
+            solutions = list[Solution]()
+            for i in contexts:
+                if goal.late:
+                    break
+                solutions.append(self.solve(i, goal))
+                tick()
+            return solutions
+        if self._scaled is None:
+            self._scaled = Scaled(self._solver, self._base)
+        program = self._program[contexts.start : contexts.stop]
+        h = np.broadcast_to(self._rows.h, (len(contexts), len(self._rows.h)))
+        b = np.concatenate([program.b, h], axis=1)[:, self._order]
+        return self._scaled.solve_each(b, np.concatenate([program.d, program.q], axis=1), program.r, tick)
 
     def dual(self, stack: Stack, y: Array, x: Tensor) -> Dual:
         """Return the multipliers of solutions as dual points of the networks.

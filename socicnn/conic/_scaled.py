@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -50,9 +51,28 @@ class Scaled:
     def solve(self, b: Array, c: Array, offset: float) -> Solution:
         """Solve with these vectors."""
         size, price = power(b), power(c)
-        solution = self._prepared.solve(b / size, c / price, 0.0)
-        value = solution.value * size * price + offset
-        return replace(solution, v=solution.v * size, s=solution.s * size, y=solution.y * price, value=value)
+        return _unscaled(self._prepared.solve(b / size, c / price, 0.0), size, price, offset)
+
+    def solve_each(
+        self, b: Array, c: Array, offset: Array, tick: Callable[[], object] = lambda: None
+    ) -> list[Solution]:
+        """Solve with each row of b and c, shapes `(problems, m)` and `(problems, variables)`.
+
+        Args:
+            b: right-hand sides.
+            c: costs.
+            offset: constants added to the values, shape `(problems,)`.
+            tick: called after each problem.
+        """
+        size, price = ([power(row) for row in rows] for rows in (b, c))
+        found = self._prepared.solve_each(b / np.array(size)[:, None], c / np.array(price)[:, None], tick)
+        return [_unscaled(*some) for some in zip(found, size, price, offset.tolist(), strict=True)]
+
+
+def _unscaled(solution: Solution, size: float, price: float, offset: float) -> Solution:
+    """Return a solution in the units of the program."""
+    value = solution.value * size * price + offset
+    return replace(solution, v=solution.v * size, s=solution.s * size, y=solution.y * price, value=value)
 
 
 def power(vector: Array) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Literal, final
@@ -17,6 +17,7 @@ from socicnn.conic._residuals import Residuals
 from socicnn.conic._solution import Solution
 from socicnn.errors import MissingExtra, SolverError
 
+ALMOST = 3e-3  # residual, relative to the data, above which a program counts as almost solved
 Verdict = Literal["optimal", "almost", "infeasible", "unbounded", "limit", "failed"]
 
 
@@ -169,11 +170,60 @@ class Prepared:
                 )
                 answer = Answer("failed", detail, None, None, answer.seconds + feasible.seconds)
         v = np.full(variables, np.nan) if answer.v is None else answer.v
+        y = np.full(m, np.nan) if answer.y is None else answer.y
+        value = {"infeasible": np.inf, "unbounded": -np.inf}.get(answer.verdict, float(c @ v) + offset)
+        return self._solution(replace(answer, v=v, y=y), self._residuals.slack(b, v), value, remark)
+
+    def solve_each(self, b: Array, c: Array, tick: Callable[[], object] = lambda: None) -> list[Solution]:
+        """Solve row after row of b and c, without an offset, and check all answers at once.
+
+        An answer that does not stand is asked for again by `solve`.
+
+        Args:
+            b: right-hand sides, shape `(problems, m)`.
+            c: costs, shape `(problems, variables)`.
+            tick: called after each problem.
+
+        Raises:
+            SolverError: the vectors have the wrong shape or a non-finite entry.
+        """
+        m, variables = self.program.A.shape
+        rows, costs = _vectors("b", b, m), _vectors("c", c, variables)
+        answers = list[Answer]()
+        for right, cost in zip(rows, costs, strict=True):
+            answers.append(self._engine.run(right, cost))
+            tick()
+        solved = {i: answer for i, answer in enumerate(answers) if self._whole(answer)}
+        if not solved:
+            return [self.solve(right, cost, 0.0) for right, cost in zip(rows, costs, strict=True)]
+        places = list(solved)
+        b, c = rows[places].T, costs[places].T
+        v, y = (np.stack([getattr(answer, name) for answer in solved.values()], axis=1) for name in ("v", "y"))
+        worst = np.max(list(self._residuals.each(b, c, v, y).values()), axis=0)
+        slacks, values = self._residuals.slack(b, v).T, np.einsum("ij,ij->j", c, v)
+        checked = {
+            i: self._solution(answer, slacks[k], float(values[k]))
+            for k, (i, answer) in enumerate(solved.items())
+            if worst[k] <= ALMOST
+        }
+        return [checked[i] if i in checked else self.solve(rows[i], costs[i], 0.0) for i in range(len(rows))]
+
+    def _whole(self, answer: Answer) -> bool:
+        """Return whether an answer is an optimum with whole, finite points."""
+        sizes = ((answer.v, self.program.A.shape[1]), (answer.y, self.program.A.shape[0]))
+        return answer.verdict == "optimal" and all(
+            point is not None and np.shape(point) == (size,) and bool(np.isfinite(point).all()) for point, size in sizes
+        )
+
+    def _solution(self, answer: Answer, s: Array, value: float, remark: str = "") -> Solution:
+        """Return an answer, with both points, as a solution."""
+        assert answer.v is not None
+        assert answer.y is not None
         return Solution(
-            v=v,
-            s=self._residuals.slack(b, v),
-            y=np.full(m, np.nan) if answer.y is None else answer.y,
-            value={"infeasible": np.inf, "unbounded": -np.inf}.get(answer.verdict, float(c @ v) + offset),
+            v=answer.v,
+            s=s,
+            y=answer.y,
+            value=value,
             ok=answer.verdict == "optimal",
             status=f"{self._solver.label} {answer.detail}{remark}",
             seconds=answer.seconds,
@@ -194,7 +244,7 @@ class Prepared:
             return answer
         residuals = self._residuals(b, c, answer.v, answer.y, offset)
         name, worst = max(residuals.items(), key=lambda item: item[1])
-        if worst <= 3e-3:
+        if worst <= ALMOST:
             return answer
         detail = f"reports a solution, but its {name} residual is {worst:.1e} of the data (almost solved)"
         return replace(answer, verdict="almost", detail=detail)
@@ -232,6 +282,15 @@ def _vector(name: str, value: Array | None, default: Array, size: int) -> Array:
     if not np.all(np.isfinite(value)):
         raise SolverError(f"{name} has non-finite entries; a solver needs finite ones")
     return value
+
+
+def _vectors(name: str, values: Array, size: int) -> Array:
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != size:
+        raise SolverError(f"{name} must have rows of length {size}, as the prepared program has; received {values.shape}")
+    if not np.all(np.isfinite(values)):
+        raise SolverError(f"{name} has non-finite entries; a solver needs finite ones")
+    return values
 
 
 def _magnitude(vector: Array) -> float:

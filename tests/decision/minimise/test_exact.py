@@ -35,13 +35,13 @@ def test_a_batch_has_the_bounds_of_single_contexts(block: int, monkeypatch: pyte
 
 
 def test_a_context_without_a_solution_leaves_the_others_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    solve, count = Prepared.solve, iter(range(100))
+    solve = Prepared.solve_each
 
     def broken(self, *vectors):
-        found = solve(self, *vectors)
-        return replace(found, v=np.full_like(found.v, np.nan), ok=False) if next(count) == 1 else found
+        first, second, *others = solve(self, *vectors)
+        return [first, replace(second, v=np.full_like(second.v, np.nan), ok=False), *others]
 
-    monkeypatch.setattr(Prepared, "solve", broken)
+    monkeypatch.setattr(Prepared, "solve_each", broken)
     found = decide(stacked(3), Simplex(4), method="exact")
     assert found.certified.tolist() == [True, False, True]
     assert torch.isfinite(found.x).all()
@@ -114,14 +114,14 @@ def test_entries_that_highs_drops_go_to_clarabel(monkeypatch: pytest.MonkeyPatch
 
 def test_what_highs_leaves_uncertified_goes_to_clarabel(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("highspy")
-    solve = Prepared.solve
+    solve = Prepared.solve_each
 
     def broken(self, *vectors):
         found = solve(self, *vectors)
         lost = isinstance(self._solver, Highs)
-        return replace(found, v=np.full_like(found.v, np.nan), ok=False) if lost else found
+        return [replace(one, v=np.full_like(one.v, np.nan), ok=False) for one in found] if lost else found
 
-    monkeypatch.setattr(Prepared, "solve", broken)
+    monkeypatch.setattr(Prepared, "solve_each", broken)
     found = decide(linear(), Simplex(4), method="exact")
     assert bool(found.certified.all())
     assert found.iterations.tolist() == [2] * 6

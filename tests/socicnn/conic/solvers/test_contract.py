@@ -218,3 +218,31 @@ def test_an_answer_does_not_depend_on_the_points_before(name: str) -> None:
     for scale in (1e-3, 1e3, 30.0):
         prepared.solve(scale * rng.normal(size=4))
     assert prepared.solve(x).value == first.value
+
+
+def test_rows_of_vectors_are_solved_like_single_ones() -> None:
+    conic_program = value_program(random_net(9)).at(np.zeros(4))
+    program, rng = replace(conic_program, offset=0.0), np.random.default_rng(5)
+    b = program.b + 0.1 * np.abs(rng.normal(size=(4, len(program.b))))
+    c = np.tile(program.c, (4, 1))
+    b[2] *= 1e9  # far from 1: asked again, with its vectors divided
+    ticks: list[int] = []
+    each = Clarabel().prepare(program).solve_each(b, c, lambda: ticks.append(1))
+    assert len(ticks) == len(each) == 4
+    alone = Clarabel().prepare(program)
+    for solution, right, cost in zip(each, b, c, strict=True):
+        wanted = alone.solve(right, cost)
+        assert (solution.ok, solution.status) == (wanted.ok, wanted.status)
+        np.testing.assert_allclose(solution.value, wanted.value, rtol=1e-7)
+        np.testing.assert_allclose(solution.s, wanted.s, atol=1e-6 * np.abs(right).max())
+
+
+def test_answers_that_do_not_stand_are_asked_again_one_by_one() -> None:
+    program = conic([[-1.0, 0.0], [0.0, 1.0]], [0, 1], [1, 0], Cones(0, 2))  # min x, x >= 0, z <= 1
+    for boaster, word in ((_Boaster([0.0, 5.0], [1.0, 0.0]), "primal residual"), (_Boaster([0.0], [1.0, 0.0]), "shape")):
+        first, second = boaster.prepare(program).solve_each(np.tile(program.b, (2, 1)), np.tile(program.c, (2, 1)))
+        assert not first.ok
+        assert word in first.status
+        assert first.status == second.status
+    with pytest.raises(SolverError, match="rows of length 2"):
+        _Boaster([0.0, 0.0], [1.0, 0.0]).prepare(program).solve_each(np.ones((2, 3)), np.ones((2, 2)))
