@@ -5,7 +5,7 @@ The forward pass is a primal point v of the program, the backward pass a dual po
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -103,9 +103,14 @@ class Compiled:
         own = self.columns(x)
         return Witness(*(np.ascontiguousarray(array) for array in (own.v, own.y, own.k)))
 
-    def columns(self, x: Array) -> Witness:
-        """Return the same as views whose transposes are contiguous: one column per point, as checks compute with."""
-        return closed_form(self.net, self.quadratics, self.norms, self.program.A.shape, x)
+    def columns(self, x: Array, activations: Sequence[Array] | None = None) -> Witness:
+        """Return the same as views whose transposes are contiguous: one column per point, as checks compute with.
+
+        Args:
+            x: the points.
+            activations: what a forward pass had at them, `net.activations(x)`; computed if omitted.
+        """
+        return closed_form(self.net, self.quadratics, self.norms, self.program.A.shape, x, activations)
 
 
 def compile_net(net: FrozenNet) -> Compiled:

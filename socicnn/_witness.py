@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from socicnn._arrays import Array, Matrix, lengths
-from socicnn.frozen import FrozenNet, Norm, Quadratic
+from socicnn.frozen import FrozenNet, Layer, Norm, Quadratic
 
 LARGEST = 500  # exponent of the largest scale k, and minus that of the smallest
 
@@ -37,7 +37,12 @@ class Witness:
 
 
 def closed_form(
-    net: FrozenNet, quadratics: Sequence[Quadratic], norms: Sequence[Norm], shape: tuple[int, int], x: Array
+    net: FrozenNet,
+    quadratics: Sequence[Quadratic],
+    norms: Sequence[Norm],
+    shape: tuple[int, int],
+    x: Array,
+    activations: Sequence[Array] | None = None,
 ) -> Witness:
     """Return the witness at points x of shape `(count, n)`: one forward and one backward pass, no solver.
 
@@ -49,24 +54,18 @@ def closed_form(
         norms: the same of its norms.
         shape: rows m and variables of the program.
         x: the points.
+        activations: z_1 .. z_L of a forward pass at x, one row per point; computed if omitted.
     """
     fill = _Filling(np.ascontiguousarray(x.T), shape)
     inside: list[list[tuple[Array, Array, Array]]] = []  # weight, p and k of the quadratics inside each layer
     active: list[Array] = []
     z = np.zeros((0, fill.count))
-    for layer in net.layers:
+    for k, layer in enumerate(net.layers):
         inside.append([])
         for term in layer.inner:  # before z, so that every variable depends on earlier ones only
             p = fill.image(term.matrix, term.offset).reshape(term.groups, -1, fill.count)
             inside[-1].append((term.weight[:, None], p, fill.scales(p)))
-        a = fill.primal(layer.width)
-        a[:] = _column(layer.b)
-        for matrix, values in ((layer.U, fill.x), (layer.W, z)):
-            if matrix.size:
-                a += matrix @ values
-        for weight, p, _ in inside[-1]:
-            a += weight * (p**2).sum(axis=1)
-        z = np.maximum(a, 0.0, out=a)
+        z = fill.activation(layer, z, inside[-1]) if activations is None else fill.given(activations[k])
         active.append(z)
     widths = [len(mask) for mask in active]
     fill.row = 2 * sum(widths)
@@ -115,6 +114,23 @@ class _Filling:
         """Return the next `size` variables, to be written."""
         self._column += size
         return self._v[self._column - size : self._column]
+
+    def given(self, z: Array) -> Array:
+        """Write activations of shape `(count, h)` as the next variables, and return them."""
+        rows = self.primal(z.shape[1])
+        rows[:] = z.T
+        return rows
+
+    def activation(self, layer: Layer, z: Array, inside: list[tuple[Array, Array, Array]]) -> Array:
+        """Write the activations of a layer as the next variables, given those before it, and return them."""
+        a = self.primal(layer.width)
+        a[:] = _column(layer.b)
+        for matrix, values in ((layer.U, self.x), (layer.W, z)):
+            if matrix.size:
+                a += matrix @ values
+        for weight, p, _ in inside:
+            a += weight * (p**2).sum(axis=1)
+        return np.maximum(a, 0.0, out=a)
 
     def image(self, matrix: Matrix, offset: Array) -> Array:
         """Return matrix x + offset, shape `(rows, count)`."""

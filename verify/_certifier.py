@@ -28,6 +28,7 @@ from verify._report import Check, worst
 ProofName = Literal["float64", "balls"]
 
 CHUNK = 400_000  # numbers that a witness of one chunk holds: a few megabytes, so that passes stay in cache
+FEW = 256  # points that matrix products are fast with
 
 P = TypeVar("P", bound=Prover | BallProver)
 
@@ -133,7 +134,7 @@ class PreparedNet:
             witness = Witness(*(_kept(part) for part in (witness.v, witness.y, witness.k)))
         N = len(points)
         if chunk is None:
-            chunk = max(1, min(4096, CHUNK // max(1, sum(program.A.shape) + program.in_features)))
+            chunk = chunk_of(sum(program.A.shape) + program.in_features)
         chunk = as_integer("chunk", chunk)
         outcome = _Outcome(N, proof=self._prove is not None)
         for rows in slices(N, chunk, progress=progress):
@@ -162,10 +163,11 @@ class PreparedNet:
         stacked = self.net.stacked
         net = self.net[rows] if stacked else self.net
         start = time.perf_counter()
-        forward = net(x)  # of the network as it was given, not as it was compiled
+        activations = list(net.activations(x))
+        forward = net.values(x, activations)  # of the network as it was given, not as it was compiled
         middle = time.perf_counter()
-        if witness is None:
-            own = self.compiled.part(rows).columns(x)
+        if witness is None:  # the checker trusts no part of it, wherever its numbers come from
+            own = self.compiled.part(rows).columns(x, activations)
         else:
             own = Witness(witness.v[rows], witness.y[rows], witness.k[rows])
         checked = self._checked(net, own, x, forward, rows if stacked else slice(None))
@@ -196,6 +198,16 @@ class PreparedNet:
         if name not in self._provers:
             self._provers[name] = make(net)
         return cast(P, self._provers[name])
+
+
+def chunk_of(numbers: int) -> int:
+    """Return how many points to certify at a time, given the numbers per point.
+
+    As many as a processor's cache holds; a few more where that is under `FEW`, below which products read the matrices
+    too often.
+    """
+    usual = CHUNK // max(1, numbers)
+    return max(1, min(4096, max(usual, min(FEW, 4 * usual))))
 
 
 class _Outcome:

@@ -6,9 +6,11 @@ import torch
 
 import verify
 from socicnn import SOCICNN
+from socicnn._compile import compile_net
 from socicnn.errors import ModelError, VerificationError
 from socicnn.frozen import FrozenNet, Layer, Output
 from tests.support.frozen_nets import NETS, random_net
+from verify._certifier import chunk_of
 
 
 def same(first: verify.Certificate, second: verify.Certificate) -> None:
@@ -82,3 +84,18 @@ def test_points_of_another_width_are_refused() -> None:
     certifier = verify.Certifier(FrozenNet([Layer(None, [[1.0]], [0.0])], Output([1.0], [0.0])))
     with pytest.raises(ModelError, match="must have shape"):
         certifier(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_forward_pass_is_a_witness(name: str) -> None:
+    net = random_net(4, **NETS[name])
+    compiled, x = compile_net(net), np.random.default_rng(0).normal(size=(9, net.in_features))
+    activations = list(net.activations(x))
+    np.testing.assert_array_equal(net.values(x, activations), net(x))
+    own, alone = compiled.columns(x, activations), compiled.columns(x)
+    for part in ("v", "y", "k"):
+        np.testing.assert_allclose(getattr(own, part), getattr(alone, part), rtol=1e-12, atol=1e-12)
+
+
+def test_large_programs_have_enough_points_at_a_time() -> None:
+    assert [chunk_of(numbers) for numbers in (10, 330, 4_814, 100_000, 10**7)] == [4096, 1212, 256, 16, 1]

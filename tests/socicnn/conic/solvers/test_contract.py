@@ -239,7 +239,10 @@ def test_rows_of_vectors_are_solved_like_single_ones() -> None:
 
 def test_answers_that_do_not_stand_are_asked_again_one_by_one() -> None:
     program = conic([[-1.0, 0.0], [0.0, 1.0]], [0, 1], [1, 0], Cones(0, 2))  # min x, x >= 0, z <= 1
-    for boaster, word in ((_Boaster([0.0, 5.0], [1.0, 0.0]), "primal residual"), (_Boaster([0.0], [1.0, 0.0]), "shape")):
+    for boaster, word in (
+        (_Boaster([0.0, 5.0], [1.0, 0.0]), "primal residual"),
+        (_Boaster([0.0], [1.0, 0.0]), "shape"),
+    ):
         first, second = boaster.prepare(program).solve_each(np.tile(program.b, (2, 1)), np.tile(program.c, (2, 1)))
         assert not first.ok
         assert word in first.status
