@@ -108,7 +108,7 @@ class Compiled:
 
         Args:
             x: the points.
-            activations: what a forward pass had at them, `net.activations(x)`; computed if omitted.
+            activations: z_1 .. z_L at them, as `net.values` gives them; computed if omitted.
         """
         return closed_form(self.net, self.quadratics, self.norms, self.program.A.shape, x, activations)
 

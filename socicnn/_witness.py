@@ -60,12 +60,12 @@ def closed_form(
     inside: list[list[tuple[Array, Array, Array]]] = []  # weight, p and k of the quadratics inside each layer
     active: list[Array] = []
     z = np.zeros((0, fill.count))
-    for k, layer in enumerate(net.layers):
+    for number, layer in enumerate(net.layers):
         inside.append([])
         for term in layer.inner:  # before z, so that every variable depends on earlier ones only
             p = fill.image(term.matrix, term.offset).reshape(term.groups, -1, fill.count)
             inside[-1].append((term.weight[:, None], p, fill.scales(p)))
-        z = fill.activation(layer, z, inside[-1]) if activations is None else fill.given(activations[k])
+        z = fill.activation(layer, z, inside[-1]) if activations is None else fill.given(activations[number])
         active.append(z)
     widths = [len(mask) for mask in active]
     fill.row = 2 * sum(widths)

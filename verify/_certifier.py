@@ -163,7 +163,7 @@ class PreparedNet:
         stacked = self.net.stacked
         net = self.net[rows] if stacked else self.net
         start = time.perf_counter()
-        activations = list(net.activations(x))
+        activations: list[Array] = []
         forward = net.values(x, activations)  # of the network as it was given, not as it was compiled
         middle = time.perf_counter()
         if witness is None:  # the checker trusts no part of it, wherever its numbers come from

@@ -65,8 +65,8 @@ class Scaled:
             tick: called after each problem.
         """
         size, price = ([power(row) for row in rows] for rows in (b, c))
-        found = self._prepared.solve_each(b / np.array(size)[:, None], c / np.array(price)[:, None], tick)
-        return [_unscaled(*some) for some in zip(found, size, price, offset.tolist(), strict=True)]
+        solved = self._prepared.solve_each(b / np.array(size)[:, None], c / np.array(price)[:, None], tick)
+        return [_unscaled(*some) for some in zip(solved, size, price, offset.tolist(), strict=True)]
 
 
 def _unscaled(solution: Solution, size: float, price: float, offset: float) -> Solution:

@@ -9,14 +9,14 @@ def violation(s: Array, zero: int, heads: IntArray, starts: tuple[int, int], *, 
     """Return how far each row or cone of s is from K: |s_i|, max(0, -s_i), max(0, ||u|| - s_0), and `exponential`.
 
     Args:
-        s: vector of shape `(m,)`.
+        s: vector of shape `(m,)`, or several, one per column.
         zero: number of equality rows.
         heads: head of each second-order cone.
         starts: first row of the second-order cones, and of the exponential ones.
         dual: measure the distance from K* instead, where the rows of the zero cone are free.
 
     Returns:
-        Shape `(m,)`; zero at the rows of a second-order cone that are not its head; of an exponential cone at each row.
+        The same shape; at the head of a second-order cone, zero at its other rows; at each row of an exponential cone.
 
     >>> violation(np.array([-0.5, 1.0, 3.0, 4.0]), 0, np.array([1]), (1, 4), dual=False)
     array([0.5, 4. , 0. , 0. ])
@@ -30,7 +30,8 @@ def violation(s: Array, zero: int, heads: IntArray, starts: tuple[int, int], *, 
         squares = s[cut:end] ** 2
         squares[heads - cut] = 0.0
         excess[heads] = np.maximum(np.sqrt(np.add.reduceat(squares, heads - cut)) - s[heads], 0.0)
-    excess[end:] = np.repeat(exponential(s[end:].reshape(-1, 3), dual=dual), 3)
+    cones = np.moveaxis(s[end:].reshape(-1, 3, *s.shape[1:]), 1, -1)
+    excess[end:] = np.repeat(exponential(cones.reshape(-1, 3), dual=dual).reshape(cones.shape[:-1]), 3, axis=0)
     return excess
 
 

@@ -6,8 +6,7 @@ f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
@@ -84,25 +83,22 @@ class ConvexNet:
         chosen: dict[str, Any] = {name: [part.take(index) for part in getattr(self, name)] for name in lists}
         return replace(self, output=self.output.take(index), **chosen)
 
-    def activations(self, x: Array) -> Iterator[Array]:
-        """Yield z_1 .. z_L at points x of shape `(count, n)`."""
-        z = np.zeros((len(x), 0))
-        for layer in self.layers:
-            z = np.maximum(layer.preactivation(x, z), 0.0)
-            yield z
-
-    def values(self, x: Array, activations: Iterable[Array] | None = None) -> Array:
+    def values(self, x: Array, activations: list[Array] | None = None) -> Array:
         """Return f at points x of shape `(count, n)`: the reference forward pass, straight from the formula.
 
-        With stacked contexts, row i belongs to context i. The activations at x are computed if omitted.
+        With stacked contexts, row i belongs to context i. z_1 .. z_L are appended to `activations`, if given.
         """
         if x.shape[1:] != (self.in_features,):
             raise ModelError(f"x must have shape (count, {self.in_features}); received {x.shape}")
         if self.stacked and len(x) != self.contexts:
             raise ModelError(f"{self.contexts} contexts need as many points; received {len(x)}")
         value = (x * self.output.v).sum(axis=-1) + self.output.c
-        for last in deque(self.activations(x) if activations is None else activations, maxlen=1):
-            value = value + (last * self.output.w).sum(axis=-1)
+        z = np.zeros((len(x), 0))
+        for layer in self.layers:
+            z = np.maximum(layer.preactivation(x, z), 0.0)
+            if activations is not None:
+                activations.append(z)
+        value = value + (z * self.output.w).sum(axis=-1)
         for term in self.terms:
             value = value + term.weight * term.values(x).sum(axis=-1)
         return value

@@ -288,7 +288,7 @@ def _vectors(name: str, values: Array, size: int) -> Array:
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != size:
         raise SolverError(
-            f"{name} must have rows of length {size}, as the prepared program has; received {values.shape}"
+            f"{name} must have rows of length {size}, as in the prepared program; received {values.shape}"
         )
     if not np.all(np.isfinite(values)):
         raise SolverError(f"{name} has non-finite entries; a solver needs finite ones")

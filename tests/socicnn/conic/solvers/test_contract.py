@@ -249,3 +249,11 @@ def test_answers_that_do_not_stand_are_asked_again_one_by_one() -> None:
         assert first.status == second.status
     with pytest.raises(SolverError, match="rows of length 2"):
         _Boaster([0.0, 0.0], [1.0, 0.0]).prepare(program).solve_each(np.ones((2, 3)), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("dual", [False, True])
+def test_columns_have_the_violations_of_single_vectors(dual: bool) -> None:
+    cones = Cones(2, 3, (3, 4), exponential=2)
+    columns = np.random.default_rng(0).normal(size=(cones.rows, 5))
+    apart = np.stack([cones.violation(column, dual=dual) for column in columns.T], axis=1)
+    np.testing.assert_array_equal(cones.violation(columns, dual=dual), apart)
