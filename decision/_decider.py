@@ -37,6 +37,9 @@ class Decider:
         atol: absolute accuracy, in the units of f.
         region: where the network has learned something.
         options: as in `decide`.
+        warm_start: start each context from the last answer of the same row, if a call has as many contexts as the one
+            before. For contexts that move slowly, as in control: fewer iterations, the same proofs. Answers then
+            depend, within their gaps, on the calls before.
 
     Raises:
         ModelError: an accuracy, a method or a region that is unknown or invalid.
@@ -60,9 +63,11 @@ class Decider:
         atol: float = 0.0,
         region: Region | Literal["stored"] | None = "stored",
         options: DecideOptions = DecideOptions(),  # noqa: B008 (frozen)
+        warm_start: bool = False,
     ) -> None:
         model = copy.deepcopy(model_or_net) if isinstance(model_or_net, Module) else model_or_net
         self._question = _Prepared(model, feasible_set, method, rtol=rtol, atol=atol, region=region, options=options)
+        self._question.warm = warm_start
 
     def __call__(self, context: Any = None, *, start: Any = None, time_limit: float | None = None) -> Decision:
         """Return the decisions for some contexts.
@@ -90,6 +95,19 @@ class _Prepared(Question):
     _fixed: Sequence[Surrogate] | None = None  # of a model without contexts
     _moving: MovingVectors | None = None
     _asked = False  # whether its vectors have been looked for
+    warm = False
+    _last: Tensor | None = None  # the decisions of the call before
+
+    def usual_start(self, count: int) -> Tensor | None:
+        """Return the decisions of the call before, if they are to start from and as many."""
+        return self._last if self._last is not None and len(self._last) == count else None
+
+    def answer(self, context: Any, start: Any = None, time_limit: float | None = None) -> Decision:
+        """Answer, and keep the decisions where the next call starts from them."""
+        decision = super().answer(context, start, time_limit)
+        if self.warm:
+            self._last = decision.x if bool(decision.x.isfinite().all()) else None
+        return decision
 
     def surrogates(self, theta: Tensor | None) -> Sequence[Surrogate]:
         """Return the functions to minimise, new vectors on the matrices that are known."""

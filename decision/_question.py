@@ -67,6 +67,10 @@ class Question:
         """Return the functions to minimise."""
         return surrogates_of(self.model, theta, self.options.device)
 
+    def usual_start(self, count: int) -> Tensor | None:
+        """Return points to start `count` contexts from if the user gives none; None for where it suits f."""
+        return None
+
     def answer(self, context: Any, start: Any = None, time_limit: float | None = None) -> Decision:
         """Return the decisions for some contexts.
 
@@ -89,7 +93,8 @@ class Question:
         by_solver = bool(options.integer) or not isinstance(where, FeasibleSet)
         if not by_solver:
             assert isinstance(where, FeasibleSet)
-            points = _start(start, where, self.model, surrogates)
+            usual = self.usual_start(sum(len(surrogate) for surrogate in surrogates))
+            points = _start(usual if start is None else start, where, self.model, surrogates)
             reference = self._reference_over(where)
         else:
             ignored = {"start": start, "max_iterations": options.max_iterations, "device": options.device}

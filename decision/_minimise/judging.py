@@ -62,7 +62,7 @@ def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
     if not len(search.surrogate):
         none = search.surrogate.constant
         return Judged(none.new_zeros(0, search.feasible_set.n), none, none, none.long(), none, none, none, ())
-    quick = _compiled(search, goal) if x is None else None
+    quick = _compiled(search, x, goal)
     if quick is None:
         most = search.reference.largest(search.surrogate)
         search = search.measured()
@@ -72,18 +72,19 @@ def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
     left = (~judged.certified(goal)).nonzero()[:, 0]
     if len(left) and not goal.late:
         rest = search.take(left)
-        judged.put(left, _judged(rest, minimise(rest, None, answers.most[left], goal), goal))
+        again = None if x is None else x[left]
+        judged.put(left, _judged(rest, minimise(rest, again, answers.most[left], goal), goal))
     return judged
 
 
-def _compiled(search: Search, goal: Goal) -> tuple[Answers, Measure] | None:
+def _compiled(search: Search, x: Tensor | None, goal: Goal) -> tuple[Answers, Measure] | None:
     """Return what the compiled loops find, if the method leaves the choice and they can be used."""
     if not isinstance(search.method, Auto) or not isinstance(search.surrogate, StackSurrogate):
         return None
     region = search.feasible_set
     if search.first_box() is not None:  # much wider than what the network sees
         return None
-    return compiled_answers(search.surrogate, region, search.reference, goal)
+    return compiled_answers(search.surrogate, region, search.reference, goal, x)
 
 
 def _judged(search: Search, answers: Answers, goal: Goal, measure: Measure | None = None) -> Judged:

@@ -106,3 +106,32 @@ def test_bad_settings_and_contexts_are_refused() -> None:
     assert decider(contexts(2)).iterations.max() <= 3
     with pytest.raises(ModelError, match="finite"):
         Decider(net, Simplex(6))(torch.full((1, 3), torch.nan))
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize("count", [1, 3])
+def test_contexts_that_move_slowly_start_from_the_last_answers(count: int) -> None:
+    pytest.importorskip("numba")
+    net, region, (first, other) = model("soc-partial"), Simplex(6), contexts(2)
+    path = [first + 0.01 * k * (other - first) + torch.linspace(0.0, 0.5, count)[:, None] for k in range(6)]
+    cold, warm = Decider(net, region), Decider(net, region, warm_start=True)
+    found = [(cold(theta), warm(theta)) for theta in path]
+    assert torch.equal(found[0][0].x, found[0][1].x)
+    saved = 0
+    for alone, after in found[1:]:
+        assert after.ok
+        assert bool(((alone.value - after.value).abs() <= alone.gap + after.gap).all())
+        saved += int((alone.iterations - after.iterations).sum())
+    assert saved >= 5 * count  # one in each call at least
+    jump = warm(other + 3.0)
+    assert jump.ok
+    assert int(jump.iterations.max()) <= 30
+    assert warm(contexts(5)).ok  # another number of contexts
+
+
+def test_a_warm_start_is_no_obstacle_where_nothing_starts_from_points() -> None:
+    net = model("soc-partial")
+    for method, options in (("exact", DecideOptions()), ("auto", DecideOptions(integer=(0,)))):
+        decider = Decider(net, Box(6, -1.0, 2.0), method, options=options, warm_start=True)
+        for theta in contexts(2):
+            assert decider(theta).ok

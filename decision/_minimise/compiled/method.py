@@ -11,6 +11,7 @@ from typing import TypeGuard
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from decision._minimise.answers import Answers, Goal
 from decision._minimise.compiled.measure import Measure, run
@@ -28,6 +29,8 @@ CHUNK = 64  # contexts between two looks at the clock
 LIMIT = 30  # iterations of a context; most need 7 to 13
 LARGEST = 400  # inputs: above, the processor's own batched matrices are as fast
 WIDEST = 128  # units that are all kept
+INWARDS = 0.02  # share of the way to the centre that a point is moved to start inside
+CLOSER = 0.03  # of what is to be gained from the centre: a start that leaves less is better than the centre
 SHARE = 0.9  # of the gap allowed that the loops have to reach, the rest is left to the proof
 
 
@@ -51,15 +54,18 @@ def suits(flat: Flat | None) -> TypeGuard[Flat]:
 
 @QUIET
 def compiled_answers(
-    surrogate: StackSurrogate, feasible_set: FeasibleSet, reference: Reference, goal: Goal
+    surrogate: StackSurrogate, feasible_set: FeasibleSet, reference: Reference, goal: Goal, start: Tensor | None = None
 ) -> tuple[Answers, Measure] | None:
-    """Return what the compiled loops find, from the set's centre, with its measure; None where they cannot be used.
+    """Return what the compiled loops find, with its measure; None where they cannot be used.
 
     Args:
         surrogate: the networks.
         feasible_set: the set X, with linear rows and an interior.
         reference: its points and what gaps are measured against.
         goal: when to stop.
+        start: points of the set, shape `(contexts, n)`: a context starts near its own, if that leaves little to be
+            gained, and at the set's centre otherwise. Warm starts of interior-point methods pay near the minimiser
+            alone.
     """
     flat = surrogate.flat
     if not suits(flat) or goal.max_iterations is not None or not ready(goal):
@@ -81,8 +87,14 @@ def compiled_answers(
     polyhedron = Polyhedron.of(region)
     if polyhedron is None or inner is None:
         return None
-    vectors = vectors_of(inner, region, polyhedron, most / unit, size / unit, goal.atol / unit)
-    x, lam, u, iterations = _followed(common_of(inner.rows, region, polyhedron), vectors, goal)
+    begin = polyhedron.centre.numpy()[None]
+    vectors = vectors_of(inner, region, polyhedron, begin, most / unit, size / unit, goal.atol / unit)
+    if start is not None:
+        near = begin + (1.0 - INWARDS) * (start.numpy() / 2.0**units.x - begin)
+        mu = vectors_of(inner, region, polyhedron, near, most / unit, size / unit, goal.atol / unit).mu
+        closer = mu < CLOSER * vectors.mu
+        begin, vectors = np.where(closer[:, None], near, begin), vectors._replace(mu=np.where(closer, mu, vectors.mu))
+    x, lam, u, iterations = _followed(common_of(inner.rows, region, polyhedron), vectors, begin, goal)
     x *= 2.0**units.x
     nothing = torch.full((len(x),), -math.inf, dtype=torch.float64)
     dual = _dual(flat, x, lam * unit[:, None], u)
@@ -101,8 +113,8 @@ def _dual(flat: Flat, x: Array, lam: Array, u: Array) -> Dual:
     return Dual(*(tuple(part) for part in parts))
 
 
-def _followed(common: Common, vectors: Vectors, goal: Goal) -> tuple[Array, Array, Array, IntArray]:
-    """Return x, lambda, u and the iterations of each context."""
+def _followed(common: Common, vectors: Vectors, begin: Array, goal: Goal) -> tuple[Array, Array, Array, IntArray]:
+    """Return x, lambda, u and the iterations of each context, from one point or from one for each."""
     from decision._minimise.compiled.path import follow
 
     count, h = len(vectors.v), common.units
@@ -117,7 +129,8 @@ def _followed(common: Common, vectors: Vectors, goal: Goal) -> tuple[Array, Arra
         some = slice(start, start + CHUNK)
         moving = Vectors(*(values[some] for values in vectors))
         rows = PathPoint(*(values[some] for values in ends))
-        run(follow, common, moving, common.centre, SHARE * goal.rtol, LIMIT, rows, counts[some], room, at, step)
+        first = begin if len(begin) == 1 else begin[some]
+        run(follow, common, moving, first, SHARE * goal.rtol, LIMIT, rows, counts[some], room, at, step)
     return x, lam, u, counts
 
 
@@ -145,12 +158,12 @@ def common_of(rows: FlatRows, feasible_set: FeasibleSet, polyhedron: Polyhedron)
 
 
 def vectors_of(
-    flat: Flat, feasible_set: FeasibleSet, polyhedron: Polyhedron, most: Array, size: Array, atol: Array
+    flat: Flat, feasible_set: FeasibleSet, polyhedron: Polyhedron, x: Array, most: Array, size: Array, atol: Array
 ) -> Vectors:
-    """Return what belongs to each context; products start with what the linearised objective can gain."""
+    """Return what belongs to each context; products start with what the linearised objective can gain from x."""
     from decision._minimise.compiled.reached import gradients
 
-    arrays, x = flat.rows.arrays, polyhedron.centre.numpy()
+    arrays = flat.rows.arrays
     slope, gradient, constant = np.empty_like(flat.v), np.empty_like(flat.v), np.empty(len(flat))
     run(gradients, arrays, flat.offset, flat.price, flat.v, x, slope, gradient, constant)
     vertex = feasible_set.minimise_linear(torch.from_numpy(gradient)).numpy()

@@ -36,7 +36,7 @@ def follow(
     Args:
         common: what contexts share.
         vectors: of each context.
-        x: interior point to start from, shape `(n,)`.
+        x: interior points to start from, one or one per context, shape `(1 or contexts, n)`.
         rtol: relative gap at which to stop.
         limit: iterations of a context at most.
         best_at: its x, lam and u are overwritten, one row per context.
@@ -46,7 +46,7 @@ def follow(
         step: room.
     """
     for i in range(len(counts)):
-        at.x[:] = x
+        at.x[:] = x[min(i, len(x) - 1)]
         np.dot(vectors.beta[i], common.grams, room.flat)
         for j in range(len(at.x)):
             for k in range(len(at.x)):

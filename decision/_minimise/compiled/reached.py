@@ -97,9 +97,11 @@ def gradients(
     gradient: Array,
     constant: Array,
 ) -> None:
-    """Write slope and value at 0 of v'x and the quadratics, and a subgradient of f at the point x, shape `(n,)`."""
-    image, at, zero = np.dot(rows.M, x), np.zeros(len(rows.M)), np.zeros(len(rows.M))
+    """Write slope and value at 0 of v'x and the quadratics, and a subgradient of f at x, shape `(1 or contexts, n)`."""
+    image, at, zero = np.dot(rows.M, x[0]), np.zeros(len(rows.M)), np.zeros(len(rows.M))
     for i in range(len(v)):
+        if 0 < i < len(x):
+            image = np.dot(rows.M, x[i])
         constant[i] = 0.0
         for k in range(rows.units):
             at[k] = price[i, k] if image[k] + offset[i, k] > 0.0 else 0.0
