@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 PAGE = Path(__file__).parent / "reference.md"
 MODULES = (
@@ -22,6 +22,7 @@ MODULES = (
     "socicnn.frozen",
     "socicnn.conic",
     "socicnn.conic.solvers",
+    "socicnn.conic.export",
     "socicnn.training",
     "socicnn.regression",
     "socicnn.positivity",
@@ -50,7 +51,7 @@ def public(module: str) -> list[str]:
 
 def arguments(entry: Any) -> str:
     """Return the names of the arguments of a function or class, in parentheses; nothing for other entries."""
-    if isinstance(entry, ModuleType) or not callable(entry):
+    if isinstance(entry, ModuleType) or not callable(entry) or get_origin(entry) is Literal:
         return ""
     try:
         parameters = inspect.signature(entry).parameters.values()
@@ -71,6 +72,8 @@ def summary(entry: Any) -> str:
     """Return the first sentence of the docstring on one line, or the value of a constant."""
     if isinstance(entry, str):
         return "The version of this package."
+    if get_origin(entry) is Literal:
+        return f"One of {', '.join(f'`{name}`' for name in get_args(entry))}."
     if type(entry).__name__ == "Registry":
         return f"Short names: {', '.join(f'`{name}`' for name in entry.names())}."
     text = " ".join((inspect.getdoc(entry) or "").split("\n\n")[0].split())

@@ -31,6 +31,8 @@ class _Face(ModuleType):
         if home is not None:
             value = vars(self)[name] = getattr(import_module(home), name)
             return value
+        if name in vars(self).get("_MOVED", {}):  # a public name of the version before
+            return import_module("socicnn._moved").moved_name(self.__name__, name, vars(self)["_MOVED"][name])
         if not name.startswith("_") and find_spec(f"{self.__name__}.{name}") is not None:
             return import_module(f"{self.__name__}.{name}")
         raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'", name=name, obj=self)

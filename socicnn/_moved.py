@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import wraps
+from importlib import import_module
 from typing import Any, ParamSpec, TypeVar
 
 T = TypeVar("T")
@@ -58,6 +59,18 @@ def renamed_names(module: str, names: Mapping[str, Any]) -> Callable[[str], Any]
         return names[name]
 
     return look_up
+
+
+def moved_name(package: str, name: str, home: str) -> Any:
+    """Return the object that was `package.name` before and is now at `home`, "module:name", with a warning.
+
+    A home that is private says that there is no public name any more.
+    """
+    module, _, new = home.partition(":")
+    value = getattr(import_module(module), new)
+    now = "private, and goes in the next version" if "._" in module else f"{module}.{new}"
+    warnings.warn(f"{package}.{name} is now {now}", DeprecationWarning, stacklevel=3)
+    return value
 
 
 def with_renamed(value: T, moved: dict[str, Any], old: str, new: str, *, function: str) -> T:

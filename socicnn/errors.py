@@ -1,4 +1,4 @@
-"""The errors that socicnn raises on purpose; each message names what was wrong, what was received and how to fix it."""
+"""Errors and warnings that socicnn raises on purpose: they name what was wrong, what was received and how to fix it."""
 
 
 class SocicnnError(Exception):
@@ -35,3 +35,7 @@ class FileError(SocicnnError, OSError):
 
 class VerificationError(SocicnnError):
     """A network and a program that were not shown to agree; the message says which check failed, where, by how much."""
+
+
+class DyingUnits(UserWarning):
+    """Most units start inactive and receive almost no gradient; enable passthrough or use fewer layers."""

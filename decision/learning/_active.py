@@ -29,7 +29,7 @@ RTOL = 1e-4  # relative accuracy of the decisions that are labelled
 
 @final
 @dataclass(frozen=True, eq=False)
-class Active:
+class ActiveResult:
     """What active training returns.
 
     Args:
@@ -95,7 +95,7 @@ def fit_active(
     progress: bool = True,
     options: ActiveOptions = ActiveOptions(),
     **moved: Any,
-) -> Active:
+) -> ActiveResult:
     """Train a surrogate, decide for its training contexts, label the decisions and points near them, and train on.
 
     Uniform candidates sit far from the optimum in many dimensions; the surrogate's own decisions sit where it matters,
@@ -138,7 +138,7 @@ def fit_active(
         costs.append(float(more.y[:, data.y.shape[1]].mean()))
         data = more
         histories.append(fit(model, data, epochs=again, learning_rate=rate / 2, options=options.at(number), **settings))
-    return Active(data, histories, costs)
+    return ActiveResult(data, histories, costs)
 
 
 def _with_moved(options: ActiveOptions, moved: dict[str, Any]) -> ActiveOptions:

@@ -56,10 +56,10 @@ class Ensemble(nn.Module):
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return the mean as float64 arrays at a context (or a stack of contexts)."""
         frozen: list[Any] = list(self.models)
-        return average([model.freeze(context) for model in frozen])
+        return mean_network([model.freeze(context) for model in frozen])
 
 
-def average(nets: Sequence[FrozenNet]) -> FrozenNet:
+def mean_network(nets: Sequence[FrozenNet]) -> FrozenNet:
     """Return f(x) = (1/K) sum_k f_k(x) as one network: layers side by side, W_k block-diagonal, all branches.
 
     Args:
@@ -70,7 +70,7 @@ def average(nets: Sequence[FrozenNet]) -> FrozenNet:
 
     >>> from socicnn.frozen import FrozenNet, Layer, Output
     >>> up, down = (FrozenNet([Layer(None, [[s]], [0.0])], Output([2.0], [0.0])) for s in (1.0, -1.0))
-    >>> average([up, down])([[3.0], [-2.0]])
+    >>> mean_network([up, down])([[3.0], [-2.0]])
     array([3., 2.])
     """
     if not nets:

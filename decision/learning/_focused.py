@@ -48,7 +48,7 @@ RTOL = 1e-5  # relative accuracy of the decisions that are differentiated
 
 @final
 @dataclass(frozen=True)
-class Focused:
+class FocusedResult:
     """What fine-tuning returns.
 
     Args:
@@ -109,7 +109,7 @@ def fit_focused(
     progress: bool = True,
     options: FocusedOptions = FocusedOptions(),
     **moved: Any,
-) -> Focused:
+) -> FocusedResult:
     """Fine-tune a trained surrogate for the true cost of its decisions; the best weights seen are kept.
 
     Args:
@@ -182,7 +182,7 @@ def fit_focused(
     model.load_state_dict(kept)
     model.ranges = seen
     model.eval()
-    return Focused(costs, best, labels)
+    return FocusedResult(costs, best, labels)
 
 
 def _perturbed(model: Network, task: AnyTask, batch: Data, perturbation: float) -> tuple[Tensor, Tensor]:

@@ -15,4 +15,5 @@ fit_stacked(models, data, seeds=None, ...)    the same for many models of one ar
 
 from socicnn._faces import face
 
+_MOVED = {"bracket": "socicnn.density:log_partition_bounds"}
 __all__ = face(__name__)

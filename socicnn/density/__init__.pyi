@@ -1,5 +1,5 @@
 from socicnn.density._base import Density as Density
-from socicnn.density._bounds import bracket as bracket
+from socicnn.density._bounds import log_partition_bounds as log_partition_bounds
 from socicnn.density._clouds import CLOUDS as CLOUDS
 from socicnn.density._clouds import cloud as cloud
 from socicnn.density._energy import Energy as Energy

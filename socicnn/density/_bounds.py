@@ -15,7 +15,9 @@ ROUNDING = 16 * torch.finfo(torch.float64).eps  # of a few operations, relative 
 CONVEX = 1e-9  # how far neighbouring tangents may lie above the energy, relative to the energies there
 
 
-def bracket(energy: Callable[[Tensor], Tensor], lower: float, upper: float, points: int = 4096) -> tuple[float, float]:
+def log_partition_bounds(
+    energy: Callable[[Tensor], Tensor], lower: float, upper: float, points: int = 4096
+) -> tuple[float, float]:
     """Return lo <= log Z <= hi, both finite, Z the integral of exp(-E) over the whole line.
 
     Between neighbouring points a convex E lies below its chord and above its two tangents, and beyond the last point
@@ -36,7 +38,7 @@ def bracket(energy: Callable[[Tensor], Tensor], lower: float, upper: float, poin
             NaN, infinite at all points but one, or not convex along the points; or no finite bracket: E does not fall
             at `lower` or does not rise at `upper`.
 
-    >>> lo, hi = bracket(lambda x: 0.5 * x[:, 0].square(), -8.0, 8.0)
+    >>> lo, hi = log_partition_bounds(lambda x: 0.5 * x[:, 0].square(), -8.0, 8.0)
     >>> lo <= 0.5 * math.log(2 * math.pi) <= hi, hi - lo < 1e-5
     (True, True)
     """

@@ -19,10 +19,15 @@ VERSION = 2
 NAME = "FrozenNet"
 
 
-def save(net: Any, path: str | os.PathLike[str]) -> None:
+def save(net: Any, path: str | os.PathLike[str], metadata: str = "{}") -> None:
     """Write a frozen network, its arrays bit for bit; an older file of that name is replaced in one step.
 
     Equal networks give equal files. The header tells the sizes and the fingerprint.
+
+    Args:
+        net: the network.
+        path: where to.
+        metadata: what is stored with it, as JSON.
 
     Raises:
         FileError: the place cannot be written.
@@ -37,7 +42,7 @@ def save(net: Any, path: str | os.PathLike[str]) -> None:
         "version": str(VERSION),
         "network": NAME,
         "config": json.dumps(told),
-        "metadata": "{}",
+        "metadata": metadata,
     }
     # the writer takes the entries of an array one after the other
     arrays = {name: np.array(array, order="C") for name, array in pack_net(net).items()}

@@ -2,4 +2,5 @@
 
 from socicnn._faces import face
 
+_MOVED = {"DyingUnits": "socicnn.errors:DyingUnits", "NETWORKS": "socicnn.nn._kinds:NETWORKS"}
 __all__ = face(__name__)

@@ -3,7 +3,6 @@ from socicnn.nn._feedforward import ICNN as ICNN
 from socicnn.nn._feedforward import SOCICNN as SOCICNN
 from socicnn.nn._geometry import AveragePool as AveragePool
 from socicnn.nn._geometry import Conv as Conv
-from socicnn.nn._kinds import NETWORKS as NETWORKS
 from socicnn.nn._network import Network as Network
 from socicnn.nn._onnx_export import to_onnx as to_onnx
 from socicnn.nn._options import NetOptions as NetOptions
@@ -11,4 +10,3 @@ from socicnn.nn._recurrent import RecurrentSOCICNN as RecurrentSOCICNN
 from socicnn.nn._storage import load as load
 from socicnn.nn._storage import load_metadata as load_metadata
 from socicnn.nn._storage import save as save
-from socicnn.positivity._initial import DyingUnits as DyingUnits

@@ -6,8 +6,9 @@ import warnings
 
 import torch
 
+from socicnn.errors import DyingUnits
 from socicnn.nn._network import Network
-from socicnn.positivity._initial import DyingUnits, normal
+from socicnn.positivity._initial import normal
 
 PROBES = 256  # standard normal points at which units are counted
 LEAST_ACTIVE = 0.1  # share of active (unit, point) pairs in a layer below which its units count as dying

@@ -1,6 +1,7 @@
 """Saving and loading: one safetensors file, the configuration in its metadata; loading never runs code.
 
-What is saved is a network, or something made of one that registers itself in `socicnn.nn._kinds`, e.g. a density.
+What is saved is a network, or something made of one that registers itself in `socicnn.nn._kinds`, e.g. a density; or a
+frozen network, whose file `socicnn.frozen._storage` writes.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ from typing import Any, Protocol, TypeVar, overload
 
 import safetensors.torch
 import torch
-from torch import nn
 
 from socicnn._files import FileError
 from socicnn._ranges import Ranges
 from socicnn._tensor_files import FORMAT, check_version, read, write
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+from socicnn.frozen import _storage as frozen_file
 from socicnn.nn._kinds import NETWORKS, knows_network
 from socicnn.nn._network import Network
 
 VERSION = 2  # of version 1: means without a second buffer, no ranges; they are still read
 SPARE = 1000  # largest number in a configuration that needs no equal number of entries in the file: strides, kernels
 
-M = TypeVar("M", bound=nn.Module)
+M = TypeVar("M")
 
 
 class Storable(Protocol):
@@ -49,11 +50,11 @@ class Storable(Protocol):
         """Return the tensors by name."""
 
 
-def save(model: Storable, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
-    """Write a network, or a density, to one file; an older file of that name is replaced in one step.
+def save(model: Storable | FrozenNet, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
+    """Write a network, frozen or not, or a density, to one file; an older file of that name is replaced in one step.
 
     Args:
-        model: any network of `socicnn.nn`, or another registered model: `Energy`, `PotentialFlow`.
+        model: any network of `socicnn.nn`, a `FrozenNet`, or another registered model: `Energy`, `PotentialFlow`.
         path: where to.
         metadata: JSON values to store with it; the ranges of the training data are always stored.
 
@@ -68,28 +69,31 @@ def save(model: Storable, path: str | os.PathLike[str], metadata: dict[str, Any]
     >>> load(path).in_features, load_metadata(path)
     (3, {'set': 'simplex'})
     """
-    name = type(model).__name__
+    name, stored = type(model).__name__, _json(metadata or {}, "metadata")
     if isinstance(model, FrozenNet):
-        raise ModelError("a FrozenNet is saved by itself: net.save(path), and read by FrozenNet.load(path)")
+        return frozen_file.save(model, path, stored)
     if not knows_network(name) or type(model) is not NETWORKS[name]:
         raise ModelError(f"only the networks {', '.join(sorted(NETWORKS))} can be saved; received {name}")
-    config = model.config()
-    try:
-        header = {
-            "format": FORMAT,
-            "version": str(VERSION),
-            "network": name,
-            "module": type(model).__module__,
-            "config": json.dumps(config, allow_nan=False),
-            "metadata": json.dumps(metadata or {}, allow_nan=False),
-        }
-        if model.ranges is not None:
-            header["ranges"] = model.ranges.to_json()
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"metadata must hold finite JSON values: {error}") from None
+    header = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "network": name,
+        "module": type(model).__module__,
+        "config": _json(model.config(), "the configuration"),
+        "metadata": stored,
+    }
+    if model.ranges is not None:
+        header["ranges"] = model.ranges.to_json()
     _refuse_tied(model)
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     write(path, safetensors.torch.save(tensors, metadata=header))
+
+
+def _json(values: dict[str, Any], name: str) -> str:
+    try:
+        return json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{name} must hold finite JSON values: {error}") from None
 
 
 def _refuse_tied(model: Any) -> None:
@@ -112,25 +116,27 @@ def load(path: str | os.PathLike[str]) -> Network: ...
 def load(path: str | os.PathLike[str], kind: type[M]) -> M: ...
 
 
-def load(path: str | os.PathLike[str], kind: type[nn.Module] = nn.Module) -> Any:
-    """Read what `save` wrote, every tensor of the type that it had.
+def load(path: str | os.PathLike[str], kind: type = object) -> Any:
+    """Read what `save` or `FrozenNet.save` wrote, every tensor of the type that it had.
 
     Args:
         path: the file.
-        kind: the class that is expected, e.g. `Energy`; any if omitted.
+        kind: the class that is expected, e.g. `Energy` or `FrozenNet`; any if omitted.
 
     Raises:
         FileError: the file cannot be read, is not a valid file of this kind and version, or holds another class.
     """
+    if issubclass(FrozenNet, kind) and frozen_file.is_frozen(path):
+        return FrozenNet.load(path)
     tensors, header = _read(path)
     name = header["network"]
-    if not knows_network(name):
+    if name != FrozenNet.__name__ and not knows_network(name):
         module = header.get("module", "")
         hint = f"import {module} first" if module else "update socicnn"
         if module.startswith("socicnn."):
             hint = f"update socicnn, or {hint}"
         raise FileError(f"{path} holds a network '{name}' that socicnn does not know; {hint}")
-    made: Any = NETWORKS[name]
+    made: Any = FrozenNet if name == FrozenNet.__name__ else NETWORKS[name]
     if not issubclass(made, kind):
         raise FileError(f"{path} holds a model of the class {name}, where {kind.__name__} is expected")
     try:
@@ -218,8 +224,6 @@ def _sizes(value: Any) -> Iterator[int]:
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     tensors, header = read(path, "pt", "socicnn.save")
-    if header.get("network") == FrozenNet.__name__:
-        raise FileError(f"{path} holds a frozen network; read it with FrozenNet.load(path)")
     check_version(path, header, VERSION)
     missing = [key for key in ("network", "config", "metadata") if key not in header]
     if missing:

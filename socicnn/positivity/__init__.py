@@ -2,4 +2,5 @@
 
 from socicnn._faces import face
 
+_MOVED = {name: f"socicnn.positivity._controls:{name}" for name in ("Biased", "Noisy")}
 __all__ = face(__name__)

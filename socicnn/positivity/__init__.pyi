@@ -3,8 +3,6 @@ from socicnn.positivity._admm import ADMM as ADMM
 from socicnn.positivity._base import Recipe as Recipe
 from socicnn.positivity._base import Shared as Shared
 from socicnn.positivity._base import Weight as Weight
-from socicnn.positivity._controls import Biased as Biased
-from socicnn.positivity._controls import Noisy as Noisy
 from socicnn.positivity._hypernetwork import HyperNetwork as HyperNetwork
 from socicnn.positivity._initial import Folded as Folded
 from socicnn.positivity._initial import Initialiser as Initialiser

@@ -21,10 +21,6 @@ from torch import Tensor
 from socicnn.errors import ModelError
 
 
-class DyingUnits(UserWarning):
-    """Most units start inactive and receive almost no gradient; enable passthrough or use fewer layers."""
-
-
 @dataclass(frozen=True)
 class Moments:
     """Moments of z = phi(a) under a ~ N(0, 1).

@@ -2,4 +2,5 @@
 
 from socicnn._faces import face
 
+_MOVED = {"LOSSES": "socicnn.training._losses:LOSSES"}
 __all__ = face(__name__)

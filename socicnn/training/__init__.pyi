@@ -1,7 +1,6 @@
 from socicnn.training._data import Samples as Samples
 from socicnn.training._fitting import fit as fit
 from socicnn.training._history import History as History
-from socicnn.training._losses import LOSSES as LOSSES
 from socicnn.training._losses import MSE as MSE
 from socicnn.training._losses import HuberLoss as HuberLoss
 from socicnn.training._losses import Loss as Loss

@@ -1,5 +1,6 @@
 """Arguments that were renamed or moved work for one more version, and warn."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +61,24 @@ def test_evaluate_hands_settings_to_the_solver_of_the_optimum() -> None:
     with pytest.warns(DeprecationWarning, match="max_iter moved into `settings`"):
         judged = decision.evaluate(task, answer, theta, max_iter=200)
     assert torch.isfinite(judged.regret).all()
+
+
+@pytest.mark.parametrize(
+    ("package", "old", "now"),
+    [
+        ("socicnn.nn", "DyingUnits", "socicnn.errors.DyingUnits"),
+        ("socicnn.nn", "NETWORKS", "private"),
+        ("socicnn.training", "LOSSES", "private"),
+        ("socicnn.positivity", "Biased", "private"),
+        ("socicnn.positivity", "Noisy", "private"),
+        ("socicnn.density", "bracket", "socicnn.density.log_partition_bounds"),
+        ("decision.learning", "Active", "decision.learning.ActiveResult"),
+        ("decision.learning", "Focused", "decision.learning.FocusedResult"),
+        ("decision.learning", "average", "decision.learning.mean_network"),
+    ],
+)
+def test_public_names_of_the_version_before_warn(package: str, old: str, now: str) -> None:
+    module = import_module(package)
+    assert old not in module.__all__
+    with pytest.warns(DeprecationWarning, match=rf"{package}.{old} is now {now}"):
+        assert getattr(module, old) is not None

@@ -1,4 +1,4 @@
-"""Programs as files of other tools; one format per module, found by name."""
+"""Programs as files of other tools, written and read; one format per module, found by name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,16 @@ from socicnn.errors import ProgramError
 Program: TypeAlias = ValueProgram | ConicProgram
 Path_: TypeAlias = str | os.PathLike[str]
 
+__all__ = ["export", "read"]
+
 # each module has `write(program, path)`; it is imported when it is used
 FORMATS: Registry[Callable[[Program, Path_], None]] = Registry(
     "format", {name: f"socicnn.conic.export._{name}:write" for name in ("npz", "cbf", "mps")}, error=ProgramError
+)
+
+
+READERS: Registry[Callable[[Path_], Program]] = Registry(
+    "format", {name: f"socicnn.conic.export._{name}:read_{name}" for name in ("npz", "cbf")}, error=ProgramError
 )
 
 
@@ -35,13 +42,29 @@ def export(program: Program, path: Path_, format: str | None = None) -> None:
 
     >>> from tempfile import mkdtemp
     >>> from socicnn._compile import value_program
-    >>> from socicnn.conic.export._cbf import read_cbf
     >>> from socicnn.frozen import FrozenNet, Layer, Output
     >>> program = value_program(FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0])))
     >>> path = Path(mkdtemp()) / "cost.cbf"
     >>> export(program.at([3.0]), path)
-    >>> round(read_cbf(path).solve().value, 6)
+    >>> round(read(path).solve().value, 6)
     9.0
     """
     name = Path(path).suffix[1:] if format is None else format
     FORMATS[name](program, path)
+
+
+def read(path: Path_, format: str | None = None) -> Program:
+    """Read a program from a file.
+
+    Args:
+        path: file to read; a CBF file may be somebody else's.
+        format: `npz` (what `export` wrote) or `cbf`; the suffix of `path` if omitted.
+
+    Returns:
+        What was written to `npz`; of `cbf` a `ConicProgram`.
+
+    Raises:
+        ProgramError: the format is unknown, or not read.
+        FileError: the file is missing, broken or of another kind.
+    """
+    return READERS[Path(path).suffix[1:] if format is None else format](path)

@@ -16,9 +16,9 @@ from decision.learning import (
     Ensemble,
     FocusedOptions,
     WeightAverage,
-    average,
     fit_active,
     fit_focused,
+    mean_network,
     with_decisions,
 )
 from decision.learning._focused import _exact, _perturbed, perturbed
@@ -274,7 +274,7 @@ class TestEnsemble:
         alone = FrozenNet([Layer(None, [[1.0, 0.0]], [0.5])], Output([1.0], [0.0, 1.0]))
         many = FrozenNet([Layer(None, [[0.0, 1.0]], [[0.0], [1.0]])], Output([2.0], [1.0, 0.0]))
         x = np.array([[0.3, -0.4], [0.1, 0.7]])
-        np.testing.assert_allclose(average([alone, many])(x), (alone(x) + many(x)) / 2)
+        np.testing.assert_allclose(mean_network([alone, many])(x), (alone(x) + many(x)) / 2)
 
     def test_quadratics_inside_layers_lie_side_by_side(self) -> None:
         rng = np.random.default_rng(0)
@@ -288,15 +288,15 @@ class TestEnsemble:
             return FrozenNet([first, second], Output(rng.exponential(size=2), rng.normal(size=3), 1.0))
 
         nets, x = [net(3, 1), net(2, 3, (5,)), net(4, 0)], rng.normal(size=(5, 3))
-        together = average(nets)
+        together = mean_network(nets)
         np.testing.assert_allclose(together(x), sum(each(x) for each in nets) / 3, rtol=1e-13)
         assert verify.certify(together, x).ok
 
     def test_refusals(self) -> None:
         flat, deep = FrozenNet([], Output([], [1.0])), FrozenNet([Layer(None, [[1.0]], [0.0])], Output([1.0], [1.0]))
         with pytest.raises(ModelError, match=r"depths \[0, 1\]"):
-            average([flat, deep])
+            mean_network([flat, deep])
         with pytest.raises(ModelError, match="no networks"):
-            average([])
+            mean_network([])
         with pytest.raises(ModelError, match="at least one network"):
             Ensemble([])

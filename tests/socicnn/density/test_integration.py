@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from socicnn.density import Energy, bracket, quadrature
+from socicnn.density import Energy, log_partition_bounds, quadrature
 from socicnn.density._integration import COARSE, FINE, NODES
 from socicnn.errors import ModelError
 
@@ -82,14 +82,14 @@ class TestBracket:
     @pytest.mark.parametrize("points", [20, 300, 5000])
     def test_holds_the_value(self, name: str, points: int) -> None:
         energy, exact, lower, upper = ENERGIES[name]
-        lo, hi = bracket(lambda x: energy(x[:, 0]), lower, upper, points)
+        lo, hi = log_partition_bounds(lambda x: energy(x[:, 0]), lower, upper, points)
         slack = 1e-12 * max(1.0, abs(exact))
         assert lo - slack <= exact <= hi + slack
         if points == 5000:
             assert hi - lo < 5e-4
 
     def test_tails_are_counted(self) -> None:
-        lo, hi = bracket(lambda x: x[:, 0].abs(), -1.0, 1.0, 2001)
+        lo, hi = log_partition_bounds(lambda x: x[:, 0].abs(), -1.0, 1.0, 2001)
         assert lo == pytest.approx(math.log(2 - 2 / math.e), abs=1e-6)
         assert hi == pytest.approx(math.log(2), abs=1e-6)
 
@@ -98,22 +98,22 @@ class TestBracket:
     )
     def test_an_energy_that_does_not_rise_is_refused(self, slope: float, end: str) -> None:
         with pytest.raises(ModelError, match=f"no finite upper bound.*{end}"):
-            bracket(lambda x: slope * x[:, 0], 0.0, 1.0)
+            log_partition_bounds(lambda x: slope * x[:, 0], 0.0, 1.0)
 
     @pytest.mark.parametrize("half", [8.0, 60.0, 1e3, 1.5e3, 1e4, 1e8, 1e100])
     @pytest.mark.parametrize("points", [2, 3, 4, 5, 20, 4096])
     def test_steep_energies_overflow_nowhere(self, half: float, points: int) -> None:
-        lo, hi = bracket(lambda x: 0.5 * x[:, 0].square(), -half, half, points)
+        lo, hi = log_partition_bounds(lambda x: 0.5 * x[:, 0].square(), -half, half, points)
         assert -math.inf < lo <= 0.5 * math.log(2 * math.pi) <= hi < math.inf
 
     @pytest.mark.parametrize("rate", [1e-300, 1e-8, 1e8, 1e150])
     def test_flat_and_steep_laplace_laws(self, rate: float) -> None:
-        lo, hi = bracket(lambda x: rate * x[:, 0].abs(), -10.0, 10.0)
+        lo, hi = log_partition_bounds(lambda x: rate * x[:, 0].abs(), -10.0, 10.0)
         assert -math.inf < lo <= math.log(2) - math.log(rate) <= hi < math.inf
 
     @pytest.mark.parametrize("power", [2, 4, 6, 20])
     def test_even_powers(self, power: int) -> None:
-        lo, hi = bracket(lambda x: x[:, 0] ** power, -3.0, 3.0)
+        lo, hi = log_partition_bounds(lambda x: x[:, 0] ** power, -3.0, 3.0)
         assert lo <= math.log(2 * math.gamma(1 + 1 / power)) <= hi
         assert hi - lo < 1e-4
 
@@ -127,7 +127,7 @@ class TestBracket:
             return torch.where(inside, -torch.log(torch.where(inside, 1 - x[:, 0].square(), 1.0)), torch.inf)
 
         for energy, mass in ((uniform, 2.0), (parabola, 4 / 3)):
-            lo, hi = bracket(energy, -2.0, 1.5, points)
+            lo, hi = log_partition_bounds(energy, -2.0, 1.5, points)
             assert lo <= math.log(mass) <= hi
             assert hi - lo < 8 / points
 
@@ -135,7 +135,7 @@ class TestBracket:
         draw = np.random.default_rng(0)
         for _ in range(50):
             a, b, c = draw.exponential(3.0, 3)
-            lo, hi = bracket(lambda x: torch.maximum(-a * x[:, 0], b * x[:, 0]) + c, -60.0 / a, 60.0 / b)  # noqa: B023 (called at once)
+            lo, hi = log_partition_bounds(lambda x: torch.maximum(-a * x[:, 0], b * x[:, 0]) + c, -60.0 / a, 60.0 / b)  # noqa: B023 (called at once)
             assert lo <= math.log(1 / a + 1 / b) - c <= hi
 
     @pytest.mark.parametrize(
@@ -153,15 +153,15 @@ class TestBracket:
     )
     def test_energies_that_give_no_bracket_are_refused(self, energy: Callable[[Tensor], Tensor], message: str) -> None:
         with pytest.raises(ModelError, match=message):
-            bracket(energy, -1.0, 1.0)
+            log_partition_bounds(energy, -1.0, 1.0)
 
     def test_a_grid_that_float64_does_not_resolve_is_refused(self) -> None:
         for lower, upper in ((1.0, 1.0 + 1e-13), (-1.7e308, 1.7e308)):
             with pytest.raises(ModelError, match="does not resolve"):
-                bracket(lambda x: x[:, 0].square(), lower, upper)
+                log_partition_bounds(lambda x: x[:, 0].square(), lower, upper)
 
     def test_two_points_are_enough(self) -> None:
-        lo, hi = bracket(lambda x: x[:, 0].abs(), -1.0, 1.0, 2)
+        lo, hi = log_partition_bounds(lambda x: x[:, 0].abs(), -1.0, 1.0, 2)
         assert lo == pytest.approx(math.log(2 / math.e))
         assert hi == pytest.approx(math.log(2), abs=1e-12)
 
@@ -169,7 +169,7 @@ class TestBracket:
         for activation in ("softplus", "relu"):
             draw = torch.Generator().manual_seed(4)
             energy = Energy.dense(1, (12, 12), activation=activation, generator=draw, dtype=torch.float64)
-            lo, hi = bracket(energy, -40.0, 40.0, 20_001)
+            lo, hi = log_partition_bounds(energy, -40.0, 40.0, 20_001)
             rule = quadrature([-40.0], [40.0], [400], dtype=torch.float64)
             with torch.no_grad():
                 found = float(rule.log_partition(energy(rule.nodes)))
@@ -179,11 +179,11 @@ class TestBracket:
 
     def test_what_is_not_convex_is_refused(self) -> None:
         with pytest.raises(ModelError, match="not convex"):
-            bracket(lambda x: -x[:, 0].square(), -1.0, 1.0)
+            log_partition_bounds(lambda x: -x[:, 0].square(), -1.0, 1.0)
         with pytest.raises(ModelError, match="lower < upper"):
-            bracket(lambda x: x[:, 0].square(), 1.0, -1.0)
+            log_partition_bounds(lambda x: x[:, 0].square(), 1.0, -1.0)
         with pytest.raises(ModelError, match="points >= 2"):
-            bracket(lambda x: x[:, 0].square(), -1.0, 1.0, 1)
+            log_partition_bounds(lambda x: x[:, 0].square(), -1.0, 1.0, 1)
 
 
 def test_numpy_agrees_on_the_gauss_rule() -> None:

@@ -10,9 +10,8 @@ import torch
 
 from socicnn import ICNN, SOCICNN
 from socicnn._compile import value_program
-from socicnn.errors import ModelError
+from socicnn.errors import DyingUnits, ModelError
 from socicnn.frozen import FrozenNet, Output
-from socicnn.nn import DyingUnits
 from socicnn.positivity._initial import Principled
 from tests.contracts.networks import NetworkContract
 from tests.support.cases import DENSE, Case, generator

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from socicnn.errors import ModelError
-from socicnn.positivity import ADMM, Biased, Exp, Lift, Noisy, Projected, ReLUReadout, Softplus, Square, recipe
+from socicnn.positivity import ADMM, Exp, Lift, Projected, ReLUReadout, Softplus, Square, recipe
 from socicnn.positivity._admm import Balancing, Doubling, Fixed
+from socicnn.positivity._controls import Biased, Noisy
 from tests.contracts.recipes import RecipeContract, normal
 
 

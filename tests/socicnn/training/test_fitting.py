@@ -10,7 +10,8 @@ from torch import nn
 
 from socicnn.errors import ModelError
 from socicnn.positivity import RECIPES, recipe
-from socicnn.training import LOSSES, MSE, History, Samples, SmoothL1, WithinContext
+from socicnn.training import MSE, History, Samples, SmoothL1, WithinContext
+from socicnn.training._losses import LOSSES
 from tests.support.cases import generator
 from tests.support.runs import QUIET, contexts, fit, network, same, weights
 
