@@ -7,7 +7,6 @@ non-negative: parametrisations, softplus, exp, clamp.
 from __future__ import annotations
 
 import copy
-import operator
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,65 +16,16 @@ import torch
 from scipy import sparse
 from torch import Tensor, fx, nn
 
-from socicnn.errors import ModelError, SocicnnError
+from socicnn.errors import ModelError
 from socicnn.frozen._bundle import Parts
 from socicnn.importers._agreement import TOLERANCES, Imported, disagreement
 from socicnn.importers._assemble import assemble
-from socicnn.importers._value import Value, negative
+from socicnn.importers._forms import without_products
+from socicnn.importers._torch_nodes import Call, First, flat, result
+from socicnn.importers._value import Value
 
 N = TypeVar("N", bound=Imported)
 POINTS, SPREADS = 8, (0.1, 1.0, 10.0)  # points of the comparison at the end, for each spread
-
-# what only moves entries about: done to the entries' places
-MOVES = frozenset(
-    [
-        "view",
-        "_unsafe_view",
-        "reshape",
-        "permute",
-        "transpose",
-        "t",
-        "squeeze",
-        "unsqueeze",
-        "select",
-        "slice",
-        "expand",
-        "alias",
-        "clone",
-        "detach",
-        "flatten",
-        "contiguous",
-        "_to_copy",
-        "to",
-        "lift_fresh_copy",
-    ]
-)
-# what is affine in its one input that depends on x: its matrix is its derivative
-AFFINE = frozenset(
-    [
-        "linear",
-        "addmm",
-        "mm",
-        "matmul",
-        "mv",
-        "dot",
-        "bmm",
-        "convolution",
-        "conv1d",
-        "conv2d",
-        "sum",
-        "mean",
-        "mul",
-        "div",
-        "neg",
-        "add",
-        "sub",
-        "rsub",
-        "avg_pool2d",
-        "constant_pad_nd",
-        "dropout",
-    ]
-)
 
 
 def from_torch(make: Callable[[Parts], N], module: nn.Module, example: Any) -> N:
@@ -155,144 +105,13 @@ class _Reader:
         if len(parts) != 1 or not isinstance(parts[0], Value):
             raise ModelError("the module must return one tensor that depends on x")
         value: Value = parts[0]
-        return value
+        return without_products(None, value)
 
     def _call(self, node: fx.Node, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        values = [part for part in _flat(arguments) if isinstance(part, Value)]
-        target: Any = node.target
-        if not values:
+        if not any(isinstance(part, Value | First) for part in flat(arguments)):
             with torch.no_grad():
-                return target(*arguments, **keywords)
-        name = _name(target)
-        if target is operator.getitem:
-            raise _refused(node, f"takes part of a result of {name}")
-        if name in MOVES:
-            return values[0].picked(_moved(target, arguments, keywords, values[0]))
-        if name in ("add", "sub") and len(values) == 2:
-            factor = float(keywords.get("alpha", 1)) * (-1 if name == "sub" else 1)
-            return arguments[0].plus(arguments[1].times(np.asarray(factor)))
-        if name == "cat":
-            return _joined(target, arguments, keywords, values)
-        if name in NONLINEAR:
-            return NONLINEAR[name](node, *arguments)
-        if name in AFFINE and len(values) == 1:
-            return _affine(target, arguments, keywords, values[0], node)
-        if name in AFFINE:
-            raise _refused(node, f"multiplies or divides two tensors that depend on x ({name})")
-        raise _refused(node, f"is {name}, which is not known to be convex and conic here")
-
-
-def _affine(target: Any, arguments: Any, keywords: Any, value: Value, node: fx.Node) -> Value:
-    """Return an affine operation of a value, its matrix the derivative at zero."""
-
-    def applied(flat: Tensor) -> Tensor:
-        part = flat.reshape(value.shape)
-        result: Tensor = target(*_replaced(arguments, value, part), **keywords)
-        return result
-
-    zero = torch.zeros(value.size, dtype=torch.float64)
-    with torch.no_grad():
-        constant = applied(zero)
-    if _name(target) == "div" and isinstance(arguments[1], Value):
-        raise _refused(node, "divides by a tensor that depends on x")
-    jacobian: Any = torch.autograd.functional.jacobian(applied, zero, vectorize=True)
-    matrix = jacobian.reshape(constant.numel(), value.size).detach().numpy()
-    return value.mapped(matrix, tuple(constant.shape), _layer(node)).plus(constant.detach().numpy())
-
-
-def _moved(target: Any, arguments: Any, keywords: Any, value: Value) -> Any:
-    keywords = {name: entry for name, entry in keywords.items() if name != "dtype"}
-    index = target(*_replaced(arguments, value, torch.from_numpy(value.index)), **keywords)
-    return index.numpy()
-
-
-def _joined(target: Any, arguments: Any, keywords: Any, values: list[Value]) -> Value:
-    """Return a concatenation: each part in its place, zeros elsewhere, summed."""
-    total: Any = None
-    for place, part in enumerate(arguments[0]):
-        size = part.size if isinstance(part, Value) else part.numel()
-        index = [
-            torch.arange(size).reshape(part.shape) if at == place else torch.full(tuple(other.shape), -1)
-            for at, other in enumerate(arguments[0])
-        ]
-        where = target(index, *arguments[1:], **keywords).numpy()
-        if isinstance(part, Value):
-            piece: Any = part.picked(where)
-        else:
-            piece = np.where(where >= 0, part.detach().numpy().reshape(-1)[where], 0.0)
-        total = piece if total is None else (total.plus(piece) if isinstance(total, Value) else piece.plus(total))
-    result: Value = total
-    return result
-
-
-def _relu(node: fx.Node, value: Value, *rest: Any) -> Value:
-    if rest not in ((), (0,), (0.0,), (0, None), (0.0, None)):
-        raise _refused(node, f"clamps at {rest}; only max(., 0) is read")
-    if any(group.kind == "norm" for group in value.atoms):
-        raise _refused(node, "has a norm inside; a FrozenNet has norms in its read-out alone")
-    count, least = negative(value)
-    if count:
-        raise _refused(
-            node,
-            f"takes {value.origin or 'its input'} with {count} negative hidden weights (least {least:.1e}), so that "
-            "the module is not convex; train it with non-negative hidden weights",
-        )
-    return value.made("relu", _layer(node))
-
-
-def _leaky(node: fx.Node, value: Value, slope: float = 0.01, *_: Any) -> Value:
-    if not 0 <= slope <= 1:
-        raise _refused(node, f"has slope {slope}; a convex leaky ReLU has one between 0 and 1")
-    if slope and negative(value)[0]:
-        _relu(node, value)
-    return value.times(np.asarray(float(slope))).plus(_relu(node, value).times(np.asarray(1 - float(slope))))
-
-
-def _maximum(node: fx.Node, first: Any, second: Any) -> Value:
-    """Return max(a, b) = b + relu(a - b); a - b must be affine in x and convex atoms."""
-    if not isinstance(first, Value):
-        first, second = second, first
-    if isinstance(second, Value):
-        difference = first.plus(second.times(np.asarray(-1.0)))
-        return second.plus(_relu(node, difference))
-    limit = second.detach().numpy().astype(np.float64)
-    return _relu(node, first.plus(-limit)).plus(limit)
-
-
-def _square(node: fx.Node, value: Value, power: Any = 2) -> Value:
-    if power != 2 or value.atoms:
-        raise _refused(node, "is not the square of an affine function of x")
-    return value.made("square", _layer(node))
-
-
-def _product(node: fx.Node, first: Any, second: Any) -> Any:
-    if isinstance(first, Value) and first is second:
-        return _square(node, first)
-    if isinstance(first, Value) and isinstance(second, Value):
-        raise _refused(node, "multiplies two tensors that depend on x")
-    value = first if isinstance(first, Value) else second
-    factor = second if isinstance(first, Value) else first
-    return value.times(np.asarray(factor.detach().numpy() if isinstance(factor, Tensor) else factor, dtype=np.float64))
-
-
-def _absolute(node: fx.Node, value: Value) -> Value:
-    if value.atoms:
-        raise _refused(node, "takes the absolute value of a convex function")
-    return _relu(node, value).plus(_relu(node, value.times(np.asarray(-1.0))))
-
-
-NONLINEAR: dict[str, Callable[..., Any]] = {
-    "relu": _relu,
-    "relu_": _relu,
-    "clamp_min": _relu,
-    "clamp": _relu,
-    "leaky_relu": _leaky,
-    "maximum": _maximum,
-    "pow": _square,
-    "square": _square,
-    "mul": _product,
-    "abs": _absolute,
-}
+                return node.target(*arguments, **keywords)  # type: ignore[operator]  # a function, as every call here
+        return result(Call(node.target, _layer(node), arguments, keywords))
 
 
 def _compare(net: Imported, module: nn.Module, x: Tensor) -> None:
@@ -309,23 +128,6 @@ def _compare(net: Imported, module: nn.Module, x: Tensor) -> None:
         raise ModelError(f"the network read has {ours:.9g} at point {at} of the comparison, the module {theirs:.9g}")
 
 
-def _replaced(arguments: Any, value: Value, part: Tensor) -> Any:
-    if isinstance(arguments, list | tuple):
-        return type(arguments)(_replaced(argument, value, part) for argument in arguments)
-    return part if arguments is value else arguments
-
-
-def _flat(arguments: Any) -> list[Any]:
-    if isinstance(arguments, list | tuple):
-        return [part for argument in arguments for part in _flat(argument)]
-    return [arguments]
-
-
-def _name(target: Any) -> str:
-    packet = getattr(target, "overloadpacket", target)
-    return str(getattr(packet, "__name__", packet)).rpartition(".")[2]
-
-
 def _layer(node: fx.Node) -> str:
     """Return the layer of a node, as the user's module calls it."""
     stack = node.meta.get("nn_module_stack") or {}
@@ -333,7 +135,3 @@ def _layer(node: fx.Node) -> str:
     label = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
     label = label.rpartition(".")[2]
     return f"layer '{path}' ({label})" if path else (f"the module itself ({label})" if label else f"node {node.name}")
-
-
-def _refused(node: fx.Node, reason: str) -> SocicnnError:
-    return ModelError(f"{_layer(node)} {reason}")

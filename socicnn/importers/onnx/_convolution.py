@@ -1,4 +1,4 @@
-"""Convolutions, their transposes and average pooling as one sparse matrix each; the windows of maximum pooling."""
+"""Convolutions, their transposes and average pooling as one sparse matrix each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array, IntArray
+from socicnn._arrays import Array
 from socicnn.errors import ModelError
+from socicnn.importers._windows import reads
 
 
 def convolution(
@@ -27,11 +28,11 @@ def convolution(
     group = int(settings.get("group", 1))
     if weight.ndim != len(shape) or weight.shape[1] * group != shape[1] or weight.shape[0] % group:
         raise refused(f"has a kernel of shape {weight.shape} in {group} groups for an input of shape {shape}")
-    reads, space = _reads(shape, weight.shape[2:], settings, refused)
-    positions = reads.shape[1]
+    seen, space = reads(shape, weight.shape[2:], settings, refused)
+    positions = seen.shape[1]
     outs = weight.shape[0] // group
     flat = weight.reshape(group, outs, weight.shape[1], 1, -1)  # (groups, out, in, 1, kernel entries)
-    columns = reads.reshape(group, 1, weight.shape[1], positions, -1)
+    columns = seen.reshape(group, 1, weight.shape[1], positions, -1)
     columns = np.broadcast_to(columns, (group, outs, *columns.shape[2:]))
     values = np.broadcast_to(flat, columns.shape)
     rows = np.arange(group * outs)[:, None] * positions + np.arange(positions)
@@ -46,41 +47,6 @@ def convolution(
         weight.shape[0],
         *space,
     )
-
-
-def windows(
-    shape: tuple[int, ...], settings: dict[str, Any], refused: Callable[[str], ModelError]
-) -> tuple[IntArray, tuple[int, ...]]:
-    """Return the positions that each entry of a pooled tensor reads, one row each (-1: padding), and its shape."""
-    if settings.get("ceil_mode", 0):
-        raise refused("has ceil_mode 1, which is not read; pad the input instead")
-    reads, space = _reads(shape, tuple(settings["kernel_shape"]), settings, refused)
-    starts = prod(shape[1:]) * np.arange(shape[0])[:, None, None, None]
-    together = np.where(reads >= 0, starts + reads, -1).reshape(-1, reads.shape[2])
-    if together.max(axis=1, initial=-1).min(initial=0) < 0:
-        raise refused("has windows that lie in the padding alone")
-    return together, (*shape[:2], *space)
-
-
-def _reads(
-    shape: tuple[int, ...], kernel: tuple[int, ...], settings: dict[str, Any], refused: Callable[[str], ModelError]
-) -> tuple[IntArray, tuple[int, ...]]:
-    """Return where each output position reads in one image (-1: padding), `(channels, positions, kernel entries)`."""
-    rank = len(shape) - 2
-    strides = settings.get("strides") or [1] * rank
-    dilations = settings.get("dilations") or [1] * rank
-    if len(kernel) != rank:
-        raise refused(f"has a kernel of shape {kernel} for an input of shape {shape}")
-    reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
-    before, after = _padding(shape[2:], reach, strides, settings, refused)
-    index = np.arange(prod(shape[1:])).reshape(shape[1:])
-    padded = np.pad(index, [(0, 0), *zip(before, after, strict=True)], constant_values=-1)
-    if any(size < span for size, span in zip(padded.shape[1:], reach, strict=True)):
-        raise refused(f"has a kernel that reaches {reach} over a padded input of shape {padded.shape[1:]}")
-    seen = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(range(1, rank + 1)))
-    seen = seen[(slice(None), *(slice(None, None, s) for s in strides), *(slice(None, None, d) for d in dilations))]
-    space = seen.shape[1 : rank + 1]
-    return seen.reshape(shape[1], prod(space), -1), space
 
 
 def transposed(
@@ -125,23 +91,3 @@ def average_pool(
     if settings.get("count_include_pad", 0):
         counts = np.full(len(counts), int(np.prod(kernel)))
     return sparse.csr_array(sparse.diags_array(1.0 / np.maximum(counts, 1)) @ matrix), out
-
-
-def _padding(
-    space: tuple[int, ...], reach: list[int], strides: list[int], settings: dict[str, Any], refused: Any
-) -> tuple[list[int], list[int]]:
-    """Return the zeros before and after each axis."""
-    mode = settings.get("auto_pad", "NOTSET")
-    rank = len(space)
-    if mode == "NOTSET":
-        pads = list(settings.get("pads") or [0] * (2 * rank))
-        return pads[:rank], pads[rank:]
-    if mode == "VALID":
-        return [0] * rank, [0] * rank
-    if mode not in ("SAME_UPPER", "SAME_LOWER"):
-        raise refused(f"has auto_pad '{mode}', which is not read")
-    sizes = zip(space, reach, strides, strict=True)
-    total = [max(0, (-(-size // stride) - 1) * stride + span - size) for size, span, stride in sizes]
-    less = [amount // 2 for amount in total]
-    more = [amount - half for amount, half in zip(total, less, strict=True)]
-    return (less, more) if mode == "SAME_UPPER" else (more, less)

@@ -15,9 +15,9 @@ from scipy import sparse
 from socicnn._arrays import as_float64
 from socicnn._files import FileError
 from socicnn.errors import ModelError
+from socicnn.importers._forms import without_products
 from socicnn.importers._value import Value
 from socicnn.importers.onnx._constants import run_node
-from socicnn.importers.onnx._forms import without_products
 from socicnn.importers.onnx._hints import hint
 from socicnn.importers.onnx._node import Node
 from socicnn.importers.onnx._nodes import HANDLERS, OTHER_DOMAINS

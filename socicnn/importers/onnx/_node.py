@@ -31,9 +31,9 @@ class Node:
     settings: dict[str, Any] = field(default_factory=dict)
     evaluate: Callable[[Sequence[Any]], list[Any]] = lambda inputs: []
 
-    def refused(self, why: str) -> ModelError:
-        """Return an error that names this node."""
-        return ModelError(f"{self.words} {why}")
+    def refused(self, why: str, level: int | None = None) -> ModelError:
+        """Return an error that names this node, and the layer that it would be part of."""
+        return ModelError(f"{self.words} {why}" if level is None else f"{self.words} (layer {level}) {why}")
 
     def constant(self, position: int, what: str) -> Array:
         """Return an input that must not depend on x."""
@@ -55,16 +55,3 @@ def plus(first: Tensor, second: Tensor) -> Tensor:
     if isinstance(first, Value):
         return first.plus(second)
     return second.plus(first) if isinstance(second, Value) else first + second
-
-
-def squared(node: Node, value: Value) -> Value:
-    """Return the entrywise square of what is affine in x."""
-    affine(node, value, "squares")
-    return value.made("square", node.words)
-
-
-def affine(node: Node, value: Value, verb: str) -> None:
-    """Raise a ModelError where a tensor is not affine in x."""
-    if value.atoms:
-        made = ", ".join(sorted({group.node for group in value.atoms}))
-        raise node.refused(f"{verb} something that is not affine in x (it depends on {made})")

@@ -9,27 +9,28 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from socicnn.importers._contraction import einsum, stacked_product
+from socicnn.importers._forms import product
+from socicnn.importers._norms import root
+from socicnn.importers._piecewise import leaky, unit
+from socicnn.importers._place import squared
 from socicnn.importers._value import Value
-from socicnn.importers.onnx._contraction import einsum, stacked_product
 from socicnn.importers.onnx._convolution import average_pool, convolution, transposed
-from socicnn.importers.onnx._forms import product
 from socicnn.importers.onnx._moves import concat, moved, pad
-from socicnn.importers.onnx._node import Node, Tensor, plus, squared
+from socicnn.importers.onnx._node import Node, Tensor, plus
 from socicnn.importers.onnx._piecewise import (
     absolute_value,
     clip,
     global_max_pool,
     largest,
-    leaky,
     leaky_relu,
     max_pool,
     p_relu,
     reduce_l1,
     reduce_max,
     relu,
-    unit,
 )
-from socicnn.importers.onnx._reductions import reduce_l2, reduce_mean, reduce_sum, reduce_sum_square, root
+from socicnn.importers.onnx._reductions import reduce_l2, reduce_mean, reduce_sum, reduce_sum_square
 from socicnn.importers.onnx._scaling import batch_normalization, linear_regressor, scaler
 
 Handler: TypeAlias = Callable[[Node], list[Tensor]]
@@ -209,7 +210,7 @@ HANDLERS: dict[str, Handler] = {
     "BatchNormalization": batch_normalization,
     "MatMul": _matmul,
     "Gemm": _gemm,
-    "Einsum": einsum,
+    "Einsum": lambda node: [einsum(node, str(node.settings["equation"]), node.inputs)],
     "Conv": _conv,
     "ConvTranspose": lambda node: _conv(node, transposed),
     "AveragePool": _average_pool,

@@ -1,4 +1,4 @@
-"""Sums, means and norms over axes, and roots of sums of squares."""
+"""Sums, means and norms over axes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from socicnn.importers._value import Value, negative
-from socicnn.importers.onnx._forms import whole_form
-from socicnn.importers.onnx._node import Node, Tensor, affine, squared
+from socicnn.importers._norms import norms
+from socicnn.importers._place import squared
+from socicnn.importers._value import Value
+from socicnn.importers.onnx._node import Node, Tensor
 
 
 def _axes(node: Node, rank: int) -> tuple[int, ...]:
@@ -65,36 +66,4 @@ def reduce_sum_square(node: Node) -> list[Tensor]:
 def reduce_l2(node: Node) -> list[Tensor]:
     """Take the 2-norm of what is affine in x, over axes."""
     value = node.first()
-    affine(node, value, "takes the norm of")
-    together, shape = groups(node, value)
-    lengths = np.full(len(together), together.shape[1])
-    return [value.picked(together.reshape(-1)).made("norm", node.words, lengths).reshaped(shape)]
-
-
-def root(node: Node, value: Value) -> Value:
-    """Read the root of a sum of squares (and of a constant >= 0), or of a semidefinite form, as a norm."""
-    if any(group.kind == "product" for group in value.atoms):
-        if any(group.kind not in ("product", "square") for group in value.atoms):
-            raise node.refused("takes the root of something that is not a sum of squares")
-        value = whole_form(node, value)
-    squares = {group: M for group, M in value.atoms.items() if group.kind == "square"}
-    if len(squares) < len(value.atoms) or value.x.nnz or negative(value)[0] or (value.constant < 0).any():
-        raise node.refused("takes the root of something that is not a sum of squares")
-    n = value.x.shape[1]
-    parts: list[tuple[Any, Any, Any]] = []  # entry, row of X, constant of each row inside a norm
-    for group, M in squares.items():
-        coo = M.tocoo()
-        factor = np.sqrt(coo.data)
-        parts.append(
-            (coo.row, sparse.diags_array(factor) @ group.source.x[coo.col], factor * group.source.constant[coo.col])
-        )
-    extra = np.flatnonzero(value.constant)
-    parts.append((extra, sparse.csr_array((len(extra), n)), np.sqrt(value.constant[extra])))
-    entry = np.concatenate([part[0] for part in parts])
-    order = np.argsort(entry, kind="stable")
-    rows = sparse.csr_array(sparse.vstack([part[1] for part in parts], format="csr")[order])
-    constant = np.concatenate([part[2] for part in parts])[order]
-    lengths = np.bincount(entry, minlength=value.size)
-    if (lengths == 0).any():
-        raise node.refused("takes the root of zero at some entries")
-    return Value((len(order),), constant, rows, kind=value.kind).made("norm", node.words, lengths).reshaped(value.shape)
+    return [norms(node, value, *groups(node, value))]

@@ -81,6 +81,79 @@ def test_maxima_squares_and_pieces_are_read() -> None:
     assert net.quadratics
 
 
+class Modern(nn.Module):
+    """What modules are made of beside Linear and ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 4), nn.Linear(4, 4)
+        self.norm, self.slopes = nn.BatchNorm1d(4), nn.PReLU(4)
+        self.norm.running_mean = torch.randn(4)
+        self.norm.running_var = torch.rand(4) + 0.5
+        self.b.weight.data.abs_()
+        self.F = nn.Parameter(torch.randn(3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.a(x)
+        z = self.slopes(self.b(self.slopes(self.norm(a))))
+        Q = self.F.T @ self.F
+        form = torch.einsum("bi,ij,bj->b", x, Q, x) + (x @ Q * (x - 1)).sum(dim=-1)
+        lengths = torch.linalg.vector_norm(a, dim=-1) + a.norm(p=1, dim=-1) + torch.sqrt((a**2).sum(dim=-1) + 1)
+        squared = 0.5 * torch.linalg.vector_norm(x, dim=-1) ** 2
+        most = torch.amax(a, dim=-1) + a.max(dim=1).values + torch.clamp(a, min=-0.5).sum(-1)
+        return z.sum(dim=-1) + form + lengths + squared + most
+
+
+def test_norms_forms_slopes_normalisation_and_maxima_over_axes_are_read() -> None:
+    torch.manual_seed(2)
+    module = Modern().eval()
+    net = check(module)
+    assert len(net.norms) == 2
+    assert net.quadratics
+
+
+@pytest.mark.parametrize("mode", ["circular", "reflect", "replicate", "zeros"])
+def test_padded_convolutions_and_pooling_are_read(mode: str) -> None:
+    torch.manual_seed(1)
+    image = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1, padding_mode=mode), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 1)
+    ).eval()
+    image[4].weight.data.abs_()
+    net = FrozenNet.from_torch(image, torch.zeros(1, 1, 4, 4))
+    x = torch.randn(5, 1, 4, 4, dtype=torch.float64)
+    with torch.no_grad():
+        np.testing.assert_allclose(net(x.numpy()), image.double()(x)[:, 0].numpy(), rtol=1e-10, atol=1e-12)
+
+
+class Written(nn.Module):
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x).sum(dim=-1)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: torch.clamp(x, 0, 6), "clamps from above"),
+        (lambda x: nn.functional.leaky_relu(x, 1.5), "slope 1.5, above 1"),
+        (lambda x: nn.functional.leaky_relu(torch.relu(x), -0.5), "slope -0.5, below 0"),
+        (lambda x: x * (1 - x), "a quadratic form that is not positive semidefinite"),
+        (lambda x: torch.relu(x) * x, "multiplies something that is not affine in x"),
+        (lambda x: (torch.relu(x) - 1).abs(), "takes the absolute value"),
+        (lambda x: torch.maximum(torch.relu(torch.relu(x) - 1), x**2), "takes the maximum of"),
+        (lambda x: torch.linalg.vector_norm(x, ord=3, dim=-1, keepdim=True), "is a norm of order 3"),
+        (lambda x: x**3, "has exponent 3"),
+        (lambda x: x.max(dim=-1, keepdim=True).indices + x, "reads more than the first result"),
+    ],
+)
+def test_the_true_reason_is_given(function, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        FrozenNet.from_torch(Written(function), torch.zeros(1, 3))
+
+
 def test_a_sequential_and_a_convolution_are_read() -> None:
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4, 1)).eval()

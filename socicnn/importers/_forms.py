@@ -18,40 +18,40 @@ from scipy import sparse
 
 from socicnn._arrays import Array
 from socicnn.errors import ModelError
+from socicnn.importers._place import Place, affine
 from socicnn.importers._value import Atoms, Value
-from socicnn.importers.onnx._node import Node, affine
 
 MOST_INPUTS = 1000  # entries of x in one form: its eigenvalues take about a second
 _EPS = {"float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
-def product(node: Node, first: Value, second: Value) -> Value:
+def product(place: Place, first: Value, second: Value) -> Value:
     """Return the entrywise product of two tensors of one shape that are affine in x."""
     for value in (first, second):
-        affine(node, value, "multiplies")
+        affine(place, value, "multiplies")
     both = Value(
         (2 * first.size,),
         np.concatenate([first.constant, second.constant]),
         sparse.csr_array(sparse.vstack([first.x, second.x], format="csr")),
-        origin=node.words,
+        origin=place.words,
         kind=first.kind,
     )
-    group = Atoms("product", first.size, both, node.words)
+    group = Atoms("product", first.size, both, place.words)
     return Value(
         first.shape,
         np.zeros(first.size),
         sparse.csr_array((first.size, first.x.shape[1])),
         {group: sparse.eye_array(first.size, format="csr")},
-        node.words,
+        place.words,
         first.kind,
     )
 
 
-def without_products(node: Node | None, value: Value) -> Value:
+def without_products(place: Place | None, value: Value) -> Value:
     """Return the same function with sums of squares in place of products.
 
     Args:
-        node: what reads them, for messages; None for the graph's output.
+        place: what reads them, for messages; None for the graph's output.
         value: the tensor.
 
     Raises:
@@ -65,7 +65,7 @@ def without_products(node: Node | None, value: Value) -> Value:
     x, constant = value.x.tolil(), value.constant.copy()
     for i in sorted({row for group in groups for row in np.flatnonzero(np.diff(value.atoms[group].indptr)).tolist()}):
         H, inputs = homogeneous(value, i, groups)
-        F = _factor(H[:-1, :-1], value.kind, _named(node, groups))
+        F = _factor(H[:-1, :-1], value.kind, _named(place, groups))
         rows.append(_in_all(F, inputs, value.x.shape[1]))
         entry.append(np.full(len(F), i))
         for j, linear in zip(inputs, 2 * H[:-1, -1], strict=True):
@@ -76,7 +76,7 @@ def without_products(node: Node | None, value: Value) -> Value:
     return plain.plus(_squares(np.concatenate(entry), rows, value, groups[0].node))
 
 
-def whole_form(node: Node, value: Value) -> Value:
+def whole_form(place: Place, value: Value) -> Value:
     """Return a tensor of forms as sums of squares alone, (x, 1)'H(x, 1) = ||F (x, 1)||^2, as a root needs it."""
     groups = [group for group in value.atoms if group.kind in ("product", "square")]
     entry: list[Any] = []
@@ -91,11 +91,11 @@ def whole_form(node: Node, value: Value) -> Value:
         G[:-1, -1] += linear[wider] / 2
         G[-1, :-1] += linear[wider] / 2
         G[-1, -1] += value.constant[i]
-        F = _factor(G, value.kind, _named(node, groups))
+        F = _factor(G, value.kind, _named(place, groups))
         rows.append(sparse.hstack([_in_all(F[:, :-1], wider, value.x.shape[1]), sparse.csr_array(F[:, -1:])]))
         entry.append(np.full(len(F), i))
     zero = replace(value, x=sparse.csr_array(value.x.shape), constant=np.zeros(value.size), atoms={})
-    return zero.plus(_squares(np.concatenate(entry), rows, value, node.words, shifted=True))
+    return zero.plus(_squares(np.concatenate(entry), rows, value, place.words, shifted=True))
 
 
 def homogeneous(value: Value, i: int, groups: list[Atoms]) -> tuple[Array, Any]:
@@ -134,9 +134,9 @@ def _factor(Q: Array, kind: str, named: str) -> Array:
     return np.sqrt(values[kept])[:, None] * vectors[:, kept].T
 
 
-def _named(node: Node | None, groups: list[Atoms]) -> str:
+def _named(place: Place | None, groups: list[Atoms]) -> str:
     made = ", ".join(sorted({group.node for group in groups}))
-    return f"{made} makes" if node is None else f"{node.words} takes, from {made},"
+    return f"{made} makes" if place is None else f"{place.words} takes, from {made},"
 
 
 def _in_all(F: Array, inputs: Any, n: int) -> Any:
