@@ -31,7 +31,7 @@ from socicnn._ranges import Ranges
 from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.nn._devices import as_device
 
-NOTE = "Gaps are in plain float64: there is no conic program to prove more by."
+NOTE = "Gaps are in plain float64: there is no program of second-order cones to prove more by."
 ORACLES = "That the set's minimise_linear is exact is taken on trust."
 TRUST = "That the function is convex in x is taken on trust."
 
@@ -170,7 +170,8 @@ def surrogates_of(
     try:
         return [StackSurrogate.of(frozen(model_or_net, row), place) for row in rows]  # type: ignore[arg-type]  # checked
     except NoProgramError as error:
-        assert isinstance(model_or_net, Module)  # arrays are a program
+        if not isinstance(model_or_net, Module):
+            raise NoProgramError(f"{error}; pass the torch network that it was frozen from") from None
         return [ModuleSurrogate.of(model_or_net, theta, str(error), place)]
 
 

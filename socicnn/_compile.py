@@ -16,7 +16,7 @@ from socicnn._arrays import Array, IntArray
 from socicnn._witness import Witness as Witness
 from socicnn._witness import closed_form
 from socicnn.conic._blocks import Block
-from socicnn.conic._builder import Builder
+from socicnn.conic._builder import Builder, SmoothUnits
 from socicnn.conic._program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
@@ -58,7 +58,7 @@ def value_program(model_or_net: Freezable, context: Any = None) -> ValueProgram:
         context: context theta of shape `(p,)`, or `(contexts, p)` for a stack that shares A and B.
 
     Raises:
-        ModelError: the network is not second-order-cone representable, or has negative hidden weights.
+        ModelError: the network has no conic program, or has negative hidden weights.
 
     >>> from socicnn.frozen import FrozenNet, Layer, Output
     >>> net = FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0]))
@@ -118,11 +118,13 @@ def compile_net(net: FrozenNet) -> Compiled:
 
     Rows, in order: relu_k and nonnegative_k of each layer, the cones of the quadratics inside layers, those of the
     quadratic branches, those of the norms. A quadratic inside a layer has its own t with no cost; the row of its unit
-    is -z_i + (W z)_i + rho_i t_i + s = -b_i - U_i x.
+    is -z_i + (W z)_i + rho_i t_i + s = -b_i - U_i x. A softplus layer has the rows sum_k, u_i + u_{h+i} <= tau, in
+    place of relu_k, and the exponential cones softplus_k after all others: exp((a - z) / tau) + exp(-z / tau) <= 1.
     """
     build = Builder(net.in_features, net.batch)
     previous = None
     inside: list[tuple[str, Block, Squares]] = []
+    smooth: list[tuple[str, SmoothUnits, Layer]] = []
     for k, layer in enumerate(net.layers, start=1):
         h = layer.b.shape[-1]
         entries: list[tuple[Block, sparse.csr_array]] = []
@@ -134,9 +136,15 @@ def compile_net(net: FrozenNet) -> Compiled:
             inside.append((f"layer{k}", t, layer.squares))
         z = build.columns(f"z{k}", "activation", h)
         identity = sparse.eye_array(h, format="csr")
-        entries.append((z, -identity))
-        U = -sparse.csr_array(layer.U)
-        build.nonnegative(f"relu{k}", "relu", entries, U, -layer.b)  # z_k - W_k z_{k-1} >= U_k x + b_k
+        if layer.smoothing:
+            u = build.columns(f"u{k}", "exponential", 2 * h)
+            smooth.append((f"softplus{k}", SmoothUnits(z, u, entries), layer))
+            both = sparse.hstack([identity, identity], format="csr")
+            build.nonnegative(f"sum{k}", "softplus", [(u, both)], None, np.full(h, layer.smoothing))
+        else:
+            entries.append((z, -identity))
+            U = -sparse.csr_array(layer.U)
+            build.nonnegative(f"relu{k}", "relu", entries, U, -layer.b)  # z_k - W_k z_{k-1} >= U_k x + b_k
         build.nonnegative(f"nonnegative{k}", "nonnegative", [(z, -identity)], None, np.zeros(h))
         previous = z
     if previous is not None:
@@ -149,6 +157,8 @@ def compile_net(net: FrozenNet) -> Compiled:
         build.quadratic(f"quadratic{m}", quad.beta, sparse.csr_array(quad.A), quad.e)
     for r, norm in enumerate(norms, start=1):
         build.norm(f"norm{r}", norm.gamma, sparse.csr_array(norm.C), norm.d, norm.group)
+    for name, units, layer in smooth:
+        build.softplus(name, units, float(layer.smoothing), layer.U, layer.b)
     return Compiled(net, build.program(), tuple(quadratics), tuple(norms))
 
 
@@ -178,6 +188,8 @@ def with_pieces(template: Compiled, pieces: Mapping[Piece, Array]) -> Compiled:
         squares = shared.squares
         if shared.inner:
             squares = replace(squares, g=_images(b, rows[f"layer{k}"], squares.rows))
+        if shared.smoothing:
+            return replace(shared, b=part(b, rows[f"softplus{k}"])[: 3 * shared.width : 3], squares=squares)
         return replace(shared, b=-part(b, rows[f"relu{k}"]), squares=squares)
 
     depth = len(template.net.layers)

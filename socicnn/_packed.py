@@ -66,7 +66,7 @@ def _put_part(arrays: Arrays, prefix: str, part: Any) -> None:
             continue
         if is_dataclass(value):
             _put_part(arrays, f"{prefix}.{entry.name}", value)
-        else:
+        elif entry.name != "smoothing" or value:  # older readers know ReLU layers alone
             _put(arrays, f"{prefix}.{entry.name}", value)
 
 

@@ -84,6 +84,8 @@ def _part(arrays: Source, kind: type, prefix: str) -> Any:
             values[entry.name] = _part(arrays, inner, name) if f"{name}.{inner.LETTERS[0]}" in arrays else None
         elif entry.name == "group":
             values["group"] = int(integers(arrays, name, ())[()]) if name in arrays else None
+        elif entry.name == "smoothing":
+            values["smoothing"] = shaped(numbers(arrays, name), name, ()) if name in arrays else 0.0
         elif f"{name}.entries" in arrays:
             values[entry.name] = sparse.csr_array(_matrix(arrays, name))
         elif name in arrays or entry.name not in _OPTIONAL:

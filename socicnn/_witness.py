@@ -4,6 +4,14 @@ primal: z_k = relu(a_k),   t = ||p||^2 / k,   s = ||p||
 dual:   lambda_k = bound_k if a_k > 0 else 0,   kappa_k = bound_k - lambda_k,   bound_k = W_{k+1}'lambda_{k+1}, or w
         (beta (k + t), beta (k - t), -2 beta p) of a square,   (gamma, -gamma p / ||p||) of a norm
 
+A softplus unit with smoothing tau, t = a / tau, p = 1 / (1 + exp(-t)) and q = 1 / (1 + exp(t)):
+
+primal: z = tau log(1 + exp(t)),   u = (tau p, tau q),   as exp((a - z) / tau) = p and exp(-z / tau) = q
+dual:   lambda = bound on the row u_1 + u_2 <= tau,   kappa = 0 on z >= 0,   (-lambda p, -lambda p (1 - log p), lambda)
+        and the same with q;   what goes on to the layer below is lambda p
+
+It is feasible up to rounding, as that of ReLU units is: `verify` proves its bounds by other numbers.
+
 Everything is written features first, in place: one column per point.
 """
 
@@ -16,8 +24,11 @@ from typing import Any
 import numpy as np
 
 from socicnn._arrays import Array, Matrix, lengths
+from socicnn._margins import TINY
 from socicnn.frozen import FrozenNet, Layer, Norm, Quadratic
+from socicnn.frozen._softplus import slope, unit
 
+ONE = np.asarray(1.0)
 LARGEST = 500  # exponent of the largest scale k, and minus that of the smallest
 
 
@@ -65,11 +76,18 @@ def closed_form(
         for term in layer.inner:  # before z, so that every variable depends on earlier ones only
             p = fill.image(term.matrix, term.offset).reshape(term.groups, -1, fill.count)
             inside[-1].append((term.weight[:, None], p, fill.scales(p)))
-        z = fill.activation(layer, z, inside[-1]) if activations is None else fill.given(activations[number])
-        active.append(z)
+        if layer.smoothing:
+            a = fill.preactivation(layer, z, inside[-1])  # z does not tell a: what is added to 0 or to a is lost
+            active.append(a / layer.smoothing)
+            a[:] = unit(a, layer.smoothing)
+            z = a
+            fill.masses(active[-1], layer.smoothing)
+        else:
+            z = fill.activation(layer, z, inside[-1]) if activations is None else fill.given(activations[number])
+            active.append(z)
     widths = [len(mask) for mask in active]
     fill.row = 2 * sum(widths)
-    multipliers = _backward(net, active, fill)
+    multipliers, bounds = _backward(net, active, fill)
     for terms, multiplier in zip(inside, multipliers, strict=True):
         for weight, p, k in terms:  # beta is rho lambda
             fill.rotated(weight * multiplier, p, k)
@@ -78,24 +96,45 @@ def closed_form(
         fill.rotated(quad.beta, p, fill.scales(p))
     for norm in norms:
         fill.norm(norm.gamma, fill.image(norm.C, norm.d).reshape(-1, norm.group, fill.count))
+    for layer, t, bound in zip(net.layers, active, bounds, strict=True):
+        if layer.smoothing:
+            fill.exponentials(t, bound)
     return fill.witness()
 
 
-def _backward(net: FrozenNet, active: list[Array], fill: _Filling) -> list[Array]:
-    """Write lambda and kappa of each layer, last layer first, and return the lambdas."""
+def _backward(net: FrozenNet, active: list[Array], fill: _Filling) -> tuple[list[Array], list[Array]]:
+    """Write lambda and kappa of each layer, last layer first.
+
+    Returns:
+        The multipliers of the pre-activations, and those of softplus units, lambda; of ReLU units their upper bounds.
+    """
     bound = _column(net.output.w)
     multipliers: list[Array] = []
+    bounds: list[Array] = []
     row = fill.row
     for layer, z in zip(reversed(net.layers), reversed(active), strict=True):
         h = len(z)
         row -= 2 * h
         multiplier, rest = fill.y[row : row + h], fill.y[row + h : row + 2 * h]
-        np.greater(z, 0.0, out=multiplier)
-        multiplier *= bound
-        np.subtract(bound, multiplier, out=rest)
+        if layer.smoothing:
+            multiplier[:], rest[:] = bound, 0.0
+            bounds.insert(0, multiplier)
+            multiplier = _mass(multiplier, z)
+        else:
+            np.greater(z, 0.0, out=multiplier)
+            multiplier *= bound
+            np.subtract(bound, multiplier, out=rest)
+            bounds.insert(0, multiplier)
         bound = layer.W.T @ multiplier
         multipliers.insert(0, multiplier)
-    return multipliers
+    return multipliers, bounds
+
+
+def _mass(lam: Array, t: Array) -> Array:
+    """Return lambda p of softplus units at t = a / tau, 0 where it underflows; lambda q at -t."""
+    with np.errstate(under="ignore"):
+        product = lam * slope(t, ONE)
+    return np.where(product < TINY, 0.0, product)
 
 
 class _Filling:
@@ -122,7 +161,12 @@ class _Filling:
         return rows
 
     def activation(self, layer: Layer, z: Array, inside: list[tuple[Array, Array, Array]]) -> Array:
-        """Write the activations of a layer as the next variables, given those before it, and return them."""
+        """Write the activations of a ReLU layer as the next variables, given those before it, and return them."""
+        a = self.preactivation(layer, z, inside)
+        return np.maximum(a, 0.0, out=a)
+
+    def preactivation(self, layer: Layer, z: Array, inside: list[tuple[Array, Array, Array]]) -> Array:
+        """Write the pre-activations of a layer in place of the next variables, and return them."""
         a = self.primal(layer.width)
         a[:] = _column(layer.b)
         for matrix, values in ((layer.U, self.x), (layer.W, z)):
@@ -130,7 +174,7 @@ class _Filling:
                 a += matrix @ values
         for weight, p, _ in inside:
             a += weight * (p**2).sum(axis=1)
-        return np.maximum(a, 0.0, out=a)
+        return a
 
     def image(self, matrix: Matrix, offset: Array) -> Array:
         """Return matrix x + offset, shape `(rows, count)`."""
@@ -159,6 +203,19 @@ class _Filling:
         cones, square = self._cones(p, 2), (p**2).sum(axis=1) / k
         cones[:, 0], cones[:, 1] = beta * (k + square), beta * (k - square)
         np.multiply(p, -2.0 * (beta[:, None] if beta.ndim == 2 else beta), out=cones[:, 2:])
+
+    def masses(self, t: Array, tau: Array) -> None:
+        """Write u = (tau p, tau q) of softplus units at t = a / tau."""
+        np.multiply(slope(t, ONE), tau, out=self.primal(len(t)))
+        np.multiply(slope(-t, ONE), tau, out=self.primal(len(t)))
+
+    def exponentials(self, t: Array, lam: Array) -> None:
+        """Write the multipliers of the cones of softplus units: (-lambda p, -lambda p (1 - log p), lambda), alike q."""
+        for side in (t, -t):
+            cones, mass = self._cones(side[:, None], 2), _mass(lam, side)
+            cones[:, 0] = -mass
+            cones[:, 1] = -mass * np.where(mass > 0, 1.0 + unit(-side, ONE), 0.0)  # 1 - log p
+            cones[:, 2] = lam
 
     def norm(self, gamma: Array, p: Array) -> None:
         """Write s = ||p|| of each group, and the multipliers of gamma ||p||."""

@@ -10,7 +10,7 @@ class ModelError(SocicnnError, ValueError):
 
 
 class NoProgramError(ModelError):
-    """A network that equals no second-order cone program, such as one with softplus layers."""
+    """A network that has no conic program, or none of the kind that is needed, e.g. of second-order cones alone."""
 
 
 class ProgramError(SocicnnError, ValueError):

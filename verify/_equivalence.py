@@ -124,7 +124,8 @@ def equivalence(
 def _sizes(program: ValueProgram) -> dict[str, int]:
     m, variables = program.A.shape
     nonzeros = program.A.nnz + program.B.nnz
-    return {"variables": variables, "rows": m, "cones": len(program.cones.second_order), "nonzeros": nonzeros}
+    cones = len(program.cones.second_order) + program.cones.exponential
+    return {"variables": variables, "rows": m, "cones": cones, "nonzeros": nonzeros}
 
 
 def _misfit(checks: list[Check], program: ValueProgram, instance: Instance) -> EquivalenceReport:

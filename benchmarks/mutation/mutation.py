@@ -5,6 +5,9 @@ bound counted as values +inf and -inf); one of a witness where it breaks feasibi
 rounding, or where its cut lies above the network. There it must be rejected. Points that are left undecided, and
 mutants that matter at no point tried, are counted and not judged.
 
+A program without a feasible point by less than any tolerance, such as z <= 0 for a softplus unit that is next to 0,
+passes the core, which compares residuals; there `verify.certify` is asked, which brackets its value.
+
 A mutant is accepted where it matters if every check passes although its value, or its cut, leaves the network's
 bracket widened by the tolerance, by S of network and x alone. Those that leave the bracket by less are told apart by
 brackets only.
@@ -236,6 +239,9 @@ def _judged(batch: list[Mutant], honest: _Honest) -> _Verdicts:
         return _Verdicts(ok, matters, matters, ~matters & ~(wrong <= WHOLE))
     bracket = (Prover(net) if first.what == "compiler" else ProgramProver(program))(x)
     apart = _apart(bracket, truth)
+    lost = ok & (bracket.lo == np.inf)
+    if lost.any() and K == 1 and first.what == "program":  # the unit is positive, but below every tolerance
+        ok = ok & ~(lost & ~certify(honest.compiled.net, honest.x, program=program, witness=own).passed)
     with np.errstate(invalid="ignore"):
         sharp = bracket.hi - bracket.lo <= SHARP * (1 + truth.scale)
     return _Verdicts(ok, apart, _apart(bracket, truth, WHOLE * (1 + truth.scale)), ~apart & ~sharp)
@@ -320,6 +326,13 @@ def lack(program: ValueProgram, x: Array, witness: Witness) -> Array:
             cone, tail = slice(head, head + rows), slice(head + 1, head + rows)
             worst.append(((length(s[tail]) - s[head]) / length(size_s[cone]))[None])
             worst.append(((length(y[tail]) - y[head]) / (1 + np.abs(y[head])))[None])
+        for start in range(cones.exponential_start, cones.rows, 3):
+            cone = slice(start, start + 3)
+            (a, b, c), (u, v, w) = s[cone], y[cone]
+            beyond = np.where(b > 0, b * np.exp(a / b) - c, np.inf)
+            below = np.where(u < 0, -u * np.exp(v / u - 1) - w, np.where(u == 0, -np.minimum(v, w), np.inf))
+            worst.append((beyond / length(size_s[cone]))[None])
+            worst.append((below / (1 + np.abs(w)))[None])
         found = np.concatenate(worst).max(axis=0)  # not a number stays so
     return np.asarray(np.where(np.isfinite(found), found, np.nan), dtype=np.float64)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from decision._minimise.branch import Branch
 from decision._minimise.linear_map import Map
 from socicnn._arrays import Matrix
+from socicnn.errors import NoProgramError
 from socicnn.frozen import FrozenNet
 from socicnn.frozen._terms import Term
 
@@ -120,7 +121,17 @@ class Stack:
 
     @classmethod
     def of(cls, net: FrozenNet, device: torch.device | str | None = None) -> Stack:
-        """Return a frozen network as tensors; one without stacked contexts is a stack of one."""
+        """Return a frozen network as tensors; one without stacked contexts is a stack of one.
+
+        Raises:
+            NoProgramError: it has softplus units.
+        """
+        for k, part in enumerate(net.layers, start=1):
+            if part.smoothing:
+                raise NoProgramError(
+                    f"layer {k} has softplus units, which are not second-order-cone representable, and decisions are "
+                    "proven with second-order cones alone"
+                )
 
         def rows(values: Any, *tail: int) -> Tensor:
             array = np.array(np.broadcast_to(values, (*(net.batch or (1,)), *tail)), dtype=np.float64)

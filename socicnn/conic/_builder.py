@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -13,8 +13,18 @@ from socicnn.conic._cones import Cones
 from socicnn.conic._program import ValueProgram
 
 
+class SmoothUnits(NamedTuple):
+    """The variables of a layer of softplus units, and the blocks and matrices of what its pre-activations add up."""
+
+    z: Block
+    u: Block
+    below: list[tuple[Block, Any]]
+
+
 class Builder:
-    """Collects columns, rows and costs, then gives the program; inequalities are to be added before cones.
+    """Collects columns, rows and costs, then gives the program.
+
+    Inequalities are to be added before cones, and second-order cones before exponential ones.
 
     Args:
         in_features: length n of x.
@@ -35,6 +45,7 @@ class Builder:
         self._inequalities = 0
         self._cones: list[int] = []
         self._lifts: list[tuple[int, int, int]] = []
+        self._exponential = 0
 
     def columns(self, name: str, kind: str, size: int) -> Block:
         """Add `size` variables."""
@@ -62,6 +73,7 @@ class Builder:
     def nonnegative(self, name: str, kind: str, entries: list[tuple[Block, Any]], B: Any, b: Array) -> None:
         """Add rows sum_i M_i v_i + s = b + B x with s >= 0."""
         assert not self._cones, "inequalities come before cones"
+        assert not self._exponential, "inequalities come before cones"
         block = self._add_rows(name, kind, b.shape[-1], entries, B, b)
         self._inequalities += block.stop - block.start
 
@@ -103,6 +115,31 @@ class Builder:
         self._add_rows(name, "norm", size, [(length, minus)], B, offset)
         self._cones += [group + 1] * count
 
+    def softplus(self, name: str, units: SmoothUnits, tau: float, B: Any, b: Array) -> None:
+        """Add the cones of z_i >= tau log(1 + exp(a_i / tau)), a = W z_below + B x + b, for the units of a layer.
+
+        (a_i - z_i, tau, u_i) in Kexp of all units, then (-z_i, tau, u_{h+i}); the rows u_i + u_{h+i} <= tau are
+        inequalities.
+
+        Args:
+            name: of the block.
+            units: z, u, and what stands in a with its blocks.
+            tau: the smoothing.
+            B: matrix of shape `(h, n)`, or None.
+            b: bias, shape `(h,)` or `(contexts, h)`.
+        """
+        h = units.z.stop - units.z.start
+        first = 3 * np.arange(2 * h)
+        tops = sparse.csr_array((np.ones(2 * h), (first, np.tile(np.arange(h), 2))), shape=(6 * h, h))
+        ends = sparse.csr_array((-np.ones(2 * h), (first + 2, np.arange(2 * h))), shape=(6 * h, 2 * h))
+        below = [(block, -_spread(sparse.csr_array(matrix), first[:h], 6 * h)) for block, matrix in units.below]
+        offset = np.zeros((*self._batch, 6 * h))
+        offset[..., first + 1] = tau
+        offset[..., first[:h]] = b
+        spread = None if B is None else _spread(sparse.csr_array(B), first[:h], 6 * h)
+        self._add_rows(name, "softplus", 6 * h, [*below, (units.z, tops), (units.u, ends)], spread, offset)
+        self._exponential += 2 * h
+
     def program(self) -> ValueProgram:
         """Return the assembled program."""
         m = self._rows[-1].stop if self._rows else 0
@@ -123,7 +160,7 @@ class Builder:
             q=read_only(q),
             d=read_only(self._d),
             r=read_only(self._r),
-            cones=Cones(0, self._inequalities, tuple(self._cones)),
+            cones=Cones(0, self._inequalities, tuple(self._cones), self._exponential),
             columns=tuple(self._columns),
             rows=tuple(self._rows),
             lifts=Lifts(lifts[:, 0], lifts[:, 1], lifts[:, 2]),

@@ -20,14 +20,15 @@ from socicnn.frozen._network import ConvexNet
 class FrozenNet(ConvexNet):
     """A convex network as float64 arrays, checked when it is made.
 
-    a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k),   W_k, rho_k >= 0
+    a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   W_k, rho_k >= 0
+    z_k = relu(a_k), or with smoothing tau_k > 0 softplus units tau_k log(1 + exp(a_k / tau_k))
     f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
 
     Vectors (b, w, v, c, e, d, beta, gamma) may carry one leading axis, one row per context; matrices may not. `net[i]`
     is the network of context i.
 
     Args:
-        layers: ReLU layers, first to last; empty for no hidden layer.
+        layers: ReLU or softplus layers, first to last; empty for no hidden layer.
         output: the read-out.
         quadratics: quadratic branches.
         norms: Euclidean-norm branches.

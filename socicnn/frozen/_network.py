@@ -1,6 +1,7 @@
 """A convex network as plain float64 arrays, whatever trained it, and its value at points.
 
-a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k),   W_k, rho_k >= 0
+a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   W_k, rho_k >= 0
+z_k = relu(a_k), or with smoothing tau_k > 0 softplus units tau_k log(1 + exp(a_k / tau_k))
 f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
 """
 
@@ -95,7 +96,7 @@ class ConvexNet:
         value = (x * self.output.v).sum(axis=-1) + self.output.c
         z = np.zeros((len(x), 0))
         for layer in self.layers:
-            z = np.maximum(layer.preactivation(x, z), 0.0)
+            z = layer.values(x, z)
             if activations is not None:
                 activations.append(z)
         value = value + (z * self.output.w).sum(axis=-1)

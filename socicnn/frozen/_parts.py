@@ -17,6 +17,7 @@ from scipy import sparse
 from socicnn._arrays import Array, IntArray, Matrix, transform
 from socicnn.errors import ModelError
 from socicnn.frozen._checks import ArrayCheck
+from socicnn.frozen._softplus import unit
 from socicnn.frozen._terms import Part, Term, owned_matrix, owned_vector
 
 
@@ -59,7 +60,7 @@ class Squares(Term):
 
 @dataclass(frozen=True, eq=False, init=False)
 class Layer(Part):
-    """One ReLU layer z = relu(W z_previous + U x + b), perhaps with quadratics inside.
+    """One layer z = relu(W z_previous + U x + b), perhaps with quadratics inside, or with softplus units.
 
     Args:
         W: hidden weight, entrywise >= 0, shape `(h, h_previous)`, dense or SciPy sparse; None in the first layer, where
@@ -67,21 +68,25 @@ class Layer(Part):
         U: input weight, shape `(h, n)`, dense or sparse; None if there is no passthrough: zero.
         b: bias, shape `(h,)`, or `(contexts, h)`.
         squares: quadratics inside the layer; None for none: rho is zero, and F has no rows.
+        smoothing: tau >= 0 of the units tau log(1 + exp(a / tau)), which are relu(a) at tau = 0; softplus of sharpness
+            s has tau = 1 / s.
     """
 
     W: Matrix
     U: Matrix
     b: Array
     squares: Squares
+    smoothing: Array
 
     VECTORS: ClassVar = {"b": 1}
     INNER: ClassVar[dict[str, type[Term]]] = {"squares": Squares}  # fields that hold terms inside the layer
 
-    def __init__(self, W: Any, U: Any, b: Any, squares: Squares | None = None) -> None:
+    def __init__(self, W: Any, U: Any, b: Any, squares: Squares | None = None, smoothing: Any = 0.0) -> None:
         own = owned_vector(b)
         h = sum(own.shape[-1:])
         W, U = (owned_matrix(np.zeros((h, 0)) if matrix is None else matrix) for matrix in (W, U))
-        self._set(W=W, U=U, b=own, squares=Squares(np.zeros(h), np.zeros((0, 0))) if squares is None else squares)
+        squares = Squares(np.zeros(h), np.zeros((0, 0))) if squares is None else squares
+        self._set(W=W, U=U, b=own, squares=squares, smoothing=owned_vector(smoothing))
 
     @property
     def width(self) -> int:
@@ -103,6 +108,10 @@ class Layer(Part):
         for term in self.inner:
             a = a + term.weight * term.values(x)
         return a
+
+    def values(self, x: Array, z: Array) -> Array:
+        """Return the units at points x of shape `(count, n)`, z of `(count, h_previous)`."""
+        return unit(self.preactivation(x, z), self.smoothing)
 
     def take(self, index: int | slice | IntArray) -> Layer:
         """Return the layer with context `index` of each stacked vector."""
@@ -132,6 +141,8 @@ class Layer(Part):
             full["U"] = sparse.csr_array((h, check.n))
         else:
             check.matrix(f"input weight U of layer {k}", self.U, h, check.n)
+        if self.smoothing.ndim or not 0.0 <= self.smoothing < np.inf:
+            raise ModelError(f"smoothing of layer {k} must be a finite number >= 0; received {self.smoothing}")
         weighted = bool(self.squares.rho.any())
         if weighted or self.inner:
             self.squares.check_units(check, k, h)

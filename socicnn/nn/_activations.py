@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn._registry import choose
-from socicnn.errors import ModelError, NoProgramError
+from socicnn.errors import ModelError
 
 EXACT = 50.0  # log(1 + exp(a)) = a in float64 from there on
 
@@ -19,6 +19,7 @@ def softplus(a: Tensor) -> Tensor:
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "softplus": softplus}
+SMOOTHING = {"relu": 0.0, "softplus": 1.0}  # of a frozen layer with these units
 
 
 def activation_names(activation: str | Sequence[str], layers: int) -> tuple[str, ...]:
@@ -34,13 +35,3 @@ def activation_names(activation: str | Sequence[str], layers: int) -> tuple[str,
     if len(names) != layers:
         raise ModelError(f"activation must be one name or one per layer ({layers}); received {len(names)}")
     return names
-
-
-def refuse_smooth(names: Sequence[str]) -> None:
-    """Raise a NoProgramError where a layer is not second-order-cone representable."""
-    for k, name in enumerate(names, start=1):
-        if name != "relu":
-            raise NoProgramError(
-                f"layer {k} has activation '{name}', which is not second-order-cone representable, so that the "
-                "network has no conic program; use activation='relu' to export it"
-            )

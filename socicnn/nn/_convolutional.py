@@ -22,7 +22,7 @@ from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn import _operators as operators
-from socicnn.nn._activations import ACTIVATIONS, activation_names, refuse_smooth
+from socicnn.nn._activations import ACTIVATIONS, SMOOTHING, activation_names
 from socicnn.nn._checks import check_joint_offsets, context_shape
 from socicnn.nn._context import Vector, VectorSource
 from socicnn.nn._dying import warn_if_units_die
@@ -55,7 +55,7 @@ class ConvSOCICNN(Network):
         context_channels: channels of a context that is an image of x's size, 0 for none.
         context: `joint` (theta as further channels of x everywhere: convex in both) or `partial` (theta sets biases,
             offsets, read-out and branch weights, as fields over the positions where it is an image).
-        activation: `relu` or `softplus`, one name or one per layer; softplus networks have no conic program.
+        activation: `relu` or `softplus`, one name or one per layer.
         passthrough: whether x enters the layers after the first.
         options: how it is made: recipe, law of the start, type, device.
         settings: the entries of `NetOptions` as keywords, e.g. `positivity="lift"`; they go before `options`.
@@ -225,13 +225,13 @@ class ConvSOCICNN(Network):
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as sparse arrays."""
-        refuse_smooth(self.activations)
         U, W = iter(self.U), iter(cast("list[Weight]", list(self.W)))
         layers = []
         for k, map_ in enumerate(self.U_maps):
             below = self.W_maps[k - 1].matrix(as_float64(next(W)().double())) if k else None
             passed = map_.matrix(as_float64(next(U).double())) if k == 0 or self.passthrough else None
-            layers.append(Layer(below, passed, self._field(vectors[f"b{k + 1}"], map_)))
+            field = self._field(vectors[f"b{k + 1}"], map_)
+            layers.append(Layer(below, passed, field, smoothing=SMOOTHING[self.activations[k]]))
         w = np.zeros(0)
         if layers:
             positions = int(np.prod(self.tail.out_size))

@@ -28,7 +28,7 @@ from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.frozen._checks import ArrayCheck
-from socicnn.nn._activations import ACTIVATIONS, activation_names, refuse_smooth
+from socicnn.nn._activations import ACTIVATIONS, SMOOTHING, activation_names
 from socicnn.nn._branches import BranchMap, BranchSpec, branch_map
 from socicnn.nn._checks import check_joint_offsets
 from socicnn.nn._context import ContextNetwork, Vector
@@ -229,7 +229,6 @@ class Dense(Network, ABC):
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as arrays."""
-        refuse_smooth(self.activations)
         self._refuse_wrong_signs(vectors)
         signs = self.signs
         U = iter(self.input_weights())
@@ -238,7 +237,7 @@ class Dense(Network, ABC):
         for k in range(len(self.hidden_features)):
             weight = as_float64(next(W)().double()) if k else None
             passed = as_float64(next(U).double()) if k == 0 or self.passthrough else None
-            layers.append(Layer(weight, passed, vectors[f"b{k + 1}"]))
+            layers.append(Layer(weight, passed, vectors[f"b{k + 1}"], smoothing=SMOOTHING[self.activations[k]]))
         return FrozenNet(
             layers=layers,
             output=Output(vectors.get("w", torch.zeros(0).numpy()), self._frozen_slope(vectors), vectors["c"]),

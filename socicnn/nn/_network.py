@@ -94,7 +94,7 @@ class Network(nn.Module, ABC):
         """Return the same function of standardised x as float64 arrays.
 
         Raises:
-            ModelError: it is not second-order-cone representable.
+            ModelError: it has no conic program.
         """
 
     @abstractmethod

@@ -26,7 +26,7 @@ def to_onnx(model: Network, path: str | os.PathLike[str]) -> None:
     onnxruntime has no float64 form. `FrozenNet.from_onnx` reads the file back.
 
     Args:
-        model: a network; one with softplus layers too, although that has no conic program.
+        model: a network.
         path: file to write.
 
     Raises:

@@ -19,7 +19,7 @@ from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
-from socicnn.nn._activations import ACTIVATIONS, activation_names, refuse_smooth
+from socicnn.nn._activations import ACTIVATIONS, SMOOTHING, activation_names
 from socicnn.nn._branches import BranchSpec
 from socicnn.nn._checks import check_joint_offsets, context_shape
 from socicnn.nn._context import Vector, VectorSource
@@ -54,7 +54,7 @@ class RecurrentSOCICNN(Network):
         context_channels: features q of a context that is a sequence `(T, q)`, 0 for none.
         context: `joint` (theta next to x, convex in both; a sequence enters each step through one matrix) or `partial`
             (theta sets biases, offsets, read-out and branch weights, step by step where it is a sequence).
-        activation: `relu` or `softplus`; softplus networks have no conic program.
+        activation: `relu` or `softplus`.
         options: how it is made: recipe, law of the start, type, device.
         settings: the entries of `NetOptions` as keywords, e.g. `positivity="lift"`; they go before `options`.
 
@@ -194,7 +194,6 @@ class RecurrentSOCICNN(Network):
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the unrolled network as arrays, one layer per step."""
-        refuse_smooth([self.activation])
         T, p, h = self.steps, self.features, self.hidden_features
         U = as_float64(self.U.double())
         W = None if self.W is None else as_float64(self.W().double())
@@ -205,7 +204,7 @@ class RecurrentSOCICNN(Network):
             columns = (step.indices + t * p, step.indptr)
             passed = sparse.csr_array((step.data, *columns), shape=(h, T * p))
             below = None if t == 0 or W is None else W[min(t, len(W)) - 1]
-            layers.append(Layer(below, passed, b[..., t]))
+            layers.append(Layer(below, passed, b[..., t], smoothing=SMOOTHING[self.activation]))
         v = np.broadcast_to(vectors["v"], (*vectors["v"].shape[:-1], T)).swapaxes(-1, -2)
         quadratics, norms = [], []
         for m, branch in enumerate(self.quadratics):

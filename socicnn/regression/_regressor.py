@@ -35,7 +35,6 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
 
     Args:
         kind: `relu` and `softplus` have units alone, `quad` also a quadratic, `norm` two norms, `soc` all of them.
-            softplus has no conic program.
         hidden: widths of the hidden layers; () for none.
         context: columns, by name or place, in which f is free; it is convex in the others.
         increasing: columns in which f increases. Their linear term makes up for what the units can fall by (weights
@@ -187,9 +186,6 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
         Args:
             z: a CVXPY Variable or affine expression of the columns that are not context, in their order.
             context: theta, in the order of its columns, or a mapping of their names to values.
-
-        Raises:
-            NoProgramError: the kind is softplus.
         """
         from socicnn._cvxpy_atom.build import to_cvxpy
 
@@ -201,11 +197,7 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
         return self._shaped(costs)
 
     def value_program(self, context: Any = None) -> Any:
-        """Return the conic program whose optimal value at x is f(x), or -f(x) for a concave f.
-
-        Raises:
-            NoProgramError: the kind is softplus.
-        """
+        """Return the conic program whose optimal value at x is f(x), or -f(x) for a concave f."""
         from socicnn._compile import value_program
 
         check_is_fitted(self)

@@ -87,7 +87,7 @@ class FrozenContract:
         back = read_cbf(tmp_path / "p.cbf")
         assert (back.A != program.free().A).nnz == 0
         assert back.cones == program.cones
-        if program.cones.second_order:
+        if program.cones.nonlinear:
             with pytest.raises(ProgramError, match="MPS holds linear programs"):
                 export(program, tmp_path / "p.mps")
         else:

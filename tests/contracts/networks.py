@@ -209,15 +209,11 @@ class NetworkContract:
         torch.testing.assert_close(value(final, x, context), value(model, x, context), rtol=1e-12, atol=1e-12)
         assert sum(p.numel() for p in final.parameters()) == sum(p.numel() for p in model.parameters())
 
-    # from here on: what is second-order-cone representable
+    # from here on: what is a conic program
 
     @pytest.mark.parametrize("stack", [False, True])
     def test_freezes_to_the_same_function(self, model: Network, x: Tensor, context: Tensor | None, stack: bool) -> None:
         units(model)
-        if not self.case.exports:
-            with pytest.raises(ModelError, match="not second-order-cone representable"):
-                model.freeze(context)
-            return
         forward = value(model, x, context).detach().numpy()
         tolerance = 1e-12 * (1 + np.abs(forward).max())
         if context is None:
@@ -231,8 +227,6 @@ class NetworkContract:
             np.testing.assert_allclose(values, forward, atol=tolerance)
 
     def test_float32_weights_are_lifted_exactly(self) -> None:
-        if not self.case.exports:
-            return
         model = self.case.model(dtype=torch.float32)
         context = self.case.contexts(model, 1)
         net = model.freeze(None if context is None else context[0])
@@ -242,8 +236,6 @@ class NetworkContract:
                     np.testing.assert_array_equal(matrix, matrix.astype(np.float32))
 
     def test_the_witness_proves_the_forward_value(self, model: Network, x: Tensor, context: Tensor | None) -> None:
-        if not self.case.exports:
-            return
         units(model)
         compiled = compile_net(model.freeze(context))
         forward = value(model, x, context).detach().numpy()
@@ -251,8 +243,6 @@ class NetworkContract:
         assert max(errors.values()) <= 1e-12, errors
 
     def test_a_solver_agrees_with_the_forward_value(self, model: Network, x: Tensor, context: Tensor | None) -> None:
-        if not self.case.exports:
-            return
         program = value_program(model, None if context is None else context[0])
         solution = program.at(x[0].flatten().numpy()).solve()
         forward = value(model, x[0], None if context is None else context[0]).item()
@@ -263,7 +253,7 @@ class NetworkContract:
         theta = None if context is None else context[0]
         for name, weight in model.constrained():
             raw = dict(weight.named_parameters()).get("theta")
-            if raw is None or not self.case.exports:
+            if raw is None:
                 continue  # a softplus read-out cannot be negative
             spoiled = copy.deepcopy(model)
             holder = spoiled.get_submodule(name)
@@ -275,8 +265,6 @@ class NetworkContract:
             spoiled.finalise().freeze(theta)
 
     def test_weights_that_are_not_finite_are_refused(self, model: Network, context: Tensor | None) -> None:
-        if not self.case.exports:
-            return
         with torch.no_grad():
             next(model.parameters()).view(-1)[0] = torch.nan
         with pytest.raises(ModelError, match="non-finite"):

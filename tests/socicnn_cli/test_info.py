@@ -51,13 +51,19 @@ def test_a_model_with_contexts_has_its_fingerprint_at_one(run, tmp_path: Path) -
     assert (status, "one context; received 2" in err) == (2, True)
 
 
-def test_frozen_networks_and_networks_without_a_program(run, tmp_path: Path) -> None:
+def test_frozen_networks_and_networks_that_do_not_freeze(run, tmp_path: Path) -> None:
     net = FrozenNet([], Output([], [0.0, 1.0]), [Quadratic(1.0, np.eye(2))])
     net.save(tmp_path / "net.safetensors")
     status, out, _ = run("info", tmp_path / "net.safetensors")
     assert (status, net.fingerprint in out) == (0, True)
-    socicnn.save(ICNN(3, (4,), activation="softplus"), tmp_path / "soft.safetensors")
+    soft = ICNN(3, (4,), activation="softplus")
+    socicnn.save(soft, tmp_path / "soft.safetensors")
     status, out, _ = run("info", tmp_path / "soft.safetensors")
+    assert (status, soft.freeze().fingerprint in out) == (0, True)
+    with torch.no_grad():
+        next(soft.parameters()).view(-1)[0] = torch.inf
+    socicnn.save(soft, tmp_path / "infinite.safetensors")
+    status, out, _ = run("info", tmp_path / "infinite.safetensors")
     assert status == 0
     assert "fingerprint: none: " in out
     (tmp_path / "broken.safetensors").write_bytes(b"no model")

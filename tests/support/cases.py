@@ -24,7 +24,6 @@ class Case:
 
     name: str
     make: Callable[..., Network]
-    exports: bool = True
 
     def model(self, seed: int = 0, dtype: torch.dtype = torch.float64, **settings) -> Network:
         """A network at its random start, its zero biases and offsets moved off zero and its units standardised."""
@@ -46,8 +45,8 @@ class Case:
         return torch.randn(count, *model.context_shape, generator=generator(seed), dtype=torch.float64).to(model.dtype)
 
 
-def _case(name: str, kind: type[Network], *arguments, exports: bool = True, **settings) -> Case:
-    return Case(name, lambda **more: kind(*arguments, **{**settings, **more}), exports)
+def _case(name: str, kind: type[Network], *arguments, **settings) -> Case:
+    return Case(name, lambda **more: kind(*arguments, **{**settings, **more}))
 
 
 DENSE = [
@@ -76,8 +75,8 @@ DENSE = [
     _case("partial", SOCICNN, 3, (6, 5), (3, ("diagonal", 1)), (3, 2), context_features=2),
     _case("partial-no-hidden-layer", SOCICNN, 2, (), (2,), (), context_features=3, quadratic_offset=False),
     _case("partial-icnn-softplus-weights", ICNN, 3, (5, 5), context_features=1, positivity="softplus"),
-    _case("softplus-units", SOCICNN, 3, (6, 5), (2,), (2,), activation="softplus", exports=False),
-    _case("last-layer-softplus", ICNN, 3, (6, 5), context_features=2, activation=("relu", "softplus"), exports=False),
+    _case("softplus-units", SOCICNN, 3, (6, 5), (2,), (2,), activation="softplus"),
+    _case("last-layer-softplus", ICNN, 3, (6, 5), context_features=2, activation=("relu", "softplus")),
 ]
 
 PAIRS = Conv(4, 3, group=2)
@@ -125,7 +124,7 @@ CONVOLUTIONAL = [
         (PAIRS,),
         context_channels=2,
     ),
-    _case("conv-softplus-units", ConvSOCICNN, (1, 4), (3, 2), activation="softplus", exports=False),
+    _case("conv-softplus-units", ConvSOCICNN, (1, 4), (3, 2), activation="softplus"),
 ]
 
 MIXED = (Conv(2, 3), 2, "diagonal"), (Conv(4, 3, group=2), ("diagonal", 1), Conv(2, 2))
@@ -150,7 +149,7 @@ RECURRENT = [
     _case("recurrent-partial-vector-varying", RecurrentSOCICNN, (4, 2), 3, *MIXED, context_features=2, shared=False),
     _case("recurrent-joint-sequence", RecurrentSOCICNN, (4, 2), 3, *MIXED, context_channels=3, context="joint"),
     _case("recurrent-partial-sequence", RecurrentSOCICNN, (4, 2), 3, *MIXED, context_channels=3),
-    _case("recurrent-softplus-units", RecurrentSOCICNN, (3, 1), 2, activation="softplus", exports=False),
+    _case("recurrent-softplus-units", RecurrentSOCICNN, (3, 1), 2, activation="softplus"),
 ]
 
 CASES = {case.name: case for case in [*DENSE, *CONVOLUTIONAL, *RECURRENT]}
@@ -171,8 +170,8 @@ def witness_errors(compiled: Compiled, x: np.ndarray, forward: np.ndarray) -> di
         s = right - program.A @ v
         size = 1 + abs(program.A) @ np.abs(v) + abs(program.B) @ np.abs(point) + np.abs(program.b)
         column = 1 + abs(program.A.T) @ np.abs(y) + np.abs(program.q)
-        worst["primal"] = max(worst["primal"], _outside(s, program, size))
-        worst["dual"] = max(worst["dual"], _outside(y, program, 1 + np.abs(y)))
+        worst["primal"] = max(worst["primal"], _outside(s, program, size, dual=False))
+        worst["dual"] = max(worst["dual"], _outside(y, program, 1 + np.abs(y), dual=True))
         worst["stationarity"] = max(
             worst["stationarity"], float(np.max(abs(program.A.T @ y + program.q) / column, initial=0))
         )
@@ -183,11 +182,18 @@ def witness_errors(compiled: Compiled, x: np.ndarray, forward: np.ndarray) -> di
     return worst
 
 
-def _outside(s: np.ndarray, program: ValueProgram, size: np.ndarray) -> float:
+def _outside(s: np.ndarray, program: ValueProgram, size: np.ndarray, *, dual: bool) -> float:
     cones = program.cones
     at = cones.zero + cones.nonnegative
     errors = list(np.abs(s[: cones.zero]) / size[: cones.zero]) + list(-s[cones.zero : at] / size[cones.zero : at])
     for k in cones.second_order:
         errors.append((np.linalg.norm(s[at + 1 : at + k]) - s[at]) / size[at : at + k].max())
         at += k
+    for place in range(at, len(s), 3):
+        x, y, z = s[place : place + 3].tolist()
+        if dual and x:
+            x, y = x - y, -x  # (u, v, w) is in the dual cone where (u - v, -u, w) is in the cone
+        deep = y > 0 and x / y < -700
+        excess = -z if deep or (dual and not x) else y * np.exp(x / y) - z
+        errors.append(excess / (size[place : place + 3].max() * (1 + abs(x / y if y else 0.0) * dual)))
     return float(max([0.0, *errors]))

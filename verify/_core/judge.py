@@ -54,7 +54,7 @@ def judge(arrays: Arrays, place: str, fingerprint: str | None = None) -> Report:
         same = own == fingerprint.strip().lower()
         wrong = {"network": [] if same else [f"the claim is about the network {own}, not {fingerprint}"], **wrong}
     judged = [Check(name, float(len(w)), 0.0, None, not w, "; ".join(w)) for name, w in wrong.items()]
-    claimed = _bracket(claim, lo, hi)
+    claimed, cones = _bracket(claim, lo, hi), len(claim.program.cones.second_order) + claim.program.cones.exponential
     return Report(
         checks=(*judged, *checks.values(), claimed),
         forward=forward,
@@ -64,7 +64,7 @@ def judge(arrays: Arrays, place: str, fingerprint: str | None = None) -> Report:
         residuals={check.name: check.worst for check in checks.values()},
         lo=claim.lo if claimed.ok else None,
         hi=claim.hi if claimed.ok else None,
-        sizes={"variables": claim.v.shape[1], "rows": claim.y.shape[1], "cones": len(claim.program.cones.second_order)},
+        sizes={"variables": claim.v.shape[1], "rows": claim.y.shape[1], "cones": cones},
         fingerprint=own,
     )
 

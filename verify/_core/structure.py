@@ -20,14 +20,15 @@ from socicnn._arrays import Array, BoolArray, IntArray
 from socicnn.conic._data import ValueData
 from socicnn.frozen._network import ConvexNet
 from socicnn.frozen._terms import Term
+from verify._core.exponentials import read
 
 
 def monotone(program: ValueData) -> list[str]:
     """Return what keeps `program` from being a monotone epigraph program; an empty list if nothing does.
 
     Each inequality must bound one variable of its own from below, -v_j + sum_i P_i v_i + s = b + B x with P >= 0 over
-    earlier variables; each cone must be t >= ||p||^2 lifted, or s >= ||p||, with p affine in x alone; each variable
-    must be bounded from below; q >= 0 and every entry finite.
+    earlier variables; each cone must be t >= ||p||^2 lifted, or s >= ||p||, with p affine in x alone, or part of a
+    log-sum-exp; each variable must be bounded from below; q >= 0 and every entry finite.
     """
     arrays = {"A": program.A.data, "B": program.B.data} | {name: getattr(program, name) for name in "bqdr"}
     counts = {name: int(np.count_nonzero(~np.isfinite(array))) for name, array in arrays.items()}
@@ -49,12 +50,12 @@ class _Reading:
         self._owned = np.zeros(A.shape[1], dtype=bool)
         if program.cones.zero:
             self.wrong.append(f"{program.cones.zero} equality rows, which no exported network has")
-        if program.cones.exponential:
-            self.wrong.append(f"{program.cones.exponential} exponential cones, which no exported network has")
         least = program.q.min(axis=0) if program.q.ndim == 2 else program.q
         self._blame(least < 0, "negative costs", lambda j: f"{least[j]:.3g} on {self._column(j)}")
         first = program.cones.zero
-        self._inequalities(A[first : first + program.cones.nonnegative], first)
+        inequalities = np.arange(first, first + program.cones.nonnegative)
+        masses = self._exponentials(program, A, B)  # the inequalities that belong to exponential cones
+        self._inequalities(A, np.setdiff1d(inequalities, masses))
         self._cones(program, A, B)
         self._blame(~self._owned, "variables that nothing bounds from below", self._column)
 
@@ -63,19 +64,30 @@ class _Reading:
         if len(where):
             self.wrong.append(f"{len(where)} {what}, the first {place(int(where[0]))}")
 
-    def _inequalities(self, A: sparse.csr_array, first: int) -> None:
+    def _inequalities(self, A: sparse.csr_array, rows: IntArray) -> None:
         """Each has one entry -1, its own variable, and the others are >= 0 on earlier variables."""
+        A = A[rows]
         count, column = A.shape[0], A.indices
         row = np.repeat(np.arange(count), np.diff(A.indptr))
         own = A.data == -1.0
-        place = lambda e: f"{A.data[e]:.3g} on {self._column(column[e])} in {self._row(int(first + row[e]))}"  # noqa: E731
+        place = lambda e: f"{A.data[e]:.3g} on {self._column(column[e])} in {self._row(int(rows[row[e]]))}"  # noqa: E731
         several = np.bincount(row[own], minlength=count) != 1
-        self._blame(several, "inequalities without exactly one entry -1", lambda i: self._row(first + i))
+        self._blame(several, "inequalities without exactly one entry -1", lambda i: self._row(int(rows[i])))
         self._blame((A.data < 0) & ~own, "negative weights", place)
         owner = np.full(count, A.shape[1])
         owner[row[own]] = column[own]
         self._owned[column[own]] = True
         self._blame(~own & (column >= owner[row]), "weights on later variables", place)
+
+    def _exponentials(self, program: ValueData, A: sparse.csr_array, B: sparse.csr_array) -> IntArray:
+        """Each is part of a log-sum-exp of p with P >= 0 over earlier variables; return the rows of the sums."""
+        if not program.cones.exponential:
+            return np.zeros(0, dtype=np.int64)
+        good, t, u, sums = read(program, A, B)
+        first = program.A.shape[0] - 3 * len(good)
+        self._blame(~good, "exponential cones of no log-sum-exp", lambda i: self._row(first + 3 * i))
+        self._owned[t[good]] = self._owned[u[good]] = True
+        return sums[good]
 
     def _cones(self, program: ValueData, A: sparse.csr_array, B: sparse.csr_array) -> None:
         """The head of each cone is one variable, or two rows are the lift of one square; the rest holds x alone."""
@@ -89,7 +101,8 @@ class _Reading:
             self.wrong.append("a lift that is not at the head of a cone")
         self._blame(lifted & (sizes < 3), "cones too small for a lifted square", lambda i: self._row(int(heads[i])))
         plain, lift = heads[~lifted], heads[lifted & (sizes >= 3)]
-        affine = np.arange(len(entries)) >= heads[0]
+        places = np.arange(len(entries))
+        affine = (places >= heads[0]) & (places < heads[-1] + sizes[-1])
         affine[heads] = affine[lift + 1] = False
         self._blame(affine & (entries > 0), "cones with a variable inside", self._row)
 
@@ -143,6 +156,7 @@ class _Expected:
         self._blocks = {side: {block.name: block for block in getattr(program, side)} for side in ("rows", "columns")}
         self._entries: dict[str, list[tuple[IntArray, IntArray, Array]]] = {"A": [], "B": []}
         self._cones: list[tuple[int, int]] = []
+        self._exponential = 0
         m, variables = program.A.shape
         self.b, self.q = np.zeros((*net.batch, m)), np.zeros((*net.batch, variables))
         self.d = np.broadcast_to(net.output.v, (*net.batch, net.in_features))
@@ -151,14 +165,13 @@ class _Expected:
         for k, layer in enumerate(net.layers, start=1):
             h = layer.width
             z = self._block("columns", f"z{k}", h)
-            relu, floor = (self._block("rows", f"{name}{k}", h) for name in ("relu", "nonnegative"))
-            for rows in (relu, floor):
-                self._put("A", rows, z, -sparse.eye_array(h))
-            self._put("A", relu, below, layer.W)
-            self._put("B", relu, slice(0, None), -layer.U)
-            self.b[..., relu] = -layer.b
+            place, sign = self._units(k, h, z, layer.smoothing)
+            self._put("A", place, below, sign * layer.W)
+            self._put("B", place, slice(0, None), -sign * layer.U)
+            self.b[..., place] = -sign * layer.b
             for term in layer.inner:
-                self._put("A", relu, self._term(f"t_layer{k}", f"layer{k}", term), sparse.diags_array(term.weight))
+                t = self._term(f"t_layer{k}", f"layer{k}", term)
+                self._put("A", place, t, sign * sparse.diags_array(term.weight))
             inequalities, below = inequalities + 2 * h, z
         self.q[..., below] = net.output.w
         branches: tuple[Sequence[Term], ...] = net.weighted()
@@ -168,9 +181,33 @@ class _Expected:
                 self.q[..., t] = term.weight[..., None]
         self._complete(program)
         heads = list(zip(program.cones.heads.tolist(), program.cones.second_order, strict=True))
-        if (program.cones.zero, program.cones.nonnegative, heads) != (0, inequalities, self._cones):
+        cones = (program.cones.zero, program.cones.nonnegative, program.cones.exponential, heads)
+        if cones != (0, inequalities, self._exponential, self._cones):
             raise _Mismatch("the cones of the program are not those of the network")
         self.A, self.B = self._matrix("A", program.A.shape), self._matrix("B", program.B.shape)
+
+    def _units(self, k: int, h: int, z: slice, smoothing: Array) -> tuple[slice, float]:
+        """Place the rows of the units of layer k that do not hold a; return the rows that do, and the sign of a there.
+
+        ReLU: -z + a + s = 0, -z + s = 0. Softplus: cones (a - z, tau, u), then (-z, tau, u'), with u + u' <= tau.
+        """
+        eye = sparse.eye_array(h)
+        if not smoothing:
+            relu, floor = (self._block("rows", f"{name}{k}", h) for name in ("relu", "nonnegative"))
+            for rows in (relu, floor):
+                self._put("A", rows, z, -eye)
+            return relu, 1.0
+        u = self._block("columns", f"u{k}", 2 * h)
+        total, floor = (self._block("rows", f"{name}{k}", h) for name in ("sum", "nonnegative"))
+        cones = self._block("rows", f"softplus{k}", 6 * h)
+        self._put("A", total, u, sparse.hstack([eye, eye]))
+        self._put("A", floor, z, -eye)
+        self._put("A", slice(cones.start, None, 3), z, sparse.vstack([eye, eye]))
+        self._put("A", slice(cones.start + 2, None, 3), u, -sparse.eye_array(2 * h))
+        self.b[..., total] = smoothing
+        self.b[..., cones.start + 1 : cones.stop : 3] = smoothing
+        self._exponential += 2 * h
+        return slice(cones.start, cones.start + 3 * h, 3), -1.0
 
     def _term(self, name: str, cone: str, term: Term) -> slice:
         """Place t_i >= ||p_i|| as (t_i, p_i), and t_i >= ||p_i||^2 as ((t_i + 1)/2, (t_i - 1)/2, p_i); p = M x + o.
@@ -211,7 +248,7 @@ class _Expected:
 
     def _put(self, name: str, rows: slice, columns: slice, matrix: Any) -> None:
         coo = sparse.coo_array(matrix)
-        self._entries[name].append((coo.row + rows.start, coo.col + columns.start, coo.data))
+        self._entries[name].append((coo.row * (rows.step or 1) + rows.start, coo.col + columns.start, coo.data))
 
     def _matrix(self, name: str, shape: tuple[int, int]) -> sparse.csr_array:
         parts = self._entries[name]

@@ -9,18 +9,32 @@ inside a layer, rho ||p||^2 with p = F x + g unit by unit, add 2 rho p'F d to da
 and it is the support function of the subdifferential, sup of g'd over g in df(x), since f is convex. The maximiser is
 one backward pass with the units at a = 0 switched by the sign of da. A value counts as zero where rounding could have
 made it: |a| <= g(m) sum |terms|, with the margin g of `socicnn._margins`.
+
+Softplus units have no kink: dz = p da, p = 1 / (1 + exp(-a / tau)), and they add lambda p (1 - p) / tau da da' to the
+Hessian, lambda the multiplier of z.
 """
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 
 from socicnn._arrays import Array, BoolArray, lengths
 from socicnn._margins import column, relative_margin
 from socicnn.frozen import FrozenNet
+from socicnn.frozen._softplus import slope as softplus_slope
+from socicnn.frozen._softplus import unit as softplus
 from socicnn.frozen._terms import Term
+
+
+class _Tangent(NamedTuple):
+    """What one forward pass of directions gives."""
+
+    value: Array  # f'(x; d), shape `(N, K)`
+    switched: list[BoolArray]  # which units at a kink it switches on
+    tilted: list[Array]  # u of the norms at zero
+    rises: list[Array]  # da of each layer, shape `(h, N, K)`
 
 
 @final
@@ -38,8 +52,9 @@ class Geometry:
         size, n = np.abs(points), len(points)
         self._count = points.shape[1]
         self._n = n
-        self.positive: list[BoolArray] = []  # a > 0 and a = 0, of each layer, shape (h, N)
-        self.zero: list[BoolArray] = []
+        self.slopes: list[Array] = []  # of the units of each layer, 0 at a kink, shape (h, N)
+        self.zero: list[BoolArray] = []  # units at a kink, a = 0
+        self._bends: list[Array | None] = []  # second derivatives of softplus units
         self._inside: list[list[tuple[Term, Array]]] = []  # terms inside each layer, with p of shape (h k, N)
         z = z_size = np.zeros((0, self._count))
         for layer in net.layers:
@@ -53,11 +68,17 @@ class Geometry:
                 self._inside[-1].append((term, p))
             a, S = a + layer.U @ points, S + abs(layer.U) @ size
             a, S, terms = a + layer.W @ z, S + layer.W @ z_size, terms + layer.W.shape[1]
+            z_size = S * (1 + relative_margin(terms))  # sums of absolute values, propagated
+            if layer.smoothing:
+                a = np.broadcast_to(a, (len(a), self._count))
+                z, z_size = softplus(a, layer.smoothing), z_size + layer.smoothing
+                rising: Array = softplus_slope(a, layer.smoothing)
+                bends = rising * softplus_slope(-a, layer.smoothing) / float(layer.smoothing)
+                self._add(rising, np.zeros(a.shape, dtype=bool), bends)
+                continue
             zero = np.broadcast_to(np.abs(a) <= relative_margin(terms) * S, (len(a), self._count))
             z = np.where(zero, 0.0, np.maximum(a, 0.0))
-            z_size = S * (1 + relative_margin(terms))  # sums of absolute values, propagated
-            self.positive.append(z > 0)
-            self.zero.append(zero)
+            self._add((z > 0).astype(np.float64), zero, None)
         self._images = [quad.A @ points + column(quad.e) for quad in net.quadratics]
         self._units: list[Array] = []  # u, zero where the norm is zero
         self._lengths: list[Array] = []
@@ -74,6 +95,12 @@ class Geometry:
             self._lengths.append(length)
             self.flat.append(flat)
 
+    def _add(self, slopes: Array, zero: BoolArray, bends: Array | None) -> None:
+        """Enter what is known of the units of the next layer."""
+        self.slopes.append(slopes)
+        self.zero.append(zero)
+        self._bends.append(bends)
+
     @property
     def kinks(self) -> Array:
         """Number of units at a = 0 and of norms at zero, whether or not they reach the value, shape `(N,)`."""
@@ -85,12 +112,12 @@ class Geometry:
         Args:
             d: directions, shape `(N, K, n)`.
         """
-        return self._tangent(d)[0]
+        return self._tangent(d).value
 
     def support(self, d: Array) -> tuple[Array, Array]:
         """Return the support function of the subdifferential, `(N, K)`, and a maximiser g, `(N, K, n)`."""
-        value, switched, tilted = self._tangent(d)
-        return value, self._pulled_back(switched, tilted, d.shape[1])
+        tangent = self._tangent(d)
+        return tangent.value, self._pulled_back(tangent.switched, tangent.tilted, d.shape[1])
 
     def gradients(self, switched: list[BoolArray]) -> Array:
         """Return the subgradients of given patterns of the units at zero, shape `(N, K, n)`.
@@ -101,24 +128,25 @@ class Geometry:
         K = switched[0].shape[2] if switched else 1
         return self._pulled_back(switched, [np.zeros((len(unit), self._count, K)) for unit in self._units], K)
 
-    def _tangent(self, d: Array) -> tuple[Array, list[BoolArray], list[Array]]:
-        """Return f'(x; d), which units at zero it switches on, and u of the norms at zero."""
+    def _tangent(self, d: Array) -> _Tangent:
+        """Return the derivatives along directions of shape `(N, K, n)`."""
         N, K, _ = d.shape
         flat = np.ascontiguousarray(d.transpose(2, 0, 1)).reshape(self._n, N * K)
         full = lambda matrix, values: (matrix @ values).reshape(-1, N, K)  # noqa: E731 (local shorthand)
         output = self._net.output
         total = np.einsum("in,ink->nk", np.broadcast_to(column(output.v), (self._n, N)), flat.reshape(-1, N, K))
         dz = np.zeros((0, N, K))
-        switched = []
-        for layer, positive, zero, inside in zip(self._net.layers, self.positive, self.zero, self._inside, strict=True):
+        switched, rises = list[BoolArray](), list[Array]()
+        for layer, slopes, zero, inside in zip(self._net.layers, self.slopes, self.zero, self._inside, strict=True):
             da = np.zeros((layer.b.shape[-1], N, K))
             for term, p in inside:
                 along = _summed(p[:, :, None] * full(term.matrix, flat), term.rows)
                 da = da + 2 * term.weight[:, None, None] * along
             da = da + full(layer.U, flat) + full(layer.W, dz.reshape(len(dz), N * K))
             on = zero[:, :, None] & (da > 0)
-            dz = np.where(positive[:, :, None] | on, da, 0.0)
+            dz = np.where(on, da, slopes[:, :, None] * da)
             switched.append(on)
+            rises.append(da)
         total = total + np.einsum("in,ink->nk", np.broadcast_to(column(output.w), (len(dz), N)), dz)
         for quad, p in zip(self._net.quadratics, self._images, strict=True):
             total = total + 2 * _weight(quad.beta) * np.einsum("in,ink->nk", p, full(quad.A, flat))
@@ -133,7 +161,7 @@ class Geometry:
             total = total + _weight(norm.gamma) * np.einsum("in,ink->nk", unit, image)
             total = total + _weight(norm.gamma) * (zero[:, :, None] * length).sum(axis=0)
             tilted.append(np.where(spread, direction, 0.0))
-        return total, switched, tilted
+        return _Tangent(total, switched, tilted, rises)
 
     def _pulled_back(self, switched: list[BoolArray], tilted: list[Array], K: int) -> Array:
         """Return the subgradient of a choice at every kink: one backward pass."""
@@ -141,9 +169,9 @@ class Geometry:
         slope = np.repeat(np.broadcast_to(column(net.output.v), (self._n, N))[:, :, None], K, axis=2)
         back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
         bound = np.broadcast_to(column(net.output.w)[:, :, None], (net.output.w.shape[-1], N, K))
-        parts = zip(net.layers, self.positive, switched, self._inside, strict=True)
-        for layer, positive, on, inside in reversed(list(parts)):
-            multiplier = np.where(positive[:, :, None] | on, bound, 0.0)
+        parts = zip(net.layers, self.slopes, switched, self._inside, strict=True)
+        for layer, slopes, on, inside in reversed(list(parts)):
+            multiplier = np.where(on, bound, slopes[:, :, None] * bound)
             for term, p in inside:
                 weight = np.repeat(2 * term.weight[:, None, None] * multiplier, term.rows, axis=0)
                 slope = slope + back(term.matrix, weight * p[:, :, None])
@@ -156,9 +184,10 @@ class Geometry:
         return np.ascontiguousarray(slope.transpose(1, 2, 0))
 
     def hessian_product(self, d: Array) -> Array:
-        """Return H d of the quadratics and norms on the active piece, `(N, K, n)`; ReLU units are linear there.
+        """Return H d of the active piece, `(N, K, n)`: of quadratics, norms and softplus units; ReLU units are linear.
 
-        Quadratics inside layers count with the weight 2 rho lambda of their unit, and
+        Quadratics inside layers count with the weight 2 rho lambda of their unit. With softplus units the backward
+        pass is differentiated along d: d mu = p d lambda + lambda p q / tau da, d lambda below being W' d mu. And
 
         H = sum_m 2 beta_m A_m'A_m + sum_r gamma_r C_r'(I - u u')C_r / ||C_r x + d_r||; a norm at zero is left out.
         """
@@ -167,12 +196,25 @@ class Geometry:
         total = np.zeros((self._n, N, K))
         back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
         bound = np.broadcast_to(column(self._net.output.w), (self._net.output.w.shape[-1], N))
-        for layer, positive, inside in reversed(list(zip(self._net.layers, self.positive, self._inside, strict=True))):
-            multiplier = np.where(positive, bound, 0.0)
-            for term, _ in inside:
+        smooth = any(bend is not None for bend in self._bends)
+        rises = self._tangent(d).rises if smooth else [None] * len(self.slopes)
+        change: Array | None = None  # of the bound along d
+        parts = zip(self._net.layers, self.slopes, self._bends, rises, self._inside, strict=True)
+        for layer, slopes, bend, rise, inside in reversed(list(parts)):
+            multiplier = slopes * bound
+            changed = None if change is None else slopes[:, :, None] * change
+            if bend is not None and rise is not None:
+                changed = (0.0 if changed is None else changed) + (bend * bound)[:, :, None] * rise
+            for term, p in inside:
                 weight = np.repeat(2 * term.weight[:, None] * multiplier, term.rows, axis=0)
                 total += back(term.matrix, weight[:, :, None] * (term.matrix @ flat).reshape(-1, N, K))
+                if changed is not None:
+                    weight = np.repeat(2 * term.weight[:, None, None] * changed, term.rows, axis=0)
+                    total += back(term.matrix, weight * p[:, :, None])
+            if changed is not None:
+                total += back(layer.U, changed)
             bound = layer.W.T @ multiplier
+            change = None if changed is None else back(layer.W, changed)
         for quad in self._net.quadratics:
             total += 2 * _weight(quad.beta) * back(quad.A, quad.A @ flat)
         for norm, unit, length, zero in zip(self._net.norms, self._units, self._lengths, self.flat, strict=True):

@@ -114,11 +114,24 @@ class BallProver:
             for term in layer.inner:
                 each = zip(a, next(weights), values(term), strict=True)
                 a = [entry + weight * value for entry, weight, value in each]
-            z = [entry.max(zero) for entry in a]
+            z = [self._softplus(entry, layer.smoothing) if layer.smoothing else entry.max(zero) for entry in a]
         total = _dot(vectors.w, z, total)
         for term in net.terms:
             total += next(weights)[0] * sum(values(term), zero)
         return total
+
+    def _softplus(self, a: Any, smoothing: Array) -> Any:
+        """Return the ball of tau log(1 + exp(a / tau)): the function increases, so the ends of a give its ends.
+
+        exp of a wide ball would have a negative lower end, and at an end exp(-|t|) does not overflow.
+        """
+        if not a.is_finite():
+            return a
+        tau, ends = self._flint.arb(float(smoothing)), []
+        for end in (a.lower(), a.upper()):
+            t = end / tau
+            ends.append(t + (-t).exp().log1p() if end > 0 else t.exp().log1p())
+        return tau * ends[0].union(ends[1])
 
     def _map(self, matrix: Matrix | None) -> Any:
         """Return a function from a list of balls, the last of which the columns belong to, to the list of its image."""

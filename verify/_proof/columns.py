@@ -61,7 +61,7 @@ class TermColumns:
 
 @dataclass(frozen=True, eq=False)
 class LayerColumns:
-    """A layer: W, U and |U|, b, and the terms inside."""
+    """A layer: W, U and |U|, b, the terms inside, and how smooth its units are."""
 
     W: Linear  # without columns in the first layer
     absolute: Linear | None  # |W| if W has a negative entry
@@ -69,6 +69,7 @@ class LayerColumns:
     U_absolute: Linear
     b: Values
     inner: Sequence[TermColumns] = ()
+    smoothing: float = 0.0  # tau of softplus units, 0 for ReLU
 
     def weighed(self, z: Values) -> tuple[Values, Values]:
         """Return W z and |W| z."""
@@ -105,6 +106,7 @@ class NetColumns:
                 abs(layer.U),
                 column(layer.b),
                 [_columns(term, column(term.weight)) for term in layer.inner],
+                float(layer.smoothing),
             )
             for layer in net.layers
         ]

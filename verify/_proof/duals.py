@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from socicnn._arrays import Array, BoolArray
+from socicnn._arrays import Array
 from socicnn._compile import Compiled, Freezable, compile_net
 from socicnn._points import as_points
 from socicnn.errors import ModelError
@@ -24,7 +24,7 @@ class Guess:
     """A guess of the dual point; anything is allowed; None takes the closed form.
 
     Args:
-        lambdas: multiplier of each layer, shape `(N, h_k)`.
+        lambdas: multiplier of the pre-activations of each layer, shape `(N, h_k)`.
         omegas: of each quadratic branch, shape `(N, rows)`; the optimum is 2 (A x + e).
         us: of each norm branch, shape `(N, rows)`; the optimum is (C x + d) / ||C x + d||, group by group.
     """
@@ -53,7 +53,7 @@ class GuessProver(Prover):
         )
         self._branches = [*omegas, *us]
 
-    def _multiplier(self, k: int, box: Array, active: BoolArray) -> Array:
+    def _multiplier(self, k: int, box: Array, active: Array) -> Array:
         guess = self._lambdas[k] if k < len(self._lambdas) else None
         return super()._multiplier(k, box, active) if guess is None else _columns(guess)
 
@@ -85,7 +85,11 @@ def dual_guess(compiled: Compiled, y: Array) -> Guess:
     """
     rows = {block.name: slice(block.start, block.stop) for block in compiled.program.rows}
     net = compiled.net
-    lambdas = [y[:, rows[f"relu{k}"]] for k in range(1, len(net.layers) + 1)]
+    lambdas = [
+        # the first entries of the cones (a - z, tau, u) are -lambda p; those of the cones (-z, tau, u) follow
+        -y[:, rows[f"softplus{k}"]][:, : 3 * layer.width : 3] if layer.smoothing else y[:, rows[f"relu{k}"]]
+        for k, layer in enumerate(net.layers, start=1)
+    ]
     kept = [np.any(quad.beta) for quad in net.quadratics]
     omegas: list[Array | None] = []
     for index, quad in enumerate(net.quadratics):

@@ -4,6 +4,8 @@ The upper end is the forward pass rounded up; the lower end is the Lagrangian
 
     sum_k lambda_k'(U_k x + b_k + rho_k h_k) + v'x + c + sum_m weight_m h_m - g(m) S - TINY
 
+(with the entropies of softplus units, `verify._proof.softplus`)
+
 at multipliers that are feasible in real arithmetic (`verify._proof.passes`), h of the terms rounded down. With
 g(m) = 1.01 (m + 4) 2^-53, a sum of m products differs from its real value by at most g(m) times the sum of the absolute
 values, in any order of summation (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
@@ -16,11 +18,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from socicnn._arrays import Array, BoolArray
+from socicnn._arrays import Array
 from socicnn._margins import TINY, dot_each, relative_margin
 from socicnn.frozen._network import ConvexNet
 from verify._proof.columns import Image, NetColumns, TermColumns, least
 from verify._proof.passes import Upper, multipliers, upper
+from verify._proof.softplus import entropy_below
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,22 +77,26 @@ class Prover:
         dual = multipliers(net, N, lambda k, box: self._multiplier(k, box, forward.active[k]))
         total, scale = net.dot(net.v, x) + net.c, net.dot(np.abs(net.v), size) + np.abs(net.c)
         small, count = np.ones(N), 2 * net.n + 2 * net.groups + 4
-        for layer, lam, images in reversed(list(zip(net.layers, dual.lam, forward.inner, strict=True))):
+        parts = zip(net.layers, dual.lam, dual.boxes, forward.inner, strict=True)
+        for layer, lam, box, images in reversed(list(parts)):
             a, S = layer.b + layer.U @ x, np.abs(layer.b) + layer.U_absolute @ size
             for term, image in zip(layer.inner, images, strict=True):
                 low = term.weight * term.low(image)
                 a, S, count = a + low, S + low, count + 1
             total, scale = total + dot_each(lam, a), scale + dot_each(lam, S)
             small, count = small + lam.sum(axis=0), count + len(layer.b)
+            if layer.smoothing:
+                bend = layer.smoothing * dot_each(box, entropy_below(lam, box, np))
+                total, scale, count = total + bend, scale + bend, count + len(layer.b) + 2
         for index, (term, image) in enumerate(zip(net.terms, forward.images, strict=True)):
             value, absolute, lost, products = self._branch(index, term, image)
             total, scale, small, count = total + value, scale + absolute, small + lost, count + products
         lo = total - (relative_margin(count) * scale + TINY * small)
         return np.where(self._convex & dual.feasible & np.isfinite(lo), lo, -np.inf)
 
-    def _multiplier(self, k: int, box: Array, active: BoolArray) -> Array:
+    def _multiplier(self, k: int, box: Array, active: Array) -> Array:
         """Return a guess of lambda_k, between 0 and its upper bound `box`: the closed form."""
-        return np.where(active, box, 0.0)
+        return np.where(active > 0, box * active, 0.0)
 
     def _branch(self, index: int, term: TermColumns, image: Image) -> Low:
         """Return the part of a branch: at the best omega or u, its value rounded down."""

@@ -4,10 +4,13 @@ The forward pass rounded up, layer by layer, so that f(x) <= hi:
 
     z_k = max(W z_{k-1} + U x + b + rho high + g(m) S_k + TINY, 0),     S_k = |W| z_{k-1} + |U| |x| + |b| + rho high
 
-With W >= 0 the upper ends of z_{k-1} give upper ends of z_k. The values of terms are rounded up by `TermColumns.high`.
-The backward pass makes any guess of the multipliers feasible, from the top layer down:
+With W >= 0 the upper ends of z_{k-1} give upper ends of z_k. The values of terms are rounded up by `TermColumns.high`,
+softplus units by `verify._proof.softplus`. The backward pass makes any guess of the multipliers feasible, from the top
+layer down:
 
     lambda_k := min(max(lambda_k, 0), W_{k+1}'lambda_{k+1}),     w for the last layer, the product rounded down
+
+They are those of the pre-activations a_k: in a softplus layer what `verify._proof.softplus` calls mu.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import NamedTuple
 
 from socicnn._margins import TINY, relative_margin
 from verify._proof.columns import Image, NetColumns, Values, positive
+from verify._proof.softplus import rounded_up, slope
 
 
 class Upper(NamedTuple):
@@ -24,7 +28,7 @@ class Upper(NamedTuple):
 
     hi: Values  # upper ends, shape `(N,)`
     scale: Values  # S, the sum of the absolute values of the objective's terms, propagated through the layers
-    active: list[Values]  # units of each layer that may be on, shape `(h, N)`
+    active: list[Values]  # units of each layer that may be on, or the slopes of smooth ones, shape `(h, N)`
     inner: list[list[Image]]  # images of the terms inside each layer
     images: list[Image]  # images of the branches
 
@@ -47,8 +51,9 @@ def upper(net: NetColumns, x: Values) -> Upper:
         a, S = a + layer.U @ x, S + layer.U_absolute @ size
         product, product_size = layer.weighed(z)
         a, S, terms = a + product, S + product_size, terms + layer.W.shape[1]
-        z = xp.broadcast_to(positive(a + (relative_margin(terms) * S + TINY)), (len(a), N))
-        active.append(z > 0)
+        high = xp.broadcast_to(a + (relative_margin(terms) * S + TINY), (len(a), N))
+        z = rounded_up(high, layer.smoothing, xp) if layer.smoothing else positive(high)
+        active.append(slope(high, layer.smoothing, xp) if layer.smoothing else z > 0)
     total, scale = net.dot(net.v, x) + net.c, net.dot(abs(net.v), size) + abs(net.c)
     total, scale = total + net.dot(net.w, z), scale + net.dot(abs(net.w), z)
     images = [term.image(x, size) for term in net.terms]
@@ -63,6 +68,7 @@ class Multipliers(NamedTuple):
     """Multipliers 0 <= lambda_k <= W_{k+1}'lambda_{k+1}."""
 
     lam: list[Values]  # of each layer, first to last, shape `(h, N)`
+    boxes: list[Values]  # their upper bounds
     feasible: Values  # whether there are any, shape `(N,)`; True if W >= 0
 
 
@@ -72,12 +78,14 @@ def multipliers(net: NetColumns, count: int, guess: Callable[[int, Values], Valu
     `guess` gives lambda_k of shape `(h, N)` from the number k of a layer, from 0, and its upper bound.
     """
     lam: list[Values] = []
+    boxes: list[Values] = []
     feasible: Values = True
     box = net.xp.broadcast_to(net.w, (len(net.w), count))
     for k in reversed(range(len(net.layers))):
         layer = net.layers[k]
         lam.insert(0, net.xp.minimum(positive(guess(k, box)), box))
+        boxes.insert(0, box)
         raw, box = layer.box(lam[0])
         if layer.absolute is not None:  # a negative weight: 0 <= lambda <= W'lambda may be empty
             feasible = feasible & (raw >= 0).all(0)
-    return Multipliers(lam, feasible)
+    return Multipliers(lam, boxes, feasible)

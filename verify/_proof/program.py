@@ -1,9 +1,10 @@
 """Brackets of a program's value, from its exported arrays alone: no network, no witness.
 
 A monotone epigraph program is solved by substitution: each variable takes the least value that its rows allow, given
-the variables before it. Enclosing that pass gives proven ends in real arithmetic, with the margins of `proof.network`,
-and tells programs apart that have no feasible point or are unbounded. Where an inequality is not monotone (a negative
-weight on another variable) the pass still gives a feasible point, so an upper end, and nothing below.
+the variables before it; a softplus unit is a pair of exponential cones. Enclosing that pass gives proven ends in real
+arithmetic, with the margins of `proof.network`, and tells programs apart that have no feasible point or are unbounded.
+Where an inequality is not monotone (a negative weight on another variable) the pass still gives a feasible point, so an
+upper end, and nothing below.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from scipy import sparse
 from socicnn._arrays import Array, BoolArray, IntArray
 from socicnn._margins import EPS, TINY, relative_margin
 from socicnn.conic._data import ValueData
+from verify._core.exponentials import read
 from verify._proof.cones import Lengths, LiftedSquares
 from verify._proof.network import Bracket
+from verify._proof.softplus import rounded_down, rounded_up
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,8 @@ class _Level:
         others: the remaining entries, P, of shape `(rows, variables)`.
         sizes: their absolute values.
         starts: where the inequalities of each variable begin.
+        tau: the smoothing of softplus units v >= tau log(1 + exp(p / tau)), p = P v + b + B x, whose cones have their
+            heads in `rows`, one per variable; None for inequalities.
     """
 
     rows: IntArray
@@ -40,6 +45,7 @@ class _Level:
     others: sparse.csr_array
     sizes: sparse.csr_array
     starts: IntArray
+    tau: Array | None = None
 
 
 @final
@@ -67,24 +73,59 @@ class ProgramProver:
         self._terms = int((np.diff(A.indptr) + np.diff(self._B.indptr)).max(initial=0)) + 1
         vectors = (program.A.data, program.B.data, program.b, program.q, program.d, program.r)
         self.readable = cones.zero == 0 and all(bool(np.isfinite(array).all()) for array in vectors)
-        self.readable &= not cones.exponential
         self._levels: list[_Level] = []
         self.monotone = True
         self._above: IntArray = np.zeros(0, dtype=np.int64)  # inequalities that bound nothing from below
+        self._mass: IntArray = np.zeros(0, dtype=np.int64)  # u of the softplus units
         if self.readable:
-            self._read_inequalities(cones.nonnegative)
+            smooth, tau, masses = self._read_softplus()
+            rows = np.setdiff1d(np.arange(cones.nonnegative), masses)
+            self._read_inequalities(rows, smooth, tau)
+            self._owned[self._mass] = True
             self._read_cones()
 
-    def _read_inequalities(self, count: int) -> None:
-        """Sort the inequalities into levels: the last variable of each is its own, where its entry is negative."""
-        A = sparse.csr_array(self._A[:count])
+    def _read_softplus(self) -> tuple[IntArray, Array, IntArray]:
+        """Return the heads of the cones (a - z, tau, u) of softplus units, tau, and the rows u + u' <= tau.
+
+        Other exponential cones are not read.
+        """
+        none = np.zeros(0, dtype=np.int64)
+        count = self._program.cones.exponential
+        if not count:
+            return none, np.zeros(0), none
+        (good, _, u, sums), b = read(self._program, self._A, self._B), np.atleast_2d(self._program.b)
+        first = self._A.shape[0] - 3 * count
+        tops = np.arange(first, self._A.shape[0], 3)
+        zero = (np.diff(self._A.indptr)[tops] == 1) & (np.diff(self._B.indptr)[tops] == 0) & (b[:, tops] == 0).all(0)
+        tau = b[0, tops + 1]
+        whole = good.all() and np.count_nonzero(zero) * 2 == count and (b[:, tops + 1] == tau).all()
+        order = np.lexsort((zero, sums))  # the two cones of each sum side by side, the one of z alone last
+        pairs = order.reshape(-1, 2) if whole else np.zeros((0, 2), dtype=np.int64)
+        head, other = pairs.T
+        self.readable &= bool(whole) and bool((sums[head] == sums[other]).all())
+        self.readable &= bool((~zero[head] & zero[other] & (tau[head] == tau[other])).all())
+        self.readable &= bool((b[:, sums[head]] == tau[head]).all())
+        self._mass = u
+        return tops[head], tau[head], sums[head]
+
+    def _read_inequalities(self, linear: IntArray, smooth: IntArray, tau: Array) -> None:
+        """Sort the inequalities into levels: the last variable of each is its own, where its entry is negative.
+
+        Args:
+            linear: the inequalities.
+            smooth: heads of the cones (a - z, tau, u) of softplus units, which stand for z >= a here.
+            tau: the smoothing of each.
+        """
+        places = np.concatenate([linear, smooth])
+        A = sparse.csr_array(sparse.vstack([self._A[linear], -self._A[smooth]], format="csr"))
+        count, softness = len(places), np.concatenate([np.zeros(len(linear)), tau])
         entries = np.diff(A.indptr)
         last = np.full(count, -1)
         last[entries > 0] = A.indices[A.indptr[1:][entries > 0] - 1]
         weight = np.zeros(count)
         weight[entries > 0] = -A.data[A.indptr[1:][entries > 0] - 1]
         bounding = weight > 0
-        self._above = np.flatnonzero(~bounding)
+        self._above = places[~bounding]
         row = np.repeat(np.arange(count), entries)
         rest = bounding[row] & (A.indices != last[row])
         self.monotone &= bool((A.data[rest] > 0).all()) and bool((A.data[~bounding[row]] > 0).all())
@@ -103,11 +144,16 @@ class ProgramProver:
         self._owned = np.zeros(A.shape[1], dtype=bool)
         self._owned[last[bounding]] = True
         for depth in np.unique(level[last[bounding]]):
-            rows = np.flatnonzero(bounding & (level[last] == depth))
-            rows = rows[np.argsort(last[rows], kind="stable")]
-            owner, others = last[rows], sparse.csr_array(P[rows])
-            starts = np.flatnonzero(np.diff(owner, prepend=-1))
-            self._levels.append(_Level(rows, owner, weight[rows], others, abs(others), starts))
+            for soft in (False, True):
+                rows = np.flatnonzero(bounding & (level[last] == depth) & ((softness > 0) == soft))
+                if not len(rows):
+                    continue
+                rows = rows[np.argsort(last[rows], kind="stable")]
+                owner, others = last[rows], sparse.csr_array(P[rows])
+                starts = np.flatnonzero(np.diff(owner, prepend=-1))
+                smoothing = softness[rows] if soft else None
+                self._levels.append(_Level(places[rows], owner, weight[rows], others, abs(others), starts, smoothing))
+                self.readable &= not soft or len(starts) == len(rows)
 
     def _read_cones(self) -> None:
         """Find the variable of each second-order cone; past its head, and a lift's second row, it holds x alone."""
@@ -117,6 +163,7 @@ class ProgramProver:
         lifted = np.isin(heads, program.lifts.heads)
         entries = np.diff(A.indptr)
         free = np.arange(len(entries)) >= program.cones.nonnegative
+        free[program.cones.exponential_start :] = False
         free[heads] = free[heads[lifted] + 1] = False
         self.readable &= bool((entries[free] == 0).all()) and bool((entries[heads] == 1).all())
         self.readable &= bool((entries[heads[lifted] + 1] == 1).all()) and bool((sizes[lifted] > 2).all())
@@ -155,10 +202,11 @@ class ProgramProver:
         right = b + self._B @ x  # b + B x, and how far rounding can be off
         margin = relative_margin(self._terms) * (np.abs(b) + self._absolute_B @ np.abs(x)) + TINY
         low, high = np.full((len(q), N), -np.inf), np.full((len(q), N), -np.inf)
+        low[self._mass], high[self._mass] = 0.0, 0.0  # they cost nothing, and z makes room for them
         self._norms.enclose(right, margin, low, high)
         sound, impossible = self._lifted.enclose(right, margin, low, high)
         for level in self._levels:
-            self._inequalities(level, right, margin, low, high)
+            self._raise(level, right, margin, low, high)
         down = self._norms.s[self._norms.weight < 0]  # s <= -||u||: nothing from below
         sound &= np.isfinite(high).all(axis=0) & (q[down] >= 0).all(axis=0)
         np.minimum(low, high, out=low)
@@ -194,7 +242,7 @@ class ProgramProver:
         size = np.atleast_2d(np.abs(program.b)).max(axis=0)
         zero = (size == 0) & (np.diff(self._B.indptr) == 0)
         norms, lifted = self._norms, self._lifted
-        if len(self._above) or (norms.weight != 1.0).any() or not lifted.usual.all():
+        if program.cones.exponential or len(self._above) or (norms.weight != 1.0).any() or not lifted.usual.all():
             return nothing
         if (lifted.weight != 0.5).any() or (lifted.second != 0.5).any():
             return nothing
@@ -233,7 +281,7 @@ class ProgramProver:
         lo = total - (relative_margin(terms) * scale + TINY * small)
         return np.where(feasible & np.isfinite(lo), lo, -np.inf)
 
-    def _inequalities(self, level: _Level, right: Array, margin: Array, low: Array, high: Array) -> None:
+    def _raise(self, level: _Level, right: Array, margin: Array, low: Array, high: Array) -> None:
         """Raise the variables of one level to what their rows ask for: v >= (P v - b - B x) / alpha."""
         N, rows, own = right.shape[1], level.rows, level.owner[level.starts]
         known = np.concatenate([high, low], axis=1)  # both ends at once
@@ -242,6 +290,11 @@ class ProgramProver:
         size = np.abs(right[rows])
         for ends, side, part in ((high, 1.0, slice(N)), (low, -1.0, slice(N, None))):
             off = margin[rows] + relative_margin(self._terms) * (sizes[:, part] + size) + TINY
+            if level.tau is not None:
+                p, tau = images[:, part] + right[rows] + side * off, level.tau[:, None]
+                unit = rounded_up(p, tau, np) if side > 0 else rounded_down(p, tau, np)
+                ends[own] = np.maximum(ends[own], unit)
+                continue
             p = images[:, part] - right[rows] + side * off
             if not np.all(level.weight == 1.0):
                 p = p / level.weight[:, None]

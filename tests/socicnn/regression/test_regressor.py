@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from socicnn import ConvexRegressor
-from socicnn.errors import ModelError, NoProgramError
+from socicnn.errors import ModelError
 from socicnn.regression import MaxAffine, Trainer
 from socicnn.training import FitOptions, HuberLoss, Quantile
 
@@ -105,12 +105,15 @@ def test_the_program_is_the_prediction_in_the_users_units(curvature: str) -> Non
     assert (sign * model.predict(inside) >= sign * goal.value - 1e-3).all()
 
 
-def test_softplus_says_that_it_has_no_program() -> None:
+def test_softplus_has_a_program_of_exponential_cones() -> None:
     X, y = table()
     model = regressor("softplus").fit(X, y)
-    for use in (model.value_program, lambda: model.to_cvxpy(cp.Variable(3)), lambda: model.certify(X)):
-        with pytest.raises(NoProgramError, match="softplus"):
-            use()
+    assert model.certify(X.iloc[:5]).ok
+    program = model.value_program()
+    assert program.cones.exponential
+    point = np.asarray(X, dtype=float)[0]
+    assert program.at(point).solve().value == pytest.approx(float(model.predict(X.iloc[:1])[0]), rel=1e-5)
+    assert model.to_cvxpy(cp.Variable(3)).is_convex()
 
 
 def test_the_gradient_is_that_of_the_prediction() -> None:

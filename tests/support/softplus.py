@@ -1,0 +1,79 @@
+"""Networks with softplus layers, and their values by balls of 1,000 bits, written anew."""
+
+from typing import Any
+
+import numpy as np
+
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
+
+
+def softplus_net(
+    seed: int, smoothing: tuple[float, ...] = (1.0, 0.25), *, terms: bool = False, scale: float = 1.0
+) -> FrozenNet:
+    """Return a network with layers of this smoothing, 0 for ReLU, and with every other term if asked."""
+    rng, n = np.random.default_rng(seed), 4
+    layers, width = [], 0
+    for h, tau in enumerate(smoothing, start=5):
+        W = np.abs(rng.normal(size=(h, width))) / width if width else None
+        inner = Squares(rng.exponential(size=h), rng.normal(size=(2 * h, n)), rng.normal(size=2 * h)) if terms else None
+        layers.append(Layer(W, scale * rng.normal(size=(h, n)), scale * rng.normal(size=h), inner, tau))
+        width = h
+    output = Output(np.abs(rng.normal(size=width)), rng.normal(size=n), rng.normal())
+    quadratics = [Quadratic(0.5, rng.normal(size=(3, n)), rng.normal(size=3))] if terms else []
+    norms = [Norm(2.0, rng.normal(size=(2, n)))] if terms else []
+    return FrozenNet(layers, output, quadratics, norms)
+
+
+class HighPrecision:
+    """The value of a network at one point, as a ball of 1,000 bits."""
+
+    def __init__(self, net: FrozenNet) -> None:
+        self._net = net
+
+    @staticmethod
+    def unit(a: Any, tau: float) -> Any:
+        """Return tau log(1 + exp(a / tau)) of a ball, whose radius is tiny."""
+        import flint
+
+        t = a / flint.arb(tau)
+        return a + tau * ((-t).exp()).log1p() if a > 0 else tau * t.exp().log1p()
+
+    def __call__(self, point: np.ndarray) -> Any:
+        import flint
+
+        before, flint.ctx.prec = flint.ctx.prec, 1000
+        try:
+            return self._value(flint, point)
+        finally:
+            flint.ctx.prec = before
+
+    def _value(self, flint: Any, point: np.ndarray) -> Any:
+        net, arb = self._net, flint.arb
+        x = [arb(value) for value in point.tolist()]
+
+        def image(matrix: Any, values: list, offset: np.ndarray) -> list:
+            rows = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix).tolist()
+            return [
+                sum((arb(entry) * value for entry, value in zip(row, values, strict=True)), arb(start))
+                for row, start in zip(rows, offset.tolist(), strict=True)
+            ]
+
+        def squares(term: Any) -> list:
+            p = image(term.matrix, x, term.offset)
+            return [sum(entry * entry for entry in p[i : i + term.rows]) for i in range(0, len(p), term.rows)]
+
+        z: list = []
+        for layer in net.layers:
+            a = image(layer.U, x, layer.b)
+            if z:
+                a = [first + second for first, second in zip(a, image(layer.W, z, np.zeros(len(a))), strict=True)]
+            for term in layer.inner:
+                a = [v + arb(w) * s for v, w, s in zip(a, term.weight.tolist(), squares(term), strict=True)]
+            tau = float(layer.smoothing)
+            z = [self.unit(v, tau) if tau else v.max(arb(0)) for v in a]
+        total = arb(float(net.output.c)) + sum(
+            arb(v) * value for v, value in zip(net.output.v.tolist(), x, strict=True)
+        )
+        total += sum(arb(w) * value for w, value in zip(net.output.w.tolist(), z, strict=True))
+        total += sum((arb(float(quad.beta)) * sum(squares(quad)) for quad in net.quadratics), arb(0))
+        return total + sum((arb(float(norm.gamma)) * squares(norm)[0].sqrt() for norm in net.norms), arb(0))
