@@ -1,6 +1,13 @@
 """From a frozen network to its value-function program, and to the witness that proves a value.
 
-The forward pass is a primal point v of the program, the backward pass a dual point y; together they prove f(x).
+v = (z_1, .., z_L, t, s), cost w'z_L + sum_m beta_m t_m + sum_r gamma_r s_r + v'x + c, and the rows of A v + s = b + B x
+
+    -z_k + W_k z_{k-1} + rho_k t_k + s = -b_k - U_k x,   -z_k + s = 0,   s >= 0
+    ((t + 1)/2, (t - 1)/2, A_m x + e_m) in SOC:   t >= ||A_m x + e_m||^2,   inside layers too
+    (s, C_r x + d_r) in SOC:   s >= ||C_r x + d_r||
+
+Exact as W_k, rho_k, w, beta, gamma >= 0: the forward pass is the least feasible point v, and with a dual point y, the
+backward pass, it proves f(x).
 """
 
 from __future__ import annotations
