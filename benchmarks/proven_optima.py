@@ -189,6 +189,7 @@ def judge(seed: int, largest: int = 300) -> dict[str, Any]:
     solved = False
     inner = False
     if not lies:
+        case = instance(seed, largest)  # a problem that CVXPY has not seen before, as above
         began = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # CVXPY's, of a solution that may be inaccurate

@@ -60,13 +60,27 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
     P = sparse.csr_array((n, n)) if data.get("P") is None else _symmetric(sparse.csr_array(data["P"]))
     vectors: dict[str, Array] = {name: np.asarray(data[name], dtype=np.float64).reshape(-1) for name in ("b", "c")}
     offset = float(data["param_prob"].apply_parameters(quad_obj=data.get("P") is not None)[-3])
+    cones = Cones(int(dims.zero), int(dims.nonneg), tuple(map(int, dims.soc)))
+    matrix, vectors["b"], cones = _without_infinite(matrix, vectors["b"], cones)
     for name, array in (("A", matrix.data), ("P", P.data), *vectors.items(), ("the constant", np.array(offset))):
         if not np.isfinite(array).all():
-            raise ProgramError(f"{name} of the problem has non-finite entries; check its constants and parameters")
-    cones = Cones(int(dims.zero), int(dims.nonneg), tuple(map(int, dims.soc)))
+            raise ProgramError(
+                f"{name} of the problem has non-finite entries; check its constants and parameters (only upper bounds "
+                "may be +inf, and lower bounds -inf)"
+            )
     sign = -1.0 if isinstance(problem.objective, cp.Maximize) else 1.0
     program = QuadraticProgram(ConicData(matrix, vectors["b"], vectors["c"], offset, cones), P)
     return (_mixed(program, data["param_prob"].x) if problem.is_mixed_integer() else program), sign
+
+
+def _without_infinite(A: sparse.csc_array, b: Array, cones: Cones) -> tuple[sparse.csc_array, Array, Cones]:
+    """Return the rows without inequalities a'v <= infinity, which hold everywhere."""
+    planes = np.arange(len(b)) - cones.zero
+    idle = (b == np.inf) & (planes >= 0) & (planes < cones.nonnegative)
+    if not idle.any():
+        return A, b, cones
+    left = Cones(cones.zero, cones.nonnegative - int(idle.sum()), cones.second_order)
+    return sparse.csc_array(sparse.csr_array(A)[~idle]), b[~idle], left
 
 
 def _relaxing() -> Any:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
 from scipy import linalg, sparse
+from scipy.sparse import csgraph
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, IntArray
 from socicnn._margins import TINY, relative_margin
 
-LARGEST = 3000  # rows of P with entries beside the diagonal
+LARGEST = 3000  # rows of a block of P that are coupled
+FEW = 100  # coupled variables that are one block
 EXACT = 40  # such rows up to which P is also factorised in fractions
 
 
@@ -27,22 +30,48 @@ def curvature(P: sparse.csr_array) -> Array | None:
     [2.0, 3.0]
     """
     D: Array = P.diagonal().astype(np.float64)
+    alone = np.ones(len(D), dtype=bool)
     if P.nnz and abs(P - P.T).max() != 0.0:
         return None
-    coo = sparse.coo_array(P)
-    beside = coo.row[(coo.row != coo.col) & (coo.data != 0.0)]
-    block = np.unique(beside)
-    if len(block):
+    for block, S in coupled(P):
         if len(block) > LARGEST:
             return None
-        S = P[block][:, block].toarray()
         least = _least(S)
         if least is None:
             return None
         if least < 0.0 and len(S) <= EXACT and _convex(S):
             least = 0.0
         D[block] = least
-    return D if (np.delete(D, block) >= 0.0).all() else None
+        alone[block] = False
+    return D if (D[alone] >= 0.0).all() else None
+
+
+def coupled(P: sparse.csr_array) -> Iterator[tuple[IntArray, Array]]:
+    """Yield variables with entries beside the diagonal, and their dense block; none if it is too large.
+
+    Few variables are one block, of many those that are coupled.
+    """
+    coo = sparse.coo_array(P)
+    beside = (coo.row != coo.col) & (coo.data != 0.0)
+    every = np.unique(coo.row[beside]).astype(np.int64)
+    if not len(every):
+        return
+    label = np.zeros(len(every), dtype=np.int64)
+    if len(every) > FEW:
+        label = csgraph.connected_components(P[every][:, every], directed=False)[1]
+    order = every[np.argsort(label, kind="stable")]
+    sorted_P = sparse.csr_array(P[order][:, order])
+    ends = np.cumsum(np.bincount(label)).tolist()
+    for start, stop in zip([0, *ends[:-1]], ends, strict=True):
+        size = stop - start
+        if size > LARGEST:
+            yield order[start:stop], np.zeros((0, 0))
+            continue
+        part = slice(sorted_P.indptr[start], sorted_P.indptr[stop])
+        block = np.zeros((size, size))
+        at = np.repeat(np.arange(size), np.diff(sorted_P.indptr[start : stop + 1]))
+        np.add.at(block, (at, sorted_P.indices[part] - start), sorted_P.data[part])
+        yield order[start:stop], block
 
 
 def _least(S: Array) -> float | None:

@@ -17,9 +17,12 @@ from scipy import linalg, sparse
 
 from socicnn._arrays import Array
 from socicnn._margins import EPS, TINY, relative_margin
-from verify._optimum.exact import independent, residual
+from verify._optimum.dependent import WORK, without_dependent
+from verify._optimum.exact import residual
+from verify._optimum.least_norm import least_norm_box
 
-LARGEST = 3000  # equations, for a dense inverse
+FEW = 100  # equations, for which dense matrices are the fastest
+LARGEST = 1000  # equations, for which a dense inverse is worth a try
 RANK = 1e-11  # pivots below this share of the largest mean dependent rows
 
 
@@ -36,7 +39,9 @@ class Enclosure:
     radius: Array
 
 
-def enclose(M: sparse.csr_array, f: Array, x: Array, room: Array, f_error: Array | None = None) -> Enclosure | None:
+def enclose(
+    M: sparse.csr_array, f: Array, x: Array, room: Array, f_error: Array | None = None, work: int = WORK
+) -> Enclosure | None:
     """Return a box around a point near x that holds a solution of M x = f; None if none is found.
 
     Args:
@@ -45,6 +50,7 @@ def enclose(M: sparse.csr_array, f: Array, x: Array, room: Array, f_error: Array
         x: a point, shape `(variables,)`.
         room: how far each entry may move, shape `(variables,)`; entries with 0 stay.
         f_error: f is known up to this; exact if omitted.
+        work: products of whole numbers that the search for dependent equations may take.
 
     Raises:
         ContradictionError: no x satisfies M x = f with 0 in the entries that are 0 and stay.
@@ -56,15 +62,24 @@ def enclose(M: sparse.csr_array, f: Array, x: Array, room: Array, f_error: Array
         M, f, error = sparse.csr_array(M[~idle]), f[~idle], error[~idle]
     if not len(f):
         return Enclosure(x, stays)
-    if len(f) > LARGEST or not np.isfinite(x).all():
+    if not np.isfinite(x).all():
         return None
-    box = _box(M, f, x, room, error)
+    box = _first_box(M, f, x, room, error)
     if box is None and not error.any():  # perhaps a row follows from the others
         used = np.flatnonzero((room > 0) | (x != 0.0))  # the others stay 0, which is exact
-        rows = independent(sparse.csr_array(M[:, used]), f)
-        if rows is not None and len(rows) < len(f):
-            return _box(sparse.csr_array(M[rows]), f[rows], x, room, error[rows]) if len(rows) else Enclosure(x, stays)
-    return box
+        rows = without_dependent(M, f, room, used, work)
+        if rows is not None:
+            M, f, error = sparse.csr_array(M[rows]), f[rows], error[rows]
+            box = _first_box(M, f, x, room, error) if len(rows) else Enclosure(x, stays)
+    return box if box is not None or not FEW < len(f) <= LARGEST else _box(M, f, x, room, error)
+
+
+def _first_box(M: sparse.csr_array, f: Array, x: Array, room: Array, error: Array) -> Enclosure | None:
+    """Return the box for independent equations: of few by a dense inverse, of many by least-norm steps."""
+    if len(f) <= FEW:
+        return _box(M, f, x, room, error)
+    box = least_norm_box(M, f, x, room, error)
+    return None if box is None else Enclosure(*box)
 
 
 def _box(M: sparse.csr_array, f: Array, x: Array, room: Array, error: Array) -> Enclosure | None:

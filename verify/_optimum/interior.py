@@ -14,6 +14,7 @@ from socicnn.conic._program import ConicProgram
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import Scaled, power, tight
 from socicnn.conic.solvers import Solver
+from verify._optimum.lengths import lengths, most_of
 
 LEAST = 1e-13  # the first step, as a share of the way
 FLOORS = (1e-3, 1.0)  # sizes of rows, as shares of the largest
@@ -45,8 +46,7 @@ def _deepest(rows: Rows, size: Array, solver: Solver) -> Array:
     cut = cones.zero + cones.nonnegative
     column = np.zeros(cones.rows)
     column[cones.zero : cut] = size[cones.zero : cut] / unit
-    for head, length in zip(cones.heads, cones.second_order, strict=True):
-        column[head] = size[head : head + length].max() / unit
+    column[cones.heads] = most_of(cones, size) / unit
     if not column.any():
         return np.full(n, np.nan)
     top = sparse.csr_array(([1.0], ([0], [n])), shape=(1, n + 1))
@@ -64,9 +64,8 @@ def slack(rows: Rows, v: Array) -> Array:
     """Return s_i of each inequality and s_0 - ||u|| of each cone."""
     cones = rows.cones
     s = rows.h - rows.G @ v
-    pairs = zip(cones.heads, cones.second_order, strict=True)
-    lengths = [s[head] - np.linalg.norm(s[head + 1 : head + k]) for head, k in pairs]
-    return np.concatenate([s[cones.zero : cones.zero + cones.nonnegative], lengths])
+    planes = s[cones.zero : cones.zero + cones.nonnegative]
+    return np.concatenate([planes, s[cones.heads] - lengths(cones, s)])
 
 
 def towards(rows: Rows, v: Array, inner: Array) -> Iterator[Array]:
@@ -94,8 +93,7 @@ def relaxed(rows: Rows, solver: Solver) -> Array:
     """Return multipliers of min t s.t. the rows relaxed by t: they prove that there is no point, if t > 0."""
     cones, zero, n = rows.cones, rows.cones.zero, rows.G.shape[1]
     norms = np.sqrt(np.asarray((rows.G * rows.G).sum(axis=1)).reshape(-1))
-    for head, k in zip(cones.heads, cones.second_order, strict=True):
-        norms[head] = norms[head : head + k].max()
+    norms[cones.heads] = most_of(cones, norms)
     size = np.where(norms > 0, norms, 1.0)
     relax = np.zeros(cones.rows)
     relax[: zero + cones.nonnegative] = size[: zero + cones.nonnegative]

@@ -16,11 +16,13 @@ from socicnn.conic._cones import Cones
 from verify._optimum.enclosure import Enclosure, enclose
 from verify._optimum.exact import ContradictionError
 from verify._optimum.extents import Extents, propagated, single_bounds
+from verify._optimum.lengths import lengths, most_of, spread
+from verify._optimum.pinned import pinned
 from verify._optimum.program import QuadraticProgram
 from verify._optimum.residual import Line, interval, product, total_bound
-from verify._optimum.upper import length
 from verify._optimum.weak_duality import Combination, WeakDuality, into_dual_cone
 
+SHORTER = 1e-14  # of a tail
 APART = 1e-10  # room that a multiplier leaves for the sign of its coordinate
 
 
@@ -46,6 +48,8 @@ def lower_end(program: QuadraticProgram, u: Array, y: Array) -> float:
     wider = propagated(rows, extents)  # more coordinates absorb their residual, at a price
     if (wider.lower > wider.upper).any():
         return np.inf
+    if (np.isfinite(wider.reach) == np.isfinite(extents.reach)).all():
+        return bound
     return _bound(weak, line, y, wider, D, u)
 
 
@@ -53,10 +57,12 @@ def _bound(weak: WeakDuality, line: Line, y: Array, extents: Extents, D: Array, 
     """Return the bound over a set with these extents, -infinity if a residual that must be 0 is not."""
     rows, cones = weak.rows, weak.rows.cones
     y, needed = _signed(line, weak, y, extents, D)
-    slope = -line.slope[needed]
+    slope, error = -line.slope[needed], line.error[needed]
     columns = sparse.csr_array(rows.G.T)[needed]
+    y, fixed, left = _pinned(columns, slope, y, cones, error)
+    room = np.where(fixed, 0.0, _room(y, cones))
     try:
-        box = enclose(columns, slope, y, _room(y, cones), line.error[needed])
+        box = enclose(sparse.csr_array(columns[left]), slope[left], y, room, error[left])
     except ContradictionError:
         return -np.inf
     if box is None or not _inside(box, cones):
@@ -85,21 +91,44 @@ def _signed(line: Line, weak: WeakDuality, y: Array, extents: Extents, D: Array)
 
     Lowering the multiplier of v_j >= l by d moves the bound by nothing: h'y and r_j l change alike.
     """
-    y, needed = y.copy(), np.zeros(len(D), dtype=bool)
+    y = y.copy()
     proof = weak.combine(y)
     r = line.slope + proof.sum
     size = np.abs(line.slope) + line.size + abs(weak.rows.G.T) @ np.abs(y)
-    for j in np.flatnonzero((D <= 0.0) & ~np.isfinite(extents.upper - extents.lower)):
-        free = extents.lower[j] == -np.inf and extents.upper[j] == np.inf
-        sign = 1.0 if extents.upper[j] == np.inf else -1.0
-        lack = APART * size[j] - sign * r[j]
-        for i, g in weak.planes(int(j)) if not free else []:
-            if lack > 0 and sign * g < 0 and y[i] > 0:
-                step = min(y[i], lack * (1.0 + 4 * EPS) / abs(g))
-                y[i] -= step
-                lack -= step * abs(g)
-        needed[j] = free or lack > 0.0
+    considered = (D <= 0.0) & ~np.isfinite(extents.upper - extents.lower)
+    free = considered & (extents.lower == -np.inf) & (extents.upper == np.inf)
+    sign = np.where(extents.upper == np.inf, 1.0, -1.0)
+    lack = np.where(considered, APART * size - sign * r, 0.0)
+    single = weak.single
+    for rank in range(int(single.rank.max(initial=-1)) + 1):
+        i, j, g = (part[single.rank == rank] for part in (single.row, single.column, single.entry))
+        some = considered[j] & ~free[j] & (lack[j] > 0.0) & (sign[j] * g < 0.0) & (y[i] > 0.0)
+        i, j, g = i[some], j[some], np.abs(g[some])
+        step = np.minimum(y[i], lack[j] * (1.0 + 4 * EPS) / g)
+        y[i] -= step
+        lack[j] -= step * g
+    needed = free | (considered & (lack > 0.0))
     return y, needed
+
+
+def _pinned(
+    columns: sparse.csr_array, slope: Array, y: Array, cones: Cones, error: Array
+) -> tuple[Array, BoolArray, BoolArray]:
+    """Return y with multipliers that equations fix, for instance heads of cones, which these are, and what is left."""
+    idle = y == 0.0
+    idle[: cones.zero] = False
+    idle[cones.zero + cones.nonnegative :] = spread(cones, most_of(cones, np.abs(y)) == 0.0)
+    exact = np.flatnonzero(error == 0.0)
+    y, fixed, still = pinned(sparse.csr_array(columns[exact]), slope[exact], y, idle)
+    if cones.second_order:  # a head that may not be raised has a shorter tail
+        longer, heads = lengths(cones, y), cones.heads
+        short = fixed[heads] & (longer > y[heads]) & (y[heads] >= 0.0)
+        share = np.where(short, (1.0 - SHORTER) * y[heads] / np.where(short, longer, 1.0), 1.0)
+        at = np.setdiff1d(np.flatnonzero(~fixed[cones.zero + cones.nonnegative :]), heads - heads[0])
+        y[heads[0] :][at] *= spread(cones, share)[at]
+    left = np.ones(len(slope), dtype=bool)
+    left[exact] = still
+    return y, fixed, left
 
 
 def _room(y: Array, cones: Cones) -> Array:
@@ -109,9 +138,8 @@ def _room(y: Array, cones: Cones) -> Array:
     room = np.zeros(len(y))
     room[: cones.zero] = np.maximum(np.abs(y[: cones.zero]), 1e-3 * scale)
     room[cones.zero : cut] = y[cones.zero : cut]
-    for head, size in zip(cones.heads, cones.second_order, strict=True):
-        slack = y[head] - length(y[head + 1 : head + size])
-        room[head : head + size] = max(slack, 0.0) if slack > 1e-14 * abs(y[head]) else 0.0
+    slack = y[cones.heads] - lengths(cones, y)
+    room[cut:] = spread(cones, np.where(slack > 1e-14 * np.abs(y[cones.heads]), slack, 0.0))
     return room
 
 
@@ -121,15 +149,11 @@ def _inside(box: Enclosure, cones: Cones) -> bool:
     cut = cones.zero + cones.nonnegative
     if not (y[cones.zero : cut] >= radius[cones.zero : cut]).all():
         return False
-    for head, size in zip(cones.heads, cones.second_order, strict=True):
-        part = slice(head + 1, head + size)
-        if not radius[head : head + size].any():
-            continue  # `into_dual_cone` put it there
-        least = y[head] - radius[head] * (1.0 + 2 * EPS)
-        tail = (np.abs(y[part]) + radius[part]) * (1.0 + 2 * EPS)
-        if not least - 2 * EPS * abs(least) * (radius[head] > 0) >= length(tail):
-            return False
-    return True
+    heads = cones.heads
+    least = y[heads] - radius[heads] * (1.0 + 2 * EPS)
+    least -= 2 * EPS * np.abs(least) * (radius[heads] > 0)
+    far = (np.abs(y) + radius) * np.where(radius > 0, 1.0 + 2 * EPS, 1.0)
+    return bool((least >= lengths(cones, far)).all())
 
 
 def _combined(weak: WeakDuality, box: Enclosure) -> Combination:

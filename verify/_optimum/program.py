@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -41,6 +42,11 @@ class QuadraticProgram:
     def curvature(self) -> Array | None:
         """The diagonal D with v'Pv >= v'Dv; None if P is not proven to be convex."""
         return curvature(self.P)
+
+    @cached_property
+    def ends(self) -> dict[tuple[bytes, bytes], Any]:
+        """Ends that are proven already, by the arrays that prove them."""
+        return {}
 
     def over(self, conic: ConicData) -> QuadraticProgram:
         """Return the same cost over other rows, with all that is known of the cost."""

@@ -68,16 +68,25 @@ def prove_tree(mixed: MixedProgram, witness: TreeWitness) -> OptimumProof:
 
 
 def above(program: QuadraticProgram, witness: OptimumWitness) -> UpperEnd:
-    """Return the upper end that the witness proves."""
-    try:
-        return upper_end(program, witness.v, witness.tight)
-    except ContradictionError:
-        return UpperEnd(np.inf, reason="the equalities and tight inequalities contradict each other")
+    """Return the upper end that the witness proves; the same point is judged once."""
+    key = (witness.v.tobytes(), witness.tight.tobytes())
+    if key not in program.ends:
+        try:
+            program.ends[key] = upper_end(program, witness.v, witness.tight)
+        except ContradictionError:
+            reason = "the equalities and tight inequalities contradict each other"
+            program.ends[key] = UpperEnd(np.inf, reason=reason)
+    end: UpperEnd = program.ends[key]
+    return end
 
 
 def below(program: QuadraticProgram, witness: OptimumWitness) -> float:
-    """Return the lower end that the witness proves."""
-    return lower_end(program, witness.u, witness.y)
+    """Return the lower end that the witness proves; the same multipliers are judged once."""
+    key = (witness.u.tobytes() + b"u", witness.y.tobytes())
+    if key not in program.ends:
+        program.ends[key] = lower_end(program, witness.u, witness.y)
+    end: float = program.ends[key]
+    return end
 
 
 def empties(program: QuadraticProgram, witness: OptimumWitness) -> bool:

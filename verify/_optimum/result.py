@@ -14,6 +14,7 @@ from verify._optimum.claim import OptimumClaim
 from verify._optimum.mixed import MixedProgram, TreeWitness
 from verify._optimum.program import OptimumWitness, QuadraticProgram
 
+UNDERFLOW = 2.0**-900  # sums of what is added for products below the smallest float stay below it
 Kind = Literal["bracket", "infeasible", "unbounded"]
 
 
@@ -63,8 +64,10 @@ class ProvenOptimum(Result):
 
     @property
     def relative_gap(self) -> float:
-        """Gap / scale."""
-        return self.gap / self.scale if self.scale > 0 else (0.0 if self.gap == 0 else np.inf)
+        """Gap / scale; 0 if the gap is no more than what underflow may leave, for instance of the cost 0."""
+        if self.gap <= UNDERFLOW:
+            return 0.0
+        return self.gap / self.scale if self.scale > 0 else np.inf
 
     @property
     def agreed(self) -> bool:

@@ -16,7 +16,9 @@ from socicnn.conic._scaled import Scaled, power, steadier
 from socicnn.conic._scaled import tight as tightened
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver
+from verify._optimum.easing import eased_multipliers, eased_points
 from verify._optimum.interior import dual_rows, falling, interior, relaxed, towards
+from verify._optimum.lengths import lengths, spread, tails
 from verify._optimum.multipliers import corrected
 from verify._optimum.program import OptimumWitness, QuadraticProgram
 from verify._optimum.prove import above, below, empties, falls
@@ -82,7 +84,9 @@ def _best_point(
 
     def tries() -> Iterator[tuple[Array, BoolArray]]:
         if np.isfinite(y).all():
-            yield v, tight_rows(program, v, y)
+            tight = tight_rows(program, v, y)
+            yield from ((point, tight) for point in eased_points(rows, v, tight))
+            yield v, tight
         inner = interior(rows, v, solver)
         if inner is not None:
             yield from ((point, nothing) for point in towards(rows, v, inner))
@@ -119,16 +123,18 @@ def best_multipliers(
 ) -> OptimumWitness:
     """Return the witness with the multipliers of the highest proven bound."""
     best, most = witness, -np.inf
-    size = float(np.abs(program.conic.c) @ np.abs(u)) + abs(program.conic.offset)
-    enough = WIDE * (size + float(np.abs(program.conic.b) @ np.abs(y)))
+    size = float(np.abs(program.conic.c) @ np.abs(u)) + abs(program.conic.offset) + 0.5 * float(u @ (program.P @ u))
+    enough = WIDE * size + 1e-13 * float(np.abs(program.conic.b) @ np.abs(y))
 
     def tries() -> Iterator[Array]:
         slope = program.P @ u + program.conic.c
+        clean = _clean(program, u, y)
+        if program.conic.cones.second_order:
+            yield from eased_multipliers(program.rows, slope, u, clean)
         exact = corrected(program.rows, slope, u, y, tight_rows(program, u, y))
         if exact is not None:
             yield exact
         yield y
-        clean = _clean(program, u, y)
         if not np.array_equal(clean, y):
             yield clean
         if program.conic.cones.second_order:
@@ -151,11 +157,11 @@ def best_multipliers(
 def _inside(program: QuadraticProgram, y: Array) -> Array:
     """Return y with shorter tails of cones, so that the heads, which equations may fix, need not be raised."""
     y, cones = y.copy(), program.conic.cones
-    for head, size in zip(cones.heads, cones.second_order, strict=True):
-        part = slice(head + 1, head + size)
-        length = float(np.linalg.norm(y[part]))
-        if length > 0.0:
-            y[part] *= min(1.0, (1.0 - SHORTER) * y[head] / length)
+    length = lengths(cones, y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(length > 0.0, np.minimum(1.0, (1.0 - SHORTER) * y[cones.heads] / length), 1.0)
+    at = tails(cones)
+    y[at] *= spread(cones, share)[at - cones.zero - cones.nonnegative]
     return y
 
 

@@ -14,8 +14,11 @@ from scipy import sparse
 from socicnn._arrays import Array, BoolArray
 from socicnn._margins import EPS, TINY, relative_margin
 from socicnn.conic._rows import Rows
+from verify._optimum.dependent import WORK as LITTLE
 from verify._optimum.enclosure import Enclosure, enclose
-from verify._optimum.exact import residual
+from verify._optimum.exact import WORK, residual
+from verify._optimum.lengths import lengths
+from verify._optimum.pinned import pinned
 from verify._optimum.program import QuadraticProgram
 
 
@@ -51,9 +54,12 @@ def upper_end(program: QuadraticProgram, v: Array, tight: BoolArray) -> UpperEnd
     equal = tight.copy()
     equal[: rows.cones.zero] = True
     equal[rows.cones.zero + rows.cones.nonnegative :] = False
-    v, fixed, left = _pinned(rows, v, equal)
+    at = np.flatnonzero(equal)
+    M, f = sparse.csr_array(rows.G[at]), rows.h[at]
+    v, fixed, left = pinned(M, f, v, np.zeros(len(v), dtype=bool))
     room = np.where(fixed, 0.0, _room(rows, v, equal))
-    box = enclose(sparse.csr_array(rows.G[left]), rows.h[left], v, room)
+    work = LITTLE if tight.any() else WORK  # dependent equalities have to be removed, tight rows may be another guess
+    box = enclose(sparse.csr_array(M[left]), f[left], v, room, work=work)
     if box is None:
         return UpperEnd(np.inf, reason="its equalities have no enclosed solution")
     wrong = _outside(rows, box, equal)
@@ -63,46 +69,16 @@ def upper_end(program: QuadraticProgram, v: Array, tight: BoolArray) -> UpperEnd
     return UpperEnd(value, size) if np.isfinite(value) else UpperEnd(np.inf, reason="its cost overflows")
 
 
-def _pinned(rows: Rows, v: Array, equal: BoolArray) -> tuple[Array, BoolArray, BoolArray]:
-    """Return v with coordinates that equations fix at floats, which they are, and the other equations.
-
-    An equation fixes the one coordinate that is not fixed yet, if its residual is then exactly 0.
-    """
-    v, fixed, left = v.copy(), np.zeros(len(v), dtype=bool), equal.copy()
-    G = rows.G
-    again = True
-    while again:
-        again = False
-        open_columns = np.asarray((abs(G) > 0) @ (~fixed).astype(np.float64))
-        for i in np.flatnonzero(left & (open_columns <= 1)):
-            part = slice(G.indptr[i], G.indptr[i + 1])
-            columns, entries, h = G.indices[part], G.data[part], float(rows.h[i])
-            unknown = np.flatnonzero(~fixed[columns] & (entries != 0.0))
-            if not len(columns) or len(unknown) > 1:
-                continue
-            row, point = sparse.csr_array(entries[None]), v[columns]
-            if len(unknown):
-                point[unknown] = 0.0
-                with np.errstate(over="ignore", invalid="ignore"):
-                    point[unknown] = residual(row, point, np.array([h]))[0] / entries[unknown]
-            if not np.isfinite(point).all() or residual(row, point, np.array([h]))[0][0] != 0.0:
-                continue
-            left[i] = False
-            if len(unknown):
-                v[columns[unknown]], fixed[columns[unknown]], again = point[unknown], True, True
-    return v, fixed, left
-
-
 def _room(rows: Rows, v: Array, equal: BoolArray) -> Array:
     """Return how far each coordinate may move: to its nearest single bound, or by its own size."""
     scale = float(np.abs(v).max(initial=0.0)) or 1.0
     room = np.maximum(np.abs(v), 1e-3 * scale)
     G, cones = rows.G, rows.cones
     single = np.flatnonzero((np.diff(G.indptr) == 1) & ~equal)
-    for i in single[(single >= cones.zero) & (single < cones.zero + cones.nonnegative)]:
-        j, g = int(G.indices[G.indptr[i]]), float(G.data[G.indptr[i]])
-        if g != 0.0:
-            room[j] = min(room[j], max((rows.h[i] - g * v[j]) / abs(g), 0.0))
+    single = single[(single >= cones.zero) & (single < cones.zero + cones.nonnegative)]
+    single = single[G.data[G.indptr[single]] != 0.0]
+    j, g = G.indices[G.indptr[single]], G.data[G.indptr[single]]
+    np.minimum.at(room, j, np.maximum((rows.h[single] - g * v[j]) / np.abs(g), 0.0))
     return room
 
 
@@ -118,19 +94,10 @@ def _outside(rows: Rows, box: Enclosure, equal: BoolArray) -> str:
     bad = inequality & ~equal & ~(s >= reach)
     if bad.any():
         return f"inequality {int(np.argmax(bad)) - cones.zero} has no slack (no interior near the optimum)"
-    for number, (head, size) in enumerate(zip(cones.heads, cones.second_order, strict=True)):
-        tail = np.abs(s[head + 1 : head + size]) + reach[head + 1 : head + size]
-        if not s[head] * (1.0 - 4 * EPS) - reach[head] >= length(tail):
-            return f"cone {number} has no slack (no interior near the optimum)"
-    return ""
-
-
-def length(tail: Array) -> float:
-    """Return ||tail||, rounded up."""
-    largest = float(np.abs(tail).max(initial=0.0))
-    if largest == 0.0 or not np.isfinite(largest):
-        return largest
-    return largest * float(np.linalg.norm(tail / largest)) * (1.0 + relative_margin(len(tail) + 8)) + TINY
+    heads = cones.heads
+    room = s[heads] * (1.0 - 4 * EPS) - reach[heads]
+    bad = ~(room >= lengths(cones, np.abs(s) + reach))
+    return f"cone {int(np.argmax(bad))} has no slack (no interior near the optimum)" if bad.any() else ""
 
 
 def _cost(program: QuadraticProgram, box: Enclosure) -> tuple[float, float]:

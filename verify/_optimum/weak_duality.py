@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, IntArray
 from socicnn._margins import TINY, relative_margin
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
+from verify._optimum.lengths import lengths, most_of, spread
 
 CLEAN = 1e-10  # multipliers of planes this many times smaller than the largest are noise
 
@@ -35,6 +37,35 @@ class Combination:
     most: float
 
 
+@dataclass(frozen=True, eq=False)
+class SinglePlanes:
+    """The inequalities with one entry, sorted by their coordinate.
+
+    Args:
+        row: shape `(planes,)`.
+        column: their coordinate, shape `(planes,)`.
+        entry: shape `(planes,)`.
+        rank: how many planes of the same coordinate stand before, shape `(planes,)`.
+    """
+
+    row: IntArray
+    column: IntArray
+    entry: Array
+    rank: IntArray
+
+    @classmethod
+    def of(cls, rows: Rows) -> Self:
+        """Return those of a set."""
+        G, cones = rows.G, rows.cones
+        row = np.flatnonzero(np.diff(G.indptr)[: cones.zero + cones.nonnegative] == 1)
+        row = row[row >= cones.zero]
+        row = row[G.data[G.indptr[row]] != 0.0]
+        row = row[np.argsort(G.indices[G.indptr[row]], kind="stable")]
+        column = G.indices[G.indptr[row]].astype(np.int64)
+        rank = np.arange(len(row)) - np.searchsorted(column, column)
+        return cls(row, column, G.data[G.indptr[row]], rank)
+
+
 class WeakDuality:
     """The rows of a set, prepared for many multipliers.
 
@@ -46,8 +77,8 @@ class WeakDuality:
         self.rows = rows
         self._transposed = sparse.csr_array(rows.G.T)
         self._absolute = abs(self._transposed)
-        self._planes = _single_planes(rows)
         self._pattern = sparse.csr_array(self._absolute > 0, dtype=np.float64)
+        self.single = SinglePlanes.of(rows)
 
     def moved(self, rows: Rows) -> WeakDuality:
         """Return the same for rows of the same matrix with other right-hand sides."""
@@ -57,7 +88,9 @@ class WeakDuality:
 
     def planes(self, j: int) -> list[tuple[int, float]]:
         """Return (row, entry) of the inequalities that hold v_j alone."""
-        return self._planes.get(j, [])
+        single = self.single
+        part = slice(*np.searchsorted(single.column, [j, j + 1]))
+        return list(zip(single.row[part].tolist(), single.entry[part].tolist(), strict=True))
 
     def combine(self, y: Array) -> Combination:
         """Return what the multipliers y prove; y is in K*, as `into_dual_cone` returns it."""
@@ -84,23 +117,9 @@ def into_dual_cone(y: Array, cones: Cones, noise: float = 0.0) -> Array:
     planes = y[:cut]
     planes[np.abs(planes) <= max(noise, CLEAN * np.abs(y).max(initial=0.0))] = 0.0
     y[cones.zero : cut] = np.maximum(y[cones.zero : cut], 0.0)
-    for head, size in zip(cones.heads, cones.second_order, strict=True):
-        if np.abs(y[head : head + size]).max() <= noise:
-            y[head : head + size] = 0.0
-        tail = y[head + 1 : head + size]
-        largest = np.abs(tail).max(initial=0.0)
-        length = 0.0
-        if largest > 0.0:  # divided out first: squares neither overflow nor underflow
-            length = largest * float(np.linalg.norm(tail / largest)) * (1.0 + relative_margin(size + 8)) + TINY
-        y[head] = max(y[head], length)
+    if cones.second_order:
+        if noise > 0.0:
+            faint = most_of(cones, np.abs(y)) <= noise
+            y[cut:][spread(cones, faint)] = 0.0
+        y[cones.heads] = np.fmax(y[cones.heads], lengths(cones, y))
     return y
-
-
-def _single_planes(rows: Rows) -> dict[int, list[tuple[int, float]]]:
-    """Return (row, entry) of the inequalities with one entry, by their coordinate."""
-    G, zero = rows.G, rows.cones.zero
-    planes: dict[int, list[tuple[int, float]]] = {}
-    for i in np.flatnonzero(np.diff(G.indptr)[: zero + rows.cones.nonnegative] == 1):
-        if i >= zero and G.data[G.indptr[i]] != 0.0:
-            planes.setdefault(int(G.indices[G.indptr[i]]), []).append((int(i), float(G.data[G.indptr[i]])))
-    return planes

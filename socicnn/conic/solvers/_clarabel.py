@@ -26,6 +26,10 @@ class Clarabel(Solver):
 
     def engine(self, program: ConicData) -> Engine:
         """Set Clarabel up; b and c are updated in place afterwards, which was faster than another set-up."""
+        return self.quadratic_engine(program, sparse.csc_matrix((program.A.shape[1], program.A.shape[1])))
+
+    def quadratic_engine(self, program: ConicData, P: Any) -> Engine:
+        """Set Clarabel up for min v'Pv / 2 + c'v; P is symmetric, a sparse matrix."""
         clarabel = self.module()
         options = clarabel.DefaultSettings()
         options.verbose = False
@@ -39,20 +43,19 @@ class Clarabel(Solver):
                 setattr(options, key, value)
             except (TypeError, ValueError, OverflowError) as error:
                 raise SolverError(f"Clarabel does not take {key}={value!r}: {error}") from error
-        return _Engine(clarabel, program, options)
+        return _Engine(clarabel, program, sparse.csc_matrix(sparse.triu(P)), options)
 
 
 class _Engine(Engine):
-    def __init__(self, clarabel: Any, program: ConicData, options: Any) -> None:
+    def __init__(self, clarabel: Any, program: ConicData, P: Any, options: Any) -> None:
         cones = program.cones
         kinds = [clarabel.ZeroConeT(cones.zero)] if cones.zero else []
         kinds += [clarabel.NonnegativeConeT(cones.nonnegative)] if cones.nonnegative else []
         kinds += [clarabel.SecondOrderConeT(size) for size in cones.second_order]
         kinds += [clarabel.ExponentialConeT()] * cones.exponential  # entries (x, y, s), as here
-        nothing = sparse.csc_matrix((program.A.shape[1], program.A.shape[1]))
         A = sparse.csc_matrix(program.A)
         try:
-            self._solver = clarabel.DefaultSolver(nothing, program.c, A, program.b, kinds, options)
+            self._solver = clarabel.DefaultSolver(P, program.c, A, program.b, kinds, options)
         except BaseException as error:  # its panics are not Exceptions
             raise SolverError(f"Clarabel refused the program or its settings: {error}") from error
 

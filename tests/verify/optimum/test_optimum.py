@@ -141,3 +141,23 @@ def test_what_is_not_taken_is_refused_in_one_sentence(name: str) -> None:
     problem, word = REFUSED[name]
     with pytest.raises(ProgramError, match=word):
         verify.optimum(problem)
+
+
+def test_bounds_at_infinity_say_nothing() -> None:
+    top = np.array([1.0, np.inf, 2.0])
+    result = verify.optimum(cp.Problem(cp.Maximize(ONES @ x), [x <= top, x >= -top, x[1] <= 5]))
+    assert result.lo <= 8.0 <= result.hi
+    assert result.gap <= 1e-12
+    whole = cp.Variable(2, integer=True)
+    counted = verify.optimum(cp.Problem(cp.Maximize(whole[0] + whole[1]), [whole <= [2.5, np.inf], whole[1] <= 3.5]))
+    assert counted.lo <= 5.0 <= counted.hi
+    for never in (x >= np.inf, x == np.inf, x <= np.nan):
+        with pytest.raises(ProgramError, match="non-finite"):
+            verify.optimum(cp.Problem(cp.Minimize(ONES @ x), [never]))
+
+
+def test_a_cost_without_terms_has_no_relative_gap() -> None:
+    result = verify.optimum(cp.Problem(cp.Minimize(0), [x >= 0]))
+    assert result.ok
+    assert result.scale == 0.0
+    assert result.relative_gap == 0.0

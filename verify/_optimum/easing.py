@@ -1,0 +1,142 @@
+"""A short way into the cones: points on their surface have no slack, which a direction by linear algebra gives.
+
+The direction keeps the equations and leads every active cone inwards at the rate of its size. It is far cheaper than a
+point deep in the interior, which takes a solver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import sparse
+
+from socicnn._arrays import Array, BoolArray
+from socicnn._margins import TINY
+from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
+from verify._optimum.lengths import most_of, norms, spread
+from verify._optimum.multipliers import NOISE, normals
+from verify._optimum.soft import SoftEquations
+
+NEAR = 1e-6  # of a cone's size: the slack of an active cone
+FAINT = 1e-7  # of the largest multiplier: cones with less are at their apex
+STEPS = 4  # of Newton's method with one factorisation
+SHARES = (1e-12, 1e-10, 1e-8)  # of a cone's size: the slack that is tried
+
+
+def eased_points(rows: Rows, v: Array, tight: BoolArray) -> Iterator[Array]:
+    """Yield points next to v with slack in the cones, on the equalities and tight inequalities as far as floats can.
+
+    Args:
+        rows: the set.
+        v: a point, shape `(variables,)`.
+        tight: the inequalities that hold with equality, shape `(rows,)`.
+    """
+    cones, G = rows.cones, rows.G
+    s = rows.h - G @ v
+    size = most_of(cones, abs(G) @ np.abs(v) + np.abs(rows.h))
+    active = s[cones.heads] - norms(cones, s) <= NEAR * size
+    if not active.any():
+        return
+    D, _, edge = normals(rows, v, tight, active)
+    scale = float(np.abs(v).max(initial=0.0)) or 1.0
+    soft = SoftEquations.of(sparse.csr_array(D.T @ G), np.maximum(np.abs(v), 1e-3 * scale))
+    if soft is None:
+        return
+    for share in SHARES:
+        wanted, point = np.zeros(cones.rows), v
+        wanted[cones.heads] = np.where(active, share * size, 0.0)
+        for _ in range(STEPS):
+            s = rows.h - G @ point
+            right = D.T @ (s - wanted)
+            right[len(right) - int(edge.sum()) :] = (s[cones.heads] - norms(cones, s) - share * size)[edge]
+            point = point + soft.step(right)
+        if np.isfinite(point).all():
+            yield point
+
+
+def eased_multipliers(rows: Rows, slope: Array, v: Array, y: Array) -> Iterator[Array]:
+    """Yield multipliers next to y, inside the dual cones, with A'y = -slope as far as floats can.
+
+    Multipliers that are 0 become slightly positive, too: otherwise the others may be unable to move.
+
+    Args:
+        rows: the set.
+        slope: the slope of the cost, shape `(variables,)`.
+        v: a point next to the optimum, shape `(variables,)`.
+        y: multipliers, shape `(rows,)`.
+    """
+    cones, cut = rows.cones, rows.cones.zero + rows.cones.nonnegative
+    most = float(np.abs(y).max(initial=0.0))
+    size = most_of(cones, np.abs(y))
+    idle = np.abs(y) <= NOISE * most
+    idle[: cones.zero] = False
+    s = rows.h - rows.G @ v
+    terms = most_of(cones, abs(rows.G) @ np.abs(v) + np.abs(rows.h))
+    terms = np.maximum(terms, 1e-6 * terms.max(initial=0.0)) + TINY
+    share = (s[cones.heads] - norms(cones, s)) / terms
+    resting = size <= most * np.maximum(FAINT, share)  # cones whose slack says more than their multipliers
+    idle[cut:] = spread(cones, resting)
+    y, usual = np.where(idle, 0.0, y), np.abs(y[~idle & (y != 0.0)])
+    typical = float(np.median(usual)) if len(usual) else 0.0
+    if not typical > 0.0:
+        return
+    y = _settled(rows, slope, y, ~idle)
+    length = norms(cones, y)
+    active = y[cones.heads] - length <= NEAR * size  # idle cones, too
+    planes, room = np.flatnonzero(idle[:cut]), np.where(resting, 8.0 * typical, size)[active]
+    single = sparse.csr_array((np.ones(len(planes)), (np.arange(len(planes)), planes)), shape=(len(planes), len(y)))
+    blocks = [sparse.csr_array(rows.G.T), single, _inward(cones, y, length, active)]
+    scale = np.maximum(np.abs(y), 1e-3 * typical)
+    scale[cut:] = np.maximum(scale[cut:], spread(cones, size))
+    soft = SoftEquations.of(sparse.csr_array(sparse.vstack(blocks, format="csr")), scale)
+    if soft is None:
+        return
+    for part in (10 * share for share in SHARES[:2]):
+        point = y.copy()
+        for _ in range(2):
+            slack = (point[cones.heads] - norms(cones, point))[active]
+            left = [-slope - blocks[0] @ point, part * typical - point[planes], part * room - slack]
+            point += soft.step(np.concatenate(left))
+        if np.isfinite(point).all():
+            yield point
+
+
+def _settled(rows: Rows, slope: Array, y: Array, used: BoolArray) -> Array:
+    """Return y, of which only the used entries move, with A'y = -slope and active cones on their surface."""
+    cones = rows.cones
+    size = most_of(cones, np.abs(y))
+    active = (size > 0.0) & (np.abs(y[cones.heads] - norms(cones, y)) <= NEAR * size)
+    columns, transposed = np.flatnonzero(used), sparse.csr_array(rows.G.T)
+    scale = np.abs(y)
+    scale[len(y) - sum(cones.second_order) :] = spread(cones, size)
+    scale = np.maximum(scale, 1e-6 * float(scale.max()))[columns]
+    point, best, least = y.copy(), y, np.inf
+    for _ in range(STEPS):
+        length = norms(cones, point)
+        slack = (point[cones.heads] - length)[active]
+        left = np.concatenate([-slope - transposed @ point, -slack])
+        missed = float(np.abs(left).max(initial=0.0))
+        if not missed < 0.5 * least:
+            break
+        best, least = point, missed
+        if missed <= 1e-13 * float(scale.max()):
+            break
+        blocks = [transposed, _inward(cones, point, length, active)]
+        soft = SoftEquations.of(sparse.csr_array(sparse.vstack(blocks, format="csr")[:, columns]), scale)
+        if soft is None:
+            break
+        point = point.copy()
+        point[columns] += soft.step(left)
+    return best
+
+
+def _inward(cones: Cones, y: Array, length: Array, active: BoolArray) -> sparse.csr_array:
+    """Return (1, -u / ||u||) of the active cones of (y_0, u), as rows; (1, 0) if u is 0."""
+    cut = cones.zero + cones.nonnegative
+    inward = -y[cut:] / spread(cones, np.where(length > 0.0, length, 1.0))
+    inward[cones.heads - cut] = 1.0
+    at = np.flatnonzero(spread(cones, active))
+    number = spread(cones, np.cumsum(active) - 1)[at]
+    return sparse.csr_array((inward[at], (number, cut + at)), shape=(int(active.sum()), cones.rows))
