@@ -14,6 +14,7 @@ from decision._minimise import scouting as scouting
 from decision._minimise.accelerated import descend
 from decision._minimise.answers import Answers, Goal
 from decision._minimise.central_path import follow_central_path
+from decision._minimise.costs import Size, batched_ms, exact_ms
 from decision._minimise.exact import solve_exactly, solver_of
 from decision._minimise.interior import Polyhedron, follow, is_small
 from decision._minimise.module_surrogate import ModuleSurrogate
@@ -256,29 +257,15 @@ class Auto(Method):
 
 
 def exact_is_faster(problem: Problem, *, warm: bool = False, loose: bool = False) -> bool:
-    """Return whether the exact program is likely to be faster than the interior-point method.
-
-    A model of the milliseconds on one core, from networks of 0 to 576 units, 0 to 32 norms and 10 to 50 inputs: the
-    exact programs take their time one by one and grow with their entries; the batched method takes as many iterations
-    for one context as for many, more where units and norms bend the way.
+    """Return whether the exact program is likely to be faster than the interior-point method, by `costs`.
 
     Args:
         problem: the functions and the set.
-        warm: whether each solve begins with the basis of the one before, which divides its time by five.
-        loose: whether the accuracy is one that the scouting of wide networks reaches, or nearly; norms then cost
-            little, as hardly a Newton step is left.
+        warm: as in `costs.exact_ms`.
+        loose: as in `costs.batched_ms`.
     """
-    networks, contexts = problem.networks(), len(problem.surrogate)
-    net, scouted = networks.net, loose and not is_small(networks.stack)
-    matrices = [matrix for layer in net.layers for matrix in (layer.W, layer.U)]
-    matrices += [branch.A for branch in net.quadratics] + [branch.C for branch in net.norms]
-    entries = sum(matrix.size for matrix in matrices)  # of sparse ones those that are stored
-    units = sum(layer.b.shape[-1] for layer in net.layers)
-    norms = 0 if scouted else sum(branch.groups for branch in net.norms)
-    solve_ms = entries / 450
-    exact_ms = 6.0 + 2.0 * contexts + solve_ms * (1.0 + (contexts - 1) / 5 if warm else contexts)
-    batched_ms = 15.0 + 0.4 * min(units, 100) + 2.0 * norms
-    return exact_ms < batched_ms
+    size = Size.of(problem.networks())
+    return exact_ms(size, warm=warm) < batched_ms(size, loose=loose)
 
 
 METHODS: Registry[Callable[[], Method]] = Registry(

@@ -272,10 +272,13 @@ def test_auto_begins_with_the_faster_way(widths: tuple[int, ...], contexts: int,
 
 
 def test_auto_honours_a_loose_accuracy() -> None:
-    """A convolution with a norm per position: descent reaches 1e-3 at a fifth of the time of the exact program."""
+    """A convolution with a norm per position: the exact program takes eight times as long, at 1e-6 too."""
     model = ConvSOCICNN((1, 8, 8), (10, 10, 10), norm=(Conv(4, 3, group=2),), generator=torch.manual_seed(0))
     problem = Problem(StackSurrogate.of(model.freeze()), Box(64, 0.0, 1.0))
-    assert [Auto().order(problem, loose=loose)[0].name for loose in (False, True)] == ["exact", "interior_point"]
+    assert [Auto().order(problem, loose=loose)[0].name for loose in (False, True)] == [
+        "interior_point",
+        "interior_point",
+    ]
     loose = decide(model, Box(64, 0.0, 1.0), rtol=1e-3)
     assert bool(loose.certified.all())
     assert int(loose.iterations[0]) > 1  # no exact solve
