@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from decision import Box, Simplex, decide, surrogates
-from decision._minimise.costs import Size
+from decision._minimise.costs import BatchSize
 from decision._minimise.methods import LOOSE, Auto, Problem
 from decision._minimise.stack_surrogate import StackSurrogate
 from decision._options import MethodName
@@ -102,13 +102,13 @@ def measured(name: str, network: Network, counts: Sequence[int], repeat: int) ->
     if network.context_shape is not None:
         shape = (max(counts), *network.context_shape)
         theta = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    n = torch.Size(network.input_shape).numel()
+    n = torch.BatchSize(network.input_shape).numel()
     region: FeasibleSet = Box(n, 0.0, 1.0) if name.startswith("conv") else Simplex(n)
     rows = []
     for count in counts:
         some = None if theta is None else theta[:count]
         problem = Problem(StackSurrogate.of(frozen(network, some)), region)
-        warm, size = Auto().exact.takes_simplex(problem), Size.of(problem.networks())
+        warm, size = Auto().exact.takes_simplex(problem), BatchSize.of(problem.networks())
         for rtol in ACCURACIES:
             cost = {way: spent(network, region, some, way, rtol, repeat) for way in WAYS}
             first = Auto().order(problem, loose=rtol >= LOOSE)[0].name

@@ -12,7 +12,7 @@ from decision._minimise.interior import is_small
 from decision._minimise.stack_surrogate import StackSurrogate
 
 
-class Size(NamedTuple):
+class BatchSize(NamedTuple):
     """What the times depend on.
 
     Args:
@@ -30,7 +30,7 @@ class Size(NamedTuple):
     small: int
 
     @classmethod
-    def of(cls, networks: StackSurrogate) -> Size:
+    def of(cls, networks: StackSurrogate) -> BatchSize:
         """Return the size of a batch of networks."""
         net = networks.net
         matrices = [matrix for layer in net.layers for matrix in (layer.W, layer.U)]
@@ -41,7 +41,7 @@ class Size(NamedTuple):
         return cls(len(networks), entries, int(units), int(norms), int(is_small(networks.stack)))
 
 
-def exact_ms(size: Size, *, warm: bool) -> float:
+def exact_ms(size: BatchSize, *, warm: bool) -> float:
     """Return the milliseconds of the exact programs on one core.
 
     Args:
@@ -52,7 +52,7 @@ def exact_ms(size: Size, *, warm: bool) -> float:
     return 18.0 + 0.4 * size.contexts + solve * (1.0 + (size.contexts - 1) / 5 if warm else size.contexts)
 
 
-def batched_ms(size: Size, *, loose: bool) -> float:
+def batched_ms(size: BatchSize, *, loose: bool) -> float:
     """Return the milliseconds of the batched method on one core.
 
     Args:

@@ -14,7 +14,7 @@ from decision._minimise import scouting as scouting
 from decision._minimise.accelerated import descend
 from decision._minimise.answers import Answers, Goal
 from decision._minimise.central_path import follow_central_path
-from decision._minimise.costs import Size, batched_ms, exact_ms
+from decision._minimise.costs import BatchSize, batched_ms, exact_ms
 from decision._minimise.exact import solve_exactly, solver_of
 from decision._minimise.interior import Polyhedron, follow, is_small
 from decision._minimise.module_surrogate import ModuleSurrogate
@@ -264,7 +264,7 @@ def exact_is_faster(problem: Problem, *, warm: bool = False, loose: bool = False
         warm: as in `costs.exact_ms`.
         loose: as in `costs.batched_ms`.
     """
-    size = Size.of(problem.networks())
+    size = BatchSize.of(problem.networks())
     return exact_ms(size, warm=warm) < batched_ms(size, loose=loose)
 
 

@@ -7,7 +7,7 @@ import csv
 import pytest
 
 from benchmarks import cost_table
-from decision._minimise.costs import Size, batched_ms, exact_ms
+from decision._minimise.costs import BatchSize, batched_ms, exact_ms
 from decision._minimise.methods import LOOSE
 
 with cost_table.TABLE.open(newline="") as stream:
@@ -19,7 +19,7 @@ def milliseconds(row: dict[str, str], way: str) -> float:
 
 
 def chosen(row: dict[str, str]) -> str:
-    size = Size(*(int(row[name]) for name in Size._fields))
+    size = BatchSize(*(int(row[name]) for name in BatchSize._fields))
     exact = exact_ms(size, warm=row["warm"] == "1")
     return "exact" if exact < batched_ms(size, loose=float(row["rtol"]) >= LOOSE) else "interior_point"
 
