@@ -102,7 +102,7 @@ def measured(name: str, network: Network, counts: Sequence[int], repeat: int) ->
     if network.context_shape is not None:
         shape = (max(counts), *network.context_shape)
         theta = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    n = torch.BatchSize(network.input_shape).numel()
+    n = torch.Size(network.input_shape).numel()
     region: FeasibleSet = Box(n, 0.0, 1.0) if name.startswith("conv") else Simplex(n)
     rows = []
     for count in counts:
