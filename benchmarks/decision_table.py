@@ -119,10 +119,8 @@ def measured(case: Case, repeat: int) -> list[Row]:
     program = compile_net(frozen(model, theta)).program
     free = [program[i].free(region.rows()) for i in range(min(case.few, len(theta)))]
     vectors = [(one.b, one.c) for one in free]
-    made = raw_peers.solvers(free[0]).items()
-    solvers = {
-        name: raw_peers.loop(way, vectors, case.n) for name, way in made if case.peers is None or name in case.peers
-    }
+    made = raw_peers.loops(free[0], vectors, case.n).items()
+    solvers = {name: way for name, way in made if case.peers is None or name in case.peers}
     decider, exact = (decision.Decider(model, region, method, rtol=RTOL) for method in ("auto", "exact"))
     rows = []
     for batch, ask in case.asks.items():
@@ -170,7 +168,7 @@ def row_of(
     """Return a row of the table."""
     raw = [name for name in times if name not in ("ours", "exact")]
     right = [name for name in raw if near(answers[name], model, region, theta)]
-    fastest = min(right or raw, key=lambda name: statistics.median(times[name]))
+    fastest = raw_peers.fastest(times, right or raw)
     ours = answers["ours"]
     ratio = ratio_of(times, "Clarabel", "ours")
     return {

@@ -1,13 +1,15 @@
-"""Decisions by our optimiser beside the exact program through Clarabel and the benchmark authors' steps, in one run.
+"""Decisions by our optimiser beside prepared solvers and the benchmark authors' steps, in one run.
 
 python -m benchmarks.decisions [--features 10 20 50] [--batches 1 64 200] [--task simplex_socp] [--exact 200]
 
 Every network is trained first, briefly: joint ones as their authors do, the partial one by the within-context loss.
 Times are CPU milliseconds per decision, one thread, medians of rounds in which each way takes its turn; ratios are
 medians of the rounds' ratios. `raw Clarabel` is the solver alone, prepared, at tolerances of 1e-6, its vectors made
-before the clock starts and its answers without proof (`benchmarks.raw_clarabel`). The others do everything on the clock
-and prove a relative gap of 1e-6, of the scale of `decision.decide`. `exact` and `raw Clarabel` solve at most `--exact`
-contexts. `worse` counts the contexts where the authors' 5 x 200 steps found a value lower than ours by more than that.
+before the clock starts and its answers without proof. `fastest peer` is the fastest of the solvers that are installed
+(`benchmarks.raw_peers`) whose values are within 1e-5 of the scale from ours. The others do everything on the clock and
+prove a relative gap of 1e-6, of the scale of `decision.decide`. `exact` solves at most `--exact` contexts, peers at
+most `--peers`. `worse` counts the contexts where the authors' 5 x 200 steps found a value lower than ours by more than
+that.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from typing import Any
 
 import torch
 
-from benchmarks import raw_clarabel
+from benchmarks import raw_peers
+from benchmarks.decision_table import near
 from decision import decide
 from decision._minimise.methods import Auto, Problem
 from decision._minimise.stack_surrogate import StackSurrogate
@@ -31,7 +34,7 @@ from experiments.decision.instances import TEST, Instance, Sizes
 from experiments.decision.judging import RTOL, TIGHT
 from experiments.decision.models import as_seed, configurations, train
 from experiments.engine.tables import Row, markdown
-from socicnn._compile import frozen
+from socicnn._compile import compile_net, frozen
 from socicnn.nn._network import Network
 
 NAMES = ("relu-joint", "soc-joint", "soc-partial")
@@ -45,19 +48,25 @@ def trained(name: str, instance: Instance, n: int, share: float) -> Network:
     return train(name, "within_context", instance.train, 0, configurations(name, n)[0], share).model
 
 
-def measure(model: Network, instance: Instance, batch: int, exact: int, repeat: int) -> Row:
+def measure(model: Network, instance: Instance, batch: int, given: argparse.Namespace) -> Row:
     """Return times and what the decisions are worth, for one batch of contexts."""
     feasible_set = instance.task.feasible_set
     theta = instance.task.sample_contexts(batch, seed=TEST)
     net = frozen(model, theta)
-    few = min(exact, batch)
-    raw = raw_clarabel.decisions(net if net.contexts is None else net[:few], feasible_set, RTOL)
-    ways: dict[str, tuple[Callable[[], Any], int]] = {"raw Clarabel": (lambda: raw(few), few)}
+    few = min(given.exact, batch)
+    program = compile_net(net).program
+    free = [program.take(i).free(feasible_set.rows()) for i in range(min(given.peers, batch))]
+    peers = raw_peers.loops(free[0], [(one.b, one.c) for one in free], net.in_features)
+    ways: dict[str, tuple[Callable[[], Any], int]] = {name: (loop, len(free)) for name, loop in peers.items()}
     for method in METHODS:
         some = theta[:few] if method == "exact" else theta
         ways[method] = partial(decide, model, feasible_set, some, method, rtol=RTOL), len(some)
-    times, answers = _rounds(ways, repeat)
-    row: Row = {f"{name} ms": statistics.median(times[name]) for name in ways}
+    times, answers = _rounds(ways, given.repeat)
+    right = [name for name in peers if near(answers[name], model, feasible_set, theta)]
+    fastest = raw_peers.fastest(times, right or list(peers))
+    row: Row = {"raw Clarabel ms": statistics.median(times["Clarabel"]), "fastest peer": fastest}
+    row["fastest peer ms"] = statistics.median(times[fastest])
+    row |= {f"{name} ms": statistics.median(times[name]) for name in METHODS}
     steps_times, found = _rounds({"steps": (lambda: seed_steps(model, feasible_set, theta), batch)}, 1)
     row["authors' steps ms"], steps = steps_times["steps"][0], found["steps"]
     ours = answers["auto"]
@@ -65,8 +74,9 @@ def measure(model: Network, instance: Instance, batch: int, exact: int, repeat: 
     return {
         "auto picks": first,
         **row,
-        "raw Clarabel / auto": _ratio(times, "raw Clarabel", "auto"),
-        "exact / raw Clarabel": _ratio(times, "exact", "raw Clarabel"),
+        "raw Clarabel / auto": _ratio(times, "Clarabel", "auto"),
+        "fastest peer / auto": _ratio(times, fastest, "auto"),
+        "exact / raw Clarabel": _ratio(times, "exact", "Clarabel"),
         "exact / auto": _ratio(times, "exact", "auto"),
         "worst relative gap": float(ours.relative_gap.max()),
         "certified to 1e-4": f"{float((ours.relative_gap <= TIGHT).double().mean()):.1%}",
@@ -100,6 +110,8 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 64, 200])
     parser.add_argument("--task", default="simplex_socp")
     parser.add_argument("--exact", type=int, default=200, help="contexts that the exact program is solved for at most")
+    parser.add_argument("--peers", type=int, default=12, help="problems that the solvers are timed on at most")
+    parser.add_argument("--names", nargs="+", choices=NAMES, default=NAMES, help="surrogates")
     parser.add_argument("--share", type=float, default=0.1, help="share of the epochs to train for")
     parser.add_argument("--repeat", type=int, default=3)
     given = parser.parse_args()
@@ -107,10 +119,10 @@ def main() -> None:
     rows: list[Row] = []
     for n in given.features:
         instance = Instance.of(given.task, n, Sizes())
-        for name in NAMES:
+        for name in given.names:
             model = trained(name, instance, n, given.share)
             for batch in given.batches:
-                found = measure(model, instance, batch, given.exact, given.repeat)
+                found = measure(model, instance, batch, given)
                 rows.append({"surrogate": name, "n": n, "batch": batch, **found})
                 print(markdown(rows[-1:]) if len(rows) == 1 else markdown(rows[-1:]).splitlines()[-1], flush=True)
 

@@ -1,11 +1,13 @@
 """Solvers as a careful user would call them, without anything of this project: set up once where they can be.
 
 Each gets min c'v s.t. A v + s = b, s in K with its vectors made off the clock, at tolerances of 1e-6, on one thread.
-ECOS has no update of vectors and is set up for each problem; HiGHS and PIQP know linear programs alone.
+ECOS has no update of vectors and is set up for each problem; HiGHS and PIQP know linear programs alone; moreau is made
+for batches and gets all vectors at once.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -133,6 +135,38 @@ def piqp(program: ConicProgram) -> Solve:
         return np.array(solver.result.x)
 
     return solve
+
+
+def moreau(program: ConicProgram, vectors: Sequence[tuple[Array, Array]]) -> Callable[[], Array]:
+    """Return moreau on the CPU, set up for a batch: all solutions."""
+    import moreau as package
+
+    A, cones = sparse.csr_matrix(program.A), program.cones
+    rows, columns = A.shape
+    tight = package.IPMSettings(tol_gap_abs=TOLERANCE, tol_gap_rel=TOLERANCE, tol_feas=TOLERANCE)
+    settings = package.Settings(solver="ipm", device="cpu", batch_size=len(vectors), ipm_settings=tight)
+    kinds = package.Cones(
+        num_zero_cones=cones.zero, num_nonneg_cones=cones.nonnegative, so_cone_dims=list(cones.second_order)
+    )
+    nothing = np.zeros(columns + 1, dtype=np.int64)
+    solver = package.CompiledSolver(columns, rows, nothing, nothing[:0], A.indptr, A.indices, kinds, settings)
+    solver.setup(np.zeros(0), A.data)
+    b, c = (np.stack(some) for some in zip(*vectors, strict=True))
+    return lambda: np.array(solver.solve(c, b).x)
+
+
+def loops(program: ConicProgram, vectors: Sequence[tuple[Array, Array]], n: int) -> dict[str, Callable[[], Array]]:
+    """Return, for each solver, what gives the first n entries of the solution for each pair (b, c)."""
+    made = {name: loop(solve, vectors, n) for name, solve in solvers(program).items()}
+    if find_spec("moreau") is not None:
+        all_at_once = moreau(program, vectors)
+        made["moreau"] = lambda: all_at_once()[:, :n]
+    return made
+
+
+def fastest(times: dict[str, list[float]], peers: Sequence[str]) -> str:
+    """Return the peer with the least median time."""
+    return min(peers, key=lambda name: statistics.median(times[name]))
 
 
 def loop(solve: Solve, vectors: Sequence[tuple[Array, Array]], n: int) -> Callable[[], Array]:

@@ -5,9 +5,10 @@ python -m benchmarks.solvers_in_loop [--task simplex_socp] [--features 10 20 50]
 Times are CPU milliseconds of a whole batch of contexts, one thread, medians after a first call, so that what runs
 beside does not count. `forward` is what one step of training evaluates: f(x, theta) at one candidate a context, or,
 for a layer, its decision. `+ backward` adds the gradient in all weights. `decision` is argmin_x f(x, theta). `raw
-Clarabel` is the solver alone, prepared, its vectors made before the clock starts and its answers without proof
-(`benchmarks.raw_clarabel`). `gap` is the worst relative distance of the decisions at the largest batch from a certified
-bound of their own surrogate.
+Clarabel` is the solver alone, prepared, its vectors made before the clock starts and its answers without proof; so are
+`raw QOCO` and `raw ECOS`, where they are installed (`benchmarks.raw_peers`). `gap` is the worst relative distance of
+the decisions at the largest batch from a certified bound of their own surrogate. lpcf needs an environment of its own;
+`--without-lpcf` leaves it out.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ import torch
 from torch import Tensor, nn
 
 import decision
-from benchmarks import raw_clarabel
+from benchmarks import raw_clarabel, raw_peers
 from decision import surrogates, tasks
 from decision._options import DecideOptions
 from decision.baselines import StructuredPCF
 from decision.baselines._lpcf.fitting import fit_lpcf
 from decision.baselines._lpcf.function import LPCFSettings
 from decision.baselines.cvxpylayer import SolverLayer
+from decision.sets._base import FeasibleSet
 from decision.tasks import Data, Task
-from socicnn._compile import frozen
+from socicnn._compile import compile_net, frozen
 
 HEADER = ("n", "way", "parameters")
 COLUMNS = ("forward", "+ backward", "decision")
@@ -44,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--features", type=int, nargs="+", default=[10, 20, 50])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 64, 200])
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--without-lpcf", action="store_true", help="leave lpcf out, which needs an environment")
     parser.add_argument("--tolerance", type=float, default=1e-6, help="relative gap, and every tolerance of Clarabel")
     parser.add_argument("--contexts", type=int, default=200, help="training contexts of the surrogates")
     parser.add_argument("--epochs", type=int, default=10, help="of their training: times hardly depend on it")
@@ -76,18 +79,19 @@ def compared(n: int, given: argparse.Namespace) -> list[Row]:
     gaps = {name: distance(networks, decided_by(group[2](len(theta))), task, theta) for name, group in ours.items()}
     gaps["cvxpylayers"] = distance(layer.model, by_layer[2](len(theta)), task, theta)
     counts = {name: networks for name in ours} | {"cvxpylayers": layer.model}
-    peer = fit_lpcf(data, LPCFSettings(adam_epochs=5 * given.epochs, lbfgs_epochs=5 * given.epochs))
-    found = peer.export(
-        "measure",
-        feasible_set=task.feasible_set,
-        solver=tight,
-        settings={"batches": given.batches, "repeat": given.repeat},
-        x=x,
-        theta=theta,
-    )
-    decided, _ = peer.decide_exported(task.feasible_set, theta, solver=tight)
-    seconds["lpcf's export"], counts["lpcf's export"] = found["seconds"].tolist(), peer
-    gaps["lpcf's export"] = distance(peer, decided, task, theta)
+    if not given.without_lpcf:
+        peer = fit_lpcf(data, LPCFSettings(adam_epochs=5 * given.epochs, lbfgs_epochs=5 * given.epochs))
+        found = peer.export(
+            "measure",
+            feasible_set=task.feasible_set,
+            solver=tight,
+            settings={"batches": given.batches, "repeat": given.repeat},
+            x=x,
+            theta=theta,
+        )
+        decided, _ = peer.decide_exported(task.feasible_set, theta, solver=tight)
+        seconds["lpcf's export"], counts["lpcf's export"] = found["seconds"].tolist(), peer
+        gaps["lpcf's export"] = distance(peer, decided, task, theta)
     return [row_of(n, name, counts[name], seconds[name], gaps[name], given.batches) for name in seconds]
 
 
@@ -123,7 +127,21 @@ def surrogate_ways(
     exact = lambda size: decision.decide(network, region, theta[:size], "exact", options=DecideOptions(settings=tight))  # noqa: E731 (local shorthand)
     raw = raw_clarabel.decisions(frozen(network, theta), region, tolerance)
     decisions: dict[str, Callable[[int], Any]] = {"decide": by_us, "exact Clarabel": exact, "raw Clarabel": raw}
+    decisions |= raw_ways(network, region, theta)
     return {name: {0: forward, 1: backward, 2: decide} for name, decide in decisions.items()}
+
+
+def raw_ways(network: Any, region: FeasibleSet, theta: Tensor) -> dict[str, Callable[[int], Any]]:
+    """Return the other solvers that are installed, prepared (`benchmarks.raw_peers`), as functions of a batch size."""
+    program = compile_net(frozen(network, theta)).program
+    free = [program.take(i).free(region.rows()) for i in range(len(theta))]
+    vectors = [(one.b, one.c) for one in free]
+    solvers = {name: solve for name, solve in raw_peers.solvers(free[0]).items() if name != "Clarabel"}
+    n = network.in_features
+    return {
+        f"raw {name}": (lambda size, solve=solve: raw_peers.loop(solve, vectors[:size], n)())
+        for name, solve in solvers.items()
+    }
 
 
 def decided_by(answer: Any) -> Tensor:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 import verify
-from benchmarks import raw_clarabel
+from benchmarks import raw_clarabel, raw_peers
 from socicnn import SOCICNN
 from socicnn._arrays import Array
 from socicnn._compile import compile_net, value_program
@@ -32,6 +32,7 @@ from verify._proof.network import Prover
 from verify._proof.scale import data_scale
 
 SMALL: dict[str, Any] = {"in_features": 10, "hidden_features": (32,) * 3, "quadratic": (8, 8), "norm": (8, 8)}
+BATCHES = (1, 64, 200)
 LARGE: dict[str, Any] = {"in_features": 100, "hidden_features": (256,) * 6, "quadratic": (24, 24), "norm": (24, 24)}
 
 
@@ -129,6 +130,32 @@ def one_point(settings: dict[str, Any], count: int, *, solver: bool) -> dict[str
     return figures
 
 
+def batches(settings: dict[str, Any], count: int, solver_points: int) -> dict[str, float]:
+    """Compare a prepared certifier with the solvers that are installed at batches of 1, 64 and 200 points.
+
+    Solvers take as long for each point of a batch as for one; they are timed on a few.
+    """
+    net = network(settings).freeze()
+    program = value_program(net)
+    x = np.random.default_rng(4).normal(size=(max(BATCHES), net.in_features))
+    some = [program.at(point, balanced=False) for point in x[:solver_points]]
+    peers = raw_peers.loops(some[0], [(one.b, one.c) for one in some], some[0].A.shape[1])
+    certifier = verify.Certifier(net)
+    ways: dict[str, Callable[[], Any]] = dict(peers)
+    ways |= {f"{size}": (lambda size=size: certifier(x[:size])) for size in BATCHES}
+    rounds(ways, 1)
+    times = rounds(ways, count)
+    each = {name: 1e3 * times[name] / len(some) for name in peers}
+    fastest = min(each, key=lambda name: float(np.median(each[name])))
+    figures = {f"{name}, milliseconds per point": float(np.median(value)) for name, value in each.items()}
+    for size in BATCHES:
+        own = 1e3 * times[f"{size}"] / size
+        figures[f"batch {size}: certificate, milliseconds per point"] = float(np.median(own))
+        figures[f"batch {size}: Clarabel / certificate"] = float(np.median(each["Clarabel"] / own))
+        figures[f"batch {size}: {fastest}, the fastest / certificate"] = float(np.median(each[fastest] / own))
+    return figures
+
+
 def memory(points: int) -> dict[str, float]:
     """Certify many points in a process of its own and return its largest memory in GB."""
     code = (
@@ -214,6 +241,7 @@ def main() -> None:
     parser.add_argument("--large-points", type=int, default=1000)
     parser.add_argument("--large-solver-points", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="", help="parts whose titles contain this")
     parser.add_argument("--million", action="store_true", help="certify 1,000,000 points, about 10 seconds")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -226,12 +254,16 @@ def main() -> None:
         ),
         "n = 10, one point": lambda: one_point(SMALL, given.rounds, solver=True),
         "n = 100, one point": lambda: one_point(LARGE, given.rounds, solver=False),
+        "n = 10, batches": lambda: batches(SMALL, given.rounds, 20),
+        "n = 100, batches": lambda: batches(LARGE, 1, 1),
         "memory": lambda: memory(1_000_000 if given.million else 100_000),
         "brackets": lambda: brackets(1000),
         "files": lambda: files(100),
         "falsification": falsification,
     }
     for title, part in parts.items():
+        if given.only not in title:
+            continue
         print(f"\n{title}")
         for name, value in part().items():
             print(f"  {name:<66} {value:>12.4g}", flush=True)
