@@ -17,7 +17,7 @@ from socicnn._arrays import Array
 from socicnn.regression import ConvexRegressor, MaxAffine
 
 Model = Callable[[Table, Array, Array, Array], tuple[Array, float | None]]
-KINDS = ("soc", "relu", "softplus", "quad", "norm")  # the first is the default
+KINDS = ("stacked", "soc", "relu", "softplus", "quad", "norm")  # the first is the default
 
 
 def _sklearn(make: Callable[[Table], Any]) -> Model:

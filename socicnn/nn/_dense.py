@@ -5,10 +5,11 @@ f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x 
 
 f increases in an entry of x where v is at least what the units can fall by:
 
-N_k = W_k N_{k-1} + max(-U_k, 0),   v = v_signed + w'N_L,   v_signed >= 0
+N_k = max(W_k N_{k-1} - U_k, 0),   v = v_signed + w'N_L,   v_signed >= 0
 
 since z_k + N_k x increases. So relu(u x) + max(-u, 0) x = max(u_+ x, u_- x) is a unit; units with U >= 0 alone would
-have no max(x_1, x_2). A non-negative f has no v, so there U >= 0.
+have no max(x_1, x_2). N_k is exact for the chain z_k = relu(z_{k-1} + l_{k-1} - l_k) of a maximum of planes l_k: every
+one of them may be any plane that increases. A non-negative f has no v, so there U >= 0.
 """
 
 from __future__ import annotations
@@ -208,12 +209,12 @@ class Dense(Network, ABC):
 
     def fall(self, dtype: torch.dtype) -> Tensor:
         """Return N_L: how fast the last units can fall as a monotone entry moves its way, shape `(h_L, entries)`."""
-        falls = [torch.relu(-self.signs.turned(matrix.to(dtype))) for matrix in self.input_weights()]
-        fall = falls[0]
+        rises = [self.signs.turned(matrix.to(dtype)) for matrix in self.input_weights()]
+        fall = torch.relu(-rises[0])
         for k, held in enumerate(self.hidden_weights, start=1):
             fall = held().to(dtype) @ fall
             if self.passthrough:
-                fall = fall + falls[k]
+                fall = torch.relu(fall - rises[k])
         return fall
 
     def _layers(self, products: Iterator[Tensor], vectors: dict[str, Tensor]) -> list[Tensor]:

@@ -12,8 +12,8 @@ from socicnn.nn import SOCICNN, NetOptions
 from socicnn.positivity import Recipe, RecipeName
 from socicnn.regression._columns import Columns
 
-Kind = Literal["relu", "softplus", "quad", "norm", "soc"]
-KINDS: tuple[Kind, ...] = ("relu", "softplus", "quad", "norm", "soc")
+Kind = Literal["stacked", "relu", "softplus", "quad", "norm", "soc"]
+KINDS: tuple[Kind, ...] = ("stacked", "relu", "softplus", "quad", "norm", "soc")
 WIDEST = 16  # rows of a branch at most, unless asked for
 
 
@@ -28,7 +28,8 @@ def network(
 ) -> SOCICNN:
     """Return a fresh float64 network of a kind.
 
-    `relu` and `softplus` have units alone, `quad` a quadratic branch too, `norm` two norm branches, `soc` all three.
+    `relu` and `softplus` have units alone, `quad` a quadratic branch too, `norm` two norm branches, `soc` all three;
+    `stacked` is `soc` here, before planes are added.
     Monotone columns are in the units alone; where every column is monotone there are no branches.
 
     Args:
@@ -44,8 +45,8 @@ def network(
     """
     choose("kind", kind, KINDS)
     rows = min(WIDEST, columns.signs.count(0))
-    quadratic = (rows,) if kind in ("quad", "soc") and rows else ()
-    norm = (rows, rows) if kind in ("norm", "soc") and rows else ()
+    quadratic = (rows,) if kind in ("quad", "soc", "stacked") and rows else ()
+    norm = (rows, rows) if kind in ("norm", "soc", "stacked") and rows else ()
     options = NetOptions(
         positivity=recipe,
         monotone=columns.signs if any(columns.signs) else None,

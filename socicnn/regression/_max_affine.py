@@ -112,13 +112,13 @@ def fitted(
 
 def _best(x: Array, y: Array, weight: Array, count: int, restarts: int, draw: Any) -> tuple[Array, Array]:
     """Return the pieces of the least squared error over the restarts."""
-    fits = [_heuristic(x, y, weight, count, draw) for _ in range(restarts if count > 1 else 1)]
+    fits = [heuristic(x, y, weight, count, draw) for _ in range(restarts if count > 1 else 1)]
     errors = [np.average(((x @ a.T + b).max(axis=1) - y) ** 2, weights=weight) for a, b in fits]
     return fits[int(np.argmin(errors))]
 
 
-def _heuristic(x: Array, y: Array, weight: Array, count: int, draw: Any) -> tuple[Array, Array]:
-    """Run the heuristic from a random partition: the cells of `count` of the points."""
+def heuristic(x: Array, y: Array, weight: Array, count: int, draw: Any) -> tuple[Array, Array]:
+    """Return slopes and offsets by the heuristic, from a random partition: the cells of `count` of the points."""
     centres = x[draw.permutation(len(x))[:count]]
     owner = np.argmin(((x[:, None] - centres) ** 2).sum(axis=2), axis=1)
     columns = np.column_stack([x, np.ones(len(x))])

@@ -16,13 +16,15 @@ from socicnn._registry import choose
 from socicnn._shadows import refuse_shadow
 from socicnn.errors import ModelError
 from socicnn.nn import SOCICNN
+from socicnn.positivity import recipe as make_recipe
+from socicnn.positivity._projected import Projected
 from socicnn.regression._band import Band, Side, conformal_band
 from socicnn.regression._columns import ColumnList, Columns
 from socicnn.regression._kinds import Kind, network
 from socicnn.regression._rows import TableRows
 from socicnn.regression._trainer import Trainer
 from socicnn.training import Loss
-from socicnn.training._losses import LossName, Mirrored, make_loss
+from socicnn.training._losses import MSE, LossName, Mirrored, make_loss
 
 CHUNK = 4096  # rows that are evaluated at once
 SEEDS = 2**31 - 2**10
@@ -35,6 +37,9 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
 
     Args:
         kind: `relu` and `softplus` have units alone, `quad` also a quadratic, `norm` two norms, `soc` all of them.
+            `stacked` is `soc` plus a maximum of a few planes, weighted by the rows held out, as one network; without
+            planes where there is a context, a loss other than `mse`, labels of the gradient, `nonnegative`, another
+            recipe, or fewer than 20 rows.
         hidden: widths of the hidden layers; () for none.
         context: columns, by name or place, in which f is free; it is convex in the others.
         increasing: columns in which f increases. Their linear term makes up for what the units can fall by (weights
@@ -60,7 +65,7 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        kind: Kind = "soc",
+        kind: Kind = "stacked",
         *,
         hidden: Sequence[int] = (16,),
         context: ColumnList = None,
@@ -147,11 +152,25 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
                 self.kind, self.hidden, flipped, recipe=trainer.recipe, nonnegative=self.nonnegative, seed=start
             )
 
-        data = None if held is None else held.samples(flipped)
         own = loss if sign > 0 else Mirrored(loss)
-        model, history = trainer.run(make, train.samples(flipped), data, own, seed)
+        data = None if held is None else held.samples(flipped)
+        if data is not None and self._stacks(trainer, loss, gradient):
+            splits = [(train.samples(flipped), data)]
+            for part in range(1, trainer.restarts):
+                inner, outer = rows.split(trainer.validation, seed, part)
+                assert outer is not None
+                splits.append((inner.samples(flipped), outer.samples(flipped)))
+            model, history = trainer.run_stacked(make, splits, own, seed)
+        else:
+            model, history = trainer.run(make, train.samples(flipped), data, own, seed)
         model.ranges = rows.samples(flipped).ranges()
         return model, history
+
+    def _stacks(self, trainer: Trainer, loss: Loss, gradient: Array | None) -> bool:
+        """Return whether planes are added: they are fitted by least squares, to values, in x alone."""
+        plain = not self._columns.context and gradient is None and not self.nonnegative
+        squares = isinstance(loss, MSE)
+        return self.kind == "stacked" and plain and squares and isinstance(make_recipe(trainer.recipe), Projected)
 
     # use
 

@@ -45,10 +45,15 @@ class TableRows:
     def __len__(self) -> int:
         return len(self.y)
 
-    def split(self, share: float, seed: int) -> tuple[TableRows, TableRows | None]:
+    def split(self, share: float, seed: int, part: int = 0) -> tuple[TableRows, TableRows | None]:
         """Return the rows to train on, and those held out; none are held out of fewer than 20 rows.
 
         Rows of equal inputs stay together: a repeated measurement tells about its twin.
+
+        Args:
+            share: share of the points to hold out.
+            seed: of the choice.
+            part: which part; parts have no row in common, until all rows have been held out once.
         """
         _, owner = np.unique(self.table, axis=0, return_inverse=True)
         owner = owner.reshape(-1)
@@ -56,8 +61,9 @@ class TableRows:
         held = round(share * points) if points >= LEAST else 0
         if not held:
             return self, None
-        chosen = np.random.default_rng(seed).permutation(points)[:held]
-        out = np.isin(owner, chosen)
+        chosen = np.random.default_rng(seed).permutation(points)
+        first = part % (points // held) * held
+        out = np.isin(owner, chosen[first : first + held])
         return self._take(~out), self._take(out)
 
     def samples(self, columns: Columns) -> Samples:

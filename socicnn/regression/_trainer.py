@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from torch import nn
 from tqdm import tqdm
 
@@ -16,6 +17,7 @@ from socicnn.errors import ModelError
 from socicnn.nn import SOCICNN
 from socicnn.positivity import Recipe, RecipeName
 from socicnn.positivity._projected import Projected
+from socicnn.regression._stack import stacked, standard_rows, trial
 from socicnn.regression._start import start
 from socicnn.training import FitOptions, History, Loss, Samples, fit
 from socicnn.training._data import joined
@@ -24,6 +26,7 @@ from socicnn.training._options import penalties, positive, run_settings
 from socicnn.training._run import Run
 
 RIDGE = (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 1e-4, 1e-6)  # standardised units; the validation data choose
+FAR = 10.0  # times the loss of the start, above which a penalty is not tried
 LEAST = 50  # iterations of the last finish, on all rows
 log = logging.getLogger("socicnn")
 
@@ -112,6 +115,36 @@ class Trainer:
         if self.verbose:
             tqdm.write(text)  # beside a bar, not into it
 
+    def run_stacked(
+        self,
+        make: Callable[[int], SOCICNN],
+        splits: Sequence[tuple[Samples, Samples]],
+        loss: Loss,
+        seed: int,
+    ) -> tuple[SOCICNN, History]:
+        """Return a network together with a maximum of planes, and the history of the network.
+
+        The first start is kept; what the others come to on rows of their own helps to weight network and planes.
+
+        Args:
+            make: makes a fresh network from a seed.
+            splits: for each start the rows to train on, and those held out.
+            loss: what is minimised.
+            seed: of everything random.
+        """
+        fits, trials = [], []
+        for index, (train, held) in enumerate(splits):
+            model = make(seed + index)
+            history = self._once(model, train, held, loss, seed + index, kinks=True)
+            self._say(f"start {index + 1} of {len(splits)}: {history.summary()}")
+            fits.append((model, history))
+            trials.append(trial(model, train, held))
+        model, history = fits[0]
+        whole = joined(*splits[0])
+        if history.iterations:
+            self._refit(model, whole, loss, history)
+        return stacked(model, trials, standard_rows(model, whole), seed), history
+
     def _refit(self, model: SOCICNN, rows: Samples, loss: Loss, history: History) -> None:
         """Polish on all rows from the weights in place, with the penalty and as long as the held-out rows chose."""
         fixed = [parameter for parameter in _branch_weights(model) if parameter.requires_grad]
@@ -141,6 +174,8 @@ class Trainer:
             parameter.requires_grad_(False)
         # nothing chooses among the penalties without rows held out: the strongest does not overfit a few rows
         ridge = self.ridge if held is not None else sorted(self.ridge)[-1:]
+        if held is not None:
+            ridge = _worth_trying(ridge, _level(model, frame, held, loss))
         options = FitOptions(polish=self.polish, ridge=ridge, gradient_weight=self.gradient_weight)
         try:
             return fit(
@@ -158,6 +193,20 @@ class Trainer:
         finally:
             for parameter in fixed:
                 parameter.requires_grad_(True)
+
+
+@torch.no_grad()
+def _level(model: SOCICNN, frame: Frame, held: Samples, loss: Loss) -> float:
+    """Return the loss of the start on the rows held out, in standardised units."""
+    if model.needs_data:
+        return math.inf
+    data = frame.samples(held.balanced())
+    return float(loss.weighted(frame.predict(data), data.y, data.weight))
+
+
+def _worth_trying(ridge: Sequence[float], level: float) -> Sequence[float]:
+    """Return the penalties without those far above what is left to explain: they only pull a good start away."""
+    return [strength for strength in ridge if not strength > FAR * level] or sorted(ridge)[:1]
 
 
 def _branch_weights(model: SOCICNN) -> list[nn.Parameter]:
