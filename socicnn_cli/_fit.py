@@ -38,8 +38,9 @@ def fit(
     concave: Annotated[bool, typer.Option("--concave", help="Learn a concave function of x.")] = False,
     nonnegative: Annotated[bool, typer.Option("--nonnegative", help="Learn a function >= 0 everywhere.")] = False,
     kind: Annotated[
-        Literal["relu", "softplus", "quad", "norm", "soc"], typer.Option(help="Kind of network, with --target.")
-    ] = "soc",
+        Literal["stacked", "relu", "softplus", "quad", "norm", "soc"],
+        typer.Option(help="Kind of network, with --target."),
+    ] = "stacked",
     quantile: Annotated[float | None, typer.Option(help="Learn this quantile, e.g. 0.9, and not the mean.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with --target.")] = False,
     set: Annotated[

@@ -47,7 +47,7 @@ class TableRequest:
     gradient: str | None = None
     concave: bool = False
     nonnegative: bool = False
-    kind: str = "soc"
+    kind: str = "stacked"
     quantile: float | None = None
 
 

@@ -94,3 +94,20 @@ def test_what_has_no_signs_says_so() -> None:
         ConvSOCICNN((1, 4, 4), (3,), monotone=[1])
     with pytest.raises(ModelError, match="keeps y_mean 0"):
         ICNN(3, (5,), nonnegative=True).standardise(y_mean=1.0)
+
+
+def test_a_maximum_of_many_increasing_planes_is_within_reach() -> None:
+    """z_k = relu(z_{k-1} + l_{k-1} - l_k) ends in max_k l_k - l_K; its fall leaves v_signed the least of the slopes."""
+    slopes = torch.rand(5, 2, dtype=torch.float64, generator=generator(4))
+    model = SOCICNN(2, (1,) * 4, (), (), monotone=[1, 1], dtype=torch.float64)
+    with torch.no_grad():
+        for k in range(4):
+            model.U[k].copy_(slopes[k] - slopes[k + 1])
+            if k:
+                model.W[k - 1].get_parameter("theta").fill_(1)
+        for name in ("free.b1", "free.b2", "free.b3", "free.b4", "free.c"):
+            model.vectors.get_parameter(name).fill_(0)
+        model.vectors.get_parameter("positive.w.theta").fill_(1)
+        model.vectors.get_parameter("positive.v_signed.theta").copy_(slopes.amin(dim=0))
+    x = torch.randn(50, 2, dtype=torch.float64, generator=generator(5))
+    torch.testing.assert_close(model(x), (x @ slopes.T).amax(dim=1))

@@ -20,7 +20,7 @@ from socicnn.regression import MaxAffine, Trainer
 from socicnn.training import FitOptions, HuberLoss, Quantile
 
 QUICK = Trainer(epochs=2, polish=60, ridge=(1e-3, 1e-5), restarts=1)
-KINDS = ("relu", "softplus", "quad", "norm", "soc")
+KINDS = ("stacked", "relu", "softplus", "quad", "norm", "soc")
 
 
 def table(rows: int = 150, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
