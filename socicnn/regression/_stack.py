@@ -31,7 +31,7 @@ ALONE = 0.05  # a share nearer to 0 or 1 is 0 or 1
 
 @final
 @dataclass(frozen=True, eq=False)
-class Trial:
+class HeldOut:
     """A network trained without some rows.
 
     Args:
@@ -46,13 +46,13 @@ class Trial:
 
 
 @torch.no_grad()
-def trial(model: SOCICNN, train: Samples, held: Samples) -> Trial:
+def held_out(model: SOCICNN, train: Samples, held: Samples) -> HeldOut:
     """Return what a trained network comes to on the rows held out, in its standardised units."""
     out = standard_rows(model, held)
-    return Trial(standard_rows(model, train), out, model.standard_value(torch.from_numpy(out.x)).numpy())
+    return HeldOut(standard_rows(model, train), out, model.standard_value(torch.from_numpy(out.x)).numpy())
 
 
-def stacked(model: SOCICNN, trials: Sequence[Trial], rows: StandardRows, seed: int) -> SOCICNN:
+def stacked(model: SOCICNN, trials: Sequence[HeldOut], rows: StandardRows, seed: int) -> SOCICNN:
     """Return a network of all rows together with a maximum of planes, as one network.
 
     The number of planes, their penalty and the share are those of the least errors on the rows held out. A network or
@@ -81,7 +81,7 @@ def stacked(model: SOCICNN, trials: Sequence[Trial], rows: StandardRows, seed: i
     return with_planes(model, share, planes)
 
 
-def network_share(trials: Sequence[Trial], planes: Sequence[Array]) -> float:
+def network_share(trials: Sequence[HeldOut], planes: Sequence[Array]) -> float:
     """Return the share of the network: least squares on the rows held out, drawn towards one half, from 0 to 1."""
     network, other, y, weight = (
         np.concatenate(parts)
@@ -103,7 +103,7 @@ def standard_rows(model: SOCICNN, samples: Samples) -> StandardRows:
 
 
 def _tried(
-    entry: Trial, counts: Sequence[int], ridges: Sequence[float], signs: Sequence[int], draw: np.random.RandomState
+    entry: HeldOut, counts: Sequence[int], ridges: Sequence[float], signs: Sequence[int], draw: np.random.RandomState
 ) -> dict[tuple[int, float], Array]:
     """Return the values on the rows held out, for each number of planes and each penalty."""
     return {

@@ -17,7 +17,7 @@ from socicnn.errors import ModelError
 from socicnn.nn import SOCICNN
 from socicnn.positivity import Recipe, RecipeName
 from socicnn.positivity._projected import Projected
-from socicnn.regression._stack import stacked, standard_rows, trial
+from socicnn.regression._stack import held_out, stacked, standard_rows
 from socicnn.regression._start import start
 from socicnn.training import FitOptions, History, Loss, Samples, fit
 from socicnn.training._data import joined
@@ -138,7 +138,7 @@ class Trainer:
             history = self._once(model, train, held, loss, seed + index, kinks=True)
             self._say(f"start {index + 1} of {len(splits)}: {history.summary()}")
             fits.append((model, history))
-            trials.append(trial(model, train, held))
+            trials.append(held_out(model, train, held))
         model, history = fits[0]
         whole = joined(*splits[0])
         if history.iterations:

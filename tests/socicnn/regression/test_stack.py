@@ -7,7 +7,7 @@ import torch
 from socicnn import SOCICNN, ConvexRegressor, value_program
 from socicnn.regression._planes import Planes, StandardRows, planes_along
 from socicnn.regression._rows import TableRows
-from socicnn.regression._stack import Trial, network_share
+from socicnn.regression._stack import HeldOut, network_share
 from socicnn.regression._trainer import FAR, _worth_trying
 from socicnn.regression._with_planes import with_planes
 from socicnn.training import Quantile
@@ -52,7 +52,7 @@ def test_the_share_is_least_squares_drawn_to_one_half() -> None:
     rng = np.random.default_rng(4)
     y, noise, other = rng.normal(size=(3, 200))
     rows = StandardRows(np.zeros((200, 1)), y, np.full(200, 1 / 200))
-    share = lambda network, planes: network_share([Trial(rows, rows, network)], [planes])  # noqa: E731 (short)
+    share = lambda network, planes: network_share([HeldOut(rows, rows, network)], [planes])  # noqa: E731 (short)
     assert share(y, y + other) == 1
     assert share(y + other, y) == 0
     assert share(y + noise, y + noise) == 0.5
