@@ -50,9 +50,10 @@ def decide(
 
     A network that second-order cones do not describe (softplus layers, logistic atoms) and any other torch module that
     is called as `model(x, context)` or `model(x)` and gives one value per row are minimised, too: `auto` then takes
-    `central_path`, or `projected_gradient` if the set has no interior or n is above 200. Their gaps are in plain
-    float64, and that a module of your own is convex in x is taken on trust. Their terms are not known: S(x) is how much
-    f varies over a length that is its own, found from its slopes along a few rays.
+    `central_path`, or `projected_gradient` if the set has no interior or n is above 200. Gaps of softplus networks are
+    proven by their arrays, others are in plain float64, and that a module of your own is convex in x is taken on trust.
+    Their terms are not known: S(x) is how much f varies over a length that is its own, found from its slopes along a
+    few rays.
 
     Args:
         model_or_net: a trained network, a FrozenNet, or a convex torch module, of which a copy is used in float64.

@@ -29,6 +29,7 @@ from socicnn._arrays import as_float64
 from socicnn._compile import Freezable, frozen
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError, NoProgramError, SolverError
+from socicnn.frozen import FrozenNet
 from socicnn.nn._devices import as_device
 
 NOTE = "Gaps are in plain float64: there is no program of second-order cones to prove more by."
@@ -167,12 +168,15 @@ def surrogates_of(
         inner = getattr(model_or_net, "module", None)  # of a wrapper, which `frozen` refuses
         if not rows or (not isinstance(model_or_net, Freezable) and not isinstance(inner, Freezable)):
             return [ModuleSurrogate.of(model_or_net, theta, "it has no `freeze`", place)]
+    nets: list[FrozenNet] = []
     try:
-        return [StackSurrogate.of(frozen(model_or_net, row), place) for row in rows]  # type: ignore[arg-type]  # checked
+        nets = [frozen(model_or_net, row) for row in rows]  # type: ignore[arg-type]  # checked
+        return [StackSurrogate.of(net, place) for net in nets]
     except NoProgramError as error:
         if not isinstance(model_or_net, Module):
             raise NoProgramError(f"{error}; pass the torch network that it was frozen from") from None
-        return [ModuleSurrogate.of(model_or_net, theta, str(error), place)]
+        proving = nets[0] if len(rows) == len(nets) == 1 else None
+        return [ModuleSurrogate.of(model_or_net, theta, str(error), place, proving)]
 
 
 def _contexts(model: Any, context: Any) -> Tensor | None:
@@ -186,7 +190,7 @@ def _contexts(model: Any, context: Any) -> Tensor | None:
 
 def _grounds(model: Any, surrogates: Sequence[Surrogate]) -> list[str]:
     """Return what the gaps rest on, where that is less than a proof."""
-    if all(surrogate.proves for surrogate in surrogates):
+    if all(surrogate.proves or getattr(surrogate, "net", None) is not None for surrogate in surrogates):
         return []
     return [NOTE] if isinstance(model, Freezable) else [NOTE, TRUST]
 

@@ -72,16 +72,17 @@ def _tensor(values: Values) -> Tensor:
     return torch.from_numpy(np.array(values)) if isinstance(values, np.ndarray) else values
 
 
-def _feasible(net: NetColumns, count: int, dual: Dual) -> tuple[list[Values], list[Values]]:
-    """Return lambda and u, as columns, cut into their boxes and balls in real arithmetic, top layer down."""
-    lam = multipliers(net, count, lambda k, box: _own(net, dual.lam[k])).lam
+def _feasible(net: NetColumns, count: int, dual: Dual) -> tuple[list[Values], list[Values], list[Values]]:
+    """Return lambda and u, as columns, cut into their boxes and balls in real arithmetic, top layer down, and boxes."""
+    feasible = multipliers(net, count, lambda k, box: _own(net, dual.lam[k]))
     norms = [term for term in net.terms if term.root]
-    return lam, [in_ball(term, _own(net, guess)) for term, guess in zip(norms, dual.u, strict=True)]
+    u = [in_ball(term, _own(net, guess)) for term, guess in zip(norms, dual.u, strict=True)]
+    return feasible.lam, u, feasible.boxes
 
 
 def repaired(stack: Stack, dual: Dual) -> Dual:
     """Return multipliers that are dual feasible in real arithmetic: cut into their boxes, top layer down."""
-    lam, u = _feasible(columns(stack), len(stack), dual)
+    lam, u, _ = _feasible(columns(stack), len(stack), dual)
     return Dual(tuple(tensor.T for tensor in lam), tuple(tensor.T for tensor in u), dual.p)
 
 
@@ -114,7 +115,7 @@ def lower_bound(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> Tensor:
 
 def proven_below(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> tuple[Tensor, Tensor]:
     """Return the lower bound of `lower_bound`, and the sum of the absolute values of its terms."""
-    return _below(columns(stack), len(stack), feasible_set, dual)
+    return net_below(columns(stack), len(stack), feasible_set, dual)
 
 
 def upper_bound(stack: Stack, x: Tensor) -> Tensor:
@@ -127,11 +128,13 @@ def upper_bound(stack: Stack, x: Tensor) -> Tensor:
 def flat_bounds(flat: Flat, feasible_set: FeasibleSet, x: Tensor, dual: Dual) -> tuple[Tensor, Tensor, Tensor]:
     """Return `upper_bound` at x, and both results of `proven_below`, of few networks."""
     net = flat_columns(flat)
-    return _tensor(upper(net, _own(net, x)).hi), *_below(net, len(flat), feasible_set, dual)
+    return _tensor(upper(net, _own(net, x)).hi), *net_below(net, len(flat), feasible_set, dual)
 
 
-def _below(net: NetColumns, count: int, feasible_set: FeasibleSet, dual: Dual) -> tuple[Tensor, Tensor]:
-    line = minorant_of(net, *_feasible(net, count, dual), [_own(net, p) for p in dual.p])
+def net_below(net: NetColumns, count: int, feasible_set: FeasibleSet, dual: Dual) -> tuple[Tensor, Tensor]:
+    """Return the lower bounds of networks as columns, and the sum of the absolute values of their terms."""
+    lam, u, boxes = _feasible(net, count, dual)
+    line = minorant_of(net, lam, u, [_own(net, p) for p in dual.p], boxes)
     slope = _tensor(line.slope.T)
     vertex, reach = feasible_set.minimise_linear(slope), extent(feasible_set, slope.device)[None]
     products = line.slope * _own(net, vertex)

@@ -50,6 +50,8 @@ class MovingVectors:
         if not isinstance(model, Dense) or model.context_shape is None or not len(theta):
             return None
         net = model.freeze(theta[:1])  # refuses what has no program
+        if any(layer.smoothing for layer in net.layers):  # decided as a module
+            return None
         standard = model.standard_context(theta[:1])
         assert standard is not None, "a context was given"
         row = model.vectors.row(standard)

@@ -4,10 +4,11 @@ A dual point (lambda, u) and any p give, with p_m(x) = A_m x + e_m,
 
     l(x) = sum_k lambda_k'(U_k x + b_k) + v'x + c + sum_m beta_m p_m'(2 p_m(x) - p_m) + sum_r gamma_r u_r'(C_r x + d_r)
 
-below f everywhere (a quadratic inside layer k counts with beta = rho_i lambda_ki). Every sum of m products is within
-g(m) times the sum of the absolute values of its real value. What underflows is off by 2^-1074 per product; so every
-factor of the absolute sums is enlarged by TINY = 2^-1000 before it meets the next one, as g(m) TINY > 2^-1074 m: this
-error then grows with the matrices and the extent of a set as the product would have.
+below f everywhere (a quadratic inside layer k counts with beta = rho_i lambda_ki; softplus units add their entropies,
+`verify._proof.softplus`). Every sum of m products is within g(m) times the sum of the absolute values of its real
+value. What underflows is off by 2^-1074 per product; so every factor of the absolute sums is enlarged by TINY = 2^-1000
+before it meets the next one, as g(m) TINY > 2^-1074 m: this error then grows with the matrices and the extent of a set
+as the product would have.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from socicnn._margins import TINY
 from verify._proof.columns import Linear, NetColumns, TermColumns, Values
 from verify._proof.groups import row_weight, spread
+from verify._proof.softplus import entropy_below
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,13 @@ class Minorant:
     terms: int
 
 
-def minorant(net: NetColumns, lam: Sequence[Values], us: Sequence[Values], ps: Sequence[Values]) -> Minorant:
+def minorant(
+    net: NetColumns,
+    lam: Sequence[Values],
+    us: Sequence[Values],
+    ps: Sequence[Values],
+    boxes: Sequence[Values] | None = None,
+) -> Minorant:
     """Return the affine minorant of a dual point that is feasible.
 
     Args:
@@ -47,13 +55,17 @@ def minorant(net: NetColumns, lam: Sequence[Values], us: Sequence[Values], ps: S
         lam: multipliers of each layer, shape `(h, N)`.
         us: of each norm, shape `(rows, N)`, ||u|| <= 1 in each group.
         ps: where each quadratic is linearised, shape `(rows, N)`: the branches, then those inside layers.
+        boxes: upper bounds of lam, as `verify._proof.passes.multipliers` gives them, by which softplus units add their
+            entropies; a minorant without them is lower.
     """
     sums = _Sums(net)
     u, p = iter(us), iter(ps)
     for term in net.terms:
         sums.term(term, next(u) if term.root else next(p), row_weight(term))
-    for layer, multiplier in zip(net.layers, lam, strict=True):
+    for k, (layer, multiplier) in enumerate(zip(net.layers, lam, strict=True)):
         sums.affine(layer.U, layer.U_absolute, layer.b, multiplier)
+        if layer.smoothing and boxes is not None:
+            sums.constants(layer.smoothing * (boxes[k] * entropy_below(multiplier, boxes[k], net.xp)))
         for term in layer.inner:
             sums.term(term, next(u) if term.root else next(p), spread(term, term.weight * multiplier))
     return Minorant(sums.slope, sums.offset, sums.slope_size, sums.offset_size, sums.terms)
@@ -75,6 +87,12 @@ class _Sums:
         self.offset_size = self.offset_size + (size * abs(offset)).sum(0)
         self.slope = self.slope + matrix.T @ y
         self.slope_size = self.slope_size + absolute.T @ size
+
+    def constants(self, values: Values) -> None:
+        """Add numbers >= 0, products of three."""
+        self.terms += len(values) + 4
+        self.offset = self.offset + values.sum(0)
+        self.offset_size = self.offset_size + (values + TINY).sum(0)
 
     def term(self, term: TermColumns, at: Values, weight: Values) -> None:
         """Add weight'(u * (M x + o)) of a norm with u = at, or weight'(p * (2 (M x + o) - p)) of a square, p = at."""
