@@ -122,12 +122,26 @@ def _layers(output: Value) -> tuple[list[Layer], Array]:
                 _compact(sparse.vstack(U, format="csr")),
                 np.concatenate(b),
                 _squares(present, k),
+                _smoothing(present, k),
             )
         )
         sizes = [group.size for group in present]
         below = dict(zip(present, (np.cumsum(sizes) - sizes).tolist(), strict=True))
         width = sum(sizes)
     return layers, _spread(_units(output), below, width, 1).toarray().reshape(-1)
+
+
+def _smoothing(present: list[Atoms], k: int) -> float:
+    """Return the smoothing of layer k: that of all its units, none of which may be carried past softplus units."""
+    kinds = {group.smoothing if group.level == k else 0.0 for group in present}
+    if len(kinds) > 1:
+        soft = next(group.node for group in present if group.level == k and group.smoothing)
+        others = ", ".join(sorted({group.node for group in present if group.node != soft})) or soft
+        raise ModelError(
+            f"{soft} would share layer {k} with {others}: units beside softplus units, or carried past them to a later "
+            "layer, must be softplus units of one sharpness"
+        )
+    return kinds.pop()
 
 
 def _units(value: Value) -> dict[Atoms, sparse.csr_array]:

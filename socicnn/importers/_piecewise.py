@@ -1,8 +1,9 @@
-"""Kinks as units max(0, a): leaky units, maxima and absolute values.
+"""Kinks as units max(0, a): leaky units, maxima and absolute values; softplus units.
 
 leaky(z) = s z + (1 - s) relu(z), with 0 <= s <= 1, or s < 0 where z is affine in x
 max(a_1, ..., a_k, c) = a_1 + relu(a_2 - a_1 + relu(... relu(c - a_k))), with a_i affine in x and c convex
 |a| = 2 relu(a) - a, with a affine in x
+log(exp(a_1) + ... + exp(a_k)) = a_1 + softplus(log(exp(a_2) + ...) - a_1), with all but the last affine in x
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from socicnn.importers._value import Value, negative
 MOST_PIECES = 256  # of one maximum: each one more is a layer more
 
 
-def unit(place: Place, value: Value) -> Value:
-    """Return max(0, value), or raise a ModelError where that is not convex."""
+def unit(place: Place, value: Value, smoothing: float = 0.0) -> Value:
+    """Return max(0, value), or tau log(1 + exp(value / tau)); raise a ModelError where that is not convex."""
     inside = sorted({group.node for group in value.atoms if group.kind == "norm"})
     if inside:
         raise place.refused(f"has {', '.join(inside)} inside; a FrozenNet has norms in its read-out alone")
@@ -34,7 +35,7 @@ def unit(place: Place, value: Value) -> Value:
                 f"that the network is not convex; train it with non-negative {words} weights",
                 value.level + 1,
             )
-    return value.made("relu", place.words)
+    return value.made("relu", place.words, smoothing=smoothing)
 
 
 def leaky(place: Place, value: Value, slope: Array) -> Value:
@@ -91,6 +92,26 @@ def maximum(place: Place, tensors: Sequence[Value | Array]) -> Value:
     return result
 
 
+def log_sum_exp(place: Place, tensors: Sequence[Value]) -> Value:
+    """Return log(exp(a_1) + ... + exp(a_k)) = a_1 + softplus(log(exp(a_2) + ...) - a_1), entry by entry.
+
+    At most one of the tensors is not affine in x.
+    """
+    affine = [value for value in tensors if not value.atoms]
+    curved = [value for value in tensors if value.atoms]
+    if len(curved) > 1:
+        raise place.refused(
+            f"takes the logarithm of a sum of exponentials of {' and '.join(dict.fromkeys(map(makers, curved)))}; at "
+            "most one of them may be other than affine in x"
+        )
+    if len(tensors) > MOST_PIECES:
+        raise place.refused(f"adds {len(tensors)} exponentials, more than the {MOST_PIECES} that are read")
+    result = curved[0] if curved else affine.pop()
+    for piece in reversed(affine):
+        result = piece.plus(unit(place, result.plus(piece.times(np.array(-1.0))), 1.0))
+    return result
+
+
 def largest_of(place: Place, value: Value, together: IntArray, shape: tuple[int, ...]) -> Value:
     """Return the maximum over each row of positions, in this shape."""
     size = together.shape[1]
@@ -130,7 +151,7 @@ def _pieces(value: Value) -> list[Value] | None:
         return [value]
     entries = np.zeros(value.size, dtype=np.int64)
     for group, M in value.atoms.items():
-        if group.kind != "relu" or group.source.atoms or (M.data < 0).any():
+        if group.kind != "relu" or group.smoothing or group.source.atoms or (M.data < 0).any():
             return None
         entries += np.diff(M.indptr)
     if entries.max(initial=0) > 1:

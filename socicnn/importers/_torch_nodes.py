@@ -17,7 +17,7 @@ from socicnn.errors import ModelError
 from socicnn.importers._contraction import einsum, stacked_product
 from socicnn.importers._forms import product
 from socicnn.importers._norms import norms, root
-from socicnn.importers._piecewise import absolute, largest_of, leaky, maximum, unit
+from socicnn.importers._piecewise import absolute, largest_of, leaky, log_sum_exp, maximum, unit
 from socicnn.importers._place import squared
 from socicnn.importers._value import Value
 from socicnn.importers._windows import windows
@@ -216,6 +216,19 @@ def _leaky(call: Call) -> Value:
     return leaky(call, call.values[0], np.asarray(float(call.option(1, "negative_slope", 0.01))))
 
 
+def _softplus(call: Call) -> Value:
+    """Read softplus of sharpness beta by its exact formula; torch drops its tail beyond a threshold."""
+    return unit(call, call.values[0], 1.0 / float(call.option(1, "beta", 1.0)))
+
+
+def _log_sum_exp(call: Call) -> Value:
+    if call.name == "logaddexp":
+        return log_sum_exp(call, _broadcast(call))
+    value = call.values[0]
+    together, shape = _groups(value, call.option(1, "dim", ()), bool(call.option(2, "keepdim", False)))
+    return log_sum_exp(call, [value.picked(column) for column in together.T]).reshaped(shape)
+
+
 def _p_relu(call: Call) -> Value:
     value, slope = call.values[0], _array(call.arguments[1])
     if slope.ndim == 1 and slope.size > 1:  # one per channel
@@ -239,16 +252,18 @@ def _maximum(call: Call) -> Any:
         together, shape = _groups(value, axes, bool(call.option(2, "keepdim", False)))
         made = largest_of(call, value, together, shape)
         return First(made) if call.name == "max" and isinstance(axes, int) else made
+    return maximum(call, _broadcast(call))
+
+
+def _broadcast(call: Call) -> list[Any]:
+    """Return the first two arguments, broadcast to one shape."""
     shape = np.broadcast_shapes(*(part.shape for part in call.arguments[:2]))
-    return maximum(
-        call,
-        [
-            part.picked(np.broadcast_to(part.index, shape))
-            if isinstance(part, Value)
-            else np.broadcast_to(_array(part), shape)
-            for part in call.arguments[:2]
-        ],
-    )
+    return [
+        part.picked(np.broadcast_to(part.index, shape))
+        if isinstance(part, Value)
+        else np.broadcast_to(_array(part), shape)
+        for part in call.arguments[:2]
+    ]
 
 
 def _max_pool(call: Call) -> Any:
@@ -312,6 +327,8 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("maximum", "max", "amax"), _maximum),
     **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool2d_with_indices"), _max_pool),
     **dict.fromkeys(("pow", "square"), _power),
+    "softplus": _softplus,
+    **dict.fromkeys(("logsumexp", "logaddexp"), _log_sum_exp),
     "sqrt": lambda call: root(call, call.values[0]),
     "linalg_vector_norm": _vector_norm,
     "mul": _product,

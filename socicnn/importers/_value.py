@@ -26,6 +26,7 @@ class Atoms:
         source: what they are functions of.
         node: the node that made them, in words.
         lengths: rows of each norm.
+        smoothing: tau of units tau log(1 + exp(source / tau)), which are softplus; 0 of ReLU units.
     """
 
     kind: Literal["relu", "square", "norm", "product"]
@@ -33,6 +34,7 @@ class Atoms:
     source: Value
     node: str
     lengths: IntArray | None = None
+    smoothing: float = 0.0
 
     @property
     def level(self) -> int:
@@ -119,10 +121,16 @@ class Value:
             origin=" and ".join(dict.fromkeys(part.origin for part in (own, theirs) if part.origin)),
         )
 
-    def made(self, kind: Literal["relu", "square", "norm"], node: str, lengths: IntArray | None = None) -> Value:
+    def made(
+        self,
+        kind: Literal["relu", "square", "norm"],
+        node: str,
+        lengths: IntArray | None = None,
+        smoothing: float = 0.0,
+    ) -> Value:
         """Return the atoms of this kind whose source is this tensor, one per entry (a norm: one per length)."""
         size = self.size if lengths is None else len(lengths)
-        group = Atoms(kind, size, self, node, lengths)
+        group = Atoms(kind, size, self, node, lengths, smoothing)
         return Value(
             shape=self.shape if lengths is None else (size,),
             constant=np.zeros(size),

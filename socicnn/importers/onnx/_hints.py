@@ -17,8 +17,8 @@ def hint(kind: str, known: Sequence[str]) -> str:
     >>> hint("Min", ["Relu"])
     'is not read; min(a, b) is not convex; where its negative is meant, write -Max(-a, -b)'
     >>> hint("Tanh", ["Add", "Relu"])
-    'is of a kind that has no second-order cone form here; a convex network may use Add, Relu'
+    'is of a kind that has no program here; a convex network may use Add, Relu'
     """
     if kind in _WRITE:
         return f"is not read; {_WRITE[kind]}"
-    return f"is of a kind that has no second-order cone form here; a convex network may use {', '.join(known)}"
+    return f"is of a kind that has no program here; a convex network may use {', '.join(known)}"

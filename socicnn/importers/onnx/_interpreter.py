@@ -22,6 +22,7 @@ from socicnn.importers.onnx._hints import hint
 from socicnn.importers.onnx._node import Node
 from socicnn.importers.onnx._nodes import HANDLERS, OTHER_DOMAINS
 from socicnn.importers.onnx._sizes import check_input, check_size
+from socicnn.importers.onnx._softplus import Beyond
 from socicnn.importers.onnx._source import Source, captured, words
 
 # kinds whose tensors must all be of one type
@@ -71,6 +72,8 @@ class Interpreter:
         """Walk over the nodes and return the output."""
         self._walk(self._source.model.graph.node)
         output = self._read(self._source.output, "the graph's output")
+        if isinstance(output, Beyond):
+            raise ModelError(f"output '{self._source.output}' is a condition on x, not a number")
         if not isinstance(output, Value):
             raise ModelError(f"output '{self._source.output}' does not depend on x")
         return without_products(None, output)
@@ -98,7 +101,7 @@ class Interpreter:
     def _branch(self, proto: Any) -> list[Any]:
         """Take the branch of an If whose condition is constant; its tensors have names of their own."""
         condition = self._read(proto.input[0], words(proto))
-        if isinstance(condition, Value):
+        if isinstance(condition, Value | Beyond):
             raise ModelError(f"{words(proto)} has a condition that depends on x, which is not convex in general")
         chosen = "then_branch" if bool(np.asarray(condition).reshape(())) else "else_branch"
         branch = next(attribute.g for attribute in proto.attribute if attribute.name == chosen)
@@ -118,12 +121,12 @@ class Interpreter:
         evaluate = lambda arguments: self._evaluate(proto, arguments, outer)  # noqa: E731 (bound to this node)
         values = [tensor for tensor in inputs if isinstance(tensor, Value)]
         held = self._source.size
-        if not values:
+        if not values and not any(isinstance(tensor, Beyond) for tensor in inputs):
             check_size(name, proto.op_type, settings, inputs, held=held)
             return evaluate(inputs)
         handlers = HANDLERS if proto.domain in ("", "ai.onnx") else OTHER_DOMAINS.get(proto.domain, {})
         if proto.op_type not in handlers:
-            layer = max(value.level for value in values) + 1
+            layer = max((value.level for value in values), default=0) + 1
             raise ModelError(f"{name} (layer {layer}) {hint(proto.op_type, sorted(HANDLERS))}")
         check_size(name, proto.op_type, settings, inputs, held=held)
         _check_types(name, proto.op_type, inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -27,13 +27,16 @@ from socicnn.importers.onnx._piecewise import (
     max_pool,
     p_relu,
     reduce_l1,
+    reduce_log_sum_exp,
     reduce_max,
     relu,
+    softplus,
 )
 from socicnn.importers.onnx._reductions import reduce_l2, reduce_mean, reduce_sum, reduce_sum_square
 from socicnn.importers.onnx._scaling import batch_normalization, linear_regressor, scaler
+from socicnn.importers.onnx._softplus import Beyond, greater, where_beyond
 
-Handler: TypeAlias = Callable[[Node], list[Tensor]]
+Handler: TypeAlias = Callable[[Node], Sequence[Any]]
 
 
 def _add(node: Node) -> list[Tensor]:
@@ -158,7 +161,9 @@ def _activated(node: Node, tensors: list[Tensor]) -> list[Tensor]:
 
 
 def _where(node: Node) -> list[Tensor]:
-    """Choose by a constant mask."""
+    """Choose by a constant mask, or take softplus and its straight tail as one unit."""
+    if isinstance(node.inputs[0], Beyond):
+        return [where_beyond(node, *node.inputs)]
     mask = node.constant(0, "a condition").astype(bool)
     parts: list[Tensor] = []
     for part, chosen in zip(node.inputs[1:], (mask, ~mask), strict=True):
@@ -205,6 +210,7 @@ HANDLERS: dict[str, Handler] = {
     "LeakyRelu": leaky_relu,
     "PRelu": p_relu,
     "Clip": clip,
+    "Softplus": softplus,
     "Max": largest,
     "Abs": absolute_value,
     "BatchNormalization": batch_normalization,
@@ -220,12 +226,14 @@ HANDLERS: dict[str, Handler] = {
     "ReduceSum": reduce_sum,
     "ReduceMax": reduce_max,
     "ReduceL1": reduce_l1,
+    "ReduceLogSumExp": reduce_log_sum_exp,
     "ReduceMean": reduce_mean,
     "ReduceSumSquare": reduce_sum_square,
     "ReduceL2": reduce_l2,
     "Concat": concat,
     "Pad": pad,
     "Where": _where,
+    "Greater": greater,
     "Identity": _same,
     "Dropout": _dropout,
     "Cast": _cast,

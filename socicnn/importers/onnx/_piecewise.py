@@ -1,10 +1,10 @@
-"""The nodes with kinks: Relu, LeakyRelu, PRelu, Clip, Max, Abs, ReduceL1, ReduceMax and maximum pooling."""
+"""The nodes with kinks: Relu, LeakyRelu, PRelu, Clip, Max, Abs, ReduceL1, ReduceMax and maximum pooling; Softplus."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from socicnn.importers._piecewise import absolute, largest_of, leaky, maximum, unit
+from socicnn.importers._piecewise import absolute, largest_of, leaky, log_sum_exp, maximum, unit
 from socicnn.importers._value import Value
 from socicnn.importers._windows import windows
 from socicnn.importers.onnx._node import Node, Tensor
@@ -14,6 +14,18 @@ from socicnn.importers.onnx._reductions import groups, summed
 def relu(node: Node) -> list[Tensor]:
     """Handle a Relu."""
     return [unit(node, node.first())]
+
+
+def softplus(node: Node) -> list[Tensor]:
+    """Handle a Softplus."""
+    return [unit(node, node.first(), 1.0)]
+
+
+def reduce_log_sum_exp(node: Node) -> list[Tensor]:
+    """Take the logarithm of sums of exponentials over axes."""
+    value = node.first()
+    together, shape = groups(node, value)
+    return [log_sum_exp(node, [value.picked(column) for column in together.T]).reshaped(shape)]
 
 
 def leaky_relu(node: Node) -> list[Tensor]:

@@ -11,7 +11,13 @@ from socicnn.frozen import FrozenNet
 pytestmark = pytest.mark.extra
 
 FILES = sorted((Path(__file__).parent / "packages").glob("*.onnx"))
-NAMES = ["deepinv-0.5.0", "neuromancer_leaky-1.5.6", "neuromancer_relu-1.5.6"]
+NAMES = [
+    "deepinv-0.5.0",
+    "hessQuik-0.0.6",
+    "neuromancer_leaky-1.5.6",
+    "neuromancer_relu-1.5.6",
+    "neuromancer_softplus-1.5.6",
+]
 
 
 def test_every_package_is_there() -> None:

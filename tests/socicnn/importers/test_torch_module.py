@@ -112,6 +112,30 @@ def test_norms_forms_slopes_normalisation_and_maxima_over_axes_are_read() -> Non
     assert net.quadratics
 
 
+@pytest.mark.parametrize("beta", [1.0, 5.0])
+def test_softplus_is_read_by_its_exact_formula(beta: float) -> None:
+    """torch's own drops the tail beyond 20 / beta, by which the values may differ."""
+    torch.manual_seed(4)
+    layers = [nn.Linear(3, 6), nn.Softplus(beta), nn.Linear(6, 4), nn.Softplus(beta), nn.Linear(4, 1)]
+    for layer in layers[2::2]:
+        layer.weight.data.abs_()
+    module = nn.Sequential(*layers)
+    net = FrozenNet.from_torch(module, torch.zeros(1, 3))
+    assert [float(layer.smoothing) for layer in net.layers] == [1 / beta, 1 / beta]
+    x = 30 * torch.randn(50, 3, dtype=torch.float64)
+    with torch.no_grad():
+        np.testing.assert_allclose(net(x.numpy()), module.double()(x)[:, 0].numpy(), rtol=1e-9, atol=1e-9)
+        layers[1].threshold = layers[3].threshold = 60
+        np.testing.assert_allclose(net(x.numpy()), module(x)[:, 0].numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_log_sum_exp_of_affine_pieces_is_a_chain_of_softplus_units() -> None:
+    torch.manual_seed(5)
+    A, b = torch.randn(3, 5, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
+    net = check(Written(lambda x: torch.logsumexp(x @ A.to(x) + b.to(x), dim=-1, keepdim=True)))
+    assert net.hidden_features == (1,) * 4
+
+
 @pytest.mark.parametrize("mode", ["circular", "reflect", "replicate", "zeros"])
 def test_padded_convolutions_and_pooling_are_read(mode: str) -> None:
     torch.manual_seed(1)
@@ -188,7 +212,7 @@ def test_what_a_lift_ends_as_is_read() -> None:
             r"layer '3' \(ReLU\) takes layer '2' \(Linear\) with \d+ negative hidden weights",
         ),
         (lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)), r"layer '1' \(Tanh\) is tanh"),
-        (lambda: nn.Sequential(nn.Linear(3, 4), nn.Softplus(), nn.Linear(4, 1)), r"layer '1' \(Softplus\)"),
+        (lambda: nn.Sequential(nn.Linear(3, 4), nn.ELU(), nn.Linear(4, 1)), r"layer '1' \(ELU\) is elu"),
         (lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)), "negative hidden weights"),
         (lambda: nn.Linear(3, 2), "one value per point"),
         (lambda: "module", "received str"),

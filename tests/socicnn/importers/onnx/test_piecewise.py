@@ -123,3 +123,28 @@ def test_too_many_pieces_are_refused(tmp_path: Path) -> None:
     path = graph.save(tmp_path / "many.onnx", graph("ReduceMax", "x", keepdims=0, name="peak"))
     with pytest.raises(ModelError, match="ReduceMax 'peak' takes the maximum of 300 entries, more than the 256"):
         FrozenNet.from_onnx(path)
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 4.0])
+def test_softplus_units(sharpness: float, tmp_path: Path) -> None:
+    """softplus(s a) / s, as it is written for other sharpnesses; far points overflow in runtimes and are left out."""
+    graph, r = Graph(("batch", 4)), draw(8)
+    z = graph("Softplus", graph("Mul", graph("Gemm", "x", r(4, 6), r(6)), sharpness))
+    z = graph("Gemm", graph("Div", z, sharpness), abs(r(6, 3)), r(3))
+    z = graph("Softplus", graph("Add", z, graph("MatMul", "x", r(4, 3))))
+    path = graph.save(tmp_path / "softplus.onnx", graph("MatMul", z, abs(r(3, 1))))
+    net = FrozenNet.from_onnx(path)
+    assert [float(layer.smoothing) for layer in net.layers] == [1.0, 1.0]
+    x = points(4)
+    np.testing.assert_allclose(net(x[:, 0].astype(np.float32)), values(path, x), rtol=2e-6, atol=2e-6)
+    verify.equivalence(net, x[:, 0], proof=True).raise_if_failed()
+
+
+def test_log_sum_exp_of_affine_pieces(tmp_path: Path) -> None:
+    graph, r = Graph(("batch", 3)), draw(9)
+    pieces = graph("Gemm", "x", r(3, 5), r(5))
+    path = graph.save(tmp_path / "lse.onnx", graph("ReduceLogSumExp", pieces, graph.integers(1), keepdims=0))
+    net = FrozenNet.from_onnx(path)
+    assert net.hidden_features == (1,) * 4
+    np.testing.assert_allclose(net(points(3)[:, 0]), values(path, points(3)), rtol=2e-6, atol=2e-6)
+    verify.equivalence(net, points(3)[:, 0], proof=True).raise_if_failed()

@@ -37,8 +37,10 @@ def test_a_negative_hidden_weight_is_named(tmp_path: Path) -> None:
         ("square", r"output '.*' reads Mul 'sq' with 4 negative quadratic weights \(least -1.0e\+00\)"),
         ("norm", r"output '.*' reads ReduceL2 'len' with 1 negative norm weights"),
         ("subtracted", r"reads Relu 'relu2' with 5 negative"),
-        ("tanh", r"Tanh 'squash' \(layer 3\) is of a kind that has no second-order cone form"),
-        ("softplus", r"Softplus 'soft' \(layer 1\) is of a kind"),
+        ("tanh", r"Tanh 'squash' \(layer 3\) is of a kind that has no program here"),
+        ("elu", r"Elu 'bent' \(layer 1\) is of a kind that has no program here"),
+        ("softplus", r"Softplus 'soft' would share layer 1 with Relu 'relu1': units beside softplus units"),
+        ("log_sum_exp", r"ReduceLogSumExp 'lse' takes the logarithm of a sum of exponentials of Relu 'relu2'"),
         ("product", r"Mul 'times' makes a quadratic form that is not positive semidefinite \(eigenvalues from -1"),
         ("product_inside", r"Relu 'outer' takes, from Mul 'times', a quadratic form that is not positive semidef"),
         (
@@ -90,7 +92,9 @@ def test_what_is_not_convex_is_refused_by_name(kind: str, said: str, tmp_path: P
         "norm": lambda: graph("Mul", graph("ReduceL2", "x", keepdims=0, name="len"), -2.0),
         "subtracted": lambda: graph("Sub", total("x"), total(z)),
         "tanh": lambda: total(graph("Tanh", z, name="squash")),
-        "softplus": lambda: total(graph("Softplus", "x", name="soft")),
+        "elu": lambda: total(graph("Elu", "x", name="bent")),
+        "softplus": lambda: graph("Add", total(graph("Softplus", "x", name="soft")), total(z)),
+        "log_sum_exp": lambda: graph("ReduceLogSumExp", z, keepdims=0, name="lse"),
         "product": lambda: total(graph("Mul", "x", graph("Sub", 1.0, "x"), name="times")),
         "product_inside": lambda: total(
             graph("Relu", total(graph("Mul", "x", graph("Sub", 1.0, "x"), name="times")), name="outer")

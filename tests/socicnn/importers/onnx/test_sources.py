@@ -123,8 +123,22 @@ def test_a_constant_condition_takes_its_branch(condition: bool, tmp_path: Path) 
 def test_a_condition_on_x_and_inner_graphs_that_read_x_are_refused(tmp_path: Path) -> None:
     graph = Graph((1, 4))
     positive = graph("Greater", graph("ReduceSum", "x", keepdims=0), 0.0, name="sign")
-    with pytest.raises(ModelError, match=r"Greater 'sign' \(layer 1\) is of a kind that has no second-order cone form"):
+    with pytest.raises(ModelError, match=r"output '.*' is a condition on x, not a number"):
         FrozenNet.from_onnx(graph.save(tmp_path / "greater.onnx", positive))
+    for tail in ("x", graph("Neg", "x")):  # not what softplus of x is far out, or no softplus at all
+        chosen = graph(
+            "Where", graph("Greater", "x", 20.0), tail, graph("Softplus", graph("Mul", "x", 2.0)), name="pick"
+        )
+        path = graph.save(tmp_path / "where.onnx", graph("ReduceSum", chosen, keepdims=0))
+        with pytest.raises(ModelError, match="Where 'pick' has a condition on x, which is not convex in general"):
+            FrozenNet.from_onnx(path)
+    info = onnx.helper.make_tensor_value_info
+    graph = Graph((1, 4))
+    positive = graph("Greater", graph("ReduceSum", "x", keepdims=0), 0.0)
+    branch = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["x"], ["n"])], "b", [], [info("n", 1, None)])
+    chosen = graph("If", positive, name="choice", then_branch=branch, else_branch=branch)
+    with pytest.raises(ModelError, match="If 'choice' has a condition that depends on x"):
+        FrozenNet.from_onnx(graph.save(tmp_path / "if_x.onnx", graph("ReduceSum", chosen, keepdims=0)))
     graph = Graph((1, 4))
     info = onnx.helper.make_tensor_value_info
     body = onnx.helper.make_graph(
@@ -177,7 +191,7 @@ def test_the_mask_of_dropout(tmp_path: Path) -> None:
 KINDS = {
     "Min": (lambda g: g("Min", "x", 0.0, name="n"), r"Min 'n' \(layer 1\) is not read; min\(a, b\) is not convex"),
     "ReduceMin": (lambda g: g("ReduceMin", "x", name="n"), r"ReduceMin 'n' \(layer 1\) is not read; a minimum is not"),
-    "later": (lambda g: g("Elu", g("Relu", "x"), name="n"), r"Elu 'n' \(layer 2\) is of a kind that has no second-or"),
+    "later": (lambda g: g("Elu", g("Relu", "x"), name="n"), r"Elu 'n' \(layer 2\) is of a kind that has no progr"),
 }
 
 

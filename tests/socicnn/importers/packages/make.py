@@ -2,7 +2,8 @@
 
 Needs an environment of its own:
 
-    pip install torch==2.13.0 onnx==1.23.2 onnxscript==0.7.2 deepinv==0.5.0 neuromancer==1.5.6
+    pip install torch==2.13.0 onnx==1.23.2 onnxscript==0.7.2 deepinv==0.5.0 neuromancer==1.5.6 \
+        hessQuik==0.0.6
     python tests/socicnn/importers/packages/make.py
 
 Each package writes NAME-VERSION.onnx and NAME-VERSION.npz (x, f) next to this file.
@@ -41,9 +42,31 @@ def neuromancer(nonlin: Callable[[], nn.Module]) -> tuple[nn.Module, tuple[int, 
     return InputConvexNN(4, 1, hsizes=[6, 6], nonlin=nonlin), (4,)
 
 
+class Summed(nn.Module):
+    """The first output, summed: a potential with one value per point."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return one value per point."""
+        return self.module(x)[0].sum(dim=-1)
+
+
+def hess_quik() -> tuple[nn.Module, tuple[int, ...]]:
+    """Softplus units of a formula of its own; hidden weights are clipped in each forward pass."""
+    import hessQuik.activations as act
+    from hessQuik.networks import ICNN
+
+    return Summed(ICNN(3, [None, 6, 5, 2], act=act.softplusActivation())), (3,)
+
+
 CASES: dict[str, Callable[[], tuple[nn.Module, tuple[int, ...]]]] = {
     "deepinv": deepinv,
     "neuromancer_relu": lambda: neuromancer(nn.ReLU),
+    "hessQuik": hess_quik,
+    "neuromancer_softplus": lambda: neuromancer(nn.Softplus),
     "neuromancer_leaky": lambda: neuromancer(lambda: nn.LeakyReLU(0.1)),
 }
 
