@@ -15,11 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from socicnn._margins import TINY
 from verify._proof.columns import Linear, NetColumns, TermColumns, Values
 from verify._proof.groups import row_weight, spread
 from verify._proof.softplus import entropy_below
+
+Parts: TypeAlias = Sequence[Values]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +44,7 @@ class Minorant:
     terms: int
 
 
-def minorant(
-    net: NetColumns,
-    lam: Sequence[Values],
-    us: Sequence[Values],
-    ps: Sequence[Values],
-    boxes: Sequence[Values] | None = None,
-) -> Minorant:
+def minorant(net: NetColumns, lam: Parts, us: Parts, ps: Parts, boxes: Parts | None = None) -> Minorant:
     """Return the affine minorant of a dual point that is feasible.
 
     Args:
