@@ -121,6 +121,7 @@ class FreePrograms:
         self._scales = None if np.all((scales >= 0.25) & (scales <= 4.0)) else scales
         self._program, self._rows, self._solver = program, rows, solver
         first = self._single(0)
+        self._first = program if self._scales is None else first  # the vectors of all contexts, or of the only one
         self._base = first.free(rows)
         self._order = _order(first, rows)
         self._alike = alike(net.weighted()[1])
@@ -137,9 +138,9 @@ class FreePrograms:
 
     def at(self, i: int) -> ConicProgram:
         """Return the program of context i."""
-        if self._scales is not None:
+        if self._scales is not None and self._program.stacked:
             return self._single(i).free(self._rows)
-        program = self._program
+        program = self._first
         b, d, q, r = (
             values[i] if program.stacked else values for values in (program.b, program.d, program.q, program.r)
         )

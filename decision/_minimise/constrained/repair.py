@@ -22,6 +22,7 @@ from socicnn.conic.solvers import Solver
 from verify._optimum.extents import Extents
 
 LARGEST = 2000  # equalities or variables up to which a pseudoinverse is worth its cubes
+INSIDE = 0.05  # of each row's width: slack of a point that is well inside
 PASSES = 3  # each leaves the rounding of the one before
 MORE = 1.0 + 2.0**-20  # of the step, for its own rounding
 
@@ -42,6 +43,7 @@ class Repair:
     ) -> None:
         self._rows, self._keep, self._extents, self._solver = rows, keep, extents, solver
         self._norms: Array = _norms(rows) if before is None else before._norms
+        self._inner_before = None if before is None else before.__dict__.get("inner")
         self._size = float((np.abs(rows.h) / self._norms)[keep].max(initial=0.0))
         zero = rows.cones.zero
         self._onto: Array | None = None if before is None else before._onto
@@ -50,7 +52,11 @@ class Repair:
 
     @cached_property
     def inner(self) -> Array | None:
-        """A point of the interior; None without an interior."""
+        """A point of the interior, that of the rows before if it is as far inside; None without an interior."""
+        if self._inner_before is not None and self._keep.all():
+            v = self._on_equalities(self._inner_before)
+            if (self._slack(v) >= INSIDE * _widths(some(self._rows, self._keep), self._extents)).all():
+                return v
         return self._interior(some(self._rows, self._keep), self._extents, self._solver)
 
     def __call__(self, v: Array) -> tuple[Array, float]:

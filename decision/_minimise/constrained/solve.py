@@ -20,7 +20,7 @@ from decision._minimise.constrained.descent import falls_without_end
 from decision._minimise.constrained.emptiness import proven_empty
 from decision._minimise.constrained.level_set import LevelSet
 from decision._minimise.constrained.repair import Repair
-from decision._minimise.constrained.support import support_extents
+from decision._minimise.constrained.support import Multipliers, support_extents
 from decision._minimise.exact import FreePrograms
 from decision._minimise.judging import Judged
 from decision._minimise.reference import own_points, own_reach, terms
@@ -178,12 +178,13 @@ class _Proven:
         """Set the solver up for these rows."""
         self._weak, self._programs = WeakDuality(rows), FreePrograms(self._net, rows, self._solver, self._typical)
         self._easier: FreePrograms | None = None
+        self._multipliers: Multipliers = {}  # of the extents; they serve every right-hand side
 
     def _measure(self, i: int, before: Repair | None) -> None:
         """Find how far the set of a context reaches, and how points are repaired into it."""
         rows, keep = self._rows, near(self._rows)
         known = Extents(*self._source.bounds(self._start + i))
-        self._extents = support_extents(rows, keep, self._weak.rows, self._solver, self._goal, known)
+        self._extents = support_extents(rows, keep, self._weak.rows, self._solver, self._goal, known, self._multipliers)
         self._repair = Repair(rows, keep, self._extents, self._solver, before)
 
     def _enter(self, i: int) -> None:

@@ -70,3 +70,19 @@ def test_cuts_bound_each_other() -> None:
     assert not np.isfinite(chained(Extents.free(2), wild, wild).reach).any()
     one = Cuts(np.array([1.0, np.inf]), np.array([[0.0, 1e-300], [0.0, 0.0]]))  # v_2 may be as large as it likes
     assert not np.isfinite(chained(Extents.free(2), one, one).reach).any()
+
+
+def test_multipliers_serve_other_right_hand_sides() -> None:
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(9, 3))
+    G, found = sparse.csr_array(np.vstack([A, -A])), {}
+    for turn, h in enumerate((np.ones(18), rng.uniform(0.5, 2.0, 18), rng.uniform(5.0, 9.0, 18))):
+        rows = Rows(G, h, Cones(zero=0, nonnegative=18))
+        keep = np.ones(18, dtype=bool)
+        solver = Clarabel() if turn == 0 else Liar("random", 1)  # it is not asked again
+        again = support_extents(rows, keep, rows, solver, Goal(1e-6), multipliers=found)
+        own = support_extents(rows, keep, rows, Clarabel(), Goal(1e-6))
+        assert len(found) == 6
+        assert (again.lower <= own.lower + 1e-6).all()
+        assert (again.upper >= own.upper - 1e-6).all()
+        assert (again.upper - again.lower <= 10.0 * (own.upper - own.lower)).all()

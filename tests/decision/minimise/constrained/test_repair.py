@@ -3,11 +3,14 @@
 import cvxpy as cp
 import numpy as np
 import pytest
+from scipy import sparse
 
 from decision._minimise.answers import Goal
 from decision._minimise.constrained.constraints import Constraints, near, some
 from decision._minimise.constrained.repair import Repair
 from decision._minimise.constrained.support import support_extents
+from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 from socicnn.conic.solvers._clarabel import Clarabel
 
 
@@ -32,6 +35,31 @@ def test_a_point_is_pulled_inside(scale: float, distance: float) -> None:
         assert np.linalg.norm(v) <= 2 * scale * (1 + 1e-14)
         assert abs(v[0] + 2 * v[1] - scale) <= 1e-14 * scale
         assert v.min() >= -scale * (1 + 1e-14)
+
+
+def test_a_point_of_the_interior_serves_rows_that_move_a_little() -> None:
+    A = np.random.default_rng(0).normal(size=(6, 3))
+    G, keep = sparse.csr_array(np.vstack([A, -A])), np.ones(12, dtype=bool)
+    asked: list[int] = []
+
+    class Counted(Clarabel):
+        def engine(self, program):
+            asked.append(1)
+            return super().engine(program)
+
+    before = None
+    for h in (np.ones(12), np.linspace(0.9, 1.1, 12), np.concatenate([np.full(6, 3.0), np.full(6, -2.0)])):
+        rows = Rows(G, h, Cones(zero=0, nonnegative=12))
+        extents = support_extents(rows, keep, rows, Clarabel(), Goal(1e-6))
+        repair = Repair(rows, keep, extents, Counted(), before)
+        if h.min() > 0:
+            v, violation = repair(np.full(3, 9.0))
+            assert violation <= 1e-14
+            assert (rows.h - G @ v >= -1e-13).all()
+        else:
+            assert repair.inner is None or (rows.h - G @ repair.inner > 0).all()
+        before = repair
+    assert len(asked) == 2  # at first, and for the rows that left the point outside
 
 
 def test_a_point_inside_stays() -> None:
