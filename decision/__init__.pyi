@@ -10,6 +10,8 @@ from decision._fitting import fit as fit
 from decision._layer.module import DecisionLayer as DecisionLayer
 from decision._minimise.answers import Decision as Decision
 from decision._options import DecideOptions as DecideOptions
+from decision._pyepo import from_pyepo as from_pyepo
+from decision._pyepo import to_pyepo as to_pyepo
 from decision._region import Region as Region
 from decision._simulator import Simulator as Simulator
 from decision._simulator import problem as problem

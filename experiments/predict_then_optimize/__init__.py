@@ -1,0 +1,1 @@
+"""Predict, then optimise: losses of PyEPO and surrogates of this package on the same problems."""
