@@ -1,7 +1,7 @@
 """Equations that follow from others: a combination is guessed in floats and proven in fractions.
 
-Elimination in whole numbers is slow, but where rows are sums of others the factors are simple fractions, which floats
-tell. Rows that are not of this kind are left to the elimination.
+Where rows are sums of others the factors are simple fractions, which floats tell. Rows that are not of this kind are
+left to ranks modulo primes, which take longer.
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array, IntArray
-from verify._optimum.exact import ContradictionError, independent, residual
+from verify._optimum.exact import ContradictionError, residual
 from verify._optimum.gram import weak_rows
 from verify._optimum.least_norm import scaled_rows
+from verify._optimum.ranks import independent, last_follows
 
 SIMPLE = 4096  # largest denominator of the mantissa of a factor
 FAINT = 1e-7  # factors below this are 0
 MOST = 200  # rows that are guessed
-SMALL = 600  # rows that are eliminated in whole numbers
-WORK = 60_000  # products that this may take, if other points are left to try
+LITTLE = 100_000_000  # products that ranks may take, if other points are left to try
 LARGEST = 2**40  # common denominator
 
 
-def without_dependent(M: sparse.csr_array, f: Array, room: Array, used: IntArray, work: int = WORK) -> IntArray | None:
-    """Return rows of M x = f that imply the others, None if no row is proven to follow from others.
+def without_dependent(M: sparse.csr_array, f: Array, x: Array, room: Array, work: int) -> IntArray | None:
+    """Return rows of M z = f that imply the others, None if no row is proven to follow from others.
 
     Args:
         M: matrix of shape `(rows, variables)`.
         f: shape `(rows,)`.
-        room: how far each variable may move, shape `(variables,)`.
-        used: the variables that are not 0 for sure.
-        work: products of whole numbers that the elimination may take.
+        x: a point, shape `(variables,)`.
+        room: how far each entry of z may be from it, shape `(variables,)`; those with 0 are x.
+        work: products that ranks may take.
 
     Raises:
-        ContradictionError: no x satisfies all of them.
+        ContradictionError: no such z satisfies all of them.
     """
     scaled = scaled_rows(M, room)
-    weak = np.zeros(0, dtype=np.int64) if scaled is None else weak_rows(scaled[0])
-    known = sparse.csr_array(M[:, used])
-    if scaled is not None and 0 < len(weak) < min(len(f), MOST):
-        keep = np.setdiff1d(np.arange(len(f)), weak)
-        factors = _factors(scaled[0], scaled[3], keep, weak)
-        if all(_follows(known, f, int(i), keep, own) for i, own in zip(weak, factors, strict=True)):
-            return keep
-    if len(f) > SMALL or (scaled is not None and not len(weak)):
-        return None
-    kept = independent(known, f, work=work)
+    if scaled is not None:
+        weak = weak_rows(scaled[0])
+        if not len(weak):
+            return None
+        if len(weak) < min(len(f), MOST):
+            keep, known = np.setdiff1d(np.arange(len(f)), weak), np.where(room > 0, np.nan, x)
+            factors = _factors(scaled[0], scaled[3], keep, weak)
+            if all(_follows(M, f, known, int(i), keep, own, work) for i, own in zip(weak, factors, strict=True)):
+                return keep
+    kept = independent(M, f, np.where(room > 0, np.nan, x), work)
     return kept if kept is not None and len(kept) < len(f) else None
 
 
@@ -61,7 +61,8 @@ def _factors(S: sparse.csr_array, height: Array, keep: IntArray, weak: IntArray)
     N = sparse.csc_array(B @ B.T)
     try:
         lu = linalg.splu(sparse.csc_array(N + 1e-15 * sparse.eye_array(len(keep))), permc_spec="MMD_AT_PLUS_A")
-    except RuntimeError:
+    except RuntimeError:  # exactly singular
+        yield from np.full((len(weak), len(keep)), np.nan)
         return
     for i in weak.tolist():
         row = S[[i]].toarray()[0]
@@ -71,28 +72,40 @@ def _factors(S: sparse.csr_array, height: Array, keep: IntArray, weak: IntArray)
         yield factor * height[keep] / height[i]
 
 
-def _follows(M: sparse.csr_array, f: Array, i: int, keep: IntArray, factor: Array) -> bool:
-    """Return whether row i is a combination of the others in exact arithmetic.
+def _follows(M: sparse.csr_array, f: Array, x: Array, i: int, keep: IntArray, factor: Array, work: int) -> bool:
+    """Return whether row i is proven to follow from rows that are kept, which have these factors in floats.
+
+    Raises:
+        ContradictionError: no point satisfies them all.
+    """
+    if not (np.isfinite(factor).all() and np.abs(factor).max(initial=0.0) < 2.0**200):
+        return False
+    used = np.flatnonzero(np.abs(factor) > FAINT * np.abs(factor).max(initial=0.0))
+    rows = np.append(keep[used], i)
+    part = sparse.csr_array(M[rows])
+    return _is_sum(part, f[rows], x, factor[used]) or last_follows(part, f[rows], x, work)
+
+
+def _is_sum(M: sparse.csr_array, f: Array, x: Array, factor: Array) -> bool:
+    """Return whether the last row is the sum of the others times simple fractions next to the factors.
 
     Raises:
         ContradictionError: the row is, and its right-hand side is not.
     """
-    if not np.isfinite(factor).all():
-        return False
-    used = np.flatnonzero(np.abs(factor) > FAINT * np.abs(factor).max(initial=0.0))
-    simple = [_simple(value) for value in factor[used].tolist()]
+    simple = [_simple(value) for value in factor.tolist()]
     times = math.lcm(*(part.denominator >> _twos(part.denominator) for part in simple))
-    whole = [part * times for part in simple]
-    combination = np.array([*map(float, whole), -float(times)])
-    if times > LARGEST or any(
-        Fraction(value) != part for value, part in zip(combination.tolist(), whole, strict=False)
-    ):
+    if times > LARGEST:
         return False
-    rows = [*keep[used].tolist(), i]
-    part = sparse.csr_array(M[rows].T)
+    whole = [part * times for part in simple]
+    floats = [float(part) for part in whole]
+    if any(Fraction(value) != part for value, part in zip(floats, whole, strict=True)):
+        return False
+    combination = np.array([*floats, -float(times)])
+    used = np.isnan(x) | (x != 0.0)  # the others stay 0
+    part = sparse.csr_array(M[:, np.flatnonzero(used)].T)
     if residual(part, combination, np.zeros(part.shape[0]))[0].any():
         return False
-    if residual(sparse.csr_array(f[rows][None]), combination, np.zeros(1))[0].any():
+    if residual(sparse.csr_array(f[None]), combination, np.zeros(1))[0].any():
         raise ContradictionError
     return True
 

@@ -17,9 +17,10 @@ from scipy import linalg, sparse
 
 from socicnn._arrays import Array
 from socicnn._margins import EPS, TINY, relative_margin
-from verify._optimum.dependent import WORK, without_dependent
+from verify._optimum.dependent import without_dependent
 from verify._optimum.exact import residual
 from verify._optimum.least_norm import least_norm_box
+from verify._optimum.ranks import WORK
 
 FEW = 100  # equations, for which dense matrices are the fastest
 LARGEST = 1000  # equations, for which a dense inverse is worth a try
@@ -50,7 +51,7 @@ def enclose(
         x: a point, shape `(variables,)`.
         room: how far each entry may move, shape `(variables,)`; entries with 0 stay.
         f_error: f is known up to this; exact if omitted.
-        work: products of whole numbers that the search for dependent equations may take.
+        work: products that the search for dependent equations may take.
 
     Raises:
         ContradictionError: no x satisfies M x = f with 0 in the entries that are 0 and stay.
@@ -66,8 +67,7 @@ def enclose(
         return None
     box = _first_box(M, f, x, room, error)
     if box is None and not error.any():  # perhaps a row follows from the others
-        used = np.flatnonzero((room > 0) | (x != 0.0))  # the others stay 0, which is exact
-        rows = without_dependent(M, f, room, used, work)
+        rows = without_dependent(M, f, x, room, work)
         if rows is not None:
             M, f, error = sparse.csr_array(M[rows]), f[rows], error[rows]
             box = _first_box(M, f, x, room, error) if len(rows) else Enclosure(x, stays)

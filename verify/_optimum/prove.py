@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from verify._optimum.exact import ContradictionError, independent
+from verify._optimum.exact import ContradictionError
 from verify._optimum.lower import lower_end
 from verify._optimum.mixed import MixedProgram, TreeWitness, tree_above, tree_below
 from verify._optimum.program import OptimumWitness, QuadraticProgram
+from verify._optimum.ranks import independent
 from verify._optimum.upper import UpperEnd, upper_end
 
 
@@ -90,7 +91,7 @@ def below(program: QuadraticProgram, witness: OptimumWitness) -> float:
 
 
 def empties(program: QuadraticProgram, witness: OptimumWitness) -> bool:
-    """Return whether no point satisfies the constraints: by multipliers, or by exact elimination of the equalities."""
+    """Return whether no point satisfies the constraints: by multipliers, or by the ranks of the equalities."""
     if not np.isnan(witness.empty).any():
         constant = program.constant()
         if lower_end(constant, np.zeros(len(witness.v)), witness.empty) > 0.0:

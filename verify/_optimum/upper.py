@@ -14,12 +14,13 @@ from scipy import sparse
 from socicnn._arrays import Array, BoolArray
 from socicnn._margins import EPS, TINY, relative_margin
 from socicnn.conic._rows import Rows
-from verify._optimum.dependent import WORK as LITTLE
+from verify._optimum.dependent import LITTLE
 from verify._optimum.enclosure import Enclosure, enclose
-from verify._optimum.exact import WORK, residual
+from verify._optimum.exact import residual
 from verify._optimum.lengths import lengths
 from verify._optimum.pinned import pinned
 from verify._optimum.program import QuadraticProgram
+from verify._optimum.ranks import WORK
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Exact residuals and exact elimination, against rationals."""
+"""Exact residuals and dependent rows, against rationals."""
 
 from fractions import Fraction
 
@@ -8,7 +8,8 @@ from scipy import sparse
 
 from verify._optimum.convex import curvature
 from verify._optimum.enclosure import enclose
-from verify._optimum.exact import ContradictionError, independent, residual
+from verify._optimum.exact import ContradictionError, residual
+from verify._optimum.ranks import independent
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -45,6 +46,33 @@ def test_dependent_rows_are_dropped_and_contradictions_are_raised() -> None:
     assert independent(M, np.array([1.0, 2.0, 5.0])).tolist() == [0, 2]  # type: ignore[union-attr]
     with pytest.raises(ContradictionError):
         independent(M, np.array([1.0, np.nextafter(2.0, 3.0), 5.0]))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_ranks_are_those_of_fractions(seed: int) -> None:
+    """Rows are sums of others with factors that are no simple fractions; entries have very different sizes."""
+    rng = np.random.default_rng(seed)
+    r, k, n = 5, 8, 9
+    base = rng.integers(-99, 100, size=(r, n + 1)).astype(np.float64) * 2.0 ** rng.integers(-40, 40, size=n + 1)
+    rows = np.vstack([base, rng.integers(-99, 100, size=(k - r, r)) @ base])[rng.permutation(k)]
+    M, f = sparse.csr_array(rows[:, :n]), rows[:, n].copy()
+    kept = independent(M, f)
+    assert kept is not None
+    assert len(kept) == r
+    f[int(np.setdiff1d(np.arange(k), kept)[0])] *= 1.0 + 2.0**-52
+    with pytest.raises(ContradictionError):
+        independent(M, f)
+
+
+def test_given_values_count_in_ranks() -> None:
+    M = sparse.csr_array([[1.0, 1.0, 0.0], [0.25, 0.25, 1.0]])
+    x = np.array([np.nan, np.nan, 0.75])
+    kept = independent(M, np.array([3.0, 1.5]), x)
+    assert kept is not None
+    assert kept.tolist() == [0]
+    with pytest.raises(ContradictionError):
+        independent(M, np.array([3.0, 1.5]), np.array([np.nan, np.nan, np.nextafter(0.75, 1.0)]))
+    assert independent(M, np.array([3.0, 1.5])).tolist() == [0, 1]  # type: ignore[union-attr]
 
 
 def test_curvature_is_a_lower_bound_of_the_quadratic_form() -> None:

@@ -94,17 +94,30 @@ def test_equations_that_follow_from_others_are_found(factors: list[float]) -> No
     own = np.array(factors)
     rows = sparse.csr_array(np.vstack([M, own @ M]))
     right = np.append(f, own @ f)
-    kept = without_dependent(rows, right, np.ones(5), np.arange(5))
+    kept = without_dependent(rows, right, np.zeros(5), np.ones(5), 10**9)
     assert kept is not None
     assert len(kept) == 3
     right[-1] = np.nextafter(right[-1], np.inf)
     with pytest.raises(ContradictionError):
-        without_dependent(rows, right, np.ones(5), np.arange(5))
+        without_dependent(rows, right, np.zeros(5), np.ones(5), 10**9)
 
 
 def test_equations_are_not_removed_if_they_nearly_follow() -> None:
     M = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, 1.0], [1.0, 3.0, 1.0 + 2.0**-52]])
-    assert without_dependent(sparse.csr_array(M), np.array([1.0, 2.0, 3.0]), np.ones(3), np.arange(3)) is None
+    assert without_dependent(sparse.csr_array(M), np.array([1.0, 2.0, 3.0]), np.zeros(3), np.ones(3), 10**9) is None
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-150, 1e150, 1e300])
+def test_equations_far_from_one_are_not_removed_by_mistake(size: float) -> None:
+    rng = np.random.default_rng(0)
+    M = rng.normal(size=(4, 6))
+    M[3] = M[0] + rng.normal(size=6) * 1e-12
+    M[2] *= size
+    try:
+        kept = without_dependent(sparse.csr_array(M), np.ones(4), np.zeros(6), np.ones(6), 10**9)
+    except ContradictionError:
+        kept = np.zeros(0)
+    assert kept is None
 
 
 def test_a_chain_of_equations_pins_its_unknowns() -> None:
