@@ -61,7 +61,7 @@ types: setup
 	$(VENV)/bin/mypy
 
 doctest: setup
-	$(ONE) $(VENV)/bin/python -m pytest -q -p no:cacheprovider --doctest-modules socicnn verify decision socicnn_cli
+	$(ONE) $(VENV)/bin/python -m pytest -q -p no:cacheprovider --doctest-modules socicnn verify decision socicnn_cli experiments/baselines
 
 # the site, in build/docs: doctests and the examples of docs/gallery run, a warning is an error
 docs: doctest $(VENV)/.docs

@@ -29,7 +29,7 @@ from decision import decide
 from decision._minimise.methods import Auto, Problem
 from decision._minimise.stack_surrogate import StackSurrogate
 from decision._options import MethodName
-from decision.baselines._seed.steps import seed_steps
+from experiments.baselines.seed.steps import seed_steps
 from experiments.decision.instances import TEST, Instance, Sizes
 from experiments.decision.judging import RTOL, TIGHT
 from experiments.decision.models import as_seed, configurations, train

@@ -27,11 +27,11 @@ from benchmarks import raw_clarabel, raw_peers
 from decision import surrogates, tasks
 from decision._options import DecideOptions
 from decision.baselines import StructuredPCF
-from decision.baselines._lpcf.fitting import fit_lpcf
-from decision.baselines._lpcf.function import LPCFSettings
 from decision.baselines.cvxpylayer import SolverLayer
 from decision.sets._base import FeasibleSet
 from decision.tasks import Data, Task
+from experiments.baselines.lpcf.fitting import fit_lpcf
+from experiments.baselines.lpcf.function import LPCFSettings
 from socicnn._compile import compile_net, frozen
 
 HEADER = ("n", "way", "parameters")

@@ -224,8 +224,8 @@ def loops(preset: Preset, *, lpcf: bool = False) -> list[Loop]:
         "learned": lambda: LearnedController(learned),
     }
     if lpcf:
-        from decision.baselines._lpcf.fitting import fit_lpcf
-        from decision.baselines._lpcf.function import LPCFSettings
+        from experiments.baselines.lpcf.fitting import fit_lpcf
+        from experiments.baselines.lpcf.function import LPCFSettings
 
         fitted = fit_lpcf(data, LPCFSettings(widths=(16,), widths_psi=(16,), lbfgs_epochs=1000), seed=SEED)
         peer = decision.Decider(fitted, box)

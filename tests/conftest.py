@@ -1,4 +1,4 @@
-"""Options and markers that every test file shares."""
+"""Options that every test file shares; markers are in pyproject.toml, as doctests are run without this file."""
 
 import os
 from collections import Counter
@@ -9,11 +9,6 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test fails the run")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "extra: needs an optional package; `make test-extras` installs them all")
-    config.addinivalue_line("markers", "slow: takes minutes and is left out unless `-m slow` asks for it")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from decision._deciding import decide
-from decision.baselines._seed.steps import seed_steps
 from decision.metrics import evaluate
+from experiments.baselines.seed.steps import seed_steps
 from experiments.decision.instances import FRESH, TEST, Instance, Sizes, finalist_file, model_file
 from experiments.decision.judging import RTOL, Answer, count, errors, exactly, judged, rate_of
 from experiments.decision.models import Configuration, train

@@ -12,9 +12,9 @@ from torch import Tensor
 from decision import metrics as judging
 from decision._deciding import decide
 from decision._region import Region
-from decision.baselines._seed.steps import RATE, STRUCTURED_RATE, seed_steps
 from decision.metrics import evaluate, relative_error, within_context_error
 from decision.tasks import Data
+from experiments.baselines.seed.steps import RATE, STRUCTURED_RATE, seed_steps
 from experiments.decision.instances import TEST, Instance
 from experiments.decision.models import BASELINES, NO_PROGRAM
 from experiments.engine.tables import Row

@@ -15,8 +15,8 @@ import torch
 import decision
 from decision import surrogates
 from decision.baselines import StructuredDCP, StructuredPCF
-from decision.baselines._seed.training import NETWORKS, SEED_START, STRUCTURED, SeedTraining, fit_as_seed
 from decision.tasks import Data
+from experiments.baselines.seed.training import NETWORKS, SEED_START, STRUCTURED, SeedTraining, fit_as_seed
 from socicnn.nn._network import Network
 from socicnn.training._history import History
 from socicnn.training._options import gathered

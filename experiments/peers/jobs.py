@@ -12,10 +12,10 @@ from torch import Tensor
 from decision._deciding import decide
 from decision._region import Region
 from decision.baselines import StructuredPCF
-from decision.baselines._lpcf.fitting import Fit, fit_each
-from decision.baselines._lpcf.function import LPCF, LPCFSettings
 from decision.baselines.cvxpylayer import EndToEnd, SolverLayer, fit_end_to_end
 from decision.tasks import Data
+from experiments.baselines.lpcf.fitting import Fit, fit_each
+from experiments.baselines.lpcf.function import LPCF, LPCFSettings
 from experiments.decision import models as decision_models
 from experiments.decision.instances import TEST, TRAIN, Instance, Sizes
 from experiments.decision.judging import RTOL, Answer, Solved, count, errors, metrics, minimiser

@@ -73,9 +73,9 @@ def _cvxreg(*, penalised: bool) -> Model:
 
 def _lpcf(table: Table, X: Array, y: Array, test: Array) -> tuple[Array, float | None]:
     """Fit lpcf with its own loss and its own default widths, one seed; there is no context, so theta is zero."""
-    from decision.baselines._lpcf.fitting import fit_lpcf
-    from decision.baselines._lpcf.function import LPCFSettings
     from decision.tasks import Data
+    from experiments.baselines.lpcf.fitting import fit_lpcf
+    from experiments.baselines.lpcf.function import LPCFSettings
 
     width = 2 * ((X.shape[1] + 1) // 2)
     data = Data(torch.tensor(X)[None], torch.zeros(1, 1, dtype=torch.float64), torch.tensor(y)[None])

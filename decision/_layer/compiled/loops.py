@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from decision._layer.compiled.state import ContextArrays, FaceArrays, FaceRoom, Place
+from decision._layer.compiled.state import ContextArrays, FaceArrays, FacePoint, FaceRoom
 from decision._layer.compiled.system import factorised, length_of, solve
 from decision._layer.face import EXACT, ROUGH, SLACK, SMALL
 from decision._layer.rows import ROUNDING
@@ -22,7 +22,7 @@ def row_of(batch: ContextArrays, i: int) -> ContextArrays:
 
 @compiled
 def polish(
-    shared: FaceArrays, batch: ContextArrays, x: Array, rounds: int, done: BoolArray, at: Place, room: FaceRoom
+    shared: FaceArrays, batch: ContextArrays, x: Array, rounds: int, done: BoolArray, at: FacePoint, room: FaceRoom
 ) -> None:
     """Overwrite points by the stationary points near them, and `done` by which contexts have one."""
     for i in range(len(x)):
@@ -33,7 +33,7 @@ def polish(
 
 
 @compiled
-def polished(shared: FaceArrays, own: ContextArrays, rounds: int, at: Place, room: FaceRoom) -> bool:
+def polished(shared: FaceArrays, own: ContextArrays, rounds: int, at: FacePoint, room: FaceRoom) -> bool:
     """Move `at.x` to the stationary point of its face; return whether there is one."""
     moved(shared, own, at)
     placed(shared, own, at, ROUGH)
@@ -72,7 +72,7 @@ def adjoin(
     tolerance: Array,
     answers: tuple[Array, Array, Array, Array, Array],
     done: BoolArray,
-    at: Place,
+    at: FacePoint,
     room: FaceRoom,
 ) -> None:
     """Write mu, y, u and the adjoint's multipliers of kinks and constraints of each context whose system is regular."""
@@ -95,7 +95,7 @@ def adjoin(
 
 
 @compiled
-def moved(shared: FaceArrays, own: ContextArrays, at: Place) -> None:
+def moved(shared: FaceArrays, own: ContextArrays, at: FacePoint) -> None:
     """Write p and c at x."""
     for k in range(len(at.p)):
         total = own.offset[k]
@@ -110,7 +110,7 @@ def moved(shared: FaceArrays, own: ContextArrays, at: Place) -> None:
 
 
 @compiled
-def placed(shared: FaceArrays, own: ContextArrays, at: Place, tolerance: float) -> None:
+def placed(shared: FaceArrays, own: ContextArrays, at: FacePoint, tolerance: float) -> None:
     """Write the face that x lies on: what is nearer than the tolerance is held."""
     for k in range(shared.units):
         at.on[k] = at.p[k] > 0.0
@@ -128,7 +128,7 @@ def reach(shared: FaceArrays, own: ContextArrays, j: int, tolerance: float) -> f
 
 
 @compiled
-def gradient(shared: FaceArrays, own: ContextArrays, at: Place, room: FaceRoom) -> None:
+def gradient(shared: FaceArrays, own: ContextArrays, at: FacePoint, room: FaceRoom) -> None:
     """Write the gradient of f + mu'r + y'c to `room.gradient`."""
     n, out, pull = len(at.x), room.gradient, room.pull
     for k in range(shared.units):
@@ -156,7 +156,7 @@ def gradient(shared: FaceArrays, own: ContextArrays, at: Place, room: FaceRoom) 
 
 
 @compiled
-def revised(shared: FaceArrays, own: ContextArrays, at: Place) -> bool:
+def revised(shared: FaceArrays, own: ContextArrays, at: FacePoint) -> bool:
     """Hold what x has crossed, let go what has a wrong multiplier; return whether nothing has changed."""
     same, most = True, 0.0
     for k in range(shared.units):

@@ -61,7 +61,7 @@ class ContextArrays(NamedTuple):
     size: Array
 
 
-class Place(NamedTuple):
+class FacePoint(NamedTuple):
     """A point and its face.
 
     Args:
@@ -105,12 +105,12 @@ class FaceRoom(NamedTuple):
     dy: Array
 
 
-def place_for(shared: FaceArrays) -> Place:
+def place_for(shared: FaceArrays) -> FacePoint:
     """Return a place of zeros."""
     (rows, n), many = shared.B.shape, len(shared.G)
     kinks = shared.units + len(shared.first)
     on, held, tied = (np.zeros(count, dtype=np.bool_) for count in (shared.units, kinks, many))
-    return Place(np.zeros(n), np.zeros(rows), np.zeros(many), on, held, tied, np.zeros(rows), np.zeros(many))
+    return FacePoint(np.zeros(n), np.zeros(rows), np.zeros(many), on, held, tied, np.zeros(rows), np.zeros(many))
 
 
 def room_for(shared: FaceArrays) -> FaceRoom:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from decision._layer.compiled.state import ContextArrays, FaceArrays, FaceRoom, Place
+from decision._layer.compiled.state import ContextArrays, FaceArrays, FacePoint, FaceRoom
 from decision._layer.system import SINGULAR
 from decision._minimise.compiled.loops import compiled
 from socicnn._arrays import Array, IntArray
 
 
 @compiled
-def factorised(shared: FaceArrays, own: ContextArrays, at: Place, room: FaceRoom) -> bool:
+def factorised(shared: FaceArrays, own: ContextArrays, at: FacePoint, room: FaceRoom) -> bool:
     """Factorise the system of a face; return whether it is regular."""
     if not chosen(shared, at, room):
         return False
@@ -47,7 +47,7 @@ def factorised(shared: FaceArrays, own: ContextArrays, at: Place, room: FaceRoom
 
 
 @compiled
-def chosen(shared: FaceArrays, at: Place, room: FaceRoom) -> bool:
+def chosen(shared: FaceArrays, at: FacePoint, room: FaceRoom) -> bool:
     """Number the free coordinates and the rows that hold; return whether they can be independent."""
     n, rows, m = len(at.x), len(shared.B), 0
     room.fixing[:] = -1
@@ -80,7 +80,7 @@ def chosen(shared: FaceArrays, at: Place, room: FaceRoom) -> bool:
 
 
 @compiled
-def hessian(shared: FaceArrays, own: ContextArrays, at: Place, room: FaceRoom) -> None:
+def hessian(shared: FaceArrays, own: ContextArrays, at: FacePoint, room: FaceRoom) -> None:
     """Write H in the free coordinates."""
     count, n, M = room.counts[0], len(at.x), room.M
     for i in range(count):
@@ -111,7 +111,7 @@ def hessian(shared: FaceArrays, own: ContextArrays, at: Place, room: FaceRoom) -
 
 
 @compiled
-def times_hessian(shared: FaceArrays, own: ContextArrays, at: Place, x: Array, room: FaceRoom) -> None:
+def times_hessian(shared: FaceArrays, own: ContextArrays, at: FacePoint, x: Array, room: FaceRoom) -> None:
     """Write H x to `room.product`."""
     n, out, image = len(x), room.product, room.image
     for i in range(n):
@@ -191,7 +191,7 @@ def substituted(M: Array, size: int, order: IntArray, right: Array) -> None:
 
 
 @compiled
-def solve(shared: FaceArrays, own: ContextArrays, at: Place, b: Array, moves: float, room: FaceRoom) -> None:
+def solve(shared: FaceArrays, own: ContextArrays, at: FacePoint, b: Array, moves: float, room: FaceRoom) -> None:
     """Write dx, dmu and dy for b1 = b, and b2 = -moves times what is held.
 
     Args:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from decision.baselines._lpcf.process import interpreter
+from experiments.baselines.lpcf.process import interpreter
 from experiments.decision import models as decision_models
 from experiments.decision.instances import Sizes
 from experiments.decision.tables import COLUMNS, OTHERS

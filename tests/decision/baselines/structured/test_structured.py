@@ -8,14 +8,16 @@ import cvxpy as cp
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import socicnn
 import verify
 from decision.baselines import Structured, StructuredDCP, StructuredPCF
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from socicnn._compile import value_program
-from socicnn.errors import ModelError, SolverError
+from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.nn._context import SKIP
+from socicnn.nn._network import Network
 from tests.contracts.networks import NetworkContract, units
 from tests.support.cases import Case, generator
 
@@ -23,20 +25,29 @@ ROOT = Path(__file__).parents[4]
 KINDS = [StructuredPCF, StructuredDCP]
 
 
-def case(kind: type[Structured], n: int, p: int, rows: int, exports: bool) -> Case:
-    return Case(kind.__name__, lambda **more: kind(n, p, rows=rows, **more), exports)
+def case(kind: type[Structured], n: int, p: int, rows: int) -> Case:
+    return Case(kind.__name__, lambda **more: kind(n, p, rows=rows, **more))
 
 
 class TestPCF(NetworkContract):
-    case = case(StructuredPCF, 3, 2, 4, True)
+    case = case(StructuredPCF, 3, 2, 4)
 
 
 class TestPCFOfOneFeature(NetworkContract):
-    case = case(StructuredPCF, 1, 1, 1, True)
+    case = case(StructuredPCF, 1, 1, 1)
 
 
 class TestDCP(NetworkContract):
-    case = case(StructuredDCP, 3, 2, 4, False)
+    """It has no conic program of ours: what the contract asks of programs is a refusal."""
+
+    case = case(StructuredDCP, 3, 2, 4)
+    test_float32_weights_are_lifted_exactly = None
+    test_the_witness_proves_the_forward_value = None
+    test_a_solver_agrees_with_the_forward_value = None
+
+    def test_freezes_to_the_same_function(self, model: Network, context: Tensor) -> None:
+        with pytest.raises(NoProgramError, match="has logistic atoms"):
+            model.freeze(context)
 
 
 @pytest.mark.parametrize("n", [10, 20, 50])

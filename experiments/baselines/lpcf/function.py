@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from decision.baselines._lpcf.process import call
 from decision.sets._base import FeasibleSet
+from experiments.baselines.lpcf.process import call
 from socicnn._arrays import Array, as_float64
 from socicnn._registry import choose
 from socicnn.errors import ModelError, NoProgramError

@@ -9,12 +9,12 @@ import torch
 import verify
 from decision._deciding import decide
 from decision._minimise.smoothing import Smoothing
-from decision.baselines._lpcf import process as lpcf_process
-from decision.baselines._lpcf.fitting import Fit, fit_each
-from decision.baselines._lpcf.function import LPCF, LPCFSettings
-from decision.baselines._lpcf.process import call, interpreter
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from decision.tasks import Data
+from experiments.baselines.lpcf import process as lpcf_process
+from experiments.baselines.lpcf.fitting import Fit, fit_each
+from experiments.baselines.lpcf.function import LPCF, LPCFSettings
+from experiments.baselines.lpcf.process import call, interpreter
 from socicnn.errors import MissingExtra, ModelError, SolverError
 
 N, P = 3, 2

@@ -9,9 +9,9 @@ from typing import final
 
 import numpy as np
 
-from decision.baselines._lpcf.function import LPCF, LPCFSettings
-from decision.baselines._lpcf.process import call
 from decision.tasks._data import Data
+from experiments.baselines.lpcf.function import LPCF, LPCFSettings
+from experiments.baselines.lpcf.process import call
 from socicnn._arrays import Array, as_float64
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from decision import decide, surrogates, tasks
-from decision.baselines._seed.steps import seed_steps
-from decision.baselines._seed.training import SEED_START, SeedTraining, XavierSoftplus, fit_as_seed
 from decision.sets import Box, Budget, Simplex
+from experiments.baselines.seed.steps import seed_steps
+from experiments.baselines.seed.training import SEED_START, SeedTraining, XavierSoftplus, fit_as_seed
 from socicnn import SOCICNN, load, save
 from tests.support.cases import generator
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from decision.baselines._lpcf import worker as lpcf_worker
+from experiments.baselines.lpcf import worker as lpcf_worker
 from socicnn._arrays import Array
 from socicnn.errors import MissingExtra, SolverError
 
