@@ -109,6 +109,8 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
     ),
     "recurrent": _of(RecurrentSOCICNN, (4, 2), 3, (3,), (PAIRS,)),
     "recurrent, varying weights": _of(RecurrentSOCICNN, (3, 2), 3, shared=False),
+    "softplus": _of(SOCICNN, 3, (6, 5), (2,), (2,), activation="softplus"),
+    "ReLU, then softplus": _of(ICNN, 3, (6, 5), activation=("relu", "softplus"), context_features=2),
     "any size": any_size,
     "any size, any scale": lambda draw, **_: any_size(draw, scaled=True),
 }

@@ -26,9 +26,8 @@ import numpy as np
 from socicnn._arrays import Array, Matrix, lengths
 from socicnn._margins import TINY
 from socicnn.frozen import FrozenNet, Layer, Norm, Quadratic
-from socicnn.frozen._softplus import slope, unit
+from socicnn.frozen._softplus import Masses, masses
 
-ONE = np.asarray(1.0)
 LARGEST = 500  # exponent of the largest scale k, and minus that of the smallest
 
 
@@ -70,6 +69,7 @@ def closed_form(
     fill = _Filling(np.ascontiguousarray(x.T), shape)
     inside: list[list[tuple[Array, Array, Array]]] = []  # weight, p and k of the quadratics inside each layer
     active: list[Array] = []
+    soft: list[Masses] = []
     z = np.zeros((0, fill.count))
     for number, layer in enumerate(net.layers):
         inside.append([])
@@ -78,16 +78,17 @@ def closed_form(
             inside[-1].append((term.weight[:, None], p, fill.scales(p)))
         if layer.smoothing:
             a = fill.preactivation(layer, z, inside[-1])  # z does not tell a: what is added to 0 or to a is lost
-            active.append(a / layer.smoothing)
-            a[:] = unit(a, layer.smoothing)
+            soft.append(masses(a, layer.smoothing))
+            a[:] = soft[-1].z
             z = a
-            fill.masses(active[-1], layer.smoothing)
+            active.append(z)
+            fill.masses(soft[-1], layer.smoothing)
         else:
             z = fill.activation(layer, z, inside[-1]) if activations is None else fill.given(activations[number])
             active.append(z)
     widths = [len(mask) for mask in active]
     fill.row = 2 * sum(widths)
-    multipliers, bounds = _backward(net, active, fill)
+    multipliers, bounds = _backward(net, active, soft, fill)
     for terms, multiplier in zip(inside, multipliers, strict=True):
         for weight, p, k in terms:  # beta is rho lambda
             fill.rotated(weight * multiplier, p, k)
@@ -96,18 +97,20 @@ def closed_form(
         fill.rotated(quad.beta, p, fill.scales(p))
     for norm in norms:
         fill.norm(norm.gamma, fill.image(norm.C, norm.d).reshape(-1, norm.group, fill.count))
-    for layer, t, bound in zip(net.layers, active, bounds, strict=True):
-        if layer.smoothing:
-            fill.exponentials(t, bound)
+    for unit, bound in zip(soft, bounds, strict=True):
+        fill.exponentials(unit, bound)
     return fill.witness()
 
 
-def _backward(net: FrozenNet, active: list[Array], fill: _Filling) -> tuple[list[Array], list[Array]]:
+def _backward(
+    net: FrozenNet, active: list[Array], soft: list[Masses], fill: _Filling
+) -> tuple[list[Array], list[Array]]:
     """Write lambda and kappa of each layer, last layer first.
 
     Returns:
-        The multipliers of the pre-activations, and those of softplus units, lambda; of ReLU units their upper bounds.
+        The multipliers of the pre-activations, and lambda of each softplus layer.
     """
+    left = list(soft)
     bound = _column(net.output.w)
     multipliers: list[Array] = []
     bounds: list[Array] = []
@@ -119,21 +122,20 @@ def _backward(net: FrozenNet, active: list[Array], fill: _Filling) -> tuple[list
         if layer.smoothing:
             multiplier[:], rest[:] = bound, 0.0
             bounds.insert(0, multiplier)
-            multiplier = _mass(multiplier, z)
+            multiplier = _mass(multiplier, left.pop().p)
         else:
             np.greater(z, 0.0, out=multiplier)
             multiplier *= bound
             np.subtract(bound, multiplier, out=rest)
-            bounds.insert(0, multiplier)
         bound = layer.W.T @ multiplier
         multipliers.insert(0, multiplier)
     return multipliers, bounds
 
 
-def _mass(lam: Array, t: Array) -> Array:
-    """Return lambda p of softplus units at t = a / tau, 0 where it underflows; lambda q at -t."""
+def _mass(lam: Array, p: Array) -> Array:
+    """Return lambda p, 0 where it underflows."""
     with np.errstate(under="ignore"):
-        product = lam * slope(t, ONE)
+        product = lam * p
     return np.where(product < TINY, 0.0, product)
 
 
@@ -204,17 +206,17 @@ class _Filling:
         cones[:, 0], cones[:, 1] = beta * (k + square), beta * (k - square)
         np.multiply(p, -2.0 * (beta[:, None] if beta.ndim == 2 else beta), out=cones[:, 2:])
 
-    def masses(self, t: Array, tau: Array) -> None:
-        """Write u = (tau p, tau q) of softplus units at t = a / tau."""
-        np.multiply(slope(t, ONE), tau, out=self.primal(len(t)))
-        np.multiply(slope(-t, ONE), tau, out=self.primal(len(t)))
+    def masses(self, unit: Masses, tau: Array) -> None:
+        """Write u = (tau p, tau q) of softplus units."""
+        for share in (unit.p, unit.q):
+            np.multiply(share, tau, out=self.primal(len(share)))
 
-    def exponentials(self, t: Array, lam: Array) -> None:
+    def exponentials(self, unit: Masses, lam: Array) -> None:
         """Write the multipliers of the cones of softplus units: (-lambda p, -lambda p (1 - log p), lambda), alike q."""
-        for side in (t, -t):
-            cones, mass = self._cones(side[:, None], 2), _mass(lam, side)
-            cones[:, 0] = -mass
-            cones[:, 1] = -mass * np.where(mass > 0, 1.0 + unit(-side, ONE), 0.0)  # 1 - log p
+        for share, depth in ((unit.p, unit.depth_p), (unit.q, unit.depth_q)):
+            cones, mass = self._cones(share[:, None], 2), _mass(lam, share)
+            np.negative(mass, out=cones[:, 0])
+            np.multiply(cones[:, 0], np.where(mass > 0, depth, 0.0), out=cones[:, 1])
             cones[:, 2] = lam
 
     def norm(self, gamma: Array, p: Array) -> None:

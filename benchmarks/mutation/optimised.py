@@ -83,11 +83,11 @@ def _start(compiled: Compiled, witness: Witness, rng: np.random.Generator) -> _L
 
 
 def _lying(lie: _Lie, program: ValueProgram) -> Array:
-    """Tell which inequalities hold a bias that is off."""
+    """Tell which inequalities hold a bias that is off; of a softplus unit that of its sum, as cones hold its bias."""
     found = np.zeros(program.cones.nonnegative, dtype=bool)
     rows = {block.name: block.start for block in program.rows}
     for number, more in enumerate(lie.biases, start=1):
-        start = rows[f"relu{number}"]
+        start = rows.get(f"relu{number}", rows.get(f"sum{number}", 0))
         found[start : start + len(more)] = more != 0
     return found
 

@@ -6,6 +6,8 @@ q = 1 - p = 1 / (1 + exp(t)), -log p = softplus(-t), -log q = softplus(t).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from socicnn._arrays import Array
@@ -35,3 +37,30 @@ def slope(a: Array, smoothing: Array) -> Array:
     with np.errstate(under="ignore", over="ignore"):
         e = np.exp(-np.abs(a / smoothing))
         return np.where(a > 0, 1.0, e) / (1.0 + e)
+
+
+class Masses(NamedTuple):
+    """Of smoothed units: the value z, p and q = 1 - p, and 1 - log p and 1 - log q."""
+
+    z: Array
+    p: Array
+    q: Array
+    depth_p: Array
+    depth_q: Array
+
+
+def masses(a: Array, smoothing: Array) -> Masses:
+    """Return what the dual point of smoothed units at a is made of, by one exponential and one logarithm each.
+
+    >>> masses(np.array([0.0]), np.array(2.0)).z.tolist()
+    [1.3862943611198906]
+    """
+    with np.errstate(under="ignore", over="ignore"):
+        t = a / smoothing
+        e = np.exp(-np.abs(t))
+        bend, larger = np.log1p(e), 1.0 / (1.0 + e)
+        smaller = e * larger
+    up = a > 0
+    z = np.maximum(a, 0.0) + smoothing * bend
+    p, q = np.where(up, larger, smaller), np.where(up, smaller, larger)
+    return Masses(z, p, q, 1.0 + np.maximum(-t, 0.0) + bend, 1.0 + np.maximum(t, 0.0) + bend)

@@ -39,13 +39,18 @@ class Split:
             (top, bottom), (left, right) = (
                 cuts[axis][place : place + 2].tolist() for axis, place in enumerate(divmod(key, len(cuts[1])))
             )
-            size = (bottom - top) * (right - left)
+            own = order[start : start + count]
+            places = slice(top, bottom)
+            if count <= FILLED * (bottom - top) * (right - left):
+                places = _spaced(entries.row[own])  # the cones of softplus units hold a layer in every third row
+            height = len(range(places.start, places.stop, places.step or 1))
+            size = height * (right - left)
             if size >= LEAST and count > FILLED * size:
-                own = order[start : start + count]
-                block = np.zeros((bottom - top, right - left))
-                block[entries.row[own] - top, entries.col[own] - left] = entries.data[own]
+                block = np.zeros((height, right - left))
+                row = (entries.row[own] - places.start) // (places.step or 1)
+                block[row, entries.col[own] - left] = entries.data[own]
                 rest[own] = False
-                self._blocks.append((slice(top, bottom), slice(left, right), block, block.T.copy()))
+                self._blocks.append((places, slice(left, right), block, block.T.copy()))
         left_over = sparse.coo_array((entries.data[rest], (entries.row[rest], entries.col[rest])), shape=matrix.shape)
         self._rest, self._rest_transposed = left_over.tocsr(), left_over.T.tocsr()
 
@@ -69,6 +74,13 @@ class Split:
         sizes._rest, sizes._rest_transposed = abs(self._rest), abs(self._rest_transposed)
         sizes._blocks = [(rows, columns, abs(matrix), abs(turned)) for rows, columns, matrix, turned in self._blocks]
         return sizes
+
+
+def _spaced(rows: IntArray) -> slice:
+    """Return the slice of rows, equally far apart, that holds these; of all between them if they are not so."""
+    used = np.unique(rows)
+    steps = np.unique(np.diff(used))
+    return slice(int(used[0]), int(used[-1]) + 1, int(steps[0]) if len(steps) == 1 else 1)
 
 
 def _cuts(places: Iterable[int], size: int) -> IntArray:

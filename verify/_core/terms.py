@@ -103,13 +103,19 @@ def _dot(weights: Array, values: Array) -> Array:
 
 
 def own_entries(rows: sparse.csr_array, variables: int) -> sparse.csr_array:
-    """Return the sizes of the first two negative entries of each variable, `(variables, m)`: rows that bound it."""
+    """Return the sizes of entries of each variable, `(variables, m)`: the first two negative ones, rows that bound it.
+
+    And the first two that are 1: the cones of a softplus unit.
+    """
     columns = sparse.csc_array(rows)
     columns.sort_indices()
     stop = columns.indptr[variables]
-    own = np.flatnonzero(columns.data[:stop] < 0)
-    column = np.repeat(np.arange(columns.shape[1]), np.diff(columns.indptr))[own]
-    first = np.arange(len(own)) - np.searchsorted(column, column) < 2
-    own, column = own[first], column[first]
+    every = np.repeat(np.arange(columns.shape[1]), np.diff(columns.indptr))
+    chosen = []
+    for kind in (columns.data[:stop] < 0, columns.data[:stop] == 1.0):
+        own = np.flatnonzero(kind)
+        chosen.append(own[np.arange(len(own)) - np.searchsorted(every[own], every[own]) < 2])
+    own = np.concatenate(chosen)
+    column = every[own]
     shape = (variables, rows.shape[0])
     return sparse.csr_array((np.abs(columns.data[own]), (column, columns.indices[own])), shape=shape)
