@@ -23,7 +23,7 @@ from decision._minimise.surrogate import Surrogate
 from decision.sets._base import FeasibleSet
 from socicnn._registry import Registry
 from socicnn.conic.solvers import Highs, Solver, SolverName
-from socicnn.errors import ModelError, NoProgramError, SolverError
+from socicnn.errors import MissingExtra, ModelError, NoProgramError, SolverError
 from socicnn.frozen import FrozenNet
 
 LARGEST = 600  # inputs up to which a Newton matrix per context is worth its n^3
@@ -179,12 +179,12 @@ class Exact(Method):
             self._solve(problem, answers, goal, self.made())
 
     def _by_simplex(self, problem: Problem, answers: Answers, goal: Goal) -> bool:
-        """Solve by HiGHS, and by Clarabel what that leaves uncertified; return False if HiGHS refuses the programs."""
+        """Solve by HiGHS, and by Clarabel what that leaves uncertified; return False if HiGHS cannot."""
         everyone = torch.arange(len(answers.x), device=answers.x.device)
         by_simplex = replace(answers.take(everyone), notes=[])
         try:
             self._solve(problem, by_simplex, goal, Highs())
-        except SolverError:  # entries of the matrix that are too small or too large for it
+        except (SolverError, MissingExtra):  # entries too small or too large for it; a package that cannot be loaded
             return False
         left = (~by_simplex.done(goal)).nonzero()[:, 0]
         again = len(left) > 0 and not goal.late and goal.after(1).max_iterations != 0

@@ -95,10 +95,15 @@ class Solver(ABC):
         """Import the solver's package."""
         try:
             return import_module(self.package)
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise MissingExtra(
                 f"the solver {self.name} needs the package {self.package}, which is not installed; "
                 f'run: pip install "socicnn[{self.name}]"'
+            ) from error
+        except ImportError as error:  # e.g. highspy after OR-Tools
+            raise MissingExtra(
+                f"the solver {self.name} cannot be used: the package {self.package} is installed, but cannot be loaded "
+                f"here ({error}); choose another solver"
             ) from error
 
 

@@ -1,6 +1,7 @@
 """Exact solves, one after the other; their bounds, block by block."""
 
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from decision import Box, DecideOptions, Simplex, decide
 from decision._minimise import exact, methods
 from decision._minimise.methods import Problem, exact_is_faster
 from decision._minimise.stack_surrogate import StackSurrogate
-from socicnn.conic.solvers import Highs, Prepared, Solver
+from socicnn.conic.solvers import Highs, Prepared, Solver, _base
+from socicnn.errors import MissingExtra
 from socicnn.frozen import FrozenNet
 from tests.support.frozen_nets import random_net
 
@@ -99,6 +101,17 @@ def test_without_highs_linear_programs_go_to_clarabel(monkeypatch: pytest.Monkey
     used = solvers_used(monkeypatch)
     assert bool(decide(linear(), Simplex(4), method="exact").certified.all())
     assert set(used) == {"clarabel"}
+
+
+def test_a_highs_that_cannot_be_loaded_leaves_clarabel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def clash(name: str) -> None:
+        raise ImportError(f"{name}: undefined symbol")  # as after OR-Tools
+
+    monkeypatch.setattr(methods, "find_spec", lambda name: name)
+    monkeypatch.setattr(_base, "import_module", lambda name: clash(name) if name == "highspy" else import_module(name))
+    assert bool(decide(linear(), Simplex(4), method="exact").certified.all())
+    with pytest.raises(MissingExtra, match=r"installed, but cannot be loaded here \(highspy: undefined symbol\)"):
+        decide(linear(), Simplex(4), method="exact", options=DecideOptions(solver="highs"))
 
 
 def test_entries_that_highs_drops_go_to_clarabel(monkeypatch: pytest.MonkeyPatch) -> None:
