@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from scipy.optimize import LinearConstraint, milp
 
+from decision import decide
 from experiments.engine.tables import Row, read_table
 from experiments.predict_then_optimize import cells as experiment
 from experiments.predict_then_optimize import scheduling
 from experiments.predict_then_optimize.problems import PROBLEMS, make, packings
+from socicnn.frozen import FrozenNet, Output
 
 DAYS = 30
 
@@ -115,6 +117,19 @@ def _least(problem: Any, c: np.ndarray) -> float:
         return float(answer.fun)
     x = cp.Variable(len(c))
     return float(cp.Problem(cp.Minimize(c @ x), problem.feasible_set.constraints(x)).solve(solver="CLARABEL"))
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize("name", ["knapsack integer", "scheduling"])
+def test_decide_proves_what_a_problem_with_integers_solves(name: str, household: None) -> None:
+    pytest.importorskip("pyepo")
+    problem = make(name, 8, 0)
+    c = problem.C[0].astype(np.float64)
+    problem.model.setObj(c)
+    net = FrozenNet([], Output(np.zeros(0), problem.sign * c))
+    answer = decide(net, problem.feasible_set, integer=range(len(c)))
+    assert answer.ok
+    assert float(c @ answer.x[0].numpy()) == pytest.approx(problem.model.solve()[1], rel=1e-6)
 
 
 @pytest.mark.extra
