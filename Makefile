@@ -41,8 +41,9 @@ $(VENV)-pcf/.ready: constraints-pcf.txt
 	$(VENV)-pcf/bin/python -m pip --disable-pip-version-check install --quiet -r constraints-pcf.txt
 	touch $@
 
-# the core of the tests with the oldest versions that pyproject.toml allows, in an environment of its own
-OLDEST := tests/socicnn tests/socicnn_cli tests/verify/core tests/verify/test_equivalence.py tests/decision/test_deciding.py
+# the tests that meet other packages, with the oldest versions that pyproject.toml allows, in an environment of its own
+OLDEST := $(wildcard tests/socicnn/test_*.py) $(addprefix tests/socicnn/,conic/solvers conic/export cvxpy_atom frozen importers nn training) \
+	tests/socicnn_cli tests/verify/test_equivalence.py tests/decision/test_deciding.py
 test-oldest: $(VENV)-oldest/.ready
 	$(ONE) $(VENV)-oldest/bin/python -m pytest -n $(JOBS) --dist worksteal -q $(OLDEST)
 

@@ -48,7 +48,7 @@ def decide(
     With `integer=[0, 3]` these entries of x are whole: branch and bound splits the set into cases, each with its proven
     bound, and the gap is to the least of these. The scale is S(x), and `iterations` counts the cases.
 
-    A network that second-order cones do not describe (softplus layers, logistic atoms) and any other torch module that
+    A network that second-order cones do not describe (softplus layers) and any other torch module that
     is called as `model(x, context)` or `model(x)` and gives one value per row are minimised, too: `auto` then takes
     `central_path`, or `projected_gradient` if the set has no interior or n is above 200. Gaps of softplus networks are
     proven by their arrays, others are in plain float64, and that a module of your own is convex in x is taken on trust.

@@ -53,9 +53,12 @@ class TableRequest:
 
 def fit_table(data: Path, out: Path, request: TableRequest, *, hidden: tuple[int, ...], seed: int, json: bool) -> None:
     """Fit, judge on rows held out beside simple models, write the model, report."""
+    import torch
+
     from socicnn.nn import save
     from socicnn.regression import ConvexRegressor
 
+    torch.set_num_threads(1)  # networks of this size gain nothing from more, and lose on a busy machine
     frame = read_frame(data)
     roles = _roles(data, frame, request)
     slopes = names_of(request.gradient)

@@ -121,7 +121,7 @@ def _axis(name: str, facts: dict[str, Any] | None) -> str:
     if facts is None:
         return "none"
     shape = facts["shape"]
-    text = f"{shape[0]} entries" if len(shape) == 1 else f"shape {tuple(shape)}"
+    text = f"{shape[0]} entr{'y' if shape[0] == 1 else 'ies'}" if len(shape) == 1 else f"shape {tuple(shape)}"
     if "lower" not in facts:
         return f"{text}, ranges of the training data not known"
     if len(shape) > 1 or shape[0] > SHOWN:

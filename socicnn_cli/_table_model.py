@@ -48,6 +48,11 @@ class TableRoles:
         """Columns that a prediction needs."""
         return [*self.x, *self.context]
 
+    def split(self, inputs: Array) -> tuple[Array, Array | None]:
+        """Return x and the context of rows, each in memory of its own."""
+        n, p = len(self.x), len(self.context)
+        return inputs[:, :n].copy(), inputs[:, n : n + p].copy() if p else None
+
     def sentence(self) -> str:
         """Return what the function is, in words."""
         parts = [f"{self.target}, {self.curvature} in {', '.join(self.x)}"]
@@ -100,7 +105,7 @@ class TableModel:
         """Return f at rows of x and context, shape `(rows,)`."""
         import torch
 
-        x, theta = self.split(inputs)
+        x, theta = self.roles.split(inputs)
         values = []
         with torch.no_grad():
             for first in range(0, len(x), CHUNK):
@@ -109,14 +114,9 @@ class TableModel:
                 values.append(self.network(torch.from_numpy(x[part]), context).numpy())
         return np.asarray(self.roles.sign * np.concatenate(values))
 
-    def split(self, inputs: Array) -> tuple[Array, Array | None]:
-        """Return x and the context of rows, each in memory of its own."""
-        n, p = len(self.roles.x), len(self.roles.context)
-        return inputs[:, :n].copy(), inputs[:, n : n + p].copy() if p else None
-
     def outside(self, inputs: Array) -> Array:
         """Return whether each row leaves the ranges of the training data."""
-        x, theta = self.split(inputs)
+        x, theta = self.roles.split(inputs)
         away = self.network.ranges.outside_x(x)
         return np.asarray(away if theta is None else away | self.network.ranges.outside_context(theta))
 

@@ -9,18 +9,21 @@ import numpy as np
 from experiments.engine.tables import Row
 
 RANKED = 3  # folds that a rank needs
+DEFAULT = "socicnn stacked"  # of our kinds the one that counts in the ranks of others
 Scores = dict[str, dict[int, float]]
 
 
 def ranks(scores: Scores) -> dict[str, int]:
     """Return 1 + the number of models that are better by more than one standard error, for each model.
 
-    The difference of two models is the mean over the folds that both finished.
+    The difference of two models is the mean over the folds that both finished. Of our kinds only the default counts
+    in the ranks of others: a user who takes the defaults has no choice among them.
 
     >>> ranks({"a": {0: 0.9, 1: 0.8}, "b": {0: 0.8, 1: 0.7}, "c": {0: 0.85, 1: 0.85}})
     {'a': 1, 'b': 3, 'c': 1}
     """
-    return {model: 1 + sum(_better(other, own) for other in scores.values()) for model, own in scores.items()}
+    rivals = [own for model, own in scores.items() if model == DEFAULT or not model.startswith("socicnn")]
+    return {model: 1 + sum(_better(other, own) for other in rivals) for model, own in scores.items()}
 
 
 def _better(other: dict[int, float], own: dict[int, float]) -> bool:

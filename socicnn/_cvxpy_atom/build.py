@@ -39,7 +39,7 @@ def to_cvxpy(model_or_net: Freezable, x: Any, context: Any = None) -> Any:
         The expression, of shape `()`, or a list of them.
 
     Raises:
-        ModelError: the network is not second-order-cone representable, or has negative hidden weights; or the context
+        ModelError: the network has no conic program, or has negative hidden weights; or the context
             has another shape.
         ProgramError: x is not affine, or has another shape; or the context holds variables.
 

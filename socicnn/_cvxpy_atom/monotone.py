@@ -47,7 +47,7 @@ def decreasing(program: ValueProgram, *, x_nonpos: bool) -> bool:
 def covered(compiled: Compiled, way: int) -> bool:
     """Return whether v makes up for what the units can fall by, so that f moves the way of every coordinate.
 
-    It does where way v >= w'N_L, with N_k = W_k N_{k-1} + max(-way U_k, 0): z_k + N_k way x increases. Sums of h terms
+    It does where way v >= w'N_L, with N_k = max(W_k N_{k-1} - way U_k, 0): z_k + N_k way x increases. Sums of h terms
     >= 0 are rounded up by h + 4 units in the last place.
 
     Args:
@@ -57,16 +57,21 @@ def covered(compiled: Compiled, way: int) -> bool:
     net = compiled.net
     if not net.layers or compiled.quadratics or compiled.norms or any(layer.inner for layer in net.layers):
         return False
-    falls: list[Any] = [(abs(layer.U) - way * layer.U) / 2 for layer in net.layers]
+    rises: list[Any] = [way * layer.U for layer in net.layers]
     weights: list[Any] = [layer.W for layer in net.layers[1:]]
-    sizes = np.abs(np.concatenate([_entries(part) for part in [*falls, *weights, net.output.w]]))
-    if sizes.any() and sizes[sizes > 0].min() ** (len(falls) + 1) < 1e-290:
+    sizes = np.abs(np.concatenate([_entries(part) for part in [*rises, *weights, net.output.w]]))
+    if sizes.any() and sizes[sizes > 0].min() ** (len(rises) + 1) < 1e-290:
         return False  # products underflow
-    fall = falls[0]
-    for own, W in zip(falls[1:], weights, strict=True):
-        fall = ((W @ fall) * _up(W.shape[1]) + own) * _up(1)
+    fall = _positive(-rises[0])
+    for rise, W in zip(rises[1:], weights, strict=True):
+        fall = _positive((W @ fall) * _up(W.shape[1]) - rise) * _up(1)
     total = (net.output.w @ fall) * _up(len(net.output.w))
     return bool((way * net.output.v >= np.asarray(total).reshape(-1)).all())
+
+
+def _positive(matrix: Any) -> Any:
+    """Return max(M, 0) without rounding, dense or sparse."""
+    return (abs(matrix) + matrix) / 2
 
 
 def _up(terms: int) -> float:

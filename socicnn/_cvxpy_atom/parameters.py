@@ -31,7 +31,7 @@ class ContextParameters:
         model: a network with a context.
 
     Raises:
-        ModelError: it has no context, or is not second-order-cone representable.
+        ModelError: it has no context, or no conic program.
 
     Attributes:
         model: the network.

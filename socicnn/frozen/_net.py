@@ -195,7 +195,6 @@ class FrozenNet(ConvexNet):
 
         Raises:
             ModelError: the weights do not fit the settings, or the values are not those of `check`.
-            NoProgramError: the activation is logistic.
         """
         from socicnn.importers.lpcf import from_lpcf
 

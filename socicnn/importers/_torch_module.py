@@ -7,6 +7,7 @@ non-negative: parametrisations, softplus, exp, clamp.
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -136,4 +137,6 @@ def _layer(node: fx.Node) -> str:
     path, kind = list(stack.values())[-1] if stack else ("", "")
     label = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
     label = label.rpartition(".")[2]
+    if path.startswith(("L[", "getattr(")):  # torch before 2.7: getattr(L['self'].body, '0') is body.0
+        path = ".".join(re.findall(r"\w+", re.sub(r"^(getattr\()*L\['\w+'\]", "", path)))
     return f"layer '{path}' ({label})" if path else (f"the module itself ({label})" if label else f"node {node.name}")

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from socicnn._arrays import Array, as_float64
 from socicnn._registry import choose
-from socicnn.errors import ModelError, NoProgramError
+from socicnn.errors import ModelError
 from socicnn.frozen._bundle import Parts
 from socicnn.importers._agreement import Imported, demand
 from socicnn.importers._assemble import assemble
@@ -66,8 +66,6 @@ def from_lpcf(
         if name == "activation" or asked[name] is not None:
             asked[name] = str(asked[name]).lower()
             choose(name, asked[name], known)
-    if asked["activation"] == "logistic":
-        raise NoProgramError("a PCF with logistic activation is not second-order-cone representable")
     arrays = [as_float64(weight) for weight in weights]
     out = _at_context(arrays, context, _ACTIVATIONS[asked["activation_psi"] or asked["activation"]])
     n, shapes = _fitting(len(out), asked)
@@ -159,7 +157,7 @@ def _parts(flat: list[Array], shapes: list[tuple[int, ...]], n: int, asked: Mapp
     x = Value((n,), np.zeros(n), sparse.eye_array(n, format="csr"))
     z = x.mapped(V[0], (len(V[0]),)).plus(omega[0])
     for k, (weight, own, offset) in enumerate(zip(W, V[1:], omega[1:], strict=True), start=1):
-        units = z.made("relu", f"layer {k}")
+        units = z.made("relu", f"layer {k}", smoothing=1.0 if asked["activation"] == "logistic" else 0.0)
         if asked["activation"] == "leaky-relu":
             units = z.times(np.array(_SLOPE)).plus(units.times(np.array(1.0 - _SLOPE)))
         z = units.mapped(np.maximum(weight, 0.0), (len(weight),)).plus(x.mapped(own, (len(own),))).plus(offset)

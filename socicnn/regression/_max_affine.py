@@ -117,14 +117,16 @@ def _best(x: Array, y: Array, weight: Array, count: int, restarts: int, draw: An
     return fits[int(np.argmin(errors))]
 
 
-def heuristic(x: Array, y: Array, weight: Array, count: int, draw: Any) -> tuple[Array, Array]:
+def heuristic(
+    x: Array, y: Array, weight: Array, count: int, draw: Any, iterations: int = ITERATIONS
+) -> tuple[Array, Array]:
     """Return slopes and offsets by the heuristic, from a random partition: the cells of `count` of the points."""
     centres = x[draw.permutation(len(x))[:count]]
     owner = np.argmin(((x[:, None] - centres) ** 2).sum(axis=2), axis=1)
     columns = np.column_stack([x, np.ones(len(x))])
     pieces = _least_squares(columns, y, weight)[None]
     best, least = pieces, np.inf
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         parts = [owner == k for k in range(count)]
         pieces = np.array([_piece(columns, y, weight, part) for part in parts if part.any()])
         values = columns @ pieces.T

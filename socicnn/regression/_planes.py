@@ -18,6 +18,7 @@ from scipy import optimize
 from socicnn._arrays import Array
 from socicnn.regression._max_affine import heuristic
 
+FIRST = 20  # iterations of the heuristic at most; the descent goes on from there
 STEPS = 60  # of one descent at most
 
 
@@ -78,7 +79,7 @@ def planes_along(
         restarts: random partitions to start from.
         draw: of the partitions.
     """
-    starts = [heuristic(rows.x, rows.y, rows.weight, count, draw) for _ in range(restarts if count > 1 else 1)]
+    starts = [heuristic(rows.x, rows.y, rows.weight, count, draw, FIRST) for _ in range(restarts if count > 1 else 1)]
     paths = []
     for slopes, offsets in starts:
         path = [Planes(slopes, offsets, np.inf)]

@@ -22,8 +22,8 @@ from socicnn.regression._with_planes import with_planes
 from socicnn.training import Samples
 
 COUNTS = (1, 2, 3, 5, 8, 12)  # numbers of planes tried
-RIDGES = (0.3, 0.1, 0.03, 0.01, 1e-3)  # in units of the error of the network on the rows held out
-RESTARTS, FINAL_RESTARTS = 2, 10  # where planes are tried, and where they are kept
+RIDGES = (0.3, 0.1, 0.03, 1e-3)  # in units of the error of the network on the rows held out
+RESTARTS, FINAL_RESTARTS = 2, 8  # where planes are tried, and where they are kept
 FULLEST = 0.8  # numbers in the planes, per row, at most
 DRAWN = 0.1  # weight of the share one half, in units of the error there
 ALONE = 0.05  # a share nearer to 0 or 1 is 0 or 1

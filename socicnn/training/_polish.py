@@ -81,7 +81,8 @@ def polish(
 
         def evaluate(point: Array, strength: float = strength, weights: list[nn.Parameter] = weights) -> Any:
             _assign(parameters, point)
-            wide.zero_grad(set_to_none=True)
+            for parameter in parameters:
+                parameter.grad = None
             frame.condition(wide, data.x, data.aligned())
             value = objective(wide, data)
             for weight in weights:
@@ -182,11 +183,9 @@ def _joined(tensors: list[Any]) -> Array:
 
 @torch.no_grad()
 def _assign(parameters: list[nn.Parameter], point: Array) -> None:
-    at = 0
-    for parameter in parameters:
-        part = torch.from_numpy(point[at : at + parameter.numel()].copy()).reshape(parameter.shape)
-        parameter.copy_(part)
-        at += parameter.numel()
+    parts = torch.from_numpy(point.copy()).split([parameter.numel() for parameter in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.copy_(part.view_as(parameter))
 
 
 def _lower(model: nn.Module, parameters: list[nn.Parameter]) -> Array:

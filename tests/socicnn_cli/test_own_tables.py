@@ -125,6 +125,10 @@ def test_names_run_through_to_decisions_proofs_and_info(run, model: Path, data: 
     status, out, _ = run("verify", model, "--points", tmp_path / "points.csv", "--context", tmp_path / "points.csv")
     assert status == 0
     assert out.startswith("PASSED")
+    status, out, err = run("verify", model, "--points", data, "--solver", "none", "--json", "-")  # the table as it is
+    assert status == 0
+    assert err.startswith("dropped 1 of 220 rows")
+    assert json.loads(out)["ok"] is True
     status, out, _ = run("info", model)
     assert f"predicts: I, convex in {POWER}, {REACTIVE}; free in V; increasing in {POWER}" in out
     assert f"{REACTIVE} in [" in out

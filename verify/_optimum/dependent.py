@@ -21,6 +21,7 @@ from verify._optimum.ranks import independent, last_follows
 
 SIMPLE = 4096  # largest denominator of the mantissa of a factor
 FAINT = 1e-7  # factors below this are 0
+SEVERAL = 3  # rows each of which may have a proof by ranks of its own
 MOST = 200  # rows that are guessed
 LITTLE = 100_000_000  # products that ranks may take, if other points are left to try
 LARGEST = 2**40  # common denominator
@@ -46,8 +47,9 @@ def without_dependent(M: sparse.csr_array, f: Array, x: Array, room: Array, work
             return None
         if len(weak) < min(len(f), MOST):
             keep, known = np.setdiff1d(np.arange(len(f)), weak), np.where(room > 0, np.nan, x)
-            factors = _factors(scaled[0], scaled[3], keep, weak)
-            if all(_follows(M, f, known, int(i), keep, own, work) for i, own in zip(weak, factors, strict=True)):
+            factors = list(_factors(scaled[0], scaled[3], keep, weak))
+            ranked = work if len(weak) <= SEVERAL else 0  # of many weak rows one proof by ranks takes less
+            if all(_follows(M, f, known, int(i), keep, own, ranked) for i, own in zip(weak, factors, strict=True)):
                 return keep
     kept = independent(M, f, np.where(room > 0, np.nan, x), work)
     return kept if kept is not None and len(kept) < len(f) else None

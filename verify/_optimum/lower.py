@@ -23,6 +23,7 @@ from verify._optimum.residual import Line, interval, product, total_bound
 from verify._optimum.weak_duality import Combination, WeakDuality, into_dual_cone
 
 SHORTER = 1e-14  # of a tail
+ROUNDS = 10  # of coordinates whose residual must be 0, too
 APART = 1e-10  # room that a multiplier leaves for the sign of its coordinate
 
 
@@ -55,23 +56,33 @@ def lower_end(program: QuadraticProgram, u: Array, y: Array) -> float:
 
 def _bound(weak: WeakDuality, line: Line, y: Array, extents: Extents, D: Array, u: Array) -> float:
     """Return the bound over a set with these extents, -infinity if a residual that must be 0 is not."""
-    rows, cones = weak.rows, weak.rows.cones
-    y, needed = _signed(line, weak, y, extents, D)
+    start, needed = _signed(line, weak, y, extents, D)
+    transposed = sparse.csr_array(weak.rows.G.T)
+    for _ in range(ROUNDS):
+        box = _enclosed(transposed[needed], line, needed, start, weak.rows.cones)
+        if box is None:
+            return -np.inf
+        proof = _combined(weak, box)
+        least, most = interval(line.slope + proof.sum, line.error + proof.error, line.slope, proof.sum)
+        least, most = np.where(needed, 0.0, least), np.where(needed, 0.0, most)
+        cover = _cover(least, most, extents, D, u)
+        turned = ~np.isfinite(cover) & ~needed  # residuals whose sign changed as the multipliers moved
+        if not turned.any():
+            return total_bound(line.offset, proof.most, cover, np.maximum(np.abs(least), np.abs(most))).lower
+        needed |= turned
+    return -np.inf
+
+
+def _enclosed(columns: sparse.csr_array, line: Line, needed: BoolArray, y: Array, cones: Cones) -> Enclosure | None:
+    """Return a box around multipliers with A'y = -slope in the coordinates needed, all of it in K*; None if none is."""
     slope, error = -line.slope[needed], line.error[needed]
-    columns = sparse.csr_array(rows.G.T)[needed]
     y, fixed, left = _pinned(columns, slope, y, cones, error)
     room = np.where(fixed, 0.0, _room(y, cones))
     try:
         box = enclose(sparse.csr_array(columns[left]), slope[left], y, room, error[left])
     except ContradictionError:
-        return -np.inf
-    if box is None or not _inside(box, cones):
-        return -np.inf
-    proof = _combined(weak, box)
-    least, most = interval(line.slope + proof.sum, line.error + proof.error, line.slope, proof.sum)
-    least, most = np.where(needed, 0.0, least), np.where(needed, 0.0, most)
-    cover = _cover(least, most, extents, D, u)
-    return total_bound(line.offset, proof.most, cover, np.maximum(np.abs(least), np.abs(most))).lower
+        return None
+    return box if box is not None and _inside(box, cones) else None
 
 
 def _tangent(program: QuadraticProgram, u: Array) -> Line:

@@ -13,18 +13,19 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import Any, ClassVar, Unpack
 
+import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from decision._atoms import Atom, NormAtom
+from decision._atoms import Atom, Logistic, NormAtom, SquareAtom
 from decision._parametric import SETTINGS, Coefficients, ParametricProgram, ParametricSolver
 from decision.sets import FeasibleSet
 from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer
 from socicnn.errors import ModelError, NoProgramError
-from socicnn.frozen import FrozenNet, Norm, Output, Quadratic
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn._context import ContextNetwork, Vector
 from socicnn.nn._network import Network
 from socicnn.nn._options import DENSE_ONLY, NetOptions, NetSettings, net_options
@@ -101,28 +102,38 @@ class Structured(Network, ABC):
         return []
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
-        """Return the same as arrays: one quadratic of one row per coordinate, and the norms.
+        """Return the same as arrays: softplus units, one quadratic of one row per square, and the norms.
 
         Raises:
-            ModelError: an atom has no second-order-cone form.
+            NoProgramError: an atom is of another kind.
         """
-        other = [atom.name for atom in self.atoms if not isinstance(atom, NormAtom)]
+        other = [atom.name for atom in self.atoms if not isinstance(atom, NormAtom | SquareAtom | Logistic)]
         if other:
             raise NoProgramError(
-                f"{type(self).__name__} has {other[0]} atoms, which are not second-order-cone representable or not "
-                "exported as such; decide with `decision.decide`, or through CVXPY with "
-                "`model.minimise(feasible_set, context)`"
+                f"{type(self).__name__} has {other[0]} atoms, which are not exported; decide with `decision.decide`, "
+                "or through CVXPY with `model.minimise(feasible_set, context)`"
             )
-        n, A = self.in_features, [as_float64(matrix.double()) for matrix in self.A]
-        eye = sparse.csr_array(sparse.eye_array(n))
+        n, eye = self.in_features, sparse.csr_array(sparse.eye_array(self.in_features))
+        blocks: dict[type[Atom], list[tuple[Array, Array, Array]]] = {Logistic: [], SquareAtom: [], NormAtom: []}
+        for k, (atom, matrix) in enumerate(zip(self.atoms, self.A, strict=True), start=1):
+            block = as_float64(matrix.double()), -vectors[f"s{k}"], vectors[f"beta{k}"]
+            blocks[type(atom)].append(block)
+        squares = [
+            Quadratic(0.5 * vectors["d"][..., i], eye[[i]], -vectors["m"][..., [i]])
+            for i in range(n if self.diagonal else 0)
+        ]
+        for A, offset, beta in blocks[SquareAtom]:
+            squares += [Quadratic(beta[..., i], A[[i]], offset[..., [i]]) for i in range(self.rows)]
+        layers, w = [], torch.zeros(0).numpy()
+        if soft := blocks[Logistic]:
+            matrices, offsets, weights = (list(part) for part in zip(*soft, strict=True))
+            layers.append(Layer(None, np.concatenate(matrices), np.concatenate(offsets, axis=-1), smoothing=1.0))
+            w = np.concatenate(weights, axis=-1)
         return FrozenNet(
-            layers=[],
-            output=Output(torch.zeros(0).numpy(), vectors["q"], vectors["c"]),
-            quadratics=[
-                Quadratic(0.5 * vectors["d"][..., i], eye[[i]], -vectors["m"][..., [i]])
-                for i in range(n if self.diagonal else 0)
-            ],
-            norms=[Norm(vectors[f"beta{k}"][..., 0], matrix, -vectors[f"s{k}"]) for k, matrix in enumerate(A, start=1)],
+            layers=layers,
+            output=Output(w, vectors["q"], vectors["c"]),
+            quadratics=squares,
+            norms=[Norm(beta[..., 0], A, offset) for A, offset, beta in blocks[NormAtom]],
         )
 
     def minimise(

@@ -23,7 +23,7 @@ from decision.sets._base import FeasibleSet
 from experiments.baselines.lpcf.process import call
 from socicnn._arrays import Array, as_float64
 from socicnn._registry import choose
-from socicnn.errors import ModelError, NoProgramError
+from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from socicnn.importers.lpcf import psi, sections
 from socicnn.nn._activations import softplus
@@ -185,14 +185,9 @@ class LPCF(nn.Module):
         """Return f(., theta) at one context as arrays, standardisation folded in.
 
         Raises:
-            NoProgramError: the activation is softplus.
             ModelError: several contexts were given: their matrices all differ, so that they are no stack; freeze one
                 after another, or use `decide`, which does.
         """
-        if self.settings.activation != "relu":
-            raise NoProgramError(
-                "a PCF with softplus activations is not second-order-cone representable; decide with `decision.decide`"
-            )
         theta = torch.tensor(as_float64(context))
         if theta.shape != (self.context_features,):
             raise ModelError(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from time import perf_counter
 from typing import Any, final
 
@@ -34,6 +39,7 @@ class Highs(Solver):
                 f"HiGHS solves linear programs; this one has {program.cones.nonlinear}; choose clarabel, ecos or scs"
             )
         highspy = self.module()
+        _greet(highspy)
         solver = highspy.Highs()
         options = {"output_flag": False, "small_matrix_value": LEAST, **self.settings}
         for key, value in options.items():
@@ -52,6 +58,32 @@ class Highs(Solver):
                 f"small_matrix_value is {least:g}) and solve another program; choose clarabel, ecos or scs"
             )
         return _Engine(highspy, solver, program, self.time_limit)
+
+
+@cache
+def _greet(highspy: Any) -> None:
+    """Make a first solver in silence: highspy 1.16 prints two lines then, before any option can be set."""
+    with _silence():
+        highspy.Highs()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Send what C code writes to the standard output nowhere."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is no standard output
+        yield
+        return
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def linear_model(highspy: Any, program: ConicData) -> Any:

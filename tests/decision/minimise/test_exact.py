@@ -13,7 +13,7 @@ from decision._minimise.methods import Problem, exact_is_faster
 from decision._minimise.stack_surrogate import StackSurrogate
 from socicnn.conic.solvers import Highs, Prepared, Solver, _base
 from socicnn.errors import MissingExtra
-from socicnn.frozen import FrozenNet
+from socicnn.frozen import FrozenNet, Layer, Norm, Output
 from tests.support.frozen_nets import random_net
 
 
@@ -146,3 +146,20 @@ def test_auto_knows_that_warm_solves_are_faster() -> None:
     problem = Problem(StackSurrogate.of(linear(8, (60, 60))), Simplex(4))
     assert exact_is_faster(problem, warm=True)
     assert not exact_is_faster(problem)
+
+
+def test_long_linear_programs_begin_with_highs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above 600 inputs there is no interior-point method, and HiGHS is far ahead of Clarabel for one context, too."""
+    n = methods.LARGEST + 1
+    rng = np.random.default_rng(0)
+    layer = Layer(np.zeros((5, 0)), rng.normal(size=(5, n)), np.zeros(5))
+    linear_net = FrozenNet([layer], Output(np.ones(5), rng.normal(size=n)))
+    curved = replace(linear_net, norms=(Norm(1.0, rng.normal(size=(2, n)), np.zeros(2)),))
+
+    def first(net: FrozenNet) -> str:
+        return methods.Auto().order(Problem(StackSurrogate.of(net), Simplex(n)))[0].name
+
+    monkeypatch.setattr(methods, "find_spec", lambda package: True)
+    assert [first(linear_net), first(curved)] == ["exact", "projected_gradient"]
+    monkeypatch.setattr(methods, "find_spec", lambda package: None)
+    assert first(linear_net) == "projected_gradient"

@@ -30,7 +30,7 @@ def test_decide_takes_surrogates_without_a_program(name: str) -> None:
     assert found.method == "auto"
     assert bool(found.certified.all()), found.status
     assert found.rtol == 1e-6
-    assert ("in plain float64" in found.status) is structured, "arrays with softplus units prove their gaps"
+    assert "in plain float64" not in found.status, "arrays with softplus units prove their gaps"
     assert found.outside is not None
     for method in ("central_path", "projected_gradient"):
         other = decide(model, Simplex(4), contexts(), method=method, rtol=1e-4)

@@ -32,6 +32,12 @@ def test_ranks_are_tied_within_one_standard_error() -> None:
     assert ranks(scores) == {"best": 1, "tied": 1, "last": 3}
 
 
+def test_our_other_kinds_count_in_no_rank_but_their_own() -> None:
+    folds = lambda *values: dict(enumerate(values))  # noqa: E731 (short)
+    scores = {"socicnn stacked": folds(0.8, 0.8), "socicnn quad": folds(0.9, 0.9), "ridge": folds(0.7, 0.7)}
+    assert ranks(scores) == {"socicnn stacked": 1, "socicnn quad": 1, "ridge": 2}
+
+
 def test_a_model_of_two_folds_has_no_rank() -> None:
     scores = {"whole": [0.5, 0.6, 0.4], "early": [0.9, 0.9]}
     rows: list[Row] = [

@@ -98,8 +98,10 @@ def test_a_first_layer_without_passthrough_has_a_direction() -> None:
     assert not cost.is_decr(0)
 
 
-def test_a_trained_monotone_network_takes_convex_points() -> None:
-    model = socicnn.SOCICNN(2, (4, 3), (), (), monotone=[1, 1], dtype=torch.float64)
+@pytest.mark.parametrize("seed", range(8))
+def test_a_monotone_network_takes_convex_points(seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    model = socicnn.SOCICNN(2, (4, 3), (), (), monotone=[1, 1], dtype=torch.float64, generator=draw)
     model.standardise(x_mean=[1, 2], x_scale=[3, 0.7], y_mean=2.0, y_scale=5.1)
     z = cp.Variable(2)
     cost = to_cvxpy(model, cp.square(z - 1))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import verify
-from socicnn.errors import ModelError, NoProgramError
+from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 
 FILE = Path(__file__).parent / "lpcf" / "0.1.1.npz"
@@ -35,7 +35,7 @@ def cases() -> list[str]:
         return list(json.loads(str(file["settings"])))
 
 
-@pytest.mark.parametrize("case", [case for case in cases() if case != "logistic"])
+@pytest.mark.parametrize("case", cases())
 def test_values_are_those_of_the_package(case: str) -> None:
     settings, weights, x, theta, f = original(case)
     for point, context, value in zip(x, theta, f, strict=True):
@@ -90,6 +90,3 @@ def test_refusals() -> None:
         FrozenNet.from_lpcf(weights, np.zeros(3), settings)
     with pytest.raises(ModelError, match="weights do not fit each other"):
         FrozenNet.from_lpcf([weights[0].T, *weights[1:]], theta[0], settings)
-    settings, weights, _, theta, _ = original("logistic")
-    with pytest.raises(NoProgramError, match="logistic activation is not second-order-cone representable"):
-        FrozenNet.from_lpcf(weights, theta[0], settings)

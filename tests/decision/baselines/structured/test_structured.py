@@ -8,16 +8,16 @@ import cvxpy as cp
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import socicnn
 import verify
+from decision import decide
+from decision._atoms import LogSumExp
 from decision.baselines import Structured, StructuredDCP, StructuredPCF
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from socicnn._compile import value_program
 from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.nn._context import SKIP
-from socicnn.nn._network import Network
 from tests.contracts.networks import NetworkContract, units
 from tests.support.cases import Case, generator
 
@@ -38,16 +38,7 @@ class TestPCFOfOneFeature(NetworkContract):
 
 
 class TestDCP(NetworkContract):
-    """It has no conic program of ours: what the contract asks of programs is a refusal."""
-
     case = case(StructuredDCP, 3, 2, 4)
-    test_float32_weights_are_lifted_exactly = None
-    test_the_witness_proves_the_forward_value = None
-    test_a_solver_agrees_with_the_forward_value = None
-
-    def test_freezes_to_the_same_function(self, model: Network, context: Tensor) -> None:
-        with pytest.raises(NoProgramError, match="has logistic atoms"):
-            model.freeze(context)
 
 
 @pytest.mark.parametrize("n", [10, 20, 50])
@@ -146,9 +137,26 @@ def test_pcf_is_verified_and_its_exact_program_agrees() -> None:
         assert solution.value == pytest.approx(model(x[i], theta[i]).item(), abs=1e-6)
 
 
-def test_dcp_refuses_to_freeze_and_says_what_to_do() -> None:
-    with pytest.raises(ModelError, match="minimise"):
-        StructuredDCP(2).freeze(torch.zeros(8))
+def test_dcp_is_proven_and_decided_in_real_arithmetic() -> None:
+    """Its softplus atoms are one layer: the program is checked, and a decision's gap holds the solver's minimum."""
+    model = model_of(StructuredDCP)
+    theta = torch.randn(4, 3, generator=generator(5), dtype=torch.float64)
+    X = Budget(5, 1.5)
+    x = model.minimise(X, theta)
+    verify.equivalence(model, x, theta, proof=True).raise_if_failed()
+    found = decide(model, X, theta)
+    assert bool(found.certified.all()), found.status
+    assert "float64" not in found.status
+    assert (found.value - found.gap <= model(x, theta) + 1e-9).all()
+
+
+def test_atoms_without_rows_of_a_program_are_named() -> None:
+    class Other(Structured):
+        atoms = (LogSumExp(),)
+        diagonal = False
+
+    with pytest.raises(NoProgramError, match=r"Other has logsumexp atoms.*`model.minimise"):
+        Other(2).freeze(torch.zeros(8))
 
 
 def test_unusable_arguments_are_refused() -> None:
