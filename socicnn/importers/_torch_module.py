@@ -7,7 +7,6 @@ non-negative: parametrisations, softplus, exp, clamp.
 from __future__ import annotations
 
 import copy
-import re
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -58,7 +57,7 @@ def _traced(module: nn.Module, x: Tensor) -> tuple[fx.GraphModule, list[Any]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(module, (x,)).run_decompositions({})
+            program = torch.export.export(module, (x,), strict=False).run_decompositions({})  # the default from 2.7 on
     except Exception as error:  # whatever the module does
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"torch.export cannot trace the module at the example: {reason}") from None
@@ -137,6 +136,4 @@ def _layer(node: fx.Node) -> str:
     path, kind = list(stack.values())[-1] if stack else ("", "")
     label = kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
     label = label.rpartition(".")[2]
-    if path.startswith(("L[", "getattr(")):  # torch before 2.7: getattr(L['self'].body, '0') is body.0
-        path = ".".join(re.findall(r"\w+", re.sub(r"^(getattr\()*L\['\w+'\]", "", path)))
     return f"layer '{path}' ({label})" if path else (f"the module itself ({label})" if label else f"node {node.name}")
