@@ -106,7 +106,7 @@ FAMILIES: dict[str, tuple[Callable[[int], tuple[Any, Fraction]], int]] = {
 
 
 def measured(name: str, rows: int) -> dict[str, Any]:
-    """Return sizes, times, width and whether the bracket holds the optimum, for about so many rows."""
+    """Return sizes, times, width and whether the bracket holds the optimum, for about this number of rows."""
     import verify
 
     build, share = FAMILIES[name]

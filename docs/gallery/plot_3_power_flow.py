@@ -142,7 +142,7 @@ X, sizes = net[loads].T, (15, 30, 60, 120, 240)
 
 
 def learn(flow, size, *, with_prices):
-    """Return the model of a flow from so many hours, and its error on the hours to test."""
+    """Return the model of a flow from this number of hours, and its error on the hours to test."""
     V, prices = labels[flow]
     slopes = prices[:size] if with_prices else None
     model = ConvexRegressor(hidden=(32,), random_state=0).fit(X[:size], V[:size], gradient=slopes)

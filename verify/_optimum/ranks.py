@@ -123,7 +123,7 @@ class _Residues:
         return rows * min(self.shape) * columns
 
     def bits(self, size: int) -> float:
-        """Return a bound of log2 of every minor with so many rows, which powers of two make whole.
+        """Return a bound of log2 of every minor with this number of rows, which powers of two make whole.
 
         A minor with the right-hand side is at most the sum of its entries times minors of the matrix.
         """

@@ -12,7 +12,9 @@ def test_names_lead_to_the_classes_that_carry_them(registry, make) -> None:
     for name in registry:
         made = make(name)
         assert made.name == name
-        assert type(made) is registry[name] is getattr(positivity, type(made).__name__)
+        assert type(made) is registry[name]
+        if name not in ("biased", "noisy"):  # short names alone: what files of older versions hold
+            assert getattr(positivity, type(made).__name__) is registry[name]
         assert make(made) is made
 
 
