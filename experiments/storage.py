@@ -98,7 +98,7 @@ def read_days(path: Path) -> Days:
     return Days(
         load=np.maximum(load - water, 0.0),
         water=np.minimum(water.sum(axis=1), 0.9 * T * HEAT),
-        weekend=(whole.index.weekday >= 5).astype(float),
+        weekend=(whole.index.day_of_week >= 5).astype(float),
     )
 
 

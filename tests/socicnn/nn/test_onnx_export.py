@@ -80,16 +80,13 @@ def test_values_agree_and_the_graph_is_read_back(name: str, tmp_path: Path) -> N
         assert found.shape == (count,)
         np.testing.assert_allclose(found, truth, rtol=5e-6, atol=5e-6 * (1 + np.abs(truth).max()))
     x = 3 * draw(20, *model.input_shape).double().numpy()
-    if name == "smooth":
-        with pytest.raises(ModelError, match=r"Softplus '.*' \(layer 1\) is of a kind that has no program here"):
-            FrozenNet.from_onnx(path, fixed={"context": np.zeros(2)})
-        return
     theta = None if model.context_shape is None else draw(*model.context_shape).double().numpy()
     back = FrozenNet.from_onnx(path, fixed=None if theta is None else {"context": theta})
     frozen = model.freeze() if theta is None else model.freeze(theta)
     assert back.hidden_features == frozen.hidden_features
     assert back.input_shape == frozen.input_shape
     assert len(back.norms) == len(frozen.norms)
+    assert [float(layer.smoothing) for layer in back.layers] == [float(layer.smoothing) for layer in frozen.layers]
     np.testing.assert_allclose(back(x), frozen(x), rtol=1e-5, atol=1e-5)
 
 

@@ -12,6 +12,7 @@ from decision._minimise.compiled import method
 from decision._minimise.compiled.loops import factor, solve_factored
 from decision._minimise.compiled.state import Common, Vectors
 from decision.sets._base import FeasibleSet
+from socicnn._arrays import Array
 from socicnn.frozen import FrozenNet, Norm
 from tests.support.stacks import random_stack
 
@@ -74,8 +75,8 @@ def test_what_the_loops_lose_goes_to_the_other_methods(monkeypatch: pytest.Monke
     net, region = nets()["whole"], Simplex(5)
     usual = method._followed
 
-    def broken(common: Common, vectors: Vectors, goal: object) -> tuple[torch.Tensor, ...]:
-        x, lam, u, counts = usual(common, vectors, goal)
+    def broken(common: Common, vectors: Vectors, begin: Array, goal: object) -> tuple[torch.Tensor, ...]:
+        x, lam, u, counts = usual(common, vectors, begin, goal)
         x[0], x[2], lam[2] = torch.nan, shape_corner(common), torch.inf
         return x, lam, u, counts
 
