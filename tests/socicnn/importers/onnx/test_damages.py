@@ -10,7 +10,8 @@ import pytest
 from socicnn.errors import ModelError, SocicnnError
 from socicnn.frozen import FrozenNet
 from tests.support.graphs import Graph, draw, mlp, onnx
-from tests.support.random_graphs import content, draw_graph
+from tests.support.growing_graphs import content
+from tests.support.random_graphs import draw_graph
 
 pytestmark = pytest.mark.extra
 

@@ -8,7 +8,9 @@ import pytest
 
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
-from tests.support.random_graphs import MAKERS, draw_graph, runner
+from tests.support.growing_graphs import runner
+from tests.support.random_graphs import draw_graph
+from tests.support.random_nodes import MAKERS
 
 pytestmark = pytest.mark.extra
 
