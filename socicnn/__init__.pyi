@@ -15,6 +15,7 @@ from socicnn._cvxpy_atom.parameters import ContextParameters as ContextParameter
 from socicnn.errors import ModelError as ModelError
 from socicnn.errors import SocicnnError as SocicnnError
 from socicnn.frozen import FrozenNet as FrozenNet
+from socicnn.nn import ICKAN as ICKAN
 from socicnn.nn import ICNN as ICNN
 from socicnn.nn import SOCICNN as SOCICNN
 from socicnn.nn import ConvSOCICNN as ConvSOCICNN

@@ -1,4 +1,4 @@
-"""Networks that are convex in x: dense, convolutional and recurrent, with or without a context."""
+"""Networks that are convex in x: dense, convolutional, recurrent, with or without a context, and Kolmogorov-Arnold."""
 
 from socicnn._faces import face
 

@@ -3,6 +3,7 @@ from socicnn.nn._feedforward import ICNN as ICNN
 from socicnn.nn._feedforward import SOCICNN as SOCICNN
 from socicnn.nn._geometry import AveragePool as AveragePool
 from socicnn.nn._geometry import Conv as Conv
+from socicnn.nn._kolmogorov_arnold import ICKAN as ICKAN
 from socicnn.nn._network import Network as Network
 from socicnn.nn._onnx_export import to_onnx as to_onnx
 from socicnn.nn._options import NetOptions as NetOptions

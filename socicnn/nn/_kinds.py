@@ -18,6 +18,7 @@ NETWORKS: Registry[Any] = Registry(
     "network",
     {
         "ConvSOCICNN": "socicnn.nn._convolutional:ConvSOCICNN",
+        "ICKAN": "socicnn.nn._kolmogorov_arnold:ICKAN",
         "ICNN": "socicnn.nn._feedforward:ICNN",
         "RecurrentSOCICNN": "socicnn.nn._recurrent:RecurrentSOCICNN",
         "SOCICNN": "socicnn.nn._feedforward:SOCICNN",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from socicnn._compile import Compiled
 from socicnn.conic._program import ValueProgram
-from socicnn.nn import ICNN, SOCICNN, AveragePool, Conv, ConvSOCICNN, Network, RecurrentSOCICNN
+from socicnn.nn import ICKAN, ICNN, SOCICNN, AveragePool, Conv, ConvSOCICNN, Network, RecurrentSOCICNN
 
 
 def generator(seed: int) -> torch.Generator:
@@ -152,7 +152,13 @@ RECURRENT = [
     _case("recurrent-softplus-units", RecurrentSOCICNN, (3, 1), 2, activation="softplus"),
 ]
 
-CASES = {case.name: case for case in [*DENSE, *CONVOLUTIONAL, *RECURRENT]}
+KOLMOGOROV_ARNOLD = [
+    _case("ickan", ICKAN, 3, (4,), segments=5),
+    _case("ickan-deep", ICKAN, 3, (4, 3, 2), segments=3, domain=(-1.0, 1.5)),
+    _case("ickan-softplus-weights", ICKAN, 2, (3, 1), segments=2, positivity="softplus"),
+]
+
+CASES = {case.name: case for case in [*DENSE, *CONVOLUTIONAL, *RECURRENT, *KOLMOGOROV_ARNOLD]}
 
 
 def witness_errors(compiled: Compiled, x: np.ndarray, forward: np.ndarray) -> dict[str, float]:

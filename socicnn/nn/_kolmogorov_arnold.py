@@ -1,0 +1,146 @@
+"""Input-convex Kolmogorov-Arnold network of piecewise linear functions (Deschatre and Warin, 2025: P1-ICKAN).
+
+z_kj = sum_i phi_kji(z_{k-1,i}),   z_0 = x,   f(x) = w'z_L + v'x + c,   w >= 0
+
+Each phi is convex and piecewise linear in one variable, with knots that are learnt; beyond the first layer it is
+non-decreasing, so that f is convex. With one layer f is a sum of functions of one entry of x each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Unpack, cast, final
+
+import torch
+from torch import Tensor, nn
+
+from socicnn._arrays import Array
+from socicnn._integers import as_integer, is_integer
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet
+from socicnn.nn._context import Vector
+from socicnn.nn._hinges import Hinges, as_units
+from socicnn.nn._network import Network
+from socicnn.nn._options import DENSE_ONLY, NetOptions, NetSettings, net_options
+from socicnn.positivity._base import Weight
+from socicnn.positivity._initial import normal
+
+JITTER = 0.3  # standard deviation of the logits of the widths at the start, so that functions differ in their knots
+
+
+@final
+class ICKAN(Network):
+    """Input-convex Kolmogorov-Arnold network of piecewise linear functions: P1-ICKAN (Deschatre and Warin, 2025).
+
+    z_kj = sum_i phi_kji(z_{k-1,i}), z_0 = x, f(x) = w'z_L + v'x + c with w >= 0. Each phi has `segments` pieces, convex
+    by slopes that grow from knot to knot, and goes on straight outside its knots. The widths of the pieces are a
+    softmax, over `domain` in the first layer and over the range of the sums before in later ones; there phi is
+    non-decreasing. One layer gives the additive network: h n (2 segments + 1) + h + n + 1 parameters.
+
+    Its program is linear. It has no context.
+
+    Args:
+        in_features: length n of x.
+        hidden_features: sums h_1 .. h_L of each layer, at least one.
+        segments: pieces of each phi, at least 2.
+        domain: where the knots of the first layer lie, for standardised x (`fit` standardises).
+        options: how it is made: recipe, type, device; the law of the start is its own.
+        settings: the entries of `NetOptions` as keywords, e.g. `positivity="softplus"`; they go before `options`.
+
+    Raises:
+        ModelError: an argument is invalid; the message says which.
+
+    >>> model = ICKAN(5, (8,), positivity="softplus")
+    >>> sum(parameter.numel() for parameter in model.parameters()) == 137 * 5 + 9
+    True
+    >>> model.freeze().hidden_features  # a unit per knot
+    (280,)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: Sequence[int] = (8,),
+        *,
+        segments: int = 8,
+        domain: tuple[float, float] = (-2.0, 2.0),
+        options: NetOptions | None = None,
+        **settings: Unpack[NetSettings],
+    ) -> None:
+        chosen = net_options("ICKAN", options, settings, refused=(*DENSE_ONLY, "quadratic_offset"))
+        n = as_integer("in_features", in_features)
+        if is_integer(hidden_features):
+            raise ModelError(f"hidden_features lists the widths, as in ({hidden_features},); received one number")
+        widths = tuple(hidden_features)
+        if not widths or any(not is_integer(h) or h < 1 for h in widths):
+            raise ModelError(f"hidden_features must list integers >= 1, at least one; received {hidden_features!r}")
+        low, high = (float(end) for end in domain)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ModelError(f"domain must be two finite numbers, the lower one first; received {domain!r}")
+        super().__init__((n,), None, "partial", chosen)
+        self.in_features, self.hidden_features = n, tuple(int(h) for h in widths)
+        self.segments, self.domain = as_integer("segments", segments, 2), (low, high)
+        self._build(chosen.generator)
+
+    def _build(self, draw: torch.Generator | None) -> None:
+        n, knots = self.in_features, self.segments - 1
+        before = (n, *self.hidden_features)
+        self.width, self.base = nn.ParameterList(), nn.ParameterList()
+        self.slope, self.rise = nn.ModuleList(), nn.ModuleList()
+        for k, (m, h) in enumerate(zip(before[:-1], self.hidden_features, strict=True)):
+            size = m**-0.5 if k == 0 else 1.0 / m  # slopes of both signs, or an average of the sums before
+            rise = 2.0 * size / knots * normal((h, m, knots), draw).abs()
+            self.width.append(nn.Parameter(JITTER * normal((h, m, self.segments), draw)))
+            self.base.append(nn.Parameter(torch.zeros(h, m, dtype=torch.float64, device="cpu")))
+            self.rise.append(self.weight(rise))
+            if k == 0:
+                first = size * normal((h, m), draw) - rise.sum(dim=-1) / 2
+                self.first_slope = nn.Parameter(first)
+                with torch.no_grad():  # phi starts at about zero in the middle of the domain
+                    self.base[0].sub_(first * (self.domain[1] - self.domain[0]) / 2)
+            else:
+                self.slope.append(self.weight(size * normal((h, m), draw).abs()))
+        slope = n**-0.5 * normal((n,), draw)
+        w = torch.full((before[-1],), before[-1] ** -0.5, dtype=torch.float64, device="cpu")
+        c = torch.zeros((), dtype=torch.float64, device="cpu")
+        self.finish(self.source([Vector("v", slope), Vector("c", c), Vector("w", w, positive=True)]))
+
+    def layers(self) -> list[Hinges]:
+        """Return the functions of each layer; in later ones the knots spread over the range of the sums before."""
+        lower, upper = (torch.full_like(self.first_slope[0], end) for end in self.domain)
+        slopes = [self.first_slope, *(weight() for weight in cast("list[Weight]", list(self.slope)))]
+        rises = cast("list[Weight]", list(self.rise))
+        layers = list[Hinges]()
+        for slope, rise, width, base in zip(slopes, rises, self.width, self.base, strict=True):
+            if layers:
+                lower, upper = layers[-1].image()
+            share = torch.softmax(width, dim=-1).cumsum(dim=-1)[..., :-1]
+            knot = lower[:, None] + (upper - lower)[:, None] * share
+            layers.append(Hinges(base, slope, rise(), knot, lower, upper))
+        return layers
+
+    def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
+        """Return z_1 .. z_L."""
+        z = [x]
+        for layer in self.layers():
+            z.append(layer.sums(z[-1]))
+        return z[1:]
+
+    def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
+        """Return the formula's value."""
+        return self.hidden(x, vectors)[-1] @ vectors["w"] + x @ vectors["v"] + vectors["c"]
+
+    @torch.no_grad()
+    def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
+        """Return the same as ReLU units, one per knot (`socicnn.nn._hinges`)."""
+        return as_units(self.layers(), vectors["w"], vectors["v"], vectors["c"])
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the arguments that describe the architecture."""
+        return {
+            "in_features": self.in_features,
+            "hidden_features": list(self.hidden_features),
+            "segments": self.segments,
+            "domain": list(self.domain),
+        }
