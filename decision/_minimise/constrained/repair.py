@@ -2,7 +2,8 @@
 
 A solver misses its constraints by its tolerance. The correction of the equalities is the least-norm one. Of the
 inequalities and cones, a point v with violation a >= 0 in a row where the interior point w has slack b > 0 satisfies
-the row at v + t (w - v), t = a / (a + b), because violations are convex; the largest t of all rows will do.
+the row at v + t (w - v), t = a / (a + b), because violations are convex; the largest t of all rows will do. Where the
+set has no interior, what a point crosses is held with equality.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from decision._minimise.answers import FEASIBLE
 from decision._minimise.constrained.constraints import some
+from decision._minimise.constrained.crossed import onto_crossed
 from socicnn._arrays import Array, BoolArray
 from socicnn.conic._cones import Cones
 from socicnn.conic._program import ConicProgram
@@ -60,12 +63,16 @@ class Repair:
         return self._interior(some(self._rows, self._keep), self._extents, self._solver)
 
     def __call__(self, v: Array) -> tuple[Array, float]:
-        """Return the repaired point and its violation, relative to the data of the rows; the better of two."""
+        """Return the repaired point and its violation, relative to the data of the rows; the best of a few."""
         repaired = v
         for _ in range(2):  # the second time near by, with the rounding of near points
             repaired = self._pulled(self._on_equalities(repaired))
         candidates = [(point, self.violation(point)) for point in (v, repaired)]
-        return min(reversed(candidates), key=lambda pair: pair[1])
+        best = min(reversed(candidates), key=lambda pair: pair[1])
+        if not best[1] > FEASIBLE or max(self._rows.G.shape) > LARGEST:
+            return best
+        held = onto_crossed(self._rows, self._norms, best[0])
+        return min(best, (held, self.violation(held)), key=lambda pair: pair[1])
 
     def violation(self, v: Array) -> float:
         """Return max_i (violation_i / ||G_i||) / max(max_i |h_i| / ||G_i||, max_j |v_j|).

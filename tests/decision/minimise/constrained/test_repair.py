@@ -74,11 +74,41 @@ def test_a_point_inside_stays() -> None:
 def test_a_violation_is_relative_to_the_data(scale: float) -> None:
     x = cp.Variable(2)
     repair = repair_of([x[0] + x[1] <= scale, x[0] + x[1] >= scale, x <= 1e15 * scale], 2)  # no interior
-    _, violation = repair(scale * np.array([0.5, 0.5 + 1e-6]))
-    assert violation == pytest.approx(1e-6, rel=1e-2)
+    off = scale * np.array([0.5, 0.5 + 1e-6])
+    assert repair.violation(off) == pytest.approx(1e-6, rel=1e-2)
+    assert repair(off)[1] <= 1e-15
 
 
 def test_a_row_in_small_units_counts_as_any_other() -> None:
     x = cp.Variable(2)
     repair = repair_of([x[0] <= 1, x[0] >= 1, 1e9 * x[1] <= 1e9], 2)
-    assert repair(np.array([1.5, 0.0]))[1] > 0.1
+    assert repair.violation(np.array([1.5, 0.0])) > 0.1
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_point_next_to_a_set_without_interior_is_moved_into_it(scale: float) -> None:
+    """Rows that hold with equality everywhere leave no slack, and a ball may touch a plane in one point."""
+    x = cp.Variable(4)
+    share = [cp.sum(x) == scale, x >= 0, x[0] + x[1] >= x[2] + x[3], x[2] >= 0.5 * scale, 0 * x[0] <= 0]
+    repair = repair_of(share, 4)
+    assert repair.inner is None
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        off = scale * (np.array([0.5, 0.0, 0.5, 0.0]) + 1e-8 * rng.normal(size=4))
+        v, violation = repair(off)
+        assert violation <= 1e-15
+        assert np.abs(v - off).max() <= 1e-6 * scale
+    touching = repair_of([cp.norm(x[:2]) <= scale, x[0] >= scale, cp.abs(x[2:]) <= scale], 4)
+    assert touching.inner is None
+    start = np.zeros(touching._rows.G.shape[1])
+    start[:4] = scale * np.array([1.0, 0.0, 0.5, 0.5])
+    start[4:] = scale
+    v, violation = touching(start + 1e-7 * scale * rng.normal(size=len(start)))
+    assert violation <= 1e-13
+    assert np.abs(v - start).max() <= 1e-6 * scale
+
+
+def test_what_no_point_satisfies_keeps_its_violation() -> None:
+    x = cp.Variable(2)
+    repair = repair_of([x[0] + x[1] <= 0, x[0] + x[1] >= 1, x <= 1], 2)
+    assert repair(np.array([0.25, 0.25]))[1] > 0.1

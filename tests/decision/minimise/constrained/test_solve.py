@@ -121,10 +121,13 @@ def test_points_are_moved_into_the_set() -> None:
 
 
 def test_points_that_stay_outside_are_flagged_and_not_certified() -> None:
-    """Two opposite planes leave no interior to pull towards."""
+    """No point satisfies both planes; where they meet there is one, though no interior to pull towards."""
     net = FrozenNet([], Output([], [[1.0, 0.0]] * 3), [Quadratic(np.ones(3), np.eye(2))])
     x = cp.Variable(2)
-    found = decide(net, [x[0] + x[1] <= 1, x[0] + x[1] >= 1], options=DecideOptions(solver=Liar("far")))
+    met = decide(net, [x[0] + x[1] <= 1, x[0] + x[1] >= 1], options=DecideOptions(solver=Liar("far")))
+    assert met.violation is not None
+    assert met.violation.max() <= 1e-15
+    found = decide(net, [x[0] + x[1] <= 1, x[0] + x[1] >= 2], options=DecideOptions(solver=Liar("far")))
     assert found.violation is not None
     assert (found.violation > 1e-9).all()
     assert not found.certified.any()
