@@ -37,7 +37,7 @@ def onto_crossed(rows: Rows, norms: Array, v: Array) -> Array:
 
 
 def _constraints(rows: Rows, norms: Array, v: Array) -> tuple[Array, Array]:
-    """Return the value of each constraint, at most zero if it holds, and its gradient: rows, then ||u|| - t of cones."""
+    """Return each constraint, at most zero where it holds, and its gradient: rows, then ||u|| - t of cones."""
     cones = rows.cones
     G, h = rows.G.toarray() / norms[:, None], rows.h / norms
     s = h - G @ v
