@@ -22,7 +22,7 @@ from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn import _operators as operators
-from socicnn.nn._activations import ACTIVATIONS, SMOOTHING, activation_names
+from socicnn.nn._activations import described_slope, layer_units
 from socicnn.nn._checks import check_joint_offsets, context_shape
 from socicnn.nn._context import Vector, VectorSource
 from socicnn.nn._dying import warn_if_units_die
@@ -30,7 +30,8 @@ from socicnn.nn._fields import FieldNetwork, JointField
 from socicnn.nn._geometry import AveragePool, Chain, Conv, Convolution, ImageMap, described
 from socicnn.nn._network import Network
 from socicnn.nn._options import DENSE_ONLY, Activation, ContextMode, NetOptions, NetSettings, net_options
-from socicnn.nn._stages import branch_specs, kernel_shape, layer_spec, rows_of_norm, stages, with_channels
+from socicnn.nn._relu_form import relu_form
+from socicnn.nn._stages import branch_specs, kernel_shape, layer_spec, repeated, rows_of_norm, stages, with_channels
 from socicnn.positivity._base import Weight
 from socicnn.positivity._initial import normal
 
@@ -55,7 +56,7 @@ class ConvSOCICNN(Network):
         context_channels: channels of a context that is an image of x's size, 0 for none.
         context: `joint` (theta as further channels of x everywhere: convex in both) or `partial` (theta sets biases,
             offsets, read-out and branch weights, as fields over the positions where it is an image).
-        activation: `relu` or `softplus`, one name or one per layer.
+        activation: `relu`, `softplus`, `leaky_relu` or `maxout`, one name or one per layer.
         passthrough: whether x enters the layers after the first.
         options: how it is made: recipe, law of the start, type, device.
         settings: the entries of `NetOptions` as keywords, e.g. `positivity="lift"`; they go before `options`.
@@ -108,7 +109,9 @@ class ConvSOCICNN(Network):
         self.norm = branch_specs(norm, "norm", Conv(16, 5, group=2))
         self.passthrough, self.quadratic_offset = passthrough, chosen.quadratic_offset
         self.U_maps, self.W_maps, self.tail = stages(self.specs, channels, size)
-        self.activations = activation_names(activation, len(self.U_maps))
+        self.units = layer_units(activation, len(self.U_maps), chosen.negative_slope)
+        self.activations = tuple(unit.name for unit in self.units)
+        self.x_maps = [repeated(map_, unit.pieces) for map_, unit in zip(self.U_maps, self.units, strict=True)]
         self.A_maps = [Convolution(spec, channels, size) for spec in self.quadratic]
         self.C_maps = [Convolution(spec, channels, size) for spec in self.norm]
         self._build(chosen.generator)
@@ -123,7 +126,15 @@ class ConvSOCICNN(Network):
         scale = (channels + beside) / channels
         vectors: list[Vector] = []
 
-        def add(name: str, start: float, map_: Chain | Convolution, deviation: float, *, reached: bool = True) -> None:
+        def add(
+            name: str,
+            start: float,
+            map_: Chain | Convolution,
+            deviation: float,
+            *,
+            reached: bool = True,
+            first: int | None = None,
+        ) -> None:
             rows = map_.out_channels
             theta, field = None, None
             if beside and reached:
@@ -132,15 +143,17 @@ class ConvSOCICNN(Network):
             elif more and reached:
                 theta = deviation * normal((rows, more), draw)
             initial = torch.full((rows, *(1,) * self.axes), start, dtype=torch.float64, device="cpu")
+            initial[first:] = 0.0
             vectors.append(Vector(name, initial, theta=theta, field=field, grid=map_.out_size))
 
-        kinds, law = self.activations, self.initialiser
+        kinds, law = [unit.law for unit in self.units], self.initialiser
         W_fans = [map_.convolution.fan_in for map_ in self.W_maps]
         last = self.U_maps[-1].out_channels if self.U_maps else 0
         shares = law.input_variances([*W_fans, *([last] if last else [])], kinds)
         self.U, self.W = nn.ParameterList(), nn.ModuleList()
-        for k, map_ in enumerate(self.U_maps):
+        for k, (map_, unit) in enumerate(zip(self.x_maps, self.units, strict=True)):
             inner = map_.convolution
+            channels_out = inner.out_channels // unit.pieces
             deviation = math.sqrt((1.0 if k == 0 else shares[k - 1]) / (inner.fan_in * scale + more))
             reached = k == 0 or self.passthrough
             if reached:
@@ -150,7 +163,7 @@ class ConvSOCICNN(Network):
                 below = self.W_maps[k - 1].convolution
                 self.W.append(self.weight(law.weight(below.kernel_shape, below.fan_in, kinds[k - 1], draw)))
                 bias = law.bias(below.fan_in, kinds[k - 1])
-            add(f"b{k + 1}", bias, map_, deviation, reached=reached)
+            add(f"b{k + 1}", bias, map_, deviation, reached=reached, first=channels_out)
         deviation = math.sqrt((shares[-1] if last else 1.0) / (channels + beside + more))
         v = deviation * normal((channels, *(1,) * self.axes), draw)
         vectors.append(Vector("v", v, grid=self.size))
@@ -190,13 +203,12 @@ class ConvSOCICNN(Network):
         z: list[Tensor] = []
         kernels = iter(self.U)
         weights = cast("list[Weight]", list(self.W))
-        for k, name in enumerate(self.activations):
+        for k, unit in enumerate(self.units):
             a = vectors[f"b{k + 1}"]
             if k == 0 or self.passthrough:
-                a = self.U_maps[k].apply(x, next(kernels)) + a
-            if z:
-                a = self.W_maps[k - 1].apply(z[-1], weights[k - 1]()) + a
-            z.append(ACTIVATIONS[name](a))
+                a = self.x_maps[k].apply(x, next(kernels)) + a
+            below = self.W_maps[k - 1].apply(z[-1], weights[k - 1]()) if z else None
+            z.append(unit(a, below, -1 - self.axes))
         return z
 
     def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
@@ -227,17 +239,18 @@ class ConvSOCICNN(Network):
         """Return the same as sparse arrays."""
         U, W = iter(self.U), iter(cast("list[Weight]", list(self.W)))
         layers = []
-        for k, map_ in enumerate(self.U_maps):
+        for k, map_ in enumerate(self.x_maps):
             below = self.W_maps[k - 1].matrix(as_float64(next(W)().double())) if k else None
             passed = map_.matrix(as_float64(next(U).double())) if k == 0 or self.passthrough else None
             field = self._field(vectors[f"b{k + 1}"], map_)
-            layers.append(Layer(below, passed, field, smoothing=SMOOTHING[self.activations[k]]))
+            layers.append(Layer(below, passed, field, smoothing=self.units[k].smoothing))
         w = np.zeros(0)
         if layers:
             positions = int(np.prod(self.tail.out_size))
             w = np.repeat(vectors["w"] / positions, positions, axis=-1) @ self.tail.matrix()
         pixels = int(np.prod(self.size))
         v = self._field(vectors["v"], Chain((), self.input_shape[0], self.size)) / pixels
+        layers, output = relu_form(layers, self.units, Output(w, v, vectors["c"]))
         quadratics, norms = [], []
         for m, (inner, kernel) in enumerate(zip(self.A_maps, self.A, strict=True)):
             e = self._field(vectors[f"e{m + 1}"], inner) if self.quadratic_offset else None
@@ -252,7 +265,7 @@ class ConvSOCICNN(Network):
                 matrix, d = matrix[order], d[..., order]
                 gamma = gamma / (inner.out_channels // group * positions)
             norms.append(Norm(gamma, matrix, d, group))
-        return FrozenNet(layers, Output(w, v, vectors["c"]), quadratics, norms, self.input_shape)
+        return FrozenNet(layers, output, quadratics, norms, self.input_shape)
 
     def _field(self, vector: Array, map_: ImageMap) -> Array:
         """Return a vector, one entry per channel or a whole field, as a flat field."""
@@ -271,6 +284,7 @@ class ConvSOCICNN(Network):
             "context_channels": self.context_channels,
             "context": self.context,
             "activation": list(self.activations),
+            **described_slope(self.units),
             "passthrough": self.passthrough,
             "quadratic_offset": self.quadratic_offset,
         }

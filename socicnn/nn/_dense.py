@@ -1,6 +1,6 @@
 """What the dense networks share: the ReLU backbone with quadratic and norm branches in parallel.
 
-a_k = W_k z_{k-1} + U_k x + b_k,   z_k = relu(a_k),   W_k >= 0
+a_k = W_k z_{k-1} + U_k x + b_k,   z_k = relu(a_k) (or `socicnn.nn._activations`),   W_k >= 0
 f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
 
 f increases in an entry of x where v is at least what the units can fall by:
@@ -9,7 +9,8 @@ N_k = max(W_k N_{k-1} - U_k, 0),   v = v_signed + w'N_L,   v_signed >= 0
 
 since z_k + N_k x increases. So relu(u x) + max(-u, 0) x = max(u_+ x, u_- x) is a unit; units with U >= 0 alone would
 have no max(x_1, x_2). N_k is exact for the chain z_k = relu(z_{k-1} + l_{k-1} - l_k) of a maximum of planes l_k: every
-one of them may be any plane that increases. A non-negative f has no v, so there U >= 0.
+one of them may be any plane that increases. A non-negative f has no v, so there U >= 0. The bound holds for every unit
+with slopes in [0, 1]; of maxout units N_k is at least -V_k too, V_k the slopes of their second piece.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.frozen._checks import ArrayCheck
-from socicnn.nn._activations import ACTIVATIONS, SMOOTHING, activation_names
+from socicnn.nn._activations import described_slope, layer_units, refuse_negative
 from socicnn.nn._branches import BranchMap, BranchSpec, branch_map
 from socicnn.nn._checks import check_joint_offsets
 from socicnn.nn._context import ContextNetwork, Vector
 from socicnn.nn._network import Network
 from socicnn.nn._options import Activation, ContextMode, NetOptions
+from socicnn.nn._relu_form import relu_form
 from socicnn.nn._signs import Signs
 from socicnn.positivity._base import Weight
 from socicnn.positivity._initial import normal
@@ -67,7 +69,8 @@ class Dense(Network, ABC):
         if any(not is_integer(h) or h < 1 for h in hidden_features):
             raise ModelError(f"hidden_features must be integers >= 1; received {hidden_features!r}")
         self.hidden_features = tuple(int(h) for h in hidden_features)
-        self.activations = activation_names(activation, len(self.hidden_features))
+        self.units = layer_units(activation, len(self.hidden_features), options.negative_slope)
+        self.activations = tuple(unit.name for unit in self.units)
         self.passthrough, self.quadratic_offset = passthrough, options.quadratic_offset
         self.quadratic, self.norm = quadratic, norm
         self.context_hidden = as_integer("context_hidden", options.context_hidden, 0)
@@ -75,6 +78,8 @@ class Dense(Network, ABC):
         draw = options.generator
         self.signs = Signs.of(options.monotone, n)
         self.nonnegative = options.nonnegative
+        if self.nonnegative:
+            refuse_negative(self.units)
         signs = self.signs
         joint = p if self.context == "joint" else 0
         fan_in = n + joint
@@ -83,28 +88,35 @@ class Dense(Network, ABC):
             return deviation * normal((rows, joint), draw) if joint else None
 
         widths = self.hidden_features
-        shares = self.initialiser.input_variances(widths, self.activations)
+        laws = [unit.law for unit in self.units]
+        shares = self.initialiser.input_variances(widths, laws)
         self.U = nn.ParameterList()
         self.signed = nn.ModuleList()  # of a non-negative f: |weights| of the monotone entries, one matrix per U
         self.W = nn.ModuleList()
         vectors: list[Vector] = []
-        for k, h in enumerate(widths):
-            reached = k == 0 or passthrough
+        for k, (h, unit) in enumerate(zip(widths, self.units, strict=True)):
+            reached, pieces = k == 0 or passthrough, unit.pieces
             deviation = math.sqrt((1.0 if k == 0 else shares[k - 1]) / fan_in)
             if reached:
                 start = deviation * normal((h, n), draw)
+                if pieces > 1:
+                    start = torch.cat([start, fan_in**-0.5 * normal((h, n), draw)])
                 self.U.append(nn.Parameter(start[:, signs.free] if signs and self.nonnegative else start))
                 if signs and self.nonnegative:
                     self.signed.append(self.weight(start[:, signs.bound].abs()))
             bias = 0.0
             if k:
-                below, kind = widths[k - 1], self.activations[k - 1]
+                below, kind = widths[k - 1], laws[k - 1]
                 self.W.append(self.weight(self.initialiser.weight((h, below), below, kind, draw)))
                 bias = self.initialiser.bias(below, kind)
             moved = theta(h, deviation) if reached else None
-            vectors.append(Vector(f"b{k + 1}", torch.full((h,), bias, dtype=torch.float64, device="cpu"), theta=moved))
+            if moved is not None and pieces > 1:
+                moved = torch.cat([moved, fan_in**-0.5 * normal(moved.shape, draw)])
+            level = torch.full((pieces * h,), bias, dtype=torch.float64, device="cpu")
+            level[h:] = 0.0
+            vectors.append(Vector(f"b{k + 1}", level, theta=moved))
         deviation = math.sqrt((shares[-1] if widths else 1.0) / fan_in)
-        constant = self.initialiser.bias(widths[-1], self.activations[-1]) if widths else 0.0
+        constant = self.initialiser.bias(widths[-1], laws[-1]) if widths else 0.0
         slope = deviation * normal((n,), draw)
         if not self.nonnegative:
             vectors.append(Vector("v", slope[signs.free] if signs else slope))
@@ -128,7 +140,7 @@ class Dense(Network, ABC):
                 vectors.append(Vector(f"{letter}{index}", zeros, theta=moved))
         check_joint_offsets(bool(joint), bool(quadratic), self.quadratic_offset)
         if widths:
-            w = self.initialiser.weight((widths[-1],), widths[-1], self.activations[-1], draw)
+            w = self.initialiser.weight((widths[-1],), widths[-1], laws[-1], draw)
             vectors.append(Vector("w", w, positive=True))
         for name, power, branches in (("beta", -1.0, self.quadratics), ("gamma", -0.5, self.norms)):
             if branches:
@@ -209,23 +221,26 @@ class Dense(Network, ABC):
 
     def fall(self, dtype: torch.dtype) -> Tensor:
         """Return N_L: how fast the last units can fall as a monotone entry moves its way, shape `(h_L, entries)`."""
-        rises = [self.signs.turned(matrix.to(dtype)) for matrix in self.input_weights()]
-        fall = torch.relu(-rises[0])
-        for k, held in enumerate(self.hidden_weights, start=1):
-            fall = held().to(dtype) @ fall
-            if self.passthrough:
-                fall = torch.relu(fall - rises[k])
+        rises = iter([self.signs.turned(matrix.to(dtype)) for matrix in self.input_weights()])
+        below = iter(self.hidden_weights)
+        fall: Tensor | None = None
+        for h in self.hidden_features:
+            fall = None if fall is None else next(below)().to(dtype) @ fall
+            if fall is None or self.passthrough:
+                first, *others = next(rises).split(h)
+                fall = torch.relu(-first if fall is None else fall - first)
+                for rise in others:
+                    fall = torch.maximum(fall, -rise)
+        assert fall is not None, "there are layers"
         return fall
 
     def _layers(self, products: Iterator[Tensor], vectors: dict[str, Tensor]) -> list[Tensor]:
         W, z = self.hidden_weights, list[Tensor]()
-        for k, name in enumerate(self.activations):
+        for k, unit in enumerate(self.units):
             a = vectors[f"b{k + 1}"]
             if k == 0 or self.passthrough:
                 a = next(products) + a
-            if z:
-                a = nn.functional.linear(z[-1], W[k - 1]()) + a
-            z.append(ACTIVATIONS[name](a))
+            z.append(unit(a, nn.functional.linear(z[-1], W[k - 1]()) if z else None))
         return z
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
@@ -238,10 +253,12 @@ class Dense(Network, ABC):
         for k in range(len(self.hidden_features)):
             weight = as_float64(next(W)().double()) if k else None
             passed = as_float64(next(U).double()) if k == 0 or self.passthrough else None
-            layers.append(Layer(weight, passed, vectors[f"b{k + 1}"], smoothing=SMOOTHING[self.activations[k]]))
+            layers.append(Layer(weight, passed, vectors[f"b{k + 1}"], smoothing=self.units[k].smoothing))
+        output = Output(vectors.get("w", torch.zeros(0).numpy()), self._frozen_slope(vectors), vectors["c"])
+        layers, output = relu_form(layers, self.units, output)
         return FrozenNet(
             layers=layers,
-            output=Output(vectors.get("w", torch.zeros(0).numpy()), self._frozen_slope(vectors), vectors["c"]),
+            output=output,
             quadratics=[
                 Quadratic(vectors["beta"][..., m], signs.spread(branch.frozen()), vectors.get(f"e{m + 1}"))
                 for m, branch in enumerate(self.quadratics)
@@ -279,6 +296,7 @@ class Dense(Network, ABC):
             "passthrough": self.passthrough,
             "context_hidden": self.context_hidden,
             "context_activation": self.context_activation,
+            **described_slope(self.units),
             **({"monotone": list(self.signs.signs)} if self.signs else {}),
             **({"nonnegative": True} if self.nonnegative else {}),
         }

@@ -25,7 +25,7 @@ def warn_if_units_die(model: Network) -> None:
     x = normal((PROBES, *model.input_shape), torch.Generator().manual_seed(0)).to(model.device, model.dtype)
     context = None if model.context_shape is None else torch.zeros((1, *model.context_shape)).to(x)
     for k, z in enumerate(model.hidden(x, model.vectors(context))[1:], start=2):
-        share = float((z > 0).double().mean())
+        share = float((z != 0).double().mean())  # leaky and maxout units are on below zero, too
         if share < LEAST_ACTIVE:
             warnings.warn(
                 f"layer {k} starts with {share:.0%} of its units active: without passthrough the signal dies out with "

@@ -20,7 +20,7 @@ class ICNN(Dense):
         hidden_features: widths h_1 .. h_L; empty for an affine function.
         context_features: length p of the context theta, 0 for none.
         context: `joint` (convex in x and theta together) or `partial` (convex in x for each theta).
-        activation: `relu` or `softplus`, one name or one per layer.
+        activation: `relu`, `softplus`, `leaky_relu` or `maxout`, one name or one per layer.
         passthrough: whether x enters the layers after the first.
         options: how it is made: recipe, law of the start, type, device.
         settings: the entries of `NetOptions` as keywords, e.g. `positivity="lift"`; they go before `options`.
@@ -81,7 +81,7 @@ class SOCICNN(Dense):
         context_features: length p of the context theta, 0 for none.
         context: `joint` (theta next to x everywhere, branches included: convex in x and theta together) or `partial`
             (theta sets biases, offsets, read-out and branch weights: convex in x for each theta).
-        activation: `relu` or `softplus`, one name or one per layer.
+        activation: `relu`, `softplus`, `leaky_relu` or `maxout`, one name or one per layer.
         passthrough: whether x enters the layers after the first.
         options: how it is made: recipe, law of the start, type, device.
         settings: the entries of `NetOptions` as keywords, e.g. `positivity="lift"`; they go before `options`.

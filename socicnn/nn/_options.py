@@ -16,7 +16,7 @@ from socicnn.positivity._base import Recipe
 from socicnn.positivity._initial import Initialiser
 
 ContextMode: TypeAlias = Literal["joint", "partial"]
-Activation: TypeAlias = Literal["relu", "softplus"]
+Activation: TypeAlias = Literal["relu", "softplus", "leaky_relu", "maxout"]
 ContextActivation: TypeAlias = Literal["relu", "silu"]
 
 CONTEXT_HIDDEN = 32
@@ -38,6 +38,7 @@ class NetOptions:
             omitted. The linear term of an entry with a sign makes up for what the units can fall by (of a non-negative
             f, weights in the units have the sign); the entry is not in quadratics and norms.
         nonnegative: whether f >= 0 everywhere: it then has no linear term, and a constant >= 0.
+        negative_slope: slope s in [0, 1] of `leaky_relu` units below 0.
         context_hidden: width of the network that reads a partial context; 0 makes vectors affine in theta.
         context_activation: its activation.
         generator: source of the initial weights; defaults to torch's own.
@@ -55,6 +56,7 @@ class NetOptions:
     quadratic_offset: bool = True
     monotone: Sequence[int] | None = None
     nonnegative: bool = False
+    negative_slope: float = 0.01
     context_hidden: int = CONTEXT_HIDDEN
     context_activation: ContextActivation = "silu"
     generator: torch.Generator | None = None
@@ -71,6 +73,7 @@ class NetSettings(TypedDict, total=False):
     quadratic_offset: bool
     monotone: Sequence[int] | None
     nonnegative: bool
+    negative_slope: float
     context_hidden: int
     context_activation: ContextActivation
     generator: torch.Generator | None

@@ -19,7 +19,7 @@ from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
-from socicnn.nn._activations import ACTIVATIONS, SMOOTHING, activation_names
+from socicnn.nn._activations import described_slope, layer_units
 from socicnn.nn._branches import BranchSpec
 from socicnn.nn._checks import check_joint_offsets, context_shape
 from socicnn.nn._context import Vector, VectorSource
@@ -27,6 +27,7 @@ from socicnn.nn._fields import FieldNetwork, JointField
 from socicnn.nn._geometry import Conv, Convolution, described
 from socicnn.nn._network import Network
 from socicnn.nn._options import DENSE_ONLY, Activation, ContextMode, NetOptions, NetSettings, net_options
+from socicnn.nn._relu_form import relu_form
 from socicnn.nn._sequence_branches import SequenceBranch, checked, sequence_branch
 from socicnn.positivity._initial import normal
 
@@ -54,7 +55,7 @@ class RecurrentSOCICNN(Network):
         context_channels: features q of a context that is a sequence `(T, q)`, 0 for none.
         context: `joint` (theta next to x, convex in both; a sequence enters each step through one matrix) or `partial`
             (theta sets biases, offsets, read-out and branch weights, step by step where it is a sequence).
-        activation: `relu` or `softplus`.
+        activation: `relu`, `softplus`, `leaky_relu` or `maxout`.
         options: how it is made: recipe, law of the start, type, device.
         settings: the entries of `NetOptions` as keywords, e.g. `positivity="lift"`; they go before `options`.
 
@@ -97,13 +98,14 @@ class RecurrentSOCICNN(Network):
         self.steps, self.features, self.hidden_features = T, p, hidden_features
         self.context_features, self.context_channels = context_features, context_channels
         self.shared_weights, self.quadratic_offset = shared, chosen.quadratic_offset
-        (self.activation,) = activation_names(activation, 1)
+        (self.unit,) = layer_units(activation, 1, chosen.negative_slope)
+        self.activation = self.unit.name
         self.quadratic = checked(quadratic, "quadratic", Conv(24, 5))
         self.norm = checked(norm, "norm", Conv(24, 5, group=2))
         self._build(chosen.generator)
 
     def _build(self, draw: torch.Generator | None) -> None:
-        T, p, h, law, kind = self.steps, self.features, self.hidden_features, self.initialiser, self.activation
+        T, p, h, law, kind = self.steps, self.features, self.hidden_features, self.initialiser, self.unit.law
         joint = self.context == "joint"
         q, more = (self.context_channels, self.context_features) if joint else (0, 0)
         repeats = 1 if self.shared_weights else T
@@ -112,7 +114,10 @@ class RecurrentSOCICNN(Network):
         fan_in = p + q + more
         deviations = torch.sqrt(1 - scale**2 * (1 - share))
         deviations = deviations if repeats == 1 else torch.cat([torch.ones(1, device="cpu"), deviations])[:T]
-        self.U = nn.Parameter(deviations[:, None, None] * normal((repeats, h, p), draw) / math.sqrt(fan_in))
+        U = deviations[:, None, None] * normal((repeats, h, p), draw) / math.sqrt(fan_in)
+        if self.unit.pieces > 1:
+            U = torch.cat([U, normal((repeats, h, p), draw) / math.sqrt(fan_in)], dim=1)
+        self.U = nn.Parameter(U)
         self.W = self.weight(W) if T > 1 else None
         biases = scale * law.bias(h, kind)
         biases = biases if repeats == 1 else torch.cat([torch.zeros(1, device="cpu"), biases])[:T]
@@ -124,10 +129,12 @@ class RecurrentSOCICNN(Network):
 
         width = 1 if self.shared_weights or (field and not joint) else T
         start = biases.mean() if width == 1 else biases
-        b = start * torch.ones(h, width, dtype=torch.float64, device="cpu")
-        inner = Convolution(Conv(h, 1), q, (T,)) if q else None
+        rows = h * self.unit.pieces
+        b = start * torch.ones(rows, width, dtype=torch.float64, device="cpu")
+        b[h:] = 0.0
+        inner = Convolution(Conv(rows, 1), q, (T,)) if q else None
         kernel = float(deviations.mean()) * normal(inner.kernel_shape, draw) / math.sqrt(fan_in) if inner else None
-        moved = theta(h * width, float(deviations.mean()) / math.sqrt(fan_in)) if more else kernel
+        moved = theta(rows * width, float(deviations.mean()) / math.sqrt(fan_in)) if more else kernel
         vectors.append(Vector("b", b, theta=moved, field=inner, grid=(T,)))
         last = math.sqrt(share / (T * p + q + more))
         columns = 1 if field and not joint else T
@@ -168,16 +175,15 @@ class RecurrentSOCICNN(Network):
 
     def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
         """Return z_1 .. z_T."""
-        phi = ACTIVATIONS[self.activation]
         product = (
             nn.functional.linear(x, self.U[0]) if len(self.U) == 1 else torch.einsum("...tp,thp->...th", x, self.U)
         )
         a = (product + vectors["b"].transpose(-1, -2)).unbind(dim=-2)
-        z = [phi(a[0])]
+        z = [self.unit(a[0])]
         if self.W is not None:
             W = self.W()
             for t in range(1, self.steps):
-                z.append(phi(nn.functional.linear(z[-1], W[min(t, len(W)) - 1]) + a[t]))
+                z.append(self.unit(a[t], nn.functional.linear(z[-1], W[min(t, len(W)) - 1])))
         return z
 
     def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
@@ -194,7 +200,7 @@ class RecurrentSOCICNN(Network):
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the unrolled network as arrays, one layer per step."""
-        T, p, h = self.steps, self.features, self.hidden_features
+        T, p, h = self.steps, self.features, self.hidden_features * self.unit.pieces
         U = as_float64(self.U.double())
         W = None if self.W is None else as_float64(self.W().double())
         b = np.broadcast_to(vectors["b"], (*vectors["b"].shape[:-1], T))
@@ -204,7 +210,7 @@ class RecurrentSOCICNN(Network):
             columns = (step.indices + t * p, step.indptr)
             passed = sparse.csr_array((step.data, *columns), shape=(h, T * p))
             below = None if t == 0 or W is None else W[min(t, len(W)) - 1]
-            layers.append(Layer(below, passed, b[..., t], smoothing=SMOOTHING[self.activation]))
+            layers.append(Layer(below, passed, b[..., t], smoothing=self.unit.smoothing))
         v = np.broadcast_to(vectors["v"], (*vectors["v"].shape[:-1], T)).swapaxes(-1, -2)
         quadratics, norms = [], []
         for m, branch in enumerate(self.quadratics):
@@ -214,7 +220,8 @@ class RecurrentSOCICNN(Network):
             matrix, d, share = branch.frozen(vectors[f"d{r + 1}"], squared=False)
             norms.append(Norm(vectors["gamma"][..., r] * share, matrix, d, branch.group))
         output = Output(vectors["w"], v.reshape(*v.shape[:-2], -1), vectors["c"])
-        return FrozenNet(layers, output, quadratics, norms, self.input_shape)
+        made, output = relu_form(layers, [self.unit] * T, output)
+        return FrozenNet(made, output, quadratics, norms, self.input_shape)
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments that describe the architecture."""
@@ -228,6 +235,7 @@ class RecurrentSOCICNN(Network):
             "context_channels": self.context_channels,
             "context": self.context,
             "activation": self.activation,
+            **described_slope([self.unit]),
             "quadratic_offset": self.quadratic_offset,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -78,6 +79,19 @@ def with_channels(map_: Chain | Convolution, channels: int) -> Chain | Convoluti
         else:
             parts.append(Pooling(cast(Pooling, part).spec, channels, part.size))
     return Chain(parts, channels, map_.size)
+
+
+def repeated(map_: Chain, times: int) -> Chain:
+    """Return the same map with so many kernels of its own, their output channels one after the other."""
+    if times == 1:
+        return map_
+    parts = [
+        Convolution(replace(part.spec, channels=times * part.spec.channels), part.in_channels, part.size)
+        if isinstance(part, Convolution)
+        else part
+        for part in map_.maps
+    ]
+    return Chain(parts, map_.in_channels, map_.size)
 
 
 def kernel_shape(map_: Chain | Convolution) -> tuple[int, ...]:

@@ -51,24 +51,37 @@ def covariance(activation: str, rho: float) -> float:
     if activation == "relu":  # arc-cosine kernel of Cho and Saul (2009), less the squared mean
         rho = min(max(rho, -1.0), 1.0)
         return (math.sqrt(1 - rho**2) + rho * (math.pi - math.acos(rho)) - 1) / (2 * math.pi)
+    if activation == "maxout":  # max(a, c) = (m + |d|) / sqrt(2), m and d independent, |d| = 2 relu(d) - d
+        return 2 * covariance("relu", rho)
+    if (s := _slope(activation)) is not None:  # s a + (1 - s) relu(a), Cov(a, relu(a')) = rho / 2
+        return s**2 * rho + s * (1 - s) * rho + (1 - s) ** 2 * covariance("relu", rho)
     if activation != "softplus":
-        raise ModelError(f"no moments are known for activation '{activation}'; use relu or softplus")
+        raise ModelError(f"no moments are known for activation '{activation}'")
     second = rho * _NODES[:, None] + math.sqrt(max(1 - rho**2, 0.0)) * _NODES
     inner = np.logaddexp(0.0, second) @ _MASS
     return float(_MASS @ (np.logaddexp(0.0, _NODES) * inner) - (_MASS @ np.logaddexp(0.0, _NODES)) ** 2)
 
 
 def moments(activation: str) -> Moments:
-    """Return the moments of an activation, `relu` or `softplus`.
+    """Return the moments of an activation: `relu`, `softplus`, `maxout` or `leaky_relu(s)` with slope s.
 
     >>> round(moments("relu").square, 12), round(moments("relu").mean * math.sqrt(2 * math.pi), 12)
     (0.5, 1.0)
     """
-    if activation == "relu":
-        mean = 1 / math.sqrt(2 * math.pi)
+    slope = _slope(activation)
+    if activation == "softplus":
+        mean = float(_MASS @ np.logaddexp(0.0, _NODES))
+    elif activation == "maxout":
+        mean = 1 / math.sqrt(math.pi)
     else:
-        mean = float(_MASS @ np.logaddexp(0.0, _NODES)) if activation == "softplus" else 0.0
+        mean = (1.0 - (slope or 0.0)) / math.sqrt(2 * math.pi)
     return Moments(mean, covariance(activation, 1.0) + mean**2, covariance(activation, 0.5))
+
+
+def _slope(activation: str) -> float | None:
+    """Return s of `leaky_relu(s)`; None of other activations."""
+    name, _, rest = activation.partition("(")
+    return float(rest.rstrip(")")) if name == "leaky_relu" else None
 
 
 class Initialiser(ABC):
@@ -83,7 +96,7 @@ class Initialiser(ABC):
         Args:
             shape: shape of the tensor.
             fan_in: number N of units that each output sums over.
-            activation: what made those units, `relu` or `softplus`.
+            activation: what made those units, as `moments` takes it.
             generator: source of randomness; defaults to torch's own.
         """
 

@@ -66,7 +66,10 @@ class Structured(Network, ABC):
         **settings: Unpack[NetSettings],
     ) -> None:
         options = net_options(
-            type(self).__name__, options or _DEFAULTS, settings, refused=(*DENSE_ONLY, "quadratic_offset")
+            type(self).__name__,
+            options or _DEFAULTS,
+            settings,
+            refused=(*DENSE_ONLY, "quadratic_offset", "negative_slope"),
         )
         in_features, rows = as_integer("in_features", in_features), as_integer("rows", rows)
         context_features = as_integer("context_features", context_features)

@@ -13,7 +13,7 @@ from decision._minimise.smoothing import Smoothing, smooth_relu
 from decision.baselines import StructuredDCP
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from socicnn.nn import ICNN
-from socicnn.nn._activations import ACTIVATIONS
+from socicnn.nn._activations import softplus
 from tests.support.cases import generator
 from tests.support.modules import Kinked, Opaque, contexts
 
@@ -199,7 +199,7 @@ def test_softplus_is_convex_where_it_turns_linear(weight: float) -> None:
     class Ridge(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             slope = weight * math.exp(-19.5)
-            return (weight * (ACTIVATIONS["softplus"](x) - x) + slope * (x - 20)).sum(dim=1)
+            return (weight * (softplus(x) - x) + slope * (x - 20)).sum(dim=1)
 
     answer = decide(Ridge(), Box(1, 19, 21), rtol=1e-9)
     points = torch.linspace(19, 21, 2001, dtype=torch.float64)[:, None]

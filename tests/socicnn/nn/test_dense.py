@@ -195,7 +195,7 @@ def test_units_that_die_without_passthrough_are_reported() -> None:
         ((3, (4,), (("diagonal", 0),)), {}, "each entry of quadratic must be"),
         ((3,), {"context_features": -1}, "context_features must be an integer >= 0"),
         ((3,), {"context": "both"}, "unknown context 'both'; there are: joint, partial"),
-        ((3,), {"activation": "tanh"}, "unknown activation 'tanh'; there are: relu, softplus"),
+        ((3,), {"activation": "tanh"}, "unknown activation 'tanh'; there are: leaky_relu, maxout, relu, softplus"),
         ((3, ()), {"activation": "tanh"}, "unknown activation 'tanh'"),
         ((3,), {"activation": ("relu",)}, r"one name or one per layer \(2\); received 1"),
         ((3,), {"positivity": "hope"}, "unknown recipe 'hope'; there are: .*projected, .*softplus"),

@@ -57,12 +57,27 @@ def networks() -> dict[str, torch.nn.Module]:
             (5, 2), 4, (Conv(2), 2), (Conv(2), ("diagonal", 1)), shared=False, context_channels=3, generator=make
         ),
         "joint": SOCICNN(4, (6, 5), (3,), (2,), context_features=2, context="joint", generator=make),
+        "leaky": SOCICNN(4, (6, 5, 4), (3,), (2,), activation="leaky_relu", negative_slope=0.25, generator=make),
+        "maxout": ICNN(4, (6, 5), activation="maxout", context_features=2, context="joint", generator=make),
+        "leaky above softplus": ICNN(4, (6, 5, 4), activation=("softplus", "leaky_relu", "softplus"), generator=make),
         "smooth": ICNN(4, (6, 5), activation="softplus", context_features=2, context="joint", generator=make),
     }
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "partial", "joint", "images", "sequences", "sequences, a weight per step", "smooth"]
+    "name",
+    [
+        "plain",
+        "partial",
+        "joint",
+        "images",
+        "sequences",
+        "sequences, a weight per step",
+        "smooth",
+        "leaky",
+        "maxout",
+        "leaky above softplus",
+    ],
 )
 def test_values_agree_and_the_graph_is_read_back(name: str, tmp_path: Path) -> None:
     model = networks()[name].train()
@@ -101,7 +116,8 @@ def truth_and_found(model: torch.nn.Module, path: Path) -> tuple[np.ndarray, np.
 
 
 @pytest.mark.parametrize(("name", "holds"), [("plain", ""), ("images", "AveragePool, Conv, ConvTranspose, Softplus"),
-                                             ("sequences", "Conv"), ("smooth", "Softplus")])  # fmt: skip
+                                             ("sequences", "Conv"), ("smooth", "Softplus"), ("leaky", ""),
+                                             ("maxout", "")])  # fmt: skip
 def test_float64_is_written_where_a_runtime_runs_it(name: str, holds: str, tmp_path: Path) -> None:
     model = networks()[name].double()
     path = tmp_path / "model.onnx"

@@ -147,3 +147,18 @@ def test_units_die_with_depth_without_passthrough() -> None:
     assert 0.25 < shares[1] < 0.45
     assert shares[1] > shares[2] > shares[3]
     assert shares[3] < 0.1
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu(0.0)", "leaky_relu(0.3)", "leaky_relu(1.0)", "maxout"])
+def test_moments_of_units_that_can_be_negative(activation: str) -> None:
+    """By a million draws; of maxout both pieces are standard normal, independent of each other."""
+    draw = np.random.default_rng(0)
+    first, second = draw.normal(size=(2, 2, 10**6))
+    second = 0.5 * first + np.sqrt(0.75) * second  # correlation 1/2
+    slope = float(activation[11:-1]) if activation != "maxout" else None
+    unit = (lambda a: a.max(axis=0)) if slope is None else (lambda a: np.maximum(a[0], slope * a[0]))
+    z, other = unit(first), unit(second)
+    known = moments(activation)
+    assert known.mean == pytest.approx(z.mean(), abs=4e-3)
+    assert known.square == pytest.approx((z**2).mean(), abs=6e-3)
+    assert known.covariance == pytest.approx(np.cov(z, other)[0, 1], abs=4e-3)
