@@ -1,0 +1,105 @@
+"""The sweep: a cell is a surrogate, the way it is made and trained, and a seed of the network; data have one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from experiments.energies import deciding, judging, networks, training
+from experiments.energies.problem import Problem, Split
+from experiments.engine.sweep import Cell
+from experiments.engine.tables import Row
+from socicnn._arrays import Array
+
+TYPE = torch.float32  # of training, and of the contexts that are decided
+EXACT = "exact"  # name of the cell of the exact program and of methods without learning
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A problem, its data, and the exact minimisers, energies and seconds per solve of the test contexts."""
+
+    problem: Problem
+    train: Split
+    validation: Split
+    test: Split
+    best: Array
+    least: Array
+    seconds: float
+
+    @classmethod
+    def of(cls, problem: Problem) -> Prepared:
+        """Return a problem with its data and references."""
+        splits = problem.splits()
+        return cls(problem, *splits, *problem.references(splits[2].context))
+
+    def figures(self, x: Array) -> Row:
+        """Return what decisions `(contexts, n)` cost, and how near they are to the exact and to the clean ones."""
+        lost = judging.regret(self.problem, x, self.test.context, self.least)
+        return {
+            "regret": float(lost.mean()),
+            "regret_median": float(np.median(lost)),
+            "distance": float(np.sqrt(((x - self.best) ** 2).mean())),
+            **self.problem.quality(x, self.test.clean),
+        }
+
+
+def judged(
+    prepared: Prepared, name: networks.Name, way: networks.Way, seed: int, epochs: Sequence[int], rtol: float
+) -> list[Row]:
+    """Train a surrogate, decide every test context in both ways, and return one row per way of deciding.
+
+    Args:
+        prepared: the problem with its data.
+        name: of the surrogate.
+        way: how it is made and trained.
+        seed: of the network and its batches.
+        epochs: as the paper, ours.
+        rtol: relative accuracy of certified decisions.
+    """
+    problem = prepared.problem
+    model = networks.make(problem, name, way, seed)
+    count = epochs[way == "partial"]
+    seconds = training.train(model, way, problem, prepared.train, prepared.validation, count, seed)
+    relative, within = judging.errors(model, prepared.test)
+    theta: Tensor = prepared.test.context.to(TYPE)
+    shared: Row = {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "relative_error": relative,
+        "within_error": within,
+        "train_s": seconds,
+    }
+    answers = {
+        "steps": deciding.by_steps(model, problem, theta, seed),
+        "certified": deciding.certified(model, problem, theta, rtol),
+    }
+    return [
+        {"decided": method, **shared, **prepared.figures(answer.x), "gap": answer.gap, "decide_s": answer.seconds}
+        for method, answer in answers.items()
+    ]
+
+
+def without_learning(prepared: Prepared) -> list[Row]:
+    """Return one row for the exact program and one for every method without learning."""
+    others = prepared.problem.classical(prepared.test.context)
+    rows: list[Row] = [{"decided": method, **prepared.figures(x)} for method, x in others.items()]
+    mean = float(prepared.least.mean())
+    return [{"decided": EXACT, "energy": mean, **prepared.figures(prepared.best), "decide_s": prepared.seconds}, *rows]
+
+
+def cells(
+    job: Callable[..., list[Row]],
+    names: Sequence[str],
+    seeds: int,
+    settings: dict[str, Any],
+    size: dict[str, int],
+) -> list[Cell]:
+    """Return the cell without learning, then one per surrogate, way and seed; `size` tells the problem in every key."""
+    keys = [(EXACT, "", 0)]
+    keys += [(name, way, seed) for seed in range(seeds) for name in names for way in ("partial", "joint")]
+    return [Cell({**size, "name": name, "way": way or "none", "seed": seed}, job, settings) for name, way, seed in keys]

@@ -1,0 +1,66 @@
+"""Decisions: as the paper takes them (projected Adam from a few starts), and certified."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+import decision
+from experiments.baselines.seed.steps import seed_steps
+from experiments.energies.problem import Problem
+from socicnn._arrays import Array
+
+BATCH = 10  # contexts that are decided together
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Decisions x `(contexts, n)`, their largest relative gap if it is known, and seconds per context."""
+
+    x: Array
+    gap: float | None
+    seconds: float
+
+
+class _Flat(nn.Module):
+    """A network of flattened x."""
+
+    def __init__(self, model: nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.model, self.shape = model, shape
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        value: Tensor = self.model(x.reshape(*x.shape[:-1], *self.shape), context)
+        return value
+
+
+def by_steps(model: nn.Module, problem: Problem, theta: Tensor, seed: int) -> Decided:
+    """Take the paper's steps; the first start is the centre of the box, the others are uniform."""
+    steps, points, started = problem.steps, [], time.perf_counter()
+    for batch in theta.split(BATCH):
+        answer = seed_steps(
+            _Flat(model, problem.shape),
+            problem.box,
+            batch,
+            rate=steps.rate,
+            steps=steps.steps,
+            restarts=steps.restarts,
+            seed=seed,
+        )
+        points.append(answer.x.numpy())
+    return Decided(np.concatenate(points), None, (time.perf_counter() - started) / len(theta))
+
+
+def certified(model: Any, problem: Problem, theta: Tensor, rtol: float) -> Decided:
+    """Decide to a proven relative gap."""
+    points, gaps, started = [], [], time.perf_counter()
+    decider = decision.Decider(model, problem.box, rtol=rtol)
+    for batch in theta.split(BATCH):
+        answer = decider(batch)
+        points.append(answer.x.numpy())
+        gaps.append(float(answer.relative_gap.max()))
+    return Decided(np.concatenate(points), max(gaps), (time.perf_counter() - started) / len(theta))

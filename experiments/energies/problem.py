@@ -1,0 +1,117 @@
+"""A problem: a convex energy E(x, theta) over a box, contexts theta with candidates, and the exact minimiser."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from decision.sets import Box
+from socicnn._arrays import Array
+from socicnn.frozen import FrozenNet
+from socicnn.nn import Conv
+
+
+@dataclass(frozen=True)
+class Split:
+    """Candidates x `(contexts, candidates, *shape)`, contexts, energies y `(contexts, candidates)`, and clean signals."""
+
+    x: Tensor
+    context: Tensor
+    y: Tensor
+    clean: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How the paper decides: rate and number of projected Adam steps, and starts."""
+
+    rate: float
+    steps: int
+    restarts: int
+
+
+class Problem(ABC):
+    """A convex energy over a box.
+
+    Attributes:
+        shape: shape of x.
+        context_shape: shape of theta.
+        lower: lower bound of every coordinate of x.
+        upper: upper bound of every coordinate of x.
+        steps: how the paper decides.
+        batch: contexts of a step of the paper's training, all their candidates together.
+    """
+
+    shape: tuple[int, ...]
+    context_shape: tuple[int, ...]
+    lower: float
+    upper: float
+    steps: Steps
+    batch: int
+
+    @property
+    def n(self) -> int:
+        """Number of coordinates of x."""
+        return int(np.prod(self.shape))
+
+    @property
+    def box(self) -> Box:
+        """The feasible set."""
+        return Box(self.n, self.lower, self.upper)
+
+    @abstractmethod
+    def splits(self) -> tuple[Split, Split, Split]:
+        """Return training, validation and test data, the same in every call."""
+
+    @abstractmethod
+    def energy(self, x: Tensor, theta: Tensor) -> Tensor:
+        """Return E, shape `(*batch,)`, of x `(*batch, *shape)` and theta that broadcasts with it."""
+
+    @abstractmethod
+    def program(self) -> tuple[Any, Any, Any]:
+        """Return the exact program (CVXPY), its variable of shape `(n,)`, and a function that sets its context."""
+
+    @abstractmethod
+    def by_hand(self, theta: Array) -> FrozenNet:
+        """Return the network that equals the energy at one context."""
+
+    @abstractmethod
+    def network(self, quadratic: tuple[Conv, ...], norm: tuple[Conv, ...], **settings: Any) -> Any:
+        """Return a network of `socicnn.nn` with these branches and the backbone of the paper."""
+
+    @property
+    @abstractmethod
+    def branches(self) -> tuple[Conv, Conv]:
+        """The paper's quadratic and norm branch."""
+
+    @abstractmethod
+    def quality(self, x: Array, clean: Tensor) -> dict[str, float]:
+        """Return how near decisions `(contexts, n)` are to the clean signals, each figure a mean over contexts."""
+
+    @abstractmethod
+    def classical(self, theta: Tensor) -> dict[str, Array]:
+        """Return what methods without learning restore, by name, `(contexts, n)` each."""
+
+    def references(self, theta: Tensor) -> tuple[Array, Array, float]:
+        """Return minimisers `(contexts, n)`, energies and the mean seconds of a solve (Clarabel, compiled once)."""
+        import time
+
+        problem, x, set_context = self.program()
+        points, seconds = [], []
+        for context in theta.double().numpy():
+            set_context(context)
+            started = time.perf_counter()
+            problem.solve(solver="CLARABEL")
+            seconds.append(time.perf_counter() - started)
+            points.append(np.clip(x.value, self.lower, self.upper))
+        stacked = np.array(points)
+        values = self.energy(torch.from_numpy(stacked).reshape(-1, *self.shape), theta.double())
+        return stacked, values.numpy(), float(np.median(seconds))

@@ -1,0 +1,1 @@
+"""Smoothing of trajectories by recurrent networks: the SOC-ICNN paper's experiment, decided with certificates."""

@@ -1,0 +1,80 @@
+"""Smoothing of trajectories: five recurrent surrogates of an energy, trained and minimised in two ways each.
+
+python -m experiments.smoothing --preset tiny|paper|longer [--only name=soc way=partial] [--status]
+
+`paper` has the settings of the SOC-ICNN paper (Liu and Hu, 2026, appendix D.6), T = 40; `longer` trains `soc` at
+T = 160 and 640. `joint` is the paper's network, trained as there; `partial` is ours, trained within contexts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from experiments.energies import cells as energies
+from experiments.energies import networks
+from experiments.energies.tables import summary
+from experiments.engine.options import options
+from experiments.engine.sweep import Cell
+from experiments.engine.tables import Row
+from experiments.smoothing.problem import Smoothing
+
+VERSION = 1  # goes up when a job changes
+RTOL = 1e-5
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is run: horizons, surrogates, seeds, sizes of training, validation and test data, epochs (paper, ours)."""
+
+    horizons: tuple[int, ...]
+    names: tuple[str, ...]
+    seeds: int
+    sizes: tuple[int, int, int]
+    epochs: tuple[int, int]
+
+
+PRESETS = {
+    "tiny": Preset((8,), ("soc",), 1, (24, 8, 4), (2, 2)),
+    "longer": Preset((160, 640), ("soc",), 1, (300, 50, 20), (50, 50)),
+    "paper": Preset((40,), networks.NAMES, 3, (1200, 200, 200), (50, 50)),
+}
+
+
+@cache
+def prepared(T: int, sizes: tuple[int, int, int]) -> energies.Prepared:
+    """Return the problem with its data and exact decisions."""
+    return energies.Prepared.of(Smoothing(T, sizes))
+
+
+def judge(
+    *, name: str, way: str, seed: int, T: int, sizes: list[int], epochs: list[int], rtol: float, version: int
+) -> list[Row]:
+    """Judge one surrogate; see `experiments.energies.cells.judged`."""
+    a, b, c = sizes
+    data = prepared(T, (a, b, c))
+    if name == energies.EXACT:
+        return energies.without_learning(data)
+    return energies.judged(data, name, way, seed, epochs, rtol)  # type: ignore[arg-type]  # names of the cells
+
+
+def cells(preset: str) -> list[Cell]:
+    """Return the cells of a preset; T is in their keys."""
+    chosen = PRESETS[preset]
+    return [
+        cell
+        for T in chosen.horizons
+        for cell in energies.cells(
+            judge,
+            chosen.names,
+            chosen.seeds,
+            {"sizes": list(chosen.sizes), "epochs": list(chosen.epochs), "rtol": RTOL, "version": VERSION},
+            {"T": T},
+        )
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    given = options("smoothing", "Smooth trajectories by recurrent surrogates.", argv, presets=tuple(PRESETS))
+    print(summary(given.run(cells(given.preset)).rows, "T"))
