@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from socicnn.nn import Conv
 
 @dataclass(frozen=True)
 class Split:
-    """Candidates x `(contexts, candidates, *shape)`, contexts, energies y `(contexts, candidates)`, and clean signals."""
+    """Candidates x `(contexts, candidates, *shape)`, contexts, energies y `(contexts, candidates)`, clean signals."""
 
     x: Tensor
     context: Tensor
@@ -102,8 +103,6 @@ class Problem(ABC):
 
     def references(self, theta: Tensor) -> tuple[Array, Array, float]:
         """Return minimisers `(contexts, n)`, energies and the mean seconds of a solve (Clarabel, compiled once)."""
-        import time
-
         problem, x, set_context = self.program()
         points, seconds = [], []
         for context in theta.double().numpy():

@@ -1,0 +1,1 @@
+"""Restoration of faces by convolutional networks: the SOC-ICNN paper's experiment, decided with certificates."""

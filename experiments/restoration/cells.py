@@ -1,0 +1,71 @@
+"""Restoration of faces: five convolutional surrogates of an energy, trained and minimised in two ways each.
+
+python -m experiments.restoration --preset tiny|paper [--only name=soc way=partial] [--status]
+
+`paper` has the settings of the SOC-ICNN paper (Liu and Hu, 2026, appendix C.9). `joint` is the paper's network, trained
+as there; `partial` is ours, trained within contexts. It needs `pip install 'socicnn[experiments,images]'`, and the
+faces: in the folder that SOCICNN_DATA names, or through scikit-learn's loader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from experiments.energies import cells as energies
+from experiments.energies import networks
+from experiments.energies.tables import summary
+from experiments.engine.options import options
+from experiments.engine.sweep import Cell
+from experiments.engine.tables import Row
+from experiments.restoration.problem import Restoration
+
+VERSION = 1  # goes up when a job changes
+RTOL = 1e-4
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is run: side, surrogates, seeds, sizes of training, validation and test data, epochs (paper, ours)."""
+
+    side: int
+    names: tuple[str, ...]
+    seeds: int
+    sizes: tuple[int, int, int]
+    epochs: tuple[int, int]
+
+
+PRESETS = {
+    "tiny": Preset(8, ("soc",), 1, (20, 6, 3), (2, 2)),
+    "paper": Preset(64, networks.NAMES, 3, (280, 60, 60), (50, 50)),
+}
+
+
+@cache
+def prepared(side: int, sizes: tuple[int, int, int]) -> energies.Prepared:
+    """Return the problem with its data and exact decisions."""
+    return energies.Prepared.of(Restoration(side, sizes))
+
+
+def judge(
+    *, name: str, way: str, seed: int, side: int, sizes: list[int], epochs: list[int], rtol: float, version: int
+) -> list[Row]:
+    """Judge one surrogate; see `experiments.energies.cells.judged`."""
+    a, b, c = sizes
+    data = prepared(side, (a, b, c))
+    if name == energies.EXACT:
+        return energies.without_learning(data)
+    return energies.judged(data, name, way, seed, epochs, rtol)  # type: ignore[arg-type]  # names of the cells
+
+
+def cells(preset: str) -> list[Cell]:
+    """Return the cells of a preset."""
+    chosen = PRESETS[preset]
+    settings = {"sizes": list(chosen.sizes), "epochs": list(chosen.epochs), "rtol": RTOL, "version": VERSION}
+    return energies.cells(judge, chosen.names, chosen.seeds, settings, {"side": chosen.side})
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    given = options("restoration", "Restore faces by convolutional surrogates.", argv)
+    print(summary(given.run(cells(given.preset)).rows, "side"))

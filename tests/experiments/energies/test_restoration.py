@@ -1,0 +1,66 @@
+"""The energy of images is the program's and the network's made by hand; the tiny sweep runs on the faces."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.restoration import faces
+from experiments.restoration.cells import main
+from experiments.restoration.problem import Restoration
+
+
+@pytest.fixture
+def problem(monkeypatch: pytest.MonkeyPatch) -> Restoration:
+    images = np.random.default_rng(1).random((9, 8, 8))
+    monkeypatch.setattr("experiments.restoration.problem.faces", lambda side: images)
+    return Restoration(8, (4, 2, 3))
+
+
+def test_the_network_by_hand_is_the_energy_for_every_mask(problem: Restoration) -> None:
+    for data in problem.splits():
+        for x, theta, y in zip(data.x, data.context, data.y, strict=True):
+            assert problem.by_hand(theta.numpy())(x.numpy()) == pytest.approx(y.numpy(), rel=1e-13)
+
+
+def test_the_exact_program_is_the_energy(problem: Restoration) -> None:
+    test = problem.splits()[2]
+    x, least, _ = problem.references(test.context)
+    program, variable, set_context = problem.program()
+    for place, theta in enumerate(test.context.numpy()):
+        set_context(theta)
+        variable.value = x[place]
+        assert program.objective.value == pytest.approx(least[place], rel=1e-12)
+    assert (least[:, None] <= test.y.numpy()).all()
+
+
+def test_blur_and_differences_of_a_known_image(problem: Restoration) -> None:
+    image = np.zeros((8, 8))
+    image[0, 7] = 1.0
+    H, D1, D2 = problem.matrices()
+    assert (H @ image.ravel()).reshape(8, 8) == pytest.approx(faces.blurred(image))
+    down, right = (np.asarray(D @ image.ravel()).reshape(8, 8) for D in (D1, D2))
+    assert (down[0, 7], right[0, 6], right[0, 7], np.abs(down).sum() + np.abs(right).sum()) == (-1.0, 1.0, 0.0, 2.0)
+    # mean of Lap^2 is (2^2 + 1 + 1) / 64; two pixels have a difference of 1, of length 1 with the rounding
+    flat = np.sqrt(1e-4)
+    energy = 0.035 / 2 * 6 / 64 + 0.055 * (62 * flat + 2 * np.sqrt(1 + 1e-4)) / 64
+    theta = torch.zeros(2, 8, 8, dtype=torch.float64)
+    assert float(problem.energy(torch.from_numpy(image)[None], theta)) == pytest.approx(energy, rel=1e-12)
+
+
+def test_faces_stand_upright(data_folder: Path) -> None:
+    images = faces.faces(64)
+    assert images.shape == (400, 64, 64)
+    # a face is nearly symmetric from left to right, not from top to bottom
+    mirrored = np.abs(images - images[:, :, ::-1]).mean()
+    assert mirrored < 0.7 * np.abs(images - images[:, ::-1]).mean()
+
+
+@pytest.mark.extra
+def test_the_tiny_sweep_ends_with_a_table(
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("skimage")
+    main(["--preset", "tiny", "--out", str(tmp_path / "table.csv")])
+    assert "| 8 | soc | partial | certified |" in capsys.readouterr().out

@@ -1,0 +1,65 @@
+"""The energy of trajectories is the program's and the network's made by hand; the tiny sweep runs."""
+
+from pathlib import Path
+
+import cvxpy as cp
+import numpy as np
+import pytest
+import torch
+
+import decision
+from experiments.energies import networks
+from experiments.smoothing.cells import main
+from experiments.smoothing.problem import Smoothing
+
+
+@pytest.fixture(scope="module")
+def problem() -> Smoothing:
+    return Smoothing(9, (6, 2, 3))
+
+
+def test_the_network_by_hand_is_the_energy(problem: Smoothing) -> None:
+    data = problem.splits()[0]
+    for x, theta, y in zip(data.x, data.context, data.y, strict=True):
+        assert problem.by_hand(theta.numpy())(x.numpy()) == pytest.approx(y.numpy(), rel=1e-13)
+
+
+def test_the_exact_program_is_the_energy(problem: Smoothing) -> None:
+    test = problem.splits()[2]
+    x, least, _ = problem.references(test.context)
+    program, variable, set_context = problem.program()
+    for place, theta in enumerate(test.context.numpy()):
+        set_context(theta)
+        variable.value = x[place]
+        assert program.objective.value == pytest.approx(least[place], rel=1e-12)
+        answer = decision.decide(problem.by_hand(theta), problem.box, rtol=1e-7)
+        assert float(answer.value[0]) == pytest.approx(least[place], abs=2e-7)
+
+
+def test_the_kalman_smoother_minimises_the_quadratic_part(problem: Smoothing) -> None:
+    theta = problem.splits()[2].context[:1]
+    x, r = cp.Variable(problem.shape), theta[0].numpy()
+    steps = cp.diff(cp.diff(x, axis=0), axis=0)
+    cost = (cp.sum_squares(x - r) + 0.02 * cp.sum_squares(x)) / (2 * problem.n) + 0.2 / (2 * 7 * 4) * cp.sum_squares(
+        steps
+    )
+    cp.Problem(cp.Minimize(cost)).solve(solver="CLARABEL", tol_gap_abs=1e-12, tol_gap_rel=1e-12)
+    smoothed = problem.classical(theta)["kalman"][0]
+    assert smoothed == pytest.approx(np.clip(x.value, -1, 1).ravel(), abs=1e-6)
+
+
+@pytest.mark.parametrize("way", ["joint", "partial"])
+def test_a_frozen_surrogate_is_the_module(problem: Smoothing, way: networks.Way) -> None:
+    model = networks.make(problem, "soc", way, 0).double()
+    data = problem.splits()[1]
+    nets = model.freeze(data.context)
+    values = model(data.x[:, 3], data.context)
+    assert nets(data.x[:, 3].numpy()) == pytest.approx(values.detach().numpy(), rel=1e-10, abs=1e-12)
+    assert torch.equal(values, networks.make(problem, "soc", way, 0).double()(data.x[:, 3], data.context))
+
+
+def test_the_tiny_sweep_ends_with_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--preset", "tiny", "--out", str(tmp_path / "table.csv")])
+    printed = capsys.readouterr().out
+    assert "| 8 | soc | partial | certified |" in printed
+    assert "| 8 | - | - | kalman |" in printed
