@@ -14,6 +14,7 @@ from scipy import sparse
 from socicnn._arrays import Array, BoolArray
 from socicnn._margins import EPS, TINY, relative_margin
 from socicnn.conic._rows import Rows
+from verify._optimum.boundary import holds
 from verify._optimum.dependent import LITTLE
 from verify._optimum.enclosure import Enclosure, enclose
 from verify._optimum.exact import residual
@@ -98,6 +99,7 @@ def _outside(rows: Rows, box: Enclosure, equal: BoolArray) -> str:
     heads = cones.heads
     room = s[heads] * (1.0 - 4 * EPS) - reach[heads]
     bad = ~(room >= lengths(cones, np.abs(s) + reach))
+    bad[bad] = [not holds(rows, k, box.centre, box.radius) for k in np.flatnonzero(bad).tolist()]
     return f"cone {int(np.argmax(bad))} has no slack (no interior near the optimum)" if bad.any() else ""
 
 

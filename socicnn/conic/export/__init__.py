@@ -9,12 +9,13 @@ from typing import TypeAlias
 
 from socicnn._registry import Registry
 from socicnn.conic._program import ConicProgram, ValueProgram
+from socicnn.conic.export._cbf_problem import read_problem
 from socicnn.errors import ProgramError
 
 Program: TypeAlias = ValueProgram | ConicProgram
 Path_: TypeAlias = str | os.PathLike[str]
 
-__all__ = ["export", "read"]
+__all__ = ["export", "read", "read_problem"]
 
 # each module has `write(program, path)`; it is imported when it is used
 FORMATS: Registry[Callable[[Program, Path_], None]] = Registry(

@@ -9,8 +9,11 @@ Programming Computation 2016), and the format's reference for version 3.
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -121,14 +124,47 @@ def read_cbf(path: str | os.PathLike[str]) -> ConicProgram:
     Raises:
         FileError: the file is missing or broken, or has integers, matrices or cones of other kinds.
     """
+    found = sections(path)
+    if len(found.integers):
+        raise FileError(
+            f"{path} has {len(found.integers)} integers, which a conic program has not; "
+            "socicnn.conic.export.read_problem reads it as a CVXPY problem"
+        )
+    return found.program
+
+
+@dataclass(frozen=True)
+class Sections:
+    """What a file says.
+
+    Args:
+        program: to be minimised.
+        integers: which variables are whole numbers, shape `(integers,)`.
+        maximise: whether the file maximises the negative of the program's cost.
+    """
+
+    program: ConicProgram
+    integers: IntArray
+    maximise: bool
+
+
+def sections(path: str | os.PathLike[str]) -> Sections:
+    """Read a CBF file; one whose name ends in `.gz` is unpacked.
+
+    Raises:
+        FileError: as `read_cbf`; integers are read.
+    """
     try:
-        text = Path(path).read_text(encoding="ascii")
+        opened = gzip.open if Path(path).suffix == ".gz" else open
+        with opened(path, "rt", encoding="ascii") as stream:
+            text = stream.read()
     except FileNotFoundError as error:
         raise FileError(f"{path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise FileError(f"{path} cannot be read as CBF: {error}") from error
     try:
-        return _Reader(text).program()
+        reader = _Reader(text)
+        return Sections(reader.program(), reader.integers, reader.sign < 0)
     except (ValueError, IndexError, StopIteration, OverflowError) as error:
         raise FileError(
             f"{path} is not a CBF file that this package reads: {str(error) or 'it ends too soon'}"
@@ -141,7 +177,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._largest = len(text) + SPARE
         self._blocks: dict[str, list[Block]] = {"columns": [], "rows": []}
-        self._sign = 1.0
+        self.sign = 1.0
         self._domains: dict[str, list[tuple[str, int]]] = {"VAR": [], "CON": []}
         self._sizes = {"VAR": 0, "CON": 0}
         self._data: dict[str, tuple[IntArray, Array]] = {}
@@ -151,6 +187,9 @@ class _Reader:
         for keyword in lines:
             self._section(keyword, lines)
             keywords.append(keyword)
+        self.integers: IntArray = np.unique(self._data.get("INT", _NOTHING)[0][:, 0])
+        if len(self.integers) and self.integers[-1] >= self._sizes["VAR"]:
+            raise ValueError(f"INT names variable {self.integers[-1]} of {self._sizes['VAR']}")
         missing = [keyword for keyword in ("VER", "OBJSENSE", "VAR") if keyword not in keywords]
         if missing:
             raise ValueError(f"it has no section {missing[0]}")
@@ -172,7 +211,7 @@ class _Reader:
             if not 1 <= version <= 4:
                 raise ValueError(f"its version is {version}, this package reads 1 to 4")
         elif keyword == "OBJSENSE":
-            self._sign = {"MIN": 1.0, "MAX": -1.0}[_known(next(lines), ("MIN", "MAX"))]
+            self.sign = {"MIN": 1.0, "MAX": -1.0}[_known(next(lines), ("MIN", "MAX"))]
         elif keyword in ("VAR", "CON"):
             self._sizes[keyword], count = (int(word) for word in next(lines).split())
             for _ in range(count):
@@ -184,6 +223,12 @@ class _Reader:
                 raise ValueError(f"{keyword} announces {self._sizes[keyword]} places, which so short a file cannot use")
         elif keyword == "OBJBCOORD":
             self._offset = float(next(lines))
+        elif keyword == "INT":
+            count = int(next(lines))
+            places = [int(next(lines)) for _ in range(count)]
+            if min(places, default=0) < 0:
+                raise ValueError("a coordinate is negative")
+            self._data[keyword] = np.asarray(places, dtype=np.int64).reshape(-1, 1), np.zeros(count)
         elif keyword in _PLACES:
             self._data[keyword] = _numbers(lines, _PLACES[keyword])
         else:
@@ -215,8 +260,8 @@ class _Reader:
         return ConicProgram(
             A=sparse.csc_array(-G),
             b=h,
-            c=self._sign * self._vector("OBJACOORD", n),
-            offset=self._sign * self._offset,
+            c=self.sign * self._vector("OBJACOORD", n),
+            offset=self.sign * self._offset,
             cones=cones,
             columns=_fitting(self._blocks["columns"], n),
             rows=_fitting(self._blocks["rows"], len(order)),
