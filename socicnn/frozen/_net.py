@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from socicnn._arrays import Array, IntArray
 from socicnn._moved import accepts_renamed
@@ -14,6 +14,9 @@ from socicnn.errors import ModelError
 from socicnn.frozen._bundle import Parts
 from socicnn.frozen._composition import absolute_layer, absolute_output, absolute_term
 from socicnn.frozen._network import ConvexNet
+
+if TYPE_CHECKING:
+    from socicnn.frozen._max_affine import AffinePieces
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,6 +86,62 @@ class FrozenNet(ConvexNet):
             quadratics=[absolute_term(quad) for quad in self.quadratics],
             norms=[absolute_term(norm) for norm in self.norms],
         )
+
+    def max_affine(
+        self, *, box: tuple[Any, Any] | None = None, most: int = 256, points: Any = None, seed: int = 0
+    ) -> AffinePieces:
+        """Return a ReLU network as the maximum of its affine pieces.
+
+        Its cells, in which no unit switches, are enumerated by linear programs, about one per cell and unit. If there
+        are more than `most`, the pieces are those at 10,000 random points. `complete` of the result says which.
+
+        Args:
+            box: lower and upper ends of x, numbers or shape `(n,)`, where the pieces are wanted; everywhere if omitted.
+            most: number of cells up to which they are enumerated.
+            points: take the pieces at these points in place of all, shape `(*batch, n)`.
+            seed: of the random points.
+
+        Raises:
+            ModelError: the network has curved terms or stacked contexts, or an argument is invalid.
+
+        >>> net = FrozenNet.from_structure(maxima=[([[1.0], [-1.0], [0.0]], [0.0, 0.0, -1.0])])
+        >>> sorted(net.max_affine().slopes[:, 0].tolist())  # max(x, -x, -1) has two pieces
+        [-1.0, 1.0]
+        """
+        from socicnn.frozen._max_affine import max_affine
+
+        return max_affine(self, box, most, points, seed)
+
+    @classmethod
+    def from_structure(
+        cls,
+        quadratic: Any = None,
+        slope: Any = None,
+        constant: float = 0.0,
+        *,
+        norms: Sequence[tuple[Any, Any, Any]] = (),
+        maxima: Sequence[tuple[Any, Any]] = (),
+    ) -> FrozenNet:
+        """Write x'P x + q'x + c + sum_r gamma_r ||C_r x + d_r|| + sum_j max_k (a_jk'x + b_jk) as a network, exactly.
+
+        Args:
+            quadratic: P, symmetric and positive semidefinite, shape `(n, n)`; none if omitted.
+            slope: q, shape `(n,)`; zero if omitted.
+            constant: c.
+            norms: (gamma_r, C_r, d_r) of each norm, C_r of shape `(rows, n)`; d_r may be None.
+            maxima: (a_j, b_j) of each maximum, shapes `(pieces, n)` and `(pieces,)`.
+
+        Raises:
+            ModelError: P is not positive semidefinite, a gamma is negative, or shapes do not agree.
+
+        >>> P, q, norm = [[1.0, 0.0], [0.0, 4.0]], [1.0, 0.0], (2.0, [[3.0, 0.0], [0.0, 4.0]], None)
+        >>> net = FrozenNet.from_structure(P, q, norms=[norm])
+        >>> net([[1.0, 1.0]])  # 1 + 4 + 1 + 2 * 5
+        array([16.])
+        """
+        from socicnn.frozen._structure import structured
+
+        return cls.from_parts(structured(quadratic, slope, constant, norms, maxima))
 
     @classmethod
     def from_parts(cls, parts: Parts) -> FrozenNet:

@@ -13,7 +13,7 @@ from socicnn._arrays import Array, as_float64
 from socicnn._ranges import Ranges
 from socicnn._registry import choose
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet
+from socicnn.frozen import AffinePieces, FrozenNet
 from socicnn.nn._checks import check_call, check_weights, one_or_many
 from socicnn.nn._configuration import Blank, described, plain, shown
 from socicnn.nn._context import ContextNetwork, ParameterSource, Vector, VectorSource
@@ -173,6 +173,10 @@ class Network(nn.Module, ABC):
         theta = self.standard_context(context)
         with torch.no_grad():
             return self.standardisation.fold(self.assemble(self.vectors.frozen(theta)))
+
+    def max_affine(self, context: Any = None) -> AffinePieces:
+        """Return a ReLU network at a context as the maximum of its affine pieces: `freeze(context).max_affine()`."""
+        return self.freeze(context).max_affine()
 
     @torch.no_grad()
     def standard_context(self, context: Any) -> Tensor | None:

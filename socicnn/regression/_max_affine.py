@@ -17,7 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from socicnn._arrays import Array
 from socicnn._integers import as_integer
-from socicnn.frozen import FrozenNet, Layer, Output
+from socicnn.frozen import FrozenNet
 from socicnn.regression._rows import TableRows
 
 CHOICES = (1, 2, 3, 5, 8)  # numbers of pieces that are tried if none is given
@@ -80,10 +80,7 @@ class MaxAffine(RegressorMixin, BaseEstimator):
     def network_(self) -> FrozenNet:
         """The same function as a chain of units: m_k = l_k + relu(m_{k-1} - l_k), l_k the pieces."""
         check_is_fitted(self)
-        a, b = self.slopes_, self.offsets_
-        steps = zip(-np.diff(a, axis=0), -np.diff(b), strict=True)
-        layers = [Layer([[1.0]] if k else None, da[None], [db]) for k, (da, db) in enumerate(steps)]
-        return FrozenNet(layers, Output([1.0] if layers else [], a[-1], float(b[-1])))
+        return FrozenNet.from_structure(maxima=[(self.slopes_, self.offsets_)])
 
 
 def fitted(
