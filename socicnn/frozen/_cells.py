@@ -32,7 +32,7 @@ class Region(NamedTuple):
     length: float
 
 
-class Ball(NamedTuple):
+class LargestBall(NamedTuple):
     """A largest ball of a cell, and what the multipliers say that its radius is at most."""
 
     radius: float
@@ -50,7 +50,7 @@ class AffineCell(NamedTuple):
     c: Array
 
 
-def ball(region: Region) -> Ball:
+def ball(region: Region) -> LargestBall:
     """Return the largest ball in a region, of a radius of at most its length."""
     G, g, length = region
     n = G.shape[1]
@@ -64,11 +64,11 @@ def ball(region: Region) -> Ball:
         options={"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE},
     )
     if solved.status != 0:
-        return Ball(-np.inf, np.zeros(n), np.inf)
+        return LargestBall(-np.inf, np.zeros(n), np.inf)
     y = np.maximum(-solved.ineqlin.marginals, 0.0)
     y = y / y.sum() if y.sum() > 0 else y
     most = float(y @ g / length + FAR * np.linalg.norm(G.T @ y)) if y.any() else 1.0
-    return Ball(length * float(solved.x[-1]), length * solved.x[:-1], length * most)
+    return LargestBall(length * float(solved.x[-1]), length * solved.x[:-1], length * most)
 
 
 def cells(net: ConvexNet, region: Region, most: int) -> tuple[list[AffineCell], bool] | None:
