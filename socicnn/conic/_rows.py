@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from scipy import sparse
 
@@ -25,10 +26,11 @@ class Rows:
     G: sparse.csr_array
     h: Array
     cones: Cones
+    any_cone: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         own(self, "G", "h")
-        if self.cones.exponential:
+        if self.cones.exponential and not self.any_cone:
             raise ProgramError(
                 f"a set takes linear rows and second-order cones; received {self.cones.exponential} exponential cones"
             )
@@ -36,3 +38,9 @@ class Rows:
             raise ProgramError(
                 f"rows must agree: G has shape {self.G.shape}, h {self.h.shape}, the cones {self.cones.rows} rows"
             )
+
+
+class ProgramRows(Rows):
+    """The rows of a whole program, which may have exponential cones, too."""
+
+    any_cone = True

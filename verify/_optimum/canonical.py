@@ -5,6 +5,7 @@ What is proven about an optimum is proven for these arrays: that they describe t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -48,11 +49,11 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
     except (cp.error.SolverError, cp.error.DCPError, ValueError) as error:
         raise ProgramError(f"CVXPY cannot write the problem in cone form: {error}") from error
     dims = data["dims"]
-    other = [name for name in ("exp", "psd", "p3d", "pnd") if getattr(dims, name, None)]
+    other = [name for name in ("psd", "p3d", "pnd") if getattr(dims, name, None)]
     if other:
         raise ProgramError(
-            "optimum takes linear, quadratic and second-order cone problems; this one needs other cones "
-            f"({', '.join(other)})"
+            "optimum takes linear and quadratic problems and those of second-order and exponential cones; this one "
+            f"needs other cones ({', '.join(other)})"
         )
     matrix = sparse.csc_array(data["A"], dtype=np.float64)
     matrix.eliminate_zeros()
@@ -60,7 +61,7 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
     P = sparse.csr_array((n, n)) if data.get("P") is None else _symmetric(sparse.csr_array(data["P"]))
     vectors: dict[str, Array] = {name: np.asarray(data[name], dtype=np.float64).reshape(-1) for name in ("b", "c")}
     offset = float(data["param_prob"].apply_parameters(quad_obj=data.get("P") is not None)[-3])
-    cones = Cones(int(dims.zero), int(dims.nonneg), tuple(map(int, dims.soc)))
+    cones = Cones(int(dims.zero), int(dims.nonneg), tuple(map(int, dims.soc)), int(dims.exp))
     matrix, vectors["b"], cones = _without_infinite(matrix, vectors["b"], cones)
     for name, array in (("A", matrix.data), ("P", P.data), *vectors.items(), ("the constant", np.array(offset))):
         if not np.isfinite(array).all():
@@ -79,7 +80,7 @@ def _without_infinite(A: sparse.csc_array, b: Array, cones: Cones) -> tuple[spar
     idle = (b == np.inf) & (planes >= 0) & (planes < cones.nonnegative)
     if not idle.any():
         return A, b, cones
-    left = Cones(cones.zero, cones.nonnegative - int(idle.sum()), cones.second_order)
+    left = replace(cones, nonnegative=cones.nonnegative - int(idle.sum()))
     return sparse.csc_array(sparse.csr_array(A)[~idle]), b[~idle], left
 
 

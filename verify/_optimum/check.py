@@ -64,6 +64,7 @@ def check_optimum(path: str | os.PathLike[str]) -> OptimumReport:
         proof = prove(program, witness)
     lo, hi = (proof.lo, proof.hi) if claim.sign > 0 else (-proof.hi, -proof.lo)
     rows, variables = claim.program.conic.A.shape
-    cones = len(claim.program.conic.cones.second_order)
+    kinds = claim.program.conic.cones
+    cones = len(kinds.second_order) + kinds.exponential
     sizes = f"{variables} variables, {rows} rows, {cones} cones{more}"
     return OptimumReport(claim.lo, claim.hi, lo, hi, sizes)

@@ -15,6 +15,7 @@ from socicnn._arrays import Array, BoolArray
 from socicnn._margins import TINY
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
+from verify._optimum import bends
 from verify._optimum.lengths import most_of, norms, spread
 from verify._optimum.multipliers import NOISE, normals
 from verify._optimum.soft import SoftEquations
@@ -37,9 +38,13 @@ def eased_points(rows: Rows, v: Array, tight: BoolArray) -> Iterator[Array]:
     s = rows.h - G @ v
     size = most_of(cones, abs(G) @ np.abs(v) + np.abs(rows.h))
     active = s[cones.heads] - norms(cones, s) <= NEAR * size
-    if not active.any():
+    part = bends.triples(cones, s)
+    room = bends.size(part, bends.triples(cones, abs(G) @ np.abs(v) + np.abs(rows.h)))
+    bent = (bends.slack(part) <= NEAR * room) & (part[:, 1] > 0.0)
+    if not (active.any() or bent.any()):
         return
     D, _, edge = normals(rows, v, tight, active)
+    flat, D = D.shape[1], sparse.hstack([D, bends.rows_of(cones, bent, bends.slope(part)).T], format="csc")
     scale = float(np.abs(v).max(initial=0.0)) or 1.0
     soft = SoftEquations.of(sparse.csr_array(D.T @ G), np.maximum(np.abs(v), 1e-3 * scale))
     if soft is None:
@@ -50,7 +55,8 @@ def eased_points(rows: Rows, v: Array, tight: BoolArray) -> Iterator[Array]:
         for _ in range(STEPS):
             s = rows.h - G @ point
             right = D.T @ (s - wanted)
-            right[len(right) - int(edge.sum()) :] = (s[cones.heads] - norms(cones, s) - share * size)[edge]
+            right[flat - int(edge.sum()) : flat] = (s[cones.heads] - norms(cones, s) - share * size)[edge]
+            right[flat:] = (bends.slack(bends.triples(cones, s)) - share * room)[bent]
             point = point + soft.step(right)
         if np.isfinite(point).all():
             yield point
@@ -77,7 +83,12 @@ def eased_multipliers(rows: Rows, slope: Array, v: Array, y: Array) -> Iterator[
     terms = np.maximum(terms, 1e-6 * terms.max(initial=0.0)) + TINY
     share = (s[cones.heads] - norms(cones, s)) / terms
     resting = size <= most * np.maximum(FAINT, share)  # cones whose slack says more than their multipliers
-    idle[cut:] = spread(cones, resting)
+    idle[cut : cones.exponential_start] = spread(cones, resting)
+    part = bends.triples(cones, s)
+    share = bends.slack(part) / (bends.size(part, bends.triples(cones, abs(rows.G) @ np.abs(v) + np.abs(rows.h))) + TINY)
+    calm = np.abs(bends.triples(cones, y)).max(axis=1) <= most * np.maximum(FAINT, share)
+    idle[cones.exponential_start :] = np.repeat(calm, 3)
+    y = np.append(y[: cones.exponential_start], bends.closed(part, bends.triples(cones, y), ~calm))
     y, usual = np.where(idle, 0.0, y), np.abs(y[~idle & (y != 0.0)])
     typical = float(np.median(usual)) if len(usual) else 0.0
     if not typical > 0.0:
@@ -87,18 +98,22 @@ def eased_multipliers(rows: Rows, slope: Array, v: Array, y: Array) -> Iterator[
     active = y[cones.heads] - length <= NEAR * size  # idle cones, too
     planes, room = np.flatnonzero(idle[:cut]), np.where(resting, 8.0 * typical, size)[active]
     single = sparse.csr_array((np.ones(len(planes)), (np.arange(len(planes)), planes)), shape=(len(planes), len(y)))
-    blocks = [sparse.csr_array(rows.G.T), single, _inward(cones, y, length, active)]
+    bends_in, own = bends.rows_of(cones, ~calm, bends.dual_slope(bends.triples(cones, y))), _own(cones, y)
+    blocks = [sparse.csr_array(rows.G.T), single, _inward(cones, y, length, active), bends_in]
     scale = np.maximum(np.abs(y), 1e-3 * typical)
-    scale[cut:] = np.maximum(scale[cut:], spread(cones, size))
-    soft = SoftEquations.of(sparse.csr_array(sparse.vstack(blocks, format="csr")), scale)
+    scale[cut : cones.exponential_start] = np.maximum(scale[cut : cones.exponential_start], spread(cones, size))
+    scale[cones.exponential_start :] = own
+    moving = np.flatnonzero(scale > 0.0)  # all but exponential cones at 0
+    soft = SoftEquations.of(sparse.csr_array(sparse.vstack(blocks, format="csr")[:, moving]), scale[moving])
     if soft is None:
         return
-    for part in (10 * share for share in SHARES[:2]):
+    for step in (10 * share for share in SHARES[:2]):
         point = y.copy()
         for _ in range(2):
             slack = (point[cones.heads] - norms(cones, point))[active]
-            left = [-slope - blocks[0] @ point, part * typical - point[planes], part * room - slack]
-            point += soft.step(np.concatenate(left))
+            left = [-slope - blocks[0] @ point, step * typical - point[planes], step * room - slack]
+            left.append((step * own[1::3] - bends.dual_slack(bends.triples(cones, point)))[~calm])
+            point[moving] += soft.step(np.concatenate(left))
         if np.isfinite(point).all():
             yield point
 
@@ -110,20 +125,25 @@ def _settled(rows: Rows, slope: Array, y: Array, used: BoolArray) -> Array:
     active = (size > 0.0) & (np.abs(y[cones.heads] - norms(cones, y)) <= NEAR * size)
     columns, transposed = np.flatnonzero(used), sparse.csr_array(rows.G.T)
     scale = np.abs(y)
-    scale[len(y) - sum(cones.second_order) :] = spread(cones, size)
-    scale = np.maximum(scale, 1e-6 * float(scale.max()))[columns]
+    scale[cones.zero + cones.nonnegative : cones.exponential_start] = spread(cones, size)
+    scale = np.maximum(scale, 1e-6 * float(scale.max()))
+    scale[cones.exponential_start :] = _own(cones, y)
+    largest, scale = float(scale.max()), scale[columns]
+    bent = bends.triples(cones, y).any(axis=1)
     point, best, least = y.copy(), y, np.inf
     for _ in range(STEPS):
         length = norms(cones, point)
         slack = (point[cones.heads] - length)[active]
-        left = np.concatenate([-slope - transposed @ point, -slack])
+        part = bends.triples(cones, point)
+        left = np.concatenate([-slope - transposed @ point, -slack, -bends.dual_slack(part)[bent]])
         missed = float(np.abs(left).max(initial=0.0))
         if not missed < 0.5 * least:
             break
         best, least = point, missed
-        if missed <= 1e-13 * float(scale.max()):
+        if missed <= 1e-13 * largest:
             break
-        blocks = [transposed, _inward(cones, point, length, active)]
+        inward = bends.rows_of(cones, bent, bends.dual_slope(part))
+        blocks = [transposed, _inward(cones, point, length, active), inward]
         soft = SoftEquations.of(sparse.csr_array(sparse.vstack(blocks, format="csr")[:, columns]), scale)
         if soft is None:
             break
@@ -132,10 +152,17 @@ def _settled(rows: Rows, slope: Array, y: Array, used: BoolArray) -> Array:
     return best
 
 
+def _own(cones: Cones, y: Array) -> Array:
+    """Return sizes of the multipliers of exponential cones, entry by entry; 0 of cones at 0."""
+    part = np.abs(bends.triples(cones, y))
+    part[:, 1] = np.maximum(part[:, 0], part[:, 1])
+    return part.reshape(-1)
+
+
 def _inward(cones: Cones, y: Array, length: Array, active: BoolArray) -> sparse.csr_array:
     """Return (1, -u / ||u||) of the active cones of (y_0, u), as rows; (1, 0) if u is 0."""
     cut = cones.zero + cones.nonnegative
-    inward = -y[cut:] / spread(cones, np.where(length > 0.0, length, 1.0))
+    inward = -y[cut : cones.exponential_start] / spread(cones, np.where(length > 0.0, length, 1.0))
     inward[cones.heads - cut] = 1.0
     at = np.flatnonzero(spread(cones, active))
     number = spread(cones, np.cumsum(active) - 1)[at]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array
-from socicnn.conic._cones import Cones
 from socicnn.conic._conic_data import ConicData
 from socicnn.conic._program import ConicProgram
-from socicnn.conic._rows import Rows
+from socicnn.conic._rows import ProgramRows, Rows
 from socicnn.conic._scaled import Scaled, power, tight
 from socicnn.conic.solvers import Solver
+from verify._optimum import bends
 from verify._optimum.lengths import lengths, most_of
 
 LEAST = 1e-13  # the first step, as a share of the way
@@ -47,6 +48,7 @@ def _deepest(rows: Rows, size: Array, solver: Solver) -> Array:
     column = np.zeros(cones.rows)
     column[cones.zero : cut] = size[cones.zero : cut] / unit
     column[cones.heads] = most_of(cones, size) / unit
+    column[cones.exponential_start + 2 :: 3] = bends.triples(cones, size).max(axis=1) / unit
     if not column.any():
         return np.full(n, np.nan)
     top = sparse.csr_array(([1.0], ([0], [n])), shape=(1, n + 1))
@@ -55,17 +57,17 @@ def _deepest(rows: Rows, size: Array, solver: Solver) -> Array:
     h = np.concatenate([rows.h[: cones.zero], [unit], rows.h[cones.zero :]])
     c = np.zeros(n + 1)
     c[-1] = -1.0
-    program = ConicProgram(A, h, c, 0.0, Cones(cones.zero, cones.nonnegative + 1, cones.second_order))
+    program = ConicProgram(A, h, c, 0.0, replace(cones, nonnegative=cones.nonnegative + 1))
     v: Array = Scaled(solver, program).solve(h, c, 0.0).v[:-1]
     return v
 
 
 def slack(rows: Rows, v: Array) -> Array:
-    """Return s_i of each inequality and s_0 - ||u|| of each cone."""
+    """Return s_i of each inequality, s_0 - ||u|| and s - y exp(x / y) of each cone."""
     cones = rows.cones
     s = rows.h - rows.G @ v
     planes = s[cones.zero : cones.zero + cones.nonnegative]
-    return np.concatenate([planes, s[cones.heads] - lengths(cones, s)])
+    return np.concatenate([planes, s[cones.heads] - lengths(cones, s), bends.slack(bends.triples(cones, s))])
 
 
 def towards(rows: Rows, v: Array, inner: Array) -> Iterator[Array]:
@@ -80,13 +82,18 @@ def towards(rows: Rows, v: Array, inner: Array) -> Iterator[Array]:
 
 
 def dual_rows(rows: Rows, slope: Array) -> Rows:
-    """Return the set of multipliers: A'y = -slope, y in K*."""
+    """Return the set of multipliers: A'y = -slope, y in K*; (u, v, w) is in Kexp* where (u - v, -u, w) is in Kexp."""
     cones = rows.cones
     m = cones.rows
-    identity = -sparse.eye_array(m, format="csr")[cones.zero :]
+    identity = -sparse.eye_array(m, format="csr")
+    if cones.exponential:
+        turn = sparse.csr_array(np.array([[-1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]]))
+        blocks = [identity[: m - 3 * cones.exponential, : m - 3 * cones.exponential]]
+        identity = sparse.block_diag([*blocks, *[turn] * cones.exponential], format="csr")
+    identity = sparse.csr_array(identity)[cones.zero :]
     G = sparse.csr_array(sparse.vstack([sparse.csr_array(rows.G.T), identity], format="csr"))
     h = np.concatenate([-slope, np.zeros(m - cones.zero)])
-    return Rows(G, h, Cones(len(slope), cones.nonnegative, cones.second_order))
+    return ProgramRows(G, h, replace(cones, zero=len(slope)))
 
 
 def relaxed(rows: Rows, solver: Solver) -> Array:
@@ -94,10 +101,12 @@ def relaxed(rows: Rows, solver: Solver) -> Array:
     cones, zero, n = rows.cones, rows.cones.zero, rows.G.shape[1]
     norms = np.sqrt(np.asarray((rows.G * rows.G).sum(axis=1)).reshape(-1))
     norms[cones.heads] = most_of(cones, norms)
+    curved = np.repeat(bends.triples(cones, norms).max(axis=1), 3)
     size = np.where(norms > 0, norms, 1.0)
     relax = np.zeros(cones.rows)
     relax[: zero + cones.nonnegative] = size[: zero + cones.nonnegative]
     relax[cones.heads] = size[cones.heads]
+    relax[cones.exponential_start :] = np.where(curved > 0, curved, 1.0) * np.tile([-1.0, 1.0, 1.0], cones.exponential)
     column = sparse.csr_array(-relax[:, None])
     E = rows.G[:zero]
     least = sparse.csr_array(([-1.0], ([0], [n])), shape=(1, n + 1))
@@ -107,7 +116,7 @@ def relaxed(rows: Rows, solver: Solver) -> Array:
     h = np.concatenate([[0.0], rows.h[:zero], -rows.h[:zero], rows.h[zero:]])
     c = np.zeros(n + 1)
     c[-1] = 1.0
-    program = ConicProgram(A, h, c, 0.0, Cones(0, 1 + 2 * zero + cones.nonnegative, cones.second_order))
+    program = ConicProgram(A, h, c, 0.0, replace(cones, zero=0, nonnegative=1 + 2 * zero + cones.nonnegative))
     y = Scaled(solver, program).solve(h, c, 0.0).y
     return np.concatenate([y[1 : 1 + zero] - y[1 + zero : 1 + 2 * zero], y[1 + 2 * zero :]])
 
@@ -119,8 +128,6 @@ def falling(homogeneous: ConicData, solver: Solver) -> Array:
     G = sparse.csr_array(homogeneous.A)
     A = sparse.csc_array(sparse.vstack([G[: cones.zero], cost, G[cones.zero :]], format="csc"))
     h = np.concatenate([np.zeros(cones.zero), [-1.0], np.zeros(cones.rows - cones.zero)])
-    program = ConicProgram(
-        A, h, np.zeros(A.shape[1]), 0.0, Cones(cones.zero, cones.nonnegative + 1, cones.second_order)
-    )
+    program = ConicProgram(A, h, np.zeros(A.shape[1]), 0.0, replace(cones, nonnegative=cones.nonnegative + 1))
     direction: Array = Scaled(solver, program).solve(h, program.c, 0.0).v
     return direction

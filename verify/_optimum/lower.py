@@ -13,8 +13,10 @@ from scipy import sparse
 from socicnn._arrays import Array, BoolArray
 from socicnn._margins import EPS, TINY, relative_margin
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import Rows
 from verify._optimum.enclosure import Enclosure, enclose
 from verify._optimum.exact import ContradictionError
+from verify._optimum.exponential import dual_inside, dual_room, idle_rows, settled
 from verify._optimum.extents import Extents, propagated, single_bounds
 from verify._optimum.lengths import lengths, most_of, spread
 from verify._optimum.pinned import pinned
@@ -59,7 +61,7 @@ def _bound(weak: WeakDuality, line: Line, y: Array, extents: Extents, D: Array, 
     start, needed = _signed(line, weak, y, extents, D)
     transposed = sparse.csr_array(weak.rows.G.T)
     for _ in range(ROUNDS):
-        box = _enclosed(transposed[needed], line, needed, start, weak.rows.cones)
+        box = _enclosed(transposed[needed], line, needed, start, weak.rows)
         if box is None:
             return -np.inf
         proof = _combined(weak, box)
@@ -73,15 +75,18 @@ def _bound(weak: WeakDuality, line: Line, y: Array, extents: Extents, D: Array, 
     return -np.inf
 
 
-def _enclosed(columns: sparse.csr_array, line: Line, needed: BoolArray, y: Array, cones: Cones) -> Enclosure | None:
+def _enclosed(columns: sparse.csr_array, line: Line, needed: BoolArray, y: Array, rows: Rows) -> Enclosure | None:
     """Return a box around multipliers with A'y = -slope in the coordinates needed, all of it in K*; None if none is."""
-    slope, error = -line.slope[needed], line.error[needed]
+    slope, error, cones = -line.slope[needed], line.error[needed], rows.cones
+    idle = idle_rows(rows.G, cones)
     y, fixed, left = _pinned(columns, slope, y, cones, error)
-    room = np.where(fixed, 0.0, _room(y, cones))
+    room = np.where(fixed, 0.0, _room(y, cones, idle))
     try:
         box = enclose(sparse.csr_array(columns[left]), slope[left], y, room, error[left])
     except ContradictionError:
         return None
+    if box is not None and cones.exponential:
+        box = Enclosure(*settled(cones, idle, box.centre, box.radius))
     return box if box is not None and _inside(box, cones) else None
 
 
@@ -128,29 +133,34 @@ def _pinned(
     """Return y with multipliers that equations fix, for instance heads of cones, which these are, and what is left."""
     idle = y == 0.0
     idle[: cones.zero] = False
-    idle[cones.zero + cones.nonnegative :] = spread(cones, most_of(cones, np.abs(y)) == 0.0)
+    cut, start = cones.zero + cones.nonnegative, cones.exponential_start
+    idle[cut:start] = spread(cones, most_of(cones, np.abs(y)) == 0.0)
+    idle[start:] = np.repeat(~y[start:].reshape(-1, 3).any(axis=1), 3)
     exact = np.flatnonzero(error == 0.0)
     y, fixed, still = pinned(sparse.csr_array(columns[exact]), slope[exact], y, idle)
     if cones.second_order:  # a head that may not be raised has a shorter tail
         longer, heads = lengths(cones, y), cones.heads
         short = fixed[heads] & (longer > y[heads]) & (y[heads] >= 0.0)
         share = np.where(short, (1.0 - SHORTER) * y[heads] / np.where(short, longer, 1.0), 1.0)
-        at = np.setdiff1d(np.flatnonzero(~fixed[cones.zero + cones.nonnegative :]), heads - heads[0])
+        at = np.setdiff1d(np.flatnonzero(~fixed[cut:start]), heads - heads[0])
         y[heads[0] :][at] *= spread(cones, share)[at]
     left = np.ones(len(slope), dtype=bool)
     left[exact] = still
     return y, fixed, left
 
 
-def _room(y: Array, cones: Cones) -> Array:
-    """Return how far each multiplier may move within K*."""
+def _room(y: Array, cones: Cones, idle: BoolArray) -> Array:
+    """Return how far each multiplier may move within K*; of exponential cones, if an idle one can follow."""
     cut = cones.zero + cones.nonnegative
     scale = float(np.abs(y).max(initial=0.0)) or 1.0
     room = np.zeros(len(y))
     room[: cones.zero] = np.maximum(np.abs(y[: cones.zero]), 1e-3 * scale)
     room[cones.zero : cut] = y[cones.zero : cut]
     slack = y[cones.heads] - lengths(cones, y)
-    room[cut:] = spread(cones, np.where(slack > 1e-14 * np.abs(y[cones.heads]), slack, 0.0))
+    room[cut : cones.exponential_start] = spread(cones, np.where(slack > 1e-14 * np.abs(y[cones.heads]), slack, 0.0))
+    if cones.exponential:
+        part = y[cones.exponential_start :].reshape(-1, 3)
+        room[cones.exponential_start :] = np.where(idle.any(axis=1)[:, None], np.abs(part), dual_room(part)).reshape(-1)
     return room
 
 
@@ -164,7 +174,7 @@ def _inside(box: Enclosure, cones: Cones) -> bool:
     least = y[heads] - radius[heads] * (1.0 + 2 * EPS)
     least -= 2 * EPS * np.abs(least) * (radius[heads] > 0)
     far = (np.abs(y) + radius) * np.where(radius > 0, 1.0 + 2 * EPS, 1.0)
-    return bool((least >= lengths(cones, far)).all())
+    return bool((least >= lengths(cones, far)).all() and dual_inside(cones, y, radius).all())
 
 
 def _combined(weak: WeakDuality, box: Enclosure) -> Combination:

@@ -12,7 +12,6 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array, BoolArray, IntArray
-from socicnn.conic._cones import Cones
 from socicnn.conic._conic_data import ConicData
 from verify._optimum.exact import ContradictionError
 from verify._optimum.lower import lower_end
@@ -64,7 +63,7 @@ class MixedProgram:
         parts = [G[:zero], own[:k], own[k:], G[zero:]]
         A = sparse.csc_array(sparse.vstack([part for part in parts if part.shape[0]] or [G], format="csc"))
         b = np.concatenate([conic.b[:zero], h[:k], h[k:], conic.b[zero:]])
-        cones = Cones(zero + k, conic.cones.nonnegative + len(at) - k, conic.cones.second_order)
+        cones = replace(conic.cones, zero=zero + k, nonnegative=conic.cones.nonnegative + len(at) - k)
         return self.relaxed.over(replace(conic, A=A, b=b, cones=cones))
 
 

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from socicnn._arrays import Array, BoolArray
 from socicnn.conic._rows import Rows
+from verify._optimum import bends
 from verify._optimum.exact import residual
 from verify._optimum.lengths import most_of, norms, spread
 from verify._optimum.soft import SoftEquations
@@ -35,6 +36,13 @@ def corrected(rows: Rows, slope: Array, v: Array, y: Array, tight: BoolArray) ->
     """
     active = most_of(rows.cones, np.abs(y)) > NOISE * float(np.abs(y).max(initial=0.0))
     D, signed, _ = normals(rows, v, tight, active)
+    if rows.cones.exponential:
+        part = bends.triples(rows.cones, y)
+        bent = np.abs(part).max(axis=1) > NOISE * float(np.abs(y).max(initial=0.0))
+        own = bends.slope(bends.triples(rows.cones, rows.h - rows.G @ v))
+        own /= np.abs(own).max(axis=1)[:, None]
+        D = sparse.csc_array(sparse.hstack([D, bends.rows_of(rows.cones, bent, own).T], format="csc"))
+        signed = np.append(signed, np.ones(int(bent.sum()), dtype=bool))
     squares = np.asarray(D.multiply(D).sum(axis=0)).reshape(-1)
     z = (D.T @ y) / squares
     transposed = sparse.csr_array(rows.G.T)
@@ -72,7 +80,7 @@ def normals(rows: Rows, v: Array, tight: BoolArray, active: BoolArray) -> tuple[
     kinds = ((False, cones.zero), (True, len(planes)), (False, len(corners)), (True, int(edge.sum())))
     signed = np.repeat([kind for kind, _ in kinds], [count for _, count in kinds])
     at = cut + np.flatnonzero(spread(cones, edge))
-    direction = -s[cut:] / spread(cones, np.where(length > 0.0, length, 1.0))
+    direction = -s[cut : cones.exponential_start] / spread(cones, np.where(length > 0.0, length, 1.0))
     direction[cones.heads - cut] = 1.0
     column = spread(cones, np.cumsum(edge) - 1)[at - cut] + len(single)
     entries = np.concatenate([np.ones(len(single)), direction[at - cut]])

@@ -10,10 +10,11 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array, BoolArray
+from socicnn.conic._cones import Cones
 from socicnn.conic._conic_data import ConicData
-from socicnn.conic._rows import Rows
-from socicnn.errors import ProgramError
+from socicnn.conic._rows import ProgramRows, Rows
 from verify._optimum.convex import curvature
+from verify._optimum.exponential import idle_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,15 +29,10 @@ class QuadraticProgram:
     conic: ConicData
     P: sparse.csr_array
 
-    def __post_init__(self) -> None:
-        if self.conic.cones.exponential:
-            count = self.conic.cones.exponential
-            raise ProgramError(f"optimum takes linear rows and second-order cones; received {count} exponential cones")
-
     @cached_property
     def rows(self) -> Rows:
         """The constraints."""
-        return Rows(sparse.csr_array(self.conic.A), self.conic.b, self.conic.cones)
+        return ProgramRows(sparse.csr_array(self.conic.A), self.conic.b, self.conic.cones)
 
     @cached_property
     def curvature(self) -> Array | None:
@@ -63,10 +59,25 @@ class QuadraticProgram:
         """Return the program of directions: b = 0, P d = 0. A cost below 0 proves that there is no lower bound."""
         conic = self.conic
         flat = self.P[np.flatnonzero(np.diff(self.P.indptr))]
-        A = sparse.csc_array(sparse.vstack([flat, sparse.csr_array(conic.A)], format="csc"))
-        cones = replace(conic.cones, zero=conic.cones.zero + flat.shape[0])
+        rows, cones = _directions(self.rows)
+        A = sparse.csc_array(sparse.vstack([flat, rows], format="csc"))
+        cones = replace(cones, zero=cones.zero + flat.shape[0])
         nothing = sparse.csr_array(self.P.shape)
         return QuadraticProgram(ConicData(A, np.zeros(A.shape[0]), conic.c, 0.0, cones), nothing)
+
+
+def _directions(rows: Rows) -> tuple[sparse.csr_array, Cones]:
+    """Return the rows of the program with b = 0: an exponential cone whose y is then 0 is x <= 0 and s >= 0."""
+    G, cones = rows.G, rows.cones
+    flat = np.repeat(idle_rows(G, cones)[:, 1], 3)
+    if not flat.any():
+        return G, cones
+    start = cones.exponential_start
+    x, rest = start + np.flatnonzero(flat)[::3], start + np.flatnonzero(~flat)
+    cut = cones.zero + cones.nonnegative
+    parts = [G[:cut], -G[x], G[x + 2], G[cut:start], G[rest]]
+    known = Cones(cones.zero, cones.nonnegative + 2 * len(x), cones.second_order, len(rest) // 3)
+    return sparse.csr_array(sparse.vstack(parts, format="csr")), known
 
 
 @dataclass(frozen=True, eq=False)

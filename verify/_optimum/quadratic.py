@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array
-from socicnn.conic._cones import Cones
 from socicnn.conic._conic_data import ConicData
 from socicnn.conic._program import ConicProgram
 from socicnn.conic._scaled import Scaled, power
@@ -49,7 +50,7 @@ def _with_cone(program: QuadraticProgram, solver: Solver) -> Solution:
     """
     conic, P = program.conic, program.P
     factor = _factor(P)
-    n, width = conic.A.shape[1], factor.shape[1]
+    n, width, end = conic.A.shape[1], factor.shape[1], conic.cones.exponential_start
     price, k = power(conic.c), 1.0
     factor = factor / np.sqrt(price)
     solution: Solution | None = None
@@ -57,10 +58,10 @@ def _with_cone(program: QuadraticProgram, solver: Solver) -> Solution:
         step = sparse.csr_array(([-k / 2, -k / 2], ([0, 1], [n, n])), shape=(2, n + 1))
         tail = sparse.csr_array(sparse.hstack([-factor.T, sparse.csr_array((width, 1))]))
         own = sparse.csr_array(sparse.hstack([sparse.csr_array(conic.A), sparse.csr_array((conic.A.shape[0], 1))]))
-        A = sparse.csc_array(sparse.vstack([own, step, tail], format="csc"))
-        b = np.concatenate([conic.b, [1.0 / k, -1.0 / k], np.zeros(width)])
+        A = sparse.csc_array(sparse.vstack([own[:end], step, tail, own[end:]], format="csc"))
+        b = np.concatenate([conic.b[:end], [1.0 / k, -1.0 / k], np.zeros(width), conic.b[end:]])
         c = np.concatenate([conic.c / price, [1.0]])
-        cones = Cones(conic.cones.zero, conic.cones.nonnegative, (*conic.cones.second_order, 2 + width))
+        cones = replace(conic.cones, second_order=(*conic.cones.second_order, 2 + width))
         lifted = ConicProgram(A, b, c, 0.0, cones)
         solution = Scaled(solver, lifted).solve(b, c, 0.0)
         t = float(solution.v[-1])
@@ -68,9 +69,10 @@ def _with_cone(program: QuadraticProgram, solver: Solver) -> Solution:
             break
         k = float(np.sqrt(2.0 / t))
     assert solution is not None
-    v, y = solution.v[:n], solution.y[: conic.A.shape[0]] * price
+    v, y = solution.v[:n], np.delete(solution.y, np.s_[end : end + 2 + width]) * price
     value = 0.5 * float(v @ (P @ v)) + float(conic.c @ v) + conic.offset
-    return Solution(v, solution.s[: len(y)], y, value, solution.ok, solution.status, solution.seconds, solution.solver)
+    s = conic.b - conic.A @ v
+    return Solution(v, s, y, value, solution.ok, solution.status, solution.seconds, solution.solver)
 
 
 def _factor(P: sparse.csr_array) -> sparse.csr_array:

@@ -16,10 +16,11 @@ from socicnn.conic._scaled import Scaled, power, steadier
 from socicnn.conic._scaled import tight as tightened
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver
+from verify._optimum import bends
 from verify._optimum.easing import eased_multipliers, eased_points
 from verify._optimum.interior import dual_rows, falling, interior, relaxed, towards
 from verify._optimum.lengths import lengths, spread, tails
-from verify._optimum.multipliers import corrected
+from verify._optimum.multipliers import NOISE, corrected
 from verify._optimum.program import OptimumWitness, QuadraticProgram
 from verify._optimum.prove import above, below, empties, falls
 from verify._optimum.quadratic import solve_quadratic
@@ -122,14 +123,14 @@ def best_multipliers(
     program: QuadraticProgram, witness: OptimumWitness, u: Array, y: Array, value: float, solver: Solver
 ) -> OptimumWitness:
     """Return the witness with the multipliers of the highest proven bound."""
-    best, most = witness, -np.inf
+    best, most, cones = witness, -np.inf, program.conic.cones
     size = float(np.abs(program.conic.c) @ np.abs(u)) + abs(program.conic.offset) + 0.5 * float(u @ (program.P @ u))
     enough = WIDE * size + 1e-13 * float(np.abs(program.conic.b) @ np.abs(y))
 
     def tries() -> Iterator[Array]:
         slope = program.P @ u + program.conic.c
         clean = _clean(program, u, y)
-        if program.conic.cones.second_order:
+        if cones.second_order or cones.exponential:
             yield from eased_multipliers(program.rows, slope, u, clean)
         exact = corrected(program.rows, slope, u, y, tight_rows(program, u, y))
         if exact is not None:
@@ -137,7 +138,7 @@ def best_multipliers(
         yield y
         if not np.array_equal(clean, y):
             yield clean
-        if program.conic.cones.second_order:
+        if cones.second_order:
             yield _inside(program, y)
         dual = dual_rows(program.rows, program.P @ u + program.conic.c)
         inner = interior(dual, y, solver)
@@ -172,6 +173,10 @@ def _clean(program: QuadraticProgram, u: Array, y: Array) -> Array:
     loose = ~tight_rows(program, u, y)
     loose[: cones.zero] = loose[cones.zero + cones.nonnegative :] = False
     y[loose] = 0.0
+    if cones.exponential:
+        s, part = bends.triples(cones, program.conic.b - program.conic.A @ u), bends.triples(cones, y)
+        active = np.abs(part).max(axis=1) > NOISE * np.abs(y).max(initial=0.0)
+        part[:] = bends.closed(s, part, active)
     return y
 
 

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from socicnn._arrays import Array, BoolArray
 from socicnn.conic._cones import Cones
-from socicnn.conic._rows import Rows
+from socicnn.conic._rows import ProgramRows, Rows
 
 ROOM = 1e-9  # of a row's size: bounds that are this close are one
 
@@ -48,8 +48,10 @@ class Settled:
         for head, size in zip(cones.heads, cones.second_order, strict=True):
             keep[head : head + size] = some[head : head + size].any()
             sizes += [size] if keep[head] else []
+        keep[cones.exponential_start :] = np.repeat(some[cones.exponential_start :].reshape(-1, 3).any(axis=1), 3)
         zero, planes = int(keep[: cones.zero].sum()), int(keep[cones.zero : cut].sum())
-        return Rows(sparse.csr_array(part[keep]), h[keep], Cones(zero, planes, tuple(sizes)))
+        curved = int(keep[cones.exponential_start :].sum()) // 3
+        return ProgramRows(sparse.csr_array(part[keep]), h[keep], Cones(zero, planes, tuple(sizes), curved))
 
 
 def settle(rows: Rows) -> Settled:

@@ -18,6 +18,7 @@ from verify._optimum.boundary import holds
 from verify._optimum.dependent import LITTLE
 from verify._optimum.enclosure import Enclosure, enclose
 from verify._optimum.exact import residual
+from verify._optimum.exponential import primal_inside
 from verify._optimum.lengths import lengths
 from verify._optimum.pinned import pinned
 from verify._optimum.program import QuadraticProgram
@@ -81,6 +82,10 @@ def _room(rows: Rows, v: Array, equal: BoolArray) -> Array:
     single = single[G.data[G.indptr[single]] != 0.0]
     j, g = G.indices[G.indptr[single]], G.data[G.indptr[single]]
     np.minimum.at(room, j, np.maximum((rows.h[single] - g * v[j]) / np.abs(g), 0.0))
+    if cones.exponential:  # bounds of exponentials may be tiny, and may move by no more
+        heads = np.arange(cones.exponential_start + 2, len(rows.h), 3)
+        j = G.indices[G.indptr[heads[np.diff(G.indptr)[heads] == 1]]]
+        room[j] = np.minimum(room[j], np.abs(v[j]))
     return room
 
 
@@ -100,6 +105,9 @@ def _outside(rows: Rows, box: Enclosure, equal: BoolArray) -> str:
     room = s[heads] * (1.0 - 4 * EPS) - reach[heads]
     bad = ~(room >= lengths(cones, np.abs(s) + reach))
     bad[bad] = [not holds(rows, k, box.centre, box.radius) for k in np.flatnonzero(bad).tolist()]
+    if cones.exponential:
+        reach = np.where(np.diff(rows.G.indptr) == 0, 0.0, reach)  # entries of rows without variables are exact
+        bad = np.append(bad, ~primal_inside(cones, s, reach))
     return f"cone {int(np.argmax(bad))} has no slack (no interior near the optimum)" if bad.any() else ""
 
 

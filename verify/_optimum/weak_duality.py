@@ -107,6 +107,8 @@ class WeakDuality:
 def into_dual_cone(y: Array, cones: Cones, noise: float = 0.0) -> Array:
     """Return y moved into K*, in real arithmetic: inequalities clipped at 0, heads of cones raised to their length.
 
+    Multipliers of exponential cones are only clipped: their membership is judged in the box where they end.
+
     Args:
         y: multipliers, shape `(rows,)`.
         cones: the cone K.
@@ -120,6 +122,10 @@ def into_dual_cone(y: Array, cones: Cones, noise: float = 0.0) -> Array:
     if cones.second_order:
         if noise > 0.0:
             faint = most_of(cones, np.abs(y)) <= noise
-            y[cut:][spread(cones, faint)] = 0.0
+            y[cut : cones.exponential_start][spread(cones, faint)] = 0.0
         y[cones.heads] = np.fmax(y[cones.heads], lengths(cones, y))
+    if cones.exponential:
+        part = y[cones.exponential_start :].reshape(-1, 3)
+        part[np.abs(part).max(axis=1) <= max(noise, CLEAN * np.abs(y).max(initial=0.0))] = 0.0
+        part[:, 0], part[:, 2] = np.minimum(part[:, 0], 0.0), np.maximum(part[:, 2], 0.0)
     return y
