@@ -6,7 +6,8 @@ Every program is built from a point and multipliers that are optimal in exact ar
 small powers of two, tails of cones have whole lengths), so its optimum is a fraction that is known. 40 % are generic
 linear programs, 15 % degenerate, 15 % have dependent equalities, 30 % have cones or a quadratic cost; a third are
 scaled by 2^+-20. Every fourth is solved by a solver that lies. Programs that are in the file already are skipped, so a
-run that was stopped goes on.
+run that was stopped goes on. `--family exponential` takes the programs of `benchmarks.exponential_optima` instead,
+whose optima are known to 50 digits.
 """
 
 from __future__ import annotations
@@ -164,14 +165,25 @@ def _cone(rng: np.random.Generator, size: int) -> tuple[Array, Array]:
     return np.zeros(size), np.append(edge[0] + 2.0, tail) / 8.0
 
 
-def judge(seed: int, largest: int = 300) -> dict[str, Any]:
+def curved(seed: int, largest: int = 300) -> Instance:
+    """Return program number `seed` with exponential cones; all of them have few variables."""
+    from benchmarks.exponential_optima import build
+
+    problem, value, variables = build(seed)
+    return Instance("exponential", problem, value, variables)
+
+
+FAMILIES = {"conic": instance, "exponential": curved}
+
+
+def judge(seed: int, largest: int = 300, family: str = "conic") -> dict[str, Any]:
     """Return what was proven about program number `seed`, and whether it is right."""
     import cvxpy as cp
 
     import verify
     from verify._optimum.interior import interior
 
-    case = instance(seed, largest)
+    case = FAMILIES[family](seed, largest)
     lies = seed % 4 == 3
     solver: Solver = Liar(seed, 10.0 ** np.random.default_rng(seed).uniform(-9, -1)) if lies else Clarabel()
     began = time.perf_counter()
@@ -189,7 +201,7 @@ def judge(seed: int, largest: int = 300) -> dict[str, Any]:
     solved = False
     inner = False
     if not lies:
-        case = instance(seed, largest)  # a problem that CVXPY has not seen before, as above
+        case = FAMILIES[family](seed, largest)  # a problem that CVXPY has not seen before, as above
         began = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # CVXPY's, of a solution that may be inaccurate
@@ -220,8 +232,10 @@ def judge(seed: int, largest: int = 300) -> dict[str, Any]:
 def told(records: list[dict[str, Any]]) -> str:
     """Return the counts as text."""
     lines = [f"{len(records)} programs, {sum(bool(r['wrong']) for r in records)} with an end on the wrong side"]
-    for kind in (*KINDS, "all"):
+    for kind in (*KINDS, "exponential", "all"):
         own = [r for r in records if kind in (r["kind"], "all")]
+        if not own:
+            continue
         honest = [r for r in own if r["solved"]]
         inner = [r for r in honest if r["interior"]]
         narrow = [sum(r["finite"] and r["width"] <= NARROW for r in part) for part in (honest, inner)]
@@ -242,7 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.proven_optima")
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--largest", type=int, default=300, help="variables of the largest program")
-    parser.add_argument("--out", type=Path, default=Path("proven_optima.jsonl"))
+    parser.add_argument("--family", choices=FAMILIES, default="conic")
+    parser.add_argument("--out", type=Path, default=Path("proven_optima.jsonl"), help="one file for each family")
     options = parser.parse_args(arguments)
     records = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     done = {record["seed"] for record in records}
@@ -250,7 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
         for seed in range(options.count):
             if seed in done:
                 continue
-            record = judge(seed, options.largest)
+            record = judge(seed, options.largest, options.family)
             records.append(record)
             stream.write(json.dumps(record) + "\n")
             stream.flush()

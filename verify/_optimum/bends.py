@@ -1,7 +1,7 @@
 """Exponential cones as the search sees them: their slack, its gradients, and multipliers in closed form.
 
-At the surface s = y exp(x / y), with r = x / y, the multipliers are a multiple of (-exp(r), -(1 - r) exp(r), 1). They are
-in Kexp*, p = -u, while v + p + p log(w / p) >= 0. Nothing here is believed.
+At the surface s = y exp(x / y), with r = x / y, the multipliers are a multiple of (-exp(r), -(1 - r) exp(r), 1). With
+p = -u they are in Kexp* while v + p + p log(w / p) >= 0. Nothing here is believed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ def triples(cones: Cones, s: Array) -> Array:
 
 
 def slack(points: Array) -> Array:
-    """Return s - y exp(x / y) of points, shape `(cones, 3)`; -infinity unless y > 0."""
+    """Return s - y exp(x / y) of points, shape `(cones, 3)`; unless y > 0, a number <= 0 that tells the distance."""
     x, y, s = points.T
     with np.errstate(all="ignore"):
         value = s - y * np.exp(np.minimum(x / y, STEEP))
-    return np.where(y > 0.0, value, -np.inf)
+    return np.where(y > 0.0, value, np.minimum(y, 0.0) - np.maximum(x, 0.0) + np.minimum(s, 0.0))
 
 
 def slope(points: Array) -> Array:

@@ -85,8 +85,10 @@ def eased_multipliers(rows: Rows, slope: Array, v: Array, y: Array) -> Iterator[
     resting = size <= most * np.maximum(FAINT, share)  # cones whose slack says more than their multipliers
     idle[cut : cones.exponential_start] = spread(cones, resting)
     part = bends.triples(cones, s)
-    share = bends.slack(part) / (bends.size(part, bends.triples(cones, abs(rows.G) @ np.abs(v) + np.abs(rows.h))) + TINY)
-    calm = np.abs(bends.triples(cones, y)).max(axis=1) <= most * np.maximum(FAINT, share)
+    share = bends.slack(part) / (
+        bends.size(part, bends.triples(cones, abs(rows.G) @ np.abs(v) + np.abs(rows.h))) + TINY
+    )
+    calm: BoolArray = np.abs(bends.triples(cones, y)).max(axis=1) <= most * np.maximum(FAINT, share)
     idle[cones.exponential_start :] = np.repeat(calm, 3)
     y = np.append(y[: cones.exponential_start], bends.closed(part, bends.triples(cones, y), ~calm))
     y, usual = np.where(idle, 0.0, y), np.abs(y[~idle & (y != 0.0)])
@@ -129,7 +131,7 @@ def _settled(rows: Rows, slope: Array, y: Array, used: BoolArray) -> Array:
     scale = np.maximum(scale, 1e-6 * float(scale.max()))
     scale[cones.exponential_start :] = _own(cones, y)
     largest, scale = float(scale.max()), scale[columns]
-    bent = bends.triples(cones, y).any(axis=1)
+    bent = np.asarray(bends.triples(cones, y).any(axis=1), dtype=bool)
     point, best, least = y.copy(), y, np.inf
     for _ in range(STEPS):
         length = norms(cones, point)

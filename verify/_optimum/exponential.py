@@ -78,9 +78,12 @@ def primal_inside(cones: Cones, s: Array, reach: Array) -> BoolArray:
 def dual_inside(cones: Cones, y: Array, radius: Array) -> BoolArray:
     """Return which duals of the exponential cones hold every point within `radius` of y; arguments as above."""
     low, high = _ends(cones, y, radius)
-    x = high[:, 0] - low[:, 1]
-    x = np.where((high[:, 0] == 0.0) | (low[:, 1] == 0.0), x, np.nextafter(x, np.inf))
-    return contains(x, (-high[:, 0], -low[:, 0]), low[:, 2])
+    return contains(_above(high[:, 0], low[:, 1]), (-high[:, 0], -low[:, 0]), low[:, 2])
+
+
+def _above(u: Array, v: Array) -> Array:
+    """Return u - v, rounded up."""
+    return np.where((u == 0.0) | (v == 0.0), u - v, np.nextafter(u - v, np.inf))
 
 
 def _ends(cones: Cones, s: Array, reach: Array) -> tuple[Array, Array]:
@@ -113,8 +116,8 @@ def settled(cones: Cones, idle: BoolArray, y: Array, radius: Array) -> tuple[Arr
     with np.errstate(all="ignore"):
         for p in (-high[:, 0], -low[:, 0]):
             terms = p * np.log(low[:, 2] / p)
-            v = np.maximum(v, -p - terms + 4 * CLEAR * (p + np.abs(terms)))
-            w = np.maximum(w, perspective_above(np.nextafter(-p - low[:, 1], np.inf), p))
+            v = np.maximum(v, high[:, 0] - terms + 4 * CLEAR * (p + np.abs(terms)))
+            w = np.maximum(w, perspective_above(_above(high[:, 0], low[:, 1]), p))
     nothing = high[:, 0] == 0.0  # u = 0: v and w only have to be >= 0
     for column, least in ((1, np.where(nothing, 0.0, v)), (2, np.where(nothing, 0.0, w))):
         free = idle[:, column] & np.isfinite(least)

@@ -160,7 +160,8 @@ def _room(y: Array, cones: Cones, idle: BoolArray) -> Array:
     room[cut : cones.exponential_start] = spread(cones, np.where(slack > 1e-14 * np.abs(y[cones.heads]), slack, 0.0))
     if cones.exponential:
         part = y[cones.exponential_start :].reshape(-1, 3)
-        room[cones.exponential_start :] = np.where(idle.any(axis=1)[:, None], np.abs(part), dual_room(part)).reshape(-1)
+        follows = np.repeat(idle.any(axis=1), 3)
+        room[cones.exponential_start :] = np.where(follows, np.abs(part).reshape(-1), dual_room(part).reshape(-1))
     return room
 
 

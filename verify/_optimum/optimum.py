@@ -20,7 +20,7 @@ from verify._optimum.search_tree import search_tree
 def optimum(
     problem: Any, *, solver: SolverName | Solver = "clarabel", form: Form = "auto", time_limit: float | None = None
 ) -> ProvenOptimum:
-    """Return lo <= optimal value <= hi of a linear, quadratic or second-order cone problem, in real arithmetic.
+    """Return lo <= optimal value <= hi of a problem, in real arithmetic; second-order and exponential cones included.
 
     The lower end is weak duality with multipliers that are feasible for sure; the upper end is the objective at a point
     that is. Both start from a solve of CVXPY's cone form; no word of a solver is part of the proof. That the cone form

@@ -18,7 +18,6 @@ from socicnn.conic.export import export
 from socicnn.errors import ProgramError
 from tests.support.conic_cases import EXPONENTIAL, random_pair
 from verify._core.structure import monotone
-from verify._optimum.program import QuadraticProgram
 from verify._proof.program import ProgramProver
 
 
@@ -97,12 +96,10 @@ def test_the_direction_follows_the_slope_inside_the_cone() -> None:
         assert not decreasing(program, x_nonpos=True)
 
 
-def test_sets_optima_and_linear_files_say_that_they_have_none(tmp_path: Path) -> None:
+def test_sets_and_linear_files_say_that_they_have_none(tmp_path: Path) -> None:
     with pytest.raises(ProgramError, match="a set takes linear rows and second-order cones; received 1 exponential"):
         Rows(sparse.csr_array((3, 1)), np.zeros(3), Cones(exponential=1))
     program = EXPONENTIAL["mixed_0"].program
-    with pytest.raises(ProgramError, match="optimum takes linear rows and second-order cones; received 4 exponential"):
-        QuadraticProgram(program, sparse.csr_array((6, 6)))
     with pytest.raises(ProgramError, match="and 4 exponential cones; choose the format cbf"):
         export(program, tmp_path / "p.mps")
     with pytest.raises(ProgramError, match="must be non-negative"):

@@ -129,7 +129,7 @@ def test_a_wrong_value_of_a_solver_is_shown() -> None:
 
 
 REFUSED = {
-    "exponential": (cp.Problem(cp.Minimize(cp.sum(cp.exp(x)))), "other cones"),
+    "other cones": (cp.Problem(cp.Minimize(cp.lambda_max(cp.diag(x)))), r"other cones \(psd\)"),
     "nonconvex": (cp.Problem(cp.Minimize(-cp.norm(x))), "DCP"),
     "parameter": (cp.Problem(cp.Minimize(cp.norm(x - cp.Parameter(3, name="p")))), "p; set them"),
     "no problem": (3, "takes a cvxpy.Problem"),
