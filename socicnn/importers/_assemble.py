@@ -17,7 +17,8 @@ from socicnn.importers._value import Atoms, Value, negative
 def assemble(output: Value, name: str, input_shape: tuple[int, ...]) -> Parts:
     """Return the parts of the network whose value is the output of the graph.
 
-    Units that are read further up than in the next layer are carried there by units relu(z) = z >= 0.
+    Units stand in the last layer that their readers allow. Those that are also read further up are carried there by
+    units relu(z) = z >= 0.
 
     Args:
         output: the output, one entry.
@@ -90,23 +91,14 @@ def _norms(group: Atoms, M: sparse.csr_array) -> list[Norm]:
 
 def _layers(output: Value) -> tuple[list[Layer], Array]:
     """Return the layers, and the weights with which the output reads the last one."""
-    last: dict[Atoms, int] = {}  # the highest layer that a group must be present in
-    waiting = [(output, output.level + 1)]
-    while waiting:
-        reader, level = waiting.pop()
-        for group in reader.atoms:
-            if group.kind != "relu":
-                continue
-            if group not in last:
-                waiting.append((group.source, group.level))
-            last[group] = max(last.get(group, 0), level - 1)
+    first, last = _places(output)
     layers: list[Layer] = []
     below: dict[Atoms, int] = {}  # first unit of each group in the layer below
     width = 0
     for k in range(1, output.level + 1):
-        present = sorted((g for g in last if g.level <= k <= last[g]), key=lambda g: -g.level)
+        present = sorted((g for g in last if first[g] <= k <= last[g]), key=lambda g: -first[g])
         sources = [
-            group.source if group.level == k else None  # None: carried
+            group.source if first[group] == k else None  # None: carried
             for group in present
         ]
         W = [
@@ -121,8 +113,8 @@ def _layers(output: Value) -> tuple[list[Layer], Array]:
                 None if k == 1 else _compact(sparse.vstack(W, format="csr")),
                 _compact(sparse.vstack(U, format="csr")),
                 np.concatenate(b),
-                _squares(present, k),
-                _smoothing(present, k),
+                _squares(present, sources),
+                _smoothing(present, sources, k),
             )
         )
         sizes = [group.size for group in present]
@@ -131,11 +123,26 @@ def _layers(output: Value) -> tuple[list[Layer], Array]:
     return layers, _spread(_units(output), below, width, 1).toarray().reshape(-1)
 
 
-def _smoothing(present: list[Atoms], k: int) -> float:
+def _places(output: Value) -> tuple[dict[Atoms, int], dict[Atoms, int]]:
+    """Return the layer of each group of units, the last that its readers allow, and the last it is carried to."""
+    first: dict[Atoms, int] = {}
+    last: dict[Atoms, int] = {}
+    readers: list[tuple[Value, int]] = [(output, output.level + 1)]
+    for level in range(output.level, -1, -1):  # a reader has a higher level than what it reads
+        for reader, at in readers:
+            for group in _units(reader):
+                first[group] = min(first.get(group, at - 1), at - 1)
+                last[group] = max(last.get(group, 0), at - 1)
+        readers = [(group.source, first[group]) for group in first if group.level == level]
+    return first, last
+
+
+def _smoothing(present: list[Atoms], sources: list[Value | None], k: int) -> float:
     """Return the smoothing of layer k: that of all its units, none of which may be carried past softplus units."""
-    kinds = {group.smoothing if group.level == k else 0.0 for group in present}
+    fresh = [group for group, source in zip(present, sources, strict=True) if source]
+    kinds = {group.smoothing if group in fresh else 0.0 for group in present}
     if len(kinds) > 1:
-        soft = next(group.node for group in present if group.level == k and group.smoothing)
+        soft = next(group.node for group in fresh if group.smoothing)
         others = ", ".join(sorted({group.node for group in present if group.node != soft})) or soft
         raise ModelError(
             f"{soft} would share layer {k} with {others}: units beside softplus units, or carried past them to a later "
@@ -148,8 +155,8 @@ def _units(value: Value) -> dict[Atoms, sparse.csr_array]:
     return {group: M for group, M in value.atoms.items() if group.kind == "relu"}
 
 
-def _squares(present: list[Atoms], k: int) -> Squares | None:
-    """Return the quadratics inside layer k: of each unit the rows that it squares, and zeros up to a common number.
+def _squares(present: list[Atoms], sources: list[Value | None]) -> Squares | None:
+    """Return the quadratics inside a layer: of each unit the rows that it squares, and zeros up to a common number.
 
     A unit that reads all its squares with one weight has that weight as rho; otherwise rho is 1 and F holds the roots.
     """
@@ -158,8 +165,8 @@ def _squares(present: list[Atoms], k: int) -> Squares | None:
     shifts: list[Array] = []
     units: list[IntArray] = []
     start = 0
-    for group in present:
-        for squares, M in group.source.atoms.items() if group.level == k else ():
+    for group, source in zip(present, sources, strict=True):
+        for squares, M in source.atoms.items() if source else ():
             if squares.kind == "square":
                 coo = M.tocoo()
                 weights.append(coo.data)

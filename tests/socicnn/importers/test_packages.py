@@ -12,6 +12,8 @@ pytestmark = pytest.mark.extra
 
 FILES = sorted((Path(__file__).parent / "packages").glob("*.onnx"))
 NAMES = [
+    "cpflows-0.1.2",
+    "cpflows_augmented-0.1.2",
     "deepinv-0.5.0",
     "hessQuik-0.0.6",
     "neuromancer_leaky-1.5.6",

@@ -129,6 +129,26 @@ def test_softplus_is_read_by_its_exact_formula(beta: float) -> None:
         np.testing.assert_allclose(net(x.numpy()), module(x)[:, 0].numpy(), rtol=1e-12, atol=1e-12)
 
 
+class Late(nn.Module):
+    """Softplus units of x that the read-out alone reads, beside a chain of two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.late = nn.Linear(3, 4), nn.Linear(4, 5), nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        soft = nn.functional.softplus
+        z = soft(nn.functional.linear(soft(self.first(x)), self.second.weight.abs(), self.second.bias))
+        return z.sum(dim=-1) + soft(self.late(x)).sum(dim=-1)
+
+
+def test_units_stand_in_the_last_layer_that_their_readers_allow() -> None:
+    torch.manual_seed(0)
+    net = FrozenNet.from_torch(Late(), torch.zeros(1, 3))
+    assert net.hidden_features == (4, 7)
+    assert [float(layer.smoothing) for layer in net.layers] == [1.0, 1.0]
+
+
 def test_log_sum_exp_of_affine_pieces_is_a_chain_of_softplus_units() -> None:
     torch.manual_seed(5)
     A, b = torch.randn(3, 5, dtype=torch.float64), torch.randn(5, dtype=torch.float64)

@@ -4,6 +4,7 @@ Needs an environment of its own:
 
     pip install torch==2.13.0 onnx==1.23.2 onnxscript==0.7.2 deepinv==0.5.0 neuromancer==1.5.6 \
         hessQuik==0.0.6
+    pip install --no-deps cpflows==0.1.2
     python tests/socicnn/importers/packages/make.py
 
 Each package writes NAME-VERSION.onnx and NAME-VERSION.npz (x, f) next to this file.
@@ -62,10 +63,21 @@ def hess_quik() -> tuple[nn.Module, tuple[int, ...]]:
     return Summed(ICNN(3, [None, 6, 5, 2], act=act.softplusActivation())), (3,)
 
 
+def cpflows(kind: str) -> tuple[nn.Module, tuple[int, ...]]:
+    """Convex potential flows: affine maps set by the first batch, softplus units less their value at 0."""
+    from cpflows import icnn
+
+    model = getattr(icnn, kind)(3, 6, 3, symm_act_first=True, zero_softplus=True)
+    model(2 * torch.randn(50, 3))
+    return model, (3,)
+
+
 CASES: dict[str, Callable[[], tuple[nn.Module, tuple[int, ...]]]] = {
     "deepinv": deepinv,
     "neuromancer_relu": lambda: neuromancer(nn.ReLU),
     "hessQuik": hess_quik,
+    "cpflows": lambda: cpflows("ICNN2"),
+    "cpflows_augmented": lambda: cpflows("ICNN3"),
     "neuromancer_softplus": lambda: neuromancer(nn.Softplus),
     "neuromancer_leaky": lambda: neuromancer(lambda: nn.LeakyReLU(0.1)),
 }
