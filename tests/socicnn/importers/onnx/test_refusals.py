@@ -39,7 +39,7 @@ def test_a_negative_hidden_weight_is_named(tmp_path: Path) -> None:
         ("subtracted", r"reads Relu 'relu2' with 5 negative"),
         ("tanh", r"Tanh 'squash' \(layer 3\) is of a kind that has no program here"),
         ("elu", r"Elu 'bent' \(layer 1\) is of a kind that has no program here"),
-        ("softplus", r"Softplus 'soft' would share layer 1 with Relu 'relu1': units beside softplus units"),
+        ("softplus", r"Softplus 'soft' would share layer 2 with Relu 'relu2': units beside softplus units"),
         ("log_sum_exp", r"ReduceLogSumExp 'lse' takes the logarithm of a sum of exponentials of Relu 'relu2'"),
         ("product", r"Mul 'times' makes a quadratic form that is not positive semidefinite \(eigenvalues from -1"),
         ("product_inside", r"Relu 'outer' takes, from Mul 'times', a quadratic form that is not positive semidef"),
