@@ -38,8 +38,12 @@ def require(solver: str) -> None:
         MissingExtra: it is not installed.
     """
     choose("solver", solver, SETTINGS)
-    if solver.upper() not in cp.installed_solvers():
+    if not _installed(solver):
         raise MissingExtra(f"{solver} is not installed; install it with `pip install 'socicnn[{solver}]'`")
+
+
+def _installed(solver: str) -> bool:
+    return solver.upper() in cp.installed_solvers()
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +95,9 @@ class ParametricProgram:
         solver: str,
         attempts: Sequence[dict[str, Any]],
         tick: Callable[[], Any] | None = None,
+        *,
+        retry: bool = False,
+        failures: dict[int, str] | None = None,
     ) -> Array:
         """Return the solver's x for each context, shape `(contexts, n)`.
 
@@ -102,29 +109,55 @@ class ParametricProgram:
             solver: a name of `SETTINGS`.
             attempts: settings to try in turn until one ends at a solution.
             tick: called after each context.
+            retry: whether a context that the solver cannot solve goes to the other installed ones.
+            failures: receives the message of each context that has no solution, whose x is NaN; if omitted, the first
+                such context raises.
 
         Raises:
             SolverError: no attempt ended at a solution.
         """
         require(solver)
-        if solver not in self._compiled:
-            self._compiled[solver] = self._compile()
-        program = self._compiled[solver]
+        tried: list[tuple[str, Sequence[dict[str, Any]]]] = [(solver, attempts)]
+        tried += [(name, SETTINGS[name]) for name in SETTINGS if retry and name != solver and _installed(name)]
         x = np.empty_like(coefficients.g)
-        for i, g in enumerate(coefficients.g):
-            program.g.value = g
-            if program.r is not None and coefficients.r is not None:
-                program.r.value = coefficients.r[i]
-            for s, beta, s_value, beta_value in zip(
-                program.s, program.beta, coefficients.s, coefficients.beta, strict=True
-            ):
-                s.value, beta.value = s_value[i], beta_value[i]
-            x[i] = self._solve_one(program, solver, attempts)
+        for i in range(len(x)):
+            try:
+                x[i] = self._solve_one(coefficients, i, tried)
+            except SolverError as error:
+                if failures is None:
+                    raise
+                x[i], failures[i] = np.nan, str(error)
             if tick is not None:
                 tick()
         return x
 
-    def _solve_one(self, program: _Compiled, solver: str, attempts: Sequence[dict[str, Any]]) -> Any:
+    def _solve_one(
+        self, coefficients: Coefficients, i: int, tried: Sequence[tuple[str, Sequence[dict[str, Any]]]]
+    ) -> Any:
+        """Return x of context i by the first solver that has one; raise the error of the first solver if none has."""
+        errors: list[SolverError] = []
+        for solver, attempts in tried:
+            try:
+                return self._attempt(self._at(coefficients, i, solver), solver, attempts)
+            except SolverError as error:
+                errors.append(error)
+        raise errors[0]
+
+    def _at(self, coefficients: Coefficients, i: int, solver: str) -> _Compiled:
+        """Return the program compiled for a solver, with the numbers of context i."""
+        if solver not in self._compiled:
+            self._compiled[solver] = self._compile()
+        program = self._compiled[solver]
+        program.g.value = coefficients.g[i]
+        if program.r is not None and coefficients.r is not None:
+            program.r.value = coefficients.r[i]
+        for s, beta, s_value, beta_value in zip(
+            program.s, program.beta, coefficients.s, coefficients.beta, strict=True
+        ):
+            s.value, beta.value = s_value[i], beta_value[i]
+        return program
+
+    def _attempt(self, program: _Compiled, solver: str, attempts: Sequence[dict[str, Any]]) -> Any:
         status = ""
         for settings in attempts:
             try:

@@ -49,8 +49,9 @@ class Optimiser:
         for name in {solver, cross_check} - {None}:
             require(str(name))
         tight, plain = SETTINGS[solver]
+        retry = cross_check is None and not settings  # a second solver that checks must not be the first as well
         with tqdm(total=len(theta), desc=f"optimum of {task.name}", disable=not progress) as bar:
-            x, F = self._run(theta, solver, ({**tight, **settings}, {**plain, **settings}), bar.update)
+            x, F = self._run(theta, solver, ({**tight, **settings}, {**plain, **settings}), bar.update, retry=retry)
         if cross_check is not None:
             self._compare(F, solver, self._run(theta, cross_check, SETTINGS[cross_check])[1], tolerance)
             return x, F
@@ -61,7 +62,13 @@ class Optimiser:
         return x, F
 
     def _run(
-        self, theta: Tensor, solver: str, attempts: tuple[dict[str, Any], ...], tick: Any = None
+        self,
+        theta: Tensor,
+        solver: str,
+        attempts: tuple[dict[str, Any], ...],
+        tick: Any = None,
+        *,
+        retry: bool = False,
     ) -> tuple[Tensor, Tensor]:
         task = self._task
         coefficients = Coefficients(
@@ -69,7 +76,7 @@ class Optimiser:
             s=tuple(as_float64(block.offset(theta)) for block in task.blocks),
             beta=tuple(as_float64(block.weight(theta)) for block in task.blocks),
         )
-        x = torch.tensor(self._program.solve(coefficients, solver, attempts, tick))
+        x = torch.tensor(self._program.solve(coefficients, solver, attempts, tick, retry=retry))
         members = task.feasible_set.project(x)
         return members, task.cost(members, theta)
 

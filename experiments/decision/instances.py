@@ -15,6 +15,7 @@ from decision.tasks import Data, Task
 from experiments.decision.models import Configuration
 
 TRAIN, VALIDATION, TEST, FRESH = 1, 2, 3, 4  # seeds of the data; nothing was shaped with FRESH in view
+APART = 1000  # between the seeds of one instance and the next
 
 
 @final
@@ -24,6 +25,7 @@ class Sizes:
 
     Args:
         task_seed: seed of the task's arrays.
+        instance: which instance: each has a task and data of its own; 0 is the one that configurations were shaped on.
         contexts: training contexts, and as many for validation.
         candidates: labelled candidates of each.
         tests: test contexts.
@@ -34,6 +36,7 @@ class Sizes:
     """
 
     task_seed: int = 2026
+    instance: int = 0
     contexts: int = 1000
     candidates: int = 64
     tests: int = 200
@@ -55,16 +58,22 @@ class Instance:
     @classmethod
     def of(cls, name: str, n: int, sizes: Sizes) -> Instance:
         """Draw the task and its training data."""
-        task = tasks.make(name, features=n, seed=sizes.task_seed)
-        return cls(task, task.sample(sizes.contexts, sizes.candidates, seed=TRAIN), sizes)
+        task = tasks.make(name, features=n, seed=sizes.task_seed + APART * sizes.instance)
+        return cls(task, task.sample(sizes.contexts, sizes.candidates, seed=TRAIN + APART * sizes.instance), sizes)
+
+    def draw(self, kind: int, count: int) -> Tensor:
+        """Return contexts of one kind: `TEST`, `FRESH` or `VALIDATION`."""
+        return self.task.sample_contexts(count, seed=kind + APART * self.sizes.instance)
 
     def validation(self) -> Data:
         """Return the validation data."""
-        return self.task.sample(self.sizes.contexts, self.sizes.candidates, seed=VALIDATION)
+        return self.task.sample(
+            self.sizes.contexts, self.sizes.candidates, seed=VALIDATION + APART * self.sizes.instance
+        )
 
     def tuning_contexts(self) -> Tensor:
         """Return the contexts that configurations are judged on."""
-        return self.task.sample_contexts(self.sizes.contexts, seed=VALIDATION)[: self.sizes.tuning]
+        return self.draw(VALIDATION, self.sizes.contexts)[: self.sizes.tuning]
 
 
 def model_file(models: str, task: str, n: int, model: str, loss: str, seed: int) -> Path:

@@ -9,11 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from decision._deciding import decide
-from decision.metrics import evaluate
 from experiments.baselines.seed.steps import seed_steps
+from experiments.decision.contest import afresh, validation_cost
+from experiments.decision.deciding import optimum, settle
 from experiments.decision.instances import FRESH, TEST, Instance, Sizes, finalist_file, model_file
-from experiments.decision.judging import RTOL, Answer, count, errors, exactly, judged, rate_of
+from experiments.decision.judging import Found, count, errors, exactly, judged, rate_of
 from experiments.decision.models import Configuration, train
+from experiments.decision.versions import RTOL, named
 from experiments.engine.cells import kept_as
 from experiments.engine.tables import Row
 from socicnn.errors import ModelError
@@ -32,7 +34,7 @@ def try_configuration(
     configuration: int,
     given: Configuration,
     sizes: dict[str, Any],
-    version: int,
+    version: dict[str, Any],
     models: str | None = None,
 ) -> list[Row]:
     """Train with one configuration and judge it by the true cost of its decisions on validation contexts.
@@ -50,16 +52,16 @@ def try_configuration(
         place.parent.mkdir(parents=True, exist_ok=True)
         save(fitted.model, place, {"epochs": fitted.epochs})
     theta = instance.tuning_contexts()
-    answer = decide(fitted.model, instance.task.feasible_set, theta, rtol=RTOL)
-    cost = instance.task.cost(answer.x, theta)
+    answer = settle(instance.task, fitted.model, theta, optimum(instance.task, theta)[1])
     return [
         {
-            "validation_cost": cost.mean(),
+            "validation_cost": validation_cost(instance, answer, theta),
             **errors(fitted.model, instance.validation()),
             "labels": len(theta),
             "parameters": count(fitted.model),
             "epochs": fitted.epochs,
             "cpu_s": seconds,
+            **named(),
         }
     ]
 
@@ -75,7 +77,7 @@ def fit_and_decide(
     given: Configuration | None,
     sizes: dict[str, Any],
     models: str,
-    version: int,
+    version: dict[str, Any],
 ) -> list[Row]:
     """Train a model and decide for the test contexts by every method; one row a method."""
     if given is None:
@@ -95,6 +97,7 @@ def fit_and_decide(
         "labels": instance.train.labels,
         "epochs": epochs,
         **errors(trained, instance.validation()),
+        **named(),
     }
     return [{"method": method, **shared, **row} for method, row in judged(model, trained, instance).items()]
 
@@ -111,7 +114,7 @@ def judge_afresh(
     sizes: dict[str, Any],
     models: str,
     contexts: int,
-    version: int,
+    version: dict[str, Any],
 ) -> list[Row]:
     """Decide for contexts that neither training nor the choice of shapes has seen, and judge by the true cost."""
     instance = Instance.of(task, n, Sizes(**sizes))
@@ -119,11 +122,8 @@ def judge_afresh(
     if not kept.is_file():  # a table may have come without its models: the same training gives them again
         kept.parent.mkdir(parents=True, exist_ok=True)
         save(train(model, loss, instance.train, seed, given, instance.sizes.share).model, kept)
-    theta = instance.task.sample_contexts(contexts, seed=FRESH)
-    answer = decide(load(kept), instance.task.feasible_set, theta, rtol=RTOL)
-    row = evaluate(instance.task, answer, theta, optimum=instance.task.optimum(theta)).row()
-    names = ("regret_mean", "regret_median", "regret_max", "infeasibility", "relative_gap_max")
-    return [{"contexts": contexts, **{name: row[name] for name in names}}]
+    theta = instance.draw(FRESH, contexts)
+    return [afresh(instance, load(kept), theta, optimum(instance.task, theta))]
 
 
 @kept_as("experiments.decision_jobs.measure")
@@ -138,7 +138,7 @@ def measure(
     sizes: dict[str, Any],
     models: str,
     repeat: int,
-    version: int,
+    version: dict[str, Any],
 ) -> list[Row]:
     """Measure times with nothing beside: training, from a few epochs, and decisions at batch 1 and of all contexts."""
     instance = Instance.of(task, n, Sizes(**sizes))
@@ -147,9 +147,9 @@ def measure(
     files = [model_file(models, task, n, model, loss, seed) for seed in range(MOST_SEEDS)]
     kept = next((file for file in files if file.is_file()), None)
     trained = train(model, loss, instance.train, 0, given, instance.sizes.share).model if kept is None else load(kept)
-    theta = instance.task.sample_contexts(instance.sizes.tests, seed=TEST)
+    theta = instance.draw(TEST, instance.sizes.tests)
     feasible_set = instance.task.feasible_set
-    ways: dict[str, Callable[[Tensor], Answer | None]] = {
+    ways: dict[str, Callable[[Tensor], Found | None]] = {
         "seed-steps": lambda theta: seed_steps(trained, feasible_set, theta, rate=rate_of(model)),
         "certified": lambda theta: decide(trained, feasible_set, theta, rtol=RTOL),
         "exact": lambda theta: exactly(model, trained, instance, theta),
@@ -158,7 +158,7 @@ def measure(
     for method, way in ways.items():
         one, many = _milliseconds(way, theta[:1], repeat), _milliseconds(way, theta, 1)
         if one is not None:
-            rows.append({"method": method, "train_s": train_s, "decide_ms_1": one, "decide_ms_200": many})
+            rows.append({"method": method, "train_s": train_s, "decide_ms_1": one, "decide_ms_200": many, **named()})
     return rows
 
 
@@ -179,7 +179,7 @@ def _training_seconds(model: str, loss: str, instance: Instance, given: Configur
     return total + (iterations * (seconds(1, polish=10) - one) / 10 if iterations else 0.0)
 
 
-def _milliseconds(way: Callable[[Tensor], Answer | None], theta: Tensor, repeat: int) -> float | None:
+def _milliseconds(way: Callable[[Tensor], Found | None], theta: Tensor, repeat: int) -> float | None:
     """Return the least milliseconds per context of some runs; None if that way does not exist."""
     times = []
     for _ in range(repeat):

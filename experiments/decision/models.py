@@ -29,6 +29,7 @@ PARTIAL = tuple(f"{kind}-partial" for kind in KINDS)
 LIFTS = tuple(f"lift-{kind}-{context}" for context in ("joint", "partial") for kind in ("relu", "soc"))
 BASELINES: dict[str, type[Network]] = {"structured-pcf": StructuredPCF, "structured-dcp": StructuredDCP}
 NAMES = (*JOINT, *PARTIAL, *LIFTS, *BASELINES)
+FINISH = 400  # iterations of L-BFGS after the last epoch, in one of the five configurations
 FEW = 10  # up to this number of inputs the data determine the squares' weights well enough to end with L-BFGS
 NO_PROGRAM = ("softplus-joint", "softplus-partial", "structured-dcp")
 
@@ -52,8 +53,9 @@ class Fitted:
 def configurations(name: str, n: int) -> list[Configuration]:
     """Return the configurations of a model at n inputs, as many for each model."""
     if name in BASELINES:
-        rates = ((5e-3, 0.0, 1.0), (1e-2, 0.0, 1.0), (2e-2, 0.0, 1.0), (1e-2, 0.01, 1.0), (1e-2, 0.0, 2.0))
+        rates = ((5e-3, 0.0, 1.0), (1e-2, 0.01, 1.0), (2e-2, 0.0, 2.0), (1e-2, 0.0, 2.0), (1e-2, 0.0, 2.0))
         found = [_configuration({}, share, rate, decay) for rate, decay, share in rates]
+        found[-1]["training"]["polish"] = FINISH
     elif name.endswith("joint"):
         share = 0.3 if n < surrogates.WIDE else 0.15
         rates = ((2e-3, 0.0, share), (2e-3, 0.1, share), (1e-2, 0.0, share), (1e-2, 0.1, share), (5e-3, 0.0, 2 * share))
@@ -108,7 +110,7 @@ def _conic_and_quadratic(n: int, lifted: bool) -> list[dict[str, Any]]:
     """
     found = _conic(n, lifted)
     squares = {"quadratic": ("diagonal", *(1,) * 16), "quadratic_offset": True}
-    found[2] = {**found[0], **squares, "training": {"epochs": 400, **({"polish": 400} if n <= FEW else {})}}
+    found[2] = {**found[0], **squares, "training": {"epochs": 400, **({"polish": FINISH} if n <= FEW else {})}}
     found[3] |= {"context_hidden": 4, "training": {"epochs": 400, "learning_rate": 1e-2, "weight_decay": 0.0}}
     found[4] |= {"norm": (3,) * (15 + n // 2), "context_hidden": 16}
     return found
@@ -163,12 +165,14 @@ def train(
         data: labelled candidates.
         seed: seed of the initial weights, the split and the batches.
         configuration: from `configurations`, or of `as_seed`.
-        share: share of the epochs to run.
+        share: share of the epochs, and of the iterations of a finish, to run.
         progress: whether to show a progress bar.
     """
     model = make(name, data.x.shape[-1], data.context.shape[-1], seed, shaped(configuration["shape"]))
     training = dict(configuration["training"])
     epochs = max(1, round(share * training.pop("epochs")))
+    if training.get("polish"):  # a shorter training has a shorter finish
+        training["polish"] = max(1, round(share * training["polish"]))
     if loss == "seed":
         as_authors = SeedTraining(**{**training, "epochs": epochs})
         history = fit_as_seed(model, data, settings=as_authors, seed=seed, progress=progress)

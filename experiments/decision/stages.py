@@ -1,6 +1,7 @@
 """Experiment 3: surrogates trained on costs decide, and the true cost judges their decisions.
 
 python -m experiments.decision --preset tiny|paper [--stage tune final fit fresh time table] [--jobs N] [--only n=...]
+python -m experiments.decision --preset tiny|paper --instances N [--table]    # tasks and data of N seeds: see `across`
 
 Six stages, each resumable. `tune` tries the five configurations of every model briefly and judges them by the true
 cost of their decisions on validation contexts; `final` trains the three best in full and judges them again; `fit`
@@ -20,20 +21,22 @@ from pathlib import Path
 from typing import Any
 
 from decision import tasks
+from experiments.decision import across
+from experiments.decision.across import FINALISTS as FINALISTS
 from experiments.decision.instances import Sizes
 from experiments.decision.jobs import fit_and_decide, judge_afresh, measure, try_configuration
 from experiments.decision.models import JOINT, NAMES, TRIES, as_seed, configurations
 from experiments.decision.plots import plots
 from experiments.decision.tables import joined, rendered
-from experiments.engine.options import Options, options
+from experiments.decision.versions import bound
+from experiments.engine.options import Options, counted, options
+from experiments.engine.store import kept
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row, Value, read_table, write_table, written
 from experiments.peers import cells as peers
 from socicnn._files import replacing
 
 STAGES = ("tune", "final", "fit", "fresh", "time", "table")
-FINALISTS = 3  # configurations that are trained in full: which is best then, short training does not always say
-VERSION = 1  # goes up when a job changes
 # the authors' own training: of their models, and of one of ours to tell shape from training
 AS_SEED = (*JOINT, "structured-pcf", "structured-dcp", "soc-partial")
 
@@ -81,7 +84,7 @@ PRESETS = {
 
 def tuning_cells(preset: Preset) -> list[Cell]:
     """Return one cell a configuration."""
-    settings = {"sizes": asdict(preset.sizes), "version": VERSION}
+    settings = {"sizes": asdict(preset.sizes), "version": bound()}
     return [
         Cell(
             {"task": task, "n": n, "model": model, "loss": loss, "configuration": number},
@@ -117,7 +120,7 @@ def best(rows: Sequence[Row], tries: int, keep: int) -> dict[Key, list[int]]:
 
 def final_cells(preset: Preset, tuning: Sequence[Row], models: Path) -> list[Cell]:
     """Return one cell for each of the configurations that are trained in full."""
-    settings = {"sizes": asdict(preset.sizes), "version": VERSION, "models": str(models)}
+    settings = {"sizes": asdict(preset.sizes), "version": bound(), "models": str(models)}
     finalists = best(tuning, TRIES, FINALISTS)
     return [
         Cell(
@@ -154,7 +157,7 @@ def fitting_cells(preset: Preset, choices: dict[Key, int], models: Path) -> list
                 given = None
                 if number is not None:
                     given = as_seed(model) if loss == "seed" else configurations(model, n)[number]
-                settings = {"given": given, "sizes": asdict(preset.sizes), "version": VERSION}
+                settings = {"given": given, "sizes": asdict(preset.sizes), "version": bound()}
                 cells += [
                     Cell(
                         {"task": task, "n": n, "model": model, "loss": loss, "seed": seed},
@@ -169,7 +172,7 @@ def fitting_cells(preset: Preset, choices: dict[Key, int], models: Path) -> list
 def fresh_cells(preset: Preset, runs: Sequence[Row], choices: dict[Key, int], models: Path) -> list[Cell]:
     """Return one cell for each model trained within contexts that is in the table of runs."""
     there = {(row["task"], row["n"], row["model"], row["loss"], row["seed"]) for row in runs}
-    settings = {"contexts": preset.fresh, "version": VERSION}
+    settings = {"contexts": preset.fresh, "version": bound()}
     return [
         replace(cell, job=judge_afresh, settings={**cell.settings, **settings})
         for cell in fitting_cells(preset, choices, models)
@@ -197,7 +200,7 @@ def timing_cells(preset: Preset, runs: Sequence[Row], choices: dict[Key, int], m
                     Cell(
                         {"task": task, "n": n, "model": model, "loss": loss},
                         measure,
-                        {**settings, "models": str(models), "version": VERSION},
+                        {**settings, "models": str(models), "version": bound()},
                         alone=True,
                     )
                 )
@@ -235,13 +238,37 @@ def run_stage(given: Options, cells: Sequence[Cell], everything: Sequence[Cell],
     return replace(given, out=out, only=only).run(cells).rows
 
 
+def read(preset: Preset, places: dict[str, Path]) -> dict[str, list[Row]]:
+    """Return the kept rows of every stage that today's settings and versions would make; say which are left out."""
+    models = places["models"]
+    found = {"tune": kept(tuning_cells(preset), places["tune"])}
+    found["final"] = kept(final_cells(preset, found["tune"], models), places["final"])
+    choices = chosen(found["tune"], found["final"])
+    found["fit"] = kept(fitting_cells(preset, choices, models), places["fit"])
+    found["fresh"] = kept(fresh_cells(preset, found["fit"], choices, models), places["fresh"])
+    found["time"] = kept(timing_cells(preset, found["fit"], choices, models), places["time"])
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     def extend(parser: argparse.ArgumentParser) -> Any:
         parser.add_argument("--stage", nargs="+", choices=STAGES, default=list(STAGES), help="which stages to run")
+        parser.add_argument(
+            "--instances", type=counted, metavar="N",
+            help="run the benchmark over instances: tasks and data of N seeds, in a table of their own",
+        )  # fmt: skip
+        parser.add_argument("--table", action="store_true", help="render the tables of the kept rows, and run nothing")
 
     given = options("decision", "Train surrogates, decide with them, and judge the decisions.", argv, extend=extend)
-    preset, places, stages = PRESETS[given.preset], files(given.out), given.others.stage
-    found: dict[str, list[Row]] = {name: _rows(places[name]) for name in STAGES if name != "table"}
+    if given.others.instances:
+        if given.others.out is None:
+            name = given.out.stem.replace("decision", "decision_instances")
+            given = replace(given, out=given.out.with_stem(name))
+        across.run(given, given.others.instances, table=given.others.table)
+        return
+    preset, places = PRESETS[given.preset], files(given.out)
+    stages = ["table"] if given.others.table else given.others.stage
+    found = read(preset, places)
     everything = [*tuning_cells(preset), *fitting_cells(preset, {}, places["models"])]
     if "tune" in stages:
         found["tune"] = run_stage(given, tuning_cells(preset), everything, places["tune"])
@@ -259,7 +286,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         cells = timing_cells(preset, found["fit"], choices, places["models"])
         found["time"] = run_stage(given, cells, everything, places["time"])
     if "table" in stages and found["fit"] and not given.status:
-        rows = joined([*found["fit"], *_rows(places["peers"])], found["time"], [*found["tune"], *found["final"]])
+        theirs = kept(peers.cells(peers.PRESETS[given.preset]), places["peers"])
+        rows = joined([*found["fit"], *theirs], found["time"], [*found["tune"], *found["final"]])
         write_table(given.out, rows)
         cells = fitting_cells(preset, choices, places["models"])
         if places["peers"].is_file():
@@ -270,8 +298,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(text)
         for picture in plots(rows, given.out.parent, preset, places["models"]):
             print(f"plot: {picture}")
-
-
-def _rows(path: Path) -> list[Row]:
-    rows = read_table(path) if path.is_file() else []
-    return [{column: value for column, value in row.items() if column != "fingerprint"} for row in rows]

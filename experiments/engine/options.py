@@ -82,7 +82,7 @@ def options(
     """
     parser = argparse.ArgumentParser(prog=f"python -m experiments.{name}", description=description)
     parser.add_argument("--preset", choices=presets, default=presets[0], help="which settings (default: %(default)s)")
-    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="cells at a time, one thread each")
+    parser.add_argument("--jobs", type=counted, default=1, metavar="N", help="cells at a time, one thread each")
     parser.add_argument(
         "--engine", choices=sorted(ENGINES), default="loky", help="what runs them (default: %(default)s)"
     )
@@ -107,7 +107,8 @@ def options(
     )
 
 
-def _count(text: str) -> int:
+def counted(text: str) -> int:
+    """Return an integer >= 1 from the command line."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be an integer >= 1; received {text!r}")
     return int(text)

@@ -58,7 +58,7 @@ class Outcome:
         total = len(self.finished) + len(self.missing)
         lines = [f"{self.path}: {len(self.finished)} of {total} cells, {len(self.rows)} rows"]
         if self.stale:
-            lines.append(f"{self.stale} rows of other settings are left out")
+            lines.append(f"{self.stale} rows of other settings or versions are left out; the next run makes them again")
         lines += [f"failed: {shown(key)}: {message}" for key, message in self.failed]
         missing = [key for key in self.missing if key not in [failed for failed, _ in self.failed]]
         lines += [f"missing: {shown(key)}" for key in missing[:10]]
@@ -156,3 +156,13 @@ class Store:
         else:
             self.failures.unlink(missing_ok=True)
         return outcome
+
+
+def kept(cells: Sequence[Cell], out: Path) -> list[Row]:
+    """Return the rows of a table that the cells would make today; say how many others it holds, and change nothing."""
+    if not cells:
+        return []
+    outcome = Store(out, cells).outcome()
+    if outcome.stale:
+        print(f"{out}: {outcome.stale} rows of other settings or versions are left out; the next run makes them again")
+    return outcome.rows

@@ -18,6 +18,7 @@ from typing import Any
 
 from decision import tasks
 from experiments.decision.instances import Sizes
+from experiments.decision.versions import bound
 from experiments.engine.options import options
 from experiments.engine.sweep import Cell
 from experiments.peers.jobs import (
@@ -27,8 +28,6 @@ from experiments.peers.jobs import (
     peer_layer,
     peer_lpcf,
 )
-
-VERSION = 1  # goes up when a job changes
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ PRESETS = {
 
 def cells(preset: Preset) -> list[Cell]:
     """Return one cell per task, n, model, loss and seed, the cheap ones first."""
-    shared = {"sizes": asdict(preset.sizes), "version": VERSION}
+    shared = {"sizes": asdict(preset.sizes), "version": bound()}
     kinds: list[tuple[str, str, Any, dict[str, Any]]] = [
         ("cvxpylayers", "within_context", peer_layer, {"configurations": LAYER_CONFIGURATIONS, **preset.layer}),
         ("lpcf", "within_context", peer_lpcf, {"configurations": LPCF_CONFIGURATIONS, **preset.lpcf}),

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from decision._deciding import decide
 from decision._region import Region
 from decision.baselines import StructuredPCF
 from decision.baselines.cvxpylayer import EndToEnd, SolverLayer, fit_end_to_end
@@ -17,12 +16,13 @@ from decision.tasks import Data
 from experiments.baselines.lpcf.fitting import Fit, fit_each
 from experiments.baselines.lpcf.function import LPCF, LPCFSettings
 from experiments.decision import models as decision_models
-from experiments.decision.instances import TEST, TRAIN, Instance, Sizes
-from experiments.decision.judging import RTOL, Answer, Solved, count, errors, metrics, minimiser
+from experiments.decision.contest import afresh, validation_cost
+from experiments.decision.deciding import Decisions, each, optimum, settle
+from experiments.decision.instances import APART, FRESH, TEST, TRAIN, Instance, Sizes
+from experiments.decision.judging import Chosen, Found, count, errors, gap_of, metrics, minimiser
+from experiments.decision.versions import named
 from experiments.engine.cells import kept_as
 from experiments.engine.tables import Row
-
-ROUGH = 1e-2  # relative accuracy of the decisions that configurations are judged by
 
 # lpcf: the shape of its networks, its condition on the minimiser, the share of candidates near the boundary, and
 # further seeds of its random weights
@@ -60,7 +60,7 @@ def peer_lpcf(
     sizes: dict[str, Any],
     final: dict[str, int],
     tuning: dict[str, int],
-    version: int,
+    version: dict[str, Any],
 ) -> list[Row]:
     """Fit lpcf with every configuration on few contexts, with the best of them on more, and decide for the tests.
 
@@ -77,33 +77,68 @@ def peer_lpcf(
         version: of this function.
     """
     instance = Instance.of(task, n, Sizes(**sizes))
+    fitted, shared = fitted_lpcf(instance, loss, seed, configurations, final, tuning)
+    feasible_set, test = instance.task.feasible_set, instance.draw(TEST, instance.sizes.tests)
+    known = optimum(instance.task, test)
+    ours, cpu = timed(lambda: settle(instance.task, fitted, test, known[1]))
+    (x,), export_cpu = timed(lambda: each(lambda some: fitted.decide_exported(feasible_set, some)[:1], test))
+    with torch.no_grad():
+        value = fitted(x, test)
+    exact = Chosen(x, value, gap_of(value, ours))
+    ways = {"certified": (ours, cpu, cpu), "exact": (exact, export_cpu, export_cpu)}
+    return judged(instance, test, known, ways, shared, ours.scale)
+
+
+def contend_lpcf(
+    *,
+    instance: int,
+    task: str,
+    n: int,
+    model: str,
+    loss: str,
+    configurations: list[dict[str, Any]],
+    sizes: dict[str, Any],
+    final: dict[str, int],
+    tuning: dict[str, int],
+    fresh: int,
+    version: dict[str, Any],
+) -> list[Row]:
+    """Fit lpcf as `peer_lpcf` does, on an instance of its own, and judge it as `contest.contend` does."""
+    drawn = Instance.of(task, n, Sizes(**{**sizes, "instance": instance}))
+    contexts = drawn.draw(FRESH, fresh)
+    known = optimum(drawn.task, contexts)
+    fitted, shared = fitted_lpcf(drawn, loss, instance, configurations, final, tuning)
+    return [{"method": "certified", **shared, **afresh(drawn, fitted, contexts, known)}]
+
+
+def fitted_lpcf(
+    instance: Instance,
+    loss: str,
+    seed: int,
+    configurations: list[dict[str, Any]],
+    final: dict[str, int],
+    tuning: dict[str, int],
+) -> tuple[LPCF, Row]:
+    """Return the best of some configurations, fitted under the final caps, and the columns that describe it."""
     sources = {share: source(instance, share) for share in {given.get("boundary", 0.0) for given in configurations}}
 
     def fits(chosen: Sequence[int], caps: dict[str, int]) -> list[LPCF]:
         return fit_each([fit_of(configurations[number], sources, loss, seed, caps) for number in chosen])
 
     tried = fits(range(len(configurations)), tuning)
-    theta = instance.tuning_contexts()
-    number = cheapest(instance, [decide(one, instance.task.feasible_set, theta, rtol=ROUGH).x for one in tried])
+    number = cheapest(instance, tried)
     (fitted,) = fits([number], final)
     seen = {share: tuning["contexts"] * tuning["candidates"] for share in sources}
     seen[configurations[number].get("boundary", 0.0)] = final["contexts"] * final["candidates"]
     shared: Row = {
         "configuration": number,
         "parameters": count(fitted),  # type: ignore[arg-type]  # it has parameters, as a network has
-        "labels": sum(seen.values()) + len(configurations) * len(theta),
+        "labels": sum(seen.values()) + len(configurations) * instance.sizes.tuning,
         "epochs": final["adam_epochs"] + final["lbfgs_epochs"],
         **errors(fitted, instance.validation()),  # type: ignore[arg-type]  # it is called as a network is
         "train_s": fitted.seconds,
     }
-    feasible_set, test = instance.task.feasible_set, instance.task.sample_contexts(instance.sizes.tests, seed=TEST)
-    ours, cpu = timed(lambda: decide(fitted, feasible_set, test, rtol=RTOL))
-    x, export_cpu = fitted.decide_exported(feasible_set, test)
-    with torch.no_grad():
-        value = fitted(x, test)
-    exact = Solved(x, value, gap_of(value, ours), export_cpu)
-    ways = {"certified": (ours, cpu, cpu), "exact": (exact, export_cpu, export_cpu)}
-    return judged(instance, test, ways, shared, ours.scale)
+    return fitted, shared
 
 
 def source(instance: Instance, boundary: float) -> Data:
@@ -111,7 +146,9 @@ def source(instance: Instance, boundary: float) -> Data:
     if not boundary:
         return instance.train
     sizes = instance.sizes
-    return instance.task.sample(sizes.contexts, sizes.candidates, seed=TRAIN, boundary=boundary)
+    return instance.task.sample(
+        sizes.contexts, sizes.candidates, seed=TRAIN + APART * sizes.instance, boundary=boundary
+    )
 
 
 def fit_of(given: dict[str, Any], sources: dict[float, Data], loss: str, seed: int, caps: dict[str, int]) -> Fit:
@@ -138,7 +175,7 @@ def peer_layer(
     final: dict[str, int],
     tuning: dict[str, int],
     values: dict[str, Any],
-    version: int,
+    version: dict[str, Any],
 ) -> list[Row]:
     """Train a layer end to end with every configuration briefly, with the best of them longer, and decide.
 
@@ -156,6 +193,70 @@ def peer_layer(
         version: of this function.
     """
     instance = Instance.of(task, n, Sizes(**sizes))
+    layer, shared = trained_layer(instance, seed, configurations, final, tuning, values)
+    feasible_set, test = instance.task.feasible_set, instance.draw(TEST, instance.sizes.tests)
+    known = optimum(instance.task, test)
+
+    def ours_of(some: Tensor) -> Decisions:
+        return settle(instance.task, layer.model, some, known[1][: len(some)])
+
+    def raw_of(some: Tensor) -> Tensor:
+        with torch.no_grad():
+            return each(lambda part: (layer(part),), some, lambda part: (by_others(layer, part),))[0]  # type: ignore[no-any-return]  # a tensor
+
+    ours, cpu = timed(lambda: ours_of(test))
+    _, one_cpu = timed(lambda: ours_of(test[:1]))
+    raw, layer_cpu = timed(lambda: raw_of(test))
+    _, layer_one = timed(lambda: raw_of(test[:1]))
+    with torch.no_grad():
+        x = feasible_set.project(raw)
+        value = layer.model(x, test)
+    exact = Chosen(x, value, gap_of(value, ours))
+    violation = feasible_set.violation(raw)
+    shared["layer_infeasibility"] = float(violation[violation.isfinite()].max())
+    size = len(test)
+    ways = {"certified": (ours, one_cpu * size, cpu), "exact": (exact, layer_one * size, layer_cpu)}
+    return judged(instance, test, known, ways, shared, ours.scale)
+
+
+def by_others(layer: SolverLayer, theta: Tensor) -> Tensor:
+    """Return the decisions of a layer's model through CVXPY and whichever solver has them, for a layer that failed."""
+    return layer.model.minimise(layer.feasible_set, theta)
+
+
+def contend_layer(
+    *,
+    instance: int,
+    task: str,
+    n: int,
+    model: str,
+    loss: str,
+    configurations: list[dict[str, Any]],
+    sizes: dict[str, Any],
+    final: dict[str, int],
+    tuning: dict[str, int],
+    values: dict[str, Any],
+    fresh: int,
+    version: dict[str, Any],
+) -> list[Row]:
+    """Train a layer as `peer_layer` does, on an instance of its own, and judge it as `contest.contend` does."""
+    drawn = Instance.of(task, n, Sizes(**{**sizes, "instance": instance}))
+    contexts = drawn.draw(FRESH, fresh)
+    known = optimum(drawn.task, contexts)
+    layer, shared = trained_layer(drawn, instance, configurations, final, tuning, values)
+    return [{"method": "certified", **shared, **afresh(drawn, layer.model, contexts, known)}]
+
+
+def trained_layer(
+    instance: Instance,
+    seed: int,
+    configurations: list[dict[str, Any]],
+    final: dict[str, int],
+    tuning: dict[str, int],
+    values: dict[str, Any],
+) -> tuple[SolverLayer, Row]:
+    """Return the best of some configurations, trained under the final caps, and the columns that describe it."""
+    n = instance.task.in_features
     by_values, values_s = None, 0.0
     if any(given["start"] == "values" for given in configurations):
         before = decision_models.configurations("structured-pcf", n)[values["configuration"]]
@@ -166,7 +267,9 @@ def peer_layer(
         )
 
     def trained(given: dict[str, Any], caps: dict[str, int]) -> tuple[SolverLayer, int, float]:
-        start = StructuredPCF(n, instance.task.context_features, generator=torch.Generator().manual_seed(seed))
+        start = StructuredPCF(
+            instance.task.in_features, instance.task.context_features, generator=torch.Generator().manual_seed(seed)
+        )
         start = start.double()
         if given["start"] == "values" and by_values is not None:
             start.load_state_dict(by_values.model.state_dict())
@@ -178,58 +281,50 @@ def peer_layer(
         return layer, history.labels, history.seconds
 
     tried = [trained(given, tuning) for given in configurations]
-    theta, feasible_set = instance.tuning_contexts(), instance.task.feasible_set
-    number = cheapest(instance, [decide(layer.model, feasible_set, theta, rtol=ROUGH).x for layer, _, _ in tried])
+    number = cheapest(instance, [layer.model for layer, _, _ in tried])
     layer, labels, seconds = trained(configurations[number], final)
     from_values = configurations[number]["start"] == "values"
     shared: Row = {
         "configuration": number,
         "parameters": count(layer.model),
-        "labels": instance.train.labels + labels + sum(seen for _, seen, _ in tried) + len(configurations) * len(theta),
+        "labels": instance.train.labels
+        + labels
+        + sum(seen for _, seen, _ in tried)
+        + len(configurations) * instance.sizes.tuning,
         "epochs": final["epochs"],
         **errors(layer.model, instance.validation()),
         "train_s": seconds + (values_s if from_values else 0.0),
     }
-    test = instance.task.sample_contexts(instance.sizes.tests, seed=TEST)
-    ours, cpu = timed(lambda: decide(layer.model, feasible_set, test, rtol=RTOL))
-    _, one_cpu = timed(lambda: decide(layer.model, feasible_set, test[:1], rtol=RTOL))
-    with torch.no_grad():
-        raw, layer_cpu = timed(lambda: layer(test))
-        _, layer_one = timed(lambda: layer(test[:1]))
-        x = feasible_set.project(raw)
-        value = layer.model(x, test)
-    exact = Solved(x, value, gap_of(value, ours), layer_cpu)
-    shared["layer_infeasibility"] = float(feasible_set.violation(raw).max())
-    size = len(test)
-    ways = {"certified": (ours, one_cpu * size, cpu), "exact": (exact, layer_one * size, layer_cpu)}
-    return judged(instance, test, ways, shared, ours.scale)
+    return layer, shared
 
 
-def cheapest(instance: Instance, decisions: Sequence[Tensor]) -> int:
-    """Return which decisions for the validation contexts have the least true cost."""
+def cheapest(instance: Instance, models: Sequence[Any]) -> int:
+    """Return which of the models decides for the validation contexts at the least true cost."""
     theta = instance.tuning_contexts()
-    costs = [float(instance.task.cost(x, theta).mean()) for x in decisions]
+    least = optimum(instance.task, theta)[1]
+    costs = [validation_cost(instance, settle(instance.task, model, theta, least), theta) for model in models]
     return min(range(len(costs)), key=costs.__getitem__)
 
 
-def gap_of(value: Tensor, certified: Answer) -> Tensor:
-    """Return value less the certified lower bound of the same surrogate."""
-    return (value - (certified.value - certified.gap)).clamp(min=0.0)
-
-
 def judged(
-    instance: Instance, test: Tensor, ways: dict[str, tuple[Answer, float, float]], shared: Row, scale: Tensor
+    instance: Instance,
+    test: Tensor,
+    known: tuple[Tensor, Tensor],
+    ways: dict[str, tuple[Found, float, float]],
+    shared: Row,
+    scale: Tensor,
 ) -> list[Row]:
     """Return one row per method: its answer, and CPU seconds for all contexts one by one and at once."""
-    optimum, region = instance.task.optimum(test), Region.of(instance.train)
+    region = Region.of(instance.train)
     best = minimiser([answer for answer, _, _ in ways.values()])
     return [
         {
             "method": method,
             **shared,
-            **metrics(answer, instance, test, optimum, region, best, scale),
+            **metrics(answer, instance, test, known, region, best, scale),
             "decide_ms_1": 1e3 * one / len(test),
             "decide_ms_200": 1e3 * many / len(test),
+            **named(),
         }
         for method, (answer, one, many) in ways.items()
     ]

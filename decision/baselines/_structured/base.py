@@ -11,7 +11,7 @@ import math
 import warnings
 from abc import ABC
 from collections.abc import Mapping
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, Literal, Unpack
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from decision._parametric import SETTINGS, Coefficients, ParametricProgram, Para
 from decision.sets import FeasibleSet
 from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer
+from socicnn._registry import choose
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn._context import ContextNetwork, Vector
@@ -145,15 +146,19 @@ class Structured(Network, ABC):
         context: Any,
         *,
         solver: ParametricSolver = "clarabel",
+        on_failure: Literal["raise", "nan"] = "raise",
         progress: bool = False,
         **settings: Any,
     ) -> Tensor:
         """Return argmin_{x in X} f(x, theta) for each context, through CVXPY: one program, compiled once (DPP).
 
+        A context that the solver cannot solve goes to the other installed ones, unless you give `settings`.
+
         Args:
             feasible_set: the set X.
             context: shape `(contexts, p)`.
             solver: "clarabel", "ecos" or "scs", at a tight tolerance.
+            on_failure: what becomes of a context that has no solution: `raise`, or `nan` in its row of x.
             progress: whether to show a progress bar.
             settings: go to the solver as they are.
 
@@ -162,8 +167,9 @@ class Structured(Network, ABC):
 
         Raises:
             ModelError: the set or the contexts do not fit, or the solver is unknown.
-            SolverError: the solver gave no x.
+            SolverError: no solver gave an x for one of the contexts.
         """
+        choose("on_failure", on_failure, ("raise", "nan"))
         if feasible_set.n != self.in_features:
             raise ModelError(f"the set has {feasible_set.n} coordinates, the model {self.in_features} inputs")
         coefficients, matrices = self.coefficients(context)
@@ -172,7 +178,9 @@ class Structured(Network, ABC):
         program = ParametricProgram(f"a {type(self).__name__}", feasible_set, blocks, r)
         tight, plain = SETTINGS.get(solver, ({}, {}))
         with tqdm(total=len(coefficients.g), desc=f"decide with {solver}", disable=not progress) as bar:
-            x = program.solve(coefficients, solver, ({**tight, **settings}, {**plain, **settings}), bar.update)
+            attempts = ({**tight, **settings}, {**plain, **settings})
+            failures: dict[int, str] | None = {} if on_failure == "nan" else None
+            x = program.solve(coefficients, solver, attempts, bar.update, retry=not settings, failures=failures)
         return feasible_set.project(torch.tensor(x))
 
     def minimize(self, feasible_set: FeasibleSet, context: Any, **settings: Any) -> Tensor:

@@ -1,0 +1,115 @@
+"""The benchmark over instances: tasks and data drawn anew, every contender tuned and judged alike on each.
+
+python -m experiments.decision --preset paper --instances 5 [--table] [--only n=10 model=soc-partial] [--jobs N]
+
+A cell is an instance, task, n, model and loss, and all of its work: five configurations tried briefly, three trained in
+full, the best of them judged on 1,000 fresh contexts. It takes two to ten minutes, and is kept as soon as it is
+finished. `--table` renders what there is.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from decision import tasks
+from experiments.decision.contest import contend
+from experiments.decision.instances import Sizes
+from experiments.decision.models import as_seed, configurations
+from experiments.decision.ratios import rendered
+from experiments.decision.versions import bound
+from experiments.engine.options import Options
+from experiments.engine.store import kept
+from experiments.engine.sweep import Cell
+from experiments.peers import cells as peers
+from experiments.peers.jobs import contend_layer, contend_lpcf
+from socicnn._files import replacing
+
+FINALISTS = 3  # configurations that are trained in full: which is best then, short training does not always say
+FIRST = (("soc-partial", "within_context"), ("structured-dcp", "within_context"))
+CHEAP = (("structured-pcf", "within_context"),)
+DEAR = (
+    *(("cvxpylayers", "within_context"), ("lpcf", "within_context")),
+    *(("soc-joint", "seed"), ("quad-joint", "seed")),
+)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What the benchmark over instances covers.
+
+    Args:
+        tasks: names of the tasks.
+        features: numbers n of inputs.
+        rounds: (model, loss) of the contenders, in the order that they are run.
+        dear: rounds with an n up to `dear_features` only.
+        dear_features: see `dear`.
+        sizes: of the data.
+        fresh: contexts to judge on.
+        peers: name of the peers' preset.
+    """
+
+    tasks: tuple[str, ...]
+    features: tuple[int, ...]
+    rounds: tuple[tuple[tuple[str, str], ...], ...]
+    dear: tuple[tuple[str, str], ...]
+    dear_features: int
+    sizes: Sizes
+    fresh: int
+    peers: str
+
+
+CONTESTS = {
+    "tiny": Contest(
+        ("simplex_socp", "box_logsumexp"),
+        (3,),
+        (FIRST,),
+        (("soc-joint", "seed"),),
+        3,
+        Sizes(contexts=40, candidates=6, tests=5, tuning=4, share=0.02, tuning_share=0.01, exact=2),
+        12,
+        "tiny",
+    ),
+    "paper": Contest(tuple(tasks.names()), (10, 20, 50), (FIRST, CHEAP), DEAR, 20, Sizes(), 1000, "paper"),
+}
+
+
+def cells(contest: Contest, instances: int, models: str) -> list[Cell]:
+    """Return one cell per instance, task, n, model and loss, those of the closest contenders first."""
+    dear = tuple((pair,) for pair in contest.dear)
+    return [
+        _cell(contest, models, {"instance": instance, "task": task, "n": n, "model": model, "loss": loss})
+        for n in contest.features
+        for pairs in (*contest.rounds, *(dear if n <= contest.dear_features else ()))
+        for instance in range(1, instances + 1)
+        for task in contest.tasks
+        for model, loss in pairs
+    ]
+
+
+def _cell(contest: Contest, models: str, key: dict[str, Any]) -> Cell:
+    """Return the cell of a contender."""
+    shared = {"sizes": asdict(contest.sizes), "fresh": contest.fresh, "version": bound()}
+    model, given = str(key["model"]), peers.PRESETS[contest.peers]
+    if model == "lpcf":
+        return Cell(key, contend_lpcf, {**shared, **given.lpcf, "configurations": peers.LPCF_CONFIGURATIONS})
+    if model == "cvxpylayers":
+        return Cell(key, contend_layer, {**shared, **given.layer, "configurations": peers.LAYER_CONFIGURATIONS})
+    tried = [as_seed(model)] if key["loss"] == "seed" else configurations(model, key["n"])
+    own = {"configurations": tried, "finalists": min(FINALISTS, len(tried)), "models": models}
+    return Cell(key, contend, {**shared, **own})
+
+
+def run(given: Options, instances: int, *, table: bool) -> None:
+    """Run the cells that are not finished, unless only the table is asked for, and render what there is."""
+    out = given.out
+    # relative, because it is among the settings that rows are known by
+    every = cells(CONTESTS[given.preset], instances, os.path.relpath(out.with_suffix(".models")))
+    rows = kept(every, out) if table else given.run(every).rows
+    if given.status or not rows:
+        return
+    text = rendered(rows, [cell.key for cell in every])
+    with replacing(out.with_suffix(".md")) as draft:
+        draft.write_text(text, encoding="utf-8")
+    print(text)

@@ -1,0 +1,144 @@
+"""One contender of the benchmark on one instance: tuned, trained, and judged on contexts that no choice has seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from decision.metrics import relative_gap
+from experiments.baselines.seed.steps import seed_steps
+from experiments.decision.deciding import Decisions, optimum, settle
+from experiments.decision.instances import FRESH, Instance, Sizes
+from experiments.decision.judging import count, errors, rate_of
+from experiments.decision.models import Configuration, Fitted, train
+from experiments.decision.regrets import coded
+from experiments.decision.versions import named
+from experiments.engine.tables import Row
+from socicnn.nn import load, save
+
+
+def contend(
+    *,
+    instance: int,
+    task: str,
+    n: int,
+    model: str,
+    loss: str,
+    configurations: list[Configuration],
+    finalists: int,
+    sizes: dict[str, Any],
+    fresh: int,
+    models: str,
+    version: dict[str, Any],
+) -> list[Row]:
+    """Try every configuration briefly and the best of them in full, and judge the one of least cost on fresh contexts.
+
+    Args:
+        instance: number of the instance, which is also the seed of the network.
+        task: name of the task.
+        n: number of inputs.
+        model: name of the model.
+        loss: `within_context`, or `seed` for the authors' training, which has one configuration and is not tuned.
+        configurations: what is tried.
+        finalists: how many of them are trained in full.
+        sizes: of the data.
+        fresh: contexts to judge on.
+        models: folder that trained models are kept in.
+        version: of what makes the row; see `versions`.
+    """
+    drawn = Instance.of(task, n, Sizes(**{**sizes, "instance": instance}))
+    contexts = drawn.draw(FRESH, fresh)
+    known = optimum(drawn.task, contexts)  # before the training: what can fail, fails first
+    theta, least = drawn.tuning_contexts(), optimum(drawn.task, drawn.tuning_contexts())[1]
+    started = time.process_time()
+
+    def cost_of(fitted: Any) -> float:
+        return validation_cost(drawn, settle(drawn.task, fitted, theta, least), theta)
+
+    numbers = range(len(configurations))
+    if finalists < len(configurations):
+        tried = [train(model, loss, drawn.train, instance, given, sizes["tuning_share"]) for given in configurations]
+        costs = [cost_of(fitted.model) for fitted in tried]
+        numbers = sorted(numbers, key=costs.__getitem__)[:finalists]  # type: ignore[assignment]  # numbers either way
+    whole, seconds = {}, {}
+    for number in numbers:
+        place = _place(models, drawn, model, loss, configurations[number], version)
+        before = time.process_time()
+        whole[number] = _trained(place, model, loss, drawn, configurations[number])
+        seconds[number] = time.process_time() - before
+    best = min(numbers, key=lambda number: cost_of(whole[number])) if len(numbers) > 1 else 0
+    spent = time.process_time() - started - seconds[best]
+    trained, labels = whole[best], drawn.train.labels + (len(configurations) + len(numbers)) * len(theta)
+    shared: Row = {"configuration": best, "parameters": count(trained), "labels": labels}
+    if loss == "seed":
+        shared["labels"] = drawn.train.labels
+    shared |= {**errors(trained, drawn.validation()), "tuning_cpu_s": spent, "train_cpu_s": seconds[best]}
+    rows = [{"method": "certified", **shared, **afresh(drawn, trained, contexts, known)}]
+    if loss == "seed":
+        steps = seed_steps(trained, drawn.task.feasible_set, contexts, rate=rate_of(model))
+        rows.append({"method": "seed-steps", **shared, **judged_afresh(drawn, steps.x, contexts, known)})
+    return rows
+
+
+def _place(models: str, drawn: Instance, model: str, loss: str, given: Configuration, version: dict[str, Any]) -> Path:
+    """Return where the model that one configuration is trained to in full is kept."""
+    made_of = [given, vars(drawn.sizes), version["training"]]
+    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:10]
+    name = f"{drawn.sizes.instance}-{drawn.task.name}-{drawn.task.in_features}-{model}-{loss}-{digest}.safetensors"
+    return Path(models) / name
+
+
+def _trained(place: Path, model: str, loss: str, drawn: Instance, given: Configuration) -> Any:
+    """Return the kept model, or train it and keep it at once, so that nothing that follows can lose it."""
+    if place.is_file():
+        return load(place)
+    fitted: Fitted = train(model, loss, drawn.train, drawn.sizes.instance, given, drawn.sizes.share)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    save(fitted.model, place, {"epochs": fitted.epochs})
+    return fitted.model
+
+
+def validation_cost(drawn: Instance, decisions: Decisions, theta: Tensor) -> float:
+    """Return the mean true cost of decisions; a context without one costs what the set's centre costs."""
+    decided = decisions.x.isfinite().all(dim=1, keepdim=True)
+    x = torch.where(decided, decisions.x, drawn.task.feasible_set.centre())
+    return float(drawn.task.cost(x, theta).mean())
+
+
+def afresh(drawn: Instance, model: Any, contexts: Tensor, known: tuple[Tensor, Tensor]) -> Row:
+    """Return the row of a surrogate's decisions for contexts whose optimum is known."""
+    started = time.process_time()
+    found = settle(drawn.task, model, contexts, known[1])
+    seconds = time.process_time() - started
+    row = judged_afresh(drawn, found.x, contexts, known)
+    relative = relative_gap(found.gap, found.scale)
+    decided = found.x.isfinite().all(dim=1)
+    return row | {
+        "relative_gap_max": float(relative[decided].amax()),
+        "certified_share": float((relative[decided] <= found.rtol[decided]).double().mean()),
+        "fine_contexts": int((found.rtol < found.rtol.amax()).sum()),
+        "decide_cpu_s": seconds,
+    }
+
+
+def judged_afresh(drawn: Instance, x: Tensor, contexts: Tensor, known: tuple[Tensor, Tensor]) -> Row:
+    """Return what the true cost says of decisions; figures are over the contexts that have one."""
+    regret = drawn.task.cost(x, contexts) - known[1]
+    decided = regret[regret.isfinite()]
+    return {
+        "contexts": len(contexts),
+        "failed": len(contexts) - len(decided),
+        "regret_mean": float(decided.mean()),
+        "regret_median": float(decided.quantile(0.5)),
+        "regret_q95": float(decided.quantile(0.95)),
+        "regret_max": float(decided.amax()),
+        "infeasibility": float(drawn.task.feasible_set.violation(x[x.isfinite().all(dim=1)]).amax()),
+        **named(),
+        "regrets": coded(regret),
+    }

@@ -1,0 +1,160 @@
+"""What the benchmark over instances says: regret of each contender over ours, cell by cell."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.decision.regrets import decoded
+from experiments.engine.tables import Row, Value, grouped, markdown
+from socicnn._arrays import Array
+
+OURS = "soc-partial"
+DRAWS = 2000  # of the bootstrap
+Regrets = dict[tuple[Value, ...], dict[Value, Array]]  # (task, n, contender) -> instance -> regrets of its contexts
+
+
+def contender(row: Mapping[str, Value]) -> str:
+    """Return the name of a contender: its model, and how it was trained and decided where that is its authors' way."""
+    way = {"certified": "decided to the end", "seed-steps": "as its authors decide"}[str(row["method"])]
+    return f"{row['model']}, {way}" if row["loss"] == "seed" else str(row["model"])
+
+
+def regrets_of(rows: Sequence[Row]) -> Regrets:
+    """Return the regrets of every context."""
+    found: Regrets = {}
+    for row in rows:
+        place = found.setdefault((row["task"], row["n"], contender(row)), {})
+        place[row["instance"]] = decoded(str(row["regrets"])).numpy()
+    return found
+
+
+def compared(ours: dict[Value, Array], theirs: dict[Value, Array]) -> Row | None:
+    """Compare two contenders of one cell over the instances that both have; None without one.
+
+    ratio_i = mean regret of theirs / mean regret of ours on instance i, over the contexts that both decided for. The
+    interval is that of the geometric mean over instances where the contexts of each are drawn again, with replacement
+    and the same for both. A context that one failed at is lost by it.
+
+    Args:
+        ours: regrets by instance, NaN where there was no decision.
+        theirs: the same of the other.
+    """
+    shared = [instance for instance in ours if instance in theirs]
+    if not shared:
+        return None
+    generator = np.random.default_rng(0)
+    ratios, middle, high, wins, draws = [], [], [], [], np.zeros(DRAWS)
+    for instance in shared:
+        a, b = ours[instance], theirs[instance]
+        wins.append(float(np.mean(np.where(np.isnan(a), 0.0, np.where(np.isnan(b), 1.0, (a < b) + 0.5 * (a == b))))))
+        both = np.isfinite(a) & np.isfinite(b)
+        a, b = a[both], b[both]
+        ratios.append(quotient(b.mean(), a.mean()))
+        middle.append(quotient(np.median(b), np.median(a)))
+        high.append(quotient(np.quantile(b, 0.95), np.quantile(a, 0.95)))
+        counts = generator.multinomial(len(a), np.full(len(a), 1 / len(a)), size=DRAWS)
+        draws += np.log([quotient(top, bottom) for top, bottom in zip(counts @ b, counts @ a, strict=True)])
+    low, top = np.exp(np.quantile(draws / len(shared), [0.025, 0.975]))
+    return {
+        "instances": len(shared),
+        "ratio": mean(ratios),
+        "least": min(ratios),
+        "most": max(ratios),
+        "interval": f"{low:.3g} to {top:.3g}",
+        "contexts won": f"{100 * statistics.fmean(wins):.0f} %",
+        "ratio of medians": mean(middle),
+        "ratio of 95 % quantiles": mean(high),
+        "verdict": verdict(ratios),
+    }
+
+
+def quotient(top: Any, bottom: Any) -> float:
+    """Return a ratio of regrets; those of 1e-18 and less count as that."""
+    return float(max(top, 1e-18) / max(bottom, 1e-18))
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the geometric mean."""
+    return math.exp(statistics.fmean(map(math.log, values)))
+
+
+def verdict(ratios: Sequence[float]) -> str:
+    """Say on how many instances ours has the lower mean regret."""
+    won = sum(ratio > 1 for ratio in ratios)
+    if won == len(ratios):
+        return "won on every one"
+    return "won on most" if 2 * won > len(ratios) else "LOST"
+
+
+def ratios(rows: Sequence[Row]) -> list[Row]:
+    """Return one row per task, n and contender other than ours."""
+    regrets = regrets_of(rows)
+    table: list[Row] = []
+    for (task, n, name), theirs in regrets.items():
+        row = compared(regrets.get((task, n, OURS), {}), theirs) if name != OURS else None
+        if row is not None:
+            table.append({"task": task, "n": n, "against": name, **row})
+    return sorted(table, key=lambda row: (str(row["against"]), float(row["n"])))  # type: ignore[arg-type]  # a number
+
+
+def levels(rows: Sequence[Row]) -> list[Row]:
+    """Return the regrets of every contender: geometric means over instances of mean, median and 95 % quantile."""
+    table: list[Row] = []
+    for (task, n, name), members in grouped(
+        [{**row, "contender": contender(row)} for row in rows], ("task", "n", "contender")
+    ).items():
+        row: Row = {"task": task, "n": n, "contender": name, "instances": len(members)}
+        for column in ("regret_mean", "regret_median", "regret_q95"):
+            row[column.replace("regret_", "").replace("q95", "95 %")] = mean(
+                [max(float(str(member[column])), 1e-18) for member in members]
+            )
+        row["failed"] = sum(int(str(member["failed"])) for member in members)
+        row["worst relative gap"] = max(
+            (float(str(member["relative_gap_max"])) for member in members if "relative_gap_max" in member), default="-"
+        )
+        seconds = [float(str(member["tuning_cpu_s"])) + float(str(member["train_cpu_s"])) for member in members]
+        row["CPU s"] = round(statistics.fmean(seconds))
+        table.append(row)
+    return table
+
+
+def verdicts(table: Sequence[Row]) -> list[Row]:
+    """Return, per contender, in how many cells of task and n ours won on every instance, on most, or lost."""
+    found: list[Row] = []
+    for (name,), members in grouped(table, ("against",)).items():
+        row: Row = {"against": name, "cells": len(members)}
+        for text in ("won on every one", "won on most", "LOST"):
+            row[text] = sum(member["verdict"] == text for member in members)
+        row["ratio"] = mean([float(str(member["ratio"])) for member in members])
+        found.append(row)
+    return found
+
+
+def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
+    """Return all tables in Markdown."""
+    table = ratios(rows)
+    done = {tuple(row[column] for column in cells[0]) for row in rows}
+    made = ", ".join(sorted({f"{name} {row[name]}" for row in rows for name in VERSIONS}))
+    packages = "; ".join(sorted({str(row["packages"]) for row in rows}))
+    texts = [
+        "# Decisions over instances",
+        f"{len(done)} of {len(cells)} cells have been run. Rows are made by {made} ({packages}).",
+        f"## Who wins\n\nCells of task and n in which `{OURS}` has the lower mean regret on every instance, on most, or "
+        "on half and fewer; `ratio` is the geometric mean over cells and instances.\n\n" + markdown(verdicts(table)),
+        f"## Cell by cell\n\nMean regret of the other over that of `{OURS}` on fresh contexts: geometric mean over "
+        "instances, least, most, and the 95 % interval of the mean by a paired bootstrap over contexts; the share of "
+        f"contexts at which `{OURS}` has less regret; the same ratio of medians and of 95 % quantiles.\n\n"
+        + markdown(table),
+        "## Regrets\n\nGeometric means over instances of mean, median and 95 % quantile over the fresh contexts; "
+        "contexts without a decision; the worst relative gap of a decision; CPU seconds of choice and training.\n\n"
+        + markdown(levels(rows)),
+    ]
+    return "\n\n".join(texts) + "\n"
+
+
+VERSIONS = ("optimiser", "training", "protocol", "rtol", "fine")
