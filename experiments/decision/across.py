@@ -9,7 +9,6 @@ finished. `--table` renders what there is.
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -97,15 +96,14 @@ def _cell(contest: Contest, models: str, key: dict[str, Any]) -> Cell:
     if model == "cvxpylayers":
         return Cell(key, contend_layer, {**shared, **given.layer, "configurations": peers.LAYER_CONFIGURATIONS})
     tried = [as_seed(model)] if key["loss"] == "seed" else configurations(model, key["n"])
-    own = {"configurations": tried, "finalists": min(FINALISTS, len(tried)), "models": models}
-    return Cell(key, contend, {**shared, **own})
+    own = {"configurations": tried, "finalists": min(FINALISTS, len(tried))}
+    return Cell(key, contend, {**shared, **own}, {"models": models})
 
 
 def run(given: Options, instances: int, *, table: bool) -> None:
     """Run the cells that are not finished, unless only the table is asked for, and render what there is."""
     out = given.out
-    # relative, because it is among the settings that rows are known by
-    every = cells(CONTESTS[given.preset], instances, os.path.relpath(out.with_suffix(".models")))
+    every = cells(CONTESTS[given.preset], instances, str(out.with_suffix(".models")))
     rows = kept(every, out) if table else given.run(every).rows
     if given.status or not rows:
         return

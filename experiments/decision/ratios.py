@@ -144,8 +144,8 @@ def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
     texts = [
         "# Decisions over instances",
         f"{len(done)} of {len(cells)} cells have been run. Rows are made by {made} ({packages}).",
-        f"## Who wins\n\nCells of task and n in which `{OURS}` has the lower mean regret on every instance, on most, or "
-        "on half and fewer; `ratio` is the geometric mean over cells and instances.\n\n" + markdown(verdicts(table)),
+        f"## Who wins\n\nCells of task and n in which `{OURS}` has the lower mean regret on every instance, on most, "
+        "or on half and fewer; `ratio` is the geometric mean over cells and instances.\n\n" + markdown(verdicts(table)),
         f"## Cell by cell\n\nMean regret of the other over that of `{OURS}` on fresh contexts: geometric mean over "
         "instances, least, most, and the 95 % interval of the mean by a paired bootstrap over contexts; the share of "
         f"contexts at which `{OURS}` has less regret; the same ratio of medians and of 95 % quantiles.\n\n"

@@ -14,7 +14,6 @@ renders it and plots it. A row of the table is a task, n, model, loss, method an
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -120,13 +119,14 @@ def best(rows: Sequence[Row], tries: int, keep: int) -> dict[Key, list[int]]:
 
 def final_cells(preset: Preset, tuning: Sequence[Row], models: Path) -> list[Cell]:
     """Return one cell for each of the configurations that are trained in full."""
-    settings = {"sizes": asdict(preset.sizes), "version": bound(), "models": str(models)}
+    settings = {"sizes": asdict(preset.sizes), "version": bound()}
     finalists = best(tuning, TRIES, FINALISTS)
     return [
         Cell(
             {"task": task, "n": n, "model": model, "loss": loss, "configuration": number},
             try_configuration,
             {**settings, "given": configurations(model, n)[number]},
+            {"models": str(models)},
         )
         for n in preset.features
         for task in preset.tasks
@@ -162,7 +162,8 @@ def fitting_cells(preset: Preset, choices: dict[Key, int], models: Path) -> list
                     Cell(
                         {"task": task, "n": n, "model": model, "loss": loss, "seed": seed},
                         fit_and_decide,
-                        {**settings, "models": str(models)},
+                        settings,
+                        {"models": str(models)},
                     )
                     for seed in range(preset.seeds)
                 ]
@@ -200,7 +201,8 @@ def timing_cells(preset: Preset, runs: Sequence[Row], choices: dict[Key, int], m
                     Cell(
                         {"task": task, "n": n, "model": model, "loss": loss},
                         measure,
-                        {**settings, "models": str(models), "version": bound()},
+                        {**settings, "version": bound()},
+                        {"models": str(models)},
                         alone=True,
                     )
                 )
@@ -216,8 +218,7 @@ def files(out: Path) -> dict[str, Path]:
         "fresh": out.with_suffix(".fresh.csv"),
         "time": out.with_suffix(".timings.csv"),
         "peers": out.with_name("peers.csv"),
-        # relative, because it is among the settings that rows are known by
-        "models": Path(os.path.relpath(out.with_suffix(".models"))),
+        "models": out.with_suffix(".models"),
     }
 
 

@@ -127,7 +127,8 @@ def _results(
     if not todo:
         return
     calls = {
-        index: (index, cells[index].function, dict(cells[index].key), dict(cells[index].settings)) for index in todo
+        index: (index, cell.function, dict(cell.key), {**cell.settings, **cell.places})
+        for index, cell in ((index, cells[index]) for index in todo)
     }
     if jobs == 1 and engine == "loky":
         for call in calls.values():

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import cvxpy as cp
 import numpy as np
@@ -13,6 +14,7 @@ import socicnn
 import verify
 from decision import decide
 from decision._atoms import LogSumExp
+from decision._parametric import ParametricProgram
 from decision.baselines import Structured, StructuredDCP, StructuredPCF
 from decision.sets import Box, Budget, FeasibleSet, Simplex
 from socicnn._compile import value_program
@@ -123,6 +125,35 @@ def test_minimize_is_optimal(kind: type[Structured], feasible_set: FeasibleSet) 
     for i in range(2):
         problem = cp.Problem(cp.Minimize(model.expression(x_problem, theta[i])), feasible_set.constraints(x_problem))
         assert problem.solve(solver="CLARABEL") == pytest.approx(value[i].item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("broken", [("clarabel",), ("clarabel", "ecos", "scs")], ids=" ".join)
+def test_a_context_that_a_solver_fails_at_goes_to_others(
+    broken: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(StructuredDCP)
+    theta = torch.randn(4, 3, generator=generator(2), dtype=torch.float64)
+    X = Simplex(5)
+    right = model.minimise(X, theta)
+    bad = model.coefficients(theta)[0].g[2]
+    attempt = ParametricProgram._attempt
+
+    def breaking(self: ParametricProgram, program: Any, solver: str, attempts: Any) -> Any:
+        if solver in broken and (program.g.value == bad).all():
+            raise SolverError(f"{solver} broke down")
+        return attempt(self, program, solver, attempts)
+
+    monkeypatch.setattr(ParametricProgram, "_attempt", breaking)
+    x = model.minimise(X, theta, on_failure="nan")
+    others = [0, 1, 3]
+    assert torch.equal(x[others], right[others])
+    if "scs" not in broken:
+        assert (x[2] - right[2]).abs().max() <= 1e-4
+        assert torch.equal(model.minimise(X, theta), x)
+        return
+    assert x[2].isnan().all()
+    with pytest.raises(SolverError, match="clarabel broke down"):
+        model.minimise(X, theta)
 
 
 def test_pcf_is_verified_and_its_exact_program_agrees() -> None:

@@ -1,0 +1,128 @@
+"""The benchmark over instances at its tiny preset: the table, rows of other versions, and what ratios are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.decision import across, models, ratios, stages, versions
+from experiments.decision.instances import FRESH, TRAIN, Instance, Sizes
+from experiments.decision.regrets import coded
+from experiments.engine.tables import Row, read_table
+
+ARGUMENTS = ["--preset", "tiny", "--instances", "2"]
+ONLY = ["--only", "task=simplex_socp", "model=soc-partial,structured-dcp"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("instances") / "decision_instances.csv"
+    stages.main([*ARGUMENTS, *ONLY, "--out", str(out)])
+    return out
+
+
+def test_every_contender_has_a_row_per_instance(table: Path) -> None:
+    rows = read_table(table)
+    assert [(row["instance"], row["model"]) for row in rows] == [
+        (instance, model) for instance in (1, 2) for model in ("soc-partial", "structured-dcp")
+    ]
+    for row in rows:
+        assert (row["contexts"], row["failed"], row["certified_share"]) == (12, 0, 1.0)
+        assert float(str(row["relative_gap_max"])) <= 1e-6
+        assert {name: row[name] for name in versions.bound()} == versions.bound()
+        assert "clarabel" in str(row["packages"])
+    assert rows[0]["regret_mean"] != rows[2]["regret_mean"]
+
+
+def test_the_table_comes_from_kept_rows_alone(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / table.name
+    out.write_bytes(table.read_bytes())
+    stages.main([*ARGUMENTS, "--table", "--out", str(out)])
+    text = capsys.readouterr().out
+    assert "4 of 12 cells have been run" in text
+    assert "| structured-dcp | 1 |" in text
+    assert text.rstrip().endswith(out.with_suffix(".md").read_text(encoding="utf-8").rstrip())
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [out.name, out.with_suffix(".md").name]
+
+
+def test_rows_of_another_version_are_said_and_made_again(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / table.name
+    out.write_bytes(table.read_bytes())
+    monkeypatch.setattr(versions, "OPTIMISER", versions.OPTIMISER + 1)
+    stages.main([*ARGUMENTS, "--table", "--out", str(out)])
+    assert "4 rows of other settings or versions are left out" in capsys.readouterr().out
+    stages.main([*ARGUMENTS, "--only", "task=simplex_socp", "model=soc-partial", "instance=1", "--out", str(out)])
+    (row,) = read_table(out)
+    assert row["optimiser"] == versions.OPTIMISER
+
+
+def test_instances_differ_in_task_and_data() -> None:
+    small = Sizes(contexts=3, candidates=2, tests=2, tuning=2)
+    committed, first = (Instance.of("box_socp", 3, Sizes(**{**vars(small), "instance": i})) for i in (0, 1))
+    assert torch.equal(committed.train.context, committed.task.sample_contexts(3, seed=TRAIN))
+    assert not torch.equal(committed.task.w, first.task.w)
+    assert not torch.equal(committed.train.context, first.train.context)
+    assert not torch.equal(committed.draw(FRESH, 3), first.draw(FRESH, 3))
+    assert not torch.equal(first.train.context, first.validation().context)
+
+
+def test_the_structured_models_have_our_tuning_budget() -> None:
+    for n in (10, 20, 50):
+        spent = {}
+        for name in ("soc-partial", *models.BASELINES):
+            given = [entry["training"] for entry in models.configurations(name, n)]
+            spent[name] = [sum(entry.get(part, 0) for entry in given) for part in ("epochs", "polish")]
+        for name in models.BASELINES:
+            assert all(theirs >= ours for theirs, ours in zip(spent[name], spent["soc-partial"], strict=True))
+
+
+def test_a_short_training_has_a_short_finish() -> None:
+    instance = Instance.of("box_socp", 3, Sizes(contexts=20, candidates=4, tests=2, tuning=2))
+    given = models.configurations("structured-dcp", 3)[-1]
+    given = {**given, "training": {**given["training"], "epochs": 10, "polish": 40}}
+    fitted = models.train("structured-dcp", "within_context", instance.train, 0, given, 0.3)
+    assert fitted.epochs == 3
+    assert len(fitted.history.polish) <= 2  # looked at every 10 of 12 iterations, and at the end
+
+
+def test_ratios_are_geometric_means_over_instances() -> None:
+    ours = {1: np.array([1.0, 1.0, 2.0, np.nan]), 2: np.array([1.0, 1.0, 1.0, 1.0])}
+    theirs = {1: np.array([4.0, 4.0, 8.0, 9.0]), 2: np.array([0.5, 0.5, 4.0, np.nan]), 3: np.array([1.0])}
+    found = ratios.compared(ours, theirs)
+    assert found is not None
+    second = (5.0 / 3) / 1.0  # over the three contexts that both decided for
+    assert found["instances"] == 2
+    assert found["ratio"] == pytest.approx((4.0 * second) ** 0.5)
+    assert (found["least"], found["most"]) == (pytest.approx(second), pytest.approx(4.0))
+    assert found["ratio of medians"] == pytest.approx((4.0 * 0.5) ** 0.5)
+    assert found["contexts won"] == "62 %"  # 3 of 4 and 2 of 4: a failure loses
+    assert found["verdict"] == "won on every one"
+    low, high = (float(text) for text in str(found["interval"]).split(" to "))
+    assert low < float(str(found["ratio"])) < high
+    assert ratios.compared(ours, {3: theirs[3]}) is None
+    assert [ratios.verdict(given) for given in ([2.0, 0.5, 3.0], [0.9, 2.0], [1.1])] == [
+        "won on most",
+        "LOST",
+        "won on every one",
+    ]
+
+
+def test_verdicts_count_cells() -> None:
+    def row(n: int, model: str, regret: float) -> Row:
+        key: Row = {"instance": 1, "task": "a", "n": n, "model": model, "loss": "within_context"}
+        return {**key, "method": "certified", "regrets": coded(torch.tensor([regret, regret]))}
+
+    rows = [row(10, "soc-partial", 1e-3), row(10, "m", 2e-3), row(20, "soc-partial", 1e-3), row(20, "m", 5e-4)]
+    (found,) = ratios.verdicts(ratios.ratios(rows))
+    assert (found["cells"], found["won on every one"], found["LOST"]) == (2, 1, 1)
+    assert found["ratio"] == pytest.approx(1.0, rel=1e-2)
+
+
+def test_dear_contenders_run_for_few_inputs_alone() -> None:
+    cells = across.cells(across.CONTESTS["paper"], 5, "models")
+    assert len(cells) == 5 * 6 * (3 * 3 + 4 * 2)
+    assert {cell.key["n"] for cell in cells if cell.key["model"] == "lpcf"} == {10, 20}
+    assert [cell.key["model"] for cell in cells[:2]] == ["soc-partial", "structured-dcp"]
