@@ -46,6 +46,11 @@ def _installed(solver: str) -> bool:
     return solver.upper() in cp.installed_solvers()
 
 
+def others_than(solver: str) -> list[str]:
+    """Return the other solvers that are installed."""
+    return [name for name in SETTINGS if name != solver and _installed(name)]
+
+
 @dataclass(frozen=True, eq=False)
 class Coefficients:
     """The numbers of the program, one row per context.
@@ -96,7 +101,7 @@ class ParametricProgram:
         attempts: Sequence[dict[str, Any]],
         tick: Callable[[], Any] | None = None,
         *,
-        retry: bool = False,
+        others: Sequence[str] = (),
         failures: dict[int, str] | None = None,
     ) -> Array:
         """Return the solver's x for each context, shape `(contexts, n)`.
@@ -109,7 +114,7 @@ class ParametricProgram:
             solver: a name of `SETTINGS`.
             attempts: settings to try in turn until one ends at a solution.
             tick: called after each context.
-            retry: whether a context that the solver cannot solve goes to the other installed ones.
+            others: further solvers for a context that the first cannot solve, in their order; see `others_than`.
             failures: receives the message of each context that has no solution, whose x is NaN; if omitted, the first
                 such context raises.
 
@@ -118,7 +123,7 @@ class ParametricProgram:
         """
         require(solver)
         tried: list[tuple[str, Sequence[dict[str, Any]]]] = [(solver, attempts)]
-        tried += [(name, SETTINGS[name]) for name in SETTINGS if retry and name != solver and _installed(name)]
+        tried += [(name, SETTINGS[name]) for name in others]
         x = np.empty_like(coefficients.g)
         for i in range(len(x)):
             try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from decision._parametric import SETTINGS, Coefficients, ParametricProgram, require
+from decision._parametric import SETTINGS, Coefficients, ParametricProgram, others_than, require
 from socicnn._arrays import as_float64
 from socicnn.errors import ModelError, SolverError
 
@@ -49,15 +50,16 @@ class Optimiser:
         for name in {solver, cross_check} - {None}:
             require(str(name))
         tight, plain = SETTINGS[solver]
-        retry = cross_check is None and not settings  # a second solver that checks must not be the first as well
+        # a second solver that checks must not be the first as well
+        others = others_than(solver) if cross_check is None and not settings else []
         with tqdm(total=len(theta), desc=f"optimum of {task.name}", disable=not progress) as bar:
-            x, F = self._run(theta, solver, ({**tight, **settings}, {**plain, **settings}), bar.update, retry=retry)
+            x, F = self._run(theta, solver, ({**tight, **settings}, {**plain, **settings}), bar.update, others=others)
         if cross_check is not None:
             self._compare(F, solver, self._run(theta, cross_check, SETTINGS[cross_check])[1], tolerance)
             return x, F
         doubtful = (task.gap(x, theta) > _CERTIFIED * (1 + F.abs())).nonzero()[:, 0]
         if len(doubtful):
-            again = self._run(theta[doubtful], solver, (plain,))[1]
+            again = self._run(theta[doubtful], solver, (plain,), others=others[::-1])[1]
             self._compare(F[doubtful], solver, again, tolerance, doubtful)
         return x, F
 
@@ -68,7 +70,7 @@ class Optimiser:
         attempts: tuple[dict[str, Any], ...],
         tick: Any = None,
         *,
-        retry: bool = False,
+        others: Sequence[str] = (),
     ) -> tuple[Tensor, Tensor]:
         task = self._task
         coefficients = Coefficients(
@@ -76,7 +78,7 @@ class Optimiser:
             s=tuple(as_float64(block.offset(theta)) for block in task.blocks),
             beta=tuple(as_float64(block.weight(theta)) for block in task.blocks),
         )
-        x = torch.tensor(self._program.solve(coefficients, solver, attempts, tick, retry=retry))
+        x = torch.tensor(self._program.solve(coefficients, solver, attempts, tick, others=others))
         members = task.feasible_set.project(x)
         return members, task.cost(members, theta)
 

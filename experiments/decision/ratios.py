@@ -25,7 +25,7 @@ def contender(row: Mapping[str, Value]) -> str:
 
 
 def regrets_of(rows: Sequence[Row]) -> Regrets:
-    """Return the regrets of every context."""
+    """Return the regrets of every context, by cell, contender and instance."""
     found: Regrets = {}
     for row in rows:
         place = found.setdefault((row["task"], row["n"], contender(row)), {})

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from decision._atoms import Atom, Logistic, NormAtom, SquareAtom
-from decision._parametric import SETTINGS, Coefficients, ParametricProgram, ParametricSolver
+from decision._parametric import SETTINGS, Coefficients, ParametricProgram, ParametricSolver, others_than
 from decision.sets import FeasibleSet
 from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer
@@ -180,7 +180,8 @@ class Structured(Network, ABC):
         with tqdm(total=len(coefficients.g), desc=f"decide with {solver}", disable=not progress) as bar:
             attempts = ({**tight, **settings}, {**plain, **settings})
             failures: dict[int, str] | None = {} if on_failure == "nan" else None
-            x = program.solve(coefficients, solver, attempts, bar.update, retry=not settings, failures=failures)
+            others = [] if settings else others_than(solver)
+            x = program.solve(coefficients, solver, attempts, bar.update, others=others, failures=failures)
         return feasible_set.project(torch.tensor(x))
 
     def minimize(self, feasible_set: FeasibleSet, context: Any, **settings: Any) -> Tensor:

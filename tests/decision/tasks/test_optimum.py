@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 import torch
 
+from decision._parametric import ParametricProgram
 from decision.tasks import make
 from socicnn.errors import MissingExtra, SolverError
 
@@ -29,6 +32,23 @@ def test_a_sloppy_second_answer_is_noticed() -> None:
         task.optimum(theta, solver="scs", **sloppy)
     with pytest.raises(SolverError, match="clarabel did not solve the optimum of simplex_socp: user_limit"):
         task.optimum(theta, max_iter=1)
+
+
+def test_a_context_that_the_solver_fails_at_goes_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make("simplex_socp", seed=0)
+    theta = task.sample_contexts(3, seed=0)
+    _, right = task.optimum(theta)
+    attempt = ParametricProgram._attempt
+
+    def breaking(self: ParametricProgram, program: Any, solver: str, attempts: Any) -> Any:
+        if solver == "clarabel":
+            raise SolverError("clarabel broke down")
+        return attempt(self, program, solver, attempts)
+
+    monkeypatch.setattr(ParametricProgram, "_attempt", breaking)
+    assert (task.optimum(theta)[1] - right).abs().max() < 1e-7
+    with pytest.raises(SolverError, match="broke down"):  # the solver that checks cannot stand in for the first
+        task.optimum(theta, cross_check="scs")
 
 
 def test_unusable_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
