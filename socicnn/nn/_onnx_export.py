@@ -11,13 +11,15 @@ import torch
 
 from socicnn._files import FileError, replacing
 from socicnn.errors import MissingExtra, ModelError
+from socicnn.frozen import FrozenNet
+from socicnn.nn._frozen_module import FrozenModule
 from socicnn.nn._network import Network
 
 # activations that onnxruntime does not run in float64: such a file could not be used
 NO_FLOAT64 = frozenset({"AveragePool", "Conv", "ConvTranspose", "GlobalAveragePool", "Softplus"})
 
 
-def to_onnx(model: Network, path: str | os.PathLike[str]) -> None:
+def to_onnx(model: Network | FrozenNet, path: str | os.PathLike[str], *, dtype: torch.dtype = torch.float64) -> None:
     """Write f(x) or f(x, context) as an ONNX graph (extra `onnx`).
 
     Its inputs are `x` of shape `(batch, *input_shape)` and, where the network takes one, `context` of shape
@@ -26,8 +28,9 @@ def to_onnx(model: Network, path: str | os.PathLike[str]) -> None:
     onnxruntime has no float64 form. `FrozenNet.from_onnx` reads the file back.
 
     Args:
-        model: a network.
+        model: a network, or a FrozenNet of one context, e.g. one that was imported.
         path: file to write.
+        dtype: floating type of a FrozenNet in the file; networks have their own.
 
     Raises:
         ModelError: the network's weights depend on data, torch cannot write it as a graph, or no runtime has the
@@ -40,6 +43,9 @@ def to_onnx(model: Network, path: str | os.PathLike[str]) -> None:
             import_module(package)
         except ImportError as error:
             raise MissingExtra(f'writing ONNX needs the package {package}; run: pip install "socicnn[onnx]"') from error
+    if isinstance(model, FrozenNet):
+        _write(FrozenModule(model, dtype), path, "to_onnx(net, path, dtype=torch.float32)")
+        return
     if model.positivity.needs_data:
         raise ModelError(
             f"the weights of the '{model.positivity.name}' recipe depend on data; call `model.finalise(train_data)` "
@@ -49,6 +55,11 @@ def to_onnx(model: Network, path: str | os.PathLike[str]) -> None:
         raise ModelError(
             "onnxruntime runs no graph in bfloat16; write the network in float32: to_onnx(model.float(), path)"
         )
+    _write(model, path, "to_onnx(model.float(), path)")
+
+
+def _write(model: Network | FrozenModule, path: str | os.PathLike[str], short: str) -> None:
+    """Write a module as a graph; `short` is how to write it in float32, for messages."""
     shapes = {"x": model.input_shape}
     if model.context_shape is not None:
         shapes["context"] = model.context_shape
@@ -83,7 +94,7 @@ def to_onnx(model: Network, path: str | os.PathLike[str]) -> None:
         if missing:
             raise ModelError(
                 f"the network holds {', '.join(missing)}, which onnxruntime does not run in float64; write it in "
-                "float32: to_onnx(model.float(), path)"
+                f"float32: {short}"
             )
     with replacing(path) as draft:
         program.save(str(draft), external_data=False)

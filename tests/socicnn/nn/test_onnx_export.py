@@ -1,15 +1,17 @@
 """Networks as ONNX graphs: the same values in onnxruntime, and the same frozen network when read back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from socicnn import ICNN, SOCICNN
 from socicnn._files import FileError
 from socicnn.errors import MissingExtra, ModelError
-from socicnn.frozen import FrozenNet
+from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
 from socicnn.nn._convolutional import ConvSOCICNN
 from socicnn.nn._geometry import AveragePool, Conv
 from socicnn.nn._onnx_export import NO_FLOAT64, to_onnx
@@ -162,6 +164,35 @@ def test_short_types(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, truth, rtol=2e-2, atol=2e-2 * np.abs(truth).max())
     with pytest.raises(ModelError, match=r"runs no graph in bfloat16; .* to_onnx\(model.float\(\), path\)"):
         to_onnx(networks()[name].bfloat16(), path)
+
+
+def inside() -> FrozenNet:
+    """Quadratics inside units, softplus units of their own sharpness, norms in groups."""
+    r = np.random.default_rng(2).normal
+    layers = [
+        Layer(None, r(size=(4, 3)), r(size=4), Squares(abs(r(size=4)), r(size=(8, 3)), r(size=8))),
+        Layer(abs(r(size=(3, 4))), None, r(size=3), smoothing=0.25),
+    ]
+    branches = [Quadratic(0.5, r(size=(2, 3)), r(size=2))], [Norm(2.0, sparse.csr_array(r(size=(4, 3))), r(size=4), 2)]
+    return FrozenNet(layers, Output(abs(r(size=3)), r(size=3), 1.0), *branches)
+
+
+def test_frozen_networks_go_out_and_come_back(tmp_path: Path) -> None:
+    """What was imported, or written by hand, is a graph again: in float64 where onnxruntime runs it."""
+    soft, plain = inside(), replace(inside(), layers=[replace(layer, smoothing=0.0) for layer in inside().layers])
+    for net, dtype, tolerance in ((plain, torch.float64, 1e-12), (soft, torch.float32, 1e-5)):
+        to_onnx(net, tmp_path / "net.onnx", dtype=dtype)
+        x = 3 * np.random.default_rng(3).normal(size=(7, 3)).astype(str(dtype)[6:])
+        (found,) = session(tmp_path / "net.onnx").run(["value"], {"x": x})
+        np.testing.assert_allclose(found, net(x), rtol=tolerance)
+        back = FrozenNet.from_onnx(tmp_path / "net.onnx")
+        np.testing.assert_allclose(back(x), net(x), rtol=tolerance)
+        assert back.hidden_features == net.hidden_features
+    with pytest.raises(ModelError, match=r"holds Softplus, .* to_onnx\(net, path, dtype=torch.float32\)"):
+        to_onnx(soft, tmp_path / "net.onnx")
+    stacked = replace(soft, output=Output(soft.output.w, np.stack([soft.output.v] * 2), 0.0))
+    with pytest.raises(ModelError, match=r"stacks 2 contexts; choose one: net\[i\]"):
+        to_onnx(stacked, tmp_path / "net.onnx")
 
 
 def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

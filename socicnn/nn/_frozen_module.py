@@ -1,0 +1,95 @@
+"""A frozen network as a torch module of x, for what reads torch: exporters of graphs, other people's training code."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from socicnn._arrays import Array
+from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet
+from socicnn.nn._activations import softplus
+
+
+@final
+class FrozenModule(nn.Module):
+    """f(x) of a frozen network, its arrays as buffers.
+
+    Args:
+        net: a network of one context.
+        dtype: floating type.
+
+    Raises:
+        ModelError: the network has stacked contexts.
+
+    >>> from socicnn.frozen import Layer, Output
+    >>> module = FrozenModule(FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0])))
+    >>> module(torch.tensor([[3.0], [-3.0]], dtype=torch.float64)).tolist()
+    [9.0, -3.0]
+    """
+
+    context_shape = None
+
+    def __init__(self, net: FrozenNet, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        if net.stacked:
+            raise ModelError(f"the network stacks {net.contexts} contexts; choose one: net[i]")
+        assert net.input_shape is not None
+        self.input_shape = net.input_shape
+        self.dtype, self.device = dtype, torch.device("cpu")
+        self._net = net
+        self._count = 0
+        self.layers = [
+            (
+                self._held(layer.W) if layer.W.shape[1] else None,
+                self._held(layer.U),
+                self._held(layer.b),
+                [self._term(term) for term in layer.inner],
+                float(layer.smoothing),
+            )
+            for layer in net.layers
+        ]
+        self.output = [self._held(part) for part in (net.output.w, net.output.v, net.output.c)]
+        quadratics, norms = net.weighted()
+        self.terms = [self._term(term) for term in (*quadratics, *norms)]
+
+    def _held(self, values: Any) -> str:
+        """Hold an array as a buffer and return its name."""
+        dense: Array = values.toarray() if sparse.issparse(values) else values
+        name = f"array{self._count}"
+        self._count += 1
+        self.register_buffer(name, torch.tensor(dense).to(self.dtype))
+        return name
+
+    def _term(self, term: Any) -> tuple[str, str, str, int, bool]:
+        """Hold a term: weight, matrix, offset, rows of each group, whether it is a root."""
+        return self._held(term.weight), self._held(term.matrix), self._held(term.offset), term.rows, term.ROOT
+
+    def _values(self, x: Tensor, term: tuple[str, str, str, int, bool]) -> Tensor:
+        """Return weight h(M x + o) of each group, shape `(batch, groups)`."""
+        weight, matrix, offset, rows, root = term
+        p = nn.functional.linear(x, self.get_buffer(matrix), self.get_buffer(offset)).unflatten(-1, (-1, rows))
+        h = torch.linalg.vector_norm(p, dim=-1) if root else p.square().sum(dim=-1)
+        return self.get_buffer(weight) * h
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return f at points of shape `(batch, *input_shape)`."""
+        x = x.flatten(1)
+        w, v, c = (self.get_buffer(name) for name in self.output)
+        value = x @ v + c
+        z: Tensor | None = None
+        for W, U, b, inner, smoothing in self.layers:
+            a = nn.functional.linear(x, self.get_buffer(U), self.get_buffer(b))
+            if W is not None and z is not None:
+                a = a + nn.functional.linear(z, self.get_buffer(W))
+            for term in inner:
+                a = a + self._values(x, term)
+            z = smoothing * softplus(a / smoothing) if smoothing else torch.relu(a)
+        if z is not None:
+            value = value + z @ w
+        for term in self.terms:
+            value = value + self._values(x, term).sum(dim=-1)
+        return value
