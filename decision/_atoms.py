@@ -43,7 +43,7 @@ class NormAtom(Atom):
 
 
 @final
-class Logistic(Atom):
+class LogisticAtom(Atom):
     """log(1 + exp(u_j)) of each row."""
 
     name = "logistic"
@@ -61,7 +61,7 @@ class Logistic(Atom):
 
 
 @final
-class LogSumExp(Atom):
+class LogSumExpAtom(Atom):
     """log sum_j exp(u_j)."""
 
     name = "logsumexp"

@@ -5,9 +5,10 @@ v = (z_1, .., z_L, t, s), cost w'z_L + sum_m beta_m t_m + sum_r gamma_r s_r + v'
     -z_k + W_k z_{k-1} + rho_k t_k + s = -b_k - U_k x,   -z_k + s = 0,   s >= 0
     ((t + 1)/2, (t - 1)/2, A_m x + e_m) in SOC:   t >= ||A_m x + e_m||^2,   inside layers too
     (s, C_r x + d_r) in SOC:   s >= ||C_r x + d_r||
+    sum u <= 1,   (p_j - t, 1, u_j) in Kexp:   t >= log sum_j exp(p_j),   with (-t, 1, u_0) for log(1 + exp(p))
 
-Exact as W_k, rho_k, w, beta, gamma >= 0: the forward pass is the least feasible point v, and with a dual point y, the
-backward pass, it proves f(x).
+Exact as W_k, rho_k, w and the weights of branches are >= 0: the forward pass is the least feasible point v, and with a
+dual point y, the backward pass, it proves f(x).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from socicnn.conic._blocks import Block
 from socicnn.conic._builder import Builder, SmoothUnits
 from socicnn.conic._program import ValueProgram
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
+from socicnn.frozen import FrozenNet, Layer, Logistic, LogSumExp, Norm, Output, Quadratic, Squares
+from socicnn.frozen._exponentials import ExpTerm
 
 Piece: TypeAlias = Literal["b", "q", "d", "r"]
 
@@ -84,12 +86,14 @@ class Compiled:
         program: its value function, quadratics in the plain lift (k = 1).
         quadratics: the branches kept, those of `FrozenNet.weighted`.
         norms: the same.
+        exponentials: the terms of exponentials kept.
     """
 
     net: FrozenNet
     program: ValueProgram
     quadratics: tuple[Quadratic, ...]
     norms: tuple[Norm, ...]
+    exponentials: tuple[ExpTerm, ...] = ()
 
     def part(self, contexts: slice | IntArray) -> Compiled:
         """Return the same with some of the stacked contexts; itself if there is one context only."""
@@ -97,7 +101,8 @@ class Compiled:
             return self
         quadratics = tuple(quad.take(contexts) for quad in self.quadratics)
         norms = tuple(norm.take(contexts) for norm in self.norms)
-        return Compiled(self.net[contexts], self.program[contexts], quadratics, norms)
+        exponentials = tuple(term.take(contexts) for term in self.exponentials)
+        return Compiled(self.net[contexts], self.program[contexts], quadratics, norms, exponentials)
 
     def witness(self, x: Array) -> Witness:
         """Return the closed-form primal and dual points: one forward and one backward pass, no solver.
@@ -117,7 +122,8 @@ class Compiled:
             x: the points.
             activations: z_1 .. z_L at them, as `net.values` gives them; computed if omitted.
         """
-        return closed_form(self.net, self.quadratics, self.norms, self.program.A.shape, x, activations)
+        terms = self.quadratics, self.norms, self.exponentials
+        return closed_form(self.net, *terms, self.program.A.shape, x, activations)
 
 
 def compile_net(net: FrozenNet) -> Compiled:
@@ -127,6 +133,7 @@ def compile_net(net: FrozenNet) -> Compiled:
     quadratic branches, those of the norms. A quadratic inside a layer has its own t with no cost; the row of its unit
     is -z_i + (W z)_i + rho_i t_i + s = -b_i - U_i x. A softplus layer has the rows sum_k, u_i + u_{h+i} <= tau, in
     place of relu_k, and the exponential cones softplus_k after all others: exp((a - z) / tau) + exp(-z / tau) <= 1.
+    Terms of exponentials have the rows sum u <= 1 after those of the layers, and their cones last.
     """
     build = Builder(net.in_features, net.batch)
     previous = None
@@ -157,6 +164,7 @@ def compile_net(net: FrozenNet) -> Compiled:
     if previous is not None:
         build.cost(previous, net.output.w)
     build.affine(net.output.v, net.output.c)
+    exponentials = [(name, term, *_shares(build, name, term)) for name, term in net.named_exponentials()]
     quadratics, norms = net.weighted()
     for name, t, squares in inside:
         build.rotated(name, t, sparse.csr_array(squares.F), squares.g)
@@ -166,7 +174,26 @@ def compile_net(net: FrozenNet) -> Compiled:
         build.norm(f"norm{r}", norm.gamma, sparse.csr_array(norm.C), norm.d, norm.group)
     for name, units, layer in smooth:
         build.softplus(name, units, float(layer.smoothing), layer.U, layer.b)
-    return Compiled(net, build.program(), tuple(quadratics), tuple(norms))
+    for name, term, t, u in exponentials:
+        if isinstance(term, Logistic):
+            build.softplus(name, SmoothUnits(t, u, []), 1.0, term.S, term.s)
+        else:
+            build.log_sum_exp(name, t, u, term.matrix, term.offset)
+    terms = tuple(term for _, term, *_ in exponentials)
+    return Compiled(net, build.program(), tuple(quadratics), tuple(norms), terms)
+
+
+def _shares(build: Builder, name: str, term: ExpTerm) -> tuple[Block, Block]:
+    """Add t and u of a term of exponentials, and the rows sum u <= 1; u of log(1 + exp(p)): of all p, then of all 0."""
+    logistic = isinstance(term, Logistic)
+    t = build.columns(f"t_{name}", term.KIND, term.groups)
+    u = build.columns(f"u_{name}", "exponential", term.matrix.shape[0] * (2 if logistic else 1))
+    eye, run = sparse.eye_array(term.groups, format="csr"), np.ones((1, 2 if logistic else term.rows))
+    both = sparse.kron(run, eye, format="csr") if logistic else sparse.kron(eye, run, format="csr")
+    build.cost(t, term.prices)
+    kind = "softplus" if logistic else "logsumexp"
+    build.nonnegative(f"sum_{name}", kind, [(u, both)], None, np.ones(term.groups))
+    return t, u
 
 
 def pieces_of(program: ValueProgram) -> dict[Piece, Array]:
@@ -210,8 +237,15 @@ def with_pieces(template: Compiled, pieces: Mapping[Piece, Array]) -> Compiled:
         for i, norm in enumerate(template.norms, start=1)
     )
     layers = [layer(k, shared) for k, shared in enumerate(template.net.layers, start=1)]
-    net = FrozenNet(layers, Output(w, d, r[0]), quadratics, norms, template.net.input_shape)
-    return Compiled(net, program, tuple(net.quadratics), tuple(net.norms))
+    logsumexps, logistics = [], []
+    for i, smooth in enumerate((term for term in template.exponentials if isinstance(term, LogSumExp)), start=1):
+        heads = part(b, rows[f"logsumexp{i}"])[::3]
+        logsumexps.append(LogSumExp(q[columns[f"t_logsumexp{i}"].start], smooth.G, heads, smooth.group))
+    for i, soft in enumerate((term for term in template.exponentials if isinstance(term, Logistic)), start=1):
+        heads = part(b, rows[f"logistic{i}"])[: 3 * soft.groups : 3]
+        logistics.append(Logistic(part(q, columns[f"t_logistic{i}"]), soft.S, heads))
+    net = FrozenNet(layers, Output(w, d, r[0]), quadratics, norms, template.net.input_shape, logsumexps, logistics)
+    return Compiled(net, program, tuple(net.quadratics), tuple(net.norms), net.exponentials)
 
 
 def _images(b: Array, block: Block, rows: int) -> Array:

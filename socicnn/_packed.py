@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from socicnn._packing import LISTS, SPANS, Arrays
+from socicnn._packing import LATER, LISTS, SPANS, Arrays
 from socicnn.conic._blocks import Block, Lifts
 from socicnn.frozen._parts import Layer
 
@@ -22,7 +22,7 @@ def pack_net(net: Any, prefix: str = "") -> Arrays:
         prefix: what every name begins with.
     """
     arrays: Arrays = {f"{prefix}input_shape": np.asarray(net.input_shape, dtype=np.int64)}
-    for name in LISTS:
+    for name in (*LISTS, *(name for name in LATER if getattr(net, name))):  # older readers know LISTS alone
         parts = getattr(net, name)
         arrays[f"{prefix}{name}"] = np.asarray(len(parts))
         for index, part in enumerate(parts):

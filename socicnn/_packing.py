@@ -19,6 +19,7 @@ from scipy import sparse
 from socicnn._arrays import IntArray
 from socicnn.conic._blocks import Block, Lifts
 from socicnn.conic._cones import Cones
+from socicnn.frozen._exponentials import Logistic, LogSumExp
 from socicnn.frozen._parts import Layer, Norm, Output, Quadratic
 
 Arrays = dict[str, NDArray[Any]]
@@ -26,8 +27,9 @@ Source = Mapping[str, NDArray[Any]]
 P = TypeVar("P")
 
 LISTS: dict[str, type] = {"layers": Layer, "quadratics": Quadratic, "norms": Norm}
+LATER: dict[str, type] = {"logsumexps": LogSumExp, "logistics": Logistic}  # files without them have no such entry
 SPANS = ("rows", "columns")
-_OPTIONAL = {"W", "U", "e", "d", "g"}
+_OPTIONAL = {"W", "U", "e", "d", "g", "o", "s"}
 
 
 class PackingError(ValueError):
@@ -37,7 +39,8 @@ class PackingError(ValueError):
 def unpack_net(arrays: Source, prefix: str = "") -> dict[str, Any]:
     """Return the arguments of `FrozenNet`; every name begins with the prefix."""
     parts: dict[str, Any] = {}
-    for name, kind in LISTS.items():
+    later = {name: kind for name, kind in LATER.items() if f"{prefix}{name}" in arrays}
+    for name, kind in (LISTS | later).items():
         count = integers(arrays, f"{prefix}{name}", ())[()]
         if not 0 <= count <= len(arrays):
             raise PackingError(f"{prefix}{name} is {count}, more parts than the file has arrays")

@@ -10,6 +10,9 @@ primal: z = tau log(1 + exp(t)),   u = (tau p, tau q),   as exp((a - z) / tau) =
 dual:   lambda = bound on the row u_1 + u_2 <= tau,   kappa = 0 on z >= 0,   (-lambda p, -lambda p (1 - log p), lambda)
         and the same with q;   what goes on to the layer below is lambda p
 
+A log-sum-exp with weight alpha: t its value, u = p its softmax, alpha on the row sum u <= 1, and for each of its cones
+(-alpha p, -alpha p (1 - log p), alpha); log(1 + exp(a)) with weight omega is a softplus unit with lambda = omega.
+
 It is feasible up to rounding, as that of ReLU units is: `verify` proves its bounds by other numbers.
 
 Everything is written features first, in place: one column per point.
@@ -26,6 +29,7 @@ import numpy as np
 from socicnn._arrays import Array, Matrix, lengths
 from socicnn._margins import TINY
 from socicnn.frozen import FrozenNet, Layer, Norm, Quadratic
+from socicnn.frozen._exponentials import ONE, ExpTerm, Logistic, Shares, shares
 from socicnn.frozen._softplus import Masses, masses
 
 LARGEST = 500  # exponent of the largest scale k, and minus that of the smallest
@@ -50,6 +54,7 @@ def closed_form(
     net: FrozenNet,
     quadratics: Sequence[Quadratic],
     norms: Sequence[Norm],
+    exponentials: Sequence[ExpTerm],
     shape: tuple[int, int],
     x: Array,
     activations: Sequence[Array] | None = None,
@@ -62,6 +67,7 @@ def closed_form(
         net: the network; with stacked contexts, row i of x belongs to context i.
         quadratics: its quadratic branches that the program has.
         norms: the same of its norms.
+        exponentials: the same of its terms of exponentials.
         shape: rows m and variables of the program.
         x: the points.
         activations: z_1 .. z_L of a forward pass at x, one row per point; computed if omitted.
@@ -89,6 +95,7 @@ def closed_form(
     widths = [len(mask) for mask in active]
     fill.row = 2 * sum(widths)
     multipliers, bounds = _backward(net, active, soft, fill)
+    curved = [fill.shares(term) for term in exponentials]
     for terms, multiplier in zip(inside, multipliers, strict=True):
         for weight, p, k in terms:  # beta is rho lambda
             fill.rotated(weight * multiplier, p, k)
@@ -99,6 +106,11 @@ def closed_form(
         fill.norm(norm.gamma, fill.image(norm.C, norm.d).reshape(-1, norm.group, fill.count))
     for unit, bound in zip(soft, bounds, strict=True):
         fill.exponentials(unit, bound)
+    for share, price in curved:
+        if isinstance(share, Masses):
+            fill.exponentials(share, price)
+        else:
+            fill.softmax(share, price)
     return fill.witness()
 
 
@@ -210,6 +222,32 @@ class _Filling:
         """Write u = (tau p, tau q) of softplus units."""
         for share in (unit.p, unit.q):
             np.multiply(share, tau, out=self.primal(len(share)))
+
+    def shares(self, term: ExpTerm) -> tuple[Masses | Shares, Array]:
+        """Write t and u of a term, and the multipliers of its rows sum u <= 1; return its shares and these."""
+        a = self.image(term.matrix, term.offset)
+        if isinstance(term, Logistic):
+            unit = masses(a, ONE)
+            self.primal(len(a))[:] = unit.z
+            self.masses(unit, ONE)
+            share: Masses | Shares = unit
+        else:
+            share = shares(a.reshape(term.groups, term.rows, self.count))
+            self.primal(term.groups)[:] = share.t
+            self.primal(len(a))[:] = share.p.reshape(len(a), -1)
+        self.row += term.groups
+        price = np.broadcast_to(_column(term.prices), (term.groups, self.count))
+        self.y[self.row - term.groups : self.row] = price
+        return share, price
+
+    def softmax(self, share: Shares, price: Array) -> None:
+        """Write the multipliers of the cones of log-sum-exps: (-alpha p, -alpha p (1 - log p), alpha)."""
+        p = share.p.reshape(-1, self.count)
+        lam = np.repeat(price, len(p) // len(price), axis=0)
+        cones, mass = self._cones(p[:, None], 2), _mass(lam, p)
+        np.negative(mass, out=cones[:, 0])
+        np.multiply(cones[:, 0], np.where(mass > 0, share.depth.reshape(p.shape), 0.0), out=cones[:, 1])
+        cones[:, 2] = lam
 
     def exponentials(self, unit: Masses, lam: Array) -> None:
         """Write the multipliers of the cones of softplus units: (-lambda p, -lambda p (1 - log p), lambda), alike q."""

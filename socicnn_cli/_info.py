@@ -104,7 +104,7 @@ def _parameters(network: Any) -> int:
         return sum(parameter.numel() for parameter in network.parameters())
     from socicnn._arrays import entries
 
-    parts = (network.output, *network.layers, *network.quadratics, *network.norms)
+    parts = (network.output, *network.layers, *network.terms, *network.exponentials)
     arrays = [array for part in parts for array in vars(part).values() if hasattr(array, "dtype")]
     return sum(entries(array).size for array in arrays)
 

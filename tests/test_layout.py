@@ -42,6 +42,7 @@ ORDER = [
     "socicnn.frozen._checks",
     "socicnn.frozen._softplus",
     "socicnn.frozen._terms",
+    "socicnn.frozen._exponentials",
     "socicnn.frozen._parts",
     "socicnn.frozen._bundle",
     "socicnn.frozen._composition",

@@ -12,6 +12,7 @@ from benchmarks.mutation.mutants import VECTORS, Mutant
 from socicnn._arrays import Array
 from socicnn.conic._program import ValueProgram
 from socicnn.frozen import FrozenNet
+from socicnn.frozen._network import BRANCHES
 
 NUMBERS = 200_000  # that the witnesses of one batch hold at most
 
@@ -69,7 +70,7 @@ def stacked_nets(nets: list[FrozenNet], points: int) -> FrozenNet:
 
     groups: dict[str, Any] = {
         group: [part(*parts) for parts in zip(*(getattr(net, group) for net in nets), strict=True)]
-        for group in ("layers", "quadratics", "norms")
+        for group in ("layers", *BRANCHES)
     }
     return replace(nets[0], output=part(*(net.output for net in nets)), **groups)
 

@@ -15,9 +15,11 @@ from socicnn._compile import Compiled, Witness
 from socicnn.conic._program import ValueProgram
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+from socicnn.frozen._network import BRANCHES
 from socicnn.frozen._parts import Squares
 
-VECTORS = frozenset({"b", "w", "v", "c", "beta", "e", "gamma", "d"})  # what of a network may differ between contexts
+# what of a network may differ between contexts
+VECTORS = frozenset({"b", "w", "v", "c", "beta", "e", "gamma", "d", "alpha", "o", "omega", "s"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +247,7 @@ def double_mutants(net: FrozenNet, rng: np.random.Generator, count: int) -> Iter
 
 
 def _wrong_nets(net: FrozenNet) -> Iterator[tuple[str, str, str, Any]]:
-    for group in ("layers", "quadratics", "norms"):
+    for group in ("layers", *BRANCHES):
         parts = getattr(net, group)
         for index, part in enumerate(parts):
             for entry in fields(part):

@@ -50,7 +50,8 @@ class MovingVectors:
         if not isinstance(model, Dense) or model.context_shape is None or not len(theta):
             return None
         net = model.freeze(theta[:1])  # refuses what has no program
-        if any(name != "relu" for name in model.activations):  # softplus: decided as a module; others: other layers
+        # softplus, terms of exponentials: decided as a module; other activations: other layers
+        if net.exponentials or any(name != "relu" for name in model.activations):
             return None
         standard = model.standard_context(theta[:1])
         assert standard is not None, "a context was given"

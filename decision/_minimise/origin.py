@@ -21,6 +21,7 @@ from decision.sets import Box
 from socicnn._arrays import Array, Matrix
 from socicnn._ranges import Ranges
 from socicnn.frozen import FrozenNet
+from socicnn.frozen._network import BRANCHES
 from socicnn.frozen._terms import Term
 
 FAR = 2.0**8  # half widths from zero
@@ -75,13 +76,12 @@ def net_around(net: FrozenNet, origin: Array) -> FrozenNet | None:
     else:
         pairs = zip(v, np.broadcast_to(c, len(v)), strict=True)
         c = np.array([_sums(row[None], origin, constant[None])[0] for row, constant in pairs])
-    quadratics = [_around(term, origin) for term in net.quadratics]
-    norms = [_around(term, origin) for term in net.norms]
-    return replace(net, layers=layers, output=replace(net.output, c=c), quadratics=quadratics, norms=norms)
+    branches: dict[str, Any] = {name: [_around(term, origin) for term in getattr(net, name)] for name in BRANCHES}
+    return replace(net, layers=layers, output=replace(net.output, c=c), **branches)
 
 
 def _terms(net: FrozenNet) -> list[Term]:
-    return [*net.quadratics, *net.norms, *(term for layer in net.layers for term in layer.inner)]
+    return [*net.terms, *net.exponentials, *(term for layer in net.layers for term in layer.inner)]
 
 
 def _around(term: Any, origin: Array) -> Any:

@@ -124,7 +124,7 @@ class Stack:
         """Return a frozen network as tensors; one without stacked contexts is a stack of one.
 
         Raises:
-            NoProgramError: it has softplus units.
+            NoProgramError: it has softplus units, or log-sum-exp or logistic branches.
         """
         for k, part in enumerate(net.layers, start=1):
             if part.smoothing:
@@ -132,6 +132,11 @@ class Stack:
                     f"layer {k} has softplus units, which are not second-order-cone representable, and decisions are "
                     "proven with second-order cones alone"
                 )
+        if net.exponentials:
+            raise NoProgramError(
+                "log-sum-exp and logistic branches are not second-order-cone representable, and decisions are proven "
+                "with second-order cones alone"
+            )
 
         def rows(values: Any, *tail: int) -> Tensor:
             array = np.array(np.broadcast_to(values, (*(net.batch or (1,)), *tail)), dtype=np.float64)

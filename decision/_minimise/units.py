@@ -67,6 +67,7 @@ class Units:
         layers = [composed_layer(layer, 1 / x) for layer in net.layers] if self.x else net.layers
         at = self.x - (self.value[:, None] if net.stacked else self.value[0])  # 2^-k 2^j alone may overflow
         output = replace(net.output, w=net.output.w * rows, v=np.ldexp(net.output.v, at), c=0.0 * f)
+        assert not net.exponentials, "they are decided as modules"
         quadratics = [composed_term(quad, 1 / x, factor=f) for quad in net.quadratics]
         norms = [composed_term(norm, 1 / x, factor=f) for norm in net.norms]
         return replace(net, layers=layers, output=output, quadratics=quadratics, norms=norms)

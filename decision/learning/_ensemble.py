@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from socicnn._arrays import Array, Matrix
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.frozen import FrozenNet, Layer, Logistic, LogSumExp, Norm, Output, Quadratic
 from socicnn.frozen._terms import Term
 from socicnn.nn._network import Network
 
@@ -110,6 +110,8 @@ def mean_network(nets: Sequence[FrozenNet]) -> FrozenNet:
         quadratics=[Quadratic(share * q.beta, q.A, q.e) for net in nets for q in net.quadratics],
         norms=[Norm(share * r.gamma, r.C, r.d, r.group) for net in nets for r in net.norms],
         input_shape=nets[0].input_shape,
+        logsumexps=[LogSumExp(share * s.alpha, s.G, s.o, s.group) for net in nets for s in net.logsumexps],
+        logistics=[Logistic(share * s.omega, s.S, s.s) for net in nets for s in net.logistics],
     )
 
 

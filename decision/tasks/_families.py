@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from decision._atoms import Atom, Huber, Logistic, LogSumExp, NormAtom
+from decision._atoms import Atom, Huber, LogisticAtom, LogSumExpAtom, NormAtom
 from decision.sets import FeasibleSet, SetSettings
 from decision.sets import make as make_set
 from decision.tasks._maps import Clip, ContextMap, Identity, MapReadout, Normalised, Positive
@@ -72,8 +72,8 @@ class Family:
 
 
 _NORM = Family(NormAtom(), 0.10, None, None, 0.3, 0.25)
-_LOGISTIC = Family(Logistic(), 0.05, (0.2, 0.7), 0.15, 0.4, 0.25)
-_LOGSUMEXP = Family(LogSumExp(), 0.05, (0.2, 0.6), 0.15, 0.35, 0.22)
+_LOGISTIC = Family(LogisticAtom(), 0.05, (0.2, 0.7), 0.15, 0.4, 0.25)
+_LOGSUMEXP = Family(LogSumExpAtom(), 0.05, (0.2, 0.6), 0.15, 0.35, 0.22)
 _HUBER = Family(Huber(), 0.05, (0.10, 0.45), 0.10, 0.3, 0.18)
 
 

@@ -1,7 +1,7 @@
 """What the arrays of a program say about the sign and the direction of its value; no claim is false.
 
 A claim rests on the signs of stored entries, or on a comparison that is rounded against it. It may be missing where it
-is true. All variables of a network's program are non-negative, and so are their costs q.
+is true. All variables of a network's program but log-sum-exps are non-negative, and so are their costs q.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ def never_negative(program: ValueProgram, *, x_nonneg: bool, x_nonpos: bool) -> 
     (False, True)
     """
     d = program.d
+    if any(block.kind == "logsumexp" for block in program.columns):  # such a variable may be negative
+        return False
     linear = not d.any() or (x_nonneg and bool((d >= 0).all())) or (x_nonpos and bool((d <= 0).all()))
     return linear and bool(np.all(program.r >= 0))
 
@@ -55,7 +57,13 @@ def covered(compiled: Compiled, way: int) -> bool:
         way: 1 for non-decreasing, -1 for non-increasing.
     """
     net = compiled.net
-    if not net.layers or compiled.quadratics or compiled.norms or any(layer.inner for layer in net.layers):
+    if (
+        not net.layers
+        or compiled.quadratics
+        or compiled.norms
+        or compiled.exponentials
+        or any(layer.inner for layer in net.layers)
+    ):
         return False
     rises: list[Any] = [way * layer.U for layer in net.layers]
     weights: list[Any] = [layer.W for layer in net.layers[1:]]

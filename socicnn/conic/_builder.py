@@ -140,6 +140,22 @@ class Builder:
         self._add_rows(name, "softplus", 6 * h, [*below, (units.z, tops), (units.u, ends)], spread, offset)
         self._exponential += 2 * h
 
+    def log_sum_exp(self, name: str, t: Block, u: Block, B: Any, b: Array) -> None:
+        """Add the cones (p_j - t_i, 1, u_j) in Kexp of t_i >= log sum_j exp(p_j), over equal runs of the rows B x + b.
+
+        The rows sum u <= 1 are inequalities.
+        """
+        rows, groups = u.stop - u.start, t.stop - t.start
+        first, each = 3 * np.arange(rows), np.repeat(np.arange(groups), rows // groups)
+        tops = sparse.csr_array((np.ones(rows), (first, each)), shape=(3 * rows, groups))
+        ends = sparse.csr_array((-np.ones(rows), (first + 2, np.arange(rows))), shape=(3 * rows, rows))
+        offset = np.zeros((*self._batch, 3 * rows))
+        offset[..., first + 1] = 1.0
+        offset[..., first] = b
+        spread = _spread(sparse.csr_array(B), first, 3 * rows)
+        self._add_rows(name, "logsumexp", 3 * rows, [(t, tops), (u, ends)], spread, offset)
+        self._exponential += rows
+
     def program(self) -> ValueProgram:
         """Return the assembled program."""
         m = self._rows[-1].stop if self._rows else 0

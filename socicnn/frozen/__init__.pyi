@@ -1,4 +1,6 @@
 from socicnn.frozen._bundle import Parts as Parts
+from socicnn.frozen._exponentials import Logistic as Logistic
+from socicnn.frozen._exponentials import LogSumExp as LogSumExp
 from socicnn.frozen._max_affine import AffinePieces as AffinePieces
 from socicnn.frozen._net import FrozenNet as FrozenNet
 from socicnn.frozen._parts import Layer as Layer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from socicnn.frozen._exponentials import Logistic, LogSumExp
 from socicnn.frozen._parts import Layer, Norm, Output, Quadratic
 
 
@@ -18,6 +19,8 @@ class Parts:
         quadratics: quadratic branches.
         norms: Euclidean-norm branches.
         input_shape: shape of x; `(n,)` if omitted.
+        logsumexps: log-sum-exp branches.
+        logistics: logistic branches.
     """
 
     layers: Sequence[Layer]
@@ -25,3 +28,5 @@ class Parts:
     quadratics: Sequence[Quadratic] = ()
     norms: Sequence[Norm] = ()
     input_shape: tuple[int, ...] | None = None
+    logsumexps: Sequence[LogSumExp] = ()
+    logistics: Sequence[Logistic] = ()

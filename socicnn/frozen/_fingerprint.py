@@ -10,11 +10,14 @@ double precision, all little-endian; -0.0 is written as 0.0. With C = the number
    before, 0 for the first); `U` (h, n); `b` (C, h); with quadratics inside `rho` (h,), `F` (h k, n) and `g` (C, h k);
 4. `output`; `w` (C, h of the last layer, 0 without layers), `v` (C, n), `c` (C,);
 5. for each quadratic branch: `quadratic`; `beta` (C,), `A` (rows, n), `e` (C, rows);
-6. for each norm branch: `norm`, sizes (rows of each group,); `gamma` (C,), `C` (rows, n), `d` (C, rows).
+6. for each norm branch: `norm`, sizes (rows of each group,); `gamma` (C,), `C` (rows, n), `d` (C, rows);
+7. for each log-sum-exp branch: `logsumexp`, sizes (rows of each group,); `alpha` (C,), `G` (rows, n), `o` (C, rows);
+8. for each logistic branch: `logistic`; `omega` (C, rows), `S` (rows, n), `s` (C, rows).
 
-A vector is written row by row, one row per context. A matrix (W, U, F, A, C) is written without its zeros: the number
-of entries that are not 0, then their rows, their columns and their values, sorted by row, then by column; entries of a
-sparse matrix at the same place are summed. A matrix that is left out (W of the first layer, U) has no entries.
+A vector is written row by row, one row per context. A matrix (W, U, F, A, C, G, S) is written without its zeros: the
+number of entries that are not 0, then their rows, their columns and their values, sorted by row, then by column;
+entries of a sparse matrix at the same place are summed. A matrix that is left out (W of the first layer, U) has no
+entries.
 """
 
 from __future__ import annotations
@@ -61,8 +64,8 @@ def fingerprint(
     form.vector("v", output.v, n)
     form.vector("c", output.c)
     for branch in terms:
-        form.record(*(("norm", (branch.rows,)) if branch.ROOT else ("quadratic", ())))
-        form.vector(branch.LETTERS[0], branch.weight)
+        form.record(branch.KIND, (branch.rows,) if branch.KIND in ("norm", "logsumexp") else ())
+        form.vector(branch.LETTERS[0], branch.weight, branch.groups if branch.KIND == "logistic" else None)
         form.affine(branch)
     return form.digest.hexdigest()
 

@@ -105,6 +105,7 @@ def pieces(net: ConvexNet, x: Array) -> tuple[Array, Array, Array]:
 def _refuse_curved(net: ConvexNet) -> None:
     quadratics, norms = net.weighted()
     curved = [f"{len(quadratics)} quadratic branches"] * bool(quadratics) + [f"{len(norms)} norms"] * bool(norms)
+    curved += [f"{len(net.exponentials)} log-sum-exp and logistic branches"] * bool(net.exponentials)
     curved += ["softplus units"] * any(bool(layer.smoothing) for layer in net.layers)
     curved += ["quadratics inside layers"] * any(bool(layer.inner) for layer in net.layers)
     if curved:

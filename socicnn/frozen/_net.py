@@ -13,7 +13,7 @@ from socicnn._points import as_points
 from socicnn.errors import ModelError
 from socicnn.frozen._bundle import Parts
 from socicnn.frozen._composition import absolute_layer, absolute_output, absolute_term
-from socicnn.frozen._network import ConvexNet
+from socicnn.frozen._network import BRANCHES, ConvexNet
 
 if TYPE_CHECKING:
     from socicnn.frozen._max_affine import AffinePieces
@@ -25,10 +25,11 @@ class FrozenNet(ConvexNet):
 
     a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   W_k, rho_k >= 0
     z_k = relu(a_k), or with smoothing tau_k > 0 softplus units tau_k log(1 + exp(a_k / tau_k))
-    f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
+    f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2
+         + sum_j alpha_j log sum_i exp((G_j x + o_j)_i) + sum_i omega_i log(1 + exp((S x + s)_i))
 
-    Vectors (b, w, v, c, e, d, beta, gamma) may carry one leading axis, one row per context; matrices may not. `net[i]`
-    is the network of context i.
+    with w, beta, gamma, alpha, omega >= 0. Vectors (b, w, v, c, the offsets and the weights of branches) may carry one
+    leading axis, one row per context; matrices may not. `net[i]` is the network of context i.
 
     Args:
         layers: ReLU or softplus layers, first to last; empty for no hidden layer.
@@ -36,9 +37,11 @@ class FrozenNet(ConvexNet):
         quadratics: quadratic branches.
         norms: Euclidean-norm branches.
         input_shape: shape of x, when x is an image or a sequence; `(n,)` if omitted.
+        logsumexps: log-sum-exp branches.
+        logistics: logistic branches.
 
     Raises:
-        ModelError: a negative W, w, beta or gamma, a non-finite entry, or shapes that do not agree; the message names
+        ModelError: a negative W or weight, a non-finite entry, or shapes that do not agree; the message names
             the array, the count, the worst value and what to do.
 
     >>> from socicnn.frozen import Layer, Output
@@ -49,7 +52,9 @@ class FrozenNet(ConvexNet):
 
     def __repr__(self) -> str:
         parts = [f"{self.in_features} inputs", f"hidden widths {', '.join(map(str, self.hidden_features)) or 'none'}"]
-        parts += [f"branches: {len(self.quadratics)} quadratic, {len(self.norms)} norm"]
+        counts = [(len(getattr(self, name)), name[:-1]) for name in BRANCHES]
+        told = [f"{count} {name}" for count, name in counts if count or name in ("quadratic", "norm")]
+        parts += [f"branches: {', '.join(told)}"]
         parts += [f"{self.contexts} contexts"] if self.stacked else []
         return f"<FrozenNet: {'; '.join(parts)}>"
 
@@ -79,13 +84,9 @@ class FrozenNet(ConvexNet):
 
     def absolute(self) -> FrozenNet:
         """Return the network with every number replaced by its absolute value."""
-        return replace(
-            self,
-            layers=[absolute_layer(layer) for layer in self.layers],
-            output=absolute_output(self.output),
-            quadratics=[absolute_term(quad) for quad in self.quadratics],
-            norms=[absolute_term(norm) for norm in self.norms],
-        )
+        branches: dict[str, Any] = {name: [absolute_term(term) for term in getattr(self, name)] for name in BRANCHES}
+        layers = [absolute_layer(layer) for layer in self.layers]
+        return replace(self, layers=layers, output=absolute_output(self.output), **branches)
 
     def max_affine(
         self, *, box: tuple[Any, Any] | None = None, most: int = 256, points: Any = None, seed: int = 0
@@ -150,7 +151,7 @@ class FrozenNet(ConvexNet):
         Raises:
             ModelError: the parts do not make a convex network.
         """
-        return cls(parts.layers, parts.output, parts.quadratics, parts.norms, parts.input_shape)
+        return cls(**vars(parts))
 
     @classmethod
     @accepts_renamed(path="source")

@@ -2,12 +2,15 @@
 
 a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   W_k, rho_k >= 0
 z_k = relu(a_k), or with smoothing tau_k > 0 softplus units tau_k log(1 + exp(a_k / tau_k))
-f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
+f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2
+     + sum_j alpha_j log sum_i exp((G_j x + o_j)_i) + sum_i omega_i log(1 + exp((S x + s)_i))
+
+with w, beta, gamma, alpha, omega >= 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
@@ -17,9 +20,12 @@ import numpy as np
 from socicnn._arrays import Array, IntArray
 from socicnn.errors import ModelError
 from socicnn.frozen._checks import ArrayCheck
+from socicnn.frozen._exponentials import ExpTerm, Logistic, LogSumExp
 from socicnn.frozen._fingerprint import fingerprint
 from socicnn.frozen._parts import Layer, Norm, Output, Quadratic
 from socicnn.frozen._terms import Term
+
+BRANCHES = ("quadratics", "norms", "logsumexps", "logistics")  # fields that hold branches
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,6 +37,8 @@ class ConvexNet:
     quadratics: Sequence[Quadratic] = ()
     norms: Sequence[Norm] = ()
     input_shape: tuple[int, ...] | None = None
+    logsumexps: Sequence[LogSumExp] = ()
+    logistics: Sequence[Logistic] = ()
     batch: tuple[int, ...] = field(init=False, default=())  # leading shape of vectors: `(contexts,)`, or `()` for one
 
     def __post_init__(self) -> None:
@@ -41,14 +49,14 @@ class ConvexNet:
         for k, layer in enumerate(self.layers, start=1):
             layers.append(layer.checked(check, k, layers[-1].width if layers else 0))
         self.output.check(check, layers[-1].width if layers else 0)
-        for kind, branches in (("quadratic", self.quadratics), ("norm", self.norms)):
-            for number, branch in enumerate(branches, start=1):
-                branch.check(check, f"{kind} branch {number}")
+        for name in BRANCHES:
+            for number, branch in enumerate(getattr(self, name), start=1):
+                branch.check(check, f"{name[:-1]} branch {number}")
         shape = (check.n,) if self.input_shape is None else tuple(int(size) for size in self.input_shape)
         if int(np.prod(shape, dtype=np.int64)) != check.n:
             raise ModelError(f"input_shape {shape} does not hold the {check.n} inputs of the network")
-        own = {"layers": tuple(layers), "quadratics": tuple(self.quadratics), "norms": tuple(self.norms)}
-        for name, value in {**own, "input_shape": shape, "batch": check.batch}.items():
+        own = {name: tuple(getattr(self, name)) for name in BRANCHES}
+        for name, value in {**own, "layers": tuple(layers), "input_shape": shape, "batch": check.batch}.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -58,8 +66,24 @@ class ConvexNet:
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """The branches: quadratic ones, then norms."""
+        """The branches of second-order cones: quadratic ones, then norms."""
         return (*self.quadratics, *self.norms)
+
+    @property
+    def exponentials(self) -> tuple[ExpTerm, ...]:
+        """The branches of exponential cones: log-sum-exps, then logistic ones."""
+        return (*self.logsumexps, *self.logistics)
+
+    @property
+    def exponential(self) -> bool:
+        """Whether its program has exponential cones: softplus units, or terms of exponentials."""
+        return bool(self.exponentials) or any(layer.smoothing for layer in self.layers)
+
+    def named_exponentials(self) -> Iterator[tuple[str, ExpTerm]]:
+        """Yield the terms of exponentials in the program, with the names of their rows; as `weighted` chooses."""
+        for terms in (self.logsumexps, self.logistics):
+            live = [term for term in terms if self.stacked or term.live]
+            yield from ((f"{term.KIND}{number}", term) for number, term in enumerate(live, start=1))
 
     @property
     def stacked(self) -> bool:
@@ -80,7 +104,7 @@ class ConvexNet:
         """Return the network with some of the stacked contexts; itself if none are stacked."""
         if not self.stacked:
             return self
-        lists = ("layers", "quadratics", "norms")
+        lists = ("layers", *BRANCHES)
         chosen: dict[str, Any] = {name: [part.take(index) for part in getattr(self, name)] for name in lists}
         return replace(self, output=self.output.take(index), **chosen)
 
@@ -102,10 +126,12 @@ class ConvexNet:
         value = value + (z * self.output.w).sum(axis=-1)
         for term in self.terms:
             value = value + term.weight * term.values(x).sum(axis=-1)
+        for exponential in self.exponentials:
+            value = value + exponential.total(x)
         return value
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, 64 hexadecimal digits, equal for equal numbers in any file: see `socicnn.frozen._fingerprint`."""
         assert self.input_shape is not None
-        return fingerprint(self.layers, self.output, self.terms, self.input_shape, self.batch)
+        return fingerprint(self.layers, self.output, (*self.terms, *self.exponentials), self.input_shape, self.batch)

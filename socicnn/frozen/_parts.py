@@ -194,6 +194,7 @@ class Quadratic(Term):
 
     VECTORS: ClassVar = {"beta": 0, "e": 1}
     LETTERS = ("beta", "A", "e")
+    KIND = "quadratic"
 
     def __init__(self, beta: Any, A: Any, e: Any = None) -> None:
         self._fill(beta, A, e)
@@ -222,6 +223,7 @@ class Norm(Term):
 
     VECTORS: ClassVar = {"gamma": 0, "d": 1}
     LETTERS = ("gamma", "C", "d")
+    KIND = "norm"
     ROOT = True
 
     def __init__(self, gamma: Any, C: Any, d: Any = None, group: int | None = None) -> None:

@@ -15,7 +15,7 @@ from socicnn._packed import pack_net
 from socicnn._packing import LISTS, Arrays, PackingError, unpack_net
 from socicnn._tensor_files import FORMAT, check_version, read, write
 
-VERSION = 3  # of networks with softplus layers; others are written as version 2, which older readers know
+VERSION = 3  # of networks with exponential cones; others are written as version 2, which older readers know
 NAME = "FrozenNet"
 
 
@@ -39,7 +39,7 @@ def save(net: Any, path: str | os.PathLike[str], metadata: str = "{}") -> None:
     }
     header = {
         "format": FORMAT,
-        "version": str(VERSION if any(layer.smoothing for layer in net.layers) else 2),
+        "version": str(VERSION if net.exponential else 2),
         "network": NAME,
         "config": json.dumps(told),
         "metadata": metadata,

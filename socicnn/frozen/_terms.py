@@ -61,6 +61,7 @@ class Term(Part, ABC):
     """A convex term of x: weight_i h((M x + o)_i), one value for each group i of rows of M."""
 
     LETTERS: ClassVar[tuple[str, str, str]]  # fields that hold weight, matrix and offset
+    KIND: ClassVar[str]  # as fingerprints name it
     ROOT: ClassVar[bool] = False  # whether h is ||.||, not ||.||^2
 
     def _fill(self, weight: Any, matrix: Any, offset: Any) -> None:

@@ -29,7 +29,7 @@ from socicnn.nn._dying import warn_if_units_die
 from socicnn.nn._fields import FieldNetwork, JointField
 from socicnn.nn._geometry import AveragePool, Chain, Conv, Convolution, ImageMap, described
 from socicnn.nn._network import Network
-from socicnn.nn._options import DENSE_ONLY, Activation, ContextMode, NetOptions, NetSettings, net_options
+from socicnn.nn._options import DENSE_ONLY, SMOOTH, Activation, ContextMode, NetOptions, NetSettings, net_options
 from socicnn.nn._relu_form import relu_form
 from socicnn.nn._stages import branch_specs, kernel_shape, layer_spec, repeated, rows_of_norm, stages, with_channels
 from socicnn.positivity._base import Weight
@@ -92,7 +92,7 @@ class ConvSOCICNN(Network):
         if "hidden" in settings:
             warnings.warn("hidden is now hidden_features; the old name ends with 0.3", DeprecationWarning, stacklevel=2)
             hidden_features = settings.pop("hidden")  # type: ignore[typeddict-item]  # the old name
-        chosen = net_options("ConvSOCICNN", options, settings, refused=DENSE_ONLY)
+        chosen = net_options("ConvSOCICNN", options, settings, refused=(*DENSE_ONLY, *SMOOTH))
         shape = tuple(input_shape)
         if not 2 <= len(shape) <= 4 or any(not is_integer(size) or size < 1 for size in shape):
             raise ModelError(f"input_shape must be (channels, *size) with one to three sizes; received {input_shape!r}")

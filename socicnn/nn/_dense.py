@@ -3,6 +3,8 @@
 a_k = W_k z_{k-1} + U_k x + b_k,   z_k = relu(a_k) (or `socicnn.nn._activations`),   W_k >= 0
 f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2,   w, beta, gamma >= 0
 
+and log-sum-exp and logistic branches (`socicnn.nn._smooth_branches`).
+
 f increases in an entry of x where v is at least what the units can fall by:
 
 N_k = max(W_k N_{k-1} - U_k, 0),   v = v_signed + w'N_L,   v_signed >= 0
@@ -31,13 +33,14 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.frozen._checks import ArrayCheck
 from socicnn.nn._activations import described_slope, layer_units, refuse_negative
-from socicnn.nn._branches import BranchMap, BranchSpec, branch_map
+from socicnn.nn._branches import BranchMap, BranchSpec, branch_map, checked
 from socicnn.nn._checks import check_joint_offsets
 from socicnn.nn._context import ContextNetwork, Vector
 from socicnn.nn._network import Network
-from socicnn.nn._options import Activation, ContextMode, NetOptions
+from socicnn.nn._options import SMOOTH, Activation, ContextMode, NetOptions
 from socicnn.nn._relu_form import relu_form
 from socicnn.nn._signs import Signs
+from socicnn.nn._smooth_branches import SmoothBranches
 from socicnn.positivity._base import Weight
 from socicnn.positivity._initial import normal
 
@@ -73,6 +76,7 @@ class Dense(Network, ABC):
         self.activations = tuple(unit.name for unit in self.units)
         self.passthrough, self.quadratic_offset = passthrough, options.quadratic_offset
         self.quadratic, self.norm = quadratic, norm
+        self.logsumexp, self.logistic = (checked(getattr(options, name), n, name) for name in SMOOTH)
         self.context_hidden = as_integer("context_hidden", options.context_hidden, 0)
         self.context_activation = options.context_activation
         draw = options.generator
@@ -126,10 +130,14 @@ class Dense(Network, ABC):
         moved = None if self.nonnegative else theta(1, deviation)
         vectors.append(Vector("c", level, positive=self.nonnegative, theta=moved))
         reach = len(signs.free) if signs else n  # entries of x that branches act on
-        if not reach and (quadratic or norm):
+        if not reach and (quadratic or norm or self.logsumexp or self.logistic):
             raise ModelError("quadratic and norm branches need an entry of x that is not monotone; give () for both")
+        if self.nonnegative and self.logsumexp:
+            raise ModelError("a log-sum-exp may be negative: a non-negative network has none; leave logsumexp out")
         self.A = nn.ModuleList(branch_map(entry, reach, fan_in, draw) for entry in quadratic)
         self.C = nn.ModuleList(branch_map(entry, reach, fan_in, draw) for entry in norm)
+        kinds = self.logsumexp, self.logistic
+        self.smooth = SmoothBranches(*([branch_map(entry, reach, fan_in, draw) for entry in kind] for kind in kinds))
         maps = [("e", self.quadratics)] * self.quadratic_offset + [("d", self.norms)]
         for letter, branches in maps:
             for index, branch in enumerate(branches, start=1):
@@ -146,6 +154,7 @@ class Dense(Network, ABC):
             if branches:
                 starts = torch.tensor([branch.rows**power for branch in branches], dtype=torch.float64, device="cpu")
                 vectors.append(Vector(name, starts, positive=True))
+        vectors += self.smooth.vectors(lambda rows: theta(rows, fan_in**-0.5))
         if p and not joint:
             emitted = ContextNetwork(
                 vectors, p, self.readout, draw, hidden=self.context_hidden, activation=self.context_activation
@@ -172,7 +181,7 @@ class Dense(Network, ABC):
     def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
         """Return the formula's value; everything linear in x is one matrix product."""
         quadratics, norms = self.quadratics, self.norms
-        branches = quadratics + norms
+        branches = quadratics + norms + self.smooth.maps
         full = [branch.full for branch in branches if branch.full is not None]
         value = vectors["c"] if self.nonnegative else _dot(x, self._slope(vectors)) + vectors["c"]
         if self.signs:
@@ -198,7 +207,7 @@ class Dense(Network, ABC):
             u = (torch.cat(images, dim=-1) + d).unflatten(-1, (run, -1))
             value = value + _dot(torch.linalg.vector_norm(u, dim=-1), vectors["gamma"][..., first : first + run])
             first += run
-        return value
+        return value + self.smooth.value(x, products, vectors)
 
     def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
         """Return z_1 .. z_L."""
@@ -267,6 +276,7 @@ class Dense(Network, ABC):
                 Norm(vectors["gamma"][..., r], signs.spread(branch.frozen()), vectors[f"d{r + 1}"])
                 for r, branch in enumerate(self.norms)
             ],
+            **self.smooth.frozen(vectors, signs.spread),
         )
 
     def _refuse_wrong_signs(self, vectors: dict[str, Array]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Unpack, final
 from socicnn.nn._branches import BranchSpec, checked
 from socicnn.nn._dense import Dense
 from socicnn.nn._dying import warn_if_units_die
-from socicnn.nn._options import Activation, ContextMode, NetOptions, NetSettings, net_options
+from socicnn.nn._options import SMOOTH, Activation, ContextMode, NetOptions, NetSettings, net_options
 
 
 @final
@@ -52,7 +52,7 @@ class ICNN(Dense):
             context=context,
             activation=activation,
             passthrough=passthrough,
-            options=net_options("ICNN", options, settings, refused=("quadratic_offset",)),
+            options=net_options("ICNN", options, settings, refused=("quadratic_offset", *SMOOTH)),
         )
         if not passthrough:
             warn_if_units_die(self)
@@ -67,10 +67,14 @@ class SOCICNN(Dense):
     """SOC-ICNN: the ReLU backbone with quadratic and Euclidean-norm branches.
 
     f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2
+         + sum_j alpha_j log sum_i exp((G_j x + o_j)_i) + sum_i omega_i log(1 + exp((S x + s)_i))
 
-    Start: U_1, A, C ~ N(0, 1/n), later U_k, v and all W, w, b_k, c by the initialiser, e = d = 0, beta = 1/rows,
-    gamma = 1/sqrt(rows); in `joint` mode n + p takes the place of n. What a partial context emits starts at the same
-    values (`socicnn.nn._context`).
+    The last two sums are there if the options `logsumexp` and `logistic` list branches. A branch of k rows has k n
+    numbers in its matrix, k in its offset, and one weight alpha, or k weights omega.
+
+    Start: U_1, A, C, G, S ~ N(0, 1/n), later U_k, v and all W, w, b_k, c by the initialiser, offsets 0, beta = 1/rows,
+    gamma = 1/sqrt(rows), alpha = 1, omega = 1/rows; in `joint` mode n + p takes the place of n. What a partial context
+    emits starts at the same values (`socicnn.nn._context`).
 
     Args:
         in_features: length n of x.
@@ -127,8 +131,10 @@ class SOCICNN(Dense):
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments that describe the architecture."""
+        kinds: dict[str, tuple[BranchSpec, ...]] = {"quadratic": self.quadratic, "norm": self.norm}
+        kinds |= {name: entries for name in SMOOTH if (entries := getattr(self, name))}
         branches = {
             name: [list(entry) if isinstance(entry, tuple) else entry for entry in entries]
-            for name, entries in (("quadratic", self.quadratic), ("norm", self.norm))
+            for name, entries in kinds.items()
         }
         return {**self._described(), **branches, "quadratic_offset": self.quadratic_offset}

@@ -55,6 +55,10 @@ class FrozenModule(nn.Module):
         self.output = [self._held(part) for part in (net.output.w, net.output.v, net.output.c)]
         quadratics, norms = net.weighted()
         self.terms = [self._term(term) for term in (*quadratics, *norms)]
+        self.smooth = [
+            (self._held(term.prices), self._held(term.matrix), self._held(term.offset), term.rows, term.KIND)
+            for _, term in net.named_exponentials()
+        ]
 
     def _held(self, values: Any) -> str:
         """Hold an array as a buffer and return its name."""
@@ -92,4 +96,8 @@ class FrozenModule(nn.Module):
             value = value + z @ w
         for term in self.terms:
             value = value + self._values(x, term).sum(dim=-1)
+        for prices, matrix, offset, rows, kind in self.smooth:
+            p = nn.functional.linear(x, self.get_buffer(matrix), self.get_buffer(offset))
+            h = softplus(p) if kind == "logistic" else torch.logsumexp(p.unflatten(-1, (-1, rows)), dim=-1)
+            value = value + (self.get_buffer(prices) * h).sum(dim=-1)
         return value

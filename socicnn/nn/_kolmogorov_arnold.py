@@ -22,7 +22,7 @@ from socicnn.frozen import FrozenNet
 from socicnn.nn._context import Vector
 from socicnn.nn._hinges import Hinges, as_units
 from socicnn.nn._network import Network
-from socicnn.nn._options import DENSE_ONLY, NetOptions, NetSettings, net_options
+from socicnn.nn._options import DENSE_ONLY, SMOOTH, NetOptions, NetSettings, net_options
 from socicnn.positivity._base import Weight
 from socicnn.positivity._initial import normal
 
@@ -68,7 +68,7 @@ class ICKAN(Network):
         options: NetOptions | None = None,
         **settings: Unpack[NetSettings],
     ) -> None:
-        chosen = net_options("ICKAN", options, settings, refused=(*DENSE_ONLY, "quadratic_offset"))
+        chosen = net_options("ICKAN", options, settings, refused=(*DENSE_ONLY, *SMOOTH, "quadratic_offset"))
         n = as_integer("in_features", in_features)
         if is_integer(hidden_features):
             raise ModelError(f"hidden_features lists the widths, as in ({hidden_features},); received one number")

@@ -24,7 +24,7 @@ CONTEXT_HIDDEN = 32
 
 @dataclass(frozen=True, eq=False)
 class NetOptions:
-    """How a network is made, apart from its sizes and branches.
+    """How a network is made, apart from its sizes and its quadratic and norm branches.
 
     Every option can be given in two ways: `SOCICNN(3, options=NetOptions(dtype=torch.float64))`, to share it among
     networks, or as a keyword of the network, `SOCICNN(3, dtype=torch.float64)`, which goes before the object.
@@ -34,6 +34,9 @@ class NetOptions:
         readout: recipe whose `emit` reads what a context network emits; defaults to `positivity`.
         initialiser: law of the weights at the start, or its short name.
         quadratic_offset: whether the quadratic branches have offsets e_m.
+        logsumexp: log-sum-exp branches, listed as the norm branches of the network are; none if omitted. They add
+            alpha_j log sum_i exp((G_j x + o_j)_i), smooth maxima.
+        logistic: logistic branches, listed alike, without groups: sum_i omega_i log(1 + exp((S x + s)_i)).
         monotone: one sign per entry of x: 1 where f increases, -1 where it decreases, 0 where it is free; all free if
             omitted. The linear term of an entry with a sign makes up for what the units can fall by (of a non-negative
             f, weights in the units have the sign); the entry is not in quadratics and norms.
@@ -54,6 +57,8 @@ class NetOptions:
     readout: Recipe | RecipeName | None = None
     initialiser: Initialiser | InitialiserName = "principled"
     quadratic_offset: bool = True
+    logsumexp: Sequence[Any] = ()
+    logistic: Sequence[Any] = ()
     monotone: Sequence[int] | None = None
     nonnegative: bool = False
     negative_slope: float = 0.01
@@ -71,6 +76,8 @@ class NetSettings(TypedDict, total=False):
     readout: Recipe | RecipeName | None
     initialiser: Initialiser | InitialiserName
     quadratic_offset: bool
+    logsumexp: Sequence[Any]
+    logistic: Sequence[Any]
     monotone: Sequence[int] | None
     nonnegative: bool
     negative_slope: float
@@ -91,6 +98,7 @@ class BranchSettings(NetSettings, total=False):
     passthrough: bool
 
 
+SMOOTH = ("logsumexp", "logistic")  # options that list branches
 DENSE_ONLY = ("context_hidden", "context_activation", "monotone", "nonnegative")
 _DEFAULTS = NetOptions()
 

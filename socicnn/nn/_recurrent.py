@@ -26,7 +26,7 @@ from socicnn.nn._context import Vector, VectorSource
 from socicnn.nn._fields import FieldNetwork, JointField
 from socicnn.nn._geometry import Conv, Convolution, described
 from socicnn.nn._network import Network
-from socicnn.nn._options import DENSE_ONLY, Activation, ContextMode, NetOptions, NetSettings, net_options
+from socicnn.nn._options import DENSE_ONLY, SMOOTH, Activation, ContextMode, NetOptions, NetSettings, net_options
 from socicnn.nn._relu_form import relu_form
 from socicnn.nn._sequence_branches import SequenceBranch, checked, sequence_branch
 from socicnn.positivity._initial import normal
@@ -84,7 +84,7 @@ class RecurrentSOCICNN(Network):
         options: NetOptions | None = None,
         **settings: Unpack[NetSettings],
     ) -> None:
-        chosen = net_options("RecurrentSOCICNN", options, settings, refused=DENSE_ONLY)
+        chosen = net_options("RecurrentSOCICNN", options, settings, refused=(*DENSE_ONLY, *SMOOTH))
         shape = tuple(input_shape)
         if len(shape) != 2 or any(not is_integer(size) or size < 1 for size in shape):
             raise ModelError(f"input_shape must be (T, features), both >= 1; received {input_shape!r}")

@@ -13,6 +13,7 @@ from socicnn._arrays import Array, as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Output
 from socicnn.frozen._composition import composed_layer, composed_term
+from socicnn.frozen._network import BRANCHES
 
 
 @final
@@ -117,8 +118,8 @@ class Standardisation(nn.Module):
             return net
 
         layers = [composed_layer(layer, s, m) for layer in net.layers]
-        quadratics = [composed_term(quad, s, m, y_scale) for quad in net.quadratics]
-        norms = [composed_term(norm, s, m, y_scale) for norm in net.norms]
+        terms = {name: [composed_term(term, s, m, y_scale) for term in getattr(net, name)] for name in BRANCHES}
+        branches: dict[str, Any] = terms
         out = net.output
         output = Output(y_scale * out.w, y_scale * out.v / s, y_mean + y_scale * (out.c - out.v @ (m / s)))
-        return replace(net, layers=layers, output=output, quadratics=quadratics, norms=norms)
+        return replace(net, layers=layers, output=output, **branches)

@@ -31,7 +31,7 @@ class Case:
         model = self.make(generator=draw, dtype=dtype, **settings)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                if name.split(".")[-1][0] in "bed" and ".free." in name:
+                if name.split(".")[-1][0] in "bedos" and ".free." in name:
                     parameter.add_(0.3 * torch.randn(parameter.shape, generator=draw, dtype=torch.float64).to(dtype))
         return model
 
@@ -76,6 +76,20 @@ DENSE = [
     _case("partial-no-hidden-layer", SOCICNN, 2, (), (2,), (), context_features=3, quadratic_offset=False),
     _case("partial-icnn-softplus-weights", ICNN, 3, (5, 5), context_features=1, positivity="softplus"),
     _case("softplus-units", SOCICNN, 3, (6, 5), (2,), (2,), activation="softplus"),
+    _case("smooth-branches", SOCICNN, 3, (6, 5), (2,), (2,), logsumexp=(4, "diagonal"), logistic=(("diagonal", 2), 3)),
+    _case(
+        "smooth-joint",
+        SOCICNN,
+        3,
+        (6,),
+        (),
+        (2,),
+        logsumexp=(4,),
+        logistic=(2,),
+        context_features=2,
+        context="joint",
+    ),
+    _case("smooth-partial", SOCICNN, 3, (), (2,), (), logsumexp=(4, 2), logistic=(2, 3), context_features=2),
     _case("last-layer-softplus", ICNN, 3, (6, 5), context_features=2, activation=("relu", "softplus")),
 ]
 

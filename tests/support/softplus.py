@@ -1,10 +1,10 @@
-"""Networks with softplus layers, and their values by balls of 1,000 bits, written anew."""
+"""Networks with softplus layers and terms of exponentials, and their values by balls of 1,000 bits, written anew."""
 
 from typing import Any
 
 import numpy as np
 
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
+from socicnn.frozen import FrozenNet, Layer, Logistic, LogSumExp, Norm, Output, Quadratic, Squares
 
 
 def softplus_net(
@@ -22,6 +22,30 @@ def softplus_net(
     quadratics = [Quadratic(0.5, rng.normal(size=(3, n)), rng.normal(size=3))] if terms else []
     norms = [Norm(2.0, rng.normal(size=(2, n)))] if terms else []
     return FrozenNet(layers, output, quadratics, norms)
+
+
+def exponential_net(seed: int, *, layers: bool = True, scale: float = 1.0) -> FrozenNet:
+    """Return a network with log-sum-exp and logistic branches, groups among them, beside every other term or alone."""
+    rng, n = np.random.default_rng(seed), 4
+    draw = lambda *shape: scale * rng.normal(size=shape)  # noqa: E731 (local shorthand)
+    below = softplus_net(seed, (0.0, 0.5), terms=True, scale=scale)
+    if not layers:
+        below = FrozenNet([], Output(np.zeros(0), below.output.v, below.output.c))
+    smooth = [
+        LogSumExp(rng.exponential(), draw(6, n), draw(6), 2),
+        LogSumExp(0.5, draw(3, n)),
+        LogSumExp(2.0, draw(1, n)),
+    ]
+    logistic = [Logistic(rng.exponential(size=5), draw(5, n), draw(5)), Logistic([0.0, 2.0], draw(2, n))]
+    return FrozenNet(below.layers, below.output, below.quadratics, below.norms, logsumexps=smooth, logistics=logistic)
+
+
+def log_sum_exp(p: list) -> Any:
+    """Return log sum exp of balls whose radii are tiny, the largest taken out."""
+    import flint
+
+    at = max(range(len(p)), key=lambda i: float(p[i].mid()))
+    return p[at] + sum(((entry - p[at]).exp() for i, entry in enumerate(p) if i != at), flint.arb(0)).log1p()
 
 
 class HighPrecision:
@@ -76,4 +100,11 @@ class HighPrecision:
         )
         total += sum(arb(w) * value for w, value in zip(net.output.w.tolist(), z, strict=True))
         total += sum((arb(float(quad.beta)) * sum(squares(quad)) for quad in net.quadratics), arb(0))
+        for term in net.logsumexps:
+            p = image(term.matrix, x, term.offset)
+            groups = [p[i : i + term.rows] for i in range(0, len(p), term.rows)]
+            total += arb(float(term.alpha)) * sum((log_sum_exp(group) for group in groups), arb(0))
+        for term in net.logistics:
+            units = [self.unit(entry, 1.0) for entry in image(term.matrix, x, term.offset)]
+            total += sum((arb(w) * unit for w, unit in zip(term.omega.tolist(), units, strict=True)), arb(0))
         return total + sum((arb(float(norm.gamma)) * squares(norm)[0].sqrt() for norm in net.norms), arb(0))

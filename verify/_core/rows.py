@@ -18,10 +18,12 @@ SMALLEST = 2.0**-1000  # below every underflow: what is smaller counts as zero
 LINEAR = {
     "relu": ("relu_primal", "relu_dual_box", "relu_complementarity", ""),
     "softplus": ("softplus_sum", "softplus_multiplier", "softplus_sum_complementarity", ""),
+    "logsumexp": ("logsumexp_sum", "logsumexp_multiplier", "logsumexp_sum_complementarity", ""),
     "other": ("inequality_primal", "inequality_dual", "inequality_complementarity", ""),
 }
 EXPONENTIAL = {
     "softplus": ("softplus_epigraph", "softplus_dual_cone", "softplus_complementarity", "softplus_slack"),
+    "logsumexp": ("logsumexp_epigraph", "logsumexp_dual_cone", "logsumexp_complementarity", "logsumexp_slack"),
     "other": ("exponential_primal", "exponential_dual", "exponential_complementarity", "exponential_slack"),
 }
 CONIC = {

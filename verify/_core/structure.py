@@ -18,6 +18,7 @@ from scipy import sparse
 
 from socicnn._arrays import Array, BoolArray, IntArray
 from socicnn.conic._data import ValueData
+from socicnn.frozen._exponentials import ExpTerm
 from socicnn.frozen._network import ConvexNet
 from socicnn.frozen._terms import Term
 from verify._core.exponentials import read
@@ -179,6 +180,9 @@ class _Expected:
             for number, term in enumerate(terms, start=1):
                 t = self._term(f"{letter}_{kind}{number}", f"{kind}{number}", term)
                 self.q[..., t] = term.weight[..., None]
+        for cone, smooth in net.named_exponentials():
+            self._log_sum_exps(cone, smooth)
+            inequalities += smooth.groups
         self._complete(program)
         heads = list(zip(program.cones.heads.tolist(), program.cones.second_order, strict=True))
         cones = (program.cones.zero, program.cones.nonnegative, program.cones.exponential, heads)
@@ -229,6 +233,22 @@ class _Expected:
         self.b[..., body] = term.offset
         self._cones += [(head, size) for head in heads.tolist()]
         return t
+
+    def _log_sum_exps(self, name: str, term: ExpTerm) -> None:
+        """Place (p_j - t_i, 1, u_j) and sum u <= 1 over group i; of log(1 + exp(p_j)) also (-t_j, 1, u'_j)."""
+        rows, logistic = term.matrix.shape[0], term.KIND == "logistic"
+        count = 2 * rows if logistic else rows
+        t, u = self._block("columns", f"t_{name}", term.groups), self._block("columns", f"u_{name}", count)
+        sums, cones = self._block("rows", f"sum_{name}", term.groups), self._block("rows", name, 3 * count)
+        group, ones = np.arange(count) % rows // term.rows, np.ones(count)
+        heads, own = cones.start + 3 * np.arange(count), u.start + np.arange(count)
+        self._entries["A"] += [(sums.start + group, own, ones), (heads, t.start + group, ones), (heads + 2, own, -ones)]
+        M = sparse.coo_array(term.matrix)
+        self._entries["B"].append((heads[M.row], M.col, M.data))
+        self.b[..., sums] = self.b[..., heads + 1] = 1.0
+        self.b[..., heads[:rows]] = term.offset
+        self.q[..., t] = term.prices
+        self._exponential += count
 
     def _block(self, side: str, name: str, size: int) -> slice:
         block = self._blocks[side].pop(name, None)

@@ -11,7 +11,8 @@ one backward pass with the units at a = 0 switched by the sign of da. A value co
 made it: |a| <= g(m) sum |terms|, with the margin g of `socicnn._margins`.
 
 Softplus units have no kink: dz = p da, p = 1 / (1 + exp(-a / tau)), and they add lambda p (1 - p) / tau da da' to the
-Hessian, lambda the multiplier of z.
+Hessian, lambda the multiplier of z. Terms of exponentials have the gradient M'(w p), p the softmax of a group of rows
+or the slope of log(1 + exp), and the Hessian M'(diag(w p) - w p p')M, group by group, or M'diag(w p (1 - p))M.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from socicnn._arrays import Array, BoolArray, lengths
 from socicnn._margins import column, relative_margin
 from socicnn.frozen import FrozenNet
+from socicnn.frozen._exponentials import ONE, ExpTerm, shares
 from socicnn.frozen._softplus import slope as softplus_slope
 from socicnn.frozen._softplus import unit as softplus
 from socicnn.frozen._terms import Term
@@ -95,6 +97,8 @@ class Geometry:
             self._lengths.append(length)
             self.flat.append(flat)
 
+        self._smooth = [(term, *_shares(term, points)) for term in net.exponentials]
+
     def _add(self, slopes: Array, zero: BoolArray, bends: Array | None) -> None:
         """Enter what is known of the units of the next layer."""
         self.slopes.append(slopes)
@@ -150,6 +154,8 @@ class Geometry:
         total = total + np.einsum("in,ink->nk", np.broadcast_to(column(output.w), (len(dz), N)), dz)
         for quad, p in zip(self._net.quadratics, self._images, strict=True):
             total = total + 2 * _weight(quad.beta) * np.einsum("in,ink->nk", p, full(quad.A, flat))
+        for term, p, _ in self._smooth:
+            total = total + np.einsum("in,ink->nk", p, full(term.matrix, flat))
         tilted = []
         for norm, unit, zero in zip(self._net.norms, self._units, self.flat, strict=True):
             image = full(norm.C, flat)
@@ -181,6 +187,8 @@ class Geometry:
             slope = slope + 2 * _weight(quad.beta) * (quad.A.T @ p)[:, :, None]
         for norm, unit, tilt in zip(net.norms, self._units, tilted, strict=True):
             slope = slope + _weight(norm.gamma) * back(norm.C, unit[:, :, None] + tilt)
+        for exponential, p, _ in self._smooth:
+            slope = slope + (exponential.matrix.T @ p)[:, :, None]
         return np.ascontiguousarray(slope.transpose(1, 2, 0))
 
     def hessian_product(self, d: Array) -> Array:
@@ -225,7 +233,24 @@ class Geometry:
             with np.errstate(all="ignore"):
                 curvature = np.where(zero, 0.0, 1.0 / length)
             total += _weight(norm.gamma) * back(norm.C, np.repeat(curvature, group, axis=0)[:, :, None] * across)
+        for exponential, p, share in self._smooth:
+            image = (exponential.matrix @ flat).reshape(-1, N, K)
+            if exponential.KIND == "logistic":
+                bent = (p * share)[:, :, None] * image
+            else:  # share is the softmax of the group, p weighted
+                mean = _summed(share[:, :, None] * image, exponential.rows)
+                bent = p[:, :, None] * (image - np.repeat(mean, exponential.rows, axis=0))
+            total += back(exponential.matrix, bent)
         return np.ascontiguousarray(total.transpose(1, 2, 0))
+
+
+def _shares(term: ExpTerm, points: Array) -> tuple[Array, Array]:
+    """Return w p of each row, and p; of log(1 + exp) 1 - p instead of p."""
+    a = np.broadcast_to(term.matrix @ points + column(term.offset), (term.matrix.shape[0], points.shape[1]))
+    if term.KIND == "logistic":
+        return column(term.prices) * softplus_slope(a, ONE), softplus_slope(-a, ONE)
+    p = shares(a.reshape(term.groups, term.rows, -1)).p.reshape(a.shape)
+    return column(term.prices) * p, p
 
 
 def _weight(value: Any) -> Array:

@@ -20,6 +20,7 @@ from scipy import sparse
 from socicnn._arrays import Array, Matrix
 from socicnn.errors import MissingExtra
 from socicnn.frozen import FrozenNet
+from socicnn.frozen._exponentials import ONE
 from socicnn.frozen._terms import Term
 from verify._proof.network import Bracket
 from verify._proof.scale import data_scale
@@ -63,6 +64,7 @@ class BallProver:
         # one matrix per layer, on x and the layer before; one for everything that is affine in x alone
         self._layers = [self._map(_side_by_side(layer.U, layer.W)) for layer in net.layers]
         self._images = self._map(_below([term.matrix for term in _terms(net)]))
+        self._exponentials = [self._map(term.matrix) for term in net.exponentials]
         self._vectors = None if net.stacked else self._read(net)
 
     def __call__(self, x: Array) -> Bracket:
@@ -93,6 +95,7 @@ class BallProver:
             w=self._balls(net.output.w),
             v=self._balls(net.output.v),
             c=self._flint.arb(float(net.output.c)),
+            smooth=[(self._balls(term.prices), self._balls(term.offset)) for term in net.exponentials],
         )
 
     def _value(self, net: FrozenNet, vectors: _Vectors, point: Array) -> Any:
@@ -118,7 +121,27 @@ class BallProver:
         total = _dot(vectors.w, z, total)
         for term in net.terms:
             total += next(weights)[0] * sum(values(term), zero)
+        for exponential, image, (prices, offset) in zip(
+            net.exponentials, self._exponentials, vectors.smooth, strict=True
+        ):
+            a, rows = _sums(image(x), offset), exponential.rows
+            if exponential.KIND == "logistic":
+                total = _dot(prices, [self._softplus(entry, ONE) for entry in a], total)
+            else:
+                groups = [self._log_sum_exp(a[i : i + rows]) for i in range(0, len(a), rows)]
+                total += prices[0] * sum(groups, zero)
         return total
+
+    def _log_sum_exp(self, a: list[Any]) -> Any:
+        """Return the ball of log sum exp(a): it increases in each entry, so the ends of all of them give its ends."""
+        if not all(entry.is_finite() for entry in a):
+            return self._flint.arb("nan")
+        ends = []
+        for some in ([entry.lower() for entry in a], [entry.upper() for entry in a]):
+            at = max(range(len(some)), key=lambda i: float(some[i]))  # any entry near the largest will do
+            rest = [(entry - some[at]).exp() for i, entry in enumerate(some) if i != at]
+            ends.append(some[at] + sum(rest, self._flint.arb(0)).log1p())
+        return ends[0].union(ends[1])
 
     def _softplus(self, a: Any, smoothing: Array) -> Any:
         """Return the ball of tau log(1 + exp(a / tau)): the function increases, so the ends of a give its ends.
@@ -166,6 +189,7 @@ class _Vectors:
     w: list[Any]
     v: list[Any]
     c: Any
+    smooth: list[tuple[list[Any], list[Any]]]  # prices and offsets of the terms of exponentials
 
 
 def _terms(net: FrozenNet) -> list[Term]:

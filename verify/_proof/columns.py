@@ -9,24 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from socicnn._margins import EPS, TINY, column, group_sums, relative_margin
 from socicnn.frozen._network import ConvexNet
 from socicnn.frozen._terms import Term
-
-Values = Any  # an array of NumPy or of torch
-Linear = Any  # a matrix with `@`, `.T` and `abs`: of NumPy, SciPy or `decision._minimise.linear_map`
-
-
-class Image(NamedTuple):
-    """The rows y = M x + o of a term at points, and bounds of their rounding errors."""
-
-    y: Values  # as float64 has it, shape `(rows in all, N)`
-    size: Values  # |M| |x| + |o|
-    margin: Values  # bound of the error of y
+from verify._proof.exponentials import ExpColumns
+from verify._proof.images import Image as Image
+from verify._proof.images import Linear as Linear
+from verify._proof.images import Values as Values
+from verify._proof.images import image
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +37,7 @@ class TermColumns:
 
     def image(self, x: Values, size: Values) -> Image:
         """Return M x + o at columns x, |x| = size, with what rounding can have changed in it."""
-        y, S = self.matrix @ x + self.offset, self.absolute @ size + abs(self.offset)
-        return Image(y, S, relative_margin(len(x) + 1) * S + TINY)
+        return image(self.matrix, self.absolute, self.offset, x, size)
 
     def high(self, image: Image) -> Values:
         """Return h of each group rounded up, shape `(groups, N)`."""
@@ -94,6 +87,7 @@ class NetColumns:
     c: Values  # shape `(1,)` or `(N,)`
     terms: Sequence[TermColumns]  # quadratic branches, then norms
     xp: Any  # `numpy` or `torch`
+    exponentials: Sequence[ExpColumns] = ()  # log-sum-exp branches, then logistic ones
 
     @classmethod
     def of(cls, net: ConvexNet) -> NetColumns:
@@ -111,7 +105,8 @@ class NetColumns:
             for layer in net.layers
         ]
         terms = [_columns(term, np.atleast_1d(term.weight)) for term in (*net.quadratics, *net.norms)]
-        return cls(layers, column(net.output.w), column(net.output.v), np.atleast_1d(net.output.c), terms, np)
+        w, v, c = column(net.output.w), column(net.output.v), np.atleast_1d(net.output.c)
+        return cls(layers, w, v, c, terms, np, [ExpColumns.of(term) for term in net.exponentials])
 
     @property
     def n(self) -> int:
@@ -121,7 +116,8 @@ class NetColumns:
     @cached_property
     def groups(self) -> int:
         """Number of groups of the branches."""
-        return sum(len(term.offset) // term.rows for term in self.terms)
+        own = sum(len(term.offset) // term.rows for term in self.terms)
+        return own + sum(term.groups for term in self.exponentials)
 
     def dot(self, weights: Values, values: Values) -> Values:
         """Return weights'values of each column; weights of shape `(size, 1)` or `(size, N)`."""

@@ -5,10 +5,10 @@ A dual point (lambda, u) and any p give, with p_m(x) = A_m x + e_m,
     l(x) = sum_k lambda_k'(U_k x + b_k) + v'x + c + sum_m beta_m p_m'(2 p_m(x) - p_m) + sum_r gamma_r u_r'(C_r x + d_r)
 
 below f everywhere (a quadratic inside layer k counts with beta = rho_i lambda_ki; softplus units add their entropies,
-`verify._proof.softplus`). Every sum of m products is within g(m) times the sum of the absolute values of its real
-value. What underflows is off by 2^-1074 per product; so every factor of the absolute sums is enlarged by TINY = 2^-1000
-before it meets the next one, as g(m) TINY > 2^-1074 m: this error then grows with the matrices and the extent of a set
-as the product would have.
+`verify._proof.softplus`, and terms of exponentials their tangents, `verify._proof.exponentials`). Every sum of m
+products is within g(m) times the sum of the absolute values of its real value. What underflows is off by 2^-1074 per
+product; so every factor of the absolute sums is enlarged by TINY = 2^-1000 before it meets the next one, as
+g(m) TINY > 2^-1074 m: this error then grows with the matrices and the extent of a set as the product would have.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class Minorant:
     terms: int
 
 
-def minorant(net: NetColumns, lam: Parts, us: Parts, ps: Parts, boxes: Parts | None = None) -> Minorant:
+def minorant(
+    net: NetColumns, lam: Parts, us: Parts, ps: Parts, boxes: Parts | None = None, shares: Parts = ()
+) -> Minorant:
     """Return the affine minorant of a dual point that is feasible.
 
     Args:
@@ -54,6 +56,7 @@ def minorant(net: NetColumns, lam: Parts, us: Parts, ps: Parts, boxes: Parts | N
         ps: where each quadratic is linearised, shape `(rows, N)`: the branches, then those inside layers.
         boxes: upper bounds of lam, as `verify._proof.passes.multipliers` gives them, by which softplus units add their
             entropies; a minorant without them is lower.
+        shares: of each term of exponentials p of its rows, shape `(rows, N)`; any guess >= 0 will do.
     """
     sums = _Sums(net)
     u, p = iter(us), iter(ps)
@@ -65,6 +68,11 @@ def minorant(net: NetColumns, lam: Parts, us: Parts, ps: Parts, boxes: Parts | N
             sums.constants(layer.smoothing * (boxes[k] * entropy_below(multiplier, boxes[k], net.xp)))
         for term in layer.inner:
             sums.term(term, next(u) if term.root else next(p), spread(term, term.weight * multiplier))
+    for exponential, guess in zip(net.exponentials, shares, strict=True):
+        y, size, constants = exponential.tangent(guess)
+        sums.affine(exponential.matrix, exponential.absolute, exponential.offset, y, size)
+        sums.terms += exponential.rows + 4
+        sums.constants(constants)
     return Minorant(sums.slope, sums.offset, sums.slope_size, sums.offset_size, sums.terms)
 
 

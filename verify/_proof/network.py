@@ -60,7 +60,8 @@ class Prover:
     def __init__(self, net: ConvexNet) -> None:
         self._net = NetColumns.of(net)
         terms = [*self._net.terms, *(term for layer in self._net.layers for term in layer.inner)]
-        self._convex = least(self._net.w) >= 0 and all(least(term.weight) >= 0 for term in terms)
+        weights = [self._net.w, *(term.weight for term in terms), *(term.weight for term in self._net.exponentials)]
+        self._convex = all(least(weight) >= 0 for weight in weights)
 
     def __call__(self, x: Array) -> Bracket:
         """Bracket the value at points of shape `(N, n)`; with stacked contexts, row i belongs to context i."""
@@ -91,6 +92,9 @@ class Prover:
         for index, (term, image) in enumerate(zip(net.terms, forward.images, strict=True)):
             value, absolute, lost, products = self._branch(index, term, image)
             total, scale, small, count = total + value, scale + absolute, small + lost, count + products
+        for exponential, image in zip(net.exponentials, forward.smooth, strict=True):
+            values = exponential.weight * exponential.low(image)
+            total, scale = total + values.sum(axis=0), scale + np.abs(values).sum(axis=0)
         lo = total - (relative_margin(count) * scale + TINY * small)
         return np.where(self._convex & dual.feasible & np.isfinite(lo), lo, -np.inf)
 

@@ -31,6 +31,7 @@ class Upper(NamedTuple):
     active: list[Values]  # units of each layer that may be on, or the slopes of smooth ones, shape `(h, N)`
     inner: list[list[Image]]  # images of the terms inside each layer
     images: list[Image]  # images of the branches
+    smooth: list[Image]  # images of the terms of exponentials
 
 
 def upper(net: NetColumns, x: Values) -> Upper:
@@ -60,8 +61,12 @@ def upper(net: NetColumns, x: Values) -> Upper:
     for term, image in zip(net.terms, images, strict=True):
         value = (term.weight * term.high(image)).sum(0)
         total, scale = total + value, scale + abs(value)
+    smooth = [exponential.image(x, size) for exponential in net.exponentials]
+    for exponential, image in zip(net.exponentials, smooth, strict=True):
+        values = exponential.weight * exponential.high(image)
+        total, scale = total + values.sum(0), scale + abs(values).sum(0)
     hi = total + (relative_margin(len(net.w) + net.n + 1 + net.groups) * scale + TINY)
-    return Upper(xp.broadcast_to(hi, (N,)), scale, active, inner, images)
+    return Upper(xp.broadcast_to(hi, (N,)), scale, active, inner, images, smooth)
 
 
 class Multipliers(NamedTuple):

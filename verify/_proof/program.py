@@ -1,10 +1,10 @@
 """Brackets of a program's value, from its exported arrays alone: no network, no witness.
 
 A monotone epigraph program is solved by substitution: each variable takes the least value that its rows allow, given
-the variables before it; a softplus unit is a pair of exponential cones. Enclosing that pass gives proven ends in real
-arithmetic, with the margins of `proof.network`, and tells programs apart that have no feasible point or are unbounded.
-Where an inequality is not monotone (a negative weight on another variable) the pass still gives a feasible point, so an
-upper end, and nothing below.
+the variables before it; a softplus unit is a pair of exponential cones, a log-sum-exp a group of them (`bends`).
+Enclosing that pass gives proven ends in real arithmetic, with the margins of `proof.network`, and tells programs apart
+that have no feasible point or are unbounded. Where an inequality is not monotone (a negative weight on another
+variable) the pass still gives a feasible point, so an upper end, and nothing below.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy import sparse
 from socicnn._arrays import Array, BoolArray, IntArray
 from socicnn._margins import EPS, TINY, relative_margin
 from socicnn.conic._data import ValueData
-from verify._core.exponentials import read
+from verify._proof.bends import bends, log_sum_exps
 from verify._proof.cones import Lengths, LiftedSquares
 from verify._proof.network import Bracket
 from verify._proof.softplus import rounded_down, rounded_up
@@ -37,6 +37,7 @@ class _Level:
         starts: where the inequalities of each variable begin.
         tau: the smoothing of softplus units v >= tau log(1 + exp(p / tau)), p = P v + b + B x, whose cones have their
             heads in `rows`, one per variable; None for inequalities.
+        summed: whether v >= log sum exp(p) over the rows of each variable, whose cones have their heads in `rows`.
     """
 
     rows: IntArray
@@ -46,6 +47,7 @@ class _Level:
     sizes: sparse.csr_array
     starts: IntArray
     tau: Array | None = None
+    summed: bool = False
 
 
 @final
@@ -76,45 +78,21 @@ class ProgramProver:
         self._levels: list[_Level] = []
         self.monotone = True
         self._above: IntArray = np.zeros(0, dtype=np.int64)  # inequalities that bound nothing from below
-        self._mass: IntArray = np.zeros(0, dtype=np.int64)  # u of the softplus units
+        self._mass: IntArray = np.zeros(0, dtype=np.int64)  # u of the exponential cones
         if self.readable:
-            smooth, tau, masses = self._read_softplus()
-            rows = np.setdiff1d(np.arange(cones.nonnegative), masses)
-            self._read_inequalities(rows, smooth, tau)
+            self.readable, smooth, bend, sums, self._mass = bends(program, A, self._B)
+            rows = np.setdiff1d(np.arange(cones.nonnegative), sums)
+            self._read_inequalities(rows, smooth, bend)
             self._owned[self._mass] = True
             self._read_cones()
-
-    def _read_softplus(self) -> tuple[IntArray, Array, IntArray]:
-        """Return the heads of the cones (a - z, tau, u) of softplus units, tau, and the rows u + u' <= tau.
-
-        Other exponential cones are not read.
-        """
-        none = np.zeros(0, dtype=np.int64)
-        count = self._program.cones.exponential
-        if not count:
-            return none, np.zeros(0), none
-        (good, _, u, sums), b = read(self._program, self._A, self._B), np.atleast_2d(self._program.b)
-        first = self._A.shape[0] - 3 * count
-        tops = np.arange(first, self._A.shape[0], 3)
-        zero = (np.diff(self._A.indptr)[tops] == 1) & (np.diff(self._B.indptr)[tops] == 0) & (b[:, tops] == 0).all(0)
-        tau = b[0, tops + 1]
-        whole = good.all() and np.count_nonzero(zero) * 2 == count and (b[:, tops + 1] == tau).all()
-        order = np.lexsort((zero, sums))  # the two cones of each sum side by side, the one of z alone last
-        pairs = order.reshape(-1, 2) if whole else np.zeros((0, 2), dtype=np.int64)
-        head, other = pairs.T
-        self.readable &= bool(whole) and bool((sums[head] == sums[other]).all())
-        self.readable &= bool((~zero[head] & zero[other] & (tau[head] == tau[other])).all())
-        self.readable &= bool((b[:, sums[head]] == tau[head]).all())
-        self._mass = u
-        return tops[head], tau[head], sums[head]
 
     def _read_inequalities(self, linear: IntArray, smooth: IntArray, tau: Array) -> None:
         """Sort the inequalities into levels: the last variable of each is its own, where its entry is negative.
 
         Args:
             linear: the inequalities.
-            smooth: heads of the cones (a - z, tau, u) of softplus units, which stand for z >= a here.
-            tau: the smoothing of each.
+            smooth: heads of the cones (p - t, tau, u), which stand for t >= p here.
+            tau: how each bends, as `Bends` says.
         """
         places = np.concatenate([linear, smooth])
         A = sparse.csr_array(sparse.vstack([self._A[linear], -self._A[smooth]], format="csr"))
@@ -144,16 +122,17 @@ class ProgramProver:
         self._owned = np.zeros(A.shape[1], dtype=bool)
         self._owned[last[bounding]] = True
         for depth in np.unique(level[last[bounding]]):
-            for soft in (False, True):
-                rows = np.flatnonzero(bounding & (level[last] == depth) & ((softness > 0) == soft))
+            for bend in (0.0, 1.0, -1.0):
+                rows = np.flatnonzero(bounding & (level[last] == depth) & (np.sign(softness) == bend))
                 if not len(rows):
                     continue
                 rows = rows[np.argsort(last[rows], kind="stable")]
                 owner, others = last[rows], sparse.csr_array(P[rows])
                 starts = np.flatnonzero(np.diff(owner, prepend=-1))
-                smoothing = softness[rows] if soft else None
-                self._levels.append(_Level(places[rows], owner, weight[rows], others, abs(others), starts, smoothing))
-                self.readable &= not soft or len(starts) == len(rows)
+                smoothing = softness[rows] if bend > 0 else None
+                parts = weight[rows], others, abs(others), starts, smoothing
+                self._levels.append(_Level(places[rows], owner, *parts, bend < 0))
+                self.readable &= bend <= 0 or len(starts) == len(rows)
 
     def _read_cones(self) -> None:
         """Find the variable of each second-order cone; past its head, and a lift's second row, it holds x alone."""
@@ -294,6 +273,10 @@ class ProgramProver:
                 p, tau = images[:, part] + right[rows] + side * off, level.tau[:, None]
                 unit = rounded_up(p, tau, np) if side > 0 else rounded_down(p, tau, np)
                 ends[own] = np.maximum(ends[own], unit)
+                continue
+            if level.summed:
+                p = images[:, part] + right[rows] + side * off
+                ends[own] = np.maximum(ends[own], log_sum_exps(p, level.starts, side))
                 continue
             p = images[:, part] - right[rows] + side * off
             if not np.all(level.weight == 1.0):

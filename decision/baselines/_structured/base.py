@@ -19,7 +19,7 @@ from scipy import sparse
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from decision._atoms import Atom, Logistic, NormAtom, SquareAtom
+from decision._atoms import Atom, LogisticAtom, NormAtom, SquareAtom
 from decision._parametric import SETTINGS, Coefficients, ParametricProgram, ParametricSolver, others_than
 from decision.sets import FeasibleSet
 from socicnn._arrays import Array, as_float64
@@ -29,7 +29,7 @@ from socicnn.errors import ModelError, NoProgramError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn._context import ContextNetwork, Vector
 from socicnn.nn._network import Network
-from socicnn.nn._options import DENSE_ONLY, NetOptions, NetSettings, net_options
+from socicnn.nn._options import DENSE_ONLY, SMOOTH, NetOptions, NetSettings, net_options
 from socicnn.positivity._initial import normal
 
 _DEFAULTS = NetOptions(positivity="softplus")
@@ -70,7 +70,7 @@ class Structured(Network, ABC):
             type(self).__name__,
             options or _DEFAULTS,
             settings,
-            refused=(*DENSE_ONLY, "quadratic_offset", "negative_slope"),
+            refused=(*DENSE_ONLY, *SMOOTH, "quadratic_offset", "negative_slope"),
         )
         in_features, rows = as_integer("in_features", in_features), as_integer("rows", rows)
         context_features = as_integer("context_features", context_features)
@@ -111,14 +111,14 @@ class Structured(Network, ABC):
         Raises:
             NoProgramError: an atom is of another kind.
         """
-        other = [atom.name for atom in self.atoms if not isinstance(atom, NormAtom | SquareAtom | Logistic)]
+        other = [atom.name for atom in self.atoms if not isinstance(atom, NormAtom | SquareAtom | LogisticAtom)]
         if other:
             raise NoProgramError(
                 f"{type(self).__name__} has {other[0]} atoms, which are not exported; decide with `decision.decide`, "
                 "or through CVXPY with `model.minimise(feasible_set, context)`"
             )
         n, eye = self.in_features, sparse.csr_array(sparse.eye_array(self.in_features))
-        blocks: dict[type[Atom], list[tuple[Array, Array, Array]]] = {Logistic: [], SquareAtom: [], NormAtom: []}
+        blocks: dict[type[Atom], list[tuple[Array, Array, Array]]] = {LogisticAtom: [], SquareAtom: [], NormAtom: []}
         for k, (atom, matrix) in enumerate(zip(self.atoms, self.A, strict=True), start=1):
             block = as_float64(matrix.double()), -vectors[f"s{k}"], vectors[f"beta{k}"]
             blocks[type(atom)].append(block)
@@ -129,7 +129,7 @@ class Structured(Network, ABC):
         for A, offset, beta in blocks[SquareAtom]:
             squares += [Quadratic(beta[..., i], A[[i]], offset[..., [i]]) for i in range(self.rows)]
         layers, w = [], torch.zeros(0).numpy()
-        if soft := blocks[Logistic]:
+        if soft := blocks[LogisticAtom]:
             matrices, offsets, weights = (list(part) for part in zip(*soft, strict=True))
             layers.append(Layer(None, np.concatenate(matrices), np.concatenate(offsets, axis=-1), smoothing=1.0))
             w = np.concatenate(weights, axis=-1)

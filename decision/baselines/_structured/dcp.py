@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from decision._atoms import Logistic, NormAtom, SquareAtom
+from decision._atoms import LogisticAtom, NormAtom, SquareAtom
 from decision.baselines._structured.base import Structured
 from socicnn.nn._kinds import NETWORKS
 
@@ -29,7 +29,7 @@ class StructuredDCP(Structured):
     1245
     """
 
-    atoms = (Logistic(), SquareAtom(), NormAtom(), NormAtom())
+    atoms = (LogisticAtom(), SquareAtom(), NormAtom(), NormAtom())
     diagonal = False
 
 

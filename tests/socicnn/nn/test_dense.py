@@ -274,3 +274,34 @@ def test_what_holds_a_network_or_no_values_says_so() -> None:
         value_program(model.to("meta"))
     with pytest.raises(ModelError, match="is on the meta device"):
         FrozenNet([], Output([], torch.zeros(3, device="meta")))
+
+
+def test_parameter_counts_of_smooth_branches() -> None:
+    """A branch of k rows: k n + k + 1 numbers of a log-sum-exp, k n + 2 k of a logistic branch; "diagonal" n + 2 n."""
+    n, base = 5, parameters(SOCICNN(5, (4,), (2,), ()))
+    assert parameters(SOCICNN(n, (4,), (2,), (), logsumexp=(7,))) - base == 7 * n + 7 + 1
+    assert parameters(SOCICNN(n, (4,), (2,), (), logistic=(7,))) - base == 7 * n + 2 * 7
+    both = SOCICNN(n, (4,), (2,), (), logsumexp=(7, 3), logistic=("diagonal", ("diagonal", 2)))
+    assert parameters(both) - base == 10 * n + 10 + 2 + (n + 2 * n) + (n + 2 * n + 2 * (n + 2))
+    joint = {"context_features": 3, "context": "joint"}
+    base = parameters(SOCICNN(n, (4,), (2,), (), **joint))
+    assert parameters(SOCICNN(n, (4,), (2,), (), logsumexp=(7,), **joint)) - base == 7 * (n + 3) + 7 + 1
+
+
+def test_a_non_negative_network_has_no_log_sum_exp() -> None:
+    with pytest.raises(ModelError, match="a log-sum-exp may be negative"):
+        SOCICNN(3, (4,), logsumexp=(2,), nonnegative=True)
+    model = SOCICNN(3, (4,), logistic=(2,), nonnegative=True, dtype=torch.float64)
+    assert (model(10 * torch.randn(100, 3, dtype=torch.float64)) >= 0).all()
+
+
+@pytest.mark.parametrize("network", [ICNN, SOCICNN])
+def test_smooth_branches_that_are_wrong_are_refused(network: type) -> None:
+    if network is ICNN:
+        with pytest.raises(TypeError, match="logsumexp"):
+            ICNN(3, (4,), logsumexp=(2,))
+    else:
+        with pytest.raises(ModelError, match="logistic lists the branches"):
+            SOCICNN(3, (4,), logistic=2)
+        with pytest.raises(ModelError, match="each entry of logsumexp must be rows"):
+            SOCICNN(3, (4,), logsumexp=(0,))

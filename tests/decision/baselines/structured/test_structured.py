@@ -13,7 +13,7 @@ import torch
 import socicnn
 import verify
 from decision import decide
-from decision._atoms import LogSumExp
+from decision._atoms import LogSumExpAtom
 from decision._parametric import ParametricProgram
 from decision.baselines import Structured, StructuredDCP, StructuredPCF
 from decision.sets import Box, Budget, FeasibleSet, Simplex
@@ -183,7 +183,7 @@ def test_dcp_is_proven_and_decided_in_real_arithmetic() -> None:
 
 def test_atoms_without_rows_of_a_program_are_named() -> None:
     class Other(Structured):
-        atoms = (LogSumExp(),)
+        atoms = (LogSumExpAtom(),)
         diagonal = False
 
     with pytest.raises(NoProgramError, match=r"Other has logsumexp atoms.*`model.minimise"):
