@@ -8,6 +8,7 @@ place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -131,10 +132,15 @@ def flat_bounds(flat: Flat, feasible_set: FeasibleSet, x: Tensor, dual: Dual) ->
     return _tensor(upper(net, _own(net, x)).hi), *net_below(net, len(flat), feasible_set, dual)
 
 
-def net_below(net: NetColumns, count: int, feasible_set: FeasibleSet, dual: Dual) -> tuple[Tensor, Tensor]:
-    """Return the lower bounds of networks as columns, and the sum of the absolute values of their terms."""
+def net_below(
+    net: NetColumns, count: int, feasible_set: FeasibleSet, dual: Dual, shares: Sequence[Values] = ()
+) -> tuple[Tensor, Tensor]:
+    """Return the lower bounds of networks as columns, and the sum of the absolute values of their terms.
+
+    `shares` are guesses of p of the terms of exponentials (`verify._proof.exponentials`).
+    """
     lam, u, boxes = _feasible(net, count, dual)
-    line = minorant_of(net, lam, u, [_own(net, p) for p in dual.p], boxes)
+    line = minorant_of(net, lam, u, [_own(net, p) for p in dual.p], boxes, shares)
     slope = _tensor(line.slope.T)
     vertex, reach = feasible_set.minimise_linear(slope), extent(feasible_set, slope.device)[None]
     products = line.slope * _own(net, vertex)

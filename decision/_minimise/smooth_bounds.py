@@ -1,9 +1,10 @@
-"""Proven bounds of decisions about networks with softplus layers: f(x) - gap <= min_X f in real arithmetic.
+"""Proven bounds of decisions about networks with exponential cones: f(x) - gap <= min_X f in real arithmetic.
 
 Such a network is searched as a module (`module_surrogate`); its arrays prove what was found. The upper end is the
 forward pass rounded up. The lower end is the least value over X of the affine minorant of the multipliers at the point
 y of the search's best tangent: those of softplus units have the slope p = 1 / (1 + exp(-a / tau)), those of kinks the
-slope of the search's smoothing of width delta. Any slopes in [0, 1] are valid, so that none of this is trusted.
+slope of the search's smoothing of width delta, log-sum-exp and logistic branches the tangent of their softmax at y. Any
+slopes in [0, 1] and any softmax are valid, so that none of this is trusted.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ def proven_ends(
     columns = NetColumns.of(net)
     with np.errstate(all="ignore"):
         above = upper(columns, np.ascontiguousarray(x.numpy().T)).hi
-        below = net_below(columns, len(x), feasible_set, _dual(columns, y.numpy().T, width.numpy()))[0]
+        points = y.numpy().T
+        dual = _dual(columns, points, width.numpy())
+        shares = [term.shares(term.matrix @ points + term.offset) for term in columns.exponentials]
+        below = net_below(columns, len(x), feasible_set, dual, shares)[0]
     return torch.from_numpy(np.array(above)), below
 
 
