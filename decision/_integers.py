@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from decision._integer_cases import CaseRows, Cases
 from decision._minimise.answers import FEASIBLE, Goal
 from decision._minimise.bounds import upper_bound
-from decision._minimise.constrained import solve_constrained
 from decision._minimise.constrained.constraints import near, some
 from decision._minimise.constrained.emptiness import proven_empty
-from decision._minimise.constrained.solve import RowsSource
 from decision._minimise.constrained.support import support_extents
 from decision._minimise.judging import EPS, Judged
 from decision._minimise.methods import Exact, networks_of
@@ -28,11 +27,9 @@ from decision._minimise.surrogate import Surrogate
 from decision.sets import ConicSet, CvxpySet
 from decision.sets._base import FeasibleSet
 from decision.sets._conic_set import ConicSystem, RowsOfContexts
-from decision.sets._moving import Moving
 from socicnn._arrays import Array, IntArray
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import tight
-from socicnn.conic.solvers import Solver
 from socicnn.errors import ModelError, NoProgramError
 from verify._optimum.branching import BranchAndBound, Relaxed
 from verify._optimum.extents import Extents, single_bounds
@@ -77,13 +74,13 @@ def judged_with_integers(
         raise ModelError(f"integer must name different entries of x, from 0 to {n - 1}; received {list(integer)}")
     count = sum(len(surrogate) for surrogate in surrogates)
     source = _rows_of(feasible_set, theta, count)
-    parts, solver = list[Judged](), tight(method.made())
+    parts = list[Judged]()
     for surrogate in surrogates:
         for i in range(len(surrogate)):
             place = len(parts)
             left = (goal.deadline - time.perf_counter()) / (count - place)
             single = surrogate.take(torch.tensor([i], device=surrogate.device))
-            parts.append(_decided(single, source[place], source.bounds(place), columns, goal, solver, left))
+            parts.append(_decided(single, source[place], source.bounds(place), columns, goal, method, left))
     return Judged.joined(parts)
 
 
@@ -108,36 +105,22 @@ class _Fixed(ConicSet):
         return ConicSystem.of(self._rows)
 
 
-class _Rows(RowsSource):
-    """The rows of one case, with proven bounds of its coordinates."""
-
-    def __init__(self, rows: Rows, extents: Extents) -> None:
-        self._rows, self._extents = rows, extents
-
-    def __getitem__(self, index: int) -> Rows:
-        """Return the rows."""
-        return self._rows
-
-    def bounds(self, index: int) -> tuple[Array, Array]:
-        """Return the bounds."""
-        return self._extents.lower, self._extents.upper
-
-
 def _decided(
     surrogate: Surrogate,
     rows: Rows,
     known: tuple[Array, Array],
     columns: IntArray,
     goal: Goal,
-    solver: Solver,
+    method: Exact,
     seconds: float,
 ) -> Judged:
     """Return the decision of one context."""
     networks = networks_of(surrogate)
     keep = near(rows)
     near_rows = some(rows, keep)
+    solver = tight(method.made())
     extents = support_extents(rows, keep, near_rows, solver, goal, Extents(*known)).within(single_bounds(rows))
-    problem = _Problem(surrogate, rows, extents, columns, goal, solver)
+    problem = _Problem(surrogate, rows, extents, columns, goal, method)
     search = BranchAndBound(problem, max(seconds, 0.0), room=goal.rtol)
     lower, upper = np.ceil(extents.lower[columns]) + 0.0, np.floor(extents.upper[columns]) + 0.0
     root = search.run(lower, upper)
@@ -171,13 +154,13 @@ class _Problem:
     """A network over a set, as branch and bound sees it."""
 
     def __init__(
-        self, surrogate: Surrogate, rows: Rows, extents: Extents, columns: IntArray, goal: Goal, solver: Solver
+        self, surrogate: Surrogate, rows: Rows, extents: Extents, columns: IntArray, goal: Goal, method: Exact
     ) -> None:
         networks = networks_of(surrogate)
         net = networks.net
-        self._net = replace(net, output=replace(net.output, c=0.0 * np.asarray(net.output.c)))
-        self._stack, self._rows, self._extents = networks.stack, rows, extents
-        self._columns, self._goal, self._solver = columns, goal, solver
+        net = replace(net, output=replace(net.output, c=0.0 * np.asarray(net.output.c)))
+        self._stack, self._rows, self._columns = networks.stack, rows, columns
+        self._cases = Cases(net, self._stack, rows, columns, extents, method, replace(goal, deadline=np.inf))
         n = self._stack.in_features
         self.x = torch.full((1, n), torch.nan, dtype=torch.float64)
         self.violation = torch.full((1,), torch.nan, dtype=torch.float64)
@@ -188,10 +171,9 @@ class _Problem:
         none = np.full(len(lower), np.nan)
         if (lower > upper).any():
             return Relaxed(np.inf, none, 0.0, None)
-        case = self._case(lower, upper)
-        judged = solve_constrained(self._net, self._stack, case, self._solver, replace(self._goal, deadline=np.inf))
+        judged = self._cases.solve(lower, upper)
         if not bool(judged.x.isfinite().all()):
-            return Relaxed(np.inf, none, 0.0, case)
+            return Relaxed(np.inf, none, 0.0, self._cases.rows(lower, upper))
         least = float(upper_bound(self._stack, judged.x)[0]) - float(judged.gap[0])
         return Relaxed(
             float(judged.value[0]),
@@ -204,10 +186,10 @@ class _Problem:
         """Return the bound of a case, +infinity if it is proven to be empty."""
         if relaxed.data is None:
             return np.inf, "empty"
-        if not isinstance(relaxed.data, _Rows):
+        if not isinstance(relaxed.data, CaseRows):
             return float(relaxed.data), "proven"
         extents = Extents(*relaxed.data.bounds(0))
-        empty = proven_empty(relaxed.data[0], extents, self._solver)
+        empty = proven_empty(relaxed.data[0], extents, self._cases.solver)
         return (np.inf if empty else -np.inf), "empty"
 
     def value(self, k: Array, least: float) -> tuple[float, float]:
@@ -227,7 +209,7 @@ class _Problem:
             size = np.maximum(np.abs(rows.h), abs(rows.G) @ np.abs(k)).max(initial=0.0)
             worst = float(rows.cones.violation(s).max(initial=0.0))
             return torch.as_tensor(k)[None].clone(), worst / size if worst > 0.0 else 0.0
-        judged = solve_constrained(self._net, self._stack, self._case(k, k), self._solver, self._goal)
+        judged = self._cases.solve(k, k)
         x = judged.x.clone()
         off = np.abs(x[0].numpy()[self._columns] - k) / np.maximum(np.abs(k), 1.0)
         if not bool(x.isfinite().all()) or off.max(initial=0.0) > FEASIBLE:
@@ -237,28 +219,3 @@ class _Problem:
 
     def _size(self, x: Tensor) -> float:
         return float(terms(self._stack, x, own_reach(self._stack))[0])
-
-    def _case(self, lower: Array, upper: Array) -> _Rows:
-        """Return the rows of a case: those of the set, and the bounds of its integers."""
-        rows, width = self._rows, self._rows.G.shape[1]
-        fixed = lower == upper
-        eye = np.eye(width)[self._columns]
-        cut = ConicSystem.equalities(eye[fixed], _vector(lower[fixed])) if fixed.any() else None
-        loose = ~fixed
-        sides = [
-            ConicSystem.inequalities(sign * eye[part], _vector(sign * end[part]))
-            for sign, end in ((-1.0, lower), (1.0, upper))
-            for part in (loose & np.isfinite(end),)
-            if part.any()
-        ]
-        system = ConicSystem.stacked([ConicSystem.of(rows), *([cut] if cut is not None else []), *sides])
-        ends = Extents(self._extents.lower.copy(), self._extents.upper.copy())
-        ends.lower[self._columns] = np.maximum(ends.lower[self._columns], lower)
-        ends.upper[self._columns] = np.minimum(ends.upper[self._columns], upper)
-        h = system.h.at(None, 1)[0].numpy()
-        return _Rows(Rows(system.G, h, system.cones), ends)
-
-
-def _vector(values: Array) -> Moving:
-    """Return a right-hand side that does not move."""
-    return Moving(torch.tensor(values)[None])

@@ -106,10 +106,18 @@ class FreePrograms:
         solver: the solver.
         typical: points x of the set, shape `(points, n)`, to choose the scale of each quadratic by: the largest that
             suits one of them, as p may vanish at any single point; the origin if omitted.
+        compiled: the networks' program, if it is known.
     """
 
-    def __init__(self, net: FrozenNet, rows: Rows, solver: Solver, typical: Array | None = None) -> None:
-        program = compile_net(net).program
+    def __init__(
+        self,
+        net: FrozenNet,
+        rows: Rows,
+        solver: Solver,
+        typical: Array | None = None,
+        compiled: ValueProgram | None = None,
+    ) -> None:
+        program = compile_net(net).program if compiled is None else compiled
         more = rows.G.shape[1] - net.in_features
         if more:
             B = sparse.csr_array(sparse.hstack([program.B, sparse.csr_array((program.B.shape[0], more))]))

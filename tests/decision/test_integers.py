@@ -11,6 +11,7 @@ import torch
 import decision
 from decision.sets import Affine, Ball, Box, Budget, Intersection, Polytope
 from socicnn import SOCICNN, to_cvxpy
+from socicnn.conic.solvers._highs import Highs
 from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.frozen import FrozenNet, Layer, Output
 from tests.support.frozen_nets import random_net
@@ -115,6 +116,28 @@ def _relu(n: int, units: int) -> FrozenNet:
     rng = np.random.default_rng(4)
     layer = Layer(None, rng.normal(size=(units, n)), rng.normal(size=units))
     return FrozenNet([layer], Output(rng.uniform(size=units), 0.3 * rng.normal(size=n)))
+
+
+@pytest.mark.extra
+def test_one_model_of_highs_serves_all_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("highspy")
+    made, kept = list[int](), Highs.engine
+
+    def counted(solver: Highs, program: Any) -> Any:
+        made.append(1)
+        return kept(solver, program)
+
+    monkeypatch.setattr(Highs, "engine", counted)
+    net, n = _relu(12, 10), 12
+    region = Polytope(A=np.ones((1, n)), b=[3.5], lower=-2.0, upper=2.0)
+    answer = decision.decide(net, region, integer=range(n))
+    assert answer.ok
+    assert int(answer.iterations) >= 20
+    assert len(made) <= 2
+    options = decision.DecideOptions(integer=tuple(range(n)), solver="clarabel")
+    usual = decision.decide(net, region, options=options)
+    assert len(made) <= 2
+    assert float(answer.value) == pytest.approx(float(usual.value), abs=2e-6 * float(usual.scale))
 
 
 @pytest.mark.extra

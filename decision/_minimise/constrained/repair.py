@@ -22,11 +22,12 @@ from socicnn.conic._program import ConicProgram
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import Scaled
 from socicnn.conic.solvers import Solver
-from verify._optimum.extents import Extents
+from verify._optimum.extents import Extents, single_bounds
 
 LARGEST = 2000  # equalities or variables up to which a pseudoinverse is worth its cubes
 INSIDE = 0.05  # of each row's width: slack of a point that is well inside
 PASSES = 3  # each leaves the rounding of the one before
+LEAST = 2.0**-50  # violation that is rounding
 MORE = 1.0 + 2.0**-20  # of the step, for its own rounding
 
 
@@ -56,6 +57,8 @@ class Repair:
     @cached_property
     def inner(self) -> Array | None:
         """A point of the interior, that of the rows before if it is as far inside; None without an interior."""
+        if _pinched(self._rows):
+            return None
         if self._inner_before is not None and self._keep.all():
             v = self._on_equalities(self._inner_before)
             if (self._slack(v) >= INSIDE * _widths(some(self._rows, self._keep), self._extents)).all():
@@ -64,11 +67,13 @@ class Repair:
 
     def __call__(self, v: Array) -> tuple[Array, float]:
         """Return the repaired point and its violation, relative to the data of the rows; the best of a few."""
+        missed = self.violation(v)
+        if missed <= LEAST:
+            return v, missed
         repaired = v
         for _ in range(2):  # the second time near by, with the rounding of near points
             repaired = self._pulled(self._on_equalities(repaired))
-        candidates = [(point, self.violation(point)) for point in (v, repaired)]
-        best = min(reversed(candidates), key=lambda pair: pair[1])
+        best = min((repaired, self.violation(repaired)), (v, missed), key=lambda pair: pair[1])
         if not best[1] > FEASIBLE or max(self._rows.G.shape) > LARGEST:
             return best
         held = onto_crossed(self._rows, self._norms, best[0])
@@ -137,6 +142,14 @@ class Repair:
             return None
         v = self._on_equalities(v)
         return v if (self._slack(v) > 0).all() else None
+
+
+def _pinched(rows: Rows) -> bool:
+    """Return whether two bounds of a coordinate that are inequalities leave it no room."""
+    planes = np.arange(rows.cones.zero, rows.cones.zero + rows.cones.nonnegative)
+    alone = Rows(sparse.csr_array(rows.G[planes]), rows.h[planes], Cones(0, len(planes)))
+    ends = single_bounds(alone)
+    return bool((np.nextafter(ends.lower, np.inf) >= np.nextafter(ends.upper, -np.inf)).any())
 
 
 def _norms(rows: Rows) -> Array:

@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from decision._minimise.judging import Judged
 from decision._minimise.reference import own_points, own_reach, terms
 from decision._minimise.stack import Stack
 from socicnn._arrays import Array
+from socicnn._compile import compile_net
 from socicnn._cvxpy_atom.build import to_cvxpy
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import tight
@@ -93,6 +94,41 @@ def solve_constrained(
     notes += [f"{times} of {len(stack)} contexts: {status}." for status, times in statuses.items()]
     notes += _remarks(judged, proven=proven)
     return replace(judged, notes=tuple(notes), failure=failure)
+
+
+@final
+class Repeated:
+    """One network under constraints that change from solve to solve.
+
+    What was set up for a matrix is kept while the next one is the same, and so is what a solver starts from.
+
+    Args:
+        net: the network of one context.
+        stack: the same as tensors.
+        solver: the solver.
+        goal: when to stop.
+    """
+
+    def __init__(self, net: FrozenNet, stack: Stack, solver: Solver, goal: Goal) -> None:
+        self._net, self._stack, self._solver, self._goal = net, stack, solver, goal
+        self._way: _Proven | None = None
+
+    def __call__(self, source: RowsSource) -> Judged:
+        """Minimise the network under these constraints."""
+        judged = _unsolved(self._stack)
+        if self._way is None:
+            self._way = _Proven(self._net, self._stack, source, 0, 0, self._solver, self._goal)
+        else:
+            self._way.go_on(source)
+        status = self._way.solve(0, judged)
+        return replace(judged, failure=status if bool(judged.x.isnan().all()) else "")
+
+    def enough(self, judged: Judged) -> bool:
+        """Return whether a decision lies in the set and has the gap that is asked for."""
+        if not bool(judged.x.isfinite().all()):
+            return False
+        size = terms(self._stack, judged.x, own_reach(self._stack))
+        return bool(judged.gap <= self._goal.rtol * size) and bool(judged.violation <= FEASIBLE)
 
 
 def _unsolved(stack: Stack) -> Judged:
@@ -169,16 +205,23 @@ class _Proven:
     ) -> None:
         self._net, self._stack, self._source, self._start, self._goal = net, stack, source, start, goal
         self._solver, self._given = tight(solver), solver
-        self._typical = own_points(stack)
+        self._typical, self._compiled = own_points(stack), compile_net(net).program
         self._rows = source[start + first]
         self._set_up(some(self._rows, near(self._rows)))
         self._measure(first, None)
 
+    def go_on(self, source: RowsSource) -> None:
+        """Go on with other constraints."""
+        self._source = source
+
     def _set_up(self, rows: Rows) -> None:
         """Set the solver up for these rows."""
-        self._weak, self._programs = WeakDuality(rows), FreePrograms(self._net, rows, self._solver, self._typical)
+        self._weak, self._programs = WeakDuality(rows), self._programs_of(rows, self._solver)
         self._easier: FreePrograms | None = None
         self._multipliers: Multipliers = {}  # of the extents; they serve every right-hand side
+
+    def _programs_of(self, rows: Rows, solver: Solver) -> FreePrograms:
+        return FreePrograms(self._net, rows, solver, self._typical, self._compiled)
 
     def _measure(self, i: int, before: Repair | None) -> None:
         """Find how far the set of a context reaches, and how points are repaired into it."""
@@ -213,7 +256,7 @@ class _Proven:
         answer = self._found(i, self._programs, solution, point)
         if not answer.small and self._solver is not self._given:  # tolerances of 1e-11 may be out of its reach
             if self._easier is None:
-                self._easier = FreePrograms(self._net, self._weak.rows, self._given, self._typical)
+                self._easier = self._programs_of(self._weak.rows, self._given)
             answer = answer.better(self._found(i, self._easier, *self._attempt(i, self._easier)))
         if answer.x is None:
             return self._why_no_point(i, answer.status)
