@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from scipy import sparse
@@ -38,6 +39,16 @@ class Rows:
             raise ProgramError(
                 f"rows must agree: G has shape {self.G.shape}, h {self.h.shape}, the cones {self.cones.rows} rows"
             )
+
+    @cached_property
+    def transposed(self) -> sparse.csr_array:
+        """G'."""
+        return sparse.csr_array(self.G.T)
+
+    @cached_property
+    def absolute(self) -> sparse.csr_array:
+        """|G|."""
+        return abs(self.G)
 
 
 class ProgramRows(Rows):

@@ -45,7 +45,7 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
         raise ProgramError(f"parameters without a value: {', '.join(empty)}; set them first")
     try:
         solver = _relaxing() if problem.is_mixed_integer() else cp.CLARABEL
-        data, _, _ = problem.get_problem_data(solver, solver_opts={"use_quad_obj": quadratic})
+        data, _, inverse = problem.get_problem_data(solver, solver_opts={"use_quad_obj": quadratic})
     except (cp.error.SolverError, cp.error.DCPError, ValueError) as error:
         raise ProgramError(f"CVXPY cannot write the problem in cone form: {error}") from error
     dims = data["dims"]
@@ -60,7 +60,7 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
     n = matrix.shape[1]
     P = sparse.csr_array((n, n)) if data.get("P") is None else _symmetric(sparse.csr_array(data["P"]))
     vectors: dict[str, Array] = {name: np.asarray(data[name], dtype=np.float64).reshape(-1) for name in ("b", "c")}
-    offset = float(data["param_prob"].apply_parameters(quad_obj=data.get("P") is not None)[-3])
+    offset = float(inverse[-1][cp.settings.OFFSET])
     cones = Cones(int(dims.zero), int(dims.nonneg), tuple(map(int, dims.soc)), int(dims.exp))
     matrix, vectors["b"], cones = _without_infinite(matrix, vectors["b"], cones)
     for name, array in (("A", matrix.data), ("P", P.data), *vectors.items(), ("the constant", np.array(offset))):

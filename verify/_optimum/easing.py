@@ -35,17 +35,21 @@ def eased_points(rows: Rows, v: Array, tight: BoolArray) -> Iterator[Array]:
         tight: the inequalities that hold with equality, shape `(rows,)`.
     """
     cones, G = rows.cones, rows.G
-    s = rows.h - G @ v
-    size = most_of(cones, abs(G) @ np.abs(v) + np.abs(rows.h))
+    if not (cones.second_order or cones.exponential):
+        return
+    s, terms = rows.h - G @ v, rows.absolute @ np.abs(v) + np.abs(rows.h)
+    size = most_of(cones, terms)
     active = s[cones.heads] - norms(cones, s) <= NEAR * size
     part = bends.triples(cones, s)
-    room = bends.size(part, bends.triples(cones, abs(G) @ np.abs(v) + np.abs(rows.h)))
+    room = bends.size(part, bends.triples(cones, terms))
     bent = (bends.slack(part) <= NEAR * room) & (part[:, 1] > 0.0)
     if not (active.any() or bent.any()):
         return
     D, _, edge = normals(rows, v, tight, active)
     flat, D = D.shape[1], sparse.hstack([D, bends.rows_of(cones, bent, bends.slope(part)).T], format="csc")
     scale = float(np.abs(v).max(initial=0.0)) or 1.0
+    held = tight.copy()
+    held[: cones.zero] = True
     soft = SoftEquations.of(sparse.csr_array(D.T @ G), np.maximum(np.abs(v), 1e-3 * scale))
     if soft is None:
         return
@@ -58,8 +62,12 @@ def eased_points(rows: Rows, v: Array, tight: BoolArray) -> Iterator[Array]:
             right[flat - int(edge.sum()) : flat] = (s[cones.heads] - norms(cones, s) - share * size)[edge]
             right[flat:] = (bends.slack(bends.triples(cones, s)) - share * room)[bent]
             point = point + soft.step(right)
-        if np.isfinite(point).all():
-            yield point
+        s = rows.h - G @ point
+        lack = s[cones.heads] - norms(cones, s) < 0.25 * share * size
+        short = bends.slack(bends.triples(cones, s)) < 0.25 * share * room
+        missed = np.abs(s) > 0.1 * share * np.maximum(terms, 1e-3 * scale)
+        if np.isfinite(point).all() and not (missed[held].any() or lack[active].any() or short[bent].any()):
+            yield point  # if something is missed, there is no way inwards
 
 
 def eased_multipliers(rows: Rows, slope: Array, v: Array, y: Array) -> Iterator[Array]:
@@ -79,14 +87,14 @@ def eased_multipliers(rows: Rows, slope: Array, v: Array, y: Array) -> Iterator[
     idle = np.abs(y) <= NOISE * most
     idle[: cones.zero] = False
     s = rows.h - rows.G @ v
-    terms = most_of(cones, abs(rows.G) @ np.abs(v) + np.abs(rows.h))
+    terms = most_of(cones, rows.absolute @ np.abs(v) + np.abs(rows.h))
     terms = np.maximum(terms, 1e-6 * terms.max(initial=0.0)) + TINY
     share = (s[cones.heads] - norms(cones, s)) / terms
     resting = size <= most * np.maximum(FAINT, share)  # cones whose slack says more than their multipliers
     idle[cut : cones.exponential_start] = spread(cones, resting)
     part = bends.triples(cones, s)
     share = bends.slack(part) / (
-        bends.size(part, bends.triples(cones, abs(rows.G) @ np.abs(v) + np.abs(rows.h))) + TINY
+        bends.size(part, bends.triples(cones, rows.absolute @ np.abs(v) + np.abs(rows.h))) + TINY
     )
     calm: BoolArray = np.abs(bends.triples(cones, y)).max(axis=1) <= most * np.maximum(FAINT, share)
     idle[cones.exponential_start :] = np.repeat(calm, 3)
@@ -101,7 +109,7 @@ def eased_multipliers(rows: Rows, slope: Array, v: Array, y: Array) -> Iterator[
     planes, room = np.flatnonzero(idle[:cut]), np.where(resting, 8.0 * typical, size)[active]
     single = sparse.csr_array((np.ones(len(planes)), (np.arange(len(planes)), planes)), shape=(len(planes), len(y)))
     bends_in, own = bends.rows_of(cones, ~calm, bends.dual_slope(bends.triples(cones, y))), _own(cones, y)
-    blocks = [sparse.csr_array(rows.G.T), single, _inward(cones, y, length, active), bends_in]
+    blocks = [rows.transposed, single, _inward(cones, y, length, active), bends_in]
     scale = np.maximum(np.abs(y), 1e-3 * typical)
     scale[cut : cones.exponential_start] = np.maximum(scale[cut : cones.exponential_start], spread(cones, size))
     scale[cones.exponential_start :] = own
@@ -125,7 +133,7 @@ def _settled(rows: Rows, slope: Array, y: Array, used: BoolArray) -> Array:
     cones = rows.cones
     size = most_of(cones, np.abs(y))
     active = (size > 0.0) & (np.abs(y[cones.heads] - norms(cones, y)) <= NEAR * size)
-    columns, transposed = np.flatnonzero(used), sparse.csr_array(rows.G.T)
+    columns, transposed = np.flatnonzero(used), rows.transposed
     scale = np.abs(y)
     scale[cones.zero + cones.nonnegative : cones.exponential_start] = spread(cones, size)
     scale = np.maximum(scale, 1e-6 * float(scale.max()))

@@ -58,7 +58,8 @@ def enclose(
     """
     error = np.zeros(len(f)) if f_error is None else f_error
     stays = np.zeros_like(x)
-    idle = (np.asarray(abs(M).sum(axis=1)).reshape(-1) == 0.0) & (f == 0.0) & (error == 0.0)
+    used = np.bincount(np.repeat(np.arange(len(f)), np.diff(M.indptr)), M.data != 0.0, len(f)) > 0
+    idle = ~used & (f == 0.0) & (error == 0.0)
     if idle.any():  # equations 0 = 0
         M, f, error = sparse.csr_array(M[~idle]), f[~idle], error[~idle]
     if not len(f):
@@ -89,7 +90,7 @@ def _box(M: sparse.csr_array, f: Array, x: Array, room: Array, error: Array) -> 
     if len(free) < k:
         return None
     width = np.exp2(np.clip(np.round(np.log2(room[free])), -400, 400))
-    S = M[:, free].toarray() * width
+    S = M.toarray()[:, free] * width
     largest = np.abs(S).max(axis=1)
     if not (np.isfinite(S).all() and (largest > 0).all()):
         return None

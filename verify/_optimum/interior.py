@@ -30,7 +30,7 @@ def interior(rows: Rows, near: Array, solver: Solver) -> Array | None:
         near: a point that tells the sizes of the rows, shape `(variables,)`.
         solver: the solver; it needs no accuracy.
     """
-    size = abs(rows.G) @ np.abs(near) + np.abs(rows.h)
+    size = rows.absolute @ np.abs(near) + np.abs(rows.h)
     most = float(size.max(initial=0.0))
     # small rows stay small at first; equal sizes are the easiest to solve; tight tolerances are the last resort
     for share, chosen in ((FLOORS[0], solver), (FLOORS[1], solver), (FLOORS[1], tight(solver))):
@@ -91,7 +91,7 @@ def dual_rows(rows: Rows, slope: Array) -> Rows:
         blocks = [identity[: m - 3 * cones.exponential, : m - 3 * cones.exponential]]
         identity = sparse.block_diag([*blocks, *[turn] * cones.exponential], format="csr")
     identity = sparse.csr_array(identity)[cones.zero :]
-    G = sparse.csr_array(sparse.vstack([sparse.csr_array(rows.G.T), identity], format="csr"))
+    G = sparse.csr_array(sparse.vstack([rows.transposed, identity], format="csr"))
     h = np.concatenate([-slope, np.zeros(m - cones.zero)])
     return ProgramRows(G, h, replace(cones, zero=len(slope)))
 

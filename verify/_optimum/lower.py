@@ -59,7 +59,7 @@ def lower_end(program: QuadraticProgram, u: Array, y: Array) -> float:
 def _bound(weak: WeakDuality, line: Line, y: Array, extents: Extents, D: Array, u: Array) -> float:
     """Return the bound over a set with these extents, -infinity if a residual that must be 0 is not."""
     start, needed = _signed(line, weak, y, extents, D)
-    transposed = sparse.csr_array(weak.rows.G.T)
+    transposed = weak.rows.transposed
     for _ in range(ROUNDS):
         box = _enclosed(transposed[needed], line, needed, start, weak.rows)
         if box is None:
@@ -110,7 +110,7 @@ def _signed(line: Line, weak: WeakDuality, y: Array, extents: Extents, D: Array)
     y = y.copy()
     proof = weak.combine(y)
     r = line.slope + proof.sum
-    size = np.abs(line.slope) + line.size + abs(weak.rows.G.T) @ np.abs(y)
+    size = np.abs(line.slope) + line.size + weak.rows.absolute.T @ np.abs(y)
     considered = (D <= 0.0) & ~np.isfinite(extents.upper - extents.lower)
     free = considered & (extents.lower == -np.inf) & (extents.upper == np.inf)
     sign = np.where(extents.upper == np.inf, 1.0, -1.0)
@@ -185,7 +185,7 @@ def _combined(weak: WeakDuality, box: Enclosure) -> Combination:
         return proof
     rows = weak.rows
     margin = 1.0 + relative_margin(len(radius) + 4)
-    spread = abs(rows.G.T) @ radius
+    spread = rows.absolute.T @ radius
     more = float(np.abs(rows.h) @ radius) * margin + TINY
     error = proof.error + np.where(spread > 0, spread * margin + TINY, 0.0)
     return Combination(proof.sum, error * (1.0 + 4 * EPS), proof.most + more + 4 * EPS * (abs(proof.most) + more))

@@ -45,7 +45,7 @@ def corrected(rows: Rows, slope: Array, v: Array, y: Array, tight: BoolArray) ->
         signed = np.append(signed, np.ones(int(bent.sum()), dtype=bool))
     squares = np.asarray(D.multiply(D).sum(axis=0)).reshape(-1)
     z = (D.T @ y) / squares
-    transposed = sparse.csr_array(rows.G.T)
+    transposed = rows.transposed
     for _ in range(ROUNDS):
         solution = _solved(transposed, D, slope, z)
         if solution is None:
@@ -71,7 +71,7 @@ def normals(rows: Rows, v: Array, tight: BoolArray, active: BoolArray) -> tuple[
     """
     cones, cut = rows.cones, rows.cones.zero + rows.cones.nonnegative
     s = rows.h - rows.G @ v
-    size = abs(rows.G) @ np.abs(v) + np.abs(rows.h)
+    size = rows.absolute @ np.abs(v) + np.abs(rows.h)
     apex = active & (most_of(cones, np.abs(s)) <= APEX * most_of(cones, size))
     length = norms(cones, s)
     edge = active & ~apex & (length > 0.0)

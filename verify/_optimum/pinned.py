@@ -25,20 +25,20 @@ def pinned(M: sparse.csr_array, f: Array, x: Array, fixed: BoolArray) -> tuple[A
     x, fixed, left = x.copy(), fixed.copy(), np.ones(len(f), dtype=bool)
     E = sparse.csr_array(M)
     E.eliminate_zeros()
-    pattern = abs(E) > 0
+    rows = np.repeat(np.arange(len(f)), np.diff(E.indptr))
     checked = np.diff(E.indptr) == 0
     for _ in range(PASSES):
-        unknown = pattern @ (~fixed).astype(np.float64)
+        own = ~fixed[E.indices]
+        unknown = np.bincount(rows[own], minlength=len(f))
         settled = np.flatnonzero((unknown == 0) & ~checked)
-        checked[settled] = True
-        left[settled[residual(E[settled], x, f[settled])[0] == 0.0]] = False
+        if len(settled):
+            checked[settled] = True
+            left[settled[residual(E[settled], x, f[settled])[0] == 0.0]] = False
         single = np.flatnonzero((unknown == 1) & ~checked)
         if not len(single):
             break
-        part = sparse.coo_array(E[single])
-        own = ~fixed[part.col]
-        order = np.argsort(part.row[own])
-        columns, entries = part.col[own][order], part.data[own][order]
+        own &= ((unknown == 1) & ~checked)[rows]
+        columns, entries = E.indices[own], E.data[own]
         first = np.sort(np.unique(columns, return_index=True)[1])  # one equation for each unknown
         single, columns, entries = single[first], columns[first], entries[first]
         trial, h, block = np.where(fixed, x, 0.0), f[single], sparse.csr_array(E[single])

@@ -106,8 +106,10 @@ def empties(program: QuadraticProgram, witness: OptimumWitness) -> bool:
 
 def falls(program: QuadraticProgram, witness: OptimumWitness) -> bool:
     """Return whether the cost falls for ever along the direction of the witness."""
+    if np.isnan(witness.ray).any():
+        return False
     directions = program.homogeneous()
-    if np.isnan(witness.ray).any() or len(witness.ray_tight) != directions.conic.cones.rows:
+    if len(witness.ray_tight) != directions.conic.cones.rows:
         return False
     try:
         return upper_end(directions, witness.ray, witness.ray_tight).value < 0.0

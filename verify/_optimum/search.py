@@ -18,7 +18,7 @@ from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver
 from verify._optimum import bends
 from verify._optimum.easing import eased_multipliers, eased_points
-from verify._optimum.interior import dual_rows, falling, interior, relaxed, towards
+from verify._optimum.interior import dual_rows, falling, interior, relaxed, slack, towards
 from verify._optimum.lengths import lengths, spread, tails
 from verify._optimum.multipliers import NOISE, corrected
 from verify._optimum.program import OptimumWitness, QuadraticProgram
@@ -82,24 +82,28 @@ def _best_point(
     rows = program.rows
     nothing = np.zeros(len(rows.h), dtype=bool)
     guess = float(program.conic.c @ v) + 0.5 * float(v @ (program.P @ v)) + program.conic.offset
+    tight = tight_rows(program, v, y) if np.isfinite(y).all() else nothing
+    crowded = rows.cones.zero + int(tight.sum()) > len(v)  # rows follow from others, which takes long to prove
 
     def tries() -> Iterator[tuple[Array, BoolArray]]:
-        if np.isfinite(y).all():
-            tight = tight_rows(program, v, y)
+        if not crowded:
             yield from ((point, tight) for point in eased_points(rows, v, tight))
-            yield v, tight
+            if (slack(rows, v)[rows.cones.nonnegative :] > 0.0).all():
+                yield v, tight
         inner = interior(rows, v, solver)
         if inner is not None:
             yield from ((point, nothing) for point in towards(rows, v, inner))
-        else:
+        if crowded:
+            yield v, tight
+        if inner is None:
             yield v, nothing
 
-    for point, tight in tries():
-        candidate = replace(witness, v=point, tight=tight)
+    for point, held in tries():
+        candidate = replace(witness, v=point, tight=held)
         end = above(program, candidate)
         if end.value < least or best is witness:
             best, least = candidate, end.value
-        if np.isfinite(end.value) and (end.value - guess <= WIDE * end.size or not tight.any()):
+        if np.isfinite(end.value) and (end.value - guess <= WIDE * end.size or not (crowded or held.any())):
             break
     return best, least
 
@@ -108,7 +112,7 @@ def tight_rows(program: QuadraticProgram, v: Array, y: Array) -> BoolArray:
     """Return the inequalities whose multiplier, as a share of the largest, exceeds their slack as a share of theirs."""
     rows, cones = program.rows, program.conic.cones
     s = np.abs(rows.h - rows.G @ v)
-    size = abs(rows.G) @ np.abs(v) + np.abs(rows.h)
+    size = rows.absolute @ np.abs(v) + np.abs(rows.h)
     size = np.maximum(size, 1e-6 * size.max(initial=0.0))
     share = s / np.where(size > 0, size, 1.0)
     weight = y * np.sqrt(np.asarray((rows.G * rows.G).sum(axis=1)).reshape(-1))
@@ -208,7 +212,7 @@ def _ray(program: QuadraticProgram, witness: OptimumWitness, solver: Solver) -> 
     s = rows.h - rows.G @ d
     touching = nothing.copy()
     touching[cones.zero : cones.zero + cones.nonnegative] = True
-    touching &= np.abs(s) <= 1e-7 * (abs(rows.G) @ np.abs(d))
+    touching &= np.abs(s) <= 1e-7 * (rows.absolute @ np.abs(d))
     inner = interior(rows, d, solver)
     points = [(d, touching), (d, nothing)]
     if inner is not None:

@@ -45,11 +45,15 @@ class SoftEquations:
         """
         n, p = B.shape
         weight = np.exp2(np.round(np.log2(weight)))
-        B = sparse.csr_array(B @ sparse.diags_array(weight))
-        largest = np.asarray(abs(B).max(axis=1).toarray()).reshape(-1)
+        row, column = np.repeat(np.arange(n), np.diff(B.indptr)), B.indices
+        entries, largest = B.data * weight[column], np.zeros(n)
+        np.maximum.at(largest, row, np.abs(entries))
         height = np.exp2(-np.round(np.log2(np.where(largest > 0, largest, 1.0))))
-        B = sparse.diags_array(height) @ B
-        K = sparse.block_array([[sparse.eye_array(p), B.T], [B, -SOFT * sparse.eye_array(n)]], format="csc")
+        entries *= height[row]
+        corner, row = np.arange(p + n), row + p
+        place = (np.concatenate([corner, row, column]), np.concatenate([corner, column, row]))
+        diagonal = np.repeat([1.0, -SOFT], [p, n])
+        K = sparse.csc_array((np.concatenate([diagonal, entries, entries]), place), shape=(p + n, p + n))
         try:
             factor = linalg.splu(K, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.01)
         except RuntimeError:

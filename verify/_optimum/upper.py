@@ -93,7 +93,7 @@ def _outside(rows: Rows, box: Enclosure, equal: BoolArray) -> str:
     """Return why some row is not proven to hold in the whole box, or nothing."""
     cones = rows.cones
     s, error = residual(rows.G, box.centre, rows.h)
-    spread = abs(rows.G) @ box.radius
+    spread = rows.absolute @ box.radius
     reach = error + spread * (1.0 + relative_margin(rows.G.shape[1])) + np.where(spread > 0, TINY, 0.0)
     reach *= 1.0 + 4 * EPS
     cut = cones.zero + cones.nonnegative

@@ -75,7 +75,7 @@ class WeakDuality:
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self._transposed = sparse.csr_array(rows.G.T)
+        self._transposed = rows.transposed
         self._absolute = abs(self._transposed)
         self._pattern = sparse.csr_array(self._absolute > 0, dtype=np.float64)
         self.single = SinglePlanes.of(rows)

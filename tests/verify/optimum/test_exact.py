@@ -27,6 +27,27 @@ def test_residuals_are_right_to_the_last_bit(seed: int) -> None:
         assert error[i] <= 2.0**-51 * abs(value[i]) + 2.0**-1000
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_many_residuals_are_as_right_as_few(seed: int) -> None:
+    """Rows of 0 to 20 entries, some of which cancel exactly or but for a few bits."""
+    rng = np.random.default_rng(seed)
+    rows, n = 450, 20
+    M = rng.normal(size=(rows, n)) * 10.0 ** rng.uniform(-9, 9, size=(rows, n)) * (rng.random((rows, n)) < 0.3)
+    M[::7] = np.round(M[::7])
+    M[300:] *= rng.random((150, 1)) < 0.9
+    x = np.round(rng.normal(size=n) * 64) / 64 if seed % 2 else rng.normal(size=n)
+    f = M @ x + (rng.random(rows) < 0.3) * 10.0 ** rng.uniform(-30, 0, rows)
+    value, error = residual(sparse.csr_array(M), x, f)
+    zeros = 0
+    for i, row in enumerate(M):
+        terms = (Fraction(float(a)) * Fraction(float(b)) for a, b in zip(row, x, strict=True) if a)
+        exact = Fraction(float(f[i])) - sum(terms, Fraction(0))
+        assert abs(Fraction(float(value[i])) - exact) <= Fraction(float(error[i]))
+        assert (value[i] == 0.0) == (exact == 0)
+        zeros += exact == 0
+    assert 0 < zeros < rows
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_box_holds_the_exact_solution(seed: int) -> None:
     rng = np.random.default_rng(seed)
