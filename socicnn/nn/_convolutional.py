@@ -3,7 +3,8 @@
 a_k = W_k * z_{k-1} + U_k * x + b_k,   z_k = relu(a_k),   W_k >= 0
 f(x) = w' mean(z_L) + mean(v x) + c + sum_m beta_m mean (A_m * x + e_m)^2 + sum_r gamma_r mean_g ||(C_r * x + d_r)_g||_2
 
-Means are over positions (and channels, for the quadratics); g runs over groups of channels and positions.
+and log-sum-exp and logistic branches (`socicnn.nn._smooth_fields`). Means are over positions (and channels, for the
+quadratics); g runs over groups of channels and positions.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from socicnn.nn._geometry import AveragePool, Chain, Conv, Convolution, ImageMap
 from socicnn.nn._network import Network
 from socicnn.nn._options import DENSE_ONLY, SMOOTH, Activation, ContextMode, NetOptions, NetSettings, net_options
 from socicnn.nn._relu_form import relu_form
+from socicnn.nn._smooth_fields import SmoothFields
 from socicnn.nn._stages import branch_specs, kernel_shape, layer_spec, repeated, rows_of_norm, stages, with_channels
 from socicnn.positivity._base import Weight
 from socicnn.positivity._initial import normal
@@ -92,7 +94,7 @@ class ConvSOCICNN(Network):
         if "hidden" in settings:
             warnings.warn("hidden is now hidden_features; the old name ends with 0.3", DeprecationWarning, stacklevel=2)
             hidden_features = settings.pop("hidden")  # type: ignore[typeddict-item]  # the old name
-        chosen = net_options("ConvSOCICNN", options, settings, refused=(*DENSE_ONLY, *SMOOTH))
+        chosen = net_options("ConvSOCICNN", options, settings, refused=DENSE_ONLY)
         shape = tuple(input_shape)
         if not 2 <= len(shape) <= 4 or any(not is_integer(size) or size < 1 for size in shape):
             raise ModelError(f"input_shape must be (channels, *size) with one to three sizes; received {input_shape!r}")
@@ -114,6 +116,8 @@ class ConvSOCICNN(Network):
         self.x_maps = [repeated(map_, unit.pieces) for map_, unit in zip(self.U_maps, self.units, strict=True)]
         self.A_maps = [Convolution(spec, channels, size) for spec in self.quadratic]
         self.C_maps = [Convolution(spec, channels, size) for spec in self.norm]
+        self.logsumexp, self.logistic = (branch_specs(getattr(chosen, name), name) for name in SMOOTH)
+        self.smooth = SmoothFields(self.logsumexp, self.logistic, channels, size)
         self._build(chosen.generator)
         if not passthrough:
             warn_if_units_die(self)
@@ -189,6 +193,7 @@ class ConvSOCICNN(Network):
                 [1 / math.sqrt(rows_of_norm(m)) for m in self.C_maps], dtype=torch.float64, device="cpu"
             )
             vectors.append(Vector("gamma", starts, positive=True))
+        vectors += self.smooth.build(add, lambda map_: map_.fan_in * scale + more, draw)
         source: VectorSource
         if not fields:
             source = self.source(vectors)
@@ -233,7 +238,7 @@ class ConvSOCICNN(Network):
                 groups = u.flatten(-axes).unflatten(-2, (-1, group))
                 length = torch.linalg.vector_norm(groups, dim=-2).flatten(-2).mean(dim=-1)
             value = value + vectors["gamma"][..., index - 1] * length
-        return value
+        return value + self.smooth.value(x, vectors)
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as sparse arrays."""
@@ -265,7 +270,8 @@ class ConvSOCICNN(Network):
                 matrix, d = matrix[order], d[..., order]
                 gamma = gamma / (inner.out_channels // group * positions)
             norms.append(Norm(gamma, matrix, d, group))
-        return FrozenNet(layers, output, quadratics, norms, self.input_shape)
+        smooth = self.smooth.frozen(vectors, self._field)
+        return FrozenNet(layers, output, quadratics, norms, self.input_shape, **smooth)
 
     def _field(self, vector: Array, map_: ImageMap) -> Array:
         """Return a vector, one entry per channel or a whole field, as a flat field."""
@@ -280,6 +286,7 @@ class ConvSOCICNN(Network):
             "hidden_features": [described(spec) for spec in self.specs],
             "quadratic": [described(spec) for spec in self.quadratic],
             "norm": [described(spec) for spec in self.norm],
+            **{name: [described(spec) for spec in specs] for name in SMOOTH if (specs := getattr(self, name))},
             "context_features": self.context_features,
             "context_channels": self.context_channels,
             "context": self.context,

@@ -32,7 +32,8 @@ class Conv:
         padding: zeros on both sides, or "same": enough to keep the size at stride 1 (an odd zero is added at the end).
         dilation: distance between taps.
         transposed: whether it is a transposed convolution ("same": the size is multiplied by the stride).
-        group: in a norm branch, how many channels of one position a norm takes together; the whole tensor if omitted.
+        group: in a norm or log-sum-exp branch, how many channels of one position are taken together; the whole tensor
+            if omitted.
     """
 
     channels: int

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.frozen import FrozenNet, Layer, Logistic, LogSumExp, Norm, Output, Quadratic
 from socicnn.nn._activations import described_slope, layer_units
 from socicnn.nn._branches import BranchSpec
 from socicnn.nn._checks import check_joint_offsets, context_shape
@@ -29,6 +29,7 @@ from socicnn.nn._network import Network
 from socicnn.nn._options import DENSE_ONLY, SMOOTH, Activation, ContextMode, NetOptions, NetSettings, net_options
 from socicnn.nn._relu_form import relu_form
 from socicnn.nn._sequence_branches import SequenceBranch, checked, sequence_branch
+from socicnn.nn._smooth_branches import weights
 from socicnn.positivity._initial import normal
 
 SequenceSpec: TypeAlias = "BranchSpec | Conv | dict[str, Any]"
@@ -84,7 +85,7 @@ class RecurrentSOCICNN(Network):
         options: NetOptions | None = None,
         **settings: Unpack[NetSettings],
     ) -> None:
-        chosen = net_options("RecurrentSOCICNN", options, settings, refused=(*DENSE_ONLY, *SMOOTH))
+        chosen = net_options("RecurrentSOCICNN", options, settings, refused=DENSE_ONLY)
         shape = tuple(input_shape)
         if len(shape) != 2 or any(not is_integer(size) or size < 1 for size in shape):
             raise ModelError(f"input_shape must be (T, features), both >= 1; received {input_shape!r}")
@@ -102,6 +103,7 @@ class RecurrentSOCICNN(Network):
         self.activation = self.unit.name
         self.quadratic = checked(quadratic, "quadratic", Conv(24, 5))
         self.norm = checked(norm, "norm", Conv(24, 5, group=2))
+        self.logsumexp, self.logistic = (checked(getattr(chosen, name), name) for name in SMOOTH)
         self._build(chosen.generator)
 
     def _build(self, draw: torch.Generator | None) -> None:
@@ -141,12 +143,14 @@ class RecurrentSOCICNN(Network):
         vectors.append(Vector("v", last * normal((p, columns), draw), grid=(T,)))
         c = torch.tensor(law.bias(h, kind), dtype=torch.float64, device="cpu")
         vectors.append(Vector("c", c, theta=last * normal((1, q or more), draw) if q or more else None))
-        self.A, self.C = nn.ModuleList(), nn.ModuleList()
-        for letter, branches, specs in (("e", self.A, self.quadratic), ("d", self.C, self.norm)):
+        self.A, self.C, self.G, self.S = (nn.ModuleList() for _ in range(4))
+        kinds = [("e", self.A, self.quadratic), ("d", self.C, self.norm)]
+        kinds += [("o", self.G, self.logsumexp), ("s", self.S, self.logistic)]
+        for letter, branches, specs in kinds:
             for index, spec in enumerate(specs, start=1):
                 branch = sequence_branch(spec, T, p, q, more, draw)
                 branches.append(branch)
-                if letter == "d" or self.quadratic_offset:
+                if letter != "e" or self.quadratic_offset:
                     vectors.append(branch.offset(f"{letter}{index}", q, more, draw))
         check_joint_offsets(joint, bool((q or more) and self.quadratic), self.quadratic_offset)
         vectors.append(Vector("w", law.weight((h,), h, kind, draw), positive=True))
@@ -154,6 +158,7 @@ class RecurrentSOCICNN(Network):
             if maps:
                 starts = torch.tensor([branch.start**power for branch in maps], dtype=torch.float64, device="cpu")
                 vectors.append(Vector(name, starts, positive=True))
+        vectors += weights(len(self.G), [branch.weights for branch in self.logistics])
         source: VectorSource
         if not field:
             source = self.source(vectors)
@@ -172,6 +177,16 @@ class RecurrentSOCICNN(Network):
     def norms(self) -> list[SequenceBranch]:
         """The norm branches' maps."""
         return cast("list[SequenceBranch]", list(self.C))
+
+    @property
+    def logsumexps(self) -> list[SequenceBranch]:
+        """The log-sum-exp branches' maps."""
+        return cast("list[SequenceBranch]", list(self.G))
+
+    @property
+    def logistics(self) -> list[SequenceBranch]:
+        """The logistic branches' maps."""
+        return cast("list[SequenceBranch]", list(self.S))
 
     def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
         """Return z_1 .. z_T."""
@@ -196,6 +211,10 @@ class RecurrentSOCICNN(Network):
             value = value + vectors["beta"][..., m] * branch.square(p)
         for r, branch in enumerate(self.norms):
             value = value + vectors["gamma"][..., r] * branch.length(branch.image(x) + vectors[f"d{r + 1}"])
+        for j, branch in enumerate(self.logsumexps):
+            value = value + vectors["alpha"][..., j] * branch.log_sum_exp(branch.image(x) + vectors[f"o{j + 1}"])
+        for j, branch in enumerate(self.logistics, start=1):
+            value = value + branch.logistic(branch.image(x) + vectors[f"s{j}"], vectors[f"omega{j}"])
         return value
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
@@ -219,9 +238,16 @@ class RecurrentSOCICNN(Network):
         for r, branch in enumerate(self.norms):
             matrix, d, share = branch.frozen(vectors[f"d{r + 1}"], squared=False)
             norms.append(Norm(vectors["gamma"][..., r] * share, matrix, d, branch.group))
+        smooth: dict[str, Any] = {"logsumexps": [], "logistics": []}
+        for j, branch in enumerate(self.logsumexps):
+            matrix, o, share = branch.frozen(vectors[f"o{j + 1}"], squared=False)
+            smooth["logsumexps"].append(LogSumExp(vectors["alpha"][..., j] * share, matrix, o, branch.group))
+        for j, branch in enumerate(self.logistics, start=1):
+            matrix, s, _ = branch.frozen(vectors[f"s{j}"], squared=True)
+            smooth["logistics"].append(Logistic(branch.row_weights(vectors[f"omega{j}"]), matrix, s))
         output = Output(vectors["w"], v.reshape(*v.shape[:-2], -1), vectors["c"])
         made, output = relu_form(layers, [self.unit] * T, output)
-        return FrozenNet(made, output, quadratics, norms, self.input_shape)
+        return FrozenNet(made, output, quadratics, norms, self.input_shape, **smooth)
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments that describe the architecture."""
@@ -230,6 +256,7 @@ class RecurrentSOCICNN(Network):
             "hidden_features": self.hidden_features,
             "quadratic": [_described(spec) for spec in self.quadratic],
             "norm": [_described(spec) for spec in self.norm],
+            **{name: [_described(spec) for spec in specs] for name in SMOOTH if (specs := getattr(self, name))},
             "shared": self.shared_weights,
             "context_features": self.context_features,
             "context_channels": self.context_channels,

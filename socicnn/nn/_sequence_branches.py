@@ -16,9 +16,11 @@ from socicnn._arrays import Array, Matrix, as_float64
 from socicnn.errors import ModelError
 from socicnn.nn import _branches as branches
 from socicnn.nn import _operators as operators
+from socicnn.nn._activations import softplus
 from socicnn.nn._branches import BranchMap, BranchSpec
 from socicnn.nn._context import Vector
 from socicnn.nn._geometry import Conv, Convolution, ImageMap, specified
+from socicnn.nn._smooth_fields import log_sum_exp, logistic, row_weights
 from socicnn.nn._stages import check_group
 from socicnn.positivity._initial import normal
 
@@ -45,6 +47,23 @@ class SequenceBranch(nn.Module, ABC):
     @abstractmethod
     def length(self, u: Tensor) -> Tensor:
         """Return the norm of the image, or the average of its groups' norms."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> int:
+        """Number of weights of a logistic branch: one per row of a matrix, or per channel."""
+
+    @abstractmethod
+    def log_sum_exp(self, p: Tensor) -> Tensor:
+        """Return log sum exp of the image, or the average of its groups'."""
+
+    @abstractmethod
+    def logistic(self, p: Tensor, omega: Tensor) -> Tensor:
+        """Return the sum of log(1 + exp(p)) with these weights, averaged over positions."""
+
+    @abstractmethod
+    def row_weights(self, omega: Array) -> Array:
+        """Return the weights of a logistic branch as those of its rows, as `frozen(..., squared=True)` orders them."""
 
     @abstractmethod
     def offset(self, name: str, channels: int, features: int, generator: torch.Generator | None) -> Vector:
@@ -78,6 +97,23 @@ class MatrixBranch(SequenceBranch):
     def length(self, u: Tensor) -> Tensor:
         """Return ||u||."""
         return torch.linalg.vector_norm(u, dim=-1)
+
+    @property
+    def weights(self) -> int:
+        """One per row."""
+        return self.map.rows
+
+    def log_sum_exp(self, p: Tensor) -> Tensor:
+        """Return log sum exp of p."""
+        return torch.logsumexp(p, dim=-1)
+
+    def logistic(self, p: Tensor, omega: Tensor) -> Tensor:
+        """Return omega'log(1 + exp(p))."""
+        return (softplus(p) * omega).sum(dim=-1)
+
+    def row_weights(self, omega: Array) -> Array:
+        """Return the weights as they are."""
+        return omega
 
     def offset(self, name: str, channels: int, features: int, generator: torch.Generator | None) -> Vector:
         """Return an offset per row; a joint sequence enters through a full matrix."""
@@ -119,6 +155,23 @@ class TimeBranch(SequenceBranch):
             return torch.linalg.vector_norm(u.flatten(-2), dim=-1)
         groups = u.unflatten(-2, (-1, self.group))
         return torch.linalg.vector_norm(groups, dim=-2).mean(dim=(-1, -2))
+
+    @property
+    def weights(self) -> int:
+        """One per channel."""
+        return self.map.out_channels
+
+    def log_sum_exp(self, p: Tensor) -> Tensor:
+        """Return log sum exp of all of p, or the mean over groups of channels at each position."""
+        return log_sum_exp(p, 1, self.group)
+
+    def logistic(self, p: Tensor, omega: Tensor) -> Tensor:
+        """Return the sum over channels of omega times the mean of log(1 + exp(p)) over positions."""
+        return logistic(p, 1, omega)
+
+    def row_weights(self, omega: Array) -> Array:
+        """Return one weight per channel and position."""
+        return row_weights(omega, *self.map.out_size)
 
     def offset(self, name: str, channels: int, features: int, generator: torch.Generator | None) -> Vector:
         """Return an offset per channel; a joint sequence enters through a convolution like that of x."""
@@ -164,7 +217,7 @@ class _Flat(ImageMap):
         return sparse.csr_array(kernel)
 
 
-def checked(listed: Sequence[Any] | None, argument: str, default: Conv) -> tuple[BranchSpec | Conv, ...]:
+def checked(listed: Sequence[Any] | None, argument: str, default: Conv | None = None) -> tuple[BranchSpec | Conv, ...]:
     """Return the branches as a tuple, the default alone if omitted.
 
     Raises:
@@ -173,7 +226,8 @@ def checked(listed: Sequence[Any] | None, argument: str, default: Conv) -> tuple
     if isinstance(listed, str | int | Conv):
         raise ModelError(f"{argument} lists the branches, one entry each; received {listed!r}: write ({listed!r},)")
     specs: list[BranchSpec | Conv] = []
-    for entry in (default,) if listed is None else listed:
+    own: Sequence[Any] = () if default is None else (default,)
+    for entry in own if listed is None else listed:
         if isinstance(entry, Conv | dict):
             spec = cast(Conv, specified(entry, argument))
             check_group(spec, argument)

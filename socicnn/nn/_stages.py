@@ -20,16 +20,18 @@ def layer_spec(entry: Any, argument: str, *, pools: bool = False) -> Conv | Aver
 
 def check_group(spec: Conv, argument: str) -> None:
     """Raise a ModelError where the group of a branch does not divide its channels, or is not for it."""
-    if spec.group is not None and (argument != "norm" or spec.group < 1 or spec.channels % spec.group):
-        what = f"divide its {spec.channels} channels" if argument == "norm" else "be left out: it is for norms"
+    grouped = argument in ("norm", "logsumexp")
+    if spec.group is not None and (not grouped or spec.group < 1 or spec.channels % spec.group):
+        what = f"divide its {spec.channels} channels" if grouped else "be left out: it is for norms"
         raise ModelError(f"group of a {argument} branch must {what}; received {spec.group}")
 
 
-def branch_specs(listed: Sequence[Any] | None, argument: str, default: Conv) -> tuple[Conv, ...]:
+def branch_specs(listed: Sequence[Any] | None, argument: str, default: Conv | None = None) -> tuple[Conv, ...]:
     """Return the specs of the branches, the default alone if omitted."""
     if is_integer(listed) or isinstance(listed, Conv):
         raise ModelError(f"{argument} lists the branches, one entry each; received {listed!r}: write ({listed!r},)")
-    specs = (default,) if listed is None else tuple(cast(Conv, layer_spec(entry, argument)) for entry in listed)
+    own = (default,) if default is not None else ()
+    specs = own if listed is None else tuple(cast(Conv, layer_spec(entry, argument)) for entry in listed)
     for spec in specs:
         check_group(spec, argument)
     return specs

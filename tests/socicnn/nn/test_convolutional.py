@@ -121,3 +121,16 @@ def test_a_configuration_of_an_older_file_is_read() -> None:
     config = ConvSOCICNN((1, 4), (3, AveragePool(2), 2)).config()
     older = {"hidden" if name == "hidden_features" else name: value for name, value in config.items()}
     assert ConvSOCICNN.from_config(older).config() == config
+
+
+def test_parameter_counts_of_smooth_branches() -> None:
+    """A kernel, an offset per channel, and one weight of a log-sum-exp or one per channel of a logistic branch."""
+    count = lambda **more: sum(p.numel() for p in ConvSOCICNN((2, 5, 5), (3,), (), (), **more).parameters())  # noqa: E731
+    base = count()
+    assert count(logsumexp=(Conv(4, 3, group=2),)) - base == 4 * 2 * 9 + 4 + 1
+    assert count(logsumexp=(4, 1)) - base == 5 * 2 * 9 + 5 + 2
+    assert count(logistic=(Conv(4, 5),)) - base == 4 * 2 * 25 + 2 * 4
+    with pytest.raises(ModelError, match="group of a logistic branch must be left out"):
+        ConvSOCICNN((2, 5, 5), logistic=(Conv(4, 3, group=2),))
+    with pytest.raises(ModelError, match="group of a logsumexp branch must divide its 4 channels"):
+        ConvSOCICNN((2, 5, 5), logsumexp=(Conv(4, 3, group=3),))

@@ -87,3 +87,11 @@ def test_networks_of_any_width_come_back_from_files(hidden_features: int, tmp_pa
     socicnn.save(model, tmp_path / "model.safetensors")
     x = torch.rand(3, 5, 2, dtype=torch.float64)
     assert torch.equal(socicnn.load(tmp_path / "model.safetensors")(x), model(x))
+
+
+def test_parameter_counts_of_smooth_branches() -> None:
+    """A matrix or a kernel over time, an offset per row or channel, and alpha, or omega per row or channel."""
+    count = lambda **more: sum(p.numel() for p in RecurrentSOCICNN((6, 2), 3, (), (), **more).parameters())  # noqa: E731
+    base = count()
+    assert count(logsumexp=(4, Conv(4, 3, group=2))) - base == (4 * 12 + 4 + 1) + (4 * 2 * 3 + 4 + 1)
+    assert count(logistic=(4, Conv(5, 3), "diagonal")) - base == (4 * 12 + 2 * 4) + (5 * 2 * 3 + 2 * 5) + (12 + 2 * 12)
