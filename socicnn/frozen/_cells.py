@@ -24,7 +24,7 @@ FAR = 1e3  # distance from the origin, in lengths, up to which they do
 TOLERANCE = 1e-10  # of the solver: the least that it takes
 
 
-class Region(NamedTuple):
+class HalfSpaces(NamedTuple):
     """Where to look: G x <= g, no rows for everywhere; `length` is the distance over which the units switch."""
 
     G: Array
@@ -50,7 +50,7 @@ class AffineCell(NamedTuple):
     c: Array
 
 
-def ball(region: Region) -> LargestBall:
+def ball(region: HalfSpaces) -> LargestBall:
     """Return the largest ball in a region, of a radius of at most its length."""
     G, g, length = region
     n = G.shape[1]
@@ -71,7 +71,7 @@ def ball(region: Region) -> LargestBall:
     return LargestBall(length * float(solved.x[-1]), length * solved.x[:-1], length * most)
 
 
-def cells(net: ConvexNet, region: Region, most: int) -> tuple[list[AffineCell], bool] | None:
+def cells(net: ConvexNet, region: HalfSpaces, most: int) -> tuple[list[AffineCell], bool] | None:
     """Return the cells of a region, and whether all others are proven to be thin; None if there are more than `most`.
 
     Args:
@@ -114,7 +114,7 @@ def _halves(cell: AffineCell, a: Array, b: float, length: float) -> Iterator[tup
     reached: list[tuple[AffineCell, bool, bool]] = []
     thin = True
     for on, row, end in ((True, -a, b), (False, a, -b)):
-        half = Region(np.vstack([cell.G, row]), np.append(cell.g, end), length)
+        half = HalfSpaces(np.vstack([cell.G, row]), np.append(cell.g, end), length)
         if (margin if on else -margin) > THIN * length:
             reached.append((cell._replace(G=half.G, g=half.g), on, True))
             continue

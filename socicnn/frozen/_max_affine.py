@@ -18,7 +18,7 @@ from socicnn._integers import as_integer
 from socicnn._points import as_points
 from socicnn._results import Result
 from socicnn.errors import ModelError
-from socicnn.frozen._cells import THIN, Region, ball, cells
+from socicnn.frozen._cells import THIN, HalfSpaces, ball, cells
 from socicnn.frozen._network import ConvexNet
 
 SAMPLE = 10_000
@@ -114,7 +114,7 @@ def _refuse_curved(net: ConvexNet) -> None:
         raise ModelError(f"this network has {net.contexts} contexts; take one of them, as in net[0].max_affine()")
 
 
-def _region(net: ConvexNet, box: tuple[Any, Any] | None) -> Region:
+def _region(net: ConvexNet, box: tuple[Any, Any] | None) -> HalfSpaces:
     """Return a box as rows, or everywhere; the length is the box's, or the median distance of first-layer kinks."""
     n = net.in_features
     if box is not None:
@@ -122,17 +122,17 @@ def _region(net: ConvexNet, box: tuple[Any, Any] | None) -> Region:
         if not (np.isfinite(lower).all() and np.isfinite(upper).all() and (lower < upper).all()):
             raise ModelError("box must be two finite ends, the lower one below the upper one in every entry")
         rows = np.vstack([np.eye(n), -np.eye(n)])
-        return Region(rows, np.concatenate([upper, -lower]), float((upper - lower).min()))
+        return HalfSpaces(rows, np.concatenate([upper, -lower]), float((upper - lower).min()))
     length = 1.0
     if net.layers:
         first = net.layers[0]
         norms = np.sqrt(np.asarray((abs(first.U) ** 2).sum(axis=1)).reshape(-1))
         far = np.abs(first.b[norms > 0]) / norms[norms > 0]
         length = float(np.median(far[far > 0])) if (far > 0).any() else 1.0
-    return Region(np.zeros((0, n)), np.zeros(0), length)
+    return HalfSpaces(np.zeros((0, n)), np.zeros(0), length)
 
 
-def _sample(region: Region, seed: int) -> Array:
+def _sample(region: HalfSpaces, seed: int) -> Array:
     """Return points of the box, or about the kinks: normal, of a tenth to ten times their distance."""
     draw, n = np.random.default_rng(seed), region.G.shape[1]
     if len(region.g):
@@ -153,7 +153,7 @@ def _distinct(slopes: Array, offsets: Array, size: Array) -> list[int]:
     return sorted(kept)
 
 
-def _undominated(slopes: Array, offsets: Array, at: Array, region: Region) -> list[int]:
+def _undominated(slopes: Array, offsets: Array, at: Array, region: HalfSpaces) -> list[int]:
     """Return the places of pieces that lie above all others on a ball: at their own point, or by a linear program."""
     own = (at * slopes).sum(axis=1) + offsets
     kept = np.ones(len(own), dtype=bool)
@@ -168,6 +168,6 @@ def _undominated(slopes: Array, offsets: Array, at: Array, region: Region) -> li
         above = norms > 0
         parallel = ends[~above]
         rows, ends = rows[above] / norms[above, None], ends[above] / norms[above]
-        inside = ball(Region(np.vstack([region.G, rows]), np.concatenate([region.g, ends]), region.length))
+        inside = ball(HalfSpaces(np.vstack([region.G, rows]), np.concatenate([region.g, ends]), region.length))
         kept[k] = inside.radius > THIN * region.length and (parallel > 0).all()
     return [int(k) for k in np.flatnonzero(kept)]

@@ -7,7 +7,7 @@ from scipy.optimize import nnls
 
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
-from socicnn.frozen._cells import Region, ball
+from socicnn.frozen._cells import HalfSpaces, ball
 from socicnn.nn import ICKAN, ICNN, Network
 from tests.support.cases import generator
 
@@ -99,7 +99,7 @@ def test_pieces_of_a_sample_that_others_reach_everywhere_are_left_out() -> None:
 
 def test_an_empty_side_is_refuted_by_multipliers() -> None:
     """x <= -1 and x >= 1: the largest ball has radius -1, and the multipliers say so."""
-    found = ball(Region(np.array([[1.0], [-1.0]]), np.array([-1.0, -1.0]), 1.0))
+    found = ball(HalfSpaces(np.array([[1.0], [-1.0]]), np.array([-1.0, -1.0]), 1.0))
     assert found.radius == pytest.approx(-1.0)
     assert found.most == pytest.approx(-1.0)
 
