@@ -78,7 +78,7 @@ def cells(contest: Contest, instances: int, models: str) -> list[Cell]:
     """Return one cell per instance, task, n, model and loss, those of the closest contenders first."""
     dear = tuple((pair,) for pair in contest.dear)
     return [
-        _cell(contest, models, {"instance": instance, "task": task, "n": n, "model": model, "loss": loss})
+        cell(contest, models, {"instance": instance, "task": task, "n": n, "model": model, "loss": loss})
         for n in contest.features
         for pairs in (*contest.rounds, *(dear if n <= contest.dear_features else ()))
         for instance in range(1, instances + 1)
@@ -87,7 +87,7 @@ def cells(contest: Contest, instances: int, models: str) -> list[Cell]:
     ]
 
 
-def _cell(contest: Contest, models: str, key: dict[str, Any]) -> Cell:
+def cell(contest: Contest, models: str, key: dict[str, Any]) -> Cell:
     """Return the cell of a contender."""
     shared = {"sizes": asdict(contest.sizes), "fresh": contest.fresh, "version": bound()}
     model, given = str(key["model"]), peers.PRESETS[contest.peers]

@@ -81,7 +81,15 @@ def peer_lpcf(
     feasible_set, test = instance.task.feasible_set, instance.draw(TEST, instance.sizes.tests)
     known = optimum(instance.task, test)
     ours, cpu = timed(lambda: settle(instance.task, fitted, test, known[1]))
-    (x,), export_cpu = timed(lambda: each(lambda some: fitted.decide_exported(feasible_set, some)[:1], test))
+    spent: list[float] = []  # in lpcf's own process, which `timed` does not see
+
+    def exported(some: Tensor) -> tuple[Tensor, ...]:
+        x, seconds = fitted.decide_exported(feasible_set, some)
+        spent.append(seconds)
+        return (x,)
+
+    (x,) = each(exported, test)
+    export_cpu = sum(spent)
     with torch.no_grad():
         value = fitted(x, test)
     exact = Chosen(x, value, gap_of(value, ours))

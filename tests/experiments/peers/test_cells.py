@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from experiments.baselines.lpcf.process import interpreter
+from experiments.decision import across
 from experiments.decision import models as decision_models
 from experiments.decision.instances import Sizes
 from experiments.decision.tables import COLUMNS, OTHERS
@@ -53,9 +54,8 @@ def test_a_configuration_is_fitted_on_the_points_it_names() -> None:
     )
 
 
-@pytest.mark.extra
-@pytest.mark.parametrize(("model", "loss"), [("lpcf", "within_context"), ("cvxpylayers", "end_to_end")])
-def test_tiny_rows_have_the_columns_of_the_benchmark(model: str, loss: str, tmp_path: Path) -> None:
+def skip_without(model: str) -> None:
+    """Skip a test if a peer is not installed."""
     if model == "lpcf":
         try:
             interpreter()
@@ -63,6 +63,23 @@ def test_tiny_rows_have_the_columns_of_the_benchmark(model: str, loss: str, tmp_
             pytest.skip(str(error))
     else:
         pytest.importorskip("diffcp")
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize("model", ["lpcf", "cvxpylayers"])
+def test_a_peer_contends_on_an_instance_of_its_own(model: str) -> None:
+    skip_without(model)
+    key = {"instance": 1, "task": "simplex_socp", "n": 3, "model": model, "loss": "within_context"}
+    cell = across.cell(across.CONTESTS["tiny"], "", key)
+    (row,) = cell.job(**cell.key, **cell.settings, **cell.places)
+    assert (row["method"], row["contexts"], row["failed"], row["certified_share"]) == ("certified", 12, 0, 1.0)
+    assert float(str(row["regret_mean"])) >= -1e-7
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize(("model", "loss"), [("lpcf", "within_context"), ("cvxpylayers", "end_to_end")])
+def test_tiny_rows_have_the_columns_of_the_benchmark(model: str, loss: str, tmp_path: Path) -> None:
+    skip_without(model)
     out = tmp_path / "peers.csv"
     peers.main(["--out", str(out), "--only", f"model={model}", f"loss={loss}"])
     rows = read_table(out)
