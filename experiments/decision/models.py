@@ -28,10 +28,11 @@ JOINT = tuple(f"{kind}-joint" for kind in KINDS)
 PARTIAL = tuple(f"{kind}-partial" for kind in KINDS)
 LIFTS = tuple(f"lift-{kind}-{context}" for context in ("joint", "partial") for kind in ("relu", "soc"))
 BASELINES: dict[str, type[Network]] = {"structured-pcf": StructuredPCF, "structured-dcp": StructuredDCP}
-NAMES = (*JOINT, *PARTIAL, *LIFTS, *BASELINES)
+SMOOTH = "smooth-partial"  # `soc-partial` with logistic and log-sum-exp branches
+NAMES = (*JOINT, *PARTIAL, *LIFTS, SMOOTH, *BASELINES)
 FINISH = 400  # iterations of L-BFGS after the last epoch, in one of the five configurations
 FEW = 10  # up to this number of inputs the data determine the squares' weights well enough to end with L-BFGS
-NO_PROGRAM = ("softplus-joint", "softplus-partial", "structured-dcp")
+NO_PROGRAM = ("softplus-joint", "softplus-partial", SMOOTH, "structured-dcp")
 
 
 @final
@@ -116,6 +117,26 @@ def _conic_and_quadratic(n: int, lifted: bool) -> list[dict[str, Any]]:
     return found
 
 
+def _smooth(n: int, lifted: bool) -> list[dict[str, Any]]:
+    """Return five sets of norms and squares beside logistic branches, log-sum-exps, or both.
+
+    As many rows as the structured DCP has atoms; blocks of a log-sum-exp grow with n.
+    """
+    hidden = (16, 16) if lifted else ()
+    norms = {"hidden_features": hidden, "norm": (max(5, n // 3),) * 2, "quadratic": ("diagonal",)}
+    squares = {"quadratic": ("diagonal", *(1,) * 16), "quadratic_offset": True}
+    logistic, blocks = {"logistic": (12,)}, {"logsumexp": (max(4, n // 5),) * 2}
+    steps = {"epochs": 400, "learning_rate": 1e-2, "weight_decay": 0.0}
+    finish = {"polish": FINISH} if n <= FEW else {}
+    return [
+        {**norms, **logistic, "context_hidden": _wide(n)},
+        {**norms, **blocks, "context_hidden": _wide(n)},
+        {**norms, **squares, **logistic, "context_hidden": _wide(n), "training": {"epochs": 400, **finish}},
+        {**norms, **logistic, **blocks, "context_hidden": 4, "training": steps},
+        {**norms, **squares, **logistic, **blocks, "context_hidden": 16},
+    ]
+
+
 def _polyhedral(n: int, lifted: bool) -> list[dict[str, Any]]:
     """Return five sets of units."""
     return [
@@ -136,6 +157,7 @@ _SHAPES: dict[str, Callable[[int, bool], list[dict[str, Any]]]] = {
     "quad": _quadratic,
     "norm": _conic,
     "soc": _conic_and_quadratic,
+    "smooth": _smooth,
 }
 
 
@@ -145,7 +167,7 @@ def make(name: str, n: int, p: int, seed: int, shape: dict[str, Any]) -> Network
     if name in BASELINES:
         made: Any = BASELINES[name]
         return made(n, p, generator=generator, **shape)
-    return surrogates.make(name, n, p, generator=generator, **shape)
+    return surrogates.make("soc-partial" if name == SMOOTH else name, n, p, generator=generator, **shape)
 
 
 def train(

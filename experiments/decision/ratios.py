@@ -13,7 +13,7 @@ from experiments.decision.regrets import decoded
 from experiments.engine.tables import Row, Value, grouped, markdown
 from socicnn._arrays import Array
 
-OURS = "soc-partial"
+OURS = ("soc-partial", "smooth-partial")  # what the others are compared with; each has a budget of its own
 DRAWS = 2000  # of the bootstrap
 Regrets = dict[tuple[Value, ...], dict[Value, Array]]  # (task, n, contender) -> instance -> regrets of its contexts
 
@@ -96,10 +96,15 @@ def ratios(rows: Sequence[Row]) -> list[Row]:
     regrets = regrets_of(rows)
     table: list[Row] = []
     for (task, n, name), theirs in regrets.items():
-        row = compared(regrets.get((task, n, OURS), {}), theirs) if name != OURS else None
-        if row is not None:
-            table.append({"task": task, "n": n, "against": name, **row})
-    return sorted(table, key=lambda row: (str(row["against"]), float(row["n"])))  # type: ignore[arg-type]  # a number
+        for ours in OURS:
+            row = compared(regrets.get((task, n, ours), {}), theirs) if name not in OURS else None
+            if row is not None:
+                table.append({"task": task, "n": n, "ours": ours, "against": name, **row})
+
+    def place(row: Row) -> tuple[Any, ...]:
+        return OURS.index(str(row["ours"])), row["against"], row["n"]
+
+    return sorted(table, key=place)
 
 
 def levels(rows: Sequence[Row]) -> list[Row]:
@@ -124,10 +129,10 @@ def levels(rows: Sequence[Row]) -> list[Row]:
 
 
 def verdicts(table: Sequence[Row]) -> list[Row]:
-    """Return, per contender, in how many cells of task and n ours won on every instance, on most, or lost."""
+    """Return, per pair of contenders, in how many cells of task and n ours won on every instance, on most, or lost."""
     found: list[Row] = []
-    for (name,), members in grouped(table, ("against",)).items():
-        row: Row = {"against": name, "cells": len(members)}
+    for (ours, name), members in grouped(table, ("ours", "against")).items():
+        row: Row = {"ours": ours, "against": name, "cells": len(members)}
         for text in ("won on every one", "won on most", "LOST"):
             row[text] = sum(member["verdict"] == text for member in members)
         row["ratio"] = mean([float(str(member["ratio"])) for member in members])
@@ -144,12 +149,11 @@ def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
     texts = [
         "# Decisions over instances",
         f"{len(done)} of {len(cells)} cells have been run. Rows are made by {made} ({packages}).",
-        f"## Who wins\n\nCells of task and n in which `{OURS}` has the lower mean regret on every instance, on most, "
-        "or on half and fewer; `ratio` is the geometric mean over cells and instances.\n\n" + markdown(verdicts(table)),
-        f"## Cell by cell\n\nMean regret of the other over that of `{OURS}` on fresh contexts: geometric mean over "
-        "instances, least, most, and the 95 % interval of the mean by a paired bootstrap over contexts; the share of "
-        f"contexts at which `{OURS}` has less regret; the same ratio of medians and of 95 % quantiles.\n\n"
-        + markdown(table),
+        "## Who wins\n\nCells of task and n in which ours has the lower mean regret on every instance, on most, or on "
+        "half and fewer; `ratio` is the geometric mean over cells and instances.\n\n" + markdown(verdicts(table)),
+        "## Cell by cell\n\nMean regret of the other over that of ours on fresh contexts: geometric mean over "
+        "instances, least, most, and the 95 % interval of the mean by a paired bootstrap over contexts; the share of contexts at "
+        "which ours has less regret; the same ratio of medians and of 95 % quantiles.\n\n" + markdown(table),
         "## Regrets\n\nGeometric means over instances of mean, median and 95 % quantile over the fresh contexts; "
         "contexts without a decision; the worst relative gap of a decision; CPU seconds of choice and training.\n\n"
         + markdown(levels(rows)),

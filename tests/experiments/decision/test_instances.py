@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from experiments.decision import across, models, ratios, stages, versions
+from experiments.decision.deciding import decide_all
 from experiments.decision.instances import FRESH, TRAIN, Instance, Sizes
 from experiments.decision.regrets import coded
 from experiments.engine.tables import Row, read_table
@@ -41,7 +42,7 @@ def test_the_table_comes_from_kept_rows_alone(table: Path, tmp_path: Path, capsy
     stages.main([*ARGUMENTS, "--table", "--out", str(out)])
     text = capsys.readouterr().out
     assert "4 of 12 cells have been run" in text
-    assert "| structured-dcp | 1 |" in text
+    assert "| soc-partial | structured-dcp | 1 |" in text
     assert text.rstrip().endswith(out.with_suffix(".md").read_text(encoding="utf-8").rstrip())
     assert [path.name for path in sorted(tmp_path.iterdir())] == [out.name, out.with_suffix(".md").name]
 
@@ -72,11 +73,23 @@ def test_instances_differ_in_task_and_data() -> None:
 def test_the_structured_models_have_our_tuning_budget() -> None:
     for n in (10, 20, 50):
         spent = {}
-        for name in ("soc-partial", *models.BASELINES):
+        for name in ("soc-partial", "smooth-partial", *models.BASELINES):
             given = [entry["training"] for entry in models.configurations(name, n)]
             spent[name] = [sum(entry.get(part, 0) for entry in given) for part in ("epochs", "polish")]
         for name in models.BASELINES:
-            assert all(theirs >= ours for theirs, ours in zip(spent[name], spent["soc-partial"], strict=True))
+            for ours in ("soc-partial", "smooth-partial"):
+                assert all(theirs >= own for theirs, own in zip(spent[name], spent[ours], strict=True))
+
+
+@pytest.mark.parametrize("number", range(models.TRIES))
+def test_smooth_branches_are_trained_and_decided_with_proven_gaps(number: int) -> None:
+    instance = Instance.of("simplex_socp", 3, Sizes(contexts=20, candidates=4, tests=2, tuning=2))
+    given = models.configurations(models.SMOOTH, 3)[number]
+    given = {**given, "training": {**given["training"], "epochs": 2, "polish": 0}}
+    fitted = models.train(models.SMOOTH, "within_context", instance.train, 0, given)
+    assert fitted.model.logistic or fitted.model.logsumexp
+    answer = decide_all(fitted.model, instance.task.feasible_set, instance.draw(FRESH, 3))
+    assert (answer.gap <= 1e-6 * answer.scale).all()
 
 
 def test_a_short_training_has_a_short_finish() -> None:
@@ -123,6 +136,6 @@ def test_verdicts_count_cells() -> None:
 
 def test_dear_contenders_run_for_few_inputs_alone() -> None:
     cells = across.cells(across.CONTESTS["paper"], 5, "models")
-    assert len(cells) == 5 * 6 * (3 * 3 + 4 * 2)
+    assert len(cells) == 5 * 6 * (4 * 3 + 4 * 2)
     assert {cell.key["n"] for cell in cells if cell.key["model"] == "lpcf"} == {10, 20}
     assert [cell.key["model"] for cell in cells[:2]] == ["soc-partial", "structured-dcp"]
