@@ -27,7 +27,7 @@ from socicnn._files import replacing
 
 FINALISTS = 3  # configurations that are trained in full: which is best then, short training does not always say
 FIRST = (("soc-partial", "within_context"), ("structured-dcp", "within_context"))
-CHEAP = (("smooth-partial", "within_context"), ("structured-pcf", "within_context"))
+CHEAP = tuple((name, "within_context") for name in ("smooth-partial", "structured-pcf", "focused-partial"))
 DEAR = (
     *(("cvxpylayers", "within_context"), ("lpcf", "within_context")),
     *(("soc-joint", "seed"), ("quad-joint", "seed")),

@@ -11,16 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from decision.learning import FocusedOptions, fit_focused
 from decision.metrics import relative_gap
 from experiments.baselines.seed.steps import seed_steps
 from experiments.decision.deciding import Decisions, optimum, settle
 from experiments.decision.instances import FRESH, Instance, Sizes
 from experiments.decision.judging import count, errors, rate_of
-from experiments.decision.models import Configuration, Fitted, train
+from experiments.decision.models import Configuration, train
 from experiments.decision.regrets import coded
 from experiments.decision.versions import named
 from experiments.engine.tables import Row
-from socicnn.nn import load, save
+from socicnn.nn import load, load_metadata, save
+from socicnn.nn._network import Network
 
 
 def contend(
@@ -58,26 +60,28 @@ def contend(
     theta, least = drawn.tuning_contexts(), optimum(drawn.task, drawn.tuning_contexts())[1]
     started = time.process_time()
 
-    def cost_of(fitted: Any) -> float:
-        return validation_cost(drawn, settle(drawn.task, fitted, theta, least), theta)
+    def cost_of(surrogate: Any) -> float:
+        return validation_cost(drawn, settle(drawn.task, surrogate, theta, least), theta)
 
-    numbers = range(len(configurations))
+    numbers, labels = list(range(len(configurations))), drawn.train.labels
     if finalists < len(configurations):
-        tried = [train(model, loss, drawn.train, instance, given, sizes["tuning_share"]) for given in configurations]
-        costs = [cost_of(fitted.model) for fitted in tried]
-        numbers = sorted(numbers, key=costs.__getitem__)[:finalists]  # type: ignore[assignment]  # numbers either way
+        tried = [fitted(model, loss, drawn, given, sizes["tuning_share"]) for given in configurations]
+        costs = [cost_of(one) for one, _ in tried]
+        labels += sum(asked for _, asked in tried) + len(tried) * len(theta)
+        numbers = sorted(numbers, key=costs.__getitem__)[:finalists]
     whole, seconds = {}, {}
     for number in numbers:
         place = _place(models, drawn, model, loss, configurations[number], version)
         before = time.process_time()
-        whole[number] = _trained(place, model, loss, drawn, configurations[number])
+        whole[number], asked = _kept_or_fitted(place, model, loss, drawn, configurations[number])
         seconds[number] = time.process_time() - before
-    best = min(numbers, key=lambda number: cost_of(whole[number])) if len(numbers) > 1 else 0
-    spent = time.process_time() - started - seconds[best]
-    trained, labels = whole[best], drawn.train.labels + (len(configurations) + len(numbers)) * len(theta)
+        labels += asked
+    best = 0
+    if len(configurations) > 1:
+        best = min(numbers, key=lambda number: cost_of(whole[number]))
+        labels += len(numbers) * len(theta)
+    spent, trained = time.process_time() - started - seconds[best], whole[best]
     shared: Row = {"configuration": best, "parameters": count(trained), "labels": labels}
-    if loss == "seed":
-        shared["labels"] = drawn.train.labels
     shared |= {**errors(trained, drawn.validation()), "tuning_cpu_s": spent, "train_cpu_s": seconds[best]}
     rows = [{"method": "certified", **shared, **afresh(drawn, trained, contexts, known)}]
     if loss == "seed":
@@ -94,14 +98,29 @@ def _place(models: str, drawn: Instance, model: str, loss: str, given: Configura
     return Path(models) / name
 
 
-def _trained(place: Path, model: str, loss: str, drawn: Instance, given: Configuration) -> Any:
-    """Return the kept model, or train it and keep it at once, so that nothing that follows can lose it."""
+def _kept_or_fitted(place: Path, model: str, loss: str, drawn: Instance, given: Configuration) -> tuple[Network, int]:
+    """Return the kept model, or fit it and keep it at once, so that nothing that follows can lose it."""
     if place.is_file():
-        return load(place)
-    fitted: Fitted = train(model, loss, drawn.train, drawn.sizes.instance, given, drawn.sizes.share)
+        return load(place), int(load_metadata(place).get("labels", 0))
+    found, labels = fitted(model, loss, drawn, given, drawn.sizes.share)
     place.parent.mkdir(parents=True, exist_ok=True)
-    save(fitted.model, place, {"epochs": fitted.epochs})
-    return fitted.model
+    save(found, place, {"labels": labels})
+    return found, labels
+
+
+def fitted(model: str, loss: str, drawn: Instance, given: Configuration, share: float) -> tuple[Network, int]:
+    """Return a trained model, and the true costs that were asked for beside the training data.
+
+    A configuration with `focus` goes on for that many steps on the true cost of its decisions, through a
+    `DecisionLayer`; a gradient of the true cost counts as n + 1 labels.
+    """
+    found = train(model, loss, drawn.train, drawn.sizes.instance, given, share).model
+    if not given.get("focus"):
+        return found, 0
+    steps, exact = max(1, round(share * given["focus"])), FocusedOptions(gradient="exact")
+    seed = drawn.sizes.instance
+    spent = fit_focused(found, drawn.task, drawn.train, steps=steps, seed=seed, progress=False, options=exact)
+    return found, spent.labels
 
 
 def validation_cost(drawn: Instance, decisions: Decisions, theta: Tensor) -> float:

@@ -21,7 +21,8 @@ from socicnn.nn._network import Network
 from socicnn.training._history import History
 from socicnn.training._options import gathered
 
-Configuration = dict[str, Any]  # {"shape": arguments of the network, "training": arguments of fit}
+# {"shape": arguments of the network, "training": arguments of fit, "focus": steps end to end, if any}
+Configuration = dict[str, Any]
 TRIES = 5  # configurations of every model: the tuning budget
 KINDS = surrogates.KINDS
 JOINT = tuple(f"{kind}-joint" for kind in KINDS)
@@ -29,6 +30,8 @@ PARTIAL = tuple(f"{kind}-partial" for kind in KINDS)
 LIFTS = tuple(f"lift-{kind}-{context}" for context in ("joint", "partial") for kind in ("relu", "soc"))
 BASELINES: dict[str, type[Network]] = {"structured-pcf": StructuredPCF, "structured-dcp": StructuredDCP}
 SMOOTH = "smooth-partial"  # `soc-partial` with logistic and log-sum-exp branches
+FOCUSED = "focused-partial"  # `soc-partial`, then trained end to end on the true cost of its decisions
+STEPS = 40  # of that training
 NAMES = (*JOINT, *PARTIAL, *LIFTS, SMOOTH, *BASELINES)
 FINISH = 400  # iterations of L-BFGS after the last epoch, in one of the five configurations
 FEW = 10  # up to this number of inputs the data determine the squares' weights well enough to end with L-BFGS
@@ -53,7 +56,9 @@ class Fitted:
 
 def configurations(name: str, n: int) -> list[Configuration]:
     """Return the configurations of a model at n inputs, as many for each model."""
-    if name in BASELINES:
+    if name == FOCUSED:
+        found = [{**given, "focus": STEPS} for given in configurations("soc-partial", n)]
+    elif name in BASELINES:
         rates = ((5e-3, 0.0, 1.0), (1e-2, 0.01, 1.0), (2e-2, 0.0, 2.0), (1e-2, 0.0, 2.0), (1e-2, 0.0, 2.0))
         found = [_configuration({}, share, rate, decay) for rate, decay, share in rates]
         found[-1]["training"]["polish"] = FINISH
@@ -167,7 +172,7 @@ def make(name: str, n: int, p: int, seed: int, shape: dict[str, Any]) -> Network
     if name in BASELINES:
         made: Any = BASELINES[name]
         return made(n, p, generator=generator, **shape)
-    return surrogates.make("soc-partial" if name == SMOOTH else name, n, p, generator=generator, **shape)
+    return surrogates.make("soc-partial" if name in (SMOOTH, FOCUSED) else name, n, p, generator=generator, **shape)
 
 
 def train(

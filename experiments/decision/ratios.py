@@ -13,7 +13,11 @@ from experiments.decision.regrets import decoded
 from experiments.engine.tables import Row, Value, grouped, markdown
 from socicnn._arrays import Array
 
-OURS = ("soc-partial", "smooth-partial")  # what the others are compared with; each has a budget of its own
+OURS = (
+    "soc-partial",
+    "smooth-partial",
+    "focused-partial",
+)  # what the others are compared with; each has a budget of its own
 DRAWS = 2000  # of the bootstrap
 Regrets = dict[tuple[Value, ...], dict[Value, Array]]  # (task, n, contender) -> instance -> regrets of its contexts
 
@@ -152,8 +156,9 @@ def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
         "## Who wins\n\nCells of task and n in which ours has the lower mean regret on every instance, on most, or on "
         "half and fewer; `ratio` is the geometric mean over cells and instances.\n\n" + markdown(verdicts(table)),
         "## Cell by cell\n\nMean regret of the other over that of ours on fresh contexts: geometric mean over "
-        "instances, least, most, and the 95 % interval of the mean by a paired bootstrap over contexts; the share of contexts at "
-        "which ours has less regret; the same ratio of medians and of 95 % quantiles.\n\n" + markdown(table),
+        "instances, least, most, and the 95 % interval of the mean by a paired bootstrap over contexts; the share of "
+        "contexts at which ours has less regret; the same ratio of medians and of 95 % quantiles.\n\n"
+        + markdown(table),
         "## Regrets\n\nGeometric means over instances of mean, median and 95 % quantile over the fresh contexts; "
         "contexts without a decision; the worst relative gap of a decision; CPU seconds of choice and training.\n\n"
         + markdown(levels(rows)),

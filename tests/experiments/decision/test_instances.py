@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.decision import across, models, ratios, stages, versions
+from experiments.decision import across, contest, models, ratios, stages, versions
 from experiments.decision.deciding import decide_all
 from experiments.decision.instances import FRESH, TRAIN, Instance, Sizes
 from experiments.decision.regrets import coded
@@ -92,6 +92,19 @@ def test_smooth_branches_are_trained_and_decided_with_proven_gaps(number: int) -
     assert (answer.gap <= 1e-6 * answer.scale).all()
 
 
+def test_training_end_to_end_is_counted_in_labels() -> None:
+    instance = Instance.of("simplex_socp", 3, Sizes(contexts=20, candidates=4, tests=2, tuning=2))
+    given = models.configurations(models.FOCUSED, 3)[0]
+    assert given["focus"] == models.STEPS
+    given = {**given, "training": {**given["training"], "epochs": 2}, "focus": 3}
+    model, labels = contest.fitted(models.FOCUSED, "within_context", instance, given, 1.0)
+    # 18 contexts to train on and 2 to check: 3 steps with gradients, and checks before and after
+    assert labels == 3 * 18 * (1 + 3) + 2 * 2
+    plain, none = contest.fitted("soc-partial", "within_context", instance, {**given, "focus": 0}, 1.0)
+    assert none == 0
+    assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
+
+
 def test_a_short_training_has_a_short_finish() -> None:
     instance = Instance.of("box_socp", 3, Sizes(contexts=20, candidates=4, tests=2, tuning=2))
     given = models.configurations("structured-dcp", 3)[-1]
@@ -136,6 +149,6 @@ def test_verdicts_count_cells() -> None:
 
 def test_dear_contenders_run_for_few_inputs_alone() -> None:
     cells = across.cells(across.CONTESTS["paper"], 5, "models")
-    assert len(cells) == 5 * 6 * (4 * 3 + 4 * 2)
+    assert len(cells) == 5 * 6 * (5 * 3 + 4 * 2)
     assert {cell.key["n"] for cell in cells if cell.key["model"] == "lpcf"} == {10, 20}
     assert [cell.key["model"] for cell in cells[:2]] == ["soc-partial", "structured-dcp"]
