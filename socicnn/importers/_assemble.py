@@ -11,6 +11,7 @@ from socicnn._arrays import Array, IntArray, Matrix
 from socicnn.errors import ModelError
 from socicnn.frozen._bundle import Parts
 from socicnn.frozen._parts import Layer, Norm, Output, Quadratic, Squares
+from socicnn.importers._smooth_terms import peeled
 from socicnn.importers._value import Atoms, Value, negative
 
 
@@ -39,6 +40,8 @@ def assemble(output: Value, name: str, input_shape: tuple[int, ...]) -> Parts:
             f"output '{name}' reads {bad.node} with {count} negative {kinds[bad.kind]} weights (least {least:.1e}"
             f"{weighted}), so that the network is not convex; train it with non-negative weights"
         )
+    smooth = peeled(output)
+    output = smooth.output
     layers, w = _layers(output)
     quadratics: list[Quadratic] = []
     norms: list[Norm] = []
@@ -48,7 +51,8 @@ def assemble(output: Value, name: str, input_shape: tuple[int, ...]) -> Parts:
         elif group.kind == "norm":
             norms += _norms(group, M)
     v = output.x.toarray().reshape(-1)
-    return Parts(layers, Output(w, v, float(output.constant[0])), quadratics, norms, input_shape)
+    read = Output(w, v, float(output.constant[0]))
+    return Parts(layers, read, quadratics, norms, input_shape, smooth.logsumexps, smooth.logistics)
 
 
 def _by_weight(M: sparse.csr_array, power: float) -> list[tuple[float, IntArray, Array]]:

@@ -149,11 +149,28 @@ def test_units_stand_in_the_last_layer_that_their_readers_allow() -> None:
     assert [float(layer.smoothing) for layer in net.layers] == [1.0, 1.0]
 
 
-def test_log_sum_exp_of_affine_pieces_is_a_chain_of_softplus_units() -> None:
+def test_log_sum_exp_of_affine_pieces_is_a_branch() -> None:
     torch.manual_seed(5)
     A, b = torch.randn(3, 5, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
     net = check(Written(lambda x: torch.logsumexp(x @ A.to(x) + b.to(x), dim=-1, keepdim=True)))
-    assert net.hidden_features == (1,) * 4
+    assert (net.hidden_features, net.logsumexps[0].group) == ((), 5)
+
+
+def test_smooth_terms_stand_beside_relu_units() -> None:
+    """Softplus units and groups of log-sum-exps that the output alone reads are branches; others stay in layers."""
+    torch.manual_seed(6)
+    A, B, C = (torch.randn(3, k, dtype=torch.float64) for k in (4, 2, 6))
+
+    def function(x: Tensor) -> Tensor:
+        soft = nn.functional.softplus(x @ B.to(x) + 0.5, beta=2.0, threshold=60.0)
+        groups = torch.logsumexp((x @ C.to(x)).unflatten(-1, (2, 3)), dim=-1)
+        return torch.cat([torch.relu(x @ A.to(x)), 2 * soft, groups, soft + 0.1], dim=-1)
+
+    net = check(Written(function))
+    assert net.hidden_features == (4,)
+    assert ([part.group for part in net.logsumexps], [len(part.omega) for part in net.logistics]) == ([3], [2])
+    above = check(Written(lambda x: torch.relu(nn.functional.softplus(x @ A.to(x), threshold=60.0) - 1.0)))
+    assert (above.hidden_features, above.logistics) == ((4, 4), ())
 
 
 @pytest.mark.parametrize("mode", ["circular", "reflect", "replicate", "zeros"])

@@ -62,6 +62,7 @@ def networks() -> dict[str, torch.nn.Module]:
         "leaky": SOCICNN(4, (6, 5, 4), (3,), (2,), activation="leaky_relu", negative_slope=0.25, generator=make),
         "maxout": ICNN(4, (6, 5), activation="maxout", context_features=2, context="joint", generator=make),
         "leaky above softplus": ICNN(4, (6, 5, 4), activation=("softplus", "leaky_relu", "softplus"), generator=make),
+        "branches": SOCICNN(4, (5,), (2,), (2,), logsumexp=(3, 4), logistic=(2,), context_features=2, generator=make),
         "smooth": ICNN(4, (6, 5), activation="softplus", context_features=2, context="joint", generator=make),
     }
 
@@ -76,6 +77,7 @@ def networks() -> dict[str, torch.nn.Module]:
         "sequences",
         "sequences, a weight per step",
         "smooth",
+        "branches",
         "leaky",
         "maxout",
         "leaky above softplus",
