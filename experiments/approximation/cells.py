@@ -1,0 +1,131 @@
+"""Experiment 2 of the SOC-ICNN paper: ten convex targets, networks of about equal size, relative errors.
+
+python -m experiments.approximation --preset tiny|paper|converged [--only d=5 model=soc] [--status] [--render]
+
+`paper` trains as the paper does: about 240 steps of Adam. `converged` trains to the end, and also fits other shapes
+with equal or fewer parameters, to choose among by validation data, and smaller and larger ones (the frontier). Both
+grow one table, `experiments/results/approximation.csv`; `--render` makes the page's tables and figures from it alone.
+A row is a preset, a target, a number of inputs d, a model, its shape and a seed; the seeds of a cell train at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from experiments.approximation.shapes import CHOICE, FRONTIER, NETWORKS, PAPER, WIDTHS
+from experiments.approximation.targets import POINTS, TARGETS
+from experiments.approximation.training import fit_networks
+from experiments.approximation.yardsticks import fit_yardstick
+from experiments.engine.options import RESULTS, options
+from experiments.engine.sweep import Cell
+
+VERSION = {"network": 1, "ickan": 1, "yardstick": 1}  # go up when what is run changes
+OTHERS = ("trees", "max-affine", "lpcf")
+LPCF_MOST = 10  # inputs
+ON_FRONTIER = ("Mixed", "LogSumExpQuad", "Huber")
+FRONTIER_D = 5
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How long the networks train.
+
+    Args:
+        course: see `fit_networks`.
+        epochs: of Adam.
+        polish: iterations of L-BFGS after them.
+        points: training, validation and test points.
+        seeds: of the paper's shapes.
+    """
+
+    course: str
+    epochs: int
+    polish: int
+    points: tuple[int, int, int] = POINTS
+    seeds: int = 3
+
+
+PRESETS = {
+    "tiny": Preset("converged", epochs=2, polish=10, points=(200, 50, 50), seeds=2),
+    "paper": Preset("paper", epochs=120, polish=0),
+    "converged": Preset("converged", epochs=100, polish=800),
+}
+TINY = (("NormEuclid", "Huber"), (5,), (*NETWORKS, "ickan", "trees"))
+
+
+def cells(preset: str) -> list[Cell]:
+    """Return the cells of a preset; of the kept table, those of `paper` and of `converged` together.
+
+    First come the paper's shapes, d by d, then what else is compared, and last further seeds of the other shapes.
+    """
+    if preset == "tiny":
+        targets, sizes, models = TINY
+        return [_cell("tiny", t, d, m, "paper" if m in PAPER else "own", 0) for d in sizes for t in targets for m in models]
+    return [*_paper(), *_converged()]
+
+
+def _paper() -> Iterator[Cell]:
+    for d in WIDTHS:
+        for target in TARGETS:
+            for model in (*NETWORKS, "ickan"):
+                if d in PAPER[model]:
+                    yield _cell("paper", target, d, model, "paper", 0)
+
+
+def _converged() -> Iterator[Cell]:
+    def each(sizes: Sequence[int], models: Sequence[str], names: Sequence[str], block: int = 0) -> Iterator[Cell]:
+        for d in sizes:
+            for target in TARGETS:
+                for model in models:
+                    if (model != "lpcf" or d <= LPCF_MOST) and d in PAPER.get(model, WIDTHS):
+                        yield from (_cell("converged", target, d, model, name, block) for name in names)
+
+    few = [d for d in WIDTHS if d < 50]
+    yield from each(few, NETWORKS, ("paper",))
+    yield from each(few, ("trees", "max-affine"), ("own",))
+    for d in few:
+        yield from each((d,), NETWORKS, CHOICE[1:])
+    for target in ON_FRONTIER:
+        for model in NETWORKS:
+            for name in FRONTIER:
+                if name != "paper":
+                    yield _cell("converged", target, FRONTIER_D, model, name, 0)
+    yield from each(few, ("ickan",), ("paper",))
+    yield from each((50,), (*NETWORKS, "trees", "max-affine"), ("paper",))
+    yield from each(few, ("lpcf",), ("own",))
+    yield from each(few, ("ickan",), CHOICE[1:])
+    yield from each(few, (*NETWORKS, "ickan"), CHOICE[1:], block=1)
+
+
+def _cell(preset: str, target: str, d: int, model: str, shape: str, block: int) -> Cell:
+    given = PRESETS[preset]
+    key: dict[str, Any] = {
+        "preset": preset, "target": target, "d": d, "model": model,
+        "shape": "own" if model in OTHERS else shape, "block": block,
+    }  # fmt: skip
+    # of the shapes to choose from the first seed comes first
+    every = list(range(given.seeds))
+    seeds = every if shape not in CHOICE[1:] else every[1:] if block else every[:1]
+    if model in OTHERS:
+        return Cell(
+            key, fit_yardstick, {"seeds": every, "points": list(given.points), "version": VERSION["yardstick"]}
+        )
+    settings: dict[str, Any] = {"course": given.course, "epochs": given.epochs, "polish": given.polish}
+    settings |= {"seeds": seeds, "points": list(given.points)}
+    return Cell(key, fit_networks, {**settings, "version": VERSION["ickan" if model == "ickan" else "network"]})
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    def extend(parser: argparse.ArgumentParser) -> Any:
+        parser.add_argument("--render", action="store_true", help="make tables and figures of the rows, and run nothing")
+
+    given = options(
+        "approximation", "Fit convex networks to ten targets.", argv, presets=tuple(PRESETS), extend=extend
+    )
+    if given.preset == "paper" and given.others.out is None:
+        given = replace(given, out=RESULTS / "approximation.csv")
+    chosen = given.only if given.preset == "tiny" else {"preset": [given.preset], **given.only}
+    outcome = replace(given, only=chosen).run(cells(given.preset))
