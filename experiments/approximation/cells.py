@@ -51,7 +51,7 @@ class Preset:
 PRESETS = {
     "tiny": Preset("converged", epochs=2, polish=10, points=(200, 50, 50), seeds=2),
     "paper": Preset("paper", epochs=120, polish=0),
-    "converged": Preset("converged", epochs=100, polish=800),
+    "converged": Preset("converged", epochs=60, polish=600),
 }
 TINY = (("NormEuclid", "Huber"), (5,), (*NETWORKS, "ickan", "trees"))
 

@@ -49,10 +49,11 @@ TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
     "L1Norm": lambda x: x.abs().sum(dim=-1),
     "ICKANPaperTarget": lambda x: (x.abs() + (1 - x).abs()).sum(dim=-1) + 0.25 * _weighted(x, 0.5, 2),
 }
+Drawn = tuple[Samples, Samples, Samples]  # training, validation and test points
 REPRESENTED = ("QuadraticIso", "QuadraticAniso", "NormEuclid", "NormAniso", "L1Norm", "Mixed")  # by SOC, see the bars
 
 
-def drawn(target: str, d: int, seed: int, points: Sequence[int] = POINTS) -> tuple[Samples, Samples, Samples]:
+def drawn(target: str, d: int, seed: int, points: Sequence[int] = POINTS) -> Drawn:
     """Return training, validation and test points, uniform on [-3, 3]^d, with the target's values.
 
     Args:
