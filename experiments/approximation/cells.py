@@ -13,14 +13,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from experiments.approximation import page
+from experiments.approximation.plots import frontier, regimes
 from experiments.approximation.shapes import CHOICE, FRONTIER, NETWORKS, PAPER, WIDTHS
+from experiments.approximation.tables import rendered
 from experiments.approximation.targets import POINTS, TARGETS
 from experiments.approximation.training import fit_networks
 from experiments.approximation.yardsticks import fit_yardstick
 from experiments.engine.options import RESULTS, options
 from experiments.engine.sweep import Cell
+from experiments.engine.tables import Row, read_table
 
 VERSION = {"network": 1, "ickan": 1, "yardstick": 1}  # go up when what is run changes
 OTHERS = ("trees", "max-affine", "lpcf")
@@ -63,7 +68,9 @@ def cells(preset: str) -> list[Cell]:
     """
     if preset == "tiny":
         targets, sizes, models = TINY
-        return [_cell("tiny", t, d, m, "paper" if m in PAPER else "own", 0) for d in sizes for t in targets for m in models]
+        return [
+            _cell("tiny", t, d, m, "paper" if m in PAPER else "own", 0) for d in sizes for t in targets for m in models
+        ]
     return [*_paper(), *_converged()]
 
 
@@ -110,9 +117,7 @@ def _cell(preset: str, target: str, d: int, model: str, shape: str, block: int) 
     every = list(range(given.seeds))
     seeds = every if shape not in CHOICE[1:] else every[1:] if block else every[:1]
     if model in OTHERS:
-        return Cell(
-            key, fit_yardstick, {"seeds": every, "points": list(given.points), "version": VERSION["yardstick"]}
-        )
+        return Cell(key, fit_yardstick, {"seeds": every, "points": list(given.points), "version": VERSION["yardstick"]})
     settings: dict[str, Any] = {"course": given.course, "epochs": given.epochs, "polish": given.polish}
     settings |= {"seeds": seeds, "points": list(given.points)}
     return Cell(key, fit_networks, {**settings, "version": VERSION["ickan" if model == "ickan" else "network"]})
@@ -120,12 +125,31 @@ def _cell(preset: str, target: str, d: int, model: str, shape: str, block: int) 
 
 def main(argv: Sequence[str] | None = None) -> None:
     def extend(parser: argparse.ArgumentParser) -> Any:
-        parser.add_argument("--render", action="store_true", help="make tables and figures of the rows, and run nothing")
+        parser.add_argument(
+            "--render", action="store_true", help="make tables and figures of the rows, and run nothing"
+        )
 
-    given = options(
-        "approximation", "Fit convex networks to ten targets.", argv, presets=tuple(PRESETS), extend=extend
-    )
+    presets = tuple(PRESETS)
+    given = options("approximation", "Fit convex networks to ten targets.", argv, presets=presets, extend=extend)
     if given.preset == "paper" and given.others.out is None:
         given = replace(given, out=RESULTS / "approximation.csv")
-    chosen = given.only if given.preset == "tiny" else {"preset": [given.preset], **given.only}
-    outcome = replace(given, only=chosen).run(cells(given.preset))
+    if given.preset != "tiny":
+        given = replace(given, only={"preset": [given.preset], **given.only})
+    found = cells(given.preset)
+    rows = read_table(given.out) if given.others.render else given.run(found).rows
+    if given.others.render:
+        show(rows, found, given.out)
+
+
+def show(rows: Sequence[Row], found: Sequence[Cell], out: Path) -> None:
+    """Print the tables, draw the figures beside the rows, and put the kept table's tables into the page."""
+    text = rendered(rows, [cell.key for cell in found])
+    print(text)
+    if out == RESULTS / "approximation.csv":
+        page.write(text)
+    for picture in (
+        frontier(rows, FRONTIER_D, ON_FRONTIER, out.with_name(f"{out.stem}_frontier.png")),
+        regimes(rows, FRONTIER_D, out.with_name(f"{out.stem}_regimes.png")),
+    ):
+        if picture is not None:
+            print(f"plot: {picture}")

@@ -1,4 +1,4 @@
-"""The shapes of the five networks: the paper's, two others at equal or fewer parameters, and larger and smaller ones."""
+"""The shapes of the networks: the paper's, two others with equal or fewer parameters, larger and smaller ones."""
 
 from __future__ import annotations
 

@@ -11,7 +11,14 @@ from experiments.engine.tables import Row, Value, markdown
 
 BAR = 1e-3  # relative error of SOC on the targets that it represents
 NAMES = {"relu": "ReLU", "softplus": "Softplus", "quad": "Quad", "norm": "Norm", "soc": "SOC", "ickan": "P1-ICKAN"}
-CONVEX = (*NETWORKS, "ickan", "max-affine", "lpcf")
+OTHERS = ("ickan", "max-affine", "lpcf", "trees")
+SIZES = (5, 10, 20)
+PRESETS = ("paper", "converged")
+WAYS = {
+    "paper": "the paper's training, its shapes",
+    "converged": "training to the end, the paper's shapes",
+    "chosen": "training to the end, shapes chosen on validation data",
+}
 Rows = Sequence[Mapping[str, Value]]
 
 
@@ -44,7 +51,7 @@ def cell(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):.1e}" + (f" ({min(values):.1e} to {max(values):.1e})" if len(values) > 1 else "")
 
 
-def chosen(rows: Rows, target: str, d: int, model: str) -> tuple[str, float] | None:
+def chosen(rows: Rows, target: str, d: Value, model: str) -> tuple[str, float] | None:
     """Return the shape of least validation error and its relative error, on the seed that every shape has.
 
     None while a shape of the list is missing.
@@ -67,7 +74,7 @@ def best_of(values: Mapping[str, float | None]) -> str:
     return min(there, key=lambda name: there[name]) if len(there) == len(values) else "-"
 
 
-def by_target(rows: Rows, preset: str, d: int, models: Sequence[str] = NETWORKS) -> str:
+def by_target(rows: Rows, preset: str, d: Value, models: Sequence[str] = NETWORKS) -> str:
     """Return a table: one line per target, one column per model, the paper's shapes; the least mean is bold."""
     table: list[Row] = []
     for target in TARGETS:
@@ -87,29 +94,26 @@ def _shape(model: str) -> str:
 
 
 def means(rows: Rows, preset: str) -> str:
-    """Return the mean relative error over the ten targets, one line per d, with the cells that each network wins."""
+    """Return the mean relative error over the ten targets, one line per d, with the targets that each network wins."""
     table: list[Row] = []
-    for d in dict.fromkeys(row["d"] for row in of(rows, preset=preset)):
-        found = {
-            model: [statistics.fmean(e) for t in TARGETS if (e := errors(rows, preset=preset, target=t, d=d, model=model, shape="paper"))]
-            for model in NETWORKS
-        }  # fmt: skip
-        whole = all(len(values) == len(TARGETS) for values in found.values())
-        won = [best_of({m: values[i] for m, values in found.items()}) for i in range(len(TARGETS))] if whole else []
+    for d in _sizes(rows, preset):
+        found = {model: [_judged(rows, preset, target, d, model) for target in TARGETS] for model in NETWORKS}
+        won = [best_of({model: values[i] for model, values in found.items()}) for i in range(len(TARGETS))]
         line: Row = {"d": d}
-        for model in NETWORKS:
-            text = f"{statistics.fmean(found[model]):.3g}" if len(found[model]) == len(TARGETS) else "-"
-            line[NAMES[model]] = text + (f" ({won.count(model)})" if whole else "")
+        for model, values in found.items():
+            there = [value for value in values if value is not None]
+            whole = len(there) == len(TARGETS)
+            line[NAMES[model]] = f"{statistics.fmean(there):.3g} ({won.count(model)})" if whole else "-"
         table.append(line)
     return markdown(table) if table else "No cell is finished."
 
 
-def bars(rows: Rows, sizes: Sequence[int]) -> str:
+def bars(rows: Rows) -> str:
     """Return whether SOC reaches the bar on the targets that it represents: mean, least and largest over the seeds."""
     table: list[Row] = []
     for target in REPRESENTED:
         line: Row = {"target": target}
-        for d in sizes:
+        for d in SIZES:
             found = errors(rows, preset="converged", target=target, d=d, model="soc", shape="paper")
             met = "" if not found else (", met" if statistics.fmean(found) <= BAR else ", not met")
             line[f"d = {d}"] = cell(found) + met
@@ -131,3 +135,89 @@ def choices(rows: Rows, d: int) -> str:
             line[NAMES[model]] = f"**{text}**" if model == winner else text
         table.append(line)
     return markdown(table) if table else "No cell is finished."
+
+
+def wins(rows: Rows) -> str:
+    """Return in how many finished cells of d = 5, 10, 20 each network has the least error, one line per reading."""
+    table: list[Row] = []
+    for way in WAYS:
+        count, cells = dict.fromkeys(NETWORKS, 0), 0
+        for d in SIZES:
+            for target in TARGETS:
+                winner = best_of({model: _judged(rows, way, target, d, model) for model in NETWORKS})
+                if winner in count:
+                    count[winner], cells = count[winner] + 1, cells + 1
+        table.append({"judged by": WAYS[way], "cells": cells, **{NAMES[model]: won for model, won in count.items()}})
+    return markdown(table)
+
+
+def _judged(rows: Rows, way: str, target: str, d: Value, model: str) -> float | None:
+    if way == "chosen":
+        one = chosen(rows, target, d, model)
+        return None if one is None else one[1]
+    found = errors(rows, preset=way, target=target, d=d, model=model, shape="paper")
+    return statistics.fmean(found) if found else None
+
+
+def time_taken(rows: Rows) -> str:
+    """Return the processor time of the rows of each preset, in minutes."""
+    spent = {preset: sum(number(row, "train_s") for row in of(rows, preset=preset)) / 60 for preset in PRESETS}
+    return ", ".join(f"`{preset}` {minutes:.0f} minutes" for preset, minutes in spent.items())
+
+
+def missing(rows: Rows, keys: Sequence[Mapping[str, Value]]) -> str:
+    """Return how many cells are finished: a line per preset, group of models and group of shapes, a column per d.
+
+    Empty when all are.
+    """
+    columns = list(keys[0])
+    there = {tuple(row.get(column) for column in columns) for row in rows}
+    counts: dict[tuple[str, str, str], dict[str, list[int]]] = {}
+    for key in keys:
+        kind = "five networks" if key["model"] in NETWORKS else NAMES.get(str(key["model"]), str(key["model"]))
+        shapes = {"paper": "the paper's", "own": "its own"}.get(str(key["shape"]), "others")
+        line = counts.setdefault((str(key["preset"]), kind, shapes), {})
+        done = line.setdefault(f"d = {key['d']}", [0, 0])
+        done[0] += tuple(key.values()) in there
+        done[1] += 1
+    if all(done == total for line in counts.values() for done, total in line.values()):
+        return ""
+    sizes = [f"d = {d}" for d in dict.fromkeys(key["d"] for key in keys)]
+    return markdown(
+        [
+            {"preset": preset, "models": kind, "shapes": shapes}
+            | {size: "{} of {}".format(*line[size]) if size in line else "-" for size in sizes}
+            for (preset, kind, shapes), line in counts.items()
+        ]
+    )
+
+
+def rendered(rows: Rows, keys: Sequence[Mapping[str, Value]]) -> str:
+    """Return every table in Markdown.
+
+    Args:
+        rows: the kept rows.
+        keys: of all cells, for what is missing.
+    """
+    paper, converged = _sizes(rows, "paper"), _sizes(rows, "converged")
+    at = {d: choices(rows, d) for d in SIZES if any(chosen(rows, t, d, m) for t in TARGETS for m in NETWORKS)}
+    every, others = (*NETWORKS, "ickan"), (*NETWORKS, *OTHERS)
+    mean = "Mean relative error over the ten targets; in brackets, how many of them the network wins.\n\n"
+    parts = [
+        "## Who has the least error\n\n" + wins(rows),
+        f"## As the paper trains\n\n{mean}" + means(rows, "paper"),
+        *(f"### d = {d}, `paper`\n\n" + by_target(rows, "paper", d, every) for d in paper),
+        f"## Trained to the end\n\n{mean}" + means(rows, "converged"),
+        f"On the targets that SOC represents, the bar is {BAR:g}:\n\n" + bars(rows),
+        *(f"### d = {d}, `converged`\n\n" + by_target(rows, "converged", d, others) for d in converged),
+        *(f"## Shapes chosen on validation data, d = {d}\n\n{text}" for d, text in at.items()),
+        f"## Time\n\nProcessor time of the rows above, on one core of a busy machine: {time_taken(rows)}.",
+    ]
+    lacking = missing(rows, keys)
+    if lacking:
+        parts.append("## Missing\n\nThe sweep goes on where it stopped; not finished yet:\n\n" + lacking)
+    return "\n\n".join(parts) + "\n"
+
+
+def _sizes(rows: Rows, preset: str) -> list[Value]:
+    return list(dict.fromkeys(row["d"] for row in of(rows, preset=preset) if row["shape"] in ("paper", "own")))

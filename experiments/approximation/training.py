@@ -62,14 +62,18 @@ def fit_networks(
             error, held_out = (relative_error(network(part.x), part.y) for part in (test, validation))
         count = sum(parameter.numel() for parameter in network.parameters())
         rows.append(
-            {"seed": seed, "parameters": count, "relative_error": error, "validation_error": held_out, "train_s": seconds}
+            {
+                "seed": seed,
+                "parameters": count,
+                "relative_error": error,
+                "validation_error": held_out,
+                "train_s": seconds,
+            }
         )
     return rows
 
 
-def as_paper(
-    model: str, d: int, shape: str, data: Sequence[Drawn], seeds: Sequence[int], epochs: int
-) -> list[Any]:
+def as_paper(model: str, d: int, shape: str, data: Sequence[Drawn], seeds: Sequence[int], epochs: int) -> list[Any]:
     """Train as the paper does.
 
     Adam at 1e-3 with weight decay 1e-6, batches of 4,096, gradients clipped to norm 1, raw x and y; it ends after 40

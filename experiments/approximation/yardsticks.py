@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from decision import Data
 from experiments.approximation.shapes import most
 from experiments.approximation.targets import drawn, relative_error
 from experiments.engine.tables import Row
+from socicnn.importers.lpcf import sections
 from socicnn.regression import MaxAffine
 from socicnn.training import Samples
 
@@ -68,7 +70,7 @@ def _trees(train: Samples, validation: Samples, seed: int) -> Fitted:
 
 
 def _lpcf(train: Samples, validation: Samples, seed: int) -> Fitted:
-    """Fit lpcf's ReLU network of two equal layers with a full quadratic, as large as the others, by its own defaults."""
+    """Fit lpcf's network of two equal ReLU layers and a full quadratic, as large as the others, by its own defaults."""
     from experiments.baselines.lpcf.fitting import fit_lpcf
     from experiments.baselines.lpcf.function import LPCFSettings
 
@@ -88,7 +90,7 @@ def _lpcf(train: Samples, validation: Samples, seed: int) -> Fitted:
 
 def lpcf_parameters(d: int, width: int) -> int:
     """Return the numbers that lpcf fits with two layers of a width and a full triangular quadratic."""
-    return width**2 + width + (2 * width + 1) * (d + 1) + d * (d + 1) // 2
+    return sum(math.prod(part) for part in sections(d, (width, width), 0))
 
 
 YARDSTICKS: dict[str, Callable[[Samples, Samples, int], Fitted]] = {
