@@ -41,7 +41,7 @@ class Preset:
     Args:
         course: see `fit_networks`.
         epochs: of Adam.
-        polish: iterations of L-BFGS after them.
+        polish: iterations of L-BFGS after them; twice as many at d = 20, where more are needed.
         points: training, validation and test points.
         seeds: of the paper's shapes.
     """
@@ -118,8 +118,8 @@ def _cell(preset: str, target: str, d: int, model: str, shape: str, block: int) 
     seeds = every if shape not in CHOICE[1:] else every[1:] if block else every[:1]
     if model in OTHERS:
         return Cell(key, fit_yardstick, {"seeds": every, "points": list(given.points), "version": VERSION["yardstick"]})
-    settings: dict[str, Any] = {"course": given.course, "epochs": given.epochs, "polish": given.polish}
-    settings |= {"seeds": seeds, "points": list(given.points)}
+    settings: dict[str, Any] = {"course": given.course, "epochs": given.epochs}
+    settings |= {"polish": given.polish * (2 if d == 20 else 1), "seeds": seeds, "points": list(given.points)}
     return Cell(key, fit_networks, {**settings, "version": VERSION["ickan" if model == "ickan" else "network"]})
 
 

@@ -15,7 +15,7 @@ from experiments.approximation.tables import bars, best_of, by_target, chosen, m
 from experiments.approximation.targets import TARGETS, drawn, relative_error
 from experiments.approximation.yardsticks import lpcf_parameters
 from experiments.engine.options import RESULTS
-from experiments.engine.tables import Row, read_table
+from experiments.engine.tables import Row, Value, read_table
 
 KEPT = RESULTS / "approximation.csv"
 
@@ -93,7 +93,7 @@ def test_starts() -> None:
     torch.testing.assert_close(network.U[0].detach().norm(dim=1), lengths, rtol=0.11, atol=0.0)
 
 
-def rows_of(table: dict[str, dict[str, tuple[float, float, float]]], **common: object) -> list[Row]:
+def rows_of(table: dict[str, dict[str, tuple[float, float, float]]], **common: Value) -> list[Row]:
     """Return rows of SOC and the others on Huber at d = 5: relative errors by model and shape, one per seed."""
     return [
         {
