@@ -36,7 +36,7 @@ def decide(
 
     To decide again and again for one network and one set, make a `Decider`, which keeps what does not change.
 
-    The gap is proven by a dual point of the network (ReLU multipliers in their boxes, unit vectors of the norms), which
+    The gap is proven by a dual point of the network (multipliers of units in their boxes, unit vectors of norms), which
     every method gives: f(x) - gap <= min_X f holds whatever the method did. A decision is certified if
 
         gap <= max(rtol scale, atol, 64 eps S_all),    scale = min(max_P f - f(x), S(x))
@@ -48,12 +48,10 @@ def decide(
     With `integer=[0, 3]` these entries of x are whole: branch and bound splits the set into cases, each with its proven
     bound, and the gap is to the least of these. The scale is S(x), and `iterations` counts the cases.
 
-    A network that second-order cones do not describe (softplus layers) and any other torch module that
-    is called as `model(x, context)` or `model(x)` and gives one value per row are minimised, too: `auto` then takes
-    `central_path`, or `projected_gradient` if the set has no interior or n is above 200. Gaps of softplus networks are
-    proven by their arrays, others are in plain float64, and that a module of your own is convex in x is taken on trust.
-    Their terms are not known: S(x) is how much f varies over a length that is its own, found from its slopes along a
-    few rays.
+    A torch module of your own that is called as `model(x, context)` or `model(x)` and gives one value per row is
+    minimised, too: `auto` then takes `central_path`, or `projected_gradient` if the set has no interior or n is above
+    200. Its gaps are in plain float64, and that it is convex in x is taken on trust. Its terms are not known: S(x) is
+    how much f varies over a length that is its own, found from its slopes along a few rays.
 
     Args:
         model_or_net: a trained network, a FrozenNet, or a convex torch module, of which a copy is used in float64.

@@ -58,9 +58,7 @@ def judged_with_integers(
         NoProgramError: a function is not a network with a conic program, or the set has no rows.
     """
     if not all(surrogate.proves for surrogate in surrogates):
-        raise NoProgramError(
-            "integer entries need a network with a conic program of second-order cones; this function has none"
-        )
+        raise NoProgramError("integer entries need a network with a conic program; this function has none")
     if isinstance(feasible_set, CvxpySet) or not getattr(feasible_set, "has_rows", True):
         raise NoProgramError(
             "integer entries need a set of `decision.sets` with rows; for CVXPY constraints put the network into the "

@@ -99,8 +99,8 @@ def decided_over_rows(
     """
     if not surrogate.proves:
         raise NoProgramError(
-            "a function without a program of second-order cones needs a set with exact oracles: a simplex, box, "
-            "budget, ball, ellipsoid, a product of these, or an object with n, project and minimise_linear"
+            "a function without a conic program needs a set with exact oracles: a simplex, box, budget, ball, "
+            "ellipsoid, a product of these, or an object with n, project and minimise_linear"
         )
     source = _source(feasible_set, networks_of(surrogate).net.in_features, theta, count)
     return _part(surrogate, source, goal, method, first)

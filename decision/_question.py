@@ -32,7 +32,7 @@ from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.frozen import FrozenNet
 from socicnn.nn._devices import as_device
 
-NOTE = "Gaps are in plain float64: there is no program of second-order cones to prove more by."
+NOTE = "Gaps are in plain float64: the function has no conic program to prove more by."
 ORACLES = "That the set's minimise_linear is exact is taken on trust."
 TRUST = "That the function is convex in x is taken on trust."
 

@@ -57,13 +57,15 @@ class AskedQuestion(Question):
 
 
 def stack_of(surrogates: Sequence[Surrogate], count: int, place: torch.device) -> Stack | None:
-    """Return a network as arrays; None if it has none, or other matrices in each context."""
+    """Return a network as arrays; None if it has none, softplus units, or other matrices in each context."""
     if len(surrogates) != 1 or not isinstance(surrogates[0], StackSurrogate):
         return None
     asked = surrogates[0]
     if asked.device != place:  # it was decided elsewhere
         asked = StackSurrogate.of(asked.net, place)
     stack = replace(asked.stack, c=asked.constant)
+    if stack.smooth:  # pieces of arrays are those of ReLU units
+        return None
     return stack if len(stack) == count else stack.take(torch.zeros(count, dtype=torch.int64, device=place))
 
 

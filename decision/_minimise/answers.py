@@ -149,7 +149,7 @@ class Decision(Result):
     Args:
         x: decisions, in the set up to `violation`, shape `(contexts, n)`.
         value: f(x), shape `(contexts,)`.
-        gap: certified, in the units of f: f(x) - gap <= min_X f in real arithmetic, rounding counted in (of networks
+        gap: certified, in the units of f: f(x) - gap <= min_X f in real arithmetic, rounding counted in (of modules
             without a conic program in plain float64), shape `(contexts,)`.
         iterations: of the optimiser (or solves) each context took, shape `(contexts,)`.
         seconds: wall time of the whole call.

@@ -41,7 +41,7 @@ def _layer(layer: StackLayer, n: int) -> LayerColumns:
     h, device = layer.b.shape[1], layer.b.device
     W, U = layer.W or nothing(h, 0, device), layer.U or nothing(h, n, device)
     inner = [_term(branch, branch.weight.T) for branch in layer.inner]
-    return LayerColumns(W, None, U, U.absolute(), layer.b.T, inner)  # W >= 0
+    return LayerColumns(W, None, U, U.absolute(), layer.b.T, inner, layer.smoothing)  # W >= 0
 
 
 def _term(branch: Branch, weight: Tensor) -> TermColumns:
@@ -89,9 +89,16 @@ def repaired(stack: Stack, dual: Dual) -> Dual:
 
 def minorant(stack: Stack, dual: Dual) -> Minorant:
     """Return the affine minorant of a dual point that is feasible; its slopes have shape `(contexts, n)`."""
-    groups = ([tensor.T for tensor in group] for group in (dual.lam, dual.u, dual.p))
-    line = minorant_of(columns(stack), *groups)
+    net = columns(stack)
+    boxes = _feasible(net, len(stack), dual)[2] if stack.smooth else None
+    lam, u, p = ([tensor.T for tensor in group] for group in (dual.lam, dual.u, dual.p))
+    line = minorant_of(net, lam, u, p, boxes)
     return Minorant(line.slope.T, line.offset, line.slope_size.T, line.offset_size, line.terms)
+
+
+def boxes_of(stack: Stack, dual: Dual) -> list[Tensor]:
+    """Return the upper bounds of the multipliers of each layer, rounded down, shape `(contexts, h_k)`."""
+    return [box.T for box in _feasible(columns(stack), len(stack), dual)[2]]
 
 
 def extent(feasible_set: FeasibleSet, device: torch.device) -> Tensor:

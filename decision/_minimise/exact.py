@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from decision._minimise.answers import Answers, Goal
 from decision._minimise.bounds import lower_bound
+from decision._minimise.smoothed_stack import by_slopes
 from decision._minimise.stack import Dual, Stack, alike
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import Array, IntArray
@@ -91,9 +92,9 @@ def _offer(
     chosen, some = answers.take(rows), stack.take(rows)
     v = np.stack([solution.v[: stack.in_features] for _, solution in whole])
     x = feasible_set.project(torch.as_tensor(v, device=device))
-    dual = programs.dual(some, np.stack([solution.y for _, solution in whole]), x)
     chosen.offer_point(x, some.value(x))
-    chosen.offer_bound(lower_bound(some, feasible_set, dual), dual)
+    for dual in programs.duals(some, np.stack([solution.y for _, solution in whole]), x):
+        chosen.offer_bound(lower_bound(some, feasible_set, dual), dual)
     answers.put(rows, chosen)
 
 
@@ -210,21 +211,30 @@ class FreePrograms:
         b = np.concatenate([program.b, h], axis=1)[:, self._order]
         return self._scaled.solve_each(b, np.concatenate([program.d, program.q], axis=1), program.r, tick)
 
-    def dual(self, stack: Stack, y: Array, x: Tensor) -> Dual:
-        """Return the multipliers of solutions as dual points of the networks.
+    def duals(self, stack: Stack, y: Array, x: Tensor) -> list[Dual]:
+        """Return guesses of dual points of the networks, the likely best first.
 
         Args:
             stack: the networks of these contexts.
-            y: multipliers, shape `(contexts, m)`, or `(m,)` of one context.
+            y: multipliers of solutions, shape `(contexts, m)`, or `(m,)` of one context.
             x: their points, shape `(contexts, n)`.
         """
+        dual = self._dual(stack, y, x)
+        # solvers' multipliers of exponential cones are rough, but better than the slopes at x where x is rough
+        return [replace(dual, lam=by_slopes(stack, dual.lam, x)), dual] if stack.smooth else [dual]
+
+    def _dual(self, stack: Stack, y: Array, x: Tensor) -> Dual:
+        """Return the multipliers of solutions as dual points of the networks."""
         y = np.atleast_2d(y)
         count = len(y)
 
         def part(name: str) -> Tensor:
             return torch.as_tensor(y[:, self._blocks[name]], device=x.device)
 
-        lam = tuple(part(f"relu{k}") for k in range(1, len(stack.layers) + 1))
+        lam = tuple(
+            -part(f"softplus{k}")[:, : 3 * layer.b.shape[1] : 3] if layer.smoothing else part(f"relu{k}")
+            for k, layer in enumerate(stack.layers, start=1)
+        )
         u = []
         for branch, some in zip(stack.norms, self._alike, strict=True):
             cones = torch.cat([part(f"norm{r + 1}").reshape(count, -1, branch.group + 1) for r in some], dim=1)

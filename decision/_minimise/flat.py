@@ -152,7 +152,9 @@ def is_flat(stack: Stack) -> bool:
         return False
     rows = sum(layer.b.shape[1] for layer in layers)
     rows += sum(branch.offset.shape[1] for branch in (*stack.norms, *stack.quadratics))
-    return rows * stack.in_features <= LARGEST and all(layer.U is not None and not layer.inner for layer in layers)
+    return rows * stack.in_features <= LARGEST and all(
+        layer.U is not None and not layer.inner and not layer.smoothing for layer in layers
+    )
 
 
 def _weight(branch: Branch) -> Array:

@@ -15,7 +15,15 @@ With K = sum s^2 U_i'U_i + sum gamma^2 (1 - ||u||)^2 C'C and a share t of them a
 
     min_X f >= l(y) - t (sum s |a(y)| + sum gamma (1 - ||u||) ||p(y)||)    where t^2 lambda_min(K) >= ||r||^2.
 
-The better of the two counts. Everything is rounded outward. That
+A softplus unit of the first layer with multiplier lambda = p q is tau log(1 + exp(t)) above its tangent at
+t_0 = log(p / (1 - p)), t = a / tau, by at least q tau p (1 - p) (exp(-d) + d - 1), d = |t - t_0| (its third derivative
+is at most its second: Bach, "Self-concordant analysis for logistic regression", 2010), hence by w d^2 / (2 + d) with
+w = q tau p (1 - p). With e = |t(y) - t_0|, which is next to nothing, r = ||x - y||, K = G + 1/2 sum w U_i'U_i / tau^2,
+sigma <= lambda_min(K), E = max e and M = max ||U_i|| / tau they add (sigma r^2 - sum w e^2) / (2 + E + M r), and so
+
+    min_X f >= l(y) - (2 + E) ||r||^2 / (sigma - M ||r||) - 1/2 sum w e^2    where sigma > M ||r||.
+
+The best of the three counts. Everything is rounded outward. That
 sigma is a bound is proven by a Cholesky factorisation: where it succeeds on G - tau I in float64, the eigenvalues of G
 are at least tau - g(n) trace(G) (Rump, "Verification of positive definiteness", BIT 46, 2006).
 """
@@ -27,11 +35,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from decision._minimise.bounds import Minorant, minorant, repaired
+from decision._minimise.bounds import Minorant, boxes_of, minorant, repaired
 from decision._minimise.linear_map import Map
+from decision._minimise.smoothed_stack import by_slopes
 from decision._minimise.stack import Dual, Stack
 from decision.sets import Box
-from socicnn._margins import TINY, relative_margin
+from socicnn._margins import EPS, TINY, relative_margin
+
+FLAT = 1e-4  # slopes of softplus units nearer to 0 or 1 than this count as no growth
 
 
 def growth_bound(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor) -> Tensor:
@@ -48,7 +59,7 @@ def growth_bound(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor)
     lower, upper = box.ends(x)
     y = x
     for _ in range(2):  # once to see which bounds hold x, once with the tangents at the point that lies on them
-        point = repaired(stack, replace(dual, p=stack.images(y)))
+        point = repaired(stack, replace(dual, lam=by_slopes(stack, dual.lam, y), p=stack.images(y)))
         line = minorant(stack, point)
         error = relative_margin(line.terms) * line.slope_size + TINY
         down = (line.slope > error) & (line.slope * (y - lower) <= allowed[:, None])
@@ -57,19 +68,28 @@ def growth_bound(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor)
         held = (down & (y == lower)) | (up & (y == upper))
         last, y = y, anchor
     rest = torch.where(held, 0.0, line.slope.abs() + error)
-    smooth = _bound(stack, last, line, rest, sigma)
-    return torch.maximum(smooth, _kinked(stack, last, line, rest, point))
+    tilted = _tilted(stack, last, rest)
+    best = torch.maximum(_bound(last, line, tilted, sigma), _kinked(stack, last, line, rest, point))
+    first = stack.layers[0] if stack.layers else None
+    if first is None or not first.smoothing or first.U is None or first.inner:
+        return best
+    return torch.maximum(best, _bent(stack, last, line, tilted, point))
 
 
-def _bound(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, sigma: Tensor) -> Tensor:
-    """Return l(y) - ||r||^2 / (2 sigma), rounded down; `rest` bounds |r|."""
+def _tilted(stack: Stack, y: Tensor, rest: Tensor) -> Tensor:
+    """Return a bound of |r| that allows for the rounding of the quadratics' tangents."""
     n = y.shape[1]
     for branch, p in zip(stack.quadratics, stack.images(y), strict=False):
         # p is A y + e but for rounding, which tilts the quadratic a little
         size = branch.size(y.abs()) + p.abs() + TINY
         off = relative_margin(n + 4) * size
         rest = rest + 2.0 * branch.weight * branch.matrix.absolute().adjoint(off) * (1.0 + relative_margin(n))
-    loss = rest.square().sum(dim=-1) / (2.0 * sigma) * (1.0 + relative_margin(4 * n + 16))
+    return rest
+
+
+def _bound(y: Tensor, line: Minorant, rest: Tensor, sigma: Tensor) -> Tensor:
+    """Return l(y) - ||r||^2 / (2 sigma), rounded down; `rest` bounds |r|."""
+    loss = rest.square().sum(dim=-1) / (2.0 * sigma) * (1.0 + relative_margin(4 * y.shape[1] + 16))
     return torch.where(sigma > 0, _lessened(y, line, loss), -torch.inf)
 
 
@@ -88,7 +108,7 @@ def _kinked(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, dual: Dual) -
     size = slack
     parts: list[tuple[Map, Tensor]] = []
     first = stack.layers[0] if stack.layers else None
-    if first is not None and first.U is not None and not first.inner:
+    if first is not None and first.U is not None and not first.inner and not first.smoothing:
         box = stack.w
         if len(stack.layers) > 1:
             W = stack.layers[1].W
@@ -117,6 +137,32 @@ def _kinked(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, dual: Dual) -
     return torch.where((grip > 0) & (pull <= grip), _lessened(y, line, loss), -torch.inf)
 
 
+def _bent(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, dual: Dual) -> Tensor:
+    """Return the bound of the first layer's softplus units and the quadratics, rounded down; -inf without growth."""
+    first, n = stack.layers[0], stack.in_features
+    U, tau, q = first.U, first.smoothing, boxes_of(stack, dual)[0]
+    assert U is not None, "the caller has looked"
+    p = dual.lam[0] / q
+    used = (p > FLAT) & (p < 1.0 - FLAT)
+    p = torch.where(used, p, 0.5)
+    w = torch.where(used, q * tau * p * (1.0 - p), 0.0)
+    # log p is within 16 EPS of 10, log(1 - p) moves by EPS / FLAT with p
+    e = (first.preactivation(y, None) / tau - (p.log() - (-p).log1p())).abs() + 64.0 * EPS / FLAT
+    e = torch.where(used, (e + _error(U, first.b, y) / tau) * (1.0 + relative_margin(16)), 0.0)
+    steep = (U.row_norms.amax() / tau) * (1.0 + relative_margin(n + 8))
+    rows = (0.5 * w).sqrt()[..., None] * (U.dense / tau)
+    size = (1.0 + relative_margin(2 * n + 16)) * rows.square().sum(dim=(1, 2))
+    G, error = _quadratic_part(stack)
+    K = G + rows.mT @ rows
+    if not len(stack) or not bool(K.isfinite().all()):
+        return torch.full_like(line.offset, -torch.inf)
+    sigma = _least_eigenvalue(K, error + relative_margin(len(U.row_norms) + 24) * (size + error) + TINY)
+    pull = torch.linalg.vector_norm(rest, dim=-1) * (1.0 + relative_margin(n + 16))
+    hold = sigma - steep * pull * (1.0 + 8 * EPS) - 8 * EPS * sigma
+    loss = (2.0 + e.amax(dim=-1)) * pull.square() / hold + 0.5 * (w * e.square()).sum(dim=-1)
+    return torch.where(hold > 0, _lessened(y, line, loss * (1.0 + relative_margin(w.shape[1] + 32))), -torch.inf)
+
+
 def _error(matrix: Map, offset: Tensor, y: Tensor) -> Tensor:
     """Return what rounding can have changed in matrix y + offset."""
     size = matrix.absolute().apply(y.abs() + TINY) + offset.abs() + TINY
@@ -131,6 +177,14 @@ def least_curvature(stack: Stack) -> Tensor:
     >>> 0.4 < float(least_curvature(Stack.of(net))) < 1.0
     True
     """
+    G, error = _quadratic_part(stack)
+    if not len(stack) or not stack.quadratics or not bool(G.isfinite().all()):
+        return torch.zeros_like(error)
+    return _least_eigenvalue(G, error)
+
+
+def _quadratic_part(stack: Stack) -> tuple[Tensor, Tensor]:
+    """Return sum_m 2 beta_m A_m'A_m and a bound of the norm of its error."""
     n = stack.in_features
     G = stack.v.new_zeros(len(stack), n, n)
     error = stack.v.new_zeros(len(stack))
@@ -139,9 +193,7 @@ def least_curvature(stack: Stack) -> Tensor:
         G = G + 2.0 * branch.weight[..., None] * gram
         size = branch.matrix.row_norms.square().sum()  # trace(|A|'|A|) bounds the norm of its rounding errors
         error = error + 2.0 * branch.weight[:, 0] * relative_margin(branch.matrix.shape[0] + 4) * size + TINY
-    if not len(stack) or not stack.quadratics or not bool(G.isfinite().all()):
-        return torch.zeros_like(error)
-    return _least_eigenvalue(G, error)
+    return G, error
 
 
 def _least_eigenvalue(G: Tensor, error: Tensor) -> Tensor:

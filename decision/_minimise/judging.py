@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from decision._minimise.answers import FEASIBLE, Answers, Goal
+from decision._minimise.answers import FEASIBLE, SHARE, Answers, Goal
 from decision._minimise.compiled import Measure, compiled_answers
 from decision._minimise.methods import Auto
 from decision._minimise.origin import snapped
@@ -43,6 +43,10 @@ class Judged:
         allowed = torch.maximum(goal.rtol * self.scale, self.floor).clamp(min=goal.atol)
         return (self.gap <= allowed) & (self.violation <= FEASIBLE)
 
+    def take(self, rows: Tensor) -> Judged:
+        """Return some rows."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS})
+
     def put(self, rows: Tensor, other: Judged) -> None:
         """Overwrite some rows."""
         for name in COLUMNS:
@@ -65,8 +69,7 @@ def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
     quick = _compiled(search, x, goal)
     if quick is None:
         most = search.reference.largest(search.surrogate)
-        search = search.measured()
-        return _judged(search, minimise(search, x, most, goal), goal)
+        return _searched(search.measured(), x, most, goal)
     answers, measure = quick
     judged = _judged(search, answers, goal, measure)
     left = (~judged.certified(goal)).nonzero()[:, 0]
@@ -74,6 +77,23 @@ def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
         rest = search.take(left)
         again = None if x is None else x[left]
         judged.put(left, _judged(rest, minimise(rest, again, answers.most[left], goal), goal))
+    return judged
+
+
+def _searched(search: Search, x: Tensor | None, most: Tensor, goal: Goal) -> Judged:
+    """Return what a search finds; it goes on where its answers are good by the terms of f at the start alone."""
+    answers = minimise(search, x, most, goal)
+    judged = _judged(search, answers, goal)
+    asked = replace(goal, rtol=goal.rtol / SHARE, atol=goal.atol / SHARE)
+    left = (answers.done(goal) & ~judged.certified(asked)).nonzero()[:, 0]
+    if not len(left) or goal.late or goal.max_iterations is not None:
+        return judged
+    rest = search.take(left)
+    again = minimise(rest, judged.x[left], most[left], goal)
+    again.iterations += answers.iterations[left]
+    better = _judged(rest, again, goal)
+    closer = better.gap < judged.gap[left]
+    judged.put(left[closer], better.take(closer))
     return judged
 
 

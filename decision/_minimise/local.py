@@ -1,8 +1,9 @@
 """Where to search a box that is far wider than what the network sees: near the zeros of its rows, and on from there.
 
-The network changes its course where its rows are zero. The point x_0 nearest to all these zeros (least squares over
-rows of unit length) and a radius (their median distance from it, or the Newton step of the quadratics there, the
-larger) move and scale as x does. The search begins in a box around x_0; contexts that end on a side that is no side of
+The network changes its course where its rows are zero, softplus units tau to each side of it. The point x_0 nearest to
+all these zeros (least squares over rows of unit length) and a radius (their median distance from it, or the Newton step
+of the quadratics there, the larger) move and scale as x does.
+The search begins in a box around x_0; contexts that end on a side that is no side of
 the set go on in a box sixteen times as wide (wider still after fifteen boxes). What is found is judged over the whole
 set: this is no assumption.
 """
@@ -63,15 +64,16 @@ def within(box: Box, lower: Tensor, upper: Tensor) -> Box | None:
 def _centre(stack: Stack) -> tuple[Tensor, Tensor]:
     """Return x_0 and the radius of each context, shapes `(contexts, n)` and `(contexts,)`."""
     n = stack.in_features
-    planes = [(matrix.dense, matrix.row_norms, offset) for matrix, offset in stack.rows()]
+    planes = [(matrix.dense, matrix.row_norms, offset, width) for matrix, offset, width in stack.rows()]
     if not planes:
         return torch.zeros_like(stack.v), torch.zeros_like(stack.c)
-    norms = torch.cat([norm for _, norm, _ in planes])
+    norms = torch.cat([norm for _, norm, *_ in planes])
     kept = norms > 0
-    directions = torch.cat([dense for dense, _, _ in planes])[kept] / norms[kept, None]
-    offsets = torch.cat([offset for _, _, offset in planes], dim=1)[:, kept] / norms[kept]
+    directions = torch.cat([dense for dense, *_ in planes])[kept] / norms[kept, None]
+    offsets = torch.cat([offset for _, _, offset, _ in planes], dim=1)[:, kept] / norms[kept]
+    widths = torch.cat([torch.full_like(norm, width) for _, norm, _, width in planes])[kept] / norms[kept]
     x = -offsets @ torch.linalg.pinv(directions).T
-    distance = (x @ directions.T + offsets).abs()
+    distance = (x @ directions.T + offsets).abs() + widths
     distance = torch.where(distance > 1e-9 * (offsets.abs() + x.abs().amax(dim=1, keepdim=True)), distance, torch.nan)
     radius = torch.cat([distance, distance.new_full((len(x), 1), torch.nan)], dim=1).nanmedian(dim=1).values
     slope, curvature = stack.v, torch.zeros_like(stack.c)

@@ -123,16 +123,30 @@ class InteriorPoint(Method):
         if polyhedron is None:
             raise ModelError(_no_interior(self.name, problem, LARGEST))
         if is_small(stack) or not scouting.worth(goal):
-            follow(stack, problem.feasible_set, polyhedron, answers, goal)
+            _followed(problem, polyhedron, answers, goal)
         else:
             _scouted(problem, polyhedron, answers, goal)
 
 
 def _scouted(problem: Problem, polyhedron: Polyhedron, answers: Answers, goal: Goal) -> None:
     """Scout in float32, then follow the central path with the units that still move."""
-    networks, feasible_set = problem.networks(), problem.feasible_set
-    before = scouting.scout(networks, feasible_set, answers, goal)
-    follow(networks.stack, feasible_set, polyhedron, answers, goal.after(scouting.COUNT), before)
+    before = scouting.scout(problem.networks(), problem.feasible_set, answers, goal)
+    _followed(problem, polyhedron, answers, goal.after(scouting.COUNT), before)
+
+
+def _followed(
+    problem: Problem, polyhedron: Polyhedron, answers: Answers, goal: Goal, before: list[torch.Tensor] | None = None
+) -> None:
+    """Follow the central path; sharp softplus units, which may stop it, are then met with a line search."""
+    stack = problem.networks().stack
+    follow(stack, problem.feasible_set, polyhedron, answers, goal, before)
+    left = (~answers.done(goal)).nonzero()[:, 0]
+    if not stack.smooth or not len(left) or goal.late or problem.feasible_set.n > LARGEST_HESSIAN:
+        return
+    rest, had = answers.take(left), int(answers.iterations[left].max())
+    if goal.after(had).max_iterations != 0:
+        follow_central_path(problem.surrogate.take(left), problem.feasible_set, polyhedron, rest, goal.after(had))
+    answers.put(left, rest)
 
 
 @final
@@ -219,7 +233,7 @@ class Exact(Method):
 
 def is_linear(net: FrozenNet) -> bool:
     """Return whether a network's program is linear: units alone, without quadratics and norms."""
-    return not net.quadratics and not net.norms and not any(layer.inner for layer in net.layers)
+    return not net.quadratics and not net.norms and not any(layer.inner or layer.smoothing for layer in net.layers)
 
 
 @final
@@ -258,7 +272,8 @@ class Auto(Method):
             return [self.exact, *first] if simplex else [*first, self.exact]
         quick: list[Method] = [InteriorPoint(), self.exact]
         warm = self.exact.takes_simplex(problem)
-        return quick[::-1] if exact_is_faster(problem, warm=warm, loose=loose) else quick
+        smooth = problem.networks().stack.smooth  # exponential cones are slow
+        return quick[::-1] if not smooth and exact_is_faster(problem, warm=warm, loose=loose) else quick
 
 
 def exact_is_faster(problem: Problem, *, warm: bool = False, loose: bool = False) -> bool:

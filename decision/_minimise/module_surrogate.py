@@ -1,4 +1,4 @@
-"""Convex torch modules without a conic program as a surrogate: softplus networks, models with logistic atoms.
+"""Convex torch modules as a surrogate: networks with log-sum-exp and logistic branches, modules of a user's own.
 
 Few can be frozen, but they can be evaluated, with their kinks smoothed from below: f_delta(y) less its Frank-Wolfe
 gap is a lower bound of f over X. The multipliers of such a bound are the tangent itself: y, its slope, its height and
@@ -71,6 +71,7 @@ class ModuleSurrogate:
     own: OwnSize | None = None
     net: FrozenNet | None = None
     proves: ClassVar[bool] = False
+    finer: ClassVar[bool] = True
 
     @classmethod
     def of(

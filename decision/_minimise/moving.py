@@ -50,8 +50,8 @@ class MovingVectors:
         if not isinstance(model, Dense) or model.context_shape is None or not len(theta):
             return None
         net = model.freeze(theta[:1])  # refuses what has no program
-        # softplus, terms of exponentials: decided as a module; other activations: other layers
-        if net.exponentials or any(name != "relu" for name in model.activations):
+        # terms of exponentials: decided as a module; other activations: other layers
+        if net.exponentials or any(name not in ("relu", "softplus") for name in model.activations):
             return None
         standard = model.standard_context(theta[:1])
         assert standard is not None, "a context was given"

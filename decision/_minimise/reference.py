@@ -102,8 +102,8 @@ def hadamard(n: int) -> Tensor:
 def own_length(stack: Stack) -> Tensor:
     """Return a length in x over which each network changes its course, shape `(contexts,)`; +inf if it has none.
 
-    The larger of the median distance |offset_i| / ||row_i|| from the origin to the zeros of its rows, and of the Newton
-    step |slope| / curvature of its quadratics at the origin.
+    The larger of the median distance |offset_i| / ||row_i|| from the origin to the zeros of its rows, where softplus
+    units count tau more, and of the Newton step |slope| / curvature of its quadratics at the origin.
     """
     if stack not in _LENGTHS:
         _LENGTHS[stack] = _own_length(stack)
@@ -114,7 +114,7 @@ _LENGTHS: WeakKeyDictionary[Stack, Tensor] = WeakKeyDictionary()  # stacks are v
 
 
 def _own_length(stack: Stack) -> Tensor:
-    distances = [offset.abs() / matrix.row_norms for matrix, offset in stack.rows()]
+    distances = [(offset.abs() + width) / matrix.row_norms for matrix, offset, width in stack.rows()]
     joined = torch.cat([stack.v.new_zeros(len(stack), 1), *distances], dim=1)
     joined = torch.where(joined.isfinite() & (joined > 0), joined, torch.nan)
     length = joined.nanmedian(dim=1).values.nan_to_num(nan=0.0)
@@ -165,7 +165,8 @@ def terms(stack: Stack, x: Tensor, reach: Tensor) -> Tensor:
     for layer in stack.layers:
         a = layer.preactivation(x, z)
         size = layer.size(reach, counted)
-        z, counted = a.relu(), (size + a.clamp(max=0.0)).clamp(min=0.0)
+        z = layer.unit(a)
+        counted = (size + a.clamp(max=0.0)).clamp(min=0.0) + (z - a.relu())
     total = (stack.v.abs() * reach).sum(dim=-1)
     if counted is not None:
         total = total + (counted * stack.w).sum(dim=-1)

@@ -19,7 +19,7 @@ from decision.sets._base import FeasibleSet
 from socicnn._arrays import Array
 
 CHUNK = 256  # contexts at a time: enough to keep the processor busy, few enough to stay in its cache
-FINER = 2.0**-6  # of the accuracy asked for: what a part of a box gives also has to hold beyond it (`rim`)
+FINER = 2.0**-6  # of the accuracy asked for: what a part of a box gives also has to hold beyond it (`rim`, `growth`)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def minimise(search: Search, x: Tensor | None, most: Tensor, goal: Goal) -> Answ
     inner = search.first_box()
     if inner is None or not isinstance(box, Box):
         return _within(search, x, most, goal)
-    if not search.surrogate.proves:
+    if search.surrogate.finer:
         goal = replace(goal, rtol=FINER * goal.rtol)
     answers = _within(replace(search, feasible_set=inner), x, most, goal)
     rows, step = on_inner_side(answers.x, inner, box).nonzero()[:, 0], 0

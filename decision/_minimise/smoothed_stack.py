@@ -3,6 +3,8 @@
 relu(a) becomes (a + sqrt(a^2 + 4 delta^2)) / 2, layer inside layer, and ||p|| becomes sqrt(||p||^2 + delta^2). The
 slopes t in (0, 1) give multipliers lambda_k = t_k (W_{k+1}'lambda_{k+1}) inside their boxes and u = p / sqrt(...)
 inside the unit ball: each gradient comes with a minorant of f, whose value at x is below f by what the smoothing costs.
+Softplus units are smooth already: their width is tau, or delta if that is larger, and with slope t each adds
+tau (W_{k+1}'lambda_{k+1}) H(t) to the minorant, H(t) = -t log t - (1 - t) log(1 - t).
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from decision._minimise.smoothing import smooth_length, smooth_relu
-from decision._minimise.stack import Dual, Stack
+from decision._minimise.smoothing import entropy, smooth_length, smooth_relu, softplus
+from decision._minimise.stack import Dual, Stack, StackLayer
 from decision._minimise.surrogate import Tangent
 
 
@@ -25,7 +27,7 @@ class Smoothed:
         x: points, shape `(contexts, n)`.
         value: the smoothed value, at least f(x), shape `(contexts,)`.
         z: activations of each layer, shape `(contexts, h_k)`.
-        roots: sqrt(a^2 + 4 delta^2) of each layer; the slopes are z / roots.
+        bends: of each layer sqrt(a^2 + 4 delta^2), by which z is divided for the slopes; a / width of softplus units.
         images: p of each branch, quadratics first.
         u: dual of each norm branch.
     """
@@ -33,9 +35,13 @@ class Smoothed:
     x: Tensor
     value: Tensor
     z: list[Tensor]
-    roots: list[Tensor]
+    bends: list[Tensor]
     images: list[Tensor]
     u: list[Tensor]
+
+    def slopes(self, k: int, layer: StackLayer) -> Tensor:
+        """Return the slopes of the units of layer k."""
+        return torch.sigmoid(self.bends[k]) if layer.smoothing else self.z[k] / self.bends[k]
 
 
 def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
@@ -48,13 +54,13 @@ def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
     """
     wide = delta[:, None]
     activations: list[Tensor] = []
-    roots: list[Tensor] = []
+    bends: list[Tensor] = []
     value = (x * stack.v).sum(dim=-1) + stack.c
     for layer in stack.layers:
         a = layer.preactivation(x, activations[-1] if activations else None)
-        z, root = smooth_relu(a, wide)
+        z, bend = softplus(a, wide.clamp(min=layer.smoothing)) if layer.smoothing else smooth_relu(a, wide)
         activations.append(z)
-        roots.append(root)
+        bends.append(bend)
     if activations:
         value = value + torch.linalg.vecdot(activations[-1], stack.w)
     images, u = [], []
@@ -68,7 +74,7 @@ def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
         value = value + (branch.weight * length).sum(dim=-1)
         images.append(p)
         u.append(p / length.repeat_interleave(branch.group, dim=1))
-    return Smoothed(x, value, activations, roots, images, u)
+    return Smoothed(x, value, activations, bends, images, u)
 
 
 def tangent(stack: Stack, at: Smoothed) -> Tangent:
@@ -76,9 +82,11 @@ def tangent(stack: Stack, at: Smoothed) -> Tangent:
     gradient, minorant = stack.v, (at.x * stack.v).sum(dim=-1) + stack.c
     lam: list[Tensor] = []
     box = stack.w
-    for layer, z, root in zip(reversed(stack.layers), reversed(at.z), reversed(at.roots), strict=True):
-        multiplier = box * z / root
+    for k, layer in reversed(list(enumerate(stack.layers))):
+        multiplier = box * at.slopes(k, layer)
         lam.insert(0, multiplier)
+        if layer.smoothing:
+            minorant = minorant + layer.smoothing * (box * entropy(at.bends[k])).sum(dim=-1)
         gradient = gradient + layer.pull(multiplier, at.x)
         minorant = minorant + (multiplier * layer.preactivation(at.x, None)).sum(dim=-1)
         if layer.W is not None:
@@ -95,11 +103,22 @@ def tangent(stack: Stack, at: Smoothed) -> Tangent:
     return Tangent(at.x, at.value, gradient, minorant, at.value, multipliers)
 
 
+def by_slopes(stack: Stack, lam: tuple[Tensor, ...], x: Tensor) -> tuple[Tensor, ...]:
+    """Return multipliers of each layer, those of softplus units by their slopes at x."""
+    made: list[Tensor] = []
+    box, preactivations = stack.w, stack.preactivations(x)
+    for k, layer in reversed(list(enumerate(stack.layers))):
+        made.insert(0, box * torch.sigmoid(preactivations[k] / layer.smoothing) if layer.smoothing else lam[k])
+        if layer.W is not None:
+            box = layer.W.adjoint(torch.minimum(made[0].clamp(min=0.0), box))
+    return tuple(made)
+
+
 def hessian(stack: Stack, at: Smoothed, lam: tuple[Tensor, ...], delta: Tensor) -> Tensor:
     """Return the Hessian of the smoothed network, shape `(contexts, n, n)`: J_k'diag(q_k r''(a_k)) J_k, layer by layer.
 
-    J_k is the Jacobian of a_k, r'' = 2 delta^2 / root^3 and q_k = lambda_k / r' the slope of f in z_k; quadratics and
-    norms add their own.
+    J_k is the Jacobian of a_k, r'' = 2 delta^2 / root^3, of softplus units r'(1 - r') / width, and q_k = lambda_k / r'
+    the slope of f in z_k; quadratics and norms add their own.
 
     Args:
         stack: the networks.
@@ -111,7 +130,7 @@ def hessian(stack: Stack, at: Smoothed, lam: tuple[Tensor, ...], delta: Tensor) 
     H = at.x.new_zeros(contexts, n, n)
     square = 2.0 * delta.square()[:, None]
     below: Tensor | None = None  # the Jacobian of z_{k-1}
-    for layer, multiplier, z, root in zip(stack.layers, lam, at.z, at.roots, strict=True):
+    for k, (layer, multiplier, z, bend) in enumerate(zip(stack.layers, lam, at.z, at.bends, strict=True)):
         images = at.x.new_zeros(contexts, z.shape[1], n) if layer.U is None else layer.U.dense.expand(contexts, -1, -1)
         if layer.W is not None and below is not None:
             images = images + layer.W.dense @ below
@@ -120,8 +139,11 @@ def hessian(stack: Stack, at: Smoothed, lam: tuple[Tensor, ...], delta: Tensor) 
             slopes = torch.einsum("chk,hkn->chn", term.grouped(term.image(at.x)), F)
             images = images + 2.0 * term.weight[..., None] * slopes
             H = H + 2.0 * torch.einsum("ch,hkn,hkm->cnm", weight, F, F)
-        below = (z / root)[..., None] * images
-        weight = torch.where(z > 0, multiplier * square / (root.square() * z), 0.0)
+        below = at.slopes(k, layer)[..., None] * images
+        if layer.smoothing:
+            weight = multiplier * torch.sigmoid(-bend) / delta[:, None].clamp(min=layer.smoothing)
+        else:
+            weight = torch.where(z > 0, multiplier * square / (bend.square() * z), 0.0)
         H = H + images.mT @ (weight[..., None] * images)
     for branch in stack.quadratics:
         H = H + 2.0 * branch.weight[..., None] * branch.matrix.gram

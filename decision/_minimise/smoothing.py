@@ -2,10 +2,11 @@
 
     (a + sqrt(a^2 + 4 delta^2)) / 2 - delta  <=  relu(a)  <=  (a + sqrt(a^2 + 4 delta^2)) / 2
     sqrt(||u||^2 + delta^2) - delta          <=  ||u||    <=  sqrt(||u||^2 + delta^2)
+    tau log(1 + exp(a / tau))                <=  width log(1 + exp(a / width))   for width >= tau
 
 Source: Nesterov, "Smooth minimization of non-smooth functions", 2005. The curvature of neither has a jump that Newton's
-method could be caught at. Networks as arrays are smoothed from above: their multipliers give a bound from below all the
-same. A module has no multipliers, and is smoothed from below.
+method could be caught at; softplus units are made smoother where tau is small. Networks as arrays are smoothed from
+above: their multipliers give a bound from below all the same. A module has no multipliers, and is smoothed from below.
 """
 
 from __future__ import annotations
@@ -36,6 +37,19 @@ def smooth_relu(a: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
 def smooth_length(square: Tensor, delta: Tensor) -> Tensor:
     """Return sqrt(square + delta^2), `square` being the sum of the squares of a vector's entries."""
     return (square + delta.square()).sqrt()
+
+
+def softplus(a: Tensor, width: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Return width log(1 + exp(a / width)), to full precision, and t = a / width; the slope is sigmoid(t)."""
+    t = a / width
+    return a.relu() + width * t.abs().neg_().exp_().log1p_(), t
+
+
+def entropy(t: Tensor) -> Tensor:
+    """Return H(p) = -p log p - (1 - p) log(1 - p) at p = sigmoid(t), without cancellation."""
+    size = t.abs()
+    e = (-size).exp_()
+    return e.log1p() + size * (e / (1.0 + e))
 
 
 @final

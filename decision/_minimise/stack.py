@@ -1,6 +1,6 @@
 """A stack of frozen networks as torch tensors: what the batched optimisers compute with, one row per context.
 
-a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k)
+a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k) or softplus with smoothing tau_k
 f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2
 """
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from decision._minimise.branch import Branch
 from decision._minimise.linear_map import Map
+from decision._minimise.smoothing import softplus
 from socicnn._arrays import Matrix
 from socicnn.errors import NoProgramError
 from socicnn.frozen import FrozenNet
@@ -25,12 +26,17 @@ from socicnn.frozen._terms import Term
 
 @dataclass(frozen=True, eq=False)
 class StackLayer:
-    """W `(h, h_previous)` or None, U `(h, n)` or None, b `(contexts, h)`, and quadratics inside, a group per unit."""
+    """W `(h, h_previous)` or None, U `(h, n)` or None, b `(contexts, h)`, quadratics inside, a group per unit; tau."""
 
     W: Map | None
     U: Map | None
     b: Tensor
     inner: tuple[Branch, ...] = ()
+    smoothing: float = 0.0  # tau of softplus units, 0 for ReLU
+
+    def unit(self, a: Tensor) -> Tensor:
+        """Return z at pre-activations a."""
+        return softplus(a, self.smoothing)[0] if self.smoothing else a.relu()
 
     def preactivation(self, x: Tensor, z: Tensor | None) -> Tensor:
         """Return a at x, z being the layer before (None for the first)."""
@@ -68,7 +74,7 @@ class StackLayer:
     def to(self, dtype: torch.dtype) -> StackLayer:
         """Return the layer in another float type."""
         W, U = (None if matrix is None else matrix.to(dtype) for matrix in (self.W, self.U))
-        return StackLayer(W, U, self.b.to(dtype), tuple(term.to(dtype) for term in self.inner))
+        return StackLayer(W, U, self.b.to(dtype), tuple(term.to(dtype) for term in self.inner), self.smoothing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,18 +130,12 @@ class Stack:
         """Return a frozen network as tensors; one without stacked contexts is a stack of one.
 
         Raises:
-            NoProgramError: it has softplus units, or log-sum-exp or logistic branches.
+            NoProgramError: it has log-sum-exp or logistic branches, which are searched as modules.
         """
-        for k, part in enumerate(net.layers, start=1):
-            if part.smoothing:
-                raise NoProgramError(
-                    f"layer {k} has softplus units, which are not second-order-cone representable, and decisions are "
-                    "proven with second-order cones alone"
-                )
         if net.exponentials:
             raise NoProgramError(
-                "log-sum-exp and logistic branches are not second-order-cone representable, and decisions are proven "
-                "with second-order cones alone"
+                "networks with log-sum-exp and logistic branches are decided as modules, by `central_path` and "
+                "`projected_gradient`"
             )
 
         def rows(values: Any, *tail: int) -> Tensor:
@@ -166,6 +166,7 @@ class Stack:
                 mapped(part.U) if part.U.size else None,
                 rows(part.b, part.width),
                 tuple(inside(term) for term in part.inner),
+                float(part.smoothing),
             )
             for part in net.layers
         ]
@@ -214,6 +215,11 @@ class Stack:
         )
 
     @property
+    def smooth(self) -> bool:
+        """Whether a layer has softplus units."""
+        return any(layer.smoothing for layer in self.layers)
+
+    @property
     def curved(self) -> tuple[Branch, ...]:
         """Every quadratic: the branches, then those inside layers."""
         return (*self.quadratics, *(term for layer in self.layers for term in layer.inner))
@@ -221,8 +227,10 @@ class Stack:
     def preactivations(self, x: Tensor) -> list[Tensor]:
         """Return a_1, ..., a_L at x of shape `(contexts, n)`."""
         preactivations: list[Tensor] = []
+        z: Tensor | None = None
         for layer in self.layers:
-            preactivations.append(layer.preactivation(x, preactivations[-1].relu() if preactivations else None))
+            preactivations.append(layer.preactivation(x, z))
+            z = layer.unit(preactivations[-1])
         return preactivations
 
     def value(self, x: Tensor, preactivations: list[Tensor] | None = None) -> Tensor:
@@ -230,7 +238,7 @@ class Stack:
         a = self.preactivations(x) if preactivations is None else preactivations
         value = (x * self.v).sum(dim=-1) + self.c
         if a:
-            value = value + (a[-1].relu() * self.w).sum(dim=-1)
+            value = value + (self.layers[-1].unit(a[-1]) * self.w).sum(dim=-1)
         for branch in (*self.quadratics, *self.norms):
             value = value + branch.total(branch.image(x))
         return value
@@ -246,7 +254,7 @@ class Stack:
                 a = a + layer.W.apply(z.flatten(0, 1)).reshape(len(z), len(points), -1)
             for term in layer.inner:
                 a = a + term.weight * term.spread_values(points)
-            z = a.relu()
+            z = layer.unit(a)
         value = self.v @ points.T + self.c[:, None]
         if z is not None:
             value = value + (z @ self.w[..., None])[..., 0]
@@ -278,14 +286,14 @@ class Stack:
         scaled = Stack(layers, self.w / by, self.v * stretch / by, self.c / unit, quadratics, norms, kept)
         numbers = [scaled.w, scaled.v, *(term.weight for term in (*quadratics, *norms))]
         finite = all(bool(entries.isfinite().all()) for entries in numbers)
-        maps = [matrix for matrix, _ in scaled.rows()] if stretch != 1.0 else []
+        maps = [matrix for matrix, *_ in scaled.rows()] if stretch != 1.0 else []
         return scaled if finite and all(matrix.isfinite() for matrix in maps) else None
 
-    def rows(self) -> list[tuple[Map, Tensor]]:
-        """Return the matrices that act on x with their offsets: of branches, of layers and of terms inside these."""
-        rows = [(term.matrix, term.offset) for term in (*self.quadratics, *self.norms)]
-        rows += [(layer.U, layer.b) for layer in self.layers if layer.U is not None]
-        return rows + [(term.matrix, term.offset) for layer in self.layers for term in layer.inner]
+    def rows(self) -> list[tuple[Map, Tensor, float]]:
+        """Return the matrices that act on x, offsets and smoothing: of branches, layers and terms inside these."""
+        rows = [(term.matrix, term.offset, 0.0) for term in (*self.quadratics, *self.norms)]
+        rows += [(layer.U, layer.b, layer.smoothing) for layer in self.layers if layer.U is not None]
+        return rows + [(term.matrix, term.offset, 0.0) for layer in self.layers for term in layer.inner]
 
     def images(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return p of every quadratic at x: the branches, then those inside layers, shape `(contexts, rows)`."""

@@ -105,6 +105,11 @@ class StackSurrogate:
         """Where it computes."""
         return self.constant.device
 
+    @property
+    def finer(self) -> bool:
+        """Whether a part of a box is searched to a finer accuracy."""
+        return self.stack.smooth
+
     @cached_property
     def stack(self) -> Stack:
         """These networks as tensors, without the constant."""

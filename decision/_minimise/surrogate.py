@@ -89,6 +89,10 @@ class Surrogate(Protocol):
         """Whether `prove` counts rounding in."""
 
     @property
+    def finer(self) -> bool:
+        """Whether a part of a box is searched to a finer accuracy than the box, as f is curved where it is least."""
+
+    @property
     def constant(self) -> Tensor:
         """What `value` leaves out of the user's f, shape `(contexts,)`."""
 

@@ -56,7 +56,7 @@ def falls_without_end(net: FrozenNet, rows: Rows, solver: Solver, goal: Goal) ->
 def _without_offsets(net: FrozenNet) -> FrozenNet:
     """Return the slope of f along directions in which its quadratics stay as they are."""
     return FrozenNet(
-        [replace(layer, b=np.zeros_like(layer.b)) for layer in net.layers],
+        [layer.changed(b=np.zeros_like(layer.b), smoothing=0.0) for layer in net.layers],  # softplus is relu far out
         replace(net.output, c=0.0 * np.asarray(net.output.c)),
         [],
         [replace(norm, d=np.zeros_like(norm.d)) for norm in net.norms],

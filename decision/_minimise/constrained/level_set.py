@@ -80,7 +80,7 @@ class LevelSet:
         if not (np.isfinite(solution.v).all() and np.isfinite(solution.y).all()):
             return
         x = torch.as_tensor(solution.v[: self.stack.in_features])[None]
-        line = line_of(self.stack, self.programs.dual(self.stack, solution.y, x), len(cost))
+        line = line_of(self.stack, self.programs.duals(self.stack, solution.y, x)[0], len(cost))
         proof = self.weak.combine(into_dual_cone(self.programs.set_multipliers(solution.y), self.weak.rows.cones))
         rest = line.slope + proof.sum
         rest[j] += cost[j]

@@ -306,27 +306,28 @@ class _Proven:
         """Return a proven lower bound of context i."""
         x = torch.as_tensor(v[: stack.in_features])[None]
         cones, weak = self._weak.rows.cones, self._weak
-        dual, y = programs.dual(stack, solution.y, x), programs.set_multipliers(solution.y)
-        line = line_of(stack, dual, len(v))
-        tries = [(line, into_dual_cone(y, cones))]
+        duals, y = programs.duals(stack, solution.y, x), programs.set_multipliers(solution.y)
+        tries = [(line_of(stack, dual, len(v)), into_dual_cone(y, cones)) for dual in duals]
+        bounds = [lower_bound(*each, weak=weak, extents=self._extents) for each in tries]
+        best = int(np.argmax([bound.lower for bound in bounds]))
+        (line, _), bound, dual = tries[best], bounds[best], duals[best]
         allowed = COVER * (abs(upper) + abs(line.offset) + float(line.size @ np.abs(v)))
-        bound = lower_bound(*tries[0], weak=weak, extents=self._extents)
         if _small(bound, allowed):
             return bound.lower
         # a coordinate that nothing bounds needs a slope of exactly 0
         noise = SNAP * float(line.size.max(initial=0.0))
         tries.append((line_of(stack, snapped(stack, dual, x), len(v)), into_dual_cone(y, cones, noise)))
-        again = lower_bound(*tries[1], weak=weak, extents=self._extents)
-        best = max(bound.lower, again.lower)
+        again = lower_bound(*tries[-1], weak=weak, extents=self._extents)
+        least = max(bound.lower, again.lower)
         solved = min(bound.residual.max(), again.residual.max()) <= SOLVED * line.size.max()
         if _small(again, allowed) or not solved or not np.isfinite(upper):
-            return best
+            return least
         costly = np.minimum(bound.cost, again.cost)
         needed = ~np.isfinite(costly)
         wanted = np.flatnonzero(~np.isfinite(self._extents.reach) | (costly > allowed / len(v)))
         level = LevelSet(programs, i, stack, weak, upper, self._goal)
         extents = level.extents(self._extents, wanted, needed, line.size)
-        return max(best, *(min(lower_bound(*each, weak=weak, extents=extents).lower, upper) for each in tries))
+        return max(least, *(min(lower_bound(*each, weak=weak, extents=extents).lower, upper) for each in tries))
 
 
 def _alike(first: Rows, second: Rows) -> bool:

@@ -10,6 +10,8 @@ from torch import Tensor
 from decision._minimise.branch import Branch
 from decision._minimise.interior.norms import cut, product
 
+BEYOND = 2.0  # widths that a softplus unit may pass its bend by in one step
+
 
 @dataclass(eq=False)
 class Iterate:
@@ -25,6 +27,8 @@ class Iterate:
         kap: multipliers of z.
         u: dual vectors of each norm branch, shape `(contexts, groups, group)`.
         turn: where on the path the norms' lengths are, a value of mu, shape `(contexts,)`.
+        widths: of the softplus units of each layer, shape `(contexts, h_k)`; None of ReLU units. Softplus units have no
+            products and bound no step (`newton`).
     """
 
     x: Tensor
@@ -36,27 +40,40 @@ class Iterate:
     kap: list[Tensor]
     u: list[Tensor]
     turn: Tensor
+    widths: list[Tensor | None]
 
     def take(self, rows: Tensor) -> Iterate:
         """Return the iterates of some contexts."""
         z, p, lam, kap, u = (
             [tensor[rows] for tensor in group] for group in (self.z, self.p, self.lam, self.kap, self.u)
         )
-        return Iterate(self.x[rows], self.s[rows], self.y[rows], z, p, lam, kap, u, self.turn[rows])
+        widths = [None if width is None else width[rows] for width in self.widths]
+        return Iterate(self.x[rows], self.s[rows], self.y[rows], z, p, lam, kap, u, self.turn[rows], widths)
+
+    @property
+    def kinked(self) -> list[int]:
+        """Which layers have ReLU units."""
+        return [k for k, width in enumerate(self.widths) if width is None]
+
+    def bend(self, k: int) -> Tensor:
+        """Return a / width of a layer of softplus units."""
+        width = self.widths[k]
+        assert width is not None, "softplus units have a width"
+        return (self.z[k] - self.p[k]) / width
 
     def products(self, norms: tuple[Branch, ...]) -> Tensor:
         """Return s'y + sum_k (p'lambda + z'kappa) + sum gamma (sigma - u'p), shape `(contexts,)`."""
         total = (self.s * self.y).sum(dim=-1)
-        for z, p, lam, kap in zip(self.z, self.p, self.lam, self.kap, strict=True):
-            total = total + (p * lam).sum(dim=-1) + (z * kap).sum(dim=-1)
+        for k in self.kinked:
+            total = total + (self.p[k] * self.lam[k]).sum(dim=-1) + (self.z[k] * self.kap[k]).sum(dim=-1)
         for branch, u in zip(norms, self.u, strict=True):
             total = total + product(branch, self.x, u, self.turn)
         return total
 
     @property
     def pairs(self) -> int:
-        """Number of products: one per inequality, two per unit, one per norm."""
-        units, norms = sum(tensor.shape[1] for tensor in self.z), sum(tensor.shape[1] for tensor in self.u)
+        """Number of products: one per inequality, two per ReLU unit, one per norm."""
+        units, norms = sum(self.z[k].shape[1] for k in self.kinked), sum(tensor.shape[1] for tensor in self.u)
         return max(self.s.shape[1] + 2 * units + norms, 1)
 
     def moved(self, step: Iterate, primal: Tensor, dual: Tensor) -> Iterate:
@@ -76,12 +93,25 @@ class Iterate:
             add(self.kap, step.kap, b),
             [cut(value + dual[:, None, None] * other) for value, other in zip(self.u, step.u, strict=True)],
             self.turn + primal * step.turn,
+            self.widths,
         )
 
     def lengths(self, step: Iterate) -> tuple[Tensor, Tensor]:
-        """Return the largest primal and dual steps, at most 1, that keep every inequality."""
-        primal = _ratios(self.x, [self.s, *self.z, *self.p], [step.s, *step.z, *step.p])
-        dual = _ratios(self.x, [self.y, *self.lam, *self.kap], [step.y, *step.lam, *step.kap])
+        """Return the largest primal and dual steps, at most 1, that keep every inequality.
+
+        No softplus unit may pass its bend by far either: what is linear before it says nothing of what is behind.
+        """
+
+        def kinked(*groups: list[Tensor]) -> list[Tensor]:
+            return [group[k] for group in groups for k in self.kinked]
+
+        primal = _ratios(self.x, [self.s, *kinked(self.z, self.p)], [step.s, *kinked(step.z, step.p)])
+        for k, width in enumerate(self.widths):
+            if width is not None:
+                a, da = self.z[k] - self.p[k], step.z[k] - step.p[k]
+                far = torch.where(a * da < 0, da.abs() / (a.abs() + BEYOND * width), 0.0).amax(dim=-1)
+                primal = torch.minimum(primal, 1.0 / far.clamp(min=1.0))
+        dual = _ratios(self.x, [self.y, *kinked(self.lam, self.kap)], [step.y, *kinked(step.lam, step.kap)])
         return primal, dual
 
 

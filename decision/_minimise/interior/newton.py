@@ -12,6 +12,11 @@ With D = lambda/p, K = kappa/z and T = D/(D + K) a unit's increment is dz = T da
     J_k = U_k + W_k A_{k-1},    S_k = diag(1/D + 1/K) + W_k R_{k-1} W_k',    A_k = K^-1 S_k^-1 J_k
     R_k = (diag(1/D) + W_k R_{k-1} W_k') S_k^-1 K^-1               (the compliance of z_k)
     (H + G' diag(y/s) G + sum_k J_k' S_k^-1 J_k) dx + E'nu = right-hand side
+
+Softplus units have no products: p_k = -tau log(lambda_k / q_k) and z_k = -tau log(kappa_k / q_k) hold at every iterate,
+with the width mu / q in place of a smaller tau (`start.settled`). Their increments are the same with 1/D = tau / lambda
+and 1/K = tau / kappa, but for dz = T da, to which a force from above adds nothing:
+R_k = T W_k R_{k-1} W_k' S_k^-1 K^-1, which is zero over softplus units alone.
 """
 
 from __future__ import annotations
@@ -23,6 +28,8 @@ from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.norms import Turn
 from decision._minimise.interior.polyhedron import Polyhedron
 from decision._minimise.interior.units import Kept
+
+FLAT = 1e-15  # share of q below which the multipliers of a softplus unit count as no less
 
 _Steps = tuple[Tensor, list[Tensor], list[Tensor], list[Tensor], list[Tensor]]
 
@@ -52,8 +59,8 @@ class System:
     ) -> None:
         self._kept, self._set, self._at, self._turns = kept, polyhedron, at, turns
         layers = range(len(at.z))
-        self._soft = [at.p[k] / at.lam[k] for k in layers]  # 1/D
-        self._give = [at.z[k] / at.kap[k] for k in layers]  # 1/K
+        pairs = [_compliances(at, k) for k in layers]
+        self._soft, self._give = [pair[0] for pair in pairs], [pair[1] for pair in pairs]  # 1/D and 1/K
         for turn in turns:
             H += turn.hessian()
         self._factor(H)
@@ -67,27 +74,30 @@ class System:
         kept, at = self._kept, self._at
         layers = len(at.z)
         self._set.add_barrier(M, at.y / at.s)
-        self._S: list[Tensor] = []  # 1 / S for the first layer, its Cholesky factor after it
+        self._S: list[Tensor] = []  # 1 / S where nothing below gives way, else its Cholesky factor
         self._J: list[Tensor] = []
-        A = R = torch.empty(0)
+        A, R = torch.empty(0), None  # R: of a first layer of ReLU units its diagonal
         for k in range(layers):
-            soft, give, W = self._soft[k], self._give[k], kept.W[k]
-            if W is None:
-                J, S = kept.U[k], 1.0 / (soft + give)
+            soft, give, W, smooth = self._soft[k], self._give[k], kept.W[k], kept.smoothing[k] > 0
+            J = kept.U[k] if W is None else kept.U[k] + W @ A
+            if W is None or R is None:
+                S = 1.0 / (soft + give)
                 M += J.mT @ (S[..., None] * J)
-                A, R = (give * S)[..., None] * J, soft * S * give
+                A, R = (give * S)[..., None] * J, None if smooth else soft * S * give
             else:
                 WR = W * R[:, None, :] if R.ndim == 2 else W @ R
-                J = kept.U[k] + W @ A
                 Y = WR @ W.mT
-                Y.diagonal(dim1=1, dim2=2).add_(soft)
                 S = Y.clone()
-                S.diagonal(dim1=1, dim2=2).add_(give)
+                S.diagonal(dim1=1, dim2=2).add_(soft + give)
                 S = _cholesky(S)
                 white = torch.linalg.solve_triangular(S, J, upper=False)
                 M += white.mT @ white
                 if k + 1 < layers:
                     solved = torch.cholesky_solve(torch.cat([J, torch.diag_embed(give)], dim=-1), S)
+                    if smooth:
+                        Y = (give / (soft + give))[..., None] * Y
+                    else:
+                        Y.diagonal(dim1=1, dim2=2).add_(soft)
                     A, R = give[..., None] * solved[..., : J.shape[-1]], Y @ solved[..., J.shape[-1] :]
                     R = 0.5 * (R + R.mT)
             self._J.append(J)
@@ -123,7 +133,7 @@ class System:
         dx, dz, dp, dlam, dkap = self._units(mu, first, rhs)
         ds = -self._set.images(dx)
         du = [turn.step(dx) for turn in self._turns]
-        return Iterate(dx, ds, lift - at.y / at.s * ds, dz, dp, dlam, dkap, du, mu - at.turn)
+        return Iterate(dx, ds, lift - at.y / at.s * ds, dz, dp, dlam, dkap, du, mu - at.turn, at.widths)
 
     def _aim(self, mu: Tensor, value: Tensor, other: Tensor, product: Tensor | None) -> Tensor:
         """Return (mu - product) / value - other."""
@@ -142,17 +152,20 @@ class System:
         lift: list[Tensor] = []  # of kappa
         for k in layers:
             soft, give, W = self._soft[k], self._give[k], kept.W[k]
-            up = self._aim(mu, at.p[k], at.lam[k], None if first is None else first.p[k] * first.lam[k])
-            up = up + self._primal[k] / soft
-            lift.append(self._aim(mu, at.z[k], at.kap[k], None if first is None else first.z[k] * first.kap[k]))
-            push.append(up + lift[k] - self._dual[k])
+            if kept.smoothing[k]:  # where it belongs
+                up = torch.zeros_like(soft)
+                lift.append(up)
+                push.append(up)
+            else:
+                up = self._aim(mu, at.p[k], at.lam[k], None if first is None else first.p[k] * first.lam[k])
+                up = up + self._primal[k] / soft
+                lift.append(self._aim(mu, at.z[k], at.kap[k], None if first is None else first.z[k] * first.kap[k]))
+                push.append(up + lift[k] - self._dual[k])
             rest = up - give / (soft + give) * push[k]  # dlambda at da = 0 and no force from above
             r = rest * (soft + give)
-            if W is None:
-                white = rest
-            else:
+            if W is not None:
                 r = r + _times(W, drift[k - 1])
-                white = torch.cholesky_solve(r[..., None], self._S[k])[..., 0]
+            white = _solved(self._S[k], r)
             rhs = rhs - _times(self._J[k].mT, white)
             drift.append(give * (white - rest) + soft * give / (soft + give) * push[k])
             right.append(r)
@@ -167,8 +180,7 @@ class System:
             W = kept.W[k + 1] if dlam else None
             above.insert(0, torch.zeros_like(at.z[k]) if W is None else _times(W.mT, dlam[0]))
             r = right[k] + _times(self._J[k], dx) + self._give[k] * above[0]
-            S = self._S[k]
-            dlam.insert(0, S * r if kept.W[k] is None else torch.cholesky_solve(r[..., None], S)[..., 0])
+            dlam.insert(0, _solved(self._S[k], r))
         dz: list[Tensor] = []
         dp: list[Tensor] = []
         for k in layers:
@@ -176,10 +188,25 @@ class System:
             da = _times(kept.U[k], dx)
             if W is not None:
                 da = da + _times(W, dz[k - 1])
-            dz.append(give / (soft + give) * (da + soft * (push[k] - above[k])))
+            force = 0.0 if kept.smoothing[k] else soft * (push[k] - above[k])
+            dz.append(give / (soft + give) * (da + force))
             dp.append(dz[k] - da - self._primal[k])
         dkap = [lift[k] - dz[k] / self._give[k] for k in layers]
         return dx, dz, dp, dlam, dkap
+
+
+def _compliances(at: Iterate, k: int) -> tuple[Tensor, Tensor]:
+    """Return 1/D and 1/K of a layer."""
+    tau = at.widths[k]
+    if tau is None:
+        return at.p[k] / at.lam[k], at.z[k] / at.kap[k]
+    least = FLAT * (at.lam[k] + at.kap[k]) + torch.finfo(at.x.dtype).tiny ** 0.5
+    return tau / (at.lam[k] + least), tau / (at.kap[k] + least)
+
+
+def _solved(S: Tensor, right: Tensor) -> Tensor:
+    """Return S^-1 right: S is 1 / S of a diagonal, or a Cholesky factor."""
+    return S * right if S.ndim == 2 else torch.cholesky_solve(right[..., None], S)[..., 0]
 
 
 def _times(M: Tensor, vector: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ from decision._minimise.interior import norms
 from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.newton import System
 from decision._minimise.interior.polyhedron import Polyhedron
-from decision._minimise.interior.start import entered, on_path
+from decision._minimise.interior.start import entered, on_path, settled
 from decision._minimise.interior.units import Choice, Gatherer
+from decision._minimise.smoothing import entropy
 from decision._minimise.stack import Dual, Stack
 from decision.sets._base import FeasibleSet
 
@@ -64,10 +65,12 @@ class Path:
         s = polyhedron.slack(x)
         z, p, lam, kap = on_path(self.kept.at(x), x, mu, scale)
         u = [norms.start(branch, x, mu) for branch in stack.norms]
-        self.at = Iterate(x, s, mu[:, None] / s, z, p, lam, kap, u, mu)
+        widths = [torch.full_like(z[k], tau) if tau else None for k, tau in enumerate(self.kept.smoothing)]
+        start = Iterate(x, s, mu[:, None] / s, z, p, lam, kap, u, mu, widths)
+        self.at = settled(self.kept.at(x), start, mu, scale)
         self.a = stack.preactivations(x)
         # with curvature the stationarity residual shrinks with both steps, so that they are taken alike
-        self.curved = bool(stack.norms or stack.quadratics or any(layer.inner for layer in stack.layers))
+        self.curved = bool(stack.norms or stack.curved or stack.smooth)
         self.short = torch.zeros(len(stack), dtype=torch.int64, device=x.device)
         self.least = self.at.products(stack.norms)
         self.gap = torch.zeros_like(self.least)
@@ -132,10 +135,16 @@ class Path:
         kept = self.kept.at(at.x)
         lam: list[Tensor] = []
         above: Tensor | None = None
-        for k in reversed(range(len(at.lam))):
-            above = torch.minimum(at.lam[k], kept.box(k, above))
-            lam.insert(0, above)
         bound, gradient = self._smooth()
+        for k in reversed(range(len(at.lam))):
+            box, tau = kept.box(k, above), kept.smoothing[k]
+            if tau:
+                t = at.bend(k)
+                above = box * torch.sigmoid(t)
+                bound = bound + tau * (box * entropy(t)).sum(dim=-1)
+            else:
+                above = torch.minimum(at.lam[k], box)
+            lam.insert(0, above)
         for k, multiplier in enumerate(lam):
             gradient = gradient + (kept.U[k].mT @ multiplier[..., None])[..., 0]
             bound = bound + (multiplier * kept.preactivation(k, at.x, None)).sum(dim=-1)
@@ -202,7 +211,9 @@ class Path:
                 dual = dual * wall
             if bool((wall < 1.0).any()):
                 then = stack.preactivations(at.x + primal[:, None] * step.x)
-        self.at, self.a = at.moved(step, primal, dual), then
+        moved = at.moved(step, primal, dual)
+        mu = moved.products(stack.norms) / moved.pairs
+        self.at, self.a = settled(self.kept.at(moved.x), moved, mu, self.scale), then
         self.short = torch.where(torch.maximum(primal, dual) < 1e-2, self.short + 1, 0)
         total = self.at.products(stack.norms)
         self.least = torch.minimum(self.least, total)

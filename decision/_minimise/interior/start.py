@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.units import Kept
+from decision._minimise.smoothing import softplus
 from decision._minimise.stack import Stack
 
 
@@ -16,7 +18,7 @@ def plain_gradient(stack: Stack, x: Tensor) -> Tensor:
     """Return a subgradient of f at x; at a kink the part of lambda = 0, u = 0."""
     gradient, bound = stack.v, stack.w
     for layer, a in zip(reversed(stack.layers), reversed(stack.preactivations(x)), strict=True):
-        lam = bound * (a > 0)
+        lam = bound * (torch.sigmoid(a / layer.smoothing) if layer.smoothing else a > 0)
         gradient = gradient + layer.pull(lam, x)
         if layer.W is not None:
             bound = layer.W.adjoint(lam)
@@ -40,17 +42,43 @@ def on_path(
     q = _boxes(kept, lambda k, box: 0.5 * box, mu, scale)
     z: list[Tensor] = []
     p: list[Tensor] = []
+    share: list[tuple[Tensor, Tensor]] = []
     for _ in range(3):
-        z, p = [], []
+        z, p, share = [], [], []
         for k in layers:
-            near, far = _split(kept.preactivation(k, x, z[k - 1] if k else None), mu[:, None] / q[k])
+            a, tau = kept.preactivation(k, x, z[k - 1] if k else None), kept.smoothing[k]
+            near, far = _soft(a, tau) if tau else _split(a, mu[:, None] / q[k])
             z.append(near)
             p.append(far)
-        share = [near / (near + far) for near, far in zip(z, p, strict=True)]
-        q = _boxes(kept, _product(share), mu, scale)
-    lam = [q[k] * z[k] / (z[k] + p[k]) for k in layers]
-    kap = [q[k] * p[k] / (z[k] + p[k]) for k in layers]
-    return z, p, lam, kap
+            parts = (torch.sigmoid(a / tau), torch.sigmoid(-a / tau)) if tau else (near, far)
+            share.append((parts[0] / (parts[0] + parts[1]), parts[1] / (parts[0] + parts[1])))
+        q = _boxes(kept, _product([on for on, _ in share]), mu, scale)
+    return z, p, [q[k] * share[k][0] for k in layers], [q[k] * share[k][1] for k in layers]
+
+
+def settled(kept: Kept, at: Iterate, mu: Tensor, scale: list[Tensor]) -> Iterate:
+    """Return the iterate with softplus units where they belong.
+
+    Up the layers z = softplus(a) and p = z - a, down again lambda = q / (1 + exp(-a / tau)) and kappa = q - lambda. The
+    width is tau, or about mu / q if that is larger: sharp units are met as smoothly as ReLU units are.
+    """
+    if not any(kept.smoothing):
+        return at
+    z, p, lam, kap = (list(group) for group in (at.z, at.p, at.lam, at.kap))
+    widths = list(at.widths)
+    for k, tau in enumerate(kept.smoothing):
+        if tau:
+            q = lam[k] + kap[k]
+            widths[k] = width = (mu[:, None] / (q + mu[:, None] / scale[k])).clamp(min=tau)
+            z[k], p[k] = _soft(kept.preactivation(k, at.x, z[k - 1] if k else None), width)
+    above: Tensor | None = None
+    for k in reversed(range(len(z))):
+        soft = widths[k]
+        if soft is not None:
+            q, t = kept.box(k, above), (z[k] - p[k]) / soft
+            lam[k], kap[k] = q * torch.sigmoid(t), q * torch.sigmoid(-t)
+        above = lam[k]
+    return replace(at, z=z, p=p, lam=lam, kap=kap, widths=widths)
 
 
 def entered(kept: Kept, at: Iterate, counts: list[Tensor], mu: Tensor, scale: list[Tensor]) -> Iterate:
@@ -72,7 +100,7 @@ def entered(kept: Kept, at: Iterate, counts: list[Tensor], mu: Tensor, scale: li
         total = z[k] + p[k]
         lam[k] = torch.where(fresh[k], q[k] * z[k] / total, lam[k])
         kap[k] = torch.where(fresh[k], q[k] * p[k] / total, kap[k])
-    return Iterate(at.x, at.s, at.y, z, p, lam, kap, at.u, at.turn)
+    return settled(kept, Iterate(at.x, at.s, at.y, z, p, lam, kap, at.u, at.turn, at.widths), mu, scale)
 
 
 def _boxes(kept: Kept, multiplier: Callable[[int, Tensor], Tensor], mu: Tensor, scale: list[Tensor]) -> list[Tensor]:
@@ -88,6 +116,11 @@ def _boxes(kept: Kept, multiplier: Callable[[int, Tensor], Tensor], mu: Tensor, 
 
 def _product(share: list[Tensor]) -> Callable[[int, Tensor], Tensor]:
     return lambda k, box: share[k] * box
+
+
+def _soft(a: Tensor, tau: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Return z = softplus(a) and p = z - a = softplus(-a)."""
+    return softplus(a, tau)[0], softplus(-a, tau)[0]
 
 
 def _split(a: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ A unit taken as off counts as zero, one taken as on as its pre-activation. Both 
 that what is minimised is a minorant of f: its dual points are dual points of the whole network, with lambda = 0 for a
 unit that is off and lambda at its upper bound for one that is on. It equals f wherever all of them are what they are
 taken for. Units taken as on are folded away, which is possible in the first layer and in the last; in layers between
-them, and where quadratics sit inside, a unit is kept or off.
+them, and where quadratics sit inside, a unit is kept or off. Softplus units are always kept.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Kept:
         c: shape `(contexts,)`.
         inside: rho, F and g of the quadratics inside each layer, shapes `(contexts, r_k)`, `(contexts, r_k, rows, n)`
             and `(contexts, r_k, rows)`; None where there are none.
+        smoothing: tau of each layer, 0 for ReLU; layers of softplus units are kept whole.
     """
 
     index: tuple[Tensor, ...]
@@ -45,6 +46,7 @@ class Kept:
     v: Tensor
     c: Tensor
     inside: tuple[tuple[Tensor, Tensor, Tensor] | None, ...]
+    smoothing: tuple[float, ...]
 
     def take(self, rows: Tensor) -> Kept:
         """Return the kept units of some contexts."""
@@ -61,6 +63,7 @@ class Kept:
                 None if tensor is None else (tensor[0][rows], tensor[1][rows], tensor[2][rows])
                 for tensor in self.inside
             ),
+            self.smoothing,
         )
 
     def put(self, rows: Tensor, other: Kept) -> None:
@@ -112,7 +115,7 @@ class Kept:
 
     def rest(self, k: int, mu: Tensor, scale: list[Tensor]) -> Tensor:
         """Return what is added to the box on the path: about mu / |a| for units that are off, and the pads' own."""
-        return self.extra[k] + mu[:, None] / scale[k]
+        return self.extra[k] if self.smoothing[k] else self.extra[k] + mu[:, None] / scale[k]
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +244,10 @@ class Gatherer:
             extra.append(torch.where(pads, self._price, 0.0))
             quadratics.append(self._gathered(k, units, layer))
         w, v, c = self._read_out(choice, stack, last)
-        return Kept(tuple(choice.index), tuple(U), tuple(W), tuple(b), w, tuple(extra), v, c, tuple(quadratics))
+        smoothing = tuple(layer.smoothing for layer in stack.layers)
+        return Kept(
+            tuple(choice.index), tuple(U), tuple(W), tuple(b), w, tuple(extra), v, c, tuple(quadratics), smoothing
+        )
 
     def regathered(self, kept: Kept, choice: Choice, stack: Stack, rows: Tensor) -> Kept:
         """Return the kept units after the choice of some contexts has grown."""
@@ -268,6 +274,7 @@ class Gatherer:
                 )
                 for k, tensor in enumerate(kept.inside)
             ),
+            kept.smoothing,
         )
         wide.put(rows, self.gather(choice.take(rows), stack.take(rows)))
         return wide

@@ -1,4 +1,4 @@
-"""Modules as users hand them to `decide`: methods, limits, images, and what is refused."""
+"""Softplus networks and modules as users hand them to `decide`: methods, limits, images, and what is refused."""
 
 from typing import Any
 
@@ -17,11 +17,11 @@ from decision.sets import Box, Simplex
 from socicnn.errors import ModelError, NoProgramError
 from socicnn.nn import ICNN, ConvSOCICNN
 from tests.support.cases import generator
-from tests.support.modules import Kinked, contexts
+from tests.support.modules import Kinked, Opaque, contexts
 
 
 @pytest.mark.parametrize("name", ["softplus-joint", "softplus-partial", "structured-dcp"])
-def test_decide_takes_surrogates_without_a_program(name: str) -> None:
+def test_every_method_takes_softplus_networks(name: str) -> None:
     options: dict[str, Any] = {"generator": generator(0), "dtype": torch.float64}
     structured = name == "structured-dcp"
     model = StructuredDCP(4, 3, rows=3, **options) if structured else surrogates.make(name, 4, 3, **options)
@@ -32,16 +32,20 @@ def test_decide_takes_surrogates_without_a_program(name: str) -> None:
     assert found.rtol == 1e-6
     assert "in plain float64" not in found.status, "arrays with softplus units prove their gaps"
     assert found.outside is not None
-    for method in ("central_path", "projected_gradient"):
+    for method in ("central_path", "projected_gradient", "exact", "interior_point"):
         other = decide(model, Simplex(4), contexts(), method=method, rtol=1e-4)
         assert bool(other.certified.all()), other.status
         assert (other.value >= found.value - found.gap).all()
-    for method in ("exact", "interior_point"):
-        with pytest.raises(NoProgramError, match="not second-order-cone representable"):
-            decide(model, Simplex(4), contexts(), method=method)
+        assert (found.value >= other.value - other.gap).all()
     x = cvxpy.Variable(4)
-    with pytest.raises(NoProgramError):
-        decide(model, [x >= 0, cvxpy.sum(x) == 1], contexts())
+    other = decide(model, [x >= 0, cvxpy.sum(x) == 1], contexts())
+    assert bool(other.certified.all()), other.status
+    torch.testing.assert_close(other.value, found.value, rtol=0, atol=1e-5)
+    for method in ("exact", "interior_point"):
+        with pytest.raises(NoProgramError, match="it has no `freeze`"):
+            decide(Opaque(model), Simplex(4), contexts(), method=method)
+    with pytest.raises(NoProgramError, match="a function without a conic program needs a set with exact oracles"):
+        decide(Opaque(model), [x >= 0, cvxpy.sum(x) == 1], contexts())
 
 
 def test_networks_without_a_context_and_images_are_decided() -> None:
@@ -113,8 +117,10 @@ def test_what_cannot_be_is_refused() -> None:
 @pytest.mark.parametrize("most", [1, 3, 13])
 def test_first_order_steps_are_counted_one_by_one(most: int) -> None:
     """With more inputs than Newton's method is for."""
-    model = ICNN(LARGEST_HESSIAN + 1, (8,), activation="softplus", generator=generator(0))
-    answer = decide(model, Box(LARGEST_HESSIAN + 1), rtol=1e-12, options=DecideOptions(max_iterations=most))
+    model = Opaque(ICNN(LARGEST_HESSIAN + 1, (8,), context_features=1, activation="softplus", generator=generator(0)))
+    answer = decide(
+        model, Box(LARGEST_HESSIAN + 1), torch.zeros(1, 1), rtol=1e-12, options=DecideOptions(max_iterations=most)
+    )
     assert answer.iterations.tolist() == [most]
 
 

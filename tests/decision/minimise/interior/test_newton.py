@@ -1,5 +1,7 @@
 """The eliminated Newton system solves the whole one: every linearised condition is met by its step."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from decision._minimise.interior import norms
 from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.newton import System
 from decision._minimise.interior.polyhedron import Polyhedron
-from decision._minimise.interior.start import on_path
+from decision._minimise.interior.start import on_path, settled
 from decision._minimise.interior.units import Choice, Gatherer
 from decision._minimise.stack import Stack
 from tests.support.stacks import random_stack
@@ -36,7 +38,7 @@ def test_a_full_step_meets_every_linearised_condition(widths: tuple[int, ...], f
         return one * (0.5 + torch.rand(one.shape, dtype=torch.float64, generator=generator))
 
     z, p, lam, kap = ([jolt(one) for one in group] for group in units)
-    at = Iterate(x, s, jolt(mu[:, None] / s), z, p, lam, kap, [0.8 * one for one in u], mu)
+    at = Iterate(x, s, jolt(mu[:, None] / s), z, p, lam, kap, [0.8 * one for one in u], mu, [None] * len(widths))
     boxes = [kept.box(k, above) + 0.01 for k, above in enumerate([*at.lam[1:], None])] if widths else []
     H = 0.1 * torch.eye(5, dtype=torch.float64).repeat(len(stack), 1, 1)
     gradient = torch.randn(len(stack), 5, dtype=torch.float64, generator=generator)
@@ -76,3 +78,48 @@ def test_a_full_step_meets_every_linearised_condition(widths: tuple[int, ...], f
     total = total - (total @ polyhedron.E.T) @ polyhedron.E
     torch.testing.assert_close(total, torch.zeros_like(total), **close)
     torch.testing.assert_close(step.x @ polyhedron.E.T, torch.zeros(len(stack), len(polyhedron.E), dtype=torch.float64))
+
+
+@pytest.mark.parametrize("smoothing", [(0.7,), (0.5, 0.3), (0.0, 0.4), (0.4, 0.0), (0.0, 0.6, 0.0, 0.2)])
+def test_softplus_units_move_as_their_formula_does(smoothing: tuple[float, ...]) -> None:
+    """dz = T da, and lambda = q / (1 + exp(-a / tau)) to first order, with ReLU layers above and below."""
+    net = random_stack(0, widths=(6, 5, 7, 4)[: len(smoothing)])
+    layers = [layer.changed(smoothing=tau) for layer, tau in zip(net.layers, smoothing, strict=True)]
+    stack = Stack.of(replace(net, layers=layers, norms=[]))
+    box = Polyhedron.of(Box(5, -1.0, 2.0))
+    scale = [torch.tensor(1.0, dtype=torch.float64)] * len(layers)
+    every = [torch.ones(layer.b.shape, dtype=torch.bool) for layer in stack.layers]
+    kept = Gatherer(stack, scale).gather(Choice.of(every, [~mask for mask in every]), stack)
+    x, mu = box.centre.repeat(len(stack), 1), torch.full((len(stack),), 0.1, dtype=torch.float64)
+    s = box.slack(x)
+    widths = [
+        torch.full(layer.b.shape, tau) if tau else None for layer, tau in zip(stack.layers, smoothing, strict=True)
+    ]
+    start = Iterate(x, s, mu[:, None] / s, *on_path(kept, x, mu, scale), [], mu, widths)
+    at = settled(kept, start, mu, scale)
+    boxes = [kept.box(k, above) + kept.rest(k, mu, scale) for k, above in enumerate([*at.lam[1:], None])]
+    H = torch.eye(5, dtype=torch.float64).repeat(len(stack), 1, 1)
+    step = System(kept, box, at, boxes, [], H.clone(), kept.v).direction(0.3 * mu)
+    total = kept.v + (H @ step.x[..., None])[..., 0] + box.adjoint(at.y + step.y)
+    close = {"rtol": 1e-7, "atol": 1e-9}
+    for k, tau in enumerate(smoothing):
+        a = at.z[k] - at.p[k]
+        below = (at.z[k - 1], step.z[k - 1]) if k else (None, None)
+        da = kept.preactivation(k, step.x, below[1]) - kept.b[k]
+        if tau:
+            torch.testing.assert_close(a, kept.preactivation(k, at.x, below[0]), **close)
+            width = at.widths[k]
+            assert (width >= tau).all()
+            p = torch.sigmoid(a / width)
+            torch.testing.assert_close(at.lam[k], boxes[k] * p, **close)
+            priced = boxes[k] > 0  # a unit without a price may move as it likes
+            torch.testing.assert_close(step.z[k][priced], (p * da)[priced], **close)
+            above = step.lam[k + 1] if k + 1 < len(smoothing) else None
+            dq = torch.zeros_like(p) if above is None else kept.box(k, above) - kept.w[k]
+            torch.testing.assert_close(step.lam[k], p * dq + boxes[k] * p * (1 - p) / width * da, **close)
+        else:
+            torch.testing.assert_close(
+                at.z[k] * step.kap[k] + at.kap[k] * step.z[k], 0.3 * mu[:, None] - at.z[k] * at.kap[k], **close
+            )
+        total = total + (kept.U[k].mT @ (at.lam[k] + step.lam[k])[..., None])[..., 0]
+    torch.testing.assert_close(total, torch.zeros_like(total), **close)
