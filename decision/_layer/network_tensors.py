@@ -136,7 +136,8 @@ class NetworkTensors:
 
 def _known(model: Dense, theta: Tensor) -> bool:
     """Return whether nothing but plain layers, branches and standardisation makes up a model with this context."""
-    plain = not model.signs and not model.nonnegative and all(name == "relu" for name in model.activations)
+    plain = not model.signs and not model.nonnegative and not model.smooth.maps
+    plain = plain and all(name == "relu" for name in model.activations)
     linked = model.passthrough or len(model.hidden_features) <= 1
     fits = model.context_shape == tuple(theta.shape[1:]) and len(theta) > 0
     small = model.in_features <= LARGEST and theta.device.type == "cpu" and model.device.type == "cpu"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from decision import Box, Budget, Simplex, decide
+from decision import Box, Budget, DecisionLayer, Simplex, decide
 from decision.sets._base import FeasibleSet
 from socicnn import SOCICNN
 from socicnn._compile import value_program
@@ -72,3 +72,19 @@ def test_the_optimum_is_that_of_cvxpys_atoms() -> None:
     found = decide(network, Simplex(4), theta)
     assert float(found.value[0]) == pytest.approx(value, rel=1e-6, abs=1e-6)
     assert np.isfinite(float(found.gap[0]))
+
+
+def test_a_layer_decides_and_differentiates_what_the_network_is() -> None:
+    """Its branches are not left out: x is that of `decide`, gradients are those of differences."""
+    network = model(6, hidden_features=(5,))
+    layer, theta = DecisionLayer(network, Box(4, -1.0, 1.0)), torch.randn(3, 2, dtype=torch.float64)
+    theta.requires_grad_()
+    x, weight = layer(theta), torch.arange(12.0, dtype=torch.float64).reshape(3, 4)
+    torch.testing.assert_close(x, decide(network, Box(4, -1.0, 1.0), theta.detach()).x, rtol=0, atol=1e-4)
+    (gradient,) = torch.autograd.grad((x * weight).sum(), theta)
+    for j in range(2):
+        step = torch.zeros_like(theta)
+        step[:, j] = 1e-4
+        with torch.no_grad():
+            change = ((layer(theta + step) - layer(theta - step)) * weight).sum(dim=1) / 2e-4
+        torch.testing.assert_close(gradient[:, j], change, rtol=2e-3, atol=2e-3)

@@ -8,10 +8,12 @@ from pathlib import Path
 import cvxpy as cp
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 import socicnn
 import verify
+from socicnn import SOCICNN
 from socicnn._compile import compile_net, value_program
 from socicnn.conic.solvers import SOLVERS
 from socicnn.errors import ModelError, SolverError
@@ -165,3 +167,18 @@ def test_the_program_may_be_negative() -> None:
     assert cp.Problem(cp.Minimize(cost), [z >= 0]).solve(cp.CLARABEL) == pytest.approx(-3.0, abs=1e-6)
     softplus = FrozenNet([], Output([], [0.0]), logistics=[Logistic(1.0, [[1.0]], [-3.0])])
     assert socicnn.to_cvxpy(softplus, z).is_nonneg()
+
+
+def test_a_context_may_be_a_parameter_of_cvxpy() -> None:
+    """Weights and offsets of the branches move with it, without another compilation."""
+    draw = torch.Generator().manual_seed(7)
+    settings = {"logsumexp": (3, 2), "logistic": (4,), "context_features": 2, "generator": draw}
+    network = SOCICNN(3, (4,), (2,), (2,), dtype=torch.float64, **settings)
+    z, theta = cp.Variable(3), cp.Parameter(2)
+    problem = cp.Problem(cp.Minimize(socicnn.to_cvxpy(network, z, theta)), [z <= 1, z >= -1])
+    for values in ([0.5, -1.0], [-2.0, 1.5]):
+        theta.value = np.array(values)
+        fixed = cp.Problem(cp.Minimize(socicnn.to_cvxpy(network, z, theta.value)), [z <= 1, z >= -1])
+        least = fixed.solve(cp.CLARABEL)
+        assert problem.solve(cp.CLARABEL) == pytest.approx(least, rel=1e-6, abs=1e-6)
+        assert problem.objective.args[0].value == pytest.approx(network.freeze(values)(z.value[None])[0], rel=1e-9)
