@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array
@@ -49,6 +50,11 @@ class Rows:
     def absolute(self) -> sparse.csr_array:
         """|G|."""
         return abs(self.G)
+
+    @cached_property
+    def lengths(self) -> Array:
+        """The 2-norm of each row of G."""
+        return np.asarray(np.sqrt((self.G * self.G).sum(axis=1))).reshape(-1)
 
 
 class ProgramRows(Rows):

@@ -38,8 +38,6 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
 
     if not isinstance(problem, cp.Problem):
         raise ProgramError(f"optimum takes a cvxpy.Problem; received {type(problem).__name__}")
-    if not problem.is_dcp():
-        raise ProgramError("the problem must be convex by CVXPY's rules (DCP); problem.is_dcp() is False")
     empty = [part.name() for part in problem.parameters() if part.value is None]
     if empty:
         raise ProgramError(f"parameters without a value: {', '.join(empty)}; set them first")
@@ -47,6 +45,9 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
         solver = _relaxing() if problem.is_mixed_integer() else cp.CLARABEL
         data, _, inverse = problem.get_problem_data(solver, solver_opts={"use_quad_obj": quadratic})
     except (cp.error.SolverError, cp.error.DCPError, ValueError) as error:
+        if not problem.is_dcp():
+            wrong = "the problem must be convex by CVXPY's rules (DCP); problem.is_dcp() is False"
+            raise ProgramError(wrong) from error
         raise ProgramError(f"CVXPY cannot write the problem in cone form: {error}") from error
     dims = data["dims"]
     other = [name for name in ("psd", "p3d", "pnd") if getattr(dims, name, None)]

@@ -23,6 +23,7 @@ from verify._optimum.least_norm import least_norm_box
 from verify._optimum.ranks import WORK
 
 FEW = 100  # equations, for which dense matrices are the fastest
+DENSE = 400  # equations, for which a dense inverse takes less than the proof that a row follows from others
 LARGEST = 1000  # equations, for which a dense inverse is worth a try
 RANK = 1e-11  # pivots below this share of the largest mean dependent rows
 
@@ -67,12 +68,14 @@ def enclose(
     if not np.isfinite(x).all():
         return None
     box = _first_box(M, f, x, room, error)
+    if box is None and FEW < len(f) <= DENSE:
+        box = _box(M, f, x, room, error)
     if box is None and not error.any():  # perhaps a row follows from the others
         rows = without_dependent(M, f, x, room, work)
         if rows is not None:
             M, f, error = sparse.csr_array(M[rows]), f[rows], error[rows]
             box = _first_box(M, f, x, room, error) if len(rows) else Enclosure(x, stays)
-    return box if box is not None or not FEW < len(f) <= LARGEST else _box(M, f, x, room, error)
+    return box if box is not None or not DENSE < len(f) <= LARGEST else _box(M, f, x, room, error)
 
 
 def _first_box(M: sparse.csr_array, f: Array, x: Array, room: Array, error: Array) -> Enclosure | None:
@@ -104,9 +107,13 @@ def _box(M: sparse.csr_array, f: Array, x: Array, room: Array, error: Array) -> 
     R = np.linalg.inv(S)
     moved, step = free[basis], width[basis]
     x = x.copy()
-    for _ in range(3):
-        x[moved] += step * (R @ (height * residual(M, x, f)[0]))
     left, more = residual(M, x, f)
+    for _ in range(3):
+        last = float(np.abs(height * left).max())
+        x[moved] += step * (R @ (height * left))
+        left, more = residual(M, x, f)
+        if not float(np.abs(height * left).max()) < 0.25 * last:
+            break
     radius = _radius(R, S, height * left, height * (more + error) * (1.0 + 4 * EPS))
     if radius is None:
         return None

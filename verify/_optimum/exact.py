@@ -51,7 +51,7 @@ def _sums(values: Array, ends: IntArray) -> Array:
     2005): a part is done once its errors, which are summed last, are far below its sum. The others take `math.fsum`.
     """
     sums, left = np.zeros(len(ends) - 1), np.ones(len(ends) - 1, dtype=bool)
-    for low, high in ((0, 8), (8, 16), (16, 32)):
+    for low, high in ((0, 8), (8, 16), (16, 32)) if len(left) >= MANY else ():
         rows = np.flatnonzero((np.diff(ends) > low) & (np.diff(ends) <= high))
         if len(rows) < MANY:
             continue

@@ -77,6 +77,8 @@ def primal_inside(cones: Cones, s: Array, reach: Array) -> BoolArray:
 
 def dual_inside(cones: Cones, y: Array, radius: Array) -> BoolArray:
     """Return which duals of the exponential cones hold every point within `radius` of y; arguments as above."""
+    if not cones.exponential:
+        return np.ones(0, dtype=bool)
     low, high = _ends(cones, y, radius)
     return contains(_above(high[:, 0], low[:, 1]), (-high[:, 0], -low[:, 0]), low[:, 2])
 

@@ -99,7 +99,7 @@ def dual_rows(rows: Rows, slope: Array) -> Rows:
 def relaxed(rows: Rows, solver: Solver) -> Array:
     """Return multipliers of min t s.t. the rows relaxed by t: they prove that there is no point, if t > 0."""
     cones, zero, n = rows.cones, rows.cones.zero, rows.G.shape[1]
-    norms = np.sqrt(np.asarray((rows.G * rows.G).sum(axis=1)).reshape(-1))
+    norms = rows.lengths.copy()
     norms[cones.heads] = most_of(cones, norms)
     curved = np.repeat(bends.triples(cones, norms).max(axis=1), 3)
     size = np.where(norms > 0, norms, 1.0)

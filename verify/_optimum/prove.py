@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from verify._optimum.dependent import LITTLE
 from verify._optimum.exact import ContradictionError
 from verify._optimum.lower import lower_end
 from verify._optimum.mixed import MixedProgram, TreeWitness, tree_above, tree_below
@@ -68,16 +69,18 @@ def prove_tree(mixed: MixedProgram, witness: TreeWitness) -> OptimumProof:
     return OptimumProof(lo, hi, size, "; ".join(reasons), "bracket")
 
 
-def above(program: QuadraticProgram, witness: OptimumWitness) -> UpperEnd:
-    """Return the upper end that the witness proves; the same point is judged once."""
+def above(program: QuadraticProgram, witness: OptimumWitness, most: int = LITTLE) -> UpperEnd:
+    """Return the upper end that the witness proves with some work; the same point is judged once."""
     key = (witness.v.tobytes(), witness.tight.tobytes())
-    if key not in program.ends:
-        try:
-            program.ends[key] = upper_end(program, witness.v, witness.tight)
-        except ContradictionError:
-            reason = "the equalities and tight inequalities contradict each other"
-            program.ends[key] = UpperEnd(np.inf, reason=reason)
-    end: UpperEnd = program.ends[key]
+    if key in program.ends:
+        known: UpperEnd = program.ends[key]
+        return known
+    try:
+        end = upper_end(program, witness.v, witness.tight, most)
+    except ContradictionError:
+        end = UpperEnd(np.inf, reason="the equalities and tight inequalities contradict each other")
+    if most >= LITTLE or np.isfinite(end.value):
+        program.ends[key] = end
     return end
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from socicnn.conic._scaled import tight as tightened
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver
 from verify._optimum import bends
+from verify._optimum.dependent import LITTLE
 from verify._optimum.easing import eased_multipliers, eased_points
 from verify._optimum.interior import dual_rows, falling, interior, relaxed, slack, towards
 from verify._optimum.lengths import lengths, spread, tails
@@ -24,8 +26,10 @@ from verify._optimum.multipliers import NOISE, corrected
 from verify._optimum.program import OptimumWitness, QuadraticProgram
 from verify._optimum.prove import above, below, empties, falls
 from verify._optimum.quadratic import solve_quadratic
+from verify._optimum.upper import UNSOLVED, UpperEnd
 
 SHORTER = 1e-11  # of a tail
+QUICK = 1_000_000  # products that the first proof may take that rows follow from others
 WIDE = 1e-9  # of the size of the terms: a wider end is worth a search for a better one
 
 
@@ -78,33 +82,38 @@ def _best_point(
     program: QuadraticProgram, witness: OptimumWitness, v: Array, y: Array, solver: Solver
 ) -> tuple[OptimumWitness, float]:
     """Return the witness with the point of least proven cost, and that cost."""
-    best, least = witness, np.inf
-    rows = program.rows
+    best, least, rows = witness, np.inf, program.rows
     nothing = np.zeros(len(rows.h), dtype=bool)
     guess = float(program.conic.c @ v) + 0.5 * float(v @ (program.P @ v)) + program.conic.offset
-    tight = tight_rows(program, v, y) if np.isfinite(y).all() else nothing
-    crowded = rows.cones.zero + int(tight.sum()) > len(v)  # rows follow from others, which takes long to prove
 
-    def tries() -> Iterator[tuple[Array, BoolArray]]:
-        if not crowded:
-            yield from ((point, tight) for point in eased_points(rows, v, tight))
-            if (slack(rows, v)[rows.cones.nonnegative :] > 0.0).all():
-                yield v, tight
-        inner = interior(rows, v, solver)
-        if inner is not None:
-            yield from ((point, nothing) for point in towards(rows, v, inner))
-        if crowded:
-            yield v, tight
-        if inner is None:
-            yield v, nothing
-
-    for point, held in tries():
+    def judged(point: Array, held: BoolArray, most: int = LITTLE) -> UpperEnd:
+        nonlocal best, least
         candidate = replace(witness, v=point, tight=held)
-        end = above(program, candidate)
+        end = above(program, candidate, most)
         if end.value < least or best is witness:
             best, least = candidate, end.value
-        if np.isfinite(end.value) and (end.value - guess <= WIDE * end.size or not (crowded or held.any())):
+        return end
+
+    tight = tight_rows(program, v, y) if np.isfinite(y).all() else nothing
+    dependent = rows.cones.zero + int(tight.sum()) > len(v)  # the proof that rows follow from others takes long
+    if not dependent:
+        free = (slack(rows, v)[rows.cones.nonnegative :] > 0.0).all()
+        for point in chain(eased_points(rows, v, tight), [v] if free else []):
+            end = judged(point, tight, QUICK)
+            if least - guess <= WIDE * end.size:
+                return best, least
+            dependent |= end.reason == UNSOLVED and bool(tight.any())
+    inner = interior(rows, v, solver)
+    for point in () if inner is None else towards(rows, v, inner):
+        end = judged(point, nothing)
+        if np.isfinite(end.value):
+            if not dependent or end.value - guess <= WIDE * end.size:
+                return best, least
             break
+    if dependent:
+        judged(v, tight)
+    if not np.isfinite(least):
+        judged(v, nothing)
     return best, least
 
 
@@ -115,7 +124,7 @@ def tight_rows(program: QuadraticProgram, v: Array, y: Array) -> BoolArray:
     size = rows.absolute @ np.abs(v) + np.abs(rows.h)
     size = np.maximum(size, 1e-6 * size.max(initial=0.0))
     share = s / np.where(size > 0, size, 1.0)
-    weight = y * np.sqrt(np.asarray((rows.G * rows.G).sum(axis=1)).reshape(-1))
+    weight = y * rows.lengths
     cut = slice(cones.zero, cones.zero + cones.nonnegative)
     price = power(weight)
     tight = np.zeros(len(s), dtype=bool)
@@ -133,10 +142,11 @@ def best_multipliers(
 
     def tries() -> Iterator[Array]:
         slope = program.P @ u + program.conic.c
-        clean = _clean(program, u, y)
+        tight = tight_rows(program, u, y)
+        clean = _clean(program, u, y, tight)
         if cones.second_order or cones.exponential:
             yield from eased_multipliers(program.rows, slope, u, clean)
-        exact = corrected(program.rows, slope, u, y, tight_rows(program, u, y))
+        exact = corrected(program.rows, slope, u, y, tight)
         if exact is not None:
             yield exact
         yield y
@@ -170,11 +180,11 @@ def _inside(program: QuadraticProgram, y: Array) -> Array:
     return y
 
 
-def _clean(program: QuadraticProgram, u: Array, y: Array) -> Array:
+def _clean(program: QuadraticProgram, u: Array, y: Array, tight: BoolArray) -> Array:
     """Return y with 0 for inequalities that are not tight, so that noise is no room."""
     cones = program.conic.cones
     y = y.copy()
-    loose = ~tight_rows(program, u, y)
+    loose = ~tight
     loose[: cones.zero] = loose[cones.zero + cones.nonnegative :] = False
     y[loose] = 0.0
     if cones.exponential:

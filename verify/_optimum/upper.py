@@ -24,6 +24,8 @@ from verify._optimum.pinned import pinned
 from verify._optimum.program import QuadraticProgram
 from verify._optimum.ranks import WORK
 
+UNSOLVED = "its equalities have no enclosed solution"
+
 
 @dataclass(frozen=True, eq=False)
 class UpperEnd:
@@ -40,13 +42,14 @@ class UpperEnd:
     reason: str = ""
 
 
-def upper_end(program: QuadraticProgram, v: Array, tight: BoolArray) -> UpperEnd:
+def upper_end(program: QuadraticProgram, v: Array, tight: BoolArray, most: int = LITTLE) -> UpperEnd:
     """Return the proven cost of a feasible point next to v.
 
     Args:
         program: the program.
         v: a point, shape `(variables,)`.
         tight: the inequalities that are solved as equalities, shape `(rows,)`.
+        most: products that the proof may take that some of these rows follow from others.
 
     Raises:
         ContradictionError: the equalities and tight inequalities contradict each other.
@@ -61,10 +64,10 @@ def upper_end(program: QuadraticProgram, v: Array, tight: BoolArray) -> UpperEnd
     M, f = sparse.csr_array(rows.G[at]), rows.h[at]
     v, fixed, left = pinned(M, f, v, np.zeros(len(v), dtype=bool))
     room = np.where(fixed, 0.0, _room(rows, v, equal))
-    work = LITTLE if tight.any() else WORK  # dependent equalities have to be removed, tight rows may be another guess
+    work = most if tight.any() else WORK  # dependent equalities have to be removed, tight rows may be another guess
     box = enclose(sparse.csr_array(M[left]), f[left], v, room, work=work)
     if box is None:
-        return UpperEnd(np.inf, reason="its equalities have no enclosed solution")
+        return UpperEnd(np.inf, reason=UNSOLVED)
     wrong = _outside(rows, box, equal)
     if wrong:
         return UpperEnd(np.inf, reason=wrong)
