@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from socicnn._packing import Arrays, PackingError, integers, numbers, shaped
+from socicnn._plain_arrays import Arrays, PackingError, integers, numbers, shaped
 
 
 def from_compressed(name: str, parts: Sequence[NDArray[Any]], shape: Any, *, by_rows: bool) -> Arrays:

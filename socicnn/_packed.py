@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from socicnn._packing import LATER, LISTS, SPANS, Arrays
+from socicnn._packing import LATER, LISTS
+from socicnn._plain_arrays import SPANS, Arrays
 from socicnn.conic._blocks import Block, Lifts
 from socicnn.frozen._parts import Layer
 

@@ -47,6 +47,7 @@ ORDER = [
     "socicnn.frozen._bundle",
     "socicnn.frozen._composition",
     "socicnn.frozen._magnitude",
+    "socicnn._plain_arrays",
     "socicnn._packing",
     "socicnn._packed",
     "socicnn._compressed",

@@ -12,7 +12,8 @@ import numpy as np
 from socicnn._compressed import from_compressed
 from socicnn._files import FileError
 from socicnn._packed import pack_net
-from socicnn._packing import LISTS, Arrays, PackingError, unpack_net
+from socicnn._packing import LISTS, unpack_net
+from socicnn._plain_arrays import Arrays, PackingError
 from socicnn._tensor_files import FORMAT, check_version, read, write
 
 VERSION = 3  # of networks with exponential cones; others are written as version 2, which older readers know

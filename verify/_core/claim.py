@@ -11,7 +11,8 @@ import numpy as np
 
 from socicnn._arrays import Array
 from socicnn._numpy_files import digest
-from socicnn._packing import Arrays, PackingError, numbers, shaped, unpack_net, unpack_program
+from socicnn._packing import unpack_net
+from socicnn._plain_arrays import Arrays, PackingError, numbers, shaped, unpack_program
 from socicnn.conic._data import ValueData
 from socicnn.errors import FileError, ModelError, ProgramError
 from socicnn.frozen._network import ConvexNet

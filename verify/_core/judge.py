@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from socicnn._arrays import Array
-from socicnn._packing import Arrays
+from socicnn._plain_arrays import Arrays
 from socicnn.errors import FileError
 from verify._core.checker import Checker
 from verify._core.claim import Claim, parse

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._numpy_files import digest, read_arrays
-from socicnn._packing import Arrays, PackingError, integers, numbers, shaped, unpack_program
+from socicnn._plain_arrays import Arrays, PackingError, integers, numbers, shaped, unpack_program
 from socicnn.conic._conic_data import ConicData
 from socicnn.errors import FileError, ProgramError
 from verify._optimum.mixed import MixedProgram, TreeWitness

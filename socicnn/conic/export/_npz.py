@@ -11,7 +11,7 @@ from socicnn._compressed import from_compressed
 from socicnn._files import FileError, replacing
 from socicnn._numpy_files import read_arrays
 from socicnn._packed import pack_program
-from socicnn._packing import Arrays, PackingError, unpack_program
+from socicnn._plain_arrays import Arrays, PackingError, unpack_program
 from socicnn.conic._program import ConicProgram, ValueProgram
 from socicnn.errors import ProgramError
 
@@ -23,7 +23,7 @@ KINDS: dict[str, tuple[type[ConicProgram | ValueProgram], tuple[str, ...]]] = {
 
 
 def arrays(program: ValueProgram | ConicProgram) -> Arrays:
-    """Return a program as named arrays, in the layout of `socicnn._packing`."""
+    """Return a program as named arrays, in the layout of `socicnn._plain_arrays`."""
     kind = "value" if isinstance(program, ValueProgram) else "conic"
     version = VERSION if program.cones.exponential else 2
     head = {"format": np.array(f"socicnn {kind} program"), "version": np.array(version)}
