@@ -118,9 +118,14 @@ def _region(net: ConvexNet, box: tuple[Any, Any] | None) -> HalfSpaces:
     """Return a box as rows, or everywhere; the length is the box's, or the median distance of first-layer kinks."""
     n = net.in_features
     if box is not None:
-        lower, upper = (np.broadcast_to(as_float64(end, "box"), (n,)) for end in box)
-        if not (np.isfinite(lower).all() and np.isfinite(upper).all() and (lower < upper).all()):
-            raise ModelError("box must be two finite ends, the lower one below the upper one in every entry")
+        ends = [as_float64(end, "box") for end in box]
+        fits = len(ends) == 2 and all(end.shape in ((), (1,), (n,)) for end in ends)
+        if not (fits and all(np.isfinite(end).all() for end in ends) and (ends[0] < ends[1]).all()):
+            raise ModelError(
+                f"box must be two finite ends, numbers or of shape ({n},), the lower one below the upper one in every "
+                f"entry; received shapes {[end.shape for end in ends]}"
+            )
+        lower, upper = (np.broadcast_to(end, (n,)) for end in ends)
         rows = np.vstack([np.eye(n), -np.eye(n)])
         return HalfSpaces(rows, np.concatenate([upper, -lower]), float((upper - lower).min()))
     length = 1.0

@@ -29,9 +29,13 @@ def structured(
 ) -> Parts:
     """Return the parts of the network; arguments and errors are those of `FrozenNet.from_structure`."""
     pairs = [_pieces(number, pair) for number, pair in enumerate(maxima, start=1)]
-    branches = [Norm(gamma, C, d) for gamma, C, d in norms]
+    if any(not isinstance(entry, Sequence) or len(entry) != 3 for entry in norms):
+        raise ModelError("norms must list (gamma, C, d) of each norm; d may be None")
+    branches = [Norm(*entry) for entry in norms]
     factor = None if quadratic is None else factored(as_float64(quadratic, "quadratic"))
     q = None if slope is None else as_float64(slope, "slope")
+    if q is not None and q.ndim != 1:
+        raise ModelError(f"slope must be a vector; received shape {q.shape}")
     lengths = [branch.C.shape[-1] for branch in branches] + [a.shape[1] for a, _ in pairs]
     lengths += [] if factor is None else [factor.shape[1]]
     lengths += [] if q is None else [q.shape[-1]]
@@ -94,6 +98,8 @@ def chains(maxima: Sequence[tuple[Array, Array]]) -> list[Layer]:
 
 def _pieces(number: int, pair: Any) -> tuple[Array, Array]:
     """Return slopes and offsets of a maximum."""
+    if len(pair) != 2:
+        raise ModelError(f"maximum {number} must be (slopes, offsets); received {len(pair)} entries")
     slopes, offsets = pair
     a, b = as_float64(slopes, f"slopes of maximum {number}"), as_float64(offsets, f"offsets of maximum {number}")
     if a.ndim != 2 or b.shape != a.shape[:1] or not len(b):

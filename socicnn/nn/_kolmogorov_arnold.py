@@ -8,14 +8,14 @@ non-decreasing, so that f is convex. With one layer f is a sum of functions of o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Unpack, cast, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
@@ -75,12 +75,12 @@ class ICKAN(Network):
         widths = tuple(hidden_features)
         if not widths or any(not is_integer(h) or h < 1 for h in widths):
             raise ModelError(f"hidden_features must list integers >= 1, at least one; received {hidden_features!r}")
-        low, high = (float(end) for end in domain)
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        ends = as_float64(domain, "domain")
+        if ends.shape != (2,) or not np.isfinite(ends).all() or ends[0] >= ends[1]:
             raise ModelError(f"domain must be two finite numbers, the lower one first; received {domain!r}")
         super().__init__((n,), None, "partial", chosen)
         self.in_features, self.hidden_features = n, tuple(int(h) for h in widths)
-        self.segments, self.domain = as_integer("segments", segments, 2), (low, high)
+        self.segments, self.domain = as_integer("segments", segments, 2), (float(ends[0]), float(ends[1]))
         self._build(chosen.generator)
 
     def _build(self, draw: torch.Generator | None) -> None:

@@ -1,5 +1,7 @@
 """A ReLU network as the maximum of its affine pieces: counts that are known, values, points of proof, samples."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -138,9 +140,10 @@ def test_networks_that_are_no_maximum_are_refused(net: FrozenNet, message: str) 
         net.max_affine()
 
 
-def test_a_box_without_interior_is_refused() -> None:
+@pytest.mark.parametrize("box", [(1.0, 1.0), (0.0, np.inf), (np.zeros(3), np.ones(3)), (0.0, 1.0, 2.0)])
+def test_a_box_that_does_not_fit_is_refused(box: Any) -> None:
     with pytest.raises(ModelError, match="box must be two finite ends"):
-        random_net(0, 2, 3).max_affine(box=(1.0, 1.0))
+        random_net(0, 2, 3).max_affine(box=box)
 
 
 def test_without_passthrough_the_slopes_are_combinations_of_the_first_weights_alone() -> None:

@@ -115,6 +115,7 @@ def test_the_graph_of_onnx_is_read_back(tmp_path: Path) -> None:
         ((3, (4, 0)), {}, "hidden_features must list integers >= 1"),
         ((3,), {"segments": 1}, "segments must be an integer >= 2; received 1"),
         ((3,), {"domain": (1.0, 1.0)}, "domain must be two finite numbers, the lower one first"),
+        ((3,), {"domain": (1.0, 2.0, 3.0)}, "domain must be two finite numbers"),
         ((3,), {"domain": (0.0, float("inf"))}, "domain must be two finite numbers"),
     ],
 )
