@@ -183,7 +183,7 @@ class Dense(Network, ABC):
         quadratics, norms = self.quadratics, self.norms
         branches = quadratics + norms + self.smooth.maps
         full = [branch.full for branch in branches if branch.full is not None]
-        value = vectors["c"] if self.nonnegative else _dot(x, self._slope(vectors)) + vectors["c"]
+        value = vectors["c"] if self.nonnegative else dot(x, self._slope(vectors)) + vectors["c"]
         if self.signs:
             inputs = [nn.functional.linear(x, matrix) for matrix in self.input_weights()]
             x = x[..., self.signs.free]  # all that the branches see
@@ -192,7 +192,7 @@ class Dense(Network, ABC):
             products = iter(_products(x, [*self.U, *full]))
         z = self._layers(products, vectors)
         if z:
-            value = value + _dot(z[-1], vectors["w"])
+            value = value + dot(z[-1], vectors["w"])
         for index, branch in enumerate(quadratics, start=1):
             p = branch.image(x, next(products) if branch.full is not None else x)
             if self.quadratic_offset:
@@ -205,7 +205,7 @@ class Dense(Network, ABC):
             some = norms[first : first + run]
             images = [branch.image(x, next(products) if branch.full is not None else x) for branch in some]
             u = (torch.cat(images, dim=-1) + d).unflatten(-1, (run, -1))
-            value = value + _dot(torch.linalg.vector_norm(u, dim=-1), vectors["gamma"][..., first : first + run])
+            value = value + dot(torch.linalg.vector_norm(u, dim=-1), vectors["gamma"][..., first : first + run])
             first += run
         return value + self.smooth.value(x, products, vectors)
 
@@ -323,5 +323,6 @@ def _runs(branches: Sequence[BranchMap]) -> list[int]:
     return [len(list(run)) for _, run in groupby(branch.rows for branch in branches)]
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Return a'b along the last axis, for b a vector or vectors whose leading axes broadcast with those of a."""
     return a @ b if b.ndim == 1 else (a * b).sum(dim=-1)

@@ -58,32 +58,35 @@ class Hinges(NamedTuple):
         return values.amin(dim=-1).sum(dim=-1), values.amax(dim=-1).sum(dim=-1)
 
 
-def as_units(layers: Sequence[Hinges], w: Array, v: Array, c: Array) -> FrozenNet:
+def as_units(layers: Sequence[Hinges], biases: Sequence[Array | None], w: Array, v: Array, c: Array) -> FrozenNet:
     """Return w'z_L + v'x + c as a network of ReLU units.
 
     The units are, layer by layer, its hinges next to the sums p that pass on, then the sums p of the next layer.
 
     Args:
         layers: the layers, first to last.
-        w: >= 0, one per sum of the last layer.
-        v: slope in x.
-        c: constant.
+        biases: what is added to the sums of each, shape `(h,)` or `(contexts, h)`; None for nothing.
+        w: >= 0, one per sum of the last layer, or stacked.
+        v: slope in x, or stacked.
+        c: constant, or one per context.
     """
-    straight, constant = np.eye(len(v)), np.zeros(len(v))  # a(x) = straight x + constant
+    n = v.shape[-1]
+    straight, constant = np.eye(n), np.zeros(n)  # a(x) = straight x + constant, the constant perhaps stacked
     units: list[Layer] = []
-    for layer in layers:
+    for layer, bias in zip(layers, biases, strict=True):
         base, slope, rise, knot, lower = (as_float64(part.detach().double()) for part in layer[:5])
         h, m, knots = rise.shape
         column = np.tile(np.repeat(np.arange(m), knots), h)  # the input of each hinge
         pick = sparse.csr_array((np.ones(len(column)), (np.arange(len(column)), column)), shape=(len(column), m))
         weights = sparse.block_diag(list(rise.reshape(h, 1, -1)), format="csr")
-        U, b = sparse.csr_array(pick @ straight), constant[column] - knot.reshape(-1)
+        U, b = sparse.csr_array(pick @ straight), constant[..., column] - knot.reshape(-1)
         if units:
             pick = sparse.vstack([pick, sparse.eye_array(m)], format="csr")
-            U, b = sparse.vstack([U, sparse.csr_array((m, len(v)))], format="csr"), np.concatenate([b, np.zeros(m)])
+            U, b = sparse.vstack([U, sparse.csr_array((m, n))], format="csr"), np.append(b, 0 * constant, axis=-1)
             weights = sparse.hstack([weights, sparse.csr_array(slope)], format="csr")
         units.append(Layer(pick if units else None, U, b))
-        straight, constant = slope @ straight, base.sum(axis=1) + slope @ (constant - lower)
+        constant = base.sum(axis=1) + (constant - lower) @ slope.T + (0.0 if bias is None else bias)
+        straight = slope @ straight
         if layer is not layers[-1]:
             units.append(Layer(weights, None, np.zeros(h)))
-    return FrozenNet(units, Output(weights.T @ w, v + w @ straight, c + w @ constant))
+    return FrozenNet(units, Output(w @ weights, v + w @ straight, c + (constant * w).sum(axis=-1)))

@@ -3,7 +3,8 @@
 z_kj = sum_i phi_kji(z_{k-1,i}),   z_0 = x,   f(x) = w'z_L + v'x + c,   w >= 0
 
 Each phi is convex and piecewise linear in one variable, with knots that are learnt; beyond the first layer it is
-non-decreasing, so that f is convex. With one layer f is a sum of functions of one entry of x each.
+non-decreasing, so that f is convex. With one layer f is a sum of functions of one entry of x each. A context theta
+adds b_k(theta) to the sums of all layers but the last, whose knots stay where they are.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
+from socicnn.frozen._checks import ArrayCheck
 from socicnn.nn._context import Vector
+from socicnn.nn._dense import dot
 from socicnn.nn._hinges import Hinges, as_units
 from socicnn.nn._network import Network
-from socicnn.nn._options import DENSE_ONLY, SMOOTH, NetOptions, NetSettings, net_options
+from socicnn.nn._options import DENSE_ONLY, SMOOTH, ContextMode, NetOptions, NetSettings, net_options
 from socicnn.positivity._base import Weight
 from socicnn.positivity._initial import normal
 
@@ -38,13 +41,16 @@ class ICKAN(Network):
     softmax, over `domain` in the first layer and over the range of the sums before in later ones; there phi is
     non-decreasing. One layer gives the additive network: h n (2 segments + 1) + h + n + 1 parameters.
 
-    Its program is linear. It has no context.
+    Its program is linear.
 
     Args:
         in_features: length n of x.
         hidden_features: sums h_1 .. h_L of each layer, at least one.
         segments: pieces of each phi, at least 2.
         domain: where the knots of the first layer lie, for standardised x (`fit` standardises).
+        context_features: length p of the context theta, 0 for none.
+        context: `joint` (the sums of all layers but the last, and the constant, are affine in theta: convex in x and
+            theta together) or `partial` (theta sets these and w, v too: convex in x for each theta).
         options: how it is made: recipe, type, device; the law of the start is its own.
         settings: the entries of `NetOptions` as keywords, e.g. `positivity="softplus"`; they go before `options`.
 
@@ -65,6 +71,8 @@ class ICKAN(Network):
         *,
         segments: int = 8,
         domain: tuple[float, float] = (-2.0, 2.0),
+        context_features: int = 0,
+        context: ContextMode = "partial",
         options: NetOptions | None = None,
         **settings: Unpack[NetSettings],
     ) -> None:
@@ -78,8 +86,9 @@ class ICKAN(Network):
         ends = as_float64(domain, "domain")
         if ends.shape != (2,) or not np.isfinite(ends).all() or ends[0] >= ends[1]:
             raise ModelError(f"domain must be two finite numbers, the lower one first; received {domain!r}")
-        super().__init__((n,), None, "partial", chosen)
-        self.in_features, self.hidden_features = n, tuple(int(h) for h in widths)
+        p = as_integer("context_features", context_features, 0)
+        super().__init__((n,), (p,) if p else None, context, chosen)
+        self.in_features, self.context_features, self.hidden_features = n, p, tuple(int(h) for h in widths)
         self.segments, self.domain = as_integer("segments", segments, 2), (float(ends[0]), float(ends[1]))
         self._build(chosen.generator)
 
@@ -104,7 +113,12 @@ class ICKAN(Network):
         slope = n**-0.5 * normal((n,), draw)
         w = torch.full((before[-1],), before[-1] ** -0.5, dtype=torch.float64, device="cpu")
         c = torch.zeros((), dtype=torch.float64, device="cpu")
-        self.finish(self.source([Vector("v", slope), Vector("c", c), Vector("w", w, positive=True)]))
+        p = self.context_features
+        theta = lambda rows: (n + p) ** -0.5 * normal((rows, p), draw) if p and self.context == "joint" else None  # noqa: E731 (local shorthand)
+        vectors = [Vector("v", slope), Vector("c", c, theta=theta(1)), Vector("w", w, positive=True)]
+        for k, h in enumerate(self.hidden_features[:-1] if p else (), start=1):
+            vectors.append(Vector(f"b{k}", torch.zeros(h, dtype=torch.float64, device="cpu"), theta=theta(h)))
+        self.finish(self.source(vectors))
 
     def layers(self) -> list[Hinges]:
         """Return the functions of each layer; in later ones the knots spread over the range of the sums before."""
@@ -123,18 +137,23 @@ class ICKAN(Network):
     def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
         """Return z_1 .. z_L."""
         z = [x]
-        for layer in self.layers():
-            z.append(layer.sums(z[-1]))
+        for k, layer in enumerate(self.layers(), start=1):
+            sums = layer.sums(z[-1])
+            z.append(sums + vectors[f"b{k}"] if f"b{k}" in vectors else sums)
         return z[1:]
 
     def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
         """Return the formula's value."""
-        return self.hidden(x, vectors)[-1] @ vectors["w"] + x @ vectors["v"] + vectors["c"]
+        return dot(self.hidden(x, vectors)[-1], vectors["w"]) + dot(x, vectors["v"]) + vectors["c"]
 
     @torch.no_grad()
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as ReLU units, one per knot (`socicnn.nn._hinges`)."""
-        return as_units(self.layers(), vectors["w"], vectors["v"], vectors["c"])
+        layers, check = self.layers(), ArrayCheck(self.in_features)
+        for name, weight in self.constrained():  # the sum of slopes in the read-out would hide a negative one
+            check.vector(name, as_float64(weight().double()).reshape(-1), sign=True)
+        biases = [vectors.get(f"b{k + 1}") for k in range(len(layers))]
+        return as_units(layers, biases, vectors["w"], vectors["v"], vectors["c"])
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments that describe the architecture."""
@@ -143,4 +162,6 @@ class ICKAN(Network):
             "hidden_features": list(self.hidden_features),
             "segments": self.segments,
             "domain": list(self.domain),
+            "context_features": self.context_features,
+            "context": self.context,
         }

@@ -248,6 +248,9 @@ RECURRENT = [
 KOLMOGOROV_ARNOLD = [
     _case("ickan", ICKAN, 3, (4,), segments=5),
     _case("ickan-deep", ICKAN, 3, (4, 3, 2), segments=3, domain=(-1.0, 1.5)),
+    _case("ickan-joint", ICKAN, 3, (3, 2), segments=3, context_features=2, context="joint"),
+    _case("ickan-partial", ICKAN, 3, (3, 2, 2), segments=3, context_features=2),
+    _case("ickan-partial-additive", ICKAN, 2, (3,), segments=4, context_features=1, positivity="softplus"),
     _case("ickan-softplus-weights", ICKAN, 2, (3, 1), segments=2, positivity="softplus"),
 ]
 

@@ -52,11 +52,26 @@ def by_interpolation(model: ICKAN, x: np.ndarray) -> np.ndarray:
     return part["w"] @ z + x @ part["v"] + part["c"]
 
 
-@pytest.mark.parametrize("case", KOLMOGOROV_ARNOLD, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [case for case in KOLMOGOROV_ARNOLD if case.model().context_shape is None], ids=lambda case: case.name
+)
 def test_the_value_is_that_of_interpolation_between_knots(case: Case) -> None:
     model = case.model()
     x = case.points(model, 50, scale=2.0)
     np.testing.assert_allclose(model(x).detach().numpy(), by_interpolation(model, x.numpy()), rtol=1e-12, atol=1e-12)
+
+
+def test_a_context_moves_the_sums_between_layers_and_no_knot() -> None:
+    model = ICKAN(
+        2, (3, 1), segments=3, context_features=2, context="joint", generator=generator(0), dtype=torch.float64
+    )
+    x, theta = (torch.randn(9, 2, generator=generator(seed), dtype=torch.float64) for seed in (1, 2))
+    first, second = model.layers()
+    part = model.vectors(theta)
+    assert part["b1"].shape == (9, 3)
+    assert "b2" not in part  # which c would do as well
+    expected = second.sums(first.sums(x) + part["b1"]) @ part["w"] + x @ part["v"] + part["c"]
+    torch.testing.assert_close(model(x, theta), expected)
 
 
 def test_the_program_is_linear_and_its_values_are_proven(tmp_path: Path) -> None:
