@@ -1,7 +1,7 @@
 """How the context of a network moves its program: b, q, d and r are affine in the vectors that the network emits.
 
-In standardised units an entry of b, q, d or r is a multiple of one entry of the vectors, or a constant. Which one, and
-the multiple, are read off from the network with numbers in its vectors that tell their place. Standardisation
+In standardised units an entry of b, q, d or r is mostly a multiple of one entry of the vectors, or a constant. Which
+one, and the multiple, are read off from the network with numbers in its vectors that tell their place. Standardisation
 f(x) = y_mean + y_scale g((x - m) / s) then changes the program like this:
 
     b <- b - B m/s,   q <- y_scale q,   d <- y_scale d / s,   r <- y_mean + y_scale (r - d'm/s)
@@ -144,39 +144,59 @@ def _columns(emitted: dict[str, Array], names: tuple[str, ...]) -> Any:
 def _linear_in(model: Network, emitted: dict[str, Array]) -> dict[Piece, tuple[sparse.csr_array, Array]]:
     """Return weights `(rows, entries)` and constants `(rows,)` of each piece, in standardised units.
 
-    Entry j of the vectors is set to 0, then to j + 1, then to (j + 1)^2: two quotients give j and its weight.
+    Entry j of the vectors is set to 0, then to j + 1, then to (j + 1)^2: two quotients give j and its weight. If an
+    entry of the program mixes several, each entry of the vectors is set to one by itself.
 
     Args:
         model: the network.
         emitted: its vectors at any context, for their names and shapes.
 
     Raises:
-        ModelError: an entry of the program depends on more than one entry of the vectors.
+        ModelError: the program is not affine in the vectors.
     """
-    sizes = [vector.size for vector in emitted.values()]
-    codes = 1.0 + np.arange(sum(sizes))
-    trial = np.random.default_rng(0).uniform(0.5, 1.5, len(codes))
-    parts = np.split(np.stack([0.0 * codes, codes, codes**2, trial]), np.cumsum(sizes)[:-1], axis=1)
+    count = sum(vector.size for vector in emitted.values())
+    codes = 1.0 + np.arange(count)
+    trial = np.random.default_rng(0).uniform(0.5, 1.5, count)
+    coded = _pieces_at(model, emitted, np.stack([0.0 * codes, codes, codes**2, trial]))
+    pieces = {name: (_decoded(values, count), values[0]) for name, values in coded.items()}
+    truth = {name: values[3] for name, values in coded.items()}
+    if not _agree(pieces, trial, truth):
+        single = _pieces_at(model, emitted, np.eye(count))
+        pieces = {name: (sparse.csr_array((single[name] - k).T), k) for name, (_, k) in pieces.items()}
+        if not _agree(pieces, trial, truth):
+            raise ModelError(
+                f"the program of {type(model).__name__} mixes what its context moves, and not by sums; give the context "
+                "as a number"
+            )
+    return pieces
+
+
+def _pieces_at(model: Network, emitted: dict[str, Array], flat: Array) -> dict[Piece, Array]:
+    """Return the pieces of the program, shape `(count, rows)`, where the vectors have the entries of each row."""
+    parts = np.split(flat, np.cumsum([vector.size for vector in emitted.values()])[:-1], axis=1)
     vectors = {
         name: part.reshape(-1, *vector.shape) for (name, vector), part in zip(emitted.items(), parts, strict=True)
     }
     with torch.no_grad():
         program = compile_net(model.assemble(vectors)).program
-    pieces: dict[Piece, tuple[sparse.csr_array, Array]] = {}
-    for name in PIECES:
-        constant, first, second, wanted = getattr(program, name).reshape(4, -1)
-        rows = np.flatnonzero(first - constant)
-        once, twice = (first - constant)[rows], (second - constant)[rows]
-        code = np.clip(np.rint(twice / once), 1, len(codes))
-        shape = (len(constant), len(codes))
-        weights = sparse.csr_array((once / code, (rows, code.astype(np.int64) - 1)), shape=shape)
-        size = np.abs(wanted).max(initial=1.0)
-        if (np.abs(weights @ trial + constant - wanted) > ROUNDING * size).any():
-            raise ModelError(
-                f"the program of {type(model).__name__} mixes what its context moves; give the context as a number"
-            )
-        pieces[name] = weights, constant
-    return pieces
+    return {name: getattr(program, name).reshape(len(flat), -1) for name in PIECES}
+
+
+def _decoded(values: Array, count: int) -> sparse.csr_array:
+    """Return the weights of a piece each of whose entries is a multiple of one entry of the vectors."""
+    constant, first, second = values[:3]
+    rows = np.flatnonzero(first - constant)
+    once, twice = (first - constant)[rows], (second - constant)[rows]
+    code = np.clip(np.rint(twice / once), 1, count)
+    return sparse.csr_array((once / code, (rows, code.astype(np.int64) - 1)), shape=(len(constant), count))
+
+
+def _agree(pieces: dict[Piece, tuple[sparse.csr_array, Array]], trial: Array, truth: dict[Piece, Array]) -> bool:
+    """Return whether weights and constants give the pieces at a trial."""
+    return all(
+        bool((np.abs(weights @ trial + k - truth[name]) <= ROUNDING * np.abs(truth[name]).max(initial=1.0)).all())
+        for name, (weights, k) in pieces.items()
+    )
 
 
 def _folded(

@@ -1,4 +1,4 @@
-"""Networks that are convex in x: dense, convolutional, recurrent, with or without a context, and Kolmogorov-Arnold."""
+"""Networks that are convex in x: dense, convolutional, recurrent and Kolmogorov-Arnold, with or without a context."""
 
 from socicnn._faces import face
 

@@ -40,9 +40,10 @@ class Hinges(NamedTuple):
     lower: Tensor
     upper: Tensor
 
-    def sums(self, t: Tensor) -> Tensor:
-        """Return z_j at inputs t of shape `(*batch, m)`: `(*batch, h)`."""
-        hinges = torch.relu(t[..., None, :, None] - self.knot)
+    def sums(self, t: Tensor, shift: Tensor | None = None) -> Tensor:
+        """Return z_j at inputs t of shape `(*batch, m)`, whose knots lie lower by a shift: `(*batch, h)`."""
+        moved = t if shift is None else t + shift
+        hinges = torch.relu(moved[..., None, :, None] - self.knot)
         straight = torch.nn.functional.linear(t - self.lower, self.slope, self.base.sum(dim=-1))
         return straight + (hinges * self.rise).sum(dim=(-1, -2))  # einsum takes twice as long
 
@@ -58,35 +59,35 @@ class Hinges(NamedTuple):
         return values.amin(dim=-1).sum(dim=-1), values.amax(dim=-1).sum(dim=-1)
 
 
-def as_units(layers: Sequence[Hinges], biases: Sequence[Array | None], w: Array, v: Array, c: Array) -> FrozenNet:
+def as_units(layers: Sequence[Hinges], shifts: Sequence[Array | None], w: Array, v: Array, c: Array) -> FrozenNet:
     """Return w'z_L + v'x + c as a network of ReLU units.
 
     The units are, layer by layer, its hinges next to the sums p that pass on, then the sums p of the next layer.
 
     Args:
         layers: the layers, first to last.
-        biases: what is added to the sums of each, shape `(h,)` or `(contexts, h)`; None for nothing.
+        shifts: how much lower the knots of each lie, shape `(m,)` or `(contexts, m)`; None for none.
         w: >= 0, one per sum of the last layer, or stacked.
         v: slope in x, or stacked.
         c: constant, or one per context.
     """
     n = v.shape[-1]
-    straight, constant = np.eye(n), np.zeros(n)  # a(x) = straight x + constant, the constant perhaps stacked
+    straight, constant = np.eye(n), np.zeros(n)  # a(x) = straight x + constant
     units: list[Layer] = []
-    for layer, bias in zip(layers, biases, strict=True):
+    for layer, shift in zip(layers, shifts, strict=True):
         base, slope, rise, knot, lower = (as_float64(part.detach().double()) for part in layer[:5])
         h, m, knots = rise.shape
         column = np.tile(np.repeat(np.arange(m), knots), h)  # the input of each hinge
         pick = sparse.csr_array((np.ones(len(column)), (np.arange(len(column)), column)), shape=(len(column), m))
         weights = sparse.block_diag(list(rise.reshape(h, 1, -1)), format="csr")
-        U, b = sparse.csr_array(pick @ straight), constant[..., column] - knot.reshape(-1)
+        moved = constant if shift is None else constant + shift
+        U, b = sparse.csr_array(pick @ straight), moved[..., column] - knot.reshape(-1)
         if units:
             pick = sparse.vstack([pick, sparse.eye_array(m)], format="csr")
-            U, b = sparse.vstack([U, sparse.csr_array((m, n))], format="csr"), np.append(b, 0 * constant, axis=-1)
+            U, b = sparse.vstack([U, sparse.csr_array((m, n))], format="csr"), np.append(b, 0 * moved, axis=-1)
             weights = sparse.hstack([weights, sparse.csr_array(slope)], format="csr")
         units.append(Layer(pick if units else None, U, b))
-        constant = base.sum(axis=1) + (constant - lower) @ slope.T + (0.0 if bias is None else bias)
-        straight = slope @ straight
+        straight, constant = slope @ straight, base.sum(axis=1) + slope @ (constant - lower)
         if layer is not layers[-1]:
             units.append(Layer(weights, None, np.zeros(h)))
-    return FrozenNet(units, Output(w @ weights, v + w @ straight, c + (constant * w).sum(axis=-1)))
+    return FrozenNet(units, Output(w @ weights, v + w @ straight, c + w @ constant))

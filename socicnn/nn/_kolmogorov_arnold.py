@@ -4,7 +4,7 @@ z_kj = sum_i phi_kji(z_{k-1,i}),   z_0 = x,   f(x) = w'z_L + v'x + c,   w >= 0
 
 Each phi is convex and piecewise linear in one variable, with knots that are learnt; beyond the first layer it is
 non-decreasing, so that f is convex. With one layer f is a sum of functions of one entry of x each. A context theta
-adds b_k(theta) to the sums of all layers but the last, whose knots stay where they are.
+moves the knots of later layers by -b_k(theta), one shift per sum of the layer before.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class ICKAN(Network):
         segments: pieces of each phi, at least 2.
         domain: where the knots of the first layer lie, for standardised x (`fit` standardises).
         context_features: length p of the context theta, 0 for none.
-        context: `joint` (the sums of all layers but the last, and the constant, are affine in theta: convex in x and
-            theta together) or `partial` (theta sets these and w, v too: convex in x for each theta).
+        context: `joint` (knots of later layers and the constant are affine in theta: convex in x and theta together) or
+            `partial` (theta sets these and w, v too: convex in x for each theta).
         options: how it is made: recipe, type, device; the law of the start is its own.
         settings: the entries of `NetOptions` as keywords, e.g. `positivity="softplus"`; they go before `options`.
 
@@ -137,9 +137,8 @@ class ICKAN(Network):
     def hidden(self, x: Tensor, vectors: dict[str, Tensor]) -> list[Tensor]:
         """Return z_1 .. z_L."""
         z = [x]
-        for k, layer in enumerate(self.layers(), start=1):
-            sums = layer.sums(z[-1])
-            z.append(sums + vectors[f"b{k}"] if f"b{k}" in vectors else sums)
+        for k, layer in enumerate(self.layers()):
+            z.append(layer.sums(z[-1], vectors.get(f"b{k}")))
         return z[1:]
 
     def evaluate(self, x: Tensor, vectors: dict[str, Tensor]) -> Tensor:
@@ -152,8 +151,8 @@ class ICKAN(Network):
         layers, check = self.layers(), ArrayCheck(self.in_features)
         for name, weight in self.constrained():  # the sum of slopes in the read-out would hide a negative one
             check.vector(name, as_float64(weight().double()).reshape(-1), sign=True)
-        biases = [vectors.get(f"b{k + 1}") for k in range(len(layers))]
-        return as_units(layers, biases, vectors["w"], vectors["v"], vectors["c"])
+        shifts = [vectors.get(f"b{k}") for k in range(len(layers))]
+        return as_units(layers, shifts, vectors["w"], vectors["v"], vectors["c"])
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments that describe the architecture."""

@@ -63,6 +63,8 @@ def networks() -> dict[str, Any]:
         "field": socicnn.ConvSOCICNN((1, 4, 4), (3,), context_channels=1, context="partial", options=options),
         "field, joint": socicnn.ConvSOCICNN((1, 4, 4), (3,), context_channels=1, context="joint", options=options),
         "sequence": socicnn.RecurrentSOCICNN((4, 2), 3, context_features=2, options=options),
+        "knots": socicnn.ICKAN(3, (3, 2), segments=3, context_features=2, options=options),
+        "knots, joint": socicnn.ICKAN(3, (3, 2), segments=3, context_features=2, context="joint", options=options),
     }
 
 
@@ -235,14 +237,23 @@ def test_a_problem_with_a_context_can_be_copied_and_pickled(mode: str, copied: A
         assert other.solve(solver=cp.CLARABEL) == pytest.approx(problem.solve(solver=cp.CLARABEL), rel=1e-7)
 
 
-def test_a_program_that_mixes_vectors_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_may_add_vectors_up_but_not_multiply_them(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make("partial")
     original = model.assemble
 
-    def mixed(vectors: dict[str, np.ndarray]) -> Any:
+    def added(vectors: dict[str, np.ndarray]) -> Any:
         return original({**vectors, "v": vectors["v"] + vectors["v"][..., ::-1]})
 
-    monkeypatch.setattr(model, "assemble", mixed)
+    def multiplied(vectors: dict[str, np.ndarray]) -> Any:
+        return original({**vectors, "v": vectors["v"] * vectors["v"][..., ::-1]})
+
+    monkeypatch.setattr(model, "assemble", added)
+    moving = ContextProgram.of(model)
+    theta = contexts(1)[0]
+    found, wanted = moving.at(theta), pieces_of(compile_net(model.freeze(np.stack([theta, theta]))).program[0])
+    for piece, value in found.items():
+        np.testing.assert_allclose(value, wanted[piece], rtol=1e-12, atol=1e-12, err_msg=piece)
+    monkeypatch.setattr(model, "assemble", multiplied)
     with pytest.raises(ModelError, match="mixes what its context moves"):
         ContextProgram.of(model)
 
