@@ -165,7 +165,7 @@ def _linear_in(model: Network, emitted: dict[str, Array]) -> dict[Piece, tuple[s
         pieces = {name: (sparse.csr_array((single[name] - k).T), k) for name, (_, k) in pieces.items()}
         if not _agree(pieces, trial, truth):
             raise ModelError(
-                f"the program of {type(model).__name__} mixes what its context moves, and not by sums; give the context "
+                f"the program of {type(model).__name__} mixes what its context moves, not by sums; give the context "
                 "as a number"
             )
     return pieces
