@@ -127,7 +127,7 @@ def _decided(
     notes = [f"Branch and bound was ended by {search.early}."] if search.early else []
     x, c = problem.x, networks.constant
     plain = networks.stack.value(x)
-    value, size = plain + c, terms(networks.stack, x, own_reach(networks.stack))
+    value, size = plain + c, problem.size(x)
     gap = torch.full_like(value, search.hi - least if np.isfinite(search.hi) else np.inf)
     gap = ((gap + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)).clamp(min=0.0)
     failure = ""
@@ -160,6 +160,7 @@ class _Problem:
         self._stack, self._rows, self._columns = networks.stack, rows, columns
         self._cases = Cases(net, self._stack, rows, columns, extents, method, replace(goal, deadline=np.inf))
         n = self._stack.in_features
+        self._reach = torch.minimum(own_reach(self._stack), torch.as_tensor(extents.reach[:n]))
         self.x = torch.full((1, n), torch.nan, dtype=torch.float64)
         self.violation = torch.full((1,), torch.nan, dtype=torch.float64)
         self._whole = len(columns) == n == rows.G.shape[1]  # x is nothing but whole numbers
@@ -176,7 +177,7 @@ class _Problem:
         return Relaxed(
             float(judged.value[0]),
             judged.x[0].numpy()[self._columns],
-            self._size(judged.x),
+            float(self.size(judged.x)[0]),
             np.nextafter(least, -np.inf),
         )
 
@@ -199,7 +200,7 @@ class _Problem:
         if not above < least:
             return np.inf, 0.0
         self.x, self.violation = x, torch.full((1,), violation, dtype=torch.float64)
-        return above, self._size(x)
+        return above, float(self.size(x)[0])
 
     def _point(self, k: Array) -> tuple[Tensor | None, float]:
         if self._whole:
@@ -215,5 +216,6 @@ class _Problem:
         x[0, self._columns] = torch.as_tensor(k)
         return x, max(float(judged.violation[0]), float(off.max(initial=0.0)))
 
-    def _size(self, x: Tensor) -> float:
-        return float(terms(self._stack, x, own_reach(self._stack))[0])
+    def size(self, x: Tensor) -> Tensor:
+        """Return S(x), no entry counting as more than it can be in the set."""
+        return terms(self._stack, x, self._reach)

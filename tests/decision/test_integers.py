@@ -13,7 +13,7 @@ from decision.sets import Affine, Ball, Box, Budget, Intersection, Polytope
 from socicnn import SOCICNN, to_cvxpy
 from socicnn.conic.solvers._highs import Highs
 from socicnn.errors import ModelError, NoProgramError, SolverError
-from socicnn.frozen import FrozenNet, Layer, Output
+from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
 from tests.support.frozen_nets import random_net
 
 CONTEXTS = [[0.0, 1.0], [0.5, -1.0]]
@@ -104,6 +104,14 @@ def test_what_cannot_have_whole_entries_is_refused() -> None:
         decision.decide(net, box, integer=[0], start=np.zeros(n))
     with pytest.raises(SolverError, match="no point of the set has whole numbers, which is proven"):
         decision.decide(net, Box(n, 0.25, 0.75), integer=[0])
+
+
+def test_the_scale_knows_that_whole_entries_cannot_leave_the_box() -> None:
+    """The Newton step of the quadratic is 1e4 long, the box is not."""
+    net = FrozenNet([], Output([], [-1.0, -1.0]), [Quadratic(5e-5, np.eye(2))])
+    answer = decision.decide(net, Box(2, -2.0, 2.0), integer=[0, 1])
+    assert answer.x.tolist() == [[2.0, 2.0]]
+    assert float(answer.scale) == pytest.approx(4.0, rel=1e-3)
 
 
 def test_a_limit_leaves_a_wide_gap_and_says_so() -> None:

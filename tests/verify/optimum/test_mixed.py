@@ -192,11 +192,15 @@ def test_what_fixed_variables_settle() -> None:
 
 
 @pytest.mark.extra
-@pytest.mark.parametrize("kind", ["knapsack", "network"])
+@pytest.mark.parametrize("kind", ["knapsack", "network", "network with cones"])
 def test_scip_finds_the_same_optimum(kind: str) -> None:
     pytest.importorskip("pyscipopt")
     if kind == "knapsack":
         problem = knapsack(7, 40)
+    elif kind == "network with cones":
+        net = random_net(4, 30, (8,), (3,), (2,))
+        at = cp.Variable(30, integer=True)
+        problem = cp.Problem(cp.Minimize(to_cvxpy(net, at)), [at >= -1, at <= 1, cp.sum(at) <= 4])
     else:
         from socicnn.frozen import FrozenNet, Layer, Output
 
