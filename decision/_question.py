@@ -31,6 +31,7 @@ from socicnn._ranges import Ranges
 from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.frozen import FrozenNet
 from socicnn.nn._devices import as_device
+from socicnn.nn._frozen_module import FrozenModule
 
 NOTE = "Gaps are in plain float64: the function has no conic program to prove more by."
 ORACLES = "That the set's minimise_linear is exact is taken on trust."
@@ -173,10 +174,13 @@ def surrogates_of(
         nets = [frozen(model_or_net, row) for row in rows]  # type: ignore[arg-type]  # checked
         return [StackSurrogate.of(net, place) for net in nets]
     except NoProgramError as error:
-        if not isinstance(model_or_net, Module):
-            raise NoProgramError(f"{error}; pass the torch network that it was frozen from") from None
+        module = model_or_net
+        if not isinstance(module, Module):
+            if nets[0].stacked:
+                raise NoProgramError(f"{error}; give one of the contexts, net[i], or the network itself") from None
+            module = FrozenModule(nets[0])
         proving = nets[0] if len(rows) == len(nets) == 1 else None
-        return [ModuleSurrogate.of(model_or_net, theta, str(error), place, proving)]
+        return [ModuleSurrogate.of(module, theta, str(error), place, proving)]
 
 
 def _contexts(model: Any, context: Any) -> Tensor | None:

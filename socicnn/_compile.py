@@ -131,8 +131,9 @@ def compile_net(net: FrozenNet) -> Compiled:
 
     Rows, in order: relu_k and nonnegative_k of each layer, the cones of the quadratics inside layers, those of the
     quadratic branches, those of the norms. A quadratic inside a layer has its own t with no cost; the row of its unit
-    is -z_i + (W z)_i + rho_i t_i + s = -b_i - U_i x. A softplus layer has the rows sum_k, u_i + u_{h+i} <= tau, in
-    place of relu_k, and the exponential cones softplus_k after all others: exp((a - z) / tau) + exp(-z / tau) <= 1.
+    is -z_i + (W z)_i + rho_i t_i + s = -b_i - U_i x. Softplus units have the rows sum_k, u_i + u'_i <= tau_i, in place
+    of relu_k, and the exponential cones softplus_k after all others: exp((a - z) / tau) + exp(-z / tau) <= 1. A layer
+    of both has the rows relu_k of its ReLU units, then the rows sum_k of its softplus units, each in their order.
     Terms of exponentials have the rows sum u <= 1 after those of the layers, and their cones last.
     """
     build = Builder(net.in_features, net.batch)
@@ -150,15 +151,18 @@ def compile_net(net: FrozenNet) -> Compiled:
             inside.append((f"layer{k}", t, layer.squares))
         z = build.columns(f"z{k}", "activation", h)
         identity = sparse.eye_array(h, format="csr")
-        if layer.smoothing:
-            u = build.columns(f"u{k}", "exponential", 2 * h)
-            smooth.append((f"softplus{k}", SmoothUnits(z, u, entries), layer))
-            both = sparse.hstack([identity, identity], format="csr")
-            build.nonnegative(f"sum{k}", "softplus", [(u, both)], None, np.full(h, layer.smoothing))
-        else:
-            entries.append((z, -identity))
-            U = -sparse.csr_array(layer.U)
-            build.nonnegative(f"relu{k}", "relu", entries, U, -layer.b)  # z_k - W_k z_{k-1} >= U_k x + b_k
+        soft = np.flatnonzero(layer.taus)
+        if len(soft) < h:
+            hard = np.flatnonzero(layer.taus == 0)
+            rows = _rows([*entries, (z, -identity)], hard)
+            U = -sparse.csr_array(layer.U)[hard]
+            build.nonnegative(f"relu{k}", "relu", rows, U, -layer.b[..., hard])  # z_k - W_k z_{k-1} >= U_k x + b_k
+        if len(soft):
+            u = build.columns(f"u{k}", "exponential", 2 * len(soft))
+            smooth.append((f"softplus{k}", SmoothUnits(z, u, _rows(entries, soft), soft), layer))
+            each = sparse.eye_array(len(soft), format="csr")
+            both = sparse.hstack([each, each], format="csr")
+            build.nonnegative(f"sum{k}", "softplus", [(u, both)], None, layer.taus[soft])
         build.nonnegative(f"nonnegative{k}", "nonnegative", [(z, -identity)], None, np.zeros(h))
         previous = z
     if previous is not None:
@@ -173,14 +177,21 @@ def compile_net(net: FrozenNet) -> Compiled:
     for r, norm in enumerate(norms, start=1):
         build.norm(f"norm{r}", norm.gamma, sparse.csr_array(norm.C), norm.d, norm.group)
     for name, units, layer in smooth:
-        build.softplus(name, units, float(layer.smoothing), layer.U, layer.b)
+        places = units.places
+        build.softplus(name, units, layer.taus[places], sparse.csr_array(layer.U)[places], layer.b[..., places])
     for name, term, t, u in exponentials:
         if isinstance(term, Logistic):
-            build.softplus(name, SmoothUnits(t, u, []), 1.0, term.S, term.s)
+            units = SmoothUnits(t, u, [], np.arange(term.groups))
+            build.softplus(name, units, np.ones(term.groups), term.S, term.s)
         else:
             build.log_sum_exp(name, t, u, term.matrix, term.offset)
     terms = tuple(term for _, term, *_ in exponentials)
     return Compiled(net, build.program(), tuple(quadratics), tuple(norms), terms)
+
+
+def _rows(entries: list[tuple[Block, sparse.csr_array]], places: IntArray) -> list[tuple[Block, sparse.csr_array]]:
+    """Return some rows of the matrices."""
+    return [(block, sparse.csr_array(matrix[places])) for block, matrix in entries]
 
 
 def _shares(build: Builder, name: str, term: ExpTerm) -> tuple[Block, Block]:
@@ -222,9 +233,12 @@ def with_pieces(template: Compiled, pieces: Mapping[Piece, Array]) -> Compiled:
         squares = shared.squares
         if shared.inner:
             squares = replace(squares, g=_images(b, rows[f"layer{k}"], squares.rows))
-        if shared.smoothing:
-            return replace(shared, b=part(b, rows[f"softplus{k}"])[: 3 * shared.width : 3], squares=squares)
-        return replace(shared, b=-part(b, rows[f"relu{k}"]), squares=squares)
+        bias, soft = np.empty(shared.width), shared.taus > 0
+        if soft.any():
+            bias[soft] = part(b, rows[f"softplus{k}"])[: 3 * np.count_nonzero(soft) : 3]
+        if not soft.all():
+            bias[~soft] = -part(b, rows[f"relu{k}"])
+        return replace(shared, b=bias, squares=squares)
 
     depth = len(template.net.layers)
     w = part(q, columns[f"z{depth}"]) if depth else np.zeros(0)

@@ -67,7 +67,7 @@ def _put_part(arrays: Arrays, prefix: str, part: Any) -> None:
             continue
         if is_dataclass(value):
             _put_part(arrays, f"{prefix}.{entry.name}", value)
-        elif entry.name != "smoothing" or value:  # older readers know ReLU layers alone
+        elif entry.name != "smoothing" or value.any():  # older readers know ReLU layers alone
             _put(arrays, f"{prefix}.{entry.name}", value)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from scipy import sparse
 
-from socicnn._plain_arrays import PackingError, Source, integers, matrix, numbers, shaped
+from socicnn._plain_arrays import PackingError, Source, integers, matrix, numbers
 from socicnn.frozen._exponentials import Logistic, LogSumExp
 from socicnn.frozen._parts import Layer, Norm, Output, Quadratic
 
@@ -42,7 +42,7 @@ def _part(arrays: Source, kind: type, prefix: str) -> Any:
         elif entry.name == "group":
             values["group"] = int(integers(arrays, name, ())[()]) if name in arrays else None
         elif entry.name == "smoothing":
-            values["smoothing"] = shaped(numbers(arrays, name), name, ()) if name in arrays else 0.0
+            values["smoothing"] = numbers(arrays, name) if name in arrays else 0.0
         elif f"{name}.entries" in arrays:
             values[entry.name] = sparse.csr_array(matrix(arrays, name))
         elif name in arrays or entry.name not in _OPTIONAL:

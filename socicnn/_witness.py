@@ -82,13 +82,16 @@ def closed_form(
         for term in layer.inner:  # before z, so that every variable depends on earlier ones only
             p = fill.image(term.matrix, term.offset).reshape(term.groups, -1, fill.count)
             inside[-1].append((term.weight[:, None], p, fill.scales(p)))
-        if layer.smoothing:
+        if layer.smooth:
             a = fill.preactivation(layer, z, inside[-1])  # z does not tell a: what is added to 0 or to a is lost
-            soft.append(masses(a, layer.smoothing))
-            a[:] = soft[-1].z
+            own: Any = np.flatnonzero(layer.taus) if layer.smoothing.ndim else slice(None)
+            tau = _column(layer.smoothing[own]) if layer.smoothing.ndim else layer.smoothing
+            soft.append(masses(a[own], tau))
+            np.maximum(a, 0.0, out=a)
+            a[own] = soft[-1].z
             z = a
             active.append(z)
-            fill.masses(soft[-1], layer.smoothing)
+            fill.masses(soft[-1], tau)
         else:
             z = fill.activation(layer, z, inside[-1]) if activations is None else fill.given(activations[number])
             active.append(z)
@@ -131,7 +134,10 @@ def _backward(
         h = len(z)
         row -= 2 * h
         multiplier, rest = fill.y[row : row + h], fill.y[row + h : row + 2 * h]
-        if layer.smoothing:
+        if layer.smoothing.ndim:
+            multiplier, own = _mixed(layer, z, np.broadcast_to(bound, z.shape), left.pop().p, multiplier, rest)
+            bounds.insert(0, own)
+        elif layer.smooth:
             multiplier[:], rest[:] = bound, 0.0
             bounds.insert(0, multiplier)
             multiplier = _mass(multiplier, left.pop().p)
@@ -142,6 +148,23 @@ def _backward(
         bound = layer.W.T @ multiplier
         multipliers.insert(0, multiplier)
     return multipliers, bounds
+
+
+def _mixed(layer: Layer, z: Array, bound: Array, p: Array, rows: Array, rest: Array) -> tuple[Array, Array]:
+    """Write the rows relu_k and sum_k of a layer of ReLU and softplus units, and kappa.
+
+    Returns:
+        The multipliers of the pre-activations, and lambda of the softplus units.
+    """
+    soft = layer.taus > 0
+    hard = len(soft) - len(p)
+    rows[:hard] = bound[~soft] * (z[~soft] > 0)
+    rows[hard:] = bound[soft]
+    rest[:] = 0.0
+    rest[~soft] = bound[~soft] - rows[:hard]
+    multiplier = np.empty_like(rest)
+    multiplier[~soft], multiplier[soft] = rows[:hard], _mass(rows[hard:], p)
+    return multiplier, rows[hard:]
 
 
 def _mass(lam: Array, p: Array) -> Array:

@@ -19,6 +19,7 @@ from decision.sets._base import FeasibleSet
 from socicnn._arrays import Array
 from socicnn._margins import group_sums
 from socicnn.frozen import FrozenNet
+from socicnn.frozen._softplus import unit
 from verify._proof.columns import NetColumns, TermColumns
 from verify._proof.groups import spread
 from verify._proof.passes import multipliers, upper
@@ -59,14 +60,13 @@ def _dual(net: NetColumns, y: Array, width: Array) -> Dual:
             a = a + term.weight * group_sums(p**2, term.rows)
             inside.append(p)
         a = np.broadcast_to(a, (len(layer.b), y.shape[1]))
-        if layer.smoothing:
-            slopes.append(slope(a, layer.smoothing, np))
-            t = np.abs(a) / layer.smoothing
-            z = np.maximum(a, 0.0) + layer.smoothing * np.log1p(np.exp(-t))
-        else:
-            root = np.sqrt(a**2 + 4 * width**2)
-            z = 0.5 * (a + root)
-            slopes.append(np.divide(z, root, out=np.zeros_like(z), where=root > 0))
+        root = np.sqrt(a**2 + 4 * width**2)
+        z = 0.5 * (a + root)
+        slopes.append(np.divide(z, root, out=np.zeros_like(z), where=root > 0))
+        if layer.smooth:
+            tau = np.asarray(layer.smoothing)
+            slopes[-1] = np.where(tau > 0, slope(a, layer.smoothing, np), slopes[-1])
+            z = np.where(tau > 0, unit(a, tau), z)
     lam = multipliers(net, y.shape[1], lambda k, box: box * slopes[k]).lam
     images = [_image(term, y) for term in net.terms]
     norms = [

@@ -130,8 +130,14 @@ class Stack:
         """Return a frozen network as tensors; one without stacked contexts is a stack of one.
 
         Raises:
-            NoProgramError: it has log-sum-exp or logistic branches, which are searched as modules.
+            NoProgramError: it has log-sum-exp or logistic branches, or layers of ReLU and softplus units together: such
+                networks are searched as modules.
         """
+        if any(part.smoothing.ndim for part in net.layers):
+            raise NoProgramError(
+                "networks with ReLU and softplus units in one layer are decided as modules, by `central_path` and "
+                "`projected_gradient`"
+            )
         if net.exponentials:
             raise NoProgramError(
                 "networks with log-sum-exp and logistic branches are decided as modules, by `central_path` and "

@@ -94,11 +94,12 @@ def mean_network(nets: Sequence[FrozenNet]) -> FrozenNet:
         W = [part.W for part in parts]
         b = side_by_side([part.b for part in parts])
         U = _stacked([part.U for part in parts])
-        kinds = {float(part.smoothing) for part in parts}
-        if len(kinds) > 1:
-            raise ModelError(f"networks that are averaged need equal activations; layer {k + 1} has ReLU and softplus")
         hidden = sparse.csr_array(sparse.block_diag(W)) if k else None
-        layers.append(Layer(hidden, U, b, **_inner(parts, n, side_by_side), smoothing=kinds.pop()))
+        layers.append(
+            Layer(
+                hidden, U, b, **_inner(parts, n, side_by_side), smoothing=np.concatenate([part.taus for part in parts])
+            )
+        )
     outputs = [net.output for net in nets]
     return FrozenNet(
         layers=layers,

@@ -7,18 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array, read_only
+from socicnn._arrays import Array, IntArray, read_only
 from socicnn.conic._blocks import Block, Lifts
 from socicnn.conic._cones import Cones
 from socicnn.conic._program import ValueProgram
 
 
 class SmoothUnits(NamedTuple):
-    """The variables of a layer of softplus units, and the blocks and matrices of what its pre-activations add up."""
+    """Softplus units: a block that holds their variables z, u, what their pre-activations add up, and places in z."""
 
     z: Block
     u: Block
     below: list[tuple[Block, Any]]
+    places: IntArray
 
 
 class Builder:
@@ -115,26 +116,26 @@ class Builder:
         self._add_rows(name, "norm", size, [(length, minus)], B, offset)
         self._cones += [group + 1] * count
 
-    def softplus(self, name: str, units: SmoothUnits, tau: float, B: Any, b: Array) -> None:
-        """Add the cones of z_i >= tau log(1 + exp(a_i / tau)), a = W z_below + B x + b, for the units of a layer.
+    def softplus(self, name: str, units: SmoothUnits, tau: Array, B: Any, b: Array) -> None:
+        """Add the cones of z_i >= tau_i log(1 + exp(a_i / tau_i)), a = W z_below + B x + b, for h units of a layer.
 
-        (a_i - z_i, tau, u_i) in Kexp of all units, then (-z_i, tau, u_{h+i}); the rows u_i + u_{h+i} <= tau are
+        (a_i - z_i, tau_i, u_i) in Kexp of all units, then (-z_i, tau_i, u_{h+i}); the rows u_i + u_{h+i} <= tau_i are
         inequalities.
 
         Args:
             name: of the block.
-            units: z, u, and what stands in a with its blocks.
-            tau: the smoothing.
+            units: z, u, and what stands in a with its blocks, one row per unit.
+            tau: the smoothing, shape `(h,)`.
             B: matrix of shape `(h, n)`, or None.
             b: bias, shape `(h,)` or `(contexts, h)`.
         """
-        h = units.z.stop - units.z.start
+        h, width = len(units.places), units.z.stop - units.z.start
         first = 3 * np.arange(2 * h)
-        tops = sparse.csr_array((np.ones(2 * h), (first, np.tile(np.arange(h), 2))), shape=(6 * h, h))
+        tops = sparse.csr_array((np.ones(2 * h), (first, np.tile(units.places, 2))), shape=(6 * h, width))
         ends = sparse.csr_array((-np.ones(2 * h), (first + 2, np.arange(2 * h))), shape=(6 * h, 2 * h))
         below = [(block, -_spread(sparse.csr_array(matrix), first[:h], 6 * h)) for block, matrix in units.below]
         offset = np.zeros((*self._batch, 6 * h))
-        offset[..., first + 1] = tau
+        offset[..., first + 1] = np.tile(tau, 2)
         offset[..., first[:h]] = b
         spread = None if B is None else _spread(sparse.csr_array(B), first[:h], 6 * h)
         self._add_rows(name, "softplus", 6 * h, [*below, (units.z, tops), (units.u, ends)], spread, offset)

@@ -6,7 +6,8 @@ double precision, all little-endian; -0.0 is written as 0.0. With C = the number
 
 1. `socicnn network 1`, sizes (n, contexts + 1, or 0 for a network without stacked contexts), no numbers;
 2. `shape`, its sizes being the shape of x, no numbers;
-3. for each layer: `relu`, sizes (h,), or `softplus`, sizes (h,), with the number tau > 0; `W` (h, h of the layer
+3. for each layer: `relu`, sizes (h,), or `softplus`, sizes (h,), with the number tau > 0, or `units`, sizes (h,), with
+   h numbers tau >= 0, not all equal; `W` (h, h of the layer
    before, 0 for the first); `U` (h, n); `b` (C, h); with quadratics inside `rho` (h,), `F` (h k, n) and `g` (C, h k);
 4. `output`; `w` (C, h of the last layer, 0 without layers), `v` (C, n), `c` (C,);
 5. for each quadratic branch: `quadratic`; `beta` (C,), `A` (rows, n), `e` (C, rows);
@@ -51,7 +52,8 @@ def fingerprint(
     width = 0
     for layer in layers:
         h = layer.width
-        form.record(*(("softplus", (h,), layer.smoothing) if layer.smoothing else ("relu", (h,))))
+        kind = "units" if layer.smoothing.ndim else "softplus" if layer.smooth else "relu"
+        form.record(kind, (h,), layer.smoothing if layer.smooth else None)
         form.matrix("W", layer.W, (h, width))
         form.matrix("U", layer.U, (h, n))
         form.vector("b", layer.b, h)

@@ -77,7 +77,7 @@ class ConvexNet:
     @property
     def exponential(self) -> bool:
         """Whether its program has exponential cones: softplus units, or terms of exponentials."""
-        return bool(self.exponentials) or any(layer.smoothing for layer in self.layers)
+        return bool(self.exponentials) or any(layer.smooth for layer in self.layers)
 
     def named_exponentials(self) -> Iterator[tuple[str, ExpTerm]]:
         """Yield the terms of exponentials in the program, with the names of their rows; as `weighted` chooses."""

@@ -69,7 +69,7 @@ class Layer(Part):
         b: bias, shape `(h,)`, or `(contexts, h)`.
         squares: quadratics inside the layer; None for none: rho is zero, and F has no rows.
         smoothing: tau >= 0 of the units tau log(1 + exp(a / tau)), which are relu(a) at tau = 0; softplus of sharpness
-            s has tau = 1 / s.
+            s has tau = 1 / s. A number for all units, or one per unit, shape `(h,)`.
     """
 
     W: Matrix
@@ -92,6 +92,16 @@ class Layer(Part):
     def width(self) -> int:
         """Number h of units."""
         return int(self.b.shape[-1])
+
+    @property
+    def smooth(self) -> bool:
+        """Whether there are softplus units."""
+        return bool(self.smoothing.any())
+
+    @property
+    def taus(self) -> Array:
+        """Smoothing of each unit, shape `(h,)`."""
+        return np.broadcast_to(self.smoothing, (self.width,))
 
     @property
     def inner(self) -> tuple[Term, ...]:
@@ -141,8 +151,13 @@ class Layer(Part):
             full["U"] = sparse.csr_array((h, check.n))
         else:
             check.matrix(f"input weight U of layer {k}", self.U, h, check.n)
-        if self.smoothing.ndim or not 0.0 <= self.smoothing < np.inf:
-            raise ModelError(f"smoothing of layer {k} must be a finite number >= 0; received {self.smoothing}")
+        if self.smoothing.shape not in ((), (h,)) or not ((self.smoothing >= 0) & (self.smoothing < np.inf)).all():
+            raise ModelError(
+                f"smoothing of layer {k} must be a finite number >= 0, or one for each of {h} units; received "
+                f"{self.smoothing}"
+            )
+        if self.smoothing.ndim and (self.smoothing == self.smoothing[0]).all():
+            full["smoothing"] = self.smoothing[0]
         weighted = bool(self.squares.rho.any())
         if weighted or self.inner:
             self.squares.check_units(check, k, h)

@@ -21,22 +21,27 @@ def unit(a: Array, smoothing: Array) -> Array:
     >>> unit(np.array([-1.0, 2.0]), np.array(0.0)).tolist()
     [0.0, 2.0]
     """
-    if not smoothing:
+    if not smoothing.any():
         return np.maximum(a, 0.0)
     with np.errstate(under="ignore", over="ignore"):  # a / tau may be infinite: the unit is relu there
-        bend: Array = np.log1p(np.exp(-np.abs(a / smoothing)))
+        bend: Array = np.log1p(np.exp(-np.abs(a / positive(smoothing))))
         return np.maximum(a, 0.0) + smoothing * bend
 
 
+def positive(smoothing: Array) -> Array:
+    """Return the smoothing to divide by: 1 in place of 0."""
+    return np.where(smoothing > 0, smoothing, 1.0)
+
+
 def slope(a: Array, smoothing: Array) -> Array:
-    """Return p, the derivative of smoothed units at a; between 0 and 1 and without cancellation at both ends.
+    """Return p, the derivative of units at a, 0 at the kink of relu; without cancellation at both ends.
 
     >>> slope(np.array([0.0, -50.0, 800.0]), np.array(1.0)).tolist()
     [0.5, 1.9287498479639178e-22, 1.0]
     """
     with np.errstate(under="ignore", over="ignore"):
-        e = np.exp(-np.abs(a / smoothing))
-        return np.where(a > 0, 1.0, e) / (1.0 + e)
+        e = np.exp(-np.abs(a / positive(smoothing)))
+        return np.where(smoothing > 0, np.where(a > 0, 1.0, e) / (1.0 + e), a > 0)
 
 
 class Masses(NamedTuple):

@@ -16,7 +16,7 @@ from socicnn._packing import LISTS, unpack_net
 from socicnn._plain_arrays import Arrays, PackingError
 from socicnn._tensor_files import FORMAT, check_version, read, write
 
-VERSION = 3  # of networks with exponential cones; others are written as version 2, which older readers know
+VERSION = 4  # of layers with units of several kinds; 3 of other exponential cones, 2 of none: older readers know them
 NAME = "FrozenNet"
 
 
@@ -40,7 +40,7 @@ def save(net: Any, path: str | os.PathLike[str], metadata: str = "{}") -> None:
     }
     header = {
         "format": FORMAT,
-        "version": str(VERSION if net.exponential else 2),
+        "version": str(_version(net)),
         "network": NAME,
         "config": json.dumps(told),
         "metadata": metadata,
@@ -48,6 +48,12 @@ def save(net: Any, path: str | os.PathLike[str], metadata: str = "{}") -> None:
     # the writer takes the entries of an array one after the other
     arrays = {name: np.array(array, order="C") for name, array in pack_net(net).items()}
     write(path, import_module("safetensors.numpy").save(arrays, metadata=header))
+
+
+def _version(net: Any) -> int:
+    """Return the version whose readers know everything in a network."""
+    mixed = any(layer.smoothing.ndim for layer in net.layers)
+    return VERSION if mixed else 3 if net.exponential else 2
 
 
 def is_frozen(path: str | os.PathLike[str]) -> bool:

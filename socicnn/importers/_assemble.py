@@ -118,7 +118,7 @@ def _layers(output: Value) -> tuple[list[Layer], Array]:
                 _compact(sparse.vstack(U, format="csr")),
                 np.concatenate(b),
                 _squares(present, sources),
-                _smoothing(present, sources, k),
+                _smoothing(present, sources),
             )
         )
         sizes = [group.size for group in present]
@@ -141,18 +141,10 @@ def _places(output: Value) -> tuple[dict[Atoms, int], dict[Atoms, int]]:
     return first, last
 
 
-def _smoothing(present: list[Atoms], sources: list[Value | None], k: int) -> float:
-    """Return the smoothing of layer k: that of all its units, none of which may be carried past softplus units."""
-    fresh = [group for group, source in zip(present, sources, strict=True) if source]
-    kinds = {group.smoothing if group in fresh else 0.0 for group in present}
-    if len(kinds) > 1:
-        soft = next(group.node for group in fresh if group.smoothing)
-        others = ", ".join(sorted({group.node for group in present if group.node != soft})) or soft
-        raise ModelError(
-            f"{soft} would share layer {k} with {others}: units beside softplus units, or carried past them to a later "
-            "layer, must be softplus units of one sharpness"
-        )
-    return kinds.pop()
+def _smoothing(present: list[Atoms], sources: list[Value | None]) -> Array:
+    """Return the smoothing of each unit of a layer, 0 of those that are carried."""
+    each = zip(present, sources, strict=True)
+    return np.concatenate([np.full(group.size, group.smoothing if source else 0.0) for group, source in each])
 
 
 def _units(value: Value) -> dict[Atoms, sparse.csr_array]:

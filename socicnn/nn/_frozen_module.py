@@ -48,7 +48,7 @@ class FrozenModule(nn.Module):
                 self._held(layer.U),
                 self._held(layer.b),
                 [self._term(term) for term in layer.inner],
-                float(layer.smoothing),
+                layer.taus.tolist(),
             )
             for layer in net.layers
         ]
@@ -85,13 +85,13 @@ class FrozenModule(nn.Module):
         w, v, c = (self.get_buffer(name) for name in self.output)
         value = x @ v + c
         z: Tensor | None = None
-        for W, U, b, inner, smoothing in self.layers:
+        for W, U, b, inner, taus in self.layers:
             a = nn.functional.linear(x, self.get_buffer(U), self.get_buffer(b))
             if W is not None and z is not None:
                 a = a + nn.functional.linear(z, self.get_buffer(W))
             for term in inner:
                 a = a + self._values(x, term)
-            z = smoothing * softplus(a / smoothing) if smoothing else torch.relu(a)
+            z = _units(a, taus)
         if z is not None:
             value = value + z @ w
         for term in self.terms:
@@ -101,3 +101,20 @@ class FrozenModule(nn.Module):
             h = softplus(p) if kind == "logistic" else torch.logsumexp(p.unflatten(-1, (-1, rows)), dim=-1)
             value = value + (self.get_buffer(prices) * h).sum(dim=-1)
         return value
+
+
+def _units(a: Tensor, taus: list[float]) -> Tensor:
+    """Return units with this smoothing, those of one number together: an exporter writes no choice of entries."""
+    kinds = sorted(set(taus))
+    if len(kinds) == 1:
+        return _unit(a, kinds[0])
+    places = [[i for i, tau in enumerate(taus) if tau == kind] for kind in kinds]
+    picked = [a.index_select(-1, torch.tensor(some, device=a.device)) for some in places]
+    parts = [_unit(part, kind) for part, kind in zip(picked, kinds, strict=True)]
+    order = [i for some in places for i in some]
+    back = torch.tensor([order.index(i) for i in range(len(taus))], device=a.device)
+    return torch.cat(parts, dim=-1).index_select(-1, back)
+
+
+def _unit(a: Tensor, tau: float) -> Tensor:
+    return tau * softplus(a / tau) if tau else torch.relu(a)

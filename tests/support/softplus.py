@@ -8,15 +8,19 @@ from socicnn.frozen import FrozenNet, Layer, Logistic, LogSumExp, Norm, Output, 
 
 
 def softplus_net(
-    seed: int, smoothing: tuple[float, ...] = (1.0, 0.25), *, terms: bool = False, scale: float = 1.0
+    seed: int, smoothing: tuple[Any, ...] = (1.0, 0.25), *, terms: bool = False, scale: float = 1.0
 ) -> FrozenNet:
-    """Return a network with layers of this smoothing, 0 for ReLU, and with every other term if asked."""
+    """Return a network with layers of this smoothing, 0 for ReLU, and with every other term if asked.
+
+    A tuple stands for a layer of several kinds, repeated from unit to unit.
+    """
     rng, n = np.random.default_rng(seed), 4
     layers, width = [], 0
     for h, tau in enumerate(smoothing, start=5):
         W = np.abs(rng.normal(size=(h, width))) / width if width else None
         inner = Squares(rng.exponential(size=h), rng.normal(size=(2 * h, n)), rng.normal(size=2 * h)) if terms else None
-        layers.append(Layer(W, scale * rng.normal(size=(h, n)), scale * rng.normal(size=h), inner, tau))
+        taus = np.resize(tau, h) if isinstance(tau, tuple) else tau
+        layers.append(Layer(W, scale * rng.normal(size=(h, n)), scale * rng.normal(size=h), inner, taus))
         width = h
     output = Output(np.abs(rng.normal(size=width)), rng.normal(size=n), rng.normal())
     quadratics = [Quadratic(0.5, rng.normal(size=(3, n)), rng.normal(size=3))] if terms else []
@@ -93,8 +97,8 @@ class HighPrecision:
                 a = [first + second for first, second in zip(a, image(layer.W, z, np.zeros(len(a))), strict=True)]
             for term in layer.inner:
                 a = [v + arb(w) * s for v, w, s in zip(a, term.weight.tolist(), squares(term), strict=True)]
-            tau = float(layer.smoothing)
-            z = [self.unit(v, tau) if tau else v.max(arb(0)) for v in a]
+            taus = np.broadcast_to(layer.smoothing, len(a)).tolist()
+            z = [self.unit(v, tau) if tau else v.max(arb(0)) for v, tau in zip(a, taus, strict=True)]
         total = arb(float(net.output.c)) + sum(
             arb(v) * value for v, value in zip(net.output.v.tolist(), x, strict=True)
         )

@@ -10,7 +10,7 @@ Two independent questions, each answered with sentences about what is wrong:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -166,18 +166,18 @@ class _Expected:
         for k, layer in enumerate(net.layers, start=1):
             h = layer.width
             z = self._block("columns", f"z{k}", h)
-            place, sign = self._units(k, h, z, layer.smoothing)
-            self._put("A", place, below, sign * layer.W)
-            self._put("B", place, slice(0, None), -sign * layer.U)
-            self.b[..., place] = -sign * layer.b
-            for term in layer.inner:
-                t = self._term(f"t_layer{k}", f"layer{k}", term)
-                self._put("A", place, t, sign * sparse.diags_array(term.weight))
+            terms = [(self._term(f"t_layer{k}", f"layer{k}", term), term.weight) for term in layer.inner]
+            for units, place, sign in self._units(k, z, np.broadcast_to(layer.smoothing, h)):
+                self._put("A", place, below, sign * layer.W[units])
+                self._put("B", place, slice(0, None), -sign * layer.U[units])
+                self.b[..., place] = -sign * layer.b[..., units]
+                for t, weight in terms:
+                    self._put("A", place, t, sign * sparse.csr_array(sparse.diags_array(weight))[units])
             inequalities, below = inequalities + 2 * h, z
         self.q[..., below] = net.output.w
         branches: tuple[Sequence[Term], ...] = net.weighted()
-        for letter, kind, terms in zip("ts", ("quadratic", "norm"), branches, strict=True):
-            for number, term in enumerate(terms, start=1):
+        for letter, kind, some in zip("ts", ("quadratic", "norm"), branches, strict=True):
+            for number, term in enumerate(some, start=1):
                 t = self._term(f"{letter}_{kind}{number}", f"{kind}{number}", term)
                 self.q[..., t] = term.weight[..., None]
         for cone, smooth in net.named_exponentials():
@@ -190,28 +190,30 @@ class _Expected:
             raise _Mismatch("the cones of the program are not those of the network")
         self.A, self.B = self._matrix("A", program.A.shape), self._matrix("B", program.B.shape)
 
-    def _units(self, k: int, h: int, z: slice, smoothing: Array) -> tuple[slice, float]:
-        """Place the rows of the units of layer k that do not hold a; return the rows that do, and the sign of a there.
+    def _units(self, k: int, z: slice, tau: Array) -> Iterator[tuple[IntArray, slice, float]]:
+        """Place the rows of the units of layer k but for a; yield units, the rows that hold their a, and its sign.
 
         ReLU: -z + a + s = 0, -z + s = 0. Softplus: cones (a - z, tau, u), then (-z, tau, u'), with u + u' <= tau.
         """
-        eye = sparse.eye_array(h)
-        if not smoothing:
-            relu, floor = (self._block("rows", f"{name}{k}", h) for name in ("relu", "nonnegative"))
-            for rows in (relu, floor):
-                self._put("A", rows, z, -eye)
-            return relu, 1.0
-        u = self._block("columns", f"u{k}", 2 * h)
-        total, floor = (self._block("rows", f"{name}{k}", h) for name in ("sum", "nonnegative"))
+        eye = sparse.csr_array(sparse.eye_array(len(tau)))
+        self._put("A", self._block("rows", f"nonnegative{k}", len(tau)), z, -eye)
+        hard, soft = np.flatnonzero(tau == 0), np.flatnonzero(tau != 0)
+        if len(hard):
+            relu = self._block("rows", f"relu{k}", len(hard))
+            self._put("A", relu, z, -eye[hard])
+            yield hard, relu, 1.0
+        if not len(soft):
+            return
+        h, each = len(soft), sparse.eye_array(len(soft))
+        u, total = self._block("columns", f"u{k}", 2 * h), self._block("rows", f"sum{k}", h)
         cones = self._block("rows", f"softplus{k}", 6 * h)
-        self._put("A", total, u, sparse.hstack([eye, eye]))
-        self._put("A", floor, z, -eye)
-        self._put("A", slice(cones.start, None, 3), z, sparse.vstack([eye, eye]))
+        self._put("A", total, u, sparse.hstack([each, each]))
+        self._put("A", slice(cones.start, None, 3), z, sparse.vstack([eye[soft], eye[soft]]))
         self._put("A", slice(cones.start + 2, None, 3), u, -sparse.eye_array(2 * h))
-        self.b[..., total] = smoothing
-        self.b[..., cones.start + 1 : cones.stop : 3] = smoothing
+        self.b[..., total] = tau[soft]
+        self.b[..., cones.start + 1 : cones.stop : 3] = np.tile(tau[soft], 2)
         self._exponential += 2 * h
-        return slice(cones.start, cones.start + 3 * h, 3), -1.0
+        yield soft, slice(cones.start, cones.start + 3 * h, 3), -1.0
 
     def _term(self, name: str, cone: str, term: Term) -> slice:
         """Place t_i >= ||p_i|| as (t_i, p_i), and t_i >= ||p_i||^2 as ((t_i + 1)/2, (t_i - 1)/2, p_i); p = M x + o.

@@ -25,6 +25,7 @@ from socicnn._arrays import Array, BoolArray, lengths
 from socicnn._margins import column, relative_margin
 from socicnn.frozen import FrozenNet
 from socicnn.frozen._exponentials import ONE, ExpTerm, shares
+from socicnn.frozen._softplus import positive
 from socicnn.frozen._softplus import slope as softplus_slope
 from socicnn.frozen._softplus import unit as softplus
 from socicnn.frozen._terms import Term
@@ -71,14 +72,15 @@ class Geometry:
             a, S = a + layer.U @ points, S + abs(layer.U) @ size
             a, S, terms = a + layer.W @ z, S + layer.W @ z_size, terms + layer.W.shape[1]
             z_size = S * (1 + relative_margin(terms))  # sums of absolute values, propagated
-            if layer.smoothing:
-                a = np.broadcast_to(a, (len(a), self._count))
-                z, z_size = softplus(a, layer.smoothing), z_size + layer.smoothing
-                rising: Array = softplus_slope(a, layer.smoothing)
-                bends = rising * softplus_slope(-a, layer.smoothing) / float(layer.smoothing)
-                self._add(rising, np.zeros(a.shape, dtype=bool), bends)
-                continue
             zero = np.broadcast_to(np.abs(a) <= relative_margin(terms) * S, (len(a), self._count))
+            if layer.smooth:
+                tau, a = column(layer.smoothing), np.broadcast_to(a, (len(a), self._count))
+                zero = zero & (tau == 0)
+                z, z_size = np.where(zero, 0.0, softplus(a, tau)), z_size + tau
+                rising: Array = np.where(zero, 0.0, softplus_slope(a, tau))
+                bends = np.where(tau > 0, rising * softplus_slope(-a, tau) / positive(tau), 0.0)
+                self._add(rising, zero, bends)
+                continue
             z = np.where(zero, 0.0, np.maximum(a, 0.0))
             self._add((z > 0).astype(np.float64), zero, None)
         self._images = [quad.A @ points + column(quad.e) for quad in net.quadratics]

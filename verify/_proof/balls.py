@@ -115,9 +115,10 @@ class BallProver:
         for layer, image, bias in zip(net.layers, self._layers, vectors.biases, strict=True):
             a = _sums(image(x + z), bias)
             for term in layer.inner:
-                each = zip(a, next(weights), values(term), strict=True)
-                a = [entry + weight * value for entry, weight, value in each]
-            z = [self._softplus(entry, layer.smoothing) if layer.smoothing else entry.max(zero) for entry in a]
+                weighted = zip(a, next(weights), values(term), strict=True)
+                a = [entry + weight * value for entry, weight, value in weighted]
+            each = zip(a, layer.taus, strict=True)
+            z = [self._softplus(entry, tau) if tau else entry.max(zero) for entry, tau in each]
         total = _dot(vectors.w, z, total)
         for term in net.terms:
             total += next(weights)[0] * sum(values(term), zero)

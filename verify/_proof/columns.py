@@ -62,7 +62,12 @@ class LayerColumns:
     U_absolute: Linear
     b: Values
     inner: Sequence[TermColumns] = ()
-    smoothing: float = 0.0  # tau of softplus units, 0 for ReLU
+    smoothing: Values = 0.0  # tau of softplus units, 0 for ReLU: a float, or a column with one number per unit
+
+    @property
+    def smooth(self) -> bool:
+        """Whether there are softplus units."""
+        return not isinstance(self.smoothing, float) or self.smoothing > 0
 
     def weighed(self, z: Values) -> tuple[Values, Values]:
         """Return W z and |W| z."""
@@ -100,7 +105,7 @@ class NetColumns:
                 abs(layer.U),
                 column(layer.b),
                 [_columns(term, column(term.weight)) for term in layer.inner],
-                float(layer.smoothing),
+                column(layer.smoothing) if layer.smoothing.ndim else float(layer.smoothing),
             )
             for layer in net.layers
         ]

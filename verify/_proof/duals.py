@@ -85,11 +85,14 @@ def dual_guess(compiled: Compiled, y: Array) -> Guess:
     """
     rows = {block.name: slice(block.start, block.stop) for block in compiled.program.rows}
     net = compiled.net
-    lambdas = [
-        # the first entries of the cones (a - z, tau, u) are -lambda p; those of the cones (-z, tau, u) follow
-        -y[:, rows[f"softplus{k}"]][:, : 3 * layer.width : 3] if layer.smoothing else y[:, rows[f"relu{k}"]]
-        for k, layer in enumerate(net.layers, start=1)
-    ]
+    lambdas = []
+    for k, layer in enumerate(net.layers, start=1):
+        lam, soft = np.empty((len(y), layer.width)), layer.taus > 0
+        if soft.any():  # the first entries of the cones (a - z, tau, u) are -lambda p; those of (-z, tau, u) follow
+            lam[:, soft] = -y[:, rows[f"softplus{k}"]][:, : 3 * np.count_nonzero(soft) : 3]
+        if not soft.all():
+            lam[:, ~soft] = y[:, rows[f"relu{k}"]]
+        lambdas.append(lam)
     kept = [np.any(quad.beta) for quad in net.quadratics]
     omegas: list[Array | None] = []
     for index, quad in enumerate(net.quadratics):

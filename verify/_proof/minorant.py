@@ -64,7 +64,7 @@ def minorant(
         sums.term(term, next(u) if term.root else next(p), row_weight(term))
     for k, (layer, multiplier) in enumerate(zip(net.layers, lam, strict=True)):
         sums.affine(layer.U, layer.U_absolute, layer.b, multiplier)
-        if layer.smoothing and boxes is not None:
+        if layer.smooth and boxes is not None:
             sums.constants(layer.smoothing * (boxes[k] * entropy_below(multiplier, boxes[k], net.xp)))
         for term in layer.inner:
             sums.term(term, next(u) if term.root else next(p), spread(term, term.weight * multiplier))

@@ -86,8 +86,8 @@ class Prover:
                 a, S, count = a + low, S + low, count + 1
             total, scale = total + dot_each(lam, a), scale + dot_each(lam, S)
             small, count = small + lam.sum(axis=0), count + len(layer.b)
-            if layer.smoothing:
-                bend = layer.smoothing * dot_each(box, entropy_below(lam, box, np))
+            if layer.smooth:
+                bend = dot_each(layer.smoothing * box, entropy_below(lam, box, np))
                 total, scale, count = total + bend, scale + bend, count + len(layer.b) + 2
         for index, (term, image) in enumerate(zip(net.terms, forward.images, strict=True)):
             value, absolute, lost, products = self._branch(index, term, image)

@@ -53,8 +53,8 @@ def upper(net: NetColumns, x: Values) -> Upper:
         product, product_size = layer.weighed(z)
         a, S, terms = a + product, S + product_size, terms + layer.W.shape[1]
         high = xp.broadcast_to(a + (relative_margin(terms) * S + TINY), (len(a), N))
-        z = rounded_up(high, layer.smoothing, xp) if layer.smoothing else positive(high)
-        active.append(slope(high, layer.smoothing, xp) if layer.smoothing else z > 0)
+        z = rounded_up(high, layer.smoothing, xp) if layer.smooth else positive(high)
+        active.append(slope(high, layer.smoothing, xp) if layer.smooth else z > 0)
     total, scale = net.dot(net.v, x) + net.c, net.dot(abs(net.v), size) + abs(net.c)
     total, scale = total + net.dot(net.w, z), scale + net.dot(abs(net.w), z)
     images = [term.image(x, size) for term in net.terms]

@@ -26,9 +26,15 @@ def rounded_up(a: Values, smoothing: Values, xp: Any) -> Values:
 
     a / tau is rounded once, by EPS, which moves exp(-t) by t EPS; exp, log1p and the product add 33 EPS.
     """
-    t = xp.clip(abs(a / smoothing), 0.0, FLAT)
+    t = xp.clip(abs(a / _positive(smoothing, xp)), 0.0, FLAT)
     bend = smoothing * xp.log1p(xp.exp(-t)) * (1 + (2 * t + 48) * EPS) + TINY * (1 + smoothing)
-    return ((a + abs(a)) / 2 + bend) * (1 + 8 * EPS)
+    up, straight = ((a + abs(a)) / 2 + bend) * (1 + 8 * EPS), (a + abs(a)) / 2
+    return up if isinstance(smoothing, float) else xp.where(smoothing > 0, up, straight)
+
+
+def _positive(smoothing: Values, xp: Any) -> Values:
+    """Return the smoothing to divide by: 1 in place of 0, which stands for ReLU units among others."""
+    return smoothing if isinstance(smoothing, float) else xp.where(smoothing > 0, smoothing, xp.ones_like(smoothing))
 
 
 def rounded_down(a: Values, smoothing: Values, xp: Any) -> Values:
@@ -41,8 +47,11 @@ def rounded_down(a: Values, smoothing: Values, xp: Any) -> Values:
 
 def slope(a: Values, smoothing: Values, xp: Any) -> Values:
     """Return p = 1 / (1 + exp(-a / tau)), the best p at a; any other in [0, 1] is valid, so its rounding is free."""
-    e = xp.exp(-abs(a / smoothing))
-    return xp.where(a > 0, xp.ones_like(e), e) / (1.0 + e)
+    e = xp.exp(-abs(a / _positive(smoothing, xp)))
+    p = xp.where(a > 0, xp.ones_like(e), e) / (1.0 + e)
+    if isinstance(smoothing, float):
+        return p
+    return xp.where(smoothing > 0, p, xp.where(a > 0, xp.ones_like(e), xp.zeros_like(e)))
 
 
 def entropy_below(mu: Values, box: Values, xp: Any) -> Values:

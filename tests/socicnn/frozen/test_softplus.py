@@ -27,6 +27,14 @@ class TestSoftplusAboveReLU(FrozenContract):
     net = softplus_net(2, (0.0, 2.0, 1.0), terms=True)
 
 
+class TestUnitsOfSeveralKinds(FrozenContract):
+    net = softplus_net(7, ((0.0, 1.0), (0.5, 0.0, 2.0)), terms=True)
+
+
+class TestUnitsOfSeveralKindsAboveReLU(FrozenContract):
+    net = softplus_net(8, (0.0, (1.0, 0.0), 0.5))
+
+
 def test_values_are_those_of_the_formula() -> None:
     """Known values, and both ends without cancellation."""
     known = {0.0: 0.6931471805599453, 1.0: 1.3132616875182228, -40.0: 4.248354255291589e-18, 40.0: 40.0, -750.0: 0.0}
@@ -42,9 +50,30 @@ def test_values_are_those_of_the_formula() -> None:
 
 
 def test_smoothing_is_checked() -> None:
-    for wrong in (-1.0, np.inf, np.nan, [1.0, 1.0]):
-        with pytest.raises(ModelError, match="smoothing of layer 1 must be a finite number >= 0"):
+    for wrong in (-1.0, np.inf, np.nan, [1.0, 1.0, 1.0], [1.0, -1.0], [[1.0, 1.0]]):
+        with pytest.raises(ModelError, match="smoothing of layer 1 must be a finite number >= 0, or one for each of 2"):
             FrozenNet([Layer(None, [[1.0], [1.0]], [0.0, 0.0], smoothing=wrong)], Output([1.0, 1.0], [0.0]))
+
+
+def test_units_of_several_kinds_in_one_layer(tmp_path: Path) -> None:
+    """The formula unit by unit; one number for all is the layer of before, in values, files and fingerprint."""
+    layer = lambda tau: Layer(None, [[1.0], [-1.0], [2.0]], [0.0, 0.5, 0.0], smoothing=tau)  # noqa: E731 (shorthand)
+    read = Output([1.0, 2.0, 0.5], [1.0])
+    mixed, plain = FrozenNet([layer([0.0, 1.0, 0.25])], read), FrozenNet([layer(0.5)], read)
+    x = np.linspace(-3, 3, 7)
+    units = np.maximum(x, 0) + 2 * np.logaddexp(0, 0.5 - x) + 0.125 * np.logaddexp(0, 8 * x)
+    np.testing.assert_allclose(mixed(x[:, None]), x + units, rtol=1e-14)
+    same = FrozenNet([layer([0.5, 0.5, 0.5])], read)
+    assert same.fingerprint == plain.fingerprint
+    assert len({mixed.fingerprint, plain.fingerprint, FrozenNet([layer([1.0, 0.0, 0.25])], read).fingerprint}) == 3
+    names = [tmp_path / f"{name}.safetensors" for name in ("mixed", "plain", "same")]
+    for net, path in zip((mixed, plain, same), names, strict=True):
+        net.save(path)
+    assert b'"version":"4"' in names[0].read_bytes()
+    assert names[1].read_bytes() == names[2].read_bytes()
+    assert FrozenNet.load(names[0]).fingerprint == mixed.fingerprint
+    rows = {block.name: block.stop - block.start for block in compile_net(mixed).program.rows}
+    assert rows == {"relu1": 1, "sum1": 2, "nonnegative1": 3, "softplus1": 12}
 
 
 def test_fingerprints_and_files_tell_the_smoothing(tmp_path: Path) -> None:
@@ -70,7 +99,9 @@ def test_fingerprints_and_files_tell_the_smoothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0, 1e3, 1e6])
 def test_certificates_hold_at_every_scale(scale: float) -> None:
     """Saturated units on both sides, and cancellation between layers."""
-    for net in (softplus_net(3, scale=scale), softplus_net(4, (0.0, 1e-3), scale=scale), softplus_net(5, (1e3, 1.0))):
+    mixed = softplus_net(6, ((0.0, 1e-3, 1.0), (1e3, 0.0)), scale=scale)
+    several = softplus_net(3, scale=scale), softplus_net(4, (0.0, 1e-3), scale=scale), softplus_net(5, (1e3, 1.0))
+    for net in (*several, mixed):
         x = np.random.default_rng(0).normal(size=(50, 4)) * scale
         certificate = verify.certify(net, x, proof=True)
         assert certificate.ok, certificate.summary()
@@ -79,7 +110,8 @@ def test_certificates_hold_at_every_scale(scale: float) -> None:
 
 
 def test_gradients_and_hessians_are_those_of_differences() -> None:
-    for net in (TestSoftplus.net, TestSoftplusBelowReLU.net, TestSoftplusAboveReLU.net):
+    nets = TestSoftplusBelowReLU, TestSoftplusAboveReLU, TestUnitsOfSeveralKinds, TestUnitsOfSeveralKindsAboveReLU
+    for net in (TestSoftplus.net, *(kind.net for kind in nets)):
         x, h = np.random.default_rng(1).normal(size=(5, 4)), 1e-5
         certificate = verify.certify(net, x)
         steps = h * np.eye(4)

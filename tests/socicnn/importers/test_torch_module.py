@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+import verify
 from socicnn._compile import value_program
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
@@ -147,6 +148,32 @@ def test_units_stand_in_the_last_layer_that_their_readers_allow() -> None:
     net = FrozenNet.from_torch(Late(), torch.zeros(1, 3))
     assert net.hidden_features == (4, 7)
     assert [float(layer.smoothing) for layer in net.layers] == [1.0, 1.0]
+
+
+def test_softplus_units_stand_beside_others_and_are_passed() -> None:
+    """Softplus of several sharpness, relu and a maximum in one layer; units that are read past a softplus layer."""
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.third = nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            f = nn.functional
+            a = self.first(x)
+            z = torch.cat([f.softplus(a[:, :1], 4.0), torch.relu(a[:, 1:3]), f.softplus(a[:, 3:])], dim=1)
+            y = f.softplus(f.linear(z, self.second.weight.abs(), self.second.bias))
+            y = f.linear(y, self.third.weight.abs()).relu() + z[:, :2]
+            return (y + f.leaky_relu(y, 0.5)).sum(dim=1) + torch.maximum(x[:, 0], x[:, 1])
+
+    torch.manual_seed(6)
+    module = Mixed()
+    net = FrozenNet.from_torch(module, torch.zeros(1, 3))
+    assert any(layer.smoothing.ndim for layer in net.layers)
+    x = 3 * np.random.default_rng(0).normal(size=(40, 3))
+    with torch.no_grad():
+        np.testing.assert_allclose(net(x), module.double()(torch.tensor(x)).numpy(), rtol=1e-9, atol=1e-9)
+    verify.equivalence(net, x, proof=True).raise_if_failed()
 
 
 def test_log_sum_exp_of_affine_pieces_is_a_branch() -> None:

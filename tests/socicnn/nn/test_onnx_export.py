@@ -11,7 +11,7 @@ from scipy import sparse
 from socicnn import ICNN, SOCICNN
 from socicnn._files import FileError
 from socicnn.errors import MissingExtra, ModelError
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
+from socicnn.frozen import FrozenNet, Layer, Logistic, LogSumExp, Norm, Output, Quadratic, Squares
 from socicnn.nn._convolutional import ConvSOCICNN
 from socicnn.nn._geometry import AveragePool, Conv
 from socicnn.nn._onnx_export import NO_FLOAT64, to_onnx
@@ -173,15 +173,19 @@ def inside() -> FrozenNet:
     r = np.random.default_rng(2).normal
     layers = [
         Layer(None, r(size=(4, 3)), r(size=4), Squares(abs(r(size=4)), r(size=(8, 3)), r(size=8))),
-        Layer(abs(r(size=(3, 4))), None, r(size=3), smoothing=0.25),
+        Layer(abs(r(size=(3, 4))), None, r(size=3), smoothing=[0.25, 0.0, 1.0]),
     ]
     branches = [Quadratic(0.5, r(size=(2, 3)), r(size=2))], [Norm(2.0, sparse.csr_array(r(size=(4, 3))), r(size=4), 2)]
-    return FrozenNet(layers, Output(abs(r(size=3)), r(size=3), 1.0), *branches)
+    smooth = [LogSumExp(0.5, r(size=(4, 3)), r(size=4), 2)], [Logistic([0.5, 2.0], r(size=(2, 3)), r(size=2))]
+    output = Output(abs(r(size=3)), r(size=3), 1.0)
+    return FrozenNet(layers, output, *branches, logsumexps=smooth[0], logistics=smooth[1])
 
 
 def test_frozen_networks_go_out_and_come_back(tmp_path: Path) -> None:
     """What was imported, or written by hand, is a graph again: in float64 where onnxruntime runs it."""
-    soft, plain = inside(), replace(inside(), layers=[replace(layer, smoothing=0.0) for layer in inside().layers])
+    soft = inside()
+    straight = [replace(layer, smoothing=0.0) for layer in soft.layers]
+    plain = replace(soft, layers=straight, logsumexps=(), logistics=())
     for net, dtype, tolerance in ((plain, torch.float64, 1e-12), (soft, torch.float32, 1e-5)):
         to_onnx(net, tmp_path / "net.onnx", dtype=dtype)
         x = 3 * np.random.default_rng(3).normal(size=(7, 3)).astype(str(dtype)[6:])

@@ -39,7 +39,6 @@ def test_a_negative_hidden_weight_is_named(tmp_path: Path) -> None:
         ("subtracted", r"reads Relu 'relu2' with 5 negative"),
         ("tanh", r"Tanh 'squash' \(layer 3\) is of a kind that has no program here"),
         ("elu", r"Elu 'bent' \(layer 1\) is of a kind that has no program here"),
-        ("softplus", r"Softplus 'soft' would share layer 3 with Relu 'relu3': units beside softplus units"),
         ("log_sum_exp", r"ReduceLogSumExp 'lse' takes the logarithm of a sum of exponentials of Relu 'relu2'"),
         ("product", r"Mul 'times' makes a quadratic form that is not positive semidefinite \(eigenvalues from -1"),
         ("product_inside", r"Relu 'outer' takes, from Mul 'times', a quadratic form that is not positive semidef"),
@@ -93,11 +92,6 @@ def test_what_is_not_convex_is_refused_by_name(kind: str, said: str, tmp_path: P
         "subtracted": lambda: graph("Sub", total("x"), total(z)),
         "tanh": lambda: total(graph("Tanh", z, name="squash")),
         "elu": lambda: total(graph("Elu", "x", name="bent")),
-        "softplus": lambda: graph(
-            "Add",
-            total(graph("Softplus", z, name="soft")),
-            total(graph("Relu", graph("Sub", z, 1.0), name="relu3")),
-        ),
         "log_sum_exp": lambda: graph("ReduceLogSumExp", z, keepdims=0, name="lse"),
         "product": lambda: total(graph("Mul", "x", graph("Sub", 1.0, "x"), name="times")),
         "product_inside": lambda: total(
