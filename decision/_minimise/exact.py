@@ -248,13 +248,13 @@ class FreePrograms:
                 names.append(f"layer{k}")
                 weights.append(branch.weight * lam[k - 1])
         p = []
-        for name, weight, image in zip(names, weights, images, strict=True):
+        for name, weight, image in zip(names, weights, images[: len(names)], strict=True):
             cones = part(name).reshape(count, weight.shape[1], -1)[..., 2:]
             least = 1e-6 * weight.abs().amax(dim=1, keepdim=True)
             read = (-0.5 * cones / weight.clamp(min=1e-300)[..., None]).reshape(count, -1)
             sure = (weight > least).repeat_interleave(cones.shape[-1], dim=1)
             p.append(torch.where(sure & read.isfinite(), read, image))
-        return Dual(lam, tuple(u), tuple(p))
+        return Dual(lam, tuple(u), (*p, *images[len(names) :]))  # tangents of exponentials at x
 
     def set_multipliers(self, y: Array) -> Array:
         """Return the multipliers of the set's rows, in the order of `rows`."""

@@ -148,7 +148,7 @@ class Flat:
 def is_flat(stack: Stack) -> bool:
     """Return whether the loops over one matrix know networks of this kind and size."""
     layers, v = stack.layers, stack.v
-    if len(layers) > 1 or v.device.type != "cpu" or v.dtype != torch.float64:
+    if len(layers) > 1 or stack.exponentials or v.device.type != "cpu" or v.dtype != torch.float64:
         return False
     rows = sum(layer.b.shape[1] for layer in layers)
     rows += sum(branch.offset.shape[1] for branch in (*stack.norms, *stack.quadratics))

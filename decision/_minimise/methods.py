@@ -233,7 +233,8 @@ class Exact(Method):
 
 def is_linear(net: FrozenNet) -> bool:
     """Return whether a network's program is linear: units alone, without quadratics and norms."""
-    return not net.quadratics and not net.norms and not any(layer.inner or layer.smooth for layer in net.layers)
+    curved = net.quadratics or net.norms or net.exponentials
+    return not curved and not any(layer.inner or layer.smooth for layer in net.layers)
 
 
 @final

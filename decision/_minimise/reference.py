@@ -172,4 +172,6 @@ def terms(stack: Stack, x: Tensor, reach: Tensor) -> Tensor:
         total = total + (counted * stack.w).sum(dim=-1)
     for branch in (*stack.quadratics, *stack.norms):
         total = total + branch.total(branch.size(reach))
+    for smooth in stack.exponentials:
+        total = total + smooth.total(smooth.size(reach))
     return total

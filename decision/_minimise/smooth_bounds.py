@@ -41,10 +41,7 @@ def proven_ends(
     columns = NetColumns.of(net)
     with np.errstate(all="ignore"):
         above = upper(columns, np.ascontiguousarray(x.numpy().T)).hi
-        points = y.numpy().T
-        dual = _dual(columns, points, width.numpy())
-        shares = [term.shares(term.matrix @ points + term.offset) for term in columns.exponentials]
-        below = net_below(columns, len(x), feasible_set, dual, shares)[0]
+        below = net_below(columns, len(x), feasible_set, _dual(columns, y.numpy().T, width.numpy()))[0]
     return torch.from_numpy(np.array(above)), below
 
 
@@ -76,7 +73,8 @@ def _dual(net: NetColumns, y: Array, width: Array) -> Dual:
     ]
     squares = [p for term, p in zip(net.terms, images, strict=True) if not term.root]
     rows = lambda parts: tuple(torch.from_numpy(np.array(part.T)) for part in parts)  # noqa: E731 (local shorthand)
-    return Dual(rows(lam), rows(norms), rows([*squares, *inside]))
+    shares = [term.shares(term.matrix @ y + term.offset) for term in net.exponentials]
+    return Dual(rows(lam), rows(norms), rows([*squares, *inside, *shares]))
 
 
 def _image(term: TermColumns, y: Array) -> Array:

@@ -74,6 +74,8 @@ def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
         value = value + (branch.weight * length).sum(dim=-1)
         images.append(p)
         u.append(p / length.repeat_interleave(branch.group, dim=1))
+    for smooth in stack.exponentials:
+        value = value + smooth.total(smooth.image(x))
     return Smoothed(x, value, activations, bends, images, u)
 
 
@@ -99,6 +101,9 @@ def tangent(stack: Stack, at: Smoothed) -> Tangent:
         weighted = branch.row_weight * u
         gradient = gradient + branch.matrix.adjoint(weighted)
         minorant = minorant + (weighted * p).sum(dim=-1)
+    for smooth in stack.exponentials:  # the tangent at x
+        p = smooth.image(at.x)
+        gradient, minorant = gradient + smooth.slope(p), minorant + smooth.total(p)
     multipliers = Dual(tuple(lam), tuple(at.u), stack.images(at.x))
     return Tangent(at.x, at.value, gradient, minorant, at.value, multipliers)
 
@@ -153,4 +158,6 @@ def hessian(stack: Stack, at: Smoothed, lam: tuple[Tensor, ...], delta: Tensor) 
         along = torch.einsum("cgk,gkn->cgn", branch.grouped(u), rows)
         weight = branch.weight / length
         H = H + branch.curvature(weight) - along.mT @ (weight[..., None] * along)
+    for smooth in stack.exponentials:
+        H = H + smooth.hessian(smooth.image(at.x))
     return H

@@ -1,7 +1,7 @@
 """A stack of frozen networks as torch tensors: what the batched optimisers compute with, one row per context.
 
 a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k) or softplus with smoothing tau_k
-f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2
+f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2 + terms of exponentials
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scipy import sparse
 from torch import Tensor
 
 from decision._minimise.branch import Branch
+from decision._minimise.exponential import ExpBranch
 from decision._minimise.linear_map import Map
 from decision._minimise.smoothing import softplus
 from socicnn._arrays import Matrix
@@ -85,7 +86,8 @@ class Dual:
         lam: multiplier lambda_k of each layer, shape `(contexts, h_k)`; 0 <= lambda_k <= W_{k+1}'lambda_{k+1} (or w).
         u: unit-ball vectors of each branch of norms, shape `(contexts, rows)`, ||u|| <= 1 in each group.
         p: where each quadratic is linearised, omega / 2, shape `(contexts, rows)`: the branches, then those inside
-            layers; any p will do, and p = A x + e is the tangent at x.
+            layers; any p will do, and p = A x + e is the tangent at x. Then the softmax of the rows of each term of
+            exponentials; any one will do, and that at x is the tangent there.
     """
 
     lam: tuple[Tensor, ...]
@@ -124,23 +126,18 @@ class Stack:
     quadratics: tuple[Branch, ...]
     norms: tuple[Branch, ...]
     kept: dict[Any, Any] = field(default_factory=dict)  # what is computed once for the matrices, shared by parts
+    exponentials: tuple[ExpBranch, ...] = ()
 
     @classmethod
     def of(cls, net: FrozenNet, device: torch.device | str | None = None) -> Stack:
         """Return a frozen network as tensors; one without stacked contexts is a stack of one.
 
         Raises:
-            NoProgramError: it has log-sum-exp or logistic branches, or layers of ReLU and softplus units together: such
-                networks are searched as modules.
+            NoProgramError: it has layers of ReLU and softplus units together: such networks are searched as modules.
         """
         if any(part.smoothing.ndim for part in net.layers):
             raise NoProgramError(
                 "networks with ReLU and softplus units in one layer are decided as modules, by `central_path` and "
-                "`projected_gradient`"
-            )
-        if net.exponentials:
-            raise NoProgramError(
-                "networks with log-sum-exp and logistic branches are decided as modules, by `central_path` and "
                 "`projected_gradient`"
             )
 
@@ -183,11 +180,15 @@ class Stack:
             rows(output.c),
             tuple(branch(part) for part in quadratics),
             tuple(merged([norms[i] for i in some]) for some in alike(norms)),
+            exponentials=tuple(
+                ExpBranch.of(term, rows(term.prices, term.prices.shape[-1]), rows(term.offset, term.matrix.shape[0]))
+                for _, term in net.named_exponentials()
+            ),
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Leave what can be computed again behind on the way to another process."""
-        return Stack, (self.layers, self.w, self.v, self.c, self.quadratics, self.norms)
+        return Stack, (self.layers, self.w, self.v, self.c, self.quadratics, self.norms, {}, self.exponentials)
 
     def __len__(self) -> int:
         return len(self.v)
@@ -207,6 +208,7 @@ class Stack:
             tuple(branch.take(rows) for branch in self.quadratics),
             tuple(branch.take(rows) for branch in self.norms),
             self.kept,
+            tuple(branch.take(rows) for branch in self.exponentials),
         )
 
     def to(self, dtype: torch.dtype) -> Stack:
@@ -218,12 +220,13 @@ class Stack:
             self.c.to(dtype),
             tuple(part.to(dtype) for part in self.quadratics),
             tuple(part.to(dtype) for part in self.norms),
+            exponentials=tuple(part.to(dtype) for part in self.exponentials),
         )
 
     @property
     def smooth(self) -> bool:
-        """Whether a layer has softplus units."""
-        return any(layer.smoothing for layer in self.layers)
+        """Whether a layer has softplus units, or there are terms of exponentials."""
+        return bool(self.exponentials) or any(layer.smoothing for layer in self.layers)
 
     @property
     def curved(self) -> tuple[Branch, ...]:
@@ -247,6 +250,8 @@ class Stack:
             value = value + (self.layers[-1].unit(a[-1]) * self.w).sum(dim=-1)
         for branch in (*self.quadratics, *self.norms):
             value = value + branch.total(branch.image(x))
+        for smooth in self.exponentials:
+            value = value + smooth.total(smooth.image(x))
         return value
 
     def grid(self, points: Tensor) -> Tensor:
@@ -268,6 +273,8 @@ class Stack:
             value = (
                 value + (branch.spread_values(points) @ branch.weight[..., None].expand(-1, branch.groups, 1))[..., 0]
             )
+        for smooth in self.exponentials:
+            value = value + smooth.grid(points)
         return value
 
     def in_units(self, unit: Tensor, stretch: float) -> Stack | None:
@@ -289,8 +296,10 @@ class Stack:
             tuple(composed(term, term.weight / by) for term in terms) for terms in (self.quadratics, self.norms)
         )
         kept = self.kept if stretch == 1.0 else self.kept.setdefault(stretch, {})
-        scaled = Stack(layers, self.w / by, self.v * stretch / by, self.c / unit, quadratics, norms, kept)
+        smooth = tuple(term.in_units(by, stretch) for term in self.exponentials)
+        scaled = Stack(layers, self.w / by, self.v * stretch / by, self.c / unit, quadratics, norms, kept, smooth)
         numbers = [scaled.w, scaled.v, *(term.weight for term in (*quadratics, *norms))]
+        numbers += [term.weight for term in smooth]
         finite = all(bool(entries.isfinite().all()) for entries in numbers)
         maps = [matrix for matrix, *_ in scaled.rows()] if stretch != 1.0 else []
         return scaled if finite and all(matrix.isfinite() for matrix in maps) else None
@@ -298,12 +307,14 @@ class Stack:
     def rows(self) -> list[tuple[Map, Tensor, float]]:
         """Return the matrices that act on x, offsets and smoothing: of branches, layers and terms inside these."""
         rows = [(term.matrix, term.offset, 0.0) for term in (*self.quadratics, *self.norms)]
+        rows += [(term.matrix, term.offset, 1.0) for term in self.exponentials]
         rows += [(layer.U, layer.b, layer.smoothing) for layer in self.layers if layer.U is not None]
         return rows + [(term.matrix, term.offset, 0.0) for layer in self.layers for term in layer.inner]
 
     def images(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return p of every quadratic at x: the branches, then those inside layers, shape `(contexts, rows)`."""
-        return tuple(branch.image(x) for branch in self.curved)
+        """Return p of every quadratic at x, the branches, then those inside layers, and the softmax of exponentials."""
+        images = tuple(branch.image(x) for branch in self.curved)
+        return images + tuple(branch.shares(branch.image(x)) for branch in self.exponentials)
 
     def zero_dual(self, x: Tensor) -> Dual:
         """Return the dual point lambda = 0, u = 0, with the quadratics' tangents at x."""

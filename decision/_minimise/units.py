@@ -20,6 +20,7 @@ from decision.sets._base import FeasibleSet
 from socicnn._arrays import Array, IntArray
 from socicnn.frozen import FrozenNet
 from socicnn.frozen._composition import composed_layer, composed_term
+from socicnn.frozen._network import BRANCHES
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +68,11 @@ class Units:
         layers = [composed_layer(layer, 1 / x) for layer in net.layers] if self.x else net.layers
         at = self.x - (self.value[:, None] if net.stacked else self.value[0])  # 2^-k 2^j alone may overflow
         output = replace(net.output, w=net.output.w * rows, v=np.ldexp(net.output.v, at), c=0.0 * f)
-        assert not net.exponentials, "they are decided as modules"
-        quadratics = [composed_term(quad, 1 / x, factor=f) for quad in net.quadratics]
-        norms = [composed_term(norm, 1 / x, factor=f) for norm in net.norms]
-        return replace(net, layers=layers, output=output, quadratics=quadratics, norms=norms)
+        branches: dict[str, Any] = {
+            name: [composed_term(term, 1 / x, factor=rows if name == "logistics" else f) for term in getattr(net, name)]
+            for name in BRANCHES
+        }
+        return replace(net, layers=layers, output=output, **branches)
 
     def set(self, feasible_set: FeasibleSet) -> FeasibleSet:
         """Return the set of x'."""

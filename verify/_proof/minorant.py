@@ -44,19 +44,17 @@ class Minorant:
     terms: int
 
 
-def minorant(
-    net: NetColumns, lam: Parts, us: Parts, ps: Parts, boxes: Parts | None = None, shares: Parts = ()
-) -> Minorant:
+def minorant(net: NetColumns, lam: Parts, us: Parts, ps: Parts, boxes: Parts | None = None) -> Minorant:
     """Return the affine minorant of a dual point that is feasible.
 
     Args:
         net: the network.
         lam: multipliers of each layer, shape `(h, N)`.
         us: of each norm, shape `(rows, N)`, ||u|| <= 1 in each group.
-        ps: where each quadratic is linearised, shape `(rows, N)`: the branches, then those inside layers.
+        ps: where each quadratic is linearised, shape `(rows, N)`: the branches, then those inside layers; then of each
+            term of exponentials a guess >= 0 of the softmax of its rows, any of which will do.
         boxes: upper bounds of lam, as `verify._proof.passes.multipliers` gives them, by which softplus units add their
             entropies; a minorant without them is lower.
-        shares: of each term of exponentials p of its rows, shape `(rows, N)`; any guess >= 0 will do.
     """
     sums = _Sums(net)
     u, p = iter(us), iter(ps)
@@ -68,8 +66,8 @@ def minorant(
             sums.constants(layer.smoothing * (boxes[k] * entropy_below(multiplier, boxes[k], net.xp)))
         for term in layer.inner:
             sums.term(term, next(u) if term.root else next(p), spread(term, term.weight * multiplier))
-    for exponential, guess in zip(net.exponentials, shares, strict=True):
-        y, size, constants = exponential.tangent(guess)
+    for exponential in net.exponentials:
+        y, size, constants = exponential.tangent(next(p))
         sums.affine(exponential.matrix, exponential.absolute, exponential.offset, y, size)
         sums.terms += exponential.rows + 4
         sums.constants(constants)

@@ -45,6 +45,8 @@ def touched(stack: Stack, dual: Dual) -> BoolArray:
         for branch in layer.inner:
             on = (lam != 0) & (branch.weight != 0)
             pairs.append((branch.matrix, inner.pop(0) * branch.spread(on)))
+    # a softmax has no exact zeros: every row with a weight counts
+    pairs += [(branch.matrix, branch.priced(torch.ones_like(branch.offset))) for branch in stack.exponentials]
     seen: BoolArray = (stack.v[0] != 0).numpy()
     for matrix, y in pairs:
         seen = seen | (matrix.absolute().sign().adjoint((y != 0).to(y.dtype))[0] > 0).numpy()
@@ -65,4 +67,5 @@ def snapped(stack: Stack, dual: Dual, x: Tensor) -> Dual:
         box = box if W is None else W.adjoint(torch.minimum(lam[0].clamp(min=0.0), box))
     u = tuple(cut(point, torch.ones_like(point)) for point in dual.u)
     sizes = [branch.size(x.abs()) for branch in stack.curved]
-    return Dual(tuple(lam), u, tuple(cut(p, size) for p, size in zip(dual.p, sizes, strict=True)))
+    p = tuple(cut(p, size) for p, size in zip(dual.p, sizes, strict=False))
+    return Dual(tuple(lam), u, p + dual.p[len(sizes) :])

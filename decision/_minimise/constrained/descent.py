@@ -39,7 +39,7 @@ def falls_without_end(net: FrozenNet, rows: Rows, solver: Solver, goal: Goal) ->
         goal: its deadline is kept.
     """
     stack = Stack.of(net)
-    if any(layer.inner for layer in stack.layers):
+    if stack.exponentials or any(layer.inner for layer in stack.layers):
         return False
     n, width = net.in_features, rows.G.shape[1]
     still = [sparse.csr_array(term.A) for term in net.quadratics if float(np.max(term.beta)) > 0]

@@ -161,13 +161,16 @@ class Path:
             self.best.offer_bound(bound, Dual(self.choice.full(lam, stack), units, stack.images(at.x)))
 
     def _smooth(self) -> tuple[Tensor, Tensor]:
-        """Return value and gradient of v'x + c, with the units taken as on, and of the quadratics."""
+        """Return value and gradient of v'x + c, with the units taken as on, of the quadratics and of exponentials."""
         x, stack, kept = self.at.x, self.stack, self.kept
         value, gradient = (x * kept.v).sum(dim=-1) + kept.c, kept.v
         for branch in stack.quadratics:
             p = branch.image(x)
             value = value + branch.total(p)
             gradient = gradient + 2.0 * branch.weight * branch.matrix.adjoint(p)
+        for smooth in stack.exponentials:
+            p = smooth.image(x)
+            value, gradient = value + smooth.total(p), gradient + smooth.slope(p)
         return value, gradient
 
     def _system(self, mu: Tensor) -> System:
@@ -181,6 +184,8 @@ class Path:
         for branch in stack.quadratics:
             H += 2.0 * branch.weight * branch.matrix.gram.reshape(1, -1)
         H = H.reshape(-1, n, n) + kept.curvature(at.lam)
+        for smooth in stack.exponentials:
+            H = H + smooth.hessian(smooth.image(at.x))
         _, gradient = self._smooth()
         turns = [norms.Turn(branch, at.x, u, at.turn) for branch, u in zip(stack.norms, at.u, strict=True)]
         return System(kept, self.polyhedron, at, boxes, turns, H, gradient)

@@ -28,6 +28,8 @@ def plain_gradient(stack: Stack, x: Tensor) -> Tensor:
         p = branch.image(x)
         price = branch.weight / branch.values(p).clamp(min=1e-300)
         gradient = gradient + branch.matrix.adjoint(branch.spread(price) * p)
+    for smooth in stack.exponentials:
+        gradient = gradient + smooth.slope(smooth.image(x))
     return gradient
 
 

@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from decision import Box, Budget, DecisionLayer, Simplex, decide
+import socicnn
+from decision import Box, Budget, CvxpySet, DecisionLayer, Simplex, decide
+from decision._minimise.stack import Stack
 from decision.sets._base import FeasibleSet
 from socicnn import SOCICNN
 from socicnn._compile import value_program
-from socicnn.frozen import FrozenNet
+from socicnn.frozen import FrozenNet, Logistic, LogSumExp, Output
+from tests.support.softplus import HighPrecision
 from verify._proof.network import Prover
 
 SETS = {"simplex": Simplex(4), "box": Box(4, -1.0, 2.0), "budget": Budget(4, 2.0)}
@@ -24,8 +27,9 @@ def minimum(net: FrozenNet, feasible_set: FeasibleSet) -> float:
 def model(seed: int, **settings) -> SOCICNN:
     """Return a network of every kind of branch, with contexts of two numbers."""
     draw = torch.Generator().manual_seed(seed)
-    settings = {"quadratic": (3,), "norm": (2,), "logsumexp": (5,), "logistic": (4,), **settings}
-    return SOCICNN(4, context_features=2, generator=draw, dtype=torch.float64, **settings)
+    known = {"quadratic": (3,), "norm": (2,), "logsumexp": (5,), "logistic": (4,), "context_features": 2}
+    settings = {**known, **settings}
+    return SOCICNN(4, generator=draw, dtype=torch.float64, **settings)
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -43,18 +47,72 @@ def test_decisions_are_certified(name: str, settings: dict) -> None:
     theta = torch.randn(3, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     found = decide(network, SETS[name], theta)
     assert bool(found.certified.all()), found.status
+    assert "float64" not in found.status
     for i in range(3):
         least = minimum(network.freeze(theta[i]), SETS[name])
         assert float(found.value[i] - found.gap[i]) <= least
         assert float(found.value[i]) >= least - 1e-6 * (1 + abs(least))
 
 
-def test_smooth_networks_are_proven_by_their_arrays() -> None:
-    network = model(3, hidden_features=(6,), activation="softplus", quadratic=(), norm=())
+@pytest.mark.parametrize("method", ["interior_point", "projected_gradient", "central_path", "exact"])
+def test_every_method_knows_the_terms(method: str) -> None:
+    """Alone or in a batch, as torch network or as arrays."""
+    network = model(3, hidden_features=(6,))
     theta = torch.randn(4, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    found = decide(network, Box(4, -1.0, 1.0), theta)
-    assert bool(found.certified.all())
-    assert "float64" not in found.status
+    rtol = 1e-4 if method == "exact" else 1e-6  # solvers are no better at exponential cones
+    found = decide(network, Box(4, -1.0, 1.0), theta, method=method, rtol=rtol)
+    assert bool(found.certified.all()), found.status
+    best = decide(network, Box(4, -1.0, 1.0), theta)
+    torch.testing.assert_close(found.value, best.value, rtol=2 * rtol, atol=2 * rtol)
+    for i in range(2):
+        one = decide(network.freeze(theta[i]), Box(4, -1.0, 1.0), method=method, rtol=rtol)
+        assert float(one.value[0]) == pytest.approx(float(found.value[i]), rel=2 * rtol, abs=2 * rtol)
+
+
+def test_branches_as_tensors_are_those_of_arrays() -> None:
+    """Value, slope, curvature and sizes, in units and in parts; tangents are below everywhere."""
+    net = model(7, hidden_features=()).freeze(torch.randn(3, 2, dtype=torch.float64))
+    stack = Stack.of(net)
+    x = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(8)).requires_grad_()
+    values = stack.value(x.detach())
+    np.testing.assert_allclose(values, net(x.detach()), rtol=1e-13)
+    np.testing.assert_allclose(stack.grid(x.detach())[torch.arange(3), torch.arange(3)], net(x.detach()), rtol=1e-13)
+    for branch in stack.exponentials:
+        p = x @ branch.matrix.dense.T + branch.offset
+        zero = torch.zeros_like(p)
+        h = torch.logaddexp(p, zero) if branch.logistic else p.unflatten(-1, (-1, branch.group)).logsumexp(dim=-1)
+        (slope,) = torch.autograd.grad((branch.weight * h).sum(), x, create_graph=True)
+        torch.testing.assert_close(branch.slope(branch.image(x)), slope, rtol=1e-12, atol=1e-14)
+        rows = [torch.autograd.grad(slope[:, j].sum(), x, retain_graph=True)[0] for j in range(4)]
+        torch.testing.assert_close(branch.hessian(branch.image(x)), torch.stack(rows, dim=1), rtol=1e-11, atol=1e-13)
+    scaled = stack.in_units(torch.tensor([2.0, 0.5, 1.0]).double(), 4.0)
+    torch.testing.assert_close(scaled.value(x.detach() / 4), values / torch.tensor([2.0, 0.5, 1.0]).double())
+    torch.testing.assert_close(stack.take(slice(1, 2)).value(x[1:2].detach()), values[1:2])
+
+
+def test_gaps_hold_high_precision_minima() -> None:
+    """In one dimension the minimum is known to 40 digits: no bound is above it, over scales and far away."""
+    flint = pytest.importorskip("flint")
+    rng = np.random.default_rng(9)
+    for scale in (1e-3, 1.0, 1e3):
+        smooth = [LogSumExp(rng.exponential(), scale * rng.normal(size=(3, 1)), rng.normal(size=3))]
+        logistic = [Logistic(rng.exponential(size=2), scale * rng.normal(size=(2, 1)), rng.normal(size=2))]
+        net = FrozenNet([], Output([], [0.1 * scale], 5.0), logsumexps=smooth, logistics=logistic)
+        found = decide(net, Box(1, -2.0 / scale, 3.0 / scale))
+        exact, low, high = HighPrecision(net), -2.0 / scale, 3.0 / scale
+        grid = np.linspace(low, high, 2001)[:, None]
+        lowest = grid[np.argmin(net(grid))]
+        assert flint.arb(float(found.value[0] - found.gap[0])) <= exact(lowest)
+        assert float(found.gap[0]) <= 1e-6 * float(found.scale[0])
+
+
+def test_constraints_and_whole_numbers() -> None:
+    network = model(10, hidden_features=(5,), context_features=0)
+    x = cp.Variable(4)
+    found = decide(network, CvxpySet([cp.norm(x, 2) <= 1, cp.sum(x) == 0.5]))
+    assert bool(found.certified.all()), found.status
+    problem = cp.Problem(cp.Minimize(socicnn.to_cvxpy(network, x)), [cp.norm(x, 2) <= 1, cp.sum(x) == 0.5])
+    assert float(found.value[0]) == pytest.approx(problem.solve(cp.CLARABEL), rel=1e-5, abs=1e-5)
 
 
 def test_the_optimum_is_that_of_cvxpys_atoms() -> None:

@@ -160,7 +160,7 @@ def test_contexts_are_followed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_is_left_open_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(central_path, "LEVELS", 2)
     model = surrogates.make("softplus-joint", 4, 3, generator=generator(0), hidden_features=(9, 7))
-    found = decide(model, Simplex(4), contexts(7), rtol=1e-9)
+    found = decide(Opaque(model), Simplex(4), contexts(7), rtol=1e-9)
     assert not bool(found.certified.any())
     assert found.status.startswith("7 of 7 decisions are not certified to a relative gap of 1e-09 (worst ")
 

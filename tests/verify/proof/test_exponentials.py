@@ -81,7 +81,7 @@ def test_minorants_of_any_guess_are_below(library: str) -> None:
             terms = [replace(term, xp=torch, **tensors(term)) for term in columns.exponentials]
             own = {name: torch.tensor(np.array(getattr(columns, name))) for name in "wvc"}
             columns, guess = replace(columns, xp=torch, exponentials=terms, **own), [torch.tensor(p) for p in guess]
-        line = minorant(columns, (), (), (), (), guess)
+        line = minorant(columns, (), (), guess)
         exact, margin = HighPrecision(net), 1.01 * (2 * line.terms + 4) * 2.0**-53
         slope, offset = np.asarray(line.slope)[:, 0], float(line.offset[0])
         size, size_0 = np.asarray(line.slope_size)[:, 0], float(line.offset_size[0])
