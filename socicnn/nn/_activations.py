@@ -27,16 +27,16 @@ def softplus(a: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Units:
+class LayerUnits:
     """The units of one layer.
 
     Args:
         name: their activation.
         slope: s of leaky units.
 
-    >>> Units("leaky_relu", 0.1)(torch.tensor([-2.0, 2.0])).tolist()
+    >>> LayerUnits("leaky_relu", 0.1)(torch.tensor([-2.0, 2.0])).tolist()
     [-0.20000000298023224, 2.0]
-    >>> Units("maxout")(torch.tensor([-2.0, 2.0, 1.0, 1.0])).tolist()
+    >>> LayerUnits("maxout")(torch.tensor([-2.0, 2.0, 1.0, 1.0])).tolist()
     [1.0, 2.0]
     """
 
@@ -82,7 +82,7 @@ class Units:
         return self.slope * a + (1.0 - self.slope) * torch.relu(a) if self.name == "leaky_relu" else torch.relu(a)
 
 
-def layer_units(activation: str | Sequence[str], layers: int, slope: float) -> tuple[Units, ...]:
+def layer_units(activation: str | Sequence[str], layers: int, slope: float) -> tuple[LayerUnits, ...]:
     """Return the units of each layer, from one name or one per layer.
 
     Args:
@@ -101,17 +101,17 @@ def layer_units(activation: str | Sequence[str], layers: int, slope: float) -> t
         raise ModelError(f"activation must be one name or one per layer ({layers}); received {len(names)}")
     if isinstance(slope, bool) or not isinstance(slope, int | float) or not 0 <= slope <= 1:
         raise ModelError(f"negative_slope must be a number in [0, 1], so that the units are convex; received {slope!r}")
-    return tuple(Units(name, float(slope) if name == "leaky_relu" else 0.0) for name in names)
+    return tuple(LayerUnits(name, float(slope) if name == "leaky_relu" else 0.0) for name in names)
 
 
-def refuse_negative(units: Sequence[Units]) -> None:
+def refuse_negative(units: Sequence[LayerUnits]) -> None:
     """Raise a ModelError where units that can be negative would make up a network that must not be."""
     wrong = next((unit.name for unit in units if not unit.plain), None)
     if wrong:
         raise ModelError(f"a non-negative network needs relu or softplus units; {wrong} units can be negative")
 
 
-def described_slope(units: Sequence[Units]) -> dict[str, float]:
+def described_slope(units: Sequence[LayerUnits]) -> dict[str, float]:
     """Return the slope of leaky units as an argument of a network; nothing without such units."""
     slopes = {unit.slope for unit in units if unit.name == "leaky_relu"}
     return {"negative_slope": slopes.pop()} if slopes else {}

@@ -18,10 +18,10 @@ from scipy import sparse
 
 from socicnn._arrays import Array, Matrix, transform
 from socicnn.frozen import Layer, Output
-from socicnn.nn._activations import Units
+from socicnn.nn._activations import LayerUnits
 
 
-def relu_form(layers: Sequence[Layer], units: Sequence[Units], output: Output) -> tuple[list[Layer], Output]:
+def relu_form(layers: Sequence[Layer], units: Sequence[LayerUnits], output: Output) -> tuple[list[Layer], Output]:
     """Return layers and read-out of the same function whose units are all >= 0.
 
     Args:
@@ -30,7 +30,7 @@ def relu_form(layers: Sequence[Layer], units: Sequence[Units], output: Output) -
         output: the read-out of the last layer.
 
     >>> layer = Layer(None, [[1.0]], [0.0])
-    >>> made, read = relu_form([layer], [Units("leaky_relu", 0.25)], Output([4.0], [0.0]))
+    >>> made, read = relu_form([layer], [LayerUnits("leaky_relu", 0.25)], Output([4.0], [0.0]))
     >>> read.w.tolist(), read.v.tolist()
     ([3.0], [1.0])
     """

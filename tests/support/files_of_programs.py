@@ -8,6 +8,50 @@ from tests.support.conic_cases import EXPONENTIAL, KNOWN
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.programs_on_simplex import simplex
 
+FOREIGN = """# a file of somebody else, with domains of variables, MAX and every cone
+VER
+3
+
+OBJSENSE
+MAX
+
+VAR
+7 4
+L+ 1
+QR 3
+L- 1
+F 2
+
+# sums and bounds
+CON
+4 3
+L- 1
+L= 1
+F 2
+
+OBJACOORD
+3
+0 -1.0
+1 -2.0
+4 1.0
+
+OBJBCOORD
+10
+
+ACOORD
+4
+0 0 -1.0
+1 2 1.0
+1 3 1.0
+2 5 9.0
+
+BCOORD
+3
+0 3.0
+1 -2.0
+3 5.0
+"""
+
 
 def instances() -> dict[str, ConicProgram]:
     """Instances of networks (x among the variables, and substituted), and programs made by hand."""

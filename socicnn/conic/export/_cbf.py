@@ -124,13 +124,13 @@ def read_cbf(path: str | os.PathLike[str]) -> ConicProgram:
     Raises:
         FileError: the file is missing or broken, or has integers, matrices or cones of other kinds.
     """
-    found = sections(path)
-    if len(found.integers):
+    file = sections(path)
+    if len(file.integers):
         raise FileError(
-            f"{path} has {len(found.integers)} integers, which a conic program has not; "
+            f"{path} has {len(file.integers)} integers, which a conic program has not; "
             "socicnn.conic.export.read_problem reads it as a CVXPY problem"
         )
-    return found.program
+    return file.program
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ def read_problem(path: str | os.PathLike[str]) -> Any:
     >>> round(float(read_problem(path).solve(solver="CLARABEL")), 6)
     9.0
     """
-    found = sections(path)
-    return problem_of(found.program, found.integers, maximise=found.maximise)
+    content = sections(path)
+    return problem_of(content.program, content.integers, maximise=content.maximise)
 
 
 def problem_of(program: ConicProgram, integers: IntArray, *, maximise: bool = False) -> Any:

@@ -132,6 +132,10 @@ def test_an_affine_network_is_one_piece() -> None:
         (FrozenNet([], Output([], [0.0]), [Quadratic(1.0, [[1.0]])]), "this one has 1 quadratic branches"),
         (FrozenNet([], Output([], [0.0]), [], [Norm(1.0, [[1.0]])]), "this one has 1 norms"),
         (FrozenNet([Layer(None, [[1.0]], [0.0], smoothing=1.0)], Output([1.0], [0.0])), "softplus units"),
+        (
+            FrozenNet([Layer(None, [[1.0], [2.0]], np.zeros(2), smoothing=[0.0, 1.0])], Output(np.ones(2), [0.0])),
+            "softplus units",
+        ),
         (FrozenNet([], Output([], [[0.0], [1.0]])), r"2 contexts; take one of them, as in net\[0\]"),
     ],
 )

@@ -10,7 +10,7 @@ from decision.sets import Box
 from socicnn import ICNN, SOCICNN
 from socicnn.errors import ModelError
 from socicnn.nn import AveragePool, Conv, ConvSOCICNN, RecurrentSOCICNN
-from socicnn.nn._activations import Units
+from socicnn.nn._activations import LayerUnits
 from tests.contracts.networks import NetworkContract, value
 from tests.support.cases import Case, generator
 
@@ -58,10 +58,12 @@ class TestSignedUnits(NetworkContract):
 def test_units_are_their_formulas() -> None:
     a, below = torch.randn(2, 50, dtype=torch.float64, generator=generator(0))
     both = torch.cat([a, below])
-    torch.testing.assert_close(Units("leaky_relu", 0.25)(a, below), torch.where(a + below > 0, 1, 0.25) * (a + below))
-    torch.testing.assert_close(Units("maxout")(both, a), torch.maximum(2 * a, below))
-    torch.testing.assert_close(Units("leaky_relu", 1.0)(a), a)
-    torch.testing.assert_close(Units("leaky_relu", 0.0)(a), torch.relu(a))
+    torch.testing.assert_close(
+        LayerUnits("leaky_relu", 0.25)(a, below), torch.where(a + below > 0, 1, 0.25) * (a + below)
+    )
+    torch.testing.assert_close(LayerUnits("maxout")(both, a), torch.maximum(2 * a, below))
+    torch.testing.assert_close(LayerUnits("leaky_relu", 1.0)(a), a)
+    torch.testing.assert_close(LayerUnits("leaky_relu", 0.0)(a), torch.relu(a))
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0])

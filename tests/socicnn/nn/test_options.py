@@ -9,7 +9,7 @@ import torch
 
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN, SOCICNN, AveragePool, Conv, ConvSOCICNN, NetOptions, RecurrentSOCICNN
-from socicnn.nn._activations import Units
+from socicnn.nn._activations import LayerUnits
 from socicnn.nn._context import CODE_ACTIVATIONS
 from socicnn.nn._options import Activation, ContextActivation, NetSettings
 
@@ -28,7 +28,7 @@ def test_keywords_and_the_object_have_the_same_options_of_the_same_types() -> No
 
 def test_short_names_are_those_that_there_are() -> None:
     for name in get_args(Activation):
-        assert Units(name)(torch.zeros(4)).shape == (4 // Units(name).pieces,)
+        assert LayerUnits(name)(torch.zeros(4)).shape == (4 // LayerUnits(name).pieces,)
     assert set(get_args(ContextActivation)) == set(CODE_ACTIVATIONS)
 
 

@@ -14,55 +14,10 @@ from socicnn.conic.export._cbf import read_cbf
 from socicnn.conic.export._npz import read_npz
 from socicnn.frozen import FrozenNet
 from tests.support.conic_cases import EXPONENTIAL, KNOWN
-from tests.support.files_of_programs import instances, same
+from tests.support.files_of_programs import FOREIGN, instances, same
 from tests.support.frozen_nets import random_net
 
 OLD = Path(__file__).parents[2] / "old_files"
-
-
-FOREIGN = """# a file of somebody else, with domains of variables, MAX and every cone
-VER
-3
-
-OBJSENSE
-MAX
-
-VAR
-7 4
-L+ 1
-QR 3
-L- 1
-F 2
-
-# sums and bounds
-CON
-4 3
-L- 1
-L= 1
-F 2
-
-OBJACOORD
-3
-0 -1.0
-1 -2.0
-4 1.0
-
-OBJBCOORD
-10
-
-ACOORD
-4
-0 0 -1.0
-1 2 1.0
-1 3 1.0
-2 5 9.0
-
-BCOORD
-3
-0 3.0
-1 -2.0
-3 5.0
-"""
 
 
 def test_a_foreign_file(tmp_path: Path) -> None:

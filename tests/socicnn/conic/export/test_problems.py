@@ -11,7 +11,7 @@ import pytest
 import verify
 from socicnn._files import FileError
 from socicnn.conic.export import read_problem
-from tests.socicnn.conic.export.test_foreign_files import FOREIGN
+from tests.support.files_of_programs import FOREIGN
 
 
 def written(path: Path, *sections: str) -> Path:
