@@ -22,6 +22,7 @@ from verify._optimum.soft import SoftEquations
 
 NEAR = 1e-6  # of a cone's size: the slack of an active cone
 FAINT = 1e-7  # of the largest multiplier: cones with less are at their apex
+SETTLED = 1e-8  # of the largest multiplier: what the steps inwards remove themselves
 STEPS = 4  # of Newton's method with one factorisation
 SHARES = (1e-12, 1e-10, 1e-8)  # of a cone's size: the slack that is tried
 
@@ -150,7 +151,7 @@ def _settled(rows: Rows, slope: Array, y: Array, used: BoolArray) -> Array:
         if not missed < 0.5 * least:
             break
         best, least = point, missed
-        if missed <= 1e-13 * largest:
+        if missed <= SETTLED * largest:
             break
         inward = bends.rows_of(cones, bent, bends.dual_slope(part))
         blocks = [transposed, _inward(cones, point, length, active), inward]
