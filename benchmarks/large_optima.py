@@ -4,8 +4,8 @@
 
 Three families of programs that are coupled along time, each built from a point and multipliers that are optimal in
 exact arithmetic, so that the optimum is a fraction that is known: `storage` is linear, `paths` has norms in the cost
-and second-order cones, `fit` has a quadratic cost. Each time is that of a problem that CVXPY has not seen before, in seconds of this
-process, so that other work on the machine counts little.
+and second-order cones, `fit` has a quadratic cost. Each time is that of a problem that CVXPY has not seen before, in
+seconds of this process, so that other work on the machine counts little.
 """
 
 from __future__ import annotations
