@@ -22,7 +22,7 @@ from benchmarks.verify import LARGE, SMALL, network, rounds
 from experiments.engine.tables import markdown
 from socicnn import SOCICNN
 from socicnn._compile import value_program
-from socicnn.training import Samples, fit
+from socicnn.training import Data, fit
 
 Row = dict[str, Any]
 STEPS = 64  # training steps in a round
@@ -101,7 +101,7 @@ def training_step(width: int, repeat: int) -> Row:
     """Compare training steps of the lift with those of softplus weights."""
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(STEPS * BATCH, 10, generator=draw)
-    data = Samples(x, x.square().sum(dim=1))
+    data = Data(x, None, x.square().sum(dim=1))
 
     def trained(positivity: str) -> None:
         model = SOCICNN(10, (width, width), positivity=positivity, generator=torch.Generator().manual_seed(0))

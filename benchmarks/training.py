@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from decision import tasks
 from experiments.decision.models import Configuration, as_seed, configurations, make, shaped
-from socicnn.training import Samples, fit, fit_stacked
+from socicnn.training import Data, fit, fit_stacked
 from socicnn.training._options import gathered
 
 SEEDS = (0, 1, 2)
@@ -57,13 +57,13 @@ class Times:
         return Times(now.clock - self.clock, now.processor - self.processor)
 
 
-def samples(n: int) -> Samples:
+def samples(n: int) -> Data:
     """Return the benchmark's training data in float32."""
     data = tasks.make(TASK, features=n, seed=2026).sample(1000, 64, seed=1)
-    return Samples(data.x.float(), data.y.float(), data.context.float())
+    return Data(data.x.float(), data.context.float(), data.y.float())
 
 
-def plan(name: str, loss: str, number: int | None, n: int, data: Samples, epochs: int) -> tuple[Configuration, Any]:
+def plan(name: str, loss: str, number: int | None, n: int, data: Data, epochs: int) -> tuple[Configuration, Any]:
     """Return the configuration of a row and the arguments of `fit`, on the data as that loss takes them."""
     given = as_seed(name) if number is None else configurations(name, n)[number]
     # a finish by L-BFGS is not stacked, and would outlast the few epochs that are compared
@@ -73,7 +73,7 @@ def plan(name: str, loss: str, number: int | None, n: int, data: Samples, epochs
         return given, (data, {**training, "loss": loss, "epochs": epochs})
     x, theta, y = data.x.flatten(0, 1), data.context, data.y.flatten()
     assert theta is not None
-    flat = Samples(x, y, theta.repeat_interleave(data.x.shape[1], dim=0))
+    flat = Data(x, theta.repeat_interleave(data.x.shape[1], dim=0), y)
     return given, (flat, {**training, "loss": given["training"]["loss"], "schedule": "constant", "epochs": epochs})
 
 
@@ -82,7 +82,7 @@ def models(name: str, n: int, given: Configuration) -> list[nn.Module]:
     return [make(name, n, 8, seed, shaped(given["shape"])) for seed in SEEDS]
 
 
-def one_by_one(made: list[nn.Module], data: Samples, options: dict[str, Any], seeds: tuple[int, ...] = SEEDS) -> Times:
+def one_by_one(made: list[nn.Module], data: Data, options: dict[str, Any], seeds: tuple[int, ...] = SEEDS) -> Times:
     """Train one after the other."""
     started = Times.now()
     for model, seed in zip(made, seeds, strict=True):
@@ -90,7 +90,7 @@ def one_by_one(made: list[nn.Module], data: Samples, options: dict[str, Any], se
     return started.passed()
 
 
-def stacked(made: list[nn.Module], data: Samples, options: dict[str, Any]) -> Times:
+def stacked(made: list[nn.Module], data: Data, options: dict[str, Any]) -> Times:
     """Train them stacked."""
     started = Times.now()
     fit_stacked(made, data, seeds=SEEDS, progress=False, **gathered(options))
@@ -120,7 +120,7 @@ def two_processes(pool: ProcessPoolExecutor, row: tuple[str, str, int | None], n
     return started.passed()
 
 
-def measure(row: tuple[str, str, int | None], n: int, data: Samples, rounds: int, epochs: int, pool: Any) -> str:
+def measure(row: tuple[str, str, int | None], n: int, data: Data, rounds: int, epochs: int, pool: Any) -> str:
     """Return one line of the table: seconds of an epoch of the three seeds, and ratios to one by one."""
     name, loss, number = row
     given, (shaped_data, options) = plan(name, loss, number, n, data, epochs)

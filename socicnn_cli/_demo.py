@@ -66,7 +66,7 @@ def demo(
         report_line = str(report).splitlines()[0]
         typer.echo(f"{name}: {report_line}; Clarabel off by at most {report.solvers['clarabel'].error:.1e}")
         with torch.no_grad():
-            f = model(held_out.x, held_out.context[:, None])
+            f = model(held_out.x, held_out.contexts[:, None])
         for method in ("projected_gradient", "exact"):
             answer = decision.decide(model, task.feasible_set, contexts, method=method)
             judged = decision.evaluate(task, answer, contexts, optimum=optimum)

@@ -167,12 +167,12 @@ def with_decisions(
     positive("spread", spread)
     x = decide(model, task.feasible_set, data.context, rtol=RTOL).x[:, None]
     draw = stream("near", seed)
-    candidates = torch.cat([x, _close(task.feasible_set, x, data.context, near, spread, draw)], dim=1)
+    candidates = torch.cat([x, _close(task.feasible_set, x, data.contexts, near, spread, draw)], dim=1)
     if data.gradient is None:
-        labels, slopes = task.cost(candidates, data.context), None
+        labels, slopes = task.cost(candidates, data.contexts), None
     else:
         at = candidates.clone().requires_grad_()
-        labels = task.cost(at, data.context)
+        labels = task.cost(at, data.contexts)
         slopes = torch.cat([data.gradient, torch.autograd.grad(labels.sum(), at)[0]], dim=1)
     joined = torch.cat([data.y, labels.detach()], dim=1)
     return Data(torch.cat([data.x, candidates], dim=1), data.context, joined, slopes)

@@ -147,7 +147,7 @@ def fit_focused(
     draw = torch.Generator().manual_seed(as_seed("seed", seed))
     order = torch.randperm(len(data), generator=draw)
     held = max(1, round(options.held_out * len(data)))
-    train, checked = data[order[held:]].to(model.dtype).to(model.device), data.context[order[:held]]
+    train, checked = data[order[held:]].to(model.dtype).to(model.device), data.contexts[order[:held]]
     measure = make_loss(options.loss)
     mean, scale = train.y.mean(), measure.scale(train.y)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
@@ -162,14 +162,14 @@ def fit_focused(
         rows = torch.randperm(len(train), generator=draw)[:contexts]
         batch = train[rows]
         if options.gradient == "exact":
-            along, points = _exact(layer, task, batch.context)
+            along, points = _exact(layer, task, batch.contexts)
         else:
             along, points = _perturbed(model, task, batch, perturbation)
         labels += len(batch) * (1 + task.in_features)
         seen = seen.widened(Ranges.of(points, batch.context))
         optimiser.zero_grad(set_to_none=True)
         value = (along / scale).mean()
-        values = (model(batch.x, batch.context.unsqueeze(1)) - mean) / scale
+        values = (model(batch.x, batch.contexts.unsqueeze(1)) - mean) / scale
         (value + options.anchor * measure(values, (batch.y - mean) / scale) + model.penalty()).backward()
         optimiser.step()
         schedule.step()
@@ -187,7 +187,7 @@ def fit_focused(
 
 def _perturbed(model: Network, task: AnyTask, batch: Data, perturbation: float) -> tuple[Tensor, Tensor]:
     """Return values whose gradient in the weights is nearly that of F at the decisions, and the points asked for."""
-    x, shifted = perturbed(model, task, batch.context.cpu(), perturbation)
+    x, shifted = perturbed(model, task, batch.contexts.cpu(), perturbation)
     difference = model(shifted.to(batch.x), batch.context) - model(x.to(batch.x), batch.context)
     return difference / perturbation, torch.cat([x, shifted])
 

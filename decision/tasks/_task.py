@@ -14,12 +14,12 @@ from torch import Tensor
 from decision._atoms import Atom
 from decision.sets import FeasibleSet
 from decision.sets._samplers import Boundary, Sampler, SamplerName, Uniform, make_sampler
-from decision.tasks._data import Data
 from decision.tasks._maps import ContextMap
 from socicnn._arrays import as_float64
 from socicnn._integers import as_integer
 from socicnn._moved import accepts_renamed
 from socicnn.errors import ModelError
+from socicnn.training import Data
 
 if TYPE_CHECKING:
     from decision._parametric import ParametricSolver

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from socicnn.training import Samples
+from socicnn.training import Data
 
 HALF_WIDTH = 3.0  # x is uniform on [-3, 3]^d
 POINTS = (6000, 1000, 2000)  # training, validation, test
@@ -49,7 +49,7 @@ TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
     "L1Norm": lambda x: x.abs().sum(dim=-1),
     "ICKANPaperTarget": lambda x: (x.abs() + (1 - x).abs()).sum(dim=-1) + 0.25 * _weighted(x, 0.5, 2),
 }
-Drawn = tuple[Samples, Samples, Samples]  # training, validation and test points
+Drawn = tuple[Data, Data, Data]  # training, validation and test points
 REPRESENTED = ("QuadraticIso", "QuadraticAniso", "NormEuclid", "NormAniso", "L1Norm", "Mixed")  # by SOC, see the bars
 
 
@@ -63,9 +63,9 @@ def drawn(target: str, d: int, seed: int, points: Sequence[int] = POINTS) -> Dra
         points: how many of each.
     """
 
-    def samples(count: int, draws: torch.Generator) -> Samples:
+    def samples(count: int, draws: torch.Generator) -> Data:
         x = HALF_WIDTH * (2 * torch.rand(count, d, generator=draws, dtype=torch.float64) - 1)
-        return Samples(x, TARGETS[target](x))
+        return Data(x, None, TARGETS[target](x))
 
     held = torch.Generator().manual_seed(HELD_OUT)
     return (

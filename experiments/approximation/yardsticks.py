@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from decision import Data
 from experiments.approximation.shapes import most
 from experiments.approximation.targets import drawn, relative_error
 from experiments.engine.tables import Row
 from socicnn.importers.lpcf import sections
 from socicnn.regression import MaxAffine
-from socicnn.training import Samples
+from socicnn.training import Data
 
 Fitted = tuple[Callable[[torch.Tensor], Any], int, float]  # values at points, parameters, processor seconds
 PIECES = (8, 32)  # of a maximum of planes, and as many as the parameters allow: the best on validation data
@@ -47,7 +46,7 @@ def fit_yardstick(
     return rows
 
 
-def _max_affine(train: Samples, validation: Samples, seed: int) -> Fitted:
+def _max_affine(train: Data, validation: Data, seed: int) -> Fitted:
     started, d = time.process_time(), train.x.shape[1]
     fits = [
         MaxAffine(pieces, restarts=2, random_state=seed).fit(train.x.numpy(), train.y.numpy())
@@ -58,7 +57,7 @@ def _max_affine(train: Samples, validation: Samples, seed: int) -> Fitted:
     return lambda x: best.predict(x.numpy()), best.slopes_.size + best.offsets_.size, time.process_time() - started
 
 
-def _trees(train: Samples, validation: Samples, seed: int) -> Fitted:
+def _trees(train: Data, validation: Data, seed: int) -> Fitted:
     """Boost trees until a tenth of the training points no longer gains; the parameters are the leaves."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -69,7 +68,7 @@ def _trees(train: Samples, validation: Samples, seed: int) -> Fitted:
     return lambda x: model.predict(x.numpy()), leaves, time.process_time() - started
 
 
-def _lpcf(train: Samples, validation: Samples, seed: int) -> Fitted:
+def _lpcf(train: Data, validation: Data, seed: int) -> Fitted:
     """Fit lpcf's network of two equal ReLU layers and a full quadratic, as large as the others, by its own defaults."""
     from experiments.baselines.lpcf.fitting import fit_lpcf
     from experiments.baselines.lpcf.function import LPCFSettings
@@ -93,7 +92,7 @@ def lpcf_parameters(d: int, width: int) -> int:
     return sum(math.prod(part) for part in sections(d, (width, width), 0))
 
 
-YARDSTICKS: dict[str, Callable[[Samples, Samples, int], Fitted]] = {
+YARDSTICKS: dict[str, Callable[[Data, Data, int], Fitted]] = {
     "max-affine": _max_affine,
     "lpcf": _lpcf,
     "trees": _trees,

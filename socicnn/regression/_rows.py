@@ -10,7 +10,7 @@ import torch
 
 from socicnn._arrays import Array, BoolArray, as_float64
 from socicnn.regression._columns import Columns
-from socicnn.training import Samples
+from socicnn.training import Data
 
 
 @final
@@ -66,13 +66,13 @@ class TableRows:
         out = np.isin(owner, chosen[first : first + held])
         return self._take(~out), self._take(out)
 
-    def samples(self, columns: Columns) -> Samples:
+    def samples(self, columns: Columns) -> Data:
         """Return the rows as training data; equal weights are left out."""
         x, context = columns.split(self.table)
-        return Samples(
+        return Data(
             torch.from_numpy(x.copy()),
-            torch.from_numpy(self.y.copy()),
             None if context is None else torch.from_numpy(context.copy()),
+            torch.from_numpy(self.y.copy()),
             None if self.gradient is None else torch.from_numpy(self.gradient.copy()),
             None if (self.weight == self.weight[0]).all() else torch.from_numpy(self.weight.copy()),
         )

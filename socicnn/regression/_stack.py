@@ -19,7 +19,7 @@ from socicnn._arrays import Array
 from socicnn.nn import SOCICNN
 from socicnn.regression._planes import StandardRows, planes_along
 from socicnn.regression._with_planes import with_planes
-from socicnn.training import Samples
+from socicnn.training import Data
 
 COUNTS = (1, 2, 3, 5, 8, 12)  # numbers of planes tried
 RIDGES = (0.3, 0.1, 0.03, 1e-3)  # in units of the error of the network on the rows held out
@@ -46,7 +46,7 @@ class HeldOut:
 
 
 @torch.no_grad()
-def held_out(model: SOCICNN, train: Samples, held: Samples) -> HeldOut:
+def held_out(model: SOCICNN, train: Data, held: Data) -> HeldOut:
     """Return what a trained network comes to on the rows held out, in its standardised units."""
     out = standard_rows(model, held)
     return HeldOut(standard_rows(model, train), out, model.standard_value(torch.from_numpy(out.x)).numpy())
@@ -94,7 +94,7 @@ def network_share(trials: Sequence[HeldOut], planes: Sequence[Array]) -> float:
     return float(np.clip(share, 0, 1)) if ALONE < share < 1 - ALONE else float(share >= 0.5)
 
 
-def standard_rows(model: SOCICNN, samples: Samples) -> StandardRows:
+def standard_rows(model: SOCICNN, samples: Data) -> StandardRows:
     """Return rows in the standardised units of a network."""
     units = model.standardisation
     y = (samples.y - units.exact_mean("y")) / units.y_scale.double()

@@ -14,7 +14,7 @@ from socicnn._arrays import Array
 from socicnn.nn import SOCICNN
 from socicnn.positivity._projected import Projected
 from socicnn.regression._max_affine import fitted
-from socicnn.training import Samples
+from socicnn.training import Data
 
 MOST = 2000  # rows that a start looks at
 SMALL = 1e-2  # least weight of what the read-out starts from, so that nothing starts switched off
@@ -22,7 +22,7 @@ RIDGE = 1e-3  # of the least squares, per standardised column
 
 
 @torch.no_grad()
-def start(model: SOCICNN, samples: Samples, seed: int, *, kinks: bool) -> None:
+def start(model: SOCICNN, samples: Data, seed: int, *, kinks: bool) -> None:
     """Put weights in a fresh network that has no context and holds its weights by projection; leave others alone.
 
     Args:

@@ -19,7 +19,7 @@ from socicnn.positivity import Recipe, RecipeName
 from socicnn.positivity._projected import Projected
 from socicnn.regression._stack import held_out, stacked, standard_rows
 from socicnn.regression._start import start
-from socicnn.training import FitOptions, History, Loss, Samples, fit
+from socicnn.training import Data, FitOptions, History, Loss, fit
 from socicnn.training._data import joined
 from socicnn.training._frame import Frame
 from socicnn.training._options import penalties, positive, run_settings
@@ -81,7 +81,7 @@ class Trainer:
         object.__setattr__(self, "ridge", penalties(self.ridge))
 
     def run(
-        self, make: Callable[[int], SOCICNN], train: Samples, held: Samples | None, loss: Loss, seed: int
+        self, make: Callable[[int], SOCICNN], train: Data, held: Data | None, loss: Loss, seed: int
     ) -> tuple[SOCICNN, History]:
         """Return the best network over the starts, and its history.
 
@@ -118,7 +118,7 @@ class Trainer:
     def run_stacked(
         self,
         make: Callable[[int], SOCICNN],
-        splits: Sequence[tuple[Samples, Samples]],
+        splits: Sequence[tuple[Data, Data]],
         loss: Loss,
         seed: int,
     ) -> tuple[SOCICNN, History]:
@@ -145,7 +145,7 @@ class Trainer:
             self._refit(model, whole, loss, history)
         return stacked(model, trials, standard_rows(model, whole), seed), history
 
-    def _refit(self, model: SOCICNN, rows: Samples, loss: Loss, history: History) -> None:
+    def _refit(self, model: SOCICNN, rows: Data, loss: Loss, history: History) -> None:
         """Polish on all rows from the weights in place, with the penalty and as long as the held-out rows chose."""
         fixed = [parameter for parameter in _branch_weights(model) if parameter.requires_grad]
         for parameter in fixed:
@@ -163,9 +163,7 @@ class Trainer:
             for parameter in fixed:
                 parameter.requires_grad_(True)
 
-    def _once(
-        self, model: SOCICNN, train: Samples, held: Samples | None, loss: Loss, seed: int, *, kinks: bool
-    ) -> History:
+    def _once(self, model: SOCICNN, train: Data, held: Data | None, loss: Loss, seed: int, *, kinks: bool) -> History:
         frame = Frame(model, train, loss.scale(train.y), standardise=True)
         start(model, frame.samples(train.balanced()), seed, kinks=kinks)
         # the matrices of branches take any size, so their weights may stay: beta -> 0 with A -> 0 would be a dead end
@@ -196,7 +194,7 @@ class Trainer:
 
 
 @torch.no_grad()
-def _level(model: SOCICNN, frame: Frame, held: Samples, loss: Loss) -> float:
+def _level(model: SOCICNN, frame: Frame, held: Data, loss: Loss) -> float:
     """Return the loss of the start on the rows held out, in standardised units."""
     if model.needs_data:
         return math.inf

@@ -1,4 +1,4 @@
-from socicnn.training._data import Samples as Samples
+from socicnn.training._data import Data as Data
 from socicnn.training._fitting import fit as fit
 from socicnn.training._history import History as History
 from socicnn.training._losses import MSE as MSE

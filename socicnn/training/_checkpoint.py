@@ -15,7 +15,7 @@ from torch import Tensor
 
 from socicnn._files import FileError, replacing
 from socicnn.errors import ModelError
-from socicnn.training._data import Samples
+from socicnn.training._data import Data
 
 FORMAT = "socicnn checkpoint 1"
 
@@ -33,7 +33,7 @@ class Mark:
     parts: dict[str, str]
 
     @classmethod
-    def of(cls, settings: dict[str, Any], *samples: Samples | None) -> Mark:
+    def of(cls, settings: dict[str, Any], *samples: Data | None) -> Mark:
         """Return the mark of a run with these settings, training data and validation data."""
         names = ("training data", "validation data")
         words = {"generator": "seed", "weights": "initial weights"}  # as a user calls them
@@ -53,7 +53,7 @@ class Mark:
         return " and ".join([", ".join(changes[:-1]), changes[-1]] if len(changes) > 1 else changes)
 
 
-def fingerprint(settings: dict[str, Any], *samples: Samples | None) -> str:
+def fingerprint(settings: dict[str, Any], *samples: Data | None) -> str:
     """Return a hash of the settings and of every number of the data."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=repr).encode())
     for part in samples:

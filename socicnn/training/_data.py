@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,58 +15,102 @@ from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.training._grouping import group
 
-PARTS = ("x", "y", "context", "gradient", "weight")
+PARTS = ("x", "context", "y", "gradient", "weight")
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
-    """Points x with values y; the first axis counts contexts (or, without candidates, points).
+class Data:
+    """Points x with values y; the first axis counts contexts theta with their candidates (or single points).
 
     Args:
-        x: shape `(contexts, candidates, *input_shape)`, or `(points, *input_shape)`.
-        y: shape `(contexts, candidates)`, or `(points,)`.
+        x: shape `(contexts, candidates, *input_shape)`, or `(points, *input_shape)`; tensors or arrays, as all below.
         context: shape `(contexts, *context_shape)`, one per row of the first axis; None without contexts.
-        gradient: labels of the gradient of f in x, shape of x; None if omitted.
+        y: shape `(contexts, candidates)`, or `(points,)`.
+        gradient: labels of the gradient of f in x, shape of x; None if they are not known.
         weight: weights >= 0 of the values, shape of y; None for equal ones.
+
+    Raises:
+        ModelError: shapes that disagree, no rows, a non-finite entry, or a negative weight.
+
+    >>> data = Data(torch.rand(5, 4, 3), torch.rand(5, 2), torch.rand(5, 4))
+    >>> len(data), data.labels
+    (5, 20)
     """
 
     x: Tensor
+    context: Tensor | None
     y: Tensor
-    context: Tensor | None = None
     gradient: Tensor | None = None
     weight: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name in PARTS:
+            values = getattr(self, name)
+            if values is None:
+                if name in ("x", "y"):
+                    raise ModelError(f"{name} of the data is None; give points x and values y")
+                continue
+            tensor = (
+                values if isinstance(values, Tensor) else torch.from_numpy(as_float64(values, f"{name} of the data"))
+            )
+            bad = int((~torch.isfinite(tensor)).sum())
+            if bad:
+                raise ModelError(f"{name} of the data has {bad} non-finite entries; remove or replace them")
+            object.__setattr__(self, name, tensor)
+        _check_shapes(self)
 
     @property
     def grouped(self) -> bool:
         """Whether each context has an axis of candidates."""
         return self.y.ndim == 2
 
+    @property
+    def contexts(self) -> Tensor:
+        """The contexts, of data that have some.
+
+        Raises:
+            ModelError: there are none.
+        """
+        if self.context is None:
+            raise ModelError("the data have no contexts; give `Data(x, context, y)`")
+        return self.context
+
+    @property
+    def labels(self) -> int:
+        """Number of labelled points."""
+        return self.y.numel()
+
     def __len__(self) -> int:
+        """Return the number of rows: contexts, or single points."""
         return len(self.y)
 
-    def __getitem__(self, index: Any) -> Samples:
+    def __getitem__(self, index: Any) -> Data:
+        """Return the rows of that index."""
         return self._each(lambda tensor: tensor[index])
 
-    def to(self, dtype: torch.dtype, device: torch.device | None = None) -> Samples:
-        """Return the same in another type, and perhaps elsewhere."""
-        return self._each(lambda tensor: tensor.to(device, dtype))
+    def to(self, *target: Any) -> Data:
+        """Return the same in another floating type, on another device, or both, the device first."""
+        return self._each(lambda tensor: tensor.to(*target))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what there is, by name."""
         return {name: tensor for name in PARTS if (tensor := getattr(self, name)) is not None}
 
-    def balanced(self) -> Samples:
+    def balanced(self) -> Data:
         """Return the same with weights whose mean is one."""
         return self if self.weight is None else replace(self, weight=self.weight / self.weight.mean())
 
-    def _each(self, function: Callable[[Tensor], Tensor]) -> Samples:
-        return Samples(**{name: function(tensor) for name, tensor in self.tensors().items()})
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Data:
+        part = copy(self)  # what was checked is not checked again in every batch
+        for name, tensor in self.tensors().items():
+            object.__setattr__(part, name, function(tensor))
+        return part
 
-    def like(self, model: nn.Module) -> Samples:
+    def like(self, model: nn.Module) -> Data:
         """Return the same in the type of a model's parameters."""
         return self.to(next(model.parameters()).dtype)
 
-    def gathered(self) -> tuple[Samples, str]:
+    def gathered(self) -> tuple[Data, str]:
         """Return single points gathered by their contexts where these repeat, and in words how they are spread."""
         if self.grouped or self.context is None:
             return self, "there are no contexts"
@@ -87,17 +132,18 @@ class Samples:
         return self.context.unsqueeze(1) if self.context is not None and self.grouped else self.context
 
 
-def joined(first: Samples, second: Samples) -> Samples:
+def joined(first: Data, second: Data) -> Data:
     """Return the rows of both; rows without weights weigh one."""
     parts = []
-    for samples in (first, second):
+    for data in (first, second):
         weighted = first.weight is not None or second.weight is not None
-        weight = torch.ones_like(samples.y) if weighted and samples.weight is None else samples.weight
-        parts.append(replace(samples, weight=weight).tensors())
-    return Samples(**{name: torch.cat([parts[0][name], parts[1][name]]) for name in parts[0]})
+        weight = torch.ones_like(data.y) if weighted and data.weight is None else data.weight
+        parts.append(replace(data, weight=weight).tensors())
+    whole: dict[str, Any] = {name: torch.cat([parts[0][name], parts[1][name]]) for name in parts[0]}
+    return Data(**{"context": None, **whole})
 
 
-def as_samples(data: Any) -> Samples:
+def as_data(data: Any) -> Data:
     """Return data of any accepted kind as finite float64 tensors on the CPU.
 
     Args:
@@ -110,42 +156,44 @@ def as_samples(data: Any) -> Samples:
     if isinstance(data, tuple):
         if len(data) not in (2, 3):
             raise ModelError(f"data must be (x, y) or (x, context, y); received a tuple of {len(data)}")
-        parts = {"x": data[0], "y": data[-1], "context": data[1] if len(data) == 3 else None}
+        parts = {"x": data[0], "context": data[1] if len(data) == 3 else None, "y": data[-1]}
     else:
         if not (hasattr(data, "x") and hasattr(data, "y")):
             raise ModelError(f"data must have x and y, or be a tuple (x, y); received {type(data).__name__}")
         parts = {name: getattr(data, name, None) for name in PARTS}
-    for name in ("x", "y"):
-        if parts[name] is None:
-            raise ModelError(f"{name} of the data is None; give points x and values y")
-    tensors: dict[str, Tensor] = {}
-    for name, values in parts.items():
-        if values is None:
-            continue
-        tensor = torch.from_numpy(as_float64(values, f"{name} of the data").copy())
-        bad = int((~torch.isfinite(tensor)).sum())
-        if bad:
-            raise ModelError(f"{name} of the data has {bad} non-finite entries; remove or replace them")
-        tensors[name] = tensor
-    samples = Samples(**tensors)
-    rows = {name: len(tensor) for name, tensor in tensors.items() if tensor.ndim}
-    if len(rows) < len(tensors) or len(set(rows.values())) != 1 or not len(samples):
+    tensors: dict[str, Any] = {
+        name: None if values is None else torch.from_numpy(as_float64(values, f"{name} of the data").copy())
+        for name, values in parts.items()
+    }
+    return Data(**tensors)
+
+
+def _check_shapes(data: Data) -> None:
+    """Raise a ModelError where the parts do not fit each other."""
+    rows = {name: len(tensor) for name, tensor in data.tensors().items() if tensor.ndim}
+    if len(rows) < len(data.tensors()) or len(set(rows.values())) != 1 or not len(data):
         raise ModelError(f"x, y and context need equally many rows, at least one; received {rows}")
-    if samples.y.ndim not in (1, 2) or samples.x.shape[: samples.y.ndim] != samples.y.shape:
-        shapes = tuple(samples.x.shape), tuple(samples.y.shape)
+    if data.y.ndim not in (1, 2) or data.x.shape[: data.y.ndim] != data.y.shape:
+        shapes = tuple(data.x.shape), tuple(data.y.shape)
         raise ModelError(f"y must have the leading shape of x, (contexts, candidates) or (points,); received {shapes}")
-    _check_labels(samples)
-    return samples
-
-
-def _check_labels(samples: Samples) -> None:
-    """Raise a ModelError where gradients or weights do not fit the points."""
-    for name, tensor, wanted in (
-        ("gradient", samples.gradient, samples.x.shape),
-        ("weight", samples.weight, samples.y.shape),
-    ):
+    for name, tensor, wanted in (("gradient", data.gradient, data.x.shape), ("weight", data.weight, data.y.shape)):
         if tensor is not None and tensor.shape != wanted:
             raise ModelError(f"{name} of the data must have shape {tuple(wanted)}; received {tuple(tensor.shape)}")
-    weight = samples.weight
+    weight = data.weight
     if weight is not None and (bool((weight < 0).any()) or not bool(weight.any())):
         raise ModelError(f"weight of the data must be >= 0, not all zero; received {int((weight < 0).sum())} below 0")
+
+
+def stacked(every: Sequence[Data]) -> Data:
+    """Return data of several models with an axis of models before all others; gradients and weights stay behind."""
+    whole = copy(every[0])  # such data are no rows, so that nothing is checked
+    for name in PARTS:
+        tensors = [part.tensors()[name] for part in every if name in part.tensors()]
+        kept = bool(tensors) and name not in ("gradient", "weight")
+        object.__setattr__(whole, name, torch.stack(tensors) if kept else None)
+    return whole
+
+
+def Samples(x: Any, y: Any, context: Any = None, gradient: Any = None, weight: Any = None) -> Data:
+    """Return data in the order of arguments of the class that had this name."""
+    return Data(x, context, y, gradient, weight)

@@ -41,7 +41,7 @@ def fit(
             `condition`, `penalty` and `after_step` are used if it has them.
         data: an object with x, y and perhaps context, or (x, y), or (x, context, y). Either several candidates per
             context, x `(contexts, candidates, n)`, context `(contexts, p)`, y `(contexts, candidates)`; or single
-            points, x `(points, n)`, y `(points,)`. `Samples(x, y, context, gradient, weight)` has labels of the
+            points, x `(points, n)`, y `(points,)`. `Data(x, context, y, gradient, weight)` has labels of the
             gradient of f in x too, and weights of the values.
         loss: `auto`, `mse`, `smooth_l1`, `huber`, `quantile`, `within_context`, a `Loss`, or a function of standardised
             (prediction, target). `auto` is `within_context` where each context has equally many points, two or more,

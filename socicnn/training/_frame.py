@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.errors import ModelError
-from socicnn.training._data import Samples
+from socicnn.training._data import Data
 
 ULPS = 8  # a column whose entries agree to this many units in the last place is constant
 
@@ -25,7 +25,7 @@ class Frame:
         standardise: whether to set the network's standardisation.
     """
 
-    def __init__(self, model: nn.Module, train: Samples, y_scale: Tensor, standardise: bool) -> None:
+    def __init__(self, model: nn.Module, train: Data, y_scale: Tensor, standardise: bool) -> None:
         self.model: Any = model
         self.inside = hasattr(model, "standard_value")
         parameter = next(parameter for parameter in model.parameters() if parameter.requires_grad)
@@ -45,7 +45,7 @@ class Frame:
             scale = scale / own.y_scale.double().cpu()
         self.mean, self.scale = (value.to(self.device, self.dtype) for value in (mean, scale))
 
-    def _standardise(self, train: Samples) -> None:
+    def _standardise(self, train: Data) -> None:
         means: dict[str, Tensor] = {"y_mean": self.y_mean, "y_scale": self.y_scale}
         for name, values in (("x", train.x), ("context", train.context)):
             if values is not None:
@@ -57,7 +57,7 @@ class Frame:
             own = self.model.standardisation
             self.y_mean, self.y_scale = own.exact_mean("y").cpu(), own.y_scale.double().cpu()
 
-    def samples(self, data: Samples) -> Samples:
+    def samples(self, data: Data) -> Data:
         """Return data in these units, in the type and at the place of the model.
 
         Raises:
@@ -69,7 +69,7 @@ class Frame:
             x = own.exact("x", x)
             context = None if context is None else own.exact("context", context)
         y = (data.y - self.y_mean) / self.y_scale
-        framed = Samples(x, y, context, self._gradient(data.gradient), data.weight).to(self.dtype, self.device)
+        framed = Data(x, context, y, self._gradient(data.gradient), data.weight).to(self.device, self.dtype)
         for name, tensor in framed.tensors().items():
             if not bool(torch.isfinite(tensor).all()):
                 raise ModelError(f"{name} of the data has entries too large for {self.dtype}; use `model.double()`")
@@ -83,7 +83,7 @@ class Frame:
             raise ModelError(f"gradients as labels need a network of socicnn.nn; received {type(self.model).__name__}")
         return gradient * self.model.standardisation.x_scale.double().cpu() / self.y_scale
 
-    def slope(self, batch: Samples, model: Any = None) -> Tensor:
+    def slope(self, batch: Data, model: Any = None) -> Tensor:
         """Return the gradient in x of the values of a model at a batch, in standardised units, differentiable."""
         with torch.enable_grad():
             x = batch.x.detach().requires_grad_()
@@ -99,7 +99,7 @@ class Frame:
         other: Tensor = model(x) if context is None else model(x, context)
         return other
 
-    def predict(self, batch: Samples, model: Any = None) -> Tensor:
+    def predict(self, batch: Data, model: Any = None) -> Tensor:
         """Return the values of a model at a batch, in standardised units."""
         value = self.value(self.model if model is None else model, batch.x, batch.aligned())
         return (value - self.mean) / self.scale
@@ -111,7 +111,7 @@ class Frame:
         elif hasattr(model, "condition"):
             model.condition(x, context)
 
-    def finalised(self, model: Any, train: Samples) -> Any:
+    def finalised(self, model: Any, train: Data) -> Any:
         """Return the plain network that a model whose weights depend on data would end as."""
         if self.inside:
             model.standard_condition(train.x, train.aligned(), whole=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from socicnn._registry import Registry
 from socicnn.errors import ModelError
-from socicnn.training._data import Samples
+from socicnn.training._data import Data
 from socicnn.training._grouping import layout
 
 
@@ -244,7 +244,7 @@ def make_loss(loss: Loss | LossName | Callable[[Tensor, Tensor], Tensor]) -> Los
     raise ModelError(f"loss must be a name, a Loss or a function; received {type(loss).__name__}")
 
 
-def chosen_loss(loss: AnyLoss, data: Samples) -> tuple[Loss, Samples, str]:
+def chosen_loss(loss: AnyLoss, data: Data) -> tuple[Loss, Data, str]:
     """Return a loss, the data as it needs them, and why it was chosen.
 
     `auto` is `within_context` where each context has equally many points, two or more, and there are no weights; it is

@@ -14,7 +14,7 @@ from scipy import optimize
 from torch import Tensor, nn
 
 from socicnn._arrays import Array
-from socicnn.training._data import Samples
+from socicnn.training._data import Data
 from socicnn.training._frame import Frame
 
 EVERY = 10  # iterations between two looks at the validation data
@@ -41,8 +41,8 @@ class Polished(NamedTuple):
 def polish(
     model: nn.Module,
     frame: Frame,
-    objective: Callable[[nn.Module, Samples], Tensor],
-    train: Samples,
+    objective: Callable[[nn.Module, Data], Tensor],
+    train: Data,
     judge: Callable[[nn.Module], float] | None,
     iterations: int,
     tick: Callable[[float], None],

@@ -17,7 +17,7 @@ from socicnn._integers import as_seed
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.training import _checkpoint as checkpoints
-from socicnn.training._data import Samples, as_samples
+from socicnn.training._data import Data, as_data
 from socicnn.training._frame import Frame
 from socicnn.training._history import History
 from socicnn.training._losses import AnyLoss, chosen_loss
@@ -55,10 +55,10 @@ class Run:
             seed = torch.Generator().manual_seed(as_seed("seed", seed))
         self.generator = seed
         start = self.generator.get_state()
-        self.loss, data, reason = chosen_loss(loss, as_samples(data))
+        self.loss, data, reason = chosen_loss(loss, as_data(data))
         if hasattr(model, "check"):
             check: Any = model.check
-            first = data[:1].to(self.dtype, self.device)
+            first = data[:1].to(self.device, self.dtype)
             check(first.x, first.aligned())
         warn_of_large_branches(model, data.y.numel())
         train, held = self._split(data, validation)
@@ -93,9 +93,9 @@ class Run:
         self.saved = -math.inf
         self.interval = 0.0
 
-    def _split(self, samples: Samples, validation: Any) -> tuple[Samples, Samples | None]:
+    def _split(self, samples: Data, validation: Any) -> tuple[Data, Data | None]:
         if not isinstance(validation, Real):
-            held = as_samples(validation)
+            held = as_data(validation)
             return samples, held.gathered()[0] if samples.grouped else held
         if not 0 <= float(validation) < 1:
             raise ModelError(f"validation must be a share in [0, 1) or data; received {validation}")
@@ -122,7 +122,7 @@ class Run:
         share = SCHEDULES[settings["schedule"]](self.history.epochs / settings["epochs"])
         return float(settings["learning_rate"] * share)
 
-    def begin_epoch(self) -> tuple[Samples, Tensor]:
+    def begin_epoch(self) -> tuple[Data, Tensor]:
         """Return the training data in a new order, and its targets."""
         order = torch.randperm(len(self.train), generator=self.generator).to(self.device)
         shuffled = self.train[order]
@@ -161,7 +161,7 @@ class Run:
             self.history.stopped_early = self.history.epochs - self.history.best_epoch >= patience
 
     @torch.no_grad()
-    def _validate(self, samples: Samples, model: Any = None) -> float:
+    def _validate(self, samples: Data, model: Any = None) -> float:
         model = model or self.model
         if getattr(model, "needs_data", False):  # its weights depend on the batch; judge those it would end with
             model = self.frame.finalised(model, self.train.like(model))
@@ -171,7 +171,7 @@ class Run:
             total += float(self.error(batch, model)) * len(batch)
         return total / len(samples)
 
-    def error(self, batch: Samples, model: Any = None) -> Tensor:
+    def error(self, batch: Data, model: Any = None) -> Tensor:
         """Return the loss of a batch: of the values, plus that of the gradients where they are labels.
 
         Both are in standardised units; the second is the mean over points of ||grad f - label||^2.
@@ -232,7 +232,7 @@ class Run:
         """Finish by L-BFGS from the weights in place, and keep what it found."""
         started = time.perf_counter()
 
-        def objective(model: Any, samples: Samples) -> Tensor:
+        def objective(model: Any, samples: Data) -> Tensor:
             value = self.error(samples, model)
             return value + model.penalty() if hasattr(model, "penalty") else value
 

@@ -11,7 +11,7 @@ from torch import nn
 from socicnn.nn import SOCICNN
 from socicnn.nn._branches import BranchMap
 from socicnn.nn._options import BranchSettings
-from socicnn.training._data import as_samples
+from socicnn.training._data import as_data
 
 LARGE = 100_000  # parameters of a branch that are worth a warning
 
@@ -32,7 +32,7 @@ def network_for(data: Any, hidden_features: Sequence[int] = (64, 64), **settings
     >>> model.quadratic, model.norm
     ((20,), (20, 20))
     """
-    samples = as_samples(data)
+    samples = as_data(data)
     n = int(samples.x[(0,) * samples.y.ndim].numel())
     rows = min(n, samples.y.numel())
     context = 0 if samples.context is None else int(samples.context[0].numel())

@@ -12,7 +12,7 @@ from torch.func import stack_module_state
 
 from socicnn.errors import ModelError
 from socicnn.positivity._base import Weight
-from socicnn.training._data import Samples
+from socicnn.training._data import stacked
 from socicnn.training._frame import Frame
 from socicnn.training._history import History
 from socicnn.training._loop import train
@@ -132,7 +132,7 @@ class _Stack:
         """Run one pass over the training data of every run; return its mean loss, one per run."""
         runs, settings = self.runs, self.runs[0].settings
         passes = [run.begin_epoch() for run in runs]
-        shuffled = _stacked([samples for samples, _ in passes])
+        shuffled = stacked([samples for samples, _ in passes])
         targets = torch.stack([target for _, target in passes])
         units = torch.stack([run.frame.mean for run in runs]), torch.stack([run.frame.scale for run in runs])
         column: dict[str, Any] = {"dtype": self.flat.dtype, "device": self.flat.device}
@@ -245,15 +245,6 @@ def _acts(model: nn.Module) -> bool:
         return hasattr(model, "after_step")
     constrained: Any = model.constrained
     return any(type(weight).after_step is not Weight.after_step for _, weight in constrained())
-
-
-def _stacked(samples: list[Samples]) -> Samples:
-    contexts = [entry.context for entry in samples if entry.context is not None]
-    return Samples(
-        torch.stack([entry.x for entry in samples]),
-        torch.stack([entry.y for entry in samples]),
-        torch.stack(contexts) if contexts else None,
-    )
 
 
 def _each(name: str, setting: float | Sequence[float], count: int) -> list[float]:

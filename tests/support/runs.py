@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from socicnn import SOCICNN, training
-from socicnn.training import History, Samples
+from socicnn.training import Data, History
 from socicnn.training._options import gathered
 from tests.support.cases import generator
 
@@ -28,13 +28,13 @@ def network(seed: int = 0, **settings) -> SOCICNN:
     return SOCICNN(3, (6,), (3,), (2,), **settings)
 
 
-def contexts(count: int = 48, candidates: int = 8, seed: int = 0) -> Samples:
+def contexts(count: int = 48, candidates: int = 8, seed: int = 0) -> Data:
     """A quadratic whose centre, and whose level above all, move with the context."""
     draw = generator(seed)
     theta = torch.randn(count, 2, generator=draw)
     x = torch.rand(count, candidates, 3, generator=draw)
     centre = 0.3 * theta @ torch.ones(2, 3) + 0.2
-    return Samples(x, (x - centre[:, None]).square().sum(dim=2) + 5 * theta[:, :1], theta)
+    return Data(x, theta, (x - centre[:, None]).square().sum(dim=2) + 5 * theta[:, :1])
 
 
 def weights(model: nn.Module) -> list[torch.Tensor]:

@@ -9,7 +9,7 @@ from typing import final
 
 import numpy as np
 
-from decision.tasks._data import Data
+from decision.tasks import Data
 from experiments.baselines.lpcf.function import LPCF, LPCFSettings
 from experiments.baselines.lpcf.process import call
 from socicnn._arrays import Array, as_float64

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from decision.tasks._data import Data
+from decision.tasks import Data
 from socicnn import training
 from socicnn._integers import as_seed
 from socicnn.nn._network import Network

@@ -10,7 +10,7 @@ from torch import nn
 
 from socicnn.errors import ModelError
 from socicnn.positivity import RECIPES, recipe
-from socicnn.training import MSE, History, Samples, SmoothL1, WithinContext
+from socicnn.training import MSE, Data, History, SmoothL1, WithinContext
 from socicnn.training._losses import LOSSES
 from tests.support.cases import generator
 from tests.support.runs import QUIET, contexts, fit, network, same, weights
@@ -65,7 +65,7 @@ def test_single_points_without_context() -> None:
 
 def test_units_come_from_the_training_data() -> None:
     data = contexts()
-    data = Samples(100 + 10 * data.x, 1e4 * data.y, torch.stack([data.context[:, 0], torch.full((48,), 7.0)], dim=1))
+    data = Data(100 + 10 * data.x, torch.stack([data.context[:, 0], torch.full((48,), 7.0)], dim=1), 1e4 * data.y)
     model = network()
     fit(model, data, loss="mse", epochs=1, validation=0, **QUIET)
     units = model.standardisation
@@ -83,7 +83,7 @@ def test_the_scale_of_the_data_does_not_matter() -> None:
     data = contexts()
     one, two = network(dtype=torch.float64), network(dtype=torch.float64)
     first = fit(one, data, epochs=5, **QUIET)
-    moved = Samples(data.x.double() * 1e3 - 5, data.y.double() * 1e-6 + 3, data.context.double() * 50)
+    moved = Data(data.x.double() * 1e3 - 5, data.context.double() * 50, data.y.double() * 1e-6 + 3)
     second = fit(two, moved, epochs=5, **QUIET)
     np.testing.assert_allclose(first.validation, second.validation, rtol=1e-6)
 
@@ -168,7 +168,7 @@ X, Y, THETA = torch.rand(10, 4, 3), torch.rand(10, 4), torch.rand(10, 2)
 @pytest.mark.parametrize(
     ("data", "settings", "message"),
     [
-        ((X, THETA, Y[:5]), {}, "need equally many rows, at least one; received {'x': 10, 'y': 5, 'context': 10}"),
+        ((X, THETA, Y[:5]), {}, "need equally many rows, at least one; received {'x': 10, 'context': 10, 'y': 5}"),
         ((X[:0], THETA[:0], Y[:0]), {}, "at least one"),
         ((X, THETA, Y[:, :2]), {}, "y must have the leading shape of x"),
         ((X * torch.nan, THETA, Y), {}, "x of the data has 120 non-finite entries; remove or replace"),

@@ -7,7 +7,7 @@ from torch import nn
 
 from socicnn import SOCICNN
 from socicnn.errors import ModelError
-from socicnn.training import FitOptions, HuberLoss, Quantile, Samples, fit, fit_stacked
+from socicnn.training import Data, FitOptions, HuberLoss, Quantile, fit, fit_stacked
 from tests.support.cases import generator
 from tests.support.runs import weights
 
@@ -30,7 +30,7 @@ def test_gradients_teach_what_values_leave_open() -> None:
     for labels in (None, slope):
         model = network()
         options = FitOptions(polish=80)
-        fit(model, Samples(x, y, gradient=labels), epochs=5, validation=0, progress=False, options=options)
+        fit(model, Data(x, None, y, gradient=labels), epochs=5, validation=0, progress=False, options=options)
         with torch.no_grad():
             errors.append(float((model(torch.from_numpy(far)) - torch.from_numpy(truth)).square().mean()))
     assert errors[1] < 1e-3 * truth.var()
@@ -44,7 +44,7 @@ def test_the_loss_of_gradients_by_its_formula() -> None:
         options = FitOptions(gradient_weight=share, schedule="constant")
         run = fit(
             network(),
-            Samples(x, y, gradient=labels),
+            Data(x, None, y, gradient=labels),
             epochs=1,
             batch_size=40,
             validation=0,
@@ -68,7 +68,7 @@ def test_a_weight_of_two_is_a_row_twice() -> None:
     weighted, repeated = network(), network()
     given = {"epochs": 3, "batch_size": 100, "validation": 0, "progress": False}
     kept = counts > 0
-    fit(weighted, Samples(x[kept], y[kept], weight=counts[kept].astype(float)), **given)
+    fit(weighted, Data(x[kept], None, y[kept], weight=counts[kept].astype(float)), **given)
     fit(repeated, (np.repeat(x, counts, axis=0), np.repeat(y, counts)), **given)
     for ours, theirs in zip(weights(weighted), weights(repeated), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-8)
@@ -112,12 +112,12 @@ def test_the_penalty_is_chosen_on_the_validation_data() -> None:
 def test_labels_that_do_not_fit_are_named(labels: dict, settings: dict, message: str) -> None:
     x, y, slope = points(30)
     with pytest.raises(ModelError, match=message):
-        fit(network(), Samples(x, y, **labels), epochs=1, progress=False, **settings)
+        fit(network(), Data(x, None, y, **labels), epochs=1, progress=False, **settings)
     with pytest.raises(ModelError, match="no gradients"):
-        fit_stacked([network(), network(1)], Samples(x, y, gradient=slope), epochs=1, progress=False)
+        fit_stacked([network(), network(1)], Data(x, None, y, gradient=slope), epochs=1, progress=False)
     with pytest.raises(ModelError, match=r"network of socicnn\.nn"):
         plain = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0)).double()
-        fit(plain, Samples(x, y, gradient=slope), epochs=1, progress=False)
+        fit(plain, Data(x, None, y, gradient=slope), epochs=1, progress=False)
     with pytest.raises(ModelError, match="ridge"):
         FitOptions(ridge=(-1.0,))
     with pytest.raises(ModelError, match="level"):

@@ -9,7 +9,7 @@ from torch import nn
 from socicnn import SOCICNN
 from socicnn.errors import ModelError
 from socicnn.positivity import RECIPES, Lift
-from socicnn.training import History, Samples, WithinContext
+from socicnn.training import Data, History, WithinContext
 from tests.support.cases import generator
 from tests.support.runs import fit, fit_stacked
 
@@ -21,11 +21,11 @@ def networks(count: int = 3, **settings: Any) -> list[SOCICNN]:
     return [SOCICNN(3, (6, 5), ("diagonal",), generator=generator(10 + seed), **settings) for seed in range(count)]
 
 
-def samples(seed: int = 0, count: int = 30) -> Samples:
+def samples(seed: int = 0, count: int = 30) -> Data:
     draw = generator(seed)
     theta = torch.randn(count, 2, generator=draw)
     x = torch.rand(count, 5, 3, generator=draw)
-    return Samples(x, (x - theta[:, :1, None]).square().sum(dim=2), theta)
+    return Data(x, theta, (x - theta[:, :1, None]).square().sum(dim=2))
 
 
 def apart(models: list[Any], data: Any, seeds: list[int], **settings: Any) -> list[History]:
