@@ -8,6 +8,10 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from socicnn._arrays import Array
+from socicnn.frozen import Logistic, LogSumExp, Norm, Quadratic
+from socicnn.nn._activations import softplus
+
 
 class Atom(ABC):
     """A convex function of u = A x - s: one value for a whole block of rows, or one for each row."""
@@ -22,6 +26,16 @@ class Atom(ABC):
     @abstractmethod
     def expression(self, u: Any) -> Any:
         """Return the same as a CVXPY expression, a vector if elementwise, else a scalar."""
+
+    def branches(self, weight: Array, A: Array, offset: Array) -> dict[str, list[Any]] | None:
+        """Return sum_j weight_j atom_j(A x + offset) as branches of a network; None if networks have no such branch.
+
+        Args:
+            weight: >= 0, shape `(*contexts, rows)` if elementwise, else `(*contexts, 1)`.
+            A: shape `(rows, n)`.
+            offset: shape `(*contexts, rows)`.
+        """
+        return None
 
 
 @final
@@ -41,6 +55,10 @@ class NormAtom(Atom):
 
         return cp.norm(u, 2)
 
+    def branches(self, weight: Array, A: Array, offset: Array) -> dict[str, list[Any]]:
+        """Return one norm."""
+        return {"norms": [Norm(weight[..., 0], A, offset)]}
+
 
 @final
 class LogisticAtom(Atom):
@@ -50,14 +68,18 @@ class LogisticAtom(Atom):
     elementwise = True
 
     def __call__(self, u: Tensor) -> Tensor:
-        """Return log(1 + exp(u)), to full precision at every u (torch's softplus turns linear above 20)."""
-        return torch.logaddexp(u, torch.zeros_like(u))
+        """Return log(1 + exp(u)), to full precision at every u."""
+        return softplus(u)
 
     def expression(self, u: Any) -> Any:
         """Return `cvxpy.logistic(u)`."""
         import cvxpy as cp
 
         return cp.logistic(u)
+
+    def branches(self, weight: Array, A: Array, offset: Array) -> dict[str, list[Any]]:
+        """Return one logistic branch."""
+        return {"logistics": [Logistic(weight, A, offset)]}
 
 
 @final
@@ -76,6 +98,10 @@ class LogSumExpAtom(Atom):
         import cvxpy as cp
 
         return cp.log_sum_exp(u)
+
+    def branches(self, weight: Array, A: Array, offset: Array) -> dict[str, list[Any]]:
+        """Return one log-sum-exp."""
+        return {"logsumexps": [LogSumExp(weight[..., 0], A, offset)]}
 
 
 @final
@@ -114,3 +140,8 @@ class SquareAtom(Atom):
         import cvxpy as cp
 
         return cp.square(u)
+
+    def branches(self, weight: Array, A: Array, offset: Array) -> dict[str, list[Any]]:
+        """Return one quadratic for each row."""
+        rows = range(len(A))
+        return {"quadratics": [Quadratic(weight[..., i], A[[i]], offset[..., [i]]) for i in rows]}

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from decision._atoms import Atom
@@ -18,7 +20,9 @@ from decision.tasks._maps import ContextMap
 from socicnn._arrays import as_float64
 from socicnn._integers import as_integer
 from socicnn._moved import accepts_renamed
-from socicnn.errors import ModelError
+from socicnn.errors import ModelError, NoProgramError
+from socicnn.frozen import FrozenNet, Output, Quadratic
+from socicnn.frozen._network import BRANCHES
 from socicnn.training import Data
 
 if TYPE_CHECKING:
@@ -143,6 +147,31 @@ class Task:
             atoms = self.atom(x @ block.A.T - block.offset(context))
             value = value + (block.weight(context) * atoms).sum(dim=-1)
         return value
+
+    def freeze(self, context: Any = None) -> FrozenNet:
+        """Return the true cost at a context, or at several, as a network without layers: what `decide` proves.
+
+        Args:
+            context: shape `(p,)` or `(contexts, p)`.
+
+        Raises:
+            ModelError: the context is missing.
+            NoProgramError: the family's atoms are no branches of networks (Huber).
+        """
+        if context is None:
+            raise ModelError(f"context is missing: {self!r} needs one of shape ({self.context_features},), or several")
+        theta = torch.tensor(as_float64(context, "context"))
+        w, m, c = self.w.numpy(), self.centre(theta).numpy(), self.linear(theta).numpy()
+        parts: dict[str, Any] = {name: [] for name in BRANCHES}
+        parts["quadratics"].append(Quadratic(0.5 * self.quad, sparse.csr_array(sparse.diags_array(w)), -w * m))
+        for block in self.blocks:
+            weight, offset = block.weight(theta).numpy(), -block.offset(theta).numpy()
+            own = self.atom.branches(weight, block.A.numpy(), offset)
+            if own is None:
+                raise NoProgramError(f"{self.atom.name} functions are no branches of networks; use `optimum`")
+            for name, branches in own.items():
+                parts[name] += branches
+        return FrozenNet([], Output(np.zeros(0), c, 0.0), **parts)
 
     def gap(self, x: Tensor, context: Tensor) -> Tensor:
         """Return the Frank-Wolfe gap g'(x - minimise_linear(g)) >= F(x, theta) - F_star of members x, g = dF/dx."""

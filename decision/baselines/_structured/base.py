@@ -13,20 +13,20 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Unpack
 
-import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from decision._atoms import Atom, LogisticAtom, NormAtom, SquareAtom
+from decision._atoms import Atom
 from decision._parametric import SETTINGS, Coefficients, ParametricProgram, ParametricSolver, others_than
 from decision.sets import FeasibleSet
 from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer
 from socicnn._registry import choose
 from socicnn.errors import ModelError, NoProgramError
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.frozen import FrozenNet, Output, Quadratic
+from socicnn.frozen._network import BRANCHES
 from socicnn.nn._context import ContextNetwork, Vector
 from socicnn.nn._network import Network
 from socicnn.nn._options import DENSE_ONLY, SMOOTH, NetOptions, NetSettings, net_options
@@ -106,39 +106,26 @@ class Structured(Network, ABC):
         return []
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
-        """Return the same as arrays: softplus units, one quadratic of one row per square, and the norms.
+        """Return the same as arrays: the branches of the atoms, and one quadratic of one row per entry of x.
 
         Raises:
             NoProgramError: an atom is of another kind.
         """
-        other = [atom.name for atom in self.atoms if not isinstance(atom, NormAtom | SquareAtom | LogisticAtom)]
-        if other:
-            raise NoProgramError(
-                f"{type(self).__name__} has {other[0]} atoms, which are not exported; decide with `decision.decide`, "
-                "or through CVXPY with `model.minimise(feasible_set, context)`"
-            )
-        n, eye = self.in_features, sparse.csr_array(sparse.eye_array(self.in_features))
-        blocks: dict[type[Atom], list[tuple[Array, Array, Array]]] = {LogisticAtom: [], SquareAtom: [], NormAtom: []}
+        parts: dict[str, list[Any]] = {name: [] for name in BRANCHES}
+        if self.diagonal:
+            eye, d, m = sparse.csr_array(sparse.eye_array(self.in_features)), vectors["d"], vectors["m"]
+            parts["quadratics"] = [Quadratic(0.5 * d[..., i], eye[[i]], -m[..., [i]]) for i in range(self.in_features)]
         for k, (atom, matrix) in enumerate(zip(self.atoms, self.A, strict=True), start=1):
-            block = as_float64(matrix.double()), -vectors[f"s{k}"], vectors[f"beta{k}"]
-            blocks[type(atom)].append(block)
-        squares = [
-            Quadratic(0.5 * vectors["d"][..., i], eye[[i]], -vectors["m"][..., [i]])
-            for i in range(n if self.diagonal else 0)
-        ]
-        for A, offset, beta in blocks[SquareAtom]:
-            squares += [Quadratic(beta[..., i], A[[i]], offset[..., [i]]) for i in range(self.rows)]
-        layers, w = [], torch.zeros(0).numpy()
-        if soft := blocks[LogisticAtom]:
-            matrices, offsets, weights = (list(part) for part in zip(*soft, strict=True))
-            layers.append(Layer(None, np.concatenate(matrices), np.concatenate(offsets, axis=-1), smoothing=1.0))
-            w = np.concatenate(weights, axis=-1)
-        return FrozenNet(
-            layers=layers,
-            output=Output(w, vectors["q"], vectors["c"]),
-            quadratics=squares,
-            norms=[Norm(beta[..., 0], A, offset) for A, offset, beta in blocks[NormAtom]],
-        )
+            own = atom.branches(vectors[f"beta{k}"], as_float64(matrix.double()), -vectors[f"s{k}"])
+            if own is None:
+                raise NoProgramError(
+                    f"{type(self).__name__} has {atom.name} atoms, which are not exported; decide with "
+                    "`decision.decide`, or through CVXPY with `model.minimise(feasible_set, context)`"
+                )
+            for name, branches in own.items():
+                parts[name] += branches
+        more: dict[str, Any] = parts
+        return FrozenNet([], Output(as_float64(torch.zeros(0)), vectors["q"], vectors["c"]), **more)
 
     def minimise(
         self,

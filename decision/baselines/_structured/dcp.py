@@ -13,7 +13,7 @@ from socicnn.nn._kinds import NETWORKS
 class StructuredDCP(Structured):
     """f = q(theta)'x + c(theta) + 12 weighted softplus atoms + 12 weighted squares + two weighted norms of 12 rows.
 
-    All heads are affine in theta, the weights through a softplus. The softplus atoms are one softplus layer of its
+    All heads are affine in theta, the weights through a softplus. The softplus atoms are a logistic branch of its
     program, exponential cones: `decide` proves its gaps, and `minimise` goes through CVXPY. With p = 8 it has
     57 n + 675 parameters: 9 n + 9 of q and c; for the softplus atoms and for the squares 12 n of the matrix, 108 of the
     offsets, 108 of the weights; for each norm 12 n, 108 and 9.

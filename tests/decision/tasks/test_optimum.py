@@ -1,11 +1,13 @@
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from decision import decide
 from decision._parametric import ParametricProgram
-from decision.tasks import make
-from socicnn.errors import MissingExtra, SolverError
+from decision.tasks import make, names
+from socicnn.errors import MissingExtra, ModelError, NoProgramError, SolverError
 
 
 def test_solvers_agree_where_the_optimum_sits_at_a_kink() -> None:
@@ -70,3 +72,25 @@ def test_a_progress_bar_is_an_option(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == ""
     task.optimum(torch.zeros(2, 8), progress=True)
     assert "optimum of simplex_socp" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name != "budget_huber"])
+def test_the_true_cost_is_a_network_whose_minimum_is_proven(name: str) -> None:
+    """Its branches are the task's atoms; CVXPY's optimum lies within the proven gap."""
+    task = make(name, 5, seed=1)
+    theta = task.sample_contexts(3, seed=2)
+    x, least = task.optimum(theta)
+    net = task.freeze(theta)
+    np.testing.assert_allclose(net(x.numpy()), task.cost(x, theta).numpy(), rtol=1e-12, atol=1e-12)
+    found = decide(net, task.feasible_set)
+    assert bool(found.certified.all()), found.status
+    assert (found.value - found.gap <= least + 1e-12 * (1 + least.abs())).all()
+    torch.testing.assert_close(found.value, least, rtol=1e-6, atol=1e-6)
+
+
+def test_huber_is_no_branch_of_a_network() -> None:
+    task = make("budget_huber", 4, seed=1)
+    with pytest.raises(NoProgramError, match="huber functions are no branches"):
+        task.freeze(task.sample_contexts(1, seed=0))
+    with pytest.raises(ModelError, match="context is missing"):
+        task.freeze()

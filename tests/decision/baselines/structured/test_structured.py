@@ -13,7 +13,7 @@ import torch
 import socicnn
 import verify
 from decision import decide
-from decision._atoms import LogSumExpAtom
+from decision._atoms import Huber, LogisticAtom, LogSumExpAtom
 from decision._parametric import ParametricProgram
 from decision.baselines import Structured, StructuredDCP, StructuredPCF
 from decision.sets import Box, Budget, FeasibleSet, Simplex
@@ -169,7 +169,7 @@ def test_pcf_is_verified_and_its_exact_program_agrees() -> None:
 
 
 def test_dcp_is_proven_and_decided_in_real_arithmetic() -> None:
-    """Its softplus atoms are one layer: the program is checked, and a decision's gap holds the solver's minimum."""
+    """Its softplus atoms are a branch: the program is checked, and a decision's gap holds the solver's minimum."""
     model = model_of(StructuredDCP)
     theta = torch.randn(4, 3, generator=generator(5), dtype=torch.float64)
     X = Budget(5, 1.5)
@@ -183,11 +183,27 @@ def test_dcp_is_proven_and_decided_in_real_arithmetic() -> None:
 
 def test_atoms_without_rows_of_a_program_are_named() -> None:
     class Other(Structured):
-        atoms = (LogSumExpAtom(),)
+        atoms = (Huber(),)
         diagonal = False
 
-    with pytest.raises(NoProgramError, match=r"Other has logsumexp atoms.*`model.minimise"):
+    with pytest.raises(NoProgramError, match=r"Other has huber atoms.*`model.minimise"):
         Other(2).freeze(torch.zeros(8))
+
+
+def test_log_sum_exp_atoms_are_branches() -> None:
+    """What had no program is proven and decided: against CVXPY's `log_sum_exp`."""
+
+    class Smooth(Structured):
+        atoms = (LogSumExpAtom(), LogisticAtom())
+        diagonal = True
+
+    model = Smooth(3, 2, rows=4, generator=generator(1), dtype=torch.float64)
+    theta = torch.randn(3, 2, generator=generator(2), dtype=torch.float64)
+    x = model.minimise(Simplex(3), theta)
+    verify.equivalence(model, x, theta, proof=True).raise_if_failed()
+    found = decide(model, Simplex(3), theta)
+    assert bool(found.certified.all()), found.status
+    torch.testing.assert_close(found.value, model(x, theta), rtol=1e-6, atol=1e-6)
 
 
 def test_unusable_arguments_are_refused() -> None:
