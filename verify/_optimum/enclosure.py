@@ -21,6 +21,7 @@ from verify._optimum.dependent import without_dependent
 from verify._optimum.exact import residual
 from verify._optimum.least_norm import least_norm_box
 from verify._optimum.ranks import WORK
+from verify._optimum.repeated import distinct
 
 FEW = 100  # equations, for which dense matrices are the fastest
 DENSE = 400  # equations, for which a dense inverse takes less than the proof that a row follows from others
@@ -70,6 +71,11 @@ def enclose(
     box = _first_box(M, f, x, room, error)
     if box is None and FEW < len(f) <= DENSE:
         box = _box(M, f, x, room, error)
+    if box is None and not error.any():  # perhaps a row repeats another
+        own = distinct(sparse.csr_array(M[:, np.flatnonzero((room > 0) | (x != 0.0))]), f)
+        if len(own) < len(f):
+            M, f, error = sparse.csr_array(M[own]), f[own], error[own]
+            box = _first_box(M, f, x, room, error)
     if box is None and not error.any():  # perhaps a row follows from the others
         rows = without_dependent(M, f, x, room, work)
         if rows is not None:

@@ -34,13 +34,13 @@ def interior(rows: Rows, near: Array, solver: Solver) -> Array | None:
     most = float(size.max(initial=0.0))
     # small rows stay small at first; equal sizes are the easiest to solve; tight tolerances are the last resort
     for share, chosen in ((FLOORS[0], solver), (FLOORS[1], solver), (FLOORS[1], tight(solver))):
-        v = _deepest(rows, np.maximum(size, share * most), chosen)
+        v = deepest(rows, np.maximum(size, share * most), chosen)
         if np.isfinite(v).all() and (slack(rows, v) > 0).all():
             return v
     return None
 
 
-def _deepest(rows: Rows, size: Array, solver: Solver) -> Array:
+def deepest(rows: Rows, size: Array, solver: Solver) -> Array:
     """Return the solver's point of max tau s.t. each inequality and cone has slack tau times its size, tau <= 1."""
     cones, n = rows.cones, rows.G.shape[1]
     unit = power(rows.h)  # tau is counted in it, so that all of the right-hand side has one scale

@@ -20,6 +20,7 @@ from verify._optimum.gram import gram
 
 STEPS = 4  # with floats, and as many with their second parts
 CROWDED = 500  # entries of a column that stays, for S S' would be dense
+DENSE = 4000  # rows up to which S S' may be
 
 
 def least_norm_box(M: sparse.csr_array, f: Array, x: Array, room: Array, error: Array) -> tuple[Array, Array] | None:
@@ -79,10 +80,16 @@ def least_norm_box(M: sparse.csr_array, f: Array, x: Array, room: Array, error: 
 def scaled_rows(M: sparse.csr_array, room: Array) -> tuple[sparse.csr_array, IntArray, Array, Array] | None:
     """Return S, which columns of M it has, and the powers of two that scaled its columns and rows.
 
-    Columns with very many entries are left out. None if a row has no column that may move.
+    Columns with very many entries are left out, but for rows that hold no others, if these are not too many. None if a
+    row has no column that may move.
     """
     count = np.bincount(M.indices, minlength=M.shape[1])
-    free = np.flatnonzero((room > 0) & np.isfinite(room) & (count > 0) & (count <= CROWDED))
+    moves = (room > 0) & np.isfinite(room) & (count > 0)
+    usual = moves & (count <= CROWDED)
+    if (moves & ~usual).any() and M.shape[0] <= DENSE:
+        alone = abs(M) @ usual.astype(np.float64) == 0.0
+        usual |= moves & (np.asarray(abs(M[alone]).sum(axis=0)).reshape(-1) > 0.0)
+    free = np.flatnonzero(usual)
     width = np.exp2(np.clip(np.round(np.log2(room[free])), -400, 400))
     S = sparse.csr_array(M[:, free])
     S.eliminate_zeros()

@@ -20,6 +20,7 @@ from socicnn.conic.solvers import Solver
 from verify._optimum import bends
 from verify._optimum.dependent import LITTLE
 from verify._optimum.easing import eased_multipliers, eased_points
+from verify._optimum.idle import idle_multipliers
 from verify._optimum.interior import dual_rows, falling, interior, relaxed, slack, towards
 from verify._optimum.lengths import lengths, spread, tails
 from verify._optimum.multipliers import NOISE, corrected
@@ -158,6 +159,8 @@ def best_multipliers(
         inner = interior(dual, y, solver)
         if inner is not None:
             yield from towards(dual, y, inner)
+        elif program.conic.cones.second_order:
+            yield from idle_multipliers(program.rows, slope, y, solver)
 
     for number, candidate in enumerate(tries()):
         trial = replace(witness, u=u, y=candidate)
