@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -55,10 +55,9 @@ class ExpTerm(Term):
     def prices(self) -> Array:
         """Weights of the groups, shape `(1 or groups,)` or `(contexts, 1 or groups)`."""
 
-    @property
-    def live(self) -> bool:
-        """Whether a weight is not zero."""
-        return bool(self.weight.any())
+    def used(self) -> Self | None:
+        """Return what has a weight in the only context; None if nothing has."""
+        return self if self.weight.any() else None
 
     def total(self, x: Array) -> Array:
         """Return the term at points x of shape `(count, n)`."""
@@ -142,6 +141,13 @@ class Logistic(ExpTerm):
     def prices(self) -> Array:
         """The weights."""
         return self.omega
+
+    def used(self) -> Self | None:
+        """Return the rows that have a weight in the only context; None if none has."""
+        rows = np.flatnonzero(self.omega)
+        if len(rows) in (0, len(self.omega)):
+            return self if len(rows) else None
+        return self.changed(omega=self.omega[rows], S=self.S[rows], s=self.s[rows])
 
     def values(self, x: Array) -> Array:
         """Return log(1 + exp(p)) of each row p at points x of shape `(count, n)`: `(count, rows)`."""

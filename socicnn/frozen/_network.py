@@ -80,10 +80,10 @@ class ConvexNet:
         return bool(self.exponentials) or any(layer.smooth for layer in self.layers)
 
     def named_exponentials(self) -> Iterator[tuple[str, ExpTerm]]:
-        """Yield the terms of exponentials in the program, with the names of their rows; as `weighted` chooses."""
+        """Yield what has a weight, with the names of its program rows; all in a stack, so that they are alike."""
         for terms in (self.logsumexps, self.logistics):
-            live = [term for term in terms if self.stacked or term.live]
-            yield from ((f"{term.KIND}{number}", term) for number, term in enumerate(live, start=1))
+            used = [part for term in terms if (part := term if self.stacked else term.used()) is not None]
+            yield from ((f"{term.KIND}{number}", term) for number, term in enumerate(used, start=1))
 
     @property
     def stacked(self) -> bool:

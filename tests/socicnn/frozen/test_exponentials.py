@@ -157,6 +157,18 @@ def test_stacked_contexts_are_those_networks() -> None:
         assert len(compile_net(own).exponentials) == (2 if alpha[i] else 1)
 
 
+def test_rows_without_weight_have_no_cones() -> None:
+    """They would have no multipliers inside their cones, which proofs of optima look for."""
+    S = np.random.default_rng(8).normal(size=(4, 2))
+    net = FrozenNet([], Output([], [0.5, 0.0]), logistics=[Logistic([0.0, 2.0, 0.0, 1.0], S), Logistic(0.0, S)])
+    program = value_program(net)
+    assert program.cones.exponential == 2 * 2
+    assert verify.certify(net, np.ones((3, 2)), proof=True).ok
+    x = cp.Variable(2)
+    proof = verify.optimum(cp.Problem(cp.Minimize(socicnn.to_cvxpy(net, x)), [x >= -1, x <= 1]))
+    assert proof.ok, proof.summary()
+
+
 def test_the_program_may_be_negative() -> None:
     """A log-sum-exp has no sign: CVXPY is not told that f >= 0."""
     net = FrozenNet([], Output([], [0.0]), logsumexps=[LogSumExp(1.0, [[1.0]], [-3.0])])

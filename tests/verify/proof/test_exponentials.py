@@ -188,3 +188,10 @@ def test_no_mutant_is_accepted_where_it_matters(layers: bool) -> None:
     for name in ("alpha", "G", "o", "omega", "S", "s"):
         rows = [row for key, row in table.rows.items() if key[0] == "compiler" and key[2] == name]
         assert sum(row.rejected + row.by_bracket for row in rows) == sum(row.matter for row in rows) > 0
+
+
+def test_a_search_finds_what_bends_down_and_nothing_else() -> None:
+    net, box = exponential_net(3), (np.full(N, -3.0), np.full(N, 3.0))
+    assert not verify.falsify(net, box, evaluations=20_000).violated
+    bent = lambda x: net(x) - 20.0 * np.logaddexp(0.0, 5.0 * x[:, 0])  # noqa: E731 (a logistic branch of weight -20)
+    assert verify.falsify(bent, box, evaluations=20_000).violated
