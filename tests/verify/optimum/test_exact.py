@@ -48,6 +48,17 @@ def test_many_residuals_are_as_right_as_few(seed: int) -> None:
     assert 0 < zeros < rows
 
 
+def test_many_sums_of_which_little_is_left() -> None:
+    """Pairs of very different sizes cancel but for one tiny entry: two passes over floats do not see it."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for _ in range(150):
+        pairs = rng.normal(size=5) * 2.0 ** rng.integers(-150, 150, 5)
+        rows.append(rng.permutation(np.concatenate([pairs, -pairs, [2.0**-200]])))
+    value, _ = residual(sparse.csr_array(np.array(rows)), np.ones(11), np.zeros(150))
+    assert (value == -(2.0**-200)).all()
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_box_holds_the_exact_solution(seed: int) -> None:
     rng = np.random.default_rng(seed)
