@@ -1,6 +1,6 @@
 """Decisions beside prepared solvers, row by row with what each row has to reach.
 
-python -m benchmarks.decision_table [--preset paper|asked|short|tiny] [--repeat 3]
+python -m benchmarks.decision_table [--preset paper|asked|smooth|short|tiny] [--repeat 3]
 
 Times are CPU milliseconds per decision, one thread, medians of rounds in which each way takes its turn; ratios are
 medians of the rounds' ratios, so that what else runs on the machine hardly counts. Raw solvers are set up once and get
@@ -84,6 +84,11 @@ PRESETS["paper"] = [
     # ECOS and QOCO take longer than Clarabel here, and PIQP minutes
     Case("soc-partial", "simplex_socp", 1000, {1: None, 16: None}, 1, {1: 5.0, 16: 5.0}, peers=("Clarabel",)),
     Case("relu-joint", "simplex_socp", 1000, {1: None, 16: None}, 4, {1: 5.0, 16: 5.0}, peers=("Clarabel", "HiGHS")),
+]
+PRESETS["smooth"] = [  # softplus units are exponential cones: their ratio is to be that of SOC networks in the same run
+    Case(f"{kind}-{context}", "simplex_socp", 50, {200: None}, few=few, peers=("Clarabel", "ECOS"))
+    for context, few in (("partial", 6), ("joint", 2))
+    for kind in ("soc", "softplus")
 ]
 PRESETS["asked"] = [
     replace(case, asks={batch: ask for batch, ask in case.asks.items() if case.asked(batch)})

@@ -30,6 +30,7 @@ def prepared(A: Any, cones: Cones, b: Array, q: Array, tolerance: float | None =
     kinds = [clarabel.ZeroConeT(cones.zero)] if cones.zero else []
     kinds += [clarabel.NonnegativeConeT(cones.nonnegative)] if cones.nonnegative else []
     kinds += [clarabel.SecondOrderConeT(size) for size in cones.second_order]
+    kinds += [clarabel.ExponentialConeT() for _ in range(cones.exponential)]
     variables = A.shape[1]
     nothing = sparse.csc_matrix((variables, variables))
     return clarabel.DefaultSolver(nothing, q, sparse.csc_matrix(A), b, kinds, options)

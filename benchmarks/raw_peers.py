@@ -26,8 +26,10 @@ Solve = Callable[[Array, Array], Array]
 def solvers(program: ConicProgram) -> dict[str, Solve]:
     """Return the installed solvers that know programs of this kind: v from vectors b and c."""
     made: dict[str, Callable[[ConicProgram], Solve]] = {"Clarabel": clarabel}
-    known = {"qoco": ("QOCO", qoco), "ecos": ("ECOS", ecos)}
-    if not program.cones.second_order:
+    known = {"ecos": ("ECOS", ecos)}
+    if not program.cones.exponential:
+        known["qoco"] = "QOCO", qoco
+    if not program.cones.second_order and not program.cones.exponential:
         known |= {"highspy": ("HiGHS", highs), "piqp": ("PIQP", piqp)}
     made |= {name: way for module, (name, way) in known.items() if find_spec(module) is not None}
     return {name: way(program) for name, way in made.items()}
@@ -80,12 +82,16 @@ def ecos(program: ConicProgram) -> Solve:
     import ecos as package
 
     A, E, p, cones = *_parts(program), program.cones.zero, program.cones
-    sizes = {"l": cones.nonnegative, "q": list(cones.second_order)}
+    sizes = {"l": cones.nonnegative, "q": list(cones.second_order), "e": cones.exponential}
+    order = np.arange(A.shape[0])  # ECOS takes (x, s, y) where y exp(x / y) <= s
+    triples = order[len(order) - 3 * cones.exponential :].reshape(-1, 3)
+    triples[:] = triples[:, [0, 2, 1]]
+    A = sparse.csc_matrix(A[order])
     options = {"abstol": TOLERANCE, "reltol": TOLERANCE, "feastol": TOLERANCE, "verbose": False}
 
     def solve(b: Array, c: Array) -> Array:
         equal = (E, b[:p]) if p else ()
-        return np.array(package.solve(c, A, b[p:], sizes, *equal, **options)["x"])
+        return np.array(package.solve(c, A, b[p:][order], sizes, *equal, **options)["x"])
 
     return solve
 
@@ -158,7 +164,7 @@ def moreau(program: ConicProgram, vectors: Sequence[tuple[Array, Array]]) -> Cal
 def loops(program: ConicProgram, vectors: Sequence[tuple[Array, Array]], n: int) -> dict[str, Callable[[], Array]]:
     """Return, for each solver, what gives the first n entries of the solution for each pair (b, c)."""
     made = {name: loop(solve, vectors, n) for name, solve in solvers(program).items()}
-    if find_spec("moreau") is not None:
+    if find_spec("moreau") is not None and not program.cones.exponential:
         all_at_once = moreau(program, vectors)
         made["moreau"] = lambda: all_at_once()[:, :n]
     return made

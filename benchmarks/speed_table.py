@@ -51,6 +51,8 @@ def others(preset: str, repeat: int) -> list[Row]:
     rows = [
         certificates(SMALL, many, repeat),
         certificates(LARGE, few, repeat),
+        smooth_certificates(SMALL, many, repeat, most=6.0),
+        smooth_certificates(LARGE, few, repeat, most=3.0),
         one_point(SMALL, 5 * repeat),
         *(training_step(width, repeat) for width in widths),
     ]
@@ -80,6 +82,16 @@ def certificates(settings: dict[str, Any], points: int, repeat: int) -> Row:
     value = ratio_of(rounds(ways, repeat), "certificate", "forward")
     work = f"certificates of {points} points, n = {settings['in_features']}"
     return row_of(work, "Certifier / torch forward", value, most=5.0)
+
+
+def smooth_certificates(settings: dict[str, Any], points: int, repeat: int, most: float) -> Row:
+    """Compare certificates of a network of softplus units with those of ReLU units of the same size."""
+    x = np.random.default_rng(1).normal(size=(points, settings["in_features"]))
+    made = {name: verify.Certifier(network({**settings, "activation": name}).freeze()) for name in ("softplus", "relu")}
+    ways: dict[str, Callable[[], Any]] = {name: (lambda one=one: one(x)) for name, one in made.items()}
+    rounds(ways, 1)
+    work = f"certificates of {points} points, n = {settings['in_features']}"
+    return row_of(work, "softplus units / ReLU units", ratio_of(rounds(ways, repeat), "softplus", "relu"), most=most)
 
 
 def one_point(settings: dict[str, Any], repeat: int) -> Row:

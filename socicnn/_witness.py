@@ -171,7 +171,7 @@ def _mass(lam: Array, p: Array) -> Array:
     """Return lambda p, 0 where it underflows."""
     with np.errstate(under="ignore"):
         product = lam * p
-    return np.where(product < TINY, 0.0, product)
+    return product if product.min(initial=1.0) >= TINY else np.where(product < TINY, 0.0, product)
 
 
 class _Filling:
@@ -277,7 +277,8 @@ class _Filling:
         for share, depth in ((unit.p, unit.depth_p), (unit.q, unit.depth_q)):
             cones, mass = self._cones(share[:, None], 2), _mass(lam, share)
             np.negative(mass, out=cones[:, 0])
-            np.multiply(cones[:, 0], np.where(mass > 0, depth, 0.0), out=cones[:, 1])
+            finite = depth if mass.min(initial=1.0) > 0 else np.where(mass > 0, depth, 0.0)
+            np.multiply(cones[:, 0], finite, out=cones[:, 1])
             cones[:, 2] = lam
 
     def norm(self, gamma: Array, p: Array) -> None:

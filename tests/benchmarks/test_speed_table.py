@@ -8,6 +8,8 @@ def test_the_tiny_preset_has_every_line() -> None:
     assert [row["ratio"] for row in rows] == [
         "Certifier / torch forward",
         "Certifier / torch forward",
+        "softplus units / ReLU units",
+        "softplus units / ReLU units",
         "Clarabel / Certifier",
         "lift / softplus",
     ]

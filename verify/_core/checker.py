@@ -191,7 +191,9 @@ class Checker:
             if isinstance(least, float):
                 worst.keep(name, matrix.max(axis=0), np.full(len(forward), self.tolerance * least))  # NaN stays NaN
             else:
-                worst.enter(name, matrix, self.tolerance * least + SMALLEST)
+                least *= self.tolerance
+                least += SMALLEST
+                worst.enter(name, matrix, least)
         if len(terms.stationarity):
             worst["stationarity"] = self._stationarity(terms.stationarity, self._least(arrays, point))
         value, dual = terms.primal, terms.dual

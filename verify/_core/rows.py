@@ -89,9 +89,9 @@ def residuals(zero: int, runs: list[RowRun], lack: Array, y: Array) -> Iterator[
         primal, dual, complementarity, slack = run.names
         if run.exponential:
             with np.errstate(all="ignore"):
-                violation, cone, allowed = _exponential(-s, own)
+                violation, cone, allowed = _exponential(s, own)
             yield primal, violation, 1.0
-            yield slack, -violation, 1.0
+            yield slack, np.negative(violation, out=violation), 1.0
             yield dual, cone, allowed
             yield complementarity, np.abs(np.einsum("ckn,ckn->cn", s, own)), 1.0
         elif run.size:
@@ -122,21 +122,40 @@ def allowances(zero: int, runs: list[RowRun], scale: Array, y: Array) -> Iterato
             yield from (1.0 + s, np.zeros_like(own), 1.0 + s * own)
 
 
-def _exponential(s: Array, y: Array) -> tuple[Array, Array, Array]:
-    """Return y exp(x / y) - s of (x, y, s) in Kexp, the residual of (u, v, w) in its dual, and the rounding of that.
+def _exponential(lack: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Return y exp(x / y) - s of -lack = (x, y, s) in Kexp, of (u, v, w) in its dual the residual and its rounding.
 
     The dual cone asks for -u exp(v / u - 1) <= w with u < 0, or for v, w >= 0 with u = 0. A point with y <= 0 fails.
     """
-    primal = np.where(s[:, 1] > 0, s[:, 1] * np.exp(s[:, 0] / s[:, 1]) - s[:, 2], np.inf)
-    u, v, w = y[:, 0], y[:, 1], y[:, 2]
-    inner = np.where(u < 0, -u * np.exp(v / u - 1.0) - w, np.inf)
-    return primal, np.where(u == 0, -np.minimum(v, w), inner), _uncertain(np.abs(y))
+    u, v, w, middle = y[:, 0], y[:, 1], y[:, 2], lack[:, 1]
+    primal, ratio = lack[:, 0] / middle, v / u
+    dual = ratio - 1.0
+    for values, factor in ((primal, middle), (dual, u)):  # in place: a new array costs as much as its numbers
+        np.exp(values, out=values)
+        values *= factor
+    np.subtract(lack[:, 2], primal, out=primal)
+    dual += w
+    np.negative(dual, out=dual)
+    np.abs(ratio, out=ratio)
+    if not (middle < 0).all():
+        primal = np.where(middle < 0, primal, np.inf)
+    if not (u < 0).all():
+        ratio = np.where(np.abs(u) > 0, ratio, 0.0)
+        dual = np.where(u == 0, -np.minimum(v, w), np.where(u < 0, dual, np.inf))
+    return primal, dual, _loss(ratio, w if w.min(initial=0.0) == 0.0 else np.abs(w))
 
 
 def _uncertain(y: Array) -> Array:
     """Return the rounding of the dual cone's residual, from |y|: exp(v / u - 1) loses 1 + |v / u| units."""
-    ratio = np.divide(y[:, 1], y[:, 0], out=np.zeros_like(y[:, 0]), where=y[:, 0] > 0)
-    return rounding(3) * y[:, 2] * (1.0 + np.minimum(ratio, 2_000.0))  # no exp is a number beyond 2,000
+    return _loss(np.divide(y[:, 1], y[:, 0], out=np.zeros_like(y[:, 0]), where=y[:, 0] > 0), y[:, 2])
+
+
+def _loss(ratio: Array, w: Array) -> Array:
+    loss = np.minimum(ratio, 2_000.0)  # no exp is a number beyond 2,000
+    loss += 1.0
+    loss *= rounding(3)
+    loss *= w
+    return loss
 
 
 def rounding(terms: Any) -> Any:
@@ -170,6 +189,9 @@ class Worst(dict[str, tuple[Array, Array]]):
 
 def _ratio(residual: Array, allowed: Array) -> Array:
     """Return residual / allowed: 0 where the residual is satisfied, huge where nothing is allowed."""
+    if np.all(allowed > 0):
+        ratio: Array = residual / allowed
+        return np.maximum(ratio, 0.0, out=ratio)
     nothing = 1e150 * (1.0 + residual)
     return np.where(residual <= 0, 0.0, np.where(allowed > 0, residual / allowed, nothing))
 

@@ -21,13 +21,15 @@ R_k = T W_k R_{k-1} W_k' S_k^-1 K^-1, which is zero over softplus units alone.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.norms import Turn
 from decision._minimise.interior.polyhedron import Polyhedron
-from decision._minimise.interior.units import Kept
+from decision._minimise.interior.units import Kept, times
 
 FLAT = 1e-15  # share of q below which the multipliers of a softplus unit count as no less
 
@@ -64,17 +66,23 @@ class System:
         for turn in turns:
             H += turn.hessian()
         self._factor(H)
-        self._primal = [kept.preactivation(k, at.x, at.z[k - 1] if k else None) - at.z[k] + at.p[k] for k in layers]
+        self._primal = [
+            torch.zeros_like(at.z[k])
+            if kept.smoothing[k]  # where it belongs
+            else kept.preactivation(k, at.x, at.z[k - 1] if k else None) - at.z[k] + at.p[k]
+            for k in layers
+        ]
         self._dual = [q - lam - kap for q, lam, kap in zip(boxes, at.lam, at.kap, strict=True)]
         for U, lam in zip(kept.U, at.lam, strict=True):
-            gradient = gradient + _times(U.mT, lam)
+            gradient = gradient + times(U.mT, lam)
         self._gradient = gradient
 
     def _factor(self, M: Tensor) -> None:
         kept, at = self._kept, self._at
         layers = len(at.z)
         self._set.add_barrier(M, at.y / at.s)
-        self._S: list[Tensor] = []  # 1 / S where nothing below gives way, else its Cholesky factor
+        # 1 / S where nothing below gives way; else its Cholesky factor, or that of a part of low rank
+        self._S: list[Tensor | _LowRank] = []
         self._J: list[Tensor] = []
         A, R = torch.empty(0), None  # R: of a first layer of ReLU units its diagonal
         for k in range(layers):
@@ -82,8 +90,15 @@ class System:
             J = kept.U[k] if W is None else kept.U[k] + W @ A
             if W is None or R is None:
                 S = 1.0 / (soft + give)
-                M += J.mT @ (S[..., None] * J)
-                A, R = (give * S)[..., None] * J, None if smooth else soft * S * give
+                M += _weighed(J, S)
+                if k + 1 < layers:
+                    A, R = (give * S)[..., None] * J, None if smooth else soft * S * give
+            elif R.ndim == 2 and k + 1 == layers and 2 * R.shape[1] <= soft.shape[1]:
+                few = _LowRank.of(1.0 / (soft + give), W * R.sqrt()[:, None, :])
+                M += few.weighed(J)
+                self._J.append(J)
+                self._S.append(few)
+                break
             else:
                 WR = W * R[:, None, :] if R.ndim == 2 else W @ R
                 Y = WR @ W.mT
@@ -164,9 +179,9 @@ class System:
             rest = up - give / (soft + give) * push[k]  # dlambda at da = 0 and no force from above
             r = rest * (soft + give)
             if W is not None:
-                r = r + _times(W, drift[k - 1])
+                r = r + times(W, drift[k - 1])
             white = _solved(self._S[k], r)
-            rhs = rhs - _times(self._J[k].mT, white)
+            rhs = rhs - times(self._J[k].mT, white)
             drift.append(give * (white - rest) + soft * give / (soft + give) * push[k])
             right.append(r)
         dx = torch.cholesky_solve(rhs[..., None], self._M)
@@ -178,18 +193,21 @@ class System:
         above: list[Tensor] = []  # W_{k+1}'dlambda_{k+1}
         for k in reversed(layers):
             W = kept.W[k + 1] if dlam else None
-            above.insert(0, torch.zeros_like(at.z[k]) if W is None else _times(W.mT, dlam[0]))
-            r = right[k] + _times(self._J[k], dx) + self._give[k] * above[0]
+            above.insert(0, torch.zeros_like(at.z[k]) if W is None else times(W.mT, dlam[0]))
+            r = right[k] + times(self._J[k], dx) + self._give[k] * above[0]
             dlam.insert(0, _solved(self._S[k], r))
         dz: list[Tensor] = []
         dp: list[Tensor] = []
         for k in layers:
             soft, give, W = self._soft[k], self._give[k], kept.W[k]
-            da = _times(kept.U[k], dx)
-            if W is not None:
-                da = da + _times(W, dz[k - 1])
-            force = 0.0 if kept.smoothing[k] else soft * (push[k] - above[k])
-            dz.append(give / (soft + give) * (da + force))
+            if kept.smoothing[k]:
+                da = (soft + give) * dlam[k] - give * above[k]
+                dz.append(give / (soft + give) * da)
+            else:
+                da = times(kept.U[k], dx)
+                if W is not None:
+                    da = da + times(W, dz[k - 1])
+                dz.append(give / (soft + give) * (da + soft * (push[k] - above[k])))
             dp.append(dz[k] - da - self._primal[k])
         dkap = [lift[k] - dz[k] / self._give[k] for k in layers]
         return dx, dz, dp, dlam, dkap
@@ -204,13 +222,45 @@ def _compliances(at: Iterate, k: int) -> tuple[Tensor, Tensor]:
     return tau / (at.lam[k] + least), tau / (at.kap[k] + least)
 
 
-def _solved(S: Tensor, right: Tensor) -> Tensor:
-    """Return S^-1 right: S is 1 / S of a diagonal, or a Cholesky factor."""
+class _LowRank(NamedTuple):
+    """S = diag(1/d) + V V' of few columns V: S^-1 = diag(d) - (d V) (I + V' diag(d) V)^-1 (d V)'."""
+
+    d: Tensor
+    dV: Tensor
+    factor: Tensor  # of I + V' diag(d) V
+
+    @classmethod
+    def of(cls, d: Tensor, V: Tensor) -> _LowRank:
+        """Return it from d, shape `(contexts, h)`, and V, shape `(contexts, h, columns)`."""
+        dV = d[..., None] * V
+        inner = V.mT @ dV
+        inner.diagonal(dim1=1, dim2=2).add_(1.0)
+        return cls(d, dV, _cholesky(inner))
+
+    def weighed(self, J: Tensor) -> Tensor:
+        """Return J' S^-1 J."""
+        white = torch.linalg.solve_triangular(self.factor, self.dV.mT @ J, upper=False)
+        return _weighed(J, self.d) - white.mT @ white
+
+    def solved(self, right: Tensor) -> Tensor:
+        """Return S^-1 right."""
+        inner = torch.cholesky_solve(times(self.dV.mT, right)[..., None], self.factor)[..., 0]
+        return self.d * right - times(self.dV, inner)
+
+
+def _solved(S: Tensor | _LowRank, right: Tensor) -> Tensor:
+    """Return S^-1 right: S is 1 / S of a diagonal, a Cholesky factor, or of low rank."""
+    if isinstance(S, _LowRank):
+        return S.solved(right)
     return S * right if S.ndim == 2 else torch.cholesky_solve(right[..., None], S)[..., 0]
 
 
-def _times(M: Tensor, vector: Tensor) -> Tensor:
-    return (M @ vector[..., None])[..., 0]
+def _weighed(J: Tensor, S: Tensor) -> Tensor:
+    """Return J' diag(S) J of each context."""
+    if J.ndim == 3:
+        return J.mT @ (S[..., None] * J)
+    n = J.shape[1]
+    return (S @ (J[:, :, None] * J[:, None, :]).flatten(1)).reshape(-1, n, n)
 
 
 def _cholesky(M: Tensor) -> Tensor:

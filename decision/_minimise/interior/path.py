@@ -16,7 +16,7 @@ from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.newton import System
 from decision._minimise.interior.polyhedron import Polyhedron
 from decision._minimise.interior.start import entered, on_path, settled
-from decision._minimise.interior.units import Choice, Gatherer
+from decision._minimise.interior.units import Choice, Gatherer, times
 from decision._minimise.smoothing import entropy
 from decision._minimise.stack import Dual, Stack
 from decision.sets._base import FeasibleSet
@@ -146,8 +146,9 @@ class Path:
                 above = torch.minimum(at.lam[k], box)
             lam.insert(0, above)
         for k, multiplier in enumerate(lam):
-            gradient = gradient + (kept.U[k].mT @ multiplier[..., None])[..., 0]
-            bound = bound + (multiplier * kept.preactivation(k, at.x, None)).sum(dim=-1)
+            pulled = times(kept.U[k].mT, multiplier)
+            gradient = gradient + pulled
+            bound = bound + (pulled * at.x).sum(dim=-1) + (multiplier * kept.b[k]).sum(dim=-1)
         units = tuple(multiplier.reshape(len(multiplier), -1) for multiplier in at.u)
         for branch, u in zip(stack.norms, units, strict=True):
             weighted = branch.row_weight * u

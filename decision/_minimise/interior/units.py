@@ -25,8 +25,8 @@ class Kept:
 
     Args:
         index: units of each layer, shape `(contexts, r_k)`; the layer's width stands for a pad.
-        U: shape `(contexts, r_k, n)` of each layer.
-        W: shape `(contexts, r_k, r_{k-1})` of each layer after the first.
+        U: shape `(contexts, r_k, n)` of each layer; `(r_k, n)` of layers that are kept whole, which all contexts share.
+        W: shape `(contexts, r_k, r_{k-1})` of each layer after the first; alike without contexts between whole layers.
         b: shape `(contexts, r_k)`.
         w: read-out weights, shape `(contexts, r_k)` of each layer: before the last, those through units taken as on.
         extra: what a pad's read-out weight is instead, zero for the others, shape `(contexts, r_k)`.
@@ -52,8 +52,8 @@ class Kept:
         """Return the kept units of some contexts."""
         return Kept(
             tuple(tensor[rows] for tensor in self.index),
-            tuple(tensor[rows] for tensor in self.U),
-            tuple(None if tensor is None else tensor[rows] for tensor in self.W),
+            tuple(_some(tensor, rows) for tensor in self.U),
+            tuple(None if tensor is None else _some(tensor, rows) for tensor in self.W),
             tuple(tensor[rows] for tensor in self.b),
             tuple(tensor[rows] for tensor in self.w),
             tuple(tensor[rows] for tensor in self.extra),
@@ -73,8 +73,9 @@ class Kept:
             pairs += zip(getattr(self, name), getattr(other, name), strict=True)
         for own, theirs in zip(self.inside, other.inside, strict=True):
             pairs += [] if own is None or theirs is None else zip(own, theirs, strict=True)
+        shared = [tensor for tensor in (*self.U, *self.W) if tensor is not None and tensor.ndim == 2]
         for target, new in pairs:
-            if target is not None:
+            if target is not None and not any(target is tensor for tensor in shared):
                 target[rows] = new
 
     def at(self, x: Tensor) -> Kept:
@@ -104,18 +105,27 @@ class Kept:
 
     def preactivation(self, k: int, x: Tensor, z: Tensor | None) -> Tensor:
         """Return a of layer k."""
-        a = self.b[k] + (self.U[k] @ x[..., None])[..., 0]
+        a = self.b[k] + times(self.U[k], x)
         W = self.W[k]
-        return a if W is None or z is None else a + (W @ z[..., None])[..., 0]
+        return a if W is None or z is None else a + times(W, z)
 
     def box(self, k: int, lam: Tensor | None) -> Tensor:
         """Return the upper bound w_k + W_{k+1}'lambda_{k+1} of lambda_k; zero for pads."""
         W = self.W[k + 1] if k + 1 < len(self.W) else None
-        return self.w[k] if W is None or lam is None else self.w[k] + (W.mT @ lam[..., None])[..., 0]
+        return self.w[k] if W is None or lam is None else self.w[k] + times(W.mT, lam)
 
     def rest(self, k: int, mu: Tensor, scale: list[Tensor]) -> Tensor:
         """Return what is added to the box on the path: about mu / |a| for units that are off, and the pads' own."""
         return self.extra[k] if self.smoothing[k] else self.extra[k] + mu[:, None] / scale[k]
+
+
+def times(matrix: Tensor, vectors: Tensor) -> Tensor:
+    """Return the product with a vector per context of a matrix per context, or of one that all share."""
+    return vectors @ matrix.mT if matrix.ndim == 2 else (matrix @ vectors[..., None])[..., 0]
+
+
+def _some(matrix: Tensor, rows: Tensor) -> Tensor:
+    return matrix if matrix.ndim == 2 else matrix[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,22 +229,30 @@ class Gatherer:
         b: list[Tensor] = []
         extra: list[Tensor] = []
         quadratics: list[tuple[Tensor, Tensor, Tensor] | None] = []
+        whole: list[bool] = []
         first_on = any(bool(mask.any()) for mask in choice.on[:1])
         last = len(stack.layers) - 1
         for k, (units, layer) in enumerate(zip(choice.index, stack.layers, strict=True)):
             pads = units == layer.b.shape[1]
             shape = (*units.shape, -1)
-            U_k = self._U[k].index_select(0, units.reshape(-1)).reshape(shape)
-            b_k = layer.b
-            W_k = self._W[k]
+            whole.append(bool((units == torch.arange(units.shape[1], device=units.device)).all()) and not pads.any())
+            whole[k] &= units.shape[1] == layer.b.shape[1]
+            folds = k == 1 and first_on  # the first layer's units that are on are folded into this one
+            b_k, W_k = layer.b, self._W[k]
+            if whole[k] and not folds:
+                U_k = self._U[k][:-1]
+            else:
+                U_k = self._U[k].index_select(0, units.reshape(-1)).reshape(shape)
             if W_k is None:
                 W.append(None)
+            elif whole[k] and whole[k - 1]:
+                W.append(W_k[:-1])
             else:
                 rows = W_k.index_select(0, units.reshape(-1)).reshape(shape)
                 below = choice.index[k - 1]
                 places = below.clamp(max=rows.shape[2] - 1)[:, None, :].expand(-1, units.shape[1], -1)
                 W.append(rows.gather(2, places) * (below < rows.shape[2])[:, None, :])
-                if k == 1 and first_on:  # the first layer's units that are on, folded into this one
+                if folds:
                     on = choice.on[0].to(rows)
                     folded = rows.mul_(on[:, None, :]).flatten(0, 1) @ self._U[0][:-1]
                     U_k = U_k + folded.reshape(U_k.shape)
