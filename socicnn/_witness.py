@@ -107,13 +107,8 @@ def closed_form(
         fill.rotated(quad.beta, p, fill.scales(p))
     for norm in norms:
         fill.norm(norm.gamma, fill.image(norm.C, norm.d).reshape(-1, norm.group, fill.count))
-    for unit, bound in zip(soft, bounds, strict=True):
+    for unit, bound in (*zip(soft, bounds, strict=True), *curved):
         fill.exponentials(unit, bound)
-    for share, price in curved:
-        if isinstance(share, Masses):
-            fill.exponentials(share, price)
-        else:
-            fill.softmax(share, price)
     return fill.witness()
 
 
@@ -263,18 +258,14 @@ class _Filling:
         self.y[self.row - term.groups : self.row] = price
         return share, price
 
-    def softmax(self, share: Shares, price: Array) -> None:
-        """Write the multipliers of the cones of log-sum-exps: (-alpha p, -alpha p (1 - log p), alpha)."""
-        p = share.p.reshape(-1, self.count)
-        lam = np.repeat(price, len(p) // len(price), axis=0)
-        cones, mass = self._cones(p[:, None], 2), _mass(lam, p)
-        np.negative(mass, out=cones[:, 0])
-        np.multiply(cones[:, 0], np.where(mass > 0, share.depth.reshape(p.shape), 0.0), out=cones[:, 1])
-        cones[:, 2] = lam
-
-    def exponentials(self, unit: Masses, lam: Array) -> None:
-        """Write the multipliers of the cones of softplus units: (-lambda p, -lambda p (1 - log p), lambda), alike q."""
-        for share, depth in ((unit.p, unit.depth_p), (unit.q, unit.depth_q)):
+    def exponentials(self, shares: Masses | Shares, lam: Array) -> None:
+        """Write the multipliers (-lambda p, -lambda p (1 - log p), lambda) of cones; of softplus units alike with q."""
+        if isinstance(shares, Masses):
+            pairs = [(shares.p, shares.depth_p), (shares.q, shares.depth_q)]
+        else:
+            p = shares.p.reshape(-1, self.count)
+            pairs, lam = [(p, shares.depth.reshape(p.shape))], np.repeat(lam, len(p) // len(lam), axis=0)
+        for share, depth in pairs:
             cones, mass = self._cones(share[:, None], 2), _mass(lam, share)
             np.negative(mass, out=cones[:, 0])
             finite = depth if mass.min(initial=1.0) > 0 else np.where(mass > 0, depth, 0.0)

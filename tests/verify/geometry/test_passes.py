@@ -247,3 +247,14 @@ def test_the_distance_from_a_face_is_known_at_every_scale(apart: float) -> None:
         for d in np.random.default_rng(seed).normal(size=(3, 3)):
             g = subdifferential.maximiser(d) + apart * d / np.linalg.norm(d)
             assert subdifferential.distance(g, 1e-8) == pytest.approx(apart, abs=1e-7 * (1 + np.linalg.norm(g)))
+
+
+@pytest.mark.parametrize("name", ["smooth-branches", "conv-smooth", "recurrent-smooth"])
+def test_hessians_of_smooth_branches_are_those_of_autograd(name: str) -> None:
+    """With the quadratics and norms beside them; groups of log-sum-exps, and weights of their own for logistic rows."""
+    model = CASES[name].model()
+    x = CASES[name].points(model, 3)
+    hessian = certify(model, x).hessian()
+    for i in range(3):
+        truth = torch.autograd.functional.hessian(lambda z: model(z[None])[0], x[i]).reshape(hessian.shape[1:])
+        np.testing.assert_allclose(hessian[i], truth.numpy(), rtol=1e-9, atol=1e-11)
