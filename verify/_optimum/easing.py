@@ -21,6 +21,7 @@ from verify._optimum.multipliers import NOISE, normals
 from verify._optimum.soft import SoftEquations
 
 NEAR = 1e-6  # of a cone's size: the slack of an active cone
+CLOSE = 1e-4  # the same of exponential cones, of which solvers know less
 FAINT = 1e-7  # of the largest multiplier: cones with less are at their apex
 SETTLED = 1e-8  # of the largest multiplier: what the steps inwards remove themselves
 STEPS = 4  # of Newton's method with one factorisation
@@ -43,7 +44,7 @@ def eased_points(rows: Rows, v: Array, tight: BoolArray) -> Iterator[Array]:
     active = s[cones.heads] - norms(cones, s) <= NEAR * size
     part = bends.triples(cones, s)
     room = bends.size(part, bends.triples(cones, terms))
-    bent = (bends.slack(part) <= NEAR * room) & (part[:, 1] > 0.0)
+    bent = (bends.slack(part) <= CLOSE * room) & (part[:, 1] > 0.0)
     if not (active.any() or bent.any()):
         return
     D, _, edge = normals(rows, v, tight, active)

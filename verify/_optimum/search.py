@@ -123,13 +123,15 @@ def tight_rows(program: QuadraticProgram, v: Array, y: Array) -> BoolArray:
     rows, cones = program.rows, program.conic.cones
     s = np.abs(rows.h - rows.G @ v)
     size = rows.absolute @ np.abs(v) + np.abs(rows.h)
-    size = np.maximum(size, 1e-6 * size.max(initial=0.0))
+    largest = float(size.max(initial=0.0))
+    size = np.maximum(size, 1e-6 * largest)
     share = s / np.where(size > 0, size, 1.0)
     weight = y * rows.lengths
     cut = slice(cones.zero, cones.zero + cones.nonnegative)
     price = power(weight)
     tight = np.zeros(len(s), dtype=bool)
     tight[cut] = (weight[cut] / price > share[cut]) & (share[cut] < 1e-3)
+    tight[cut] |= (weight[cut] > 1e-3 * price) & (s[cut] < 1e-6 * largest)  # of solvers that are less accurate
     return tight
 
 

@@ -88,12 +88,13 @@ def _holds(result: Any, value: Any) -> bool:
 @pytest.mark.parametrize("solver", ["clarabel", "ecos", "scs"])
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_known_optimum_lies_in_a_bracket(name: str, solver: Any) -> None:
-    """Entry orders differ between solvers; a wrong one would be infeasible or wide. SCS is a first-order method."""
+    """Entry orders differ between solvers; a wrong one would be infeasible or wide. SCS misses exp(-40) by much."""
     problem, value = KNOWN[name]
     result = verify.optimum(problem, solver=solver)
     assert result.ok
     assert _holds(result, value)
-    assert result.gap <= (0.3 if solver == "scs" else 1e-7) * max(1.0, result.scale)
+    far = (name, solver) == ("far left and right", "scs")
+    assert result.gap <= (0.03 if far else 1e-7) * max(1.0, result.scale)
 
 
 @pytest.mark.parametrize("size", [1e-9, 1e-5, 1e-2, 1.0])
