@@ -146,3 +146,17 @@ def test_a_layer_decides_and_differentiates_what_the_network_is() -> None:
         with torch.no_grad():
             change = ((layer(theta + step) - layer(theta - step)) * weight).sum(dim=1) / 2e-4
         torch.testing.assert_close(gradient[:, j], change, rtol=2e-3, atol=2e-3)
+
+
+def test_whole_entries_are_those_of_trying_all() -> None:
+    draw = torch.Generator().manual_seed(11)
+    network = SOCICNN(3, (5,), (3,), (), logsumexp=(4,), logistic=(3,), generator=draw, dtype=torch.float64)
+    found = decide(network, Box(3, -2.0, 2.0), integer=[0, 2])
+    assert bool(found.certified.all()), found.status
+    whole, free = np.arange(-2.0, 3.0), np.linspace(-2.0, 2.0, 4001)
+    grid = np.stack([axis.reshape(-1) for axis in np.meshgrid(whole, free, whole, indexing="ij")], axis=1)
+    values = network.freeze()(grid)
+    best = grid[np.argmin(values)]
+    assert found.x[0, [0, 2]].tolist() == best[[0, 2]].tolist()
+    assert float(found.value[0] - found.gap[0]) <= values.min()
+    assert float(found.value[0]) == pytest.approx(values.min(), rel=1e-6, abs=1e-6)
