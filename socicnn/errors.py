@@ -10,7 +10,7 @@ class ModelError(SocicnnError, ValueError):
 
 
 class NoProgramError(ModelError):
-    """A network that has no conic program, or none of the kind that is needed, e.g. of second-order cones alone."""
+    """A function that has no conic program, or none of the kind that is needed: a torch module that is not read."""
 
 
 class ProgramError(SocicnnError, ValueError):

@@ -1,6 +1,6 @@
 """What a minimiser knows of a surrogate: a batch of convex functions f_i of x in R^n, one per context.
 
-Networks as arrays (`stack_surrogate`) and torch modules that second-order cones do not describe (`module_surrogate`)
+Networks as arrays (`stack_surrogate`) and torch modules (`module_surrogate`)
 both give it; the methods work on either.
 """
 

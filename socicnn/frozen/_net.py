@@ -175,7 +175,7 @@ class FrozenNet(ConvexNet):
             output: name of the output to read; the only one if omitted.
 
         Raises:
-            ModelError: the graph is not convex, not second-order-cone representable or no function of x, or its values
+            ModelError: the graph is not convex, of a kind that is not read or no function of x, or its values
                 are not those of the network read; the message names the node.
             FileError: the file is missing or broken.
             MissingExtra: the package onnx is not installed.

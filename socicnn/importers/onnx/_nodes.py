@@ -82,7 +82,7 @@ def _pow(node: Node) -> list[Tensor]:
     if exponent == [0.5]:
         return [root(node, value)]
     if exponent != [2]:
-        raise node.refused(f"has exponent {exponent}; only 2 is second-order-cone representable here")
+        raise node.refused(f"has exponent {exponent}; 2, 1 and, of a sum of squares, 0.5 are read")
     return [squared(node, value)]
 
 
