@@ -120,7 +120,7 @@ READ_ONLY = ("FrozenNet", "ValueProgram", "ConicProgram", "Rows", "Lifts", "Rang
 # parts of a FrozenNet, which copies them; results that only this package makes, of arrays of its own; training data,
 # which stay the caller's as in torch, because they may fill the memory
 OTHERS = {"Layer", "Norm", "Output", "Parts", "Quadratic", "Report", "Squares", "Solution", "Falsification", "Data"}
-OTHERS |= {"LogSumExp", "Logistic"}
+OTHERS |= {"LogSumExp", "Logistic", "AffinePieces"}
 
 
 def stored(made: Any, depth: int = 4) -> list[Any]:
