@@ -15,9 +15,10 @@ With K = sum s^2 U_i'U_i + sum gamma^2 (1 - ||u||)^2 C'C and a share t of them a
 
     min_X f >= l(y) - t (sum s |a(y)| + sum gamma (1 - ||u||) ||p(y)||)    where t^2 lambda_min(K) >= ||r||^2.
 
-A softplus unit of the first layer with multiplier lambda = p q is tau log(1 + exp(t)) above its tangent at
-t_0 = log(p / (1 - p)), t = a / tau, by at least q tau p (1 - p) (exp(-d) + d - 1), d = |t - t_0| (its third derivative
-is at most its second: Bach, "Self-concordant analysis for logistic regression", 2010), hence by w d^2 / (2 + d) with
+A softplus unit of the first layer, or a row of a logistic branch (tau = 1, q its weight), with multiplier p q is
+tau log(1 + exp(t)) above its tangent at t_0 = log(p / (1 - p)), t = a / tau, by at least
+q tau p (1 - p) (exp(-d) + d - 1), d = |t - t_0| (its third derivative is at most its second: Bach, "Self-concordant
+analysis for logistic regression", 2010), hence by w d^2 / (2 + d) with
 w = q tau p (1 - p). With e = |t(y) - t_0|, which is next to nothing, r = ||x - y||, K = G + 1/2 sum w U_i'U_i / tau^2,
 sigma <= lambda_min(K), E = max e and M = max ||U_i|| / tau they add (sigma r^2 - sum w e^2) / (2 + E + M r), and so
 
@@ -31,6 +32,7 @@ are at least tau - g(n) trace(G) (Rump, "Verification of positive definiteness",
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -70,10 +72,8 @@ def growth_bound(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor)
     rest = torch.where(held, 0.0, line.slope.abs() + error)
     tilted = _tilted(stack, last, rest)
     best = torch.maximum(_bound(last, line, tilted, sigma), _kinked(stack, last, line, rest, point))
-    first = stack.layers[0] if stack.layers else None
-    if first is None or not first.smoothing or first.U is None or first.inner:
-        return best
-    return torch.maximum(best, _bent(stack, last, line, tilted, point))
+    bends = _bends(stack, last, point)
+    return torch.maximum(best, _bent(stack, last, line, tilted, bends)) if bends else best
 
 
 def _tilted(stack: Stack, y: Tensor, rest: Tensor) -> Tensor:
@@ -137,30 +137,58 @@ def _kinked(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, dual: Dual) -
     return torch.where((grip > 0) & (pull <= grip), _lessened(y, line, loss), -torch.inf)
 
 
-def _bent(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, dual: Dual) -> Tensor:
-    """Return the bound of the first layer's softplus units and the quadratics, rounded down; -inf without growth."""
-    first, n = stack.layers[0], stack.in_features
-    U, tau, q = first.U, first.smoothing, boxes_of(stack, dual)[0]
-    assert U is not None, "the caller has looked"
-    p = dual.lam[0] / q
-    used = (p > FLAT) & (p < 1.0 - FLAT)
-    p = torch.where(used, p, 0.5)
-    w = torch.where(used, q * tau * p * (1.0 - p), 0.0)
-    # log p is within 16 EPS of 10, log(1 - p) moves by EPS / FLAT with p
-    e = (first.preactivation(y, None) / tau - (p.log() - (-p).log1p())).abs() + 64.0 * EPS / FLAT
-    e = torch.where(used, (e + _error(U, first.b, y) / tau) * (1.0 + relative_margin(16)), 0.0)
-    steep = (U.row_norms.amax() / tau) * (1.0 + relative_margin(n + 8))
-    rows = (0.5 * w).sqrt()[..., None] * (U.dense / tau)
-    size = (1.0 + relative_margin(2 * n + 16)) * rows.square().sum(dim=(1, 2))
-    G, error = _quadratic_part(stack)
-    K = G + rows.mT @ rows
+class _Bend(NamedTuple):
+    """Softplus units of pre-activations a = U x + b with multipliers lambda in [0, q]."""
+
+    U: Map
+    b: Tensor
+    a: Tensor
+    tau: float
+    q: Tensor
+    lam: Tensor
+
+
+def _bends(stack: Stack, y: Tensor, dual: Dual) -> list[_Bend]:
+    """Return the softplus units of the first layer and of logistic branches, whose multipliers are w times a share."""
+    bends: list[_Bend] = []
+    first = stack.layers[0] if stack.layers else None
+    if first is not None and first.smoothing and first.U is not None and not first.inner:
+        q = boxes_of(stack, dual)[0]
+        bends.append(_Bend(first.U, first.b, first.preactivation(y, None), first.smoothing, q, dual.lam[0]))
+    for branch, share in zip(stack.exponentials, dual.p[len(stack.curved) :], strict=True):
+        if branch.logistic:
+            q = branch.weight.expand_as(share)
+            bends.append(_Bend(branch.matrix, branch.offset, branch.image(y), 1.0, q, q * share))
+    return bends
+
+
+def _bent(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, bends: list[_Bend]) -> Tensor:
+    """Return the bound of such units and the quadratics, rounded down; -inf without growth."""
+    n = stack.in_features
+    K, error = _quadratic_part(stack)
+    size, off = torch.zeros_like(line.offset), torch.zeros_like(line.offset)
+    most, steep, count = torch.zeros_like(line.offset), 0.0, 0
+    for U, b, a, tau, q, lam in bends:
+        p = lam / q
+        used = (p > FLAT) & (p < 1.0 - FLAT)
+        p = torch.where(used, p, 0.5)
+        w = torch.where(used, q * tau * p * (1.0 - p), 0.0)
+        # log p is within 16 EPS of 10, log(1 - p) moves by EPS / FLAT with p
+        e = (a / tau - (p.log() - (-p).log1p())).abs() + 64.0 * EPS / FLAT
+        e = torch.where(used, (e + _error(U, b, y) / tau) * (1.0 + relative_margin(16)), 0.0)
+        steep = max(steep, float(U.row_norms.amax()) / tau * (1.0 + relative_margin(n + 8)))
+        rows = (0.5 * w).sqrt()[..., None] * (U.dense / tau)
+        size = size + (1.0 + relative_margin(2 * n + 16)) * rows.square().sum(dim=(1, 2))
+        K = K + rows.mT @ rows
+        most, off = torch.maximum(most, e.amax(dim=-1)), off + 0.5 * (w * e.square()).sum(dim=-1)
+        count += w.shape[1]
     if not len(stack) or not bool(K.isfinite().all()):
         return torch.full_like(line.offset, -torch.inf)
-    sigma = _least_eigenvalue(K, error + relative_margin(len(U.row_norms) + 24) * (size + error) + TINY)
+    sigma = _least_eigenvalue(K, error + relative_margin(count + 24) * (size + error) + TINY)
     pull = torch.linalg.vector_norm(rest, dim=-1) * (1.0 + relative_margin(n + 16))
     hold = sigma - steep * pull * (1.0 + 8 * EPS) - 8 * EPS * sigma
-    loss = (2.0 + e.amax(dim=-1)) * pull.square() / hold + 0.5 * (w * e.square()).sum(dim=-1)
-    return torch.where(hold > 0, _lessened(y, line, loss * (1.0 + relative_margin(w.shape[1] + 32))), -torch.inf)
+    loss = (2.0 + most) * pull.square() / hold + off
+    return torch.where(hold > 0, _lessened(y, line, loss * (1.0 + relative_margin(count + 32))), -torch.inf)
 
 
 def _error(matrix: Map, offset: Tensor, y: Tensor) -> Tensor:
