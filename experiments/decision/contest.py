@@ -141,7 +141,6 @@ def afresh(drawn: Instance, model: Any, contexts: Tensor, known: tuple[Tensor, T
     return row | {
         "relative_gap_max": float(relative[decided].amax()),
         "certified_share": float((relative[decided] <= found.rtol[decided]).double().mean()),
-        "fine_contexts": int((found.rtol < found.rtol.amax()).sum()),
         "decide_cpu_s": seconds,
     }
 
