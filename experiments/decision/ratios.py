@@ -153,16 +153,20 @@ def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
     texts = [
         "# Decisions over instances",
         f"{len(done)} of {len(cells)} cells have been run. Rows are made by {made} ({packages}).",
-        "## Who wins\n\nCells of task and n in which ours has the lower mean regret on every instance, on most, or on "
-        "half and fewer; `ratio` is the geometric mean over cells and instances.\n\n" + markdown(verdicts(table)),
-        "## Cell by cell\n\nMean regret of the other over that of ours on fresh contexts: geometric mean over "
-        "instances, least, most, and the 95 % interval of the mean by a paired bootstrap over contexts; the share of "
-        "contexts at which ours has less regret; the same ratio of medians and of 95 % quantiles.\n\n"
-        + markdown(table),
         "## Regrets\n\nGeometric means over instances of mean, median and 95 % quantile over the fresh contexts; "
         "contexts without a decision; the worst relative gap of a decision; CPU seconds of choice and training.\n\n"
         + markdown(levels(rows)),
     ]
+    if table:  # two contenders have an instance in common
+        texts[2:2] = [
+            "## Who wins\n\nCells of task and n in which ours has the lower mean regret on every instance, on most, or "
+            "on half and fewer; `ratio` is the geometric mean over cells and instances.\n\n"
+            + markdown(verdicts(table)),
+            "## Cell by cell\n\nMean regret of the other over that of ours on fresh contexts: geometric mean over "
+            "instances, least, most, and the 95 % interval of the mean by a paired bootstrap over contexts; the share "
+            "of contexts at which ours has less regret; the same ratio of medians and of 95 % quantiles.\n\n"
+            + markdown(table),
+        ]
     return "\n\n".join(texts) + "\n"
 
 
