@@ -18,7 +18,7 @@ from typing import Any
 
 from experiments.approximation import page
 from experiments.approximation.plots import frontier, regimes
-from experiments.approximation.shapes import CHOICE, FRONTIER, NETWORKS, PAPER, WIDTHS
+from experiments.approximation.shapes import CHOICE, FRONTIER, NETWORKS, PAPER, SMOOTH, WIDTHS
 from experiments.approximation.tables import rendered
 from experiments.approximation.targets import POINTS, TARGETS
 from experiments.approximation.training import fit_networks
@@ -100,11 +100,11 @@ def _converged() -> Iterator[Cell]:
             for name in FRONTIER:
                 if name != "paper":
                     yield _cell("converged", target, FRONTIER_D, model, name, 0)
-    yield from each(few, ("ickan",), ("paper",))
-    yield from each((50,), (*NETWORKS, "trees", "max-affine"), ("paper",))
+    yield from each(few, (*SMOOTH, "ickan"), ("paper",))
+    yield from each((50,), (*NETWORKS, *SMOOTH, "trees", "max-affine"), ("paper",))
     yield from each(few, ("lpcf",), ("own",))
-    yield from each(few, ("ickan",), CHOICE[1:])
-    yield from each(few, (*NETWORKS, "ickan"), CHOICE[1:], block=1)
+    yield from each(few, (*SMOOTH, "ickan"), CHOICE[1:])
+    yield from each(few, (*NETWORKS, *SMOOTH, "ickan"), CHOICE[1:], block=1)
 
 
 def _cell(preset: str, target: str, d: int, model: str, shape: str, block: int) -> Cell:

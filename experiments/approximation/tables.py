@@ -10,8 +10,17 @@ from experiments.approximation.targets import REPRESENTED, TARGETS
 from experiments.engine.tables import Row, Value, markdown
 
 BAR = 1e-3  # relative error of SOC on the targets that it represents
-NAMES = {"relu": "ReLU", "softplus": "Softplus", "quad": "Quad", "norm": "Norm", "soc": "SOC", "ickan": "P1-ICKAN"}
-OTHERS = ("ickan", "max-affine", "lpcf", "trees")
+NAMES = {
+    "relu": "ReLU",
+    "softplus": "Softplus",
+    "quad": "Quad",
+    "norm": "Norm",
+    "soc": "SOC",
+    "ickan": "P1-ICKAN",
+    "logistic": "Logistic",
+    "logsumexp": "Log-sum-exp",
+}
+OTHERS = ("logistic", "logsumexp", "ickan", "max-affine", "lpcf", "trees")
 SIZES = (5, 10, 20)
 PRESETS = ("paper", "converged")
 WAYS = {
