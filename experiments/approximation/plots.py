@@ -42,6 +42,7 @@ def frontier(rows: Rows, d: int, targets: tuple[str, ...], path: Path) -> Path |
 def regimes(rows: Rows, d: int, path: Path) -> Path | None:
     """Draw the mean error of every network on every target, trained as the paper does and to the end."""
     figure, panels = _panels(2, 5.0)
+    panels[1].sharex(panels[0])
     labelled = dict[str, Any]()
     for panel, preset in zip(panels, ("paper", "converged"), strict=True):
         for model in NETWORKS:
@@ -55,7 +56,7 @@ def regimes(rows: Rows, d: int, path: Path) -> Path | None:
         panel.set_yticks(range(len(TARGETS)), list(TARGETS))
         panel.invert_yaxis()
         panel.grid(axis="x", which="both", alpha=0.25)
-    panels[1].axvline(BAR, color="black", linestyle=":", linewidth=1)
+        panel.axvline(BAR, color="black", linestyle=":", linewidth=1)
     panels[0].legend(labelled.values(), labelled, fontsize="small")
     return _save(figure, path) if labelled else None
 
