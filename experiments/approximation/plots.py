@@ -18,10 +18,11 @@ MARKS = {"relu": "s", "softplus": "^", "quad": "D", "norm": "v", "soc": "o"}
 def frontier(rows: Rows, d: int, targets: tuple[str, ...], path: Path) -> Path | None:
     """Draw error against parameters: a line per network, its mean over the seeds at each size, a dot per seed."""
     found = [row for row in of(rows, preset="converged", d=d) if row["shape"] in FRONTIER and row["model"] in NETWORKS]
-    if not any(row["shape"] != "paper" for row in found):
+    drawn = [target for target in targets if any(row["shape"] != "paper" for row in of(found, target=target))]
+    if not drawn:
         return None
-    figure, panels = _panels(len(targets), 3.6)
-    for panel, target in zip(panels, targets, strict=True):
+    figure, panels = _panels(len(drawn), 3.6 if len(drawn) > 1 else 5.0)
+    for panel, target in zip(panels, drawn, strict=True):
         for model in NETWORKS:
             own = of(found, target=target, model=model)
             counts = sorted({number(row, "parameters") for row in own})
