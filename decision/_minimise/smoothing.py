@@ -20,6 +20,8 @@ from torch.overrides import TorchFunctionMode
 from socicnn.errors import ModelError
 
 NARROW = 1e-150  # a width that no value in float64 feels, but whose square is not 0
+TAIL = 40.0  # exp(-40) is nothing beside 1
+LEAST = 1e-300  # width whose inverse is finite
 _RELUS = (torch.relu, nn.functional.relu, Tensor.relu)
 
 
@@ -42,6 +44,8 @@ def smooth_length(square: Tensor, delta: Tensor) -> Tensor:
 def softplus(a: Tensor, width: Tensor | float) -> tuple[Tensor, Tensor]:
     """Return width log(1 + exp(a / width)), to full precision, and t = a / width; the slope is sigmoid(t)."""
     t = a / width
+    if isinstance(width, float) and width > LEAST:  # torch's own, five times as fast, with a tail that float64 feels
+        return nn.functional.softplus(a, 1.0 / width, TAIL), t
     return a.relu() + width * t.abs().neg_().exp_().log1p_(), t
 
 

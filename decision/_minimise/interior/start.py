@@ -121,8 +121,9 @@ def _product(share: list[Tensor]) -> Callable[[int, Tensor], Tensor]:
 
 
 def _soft(a: Tensor, tau: Tensor | float) -> tuple[Tensor, Tensor]:
-    """Return z = softplus(a) and p = z - a = softplus(-a)."""
-    return softplus(a, tau)[0], softplus(-a, tau)[0]
+    """Return z = softplus(a) and p = z - a."""
+    z = softplus(a, tau)[0]
+    return z, z - a
 
 
 def _split(a: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,10 +1,12 @@
 """Smoothed modules: never above the module itself, and only where x has a part in it."""
 
+import numpy as np
 import pytest
 import torch
 
-from decision._minimise.smoothing import Smoothing
+from decision._minimise.smoothing import Smoothing, softplus
 from socicnn.errors import ModelError
+from socicnn.frozen._softplus import unit
 
 
 @pytest.mark.parametrize("delta", [1e-6, 0.1, 3.0])
@@ -40,3 +42,13 @@ def test_each_row_has_its_own_width_and_other_shapes_the_least() -> None:
         across = torch.linalg.vector_norm(a + 1.0, dim=0)
     torch.testing.assert_close(lengths, torch.tensor([3.25**0.5 - 0.5, 7.0**0.5 - 2.0]))
     torch.testing.assert_close(across, torch.full((3,), 1.5 - 0.5))
+
+
+@pytest.mark.parametrize("width", [0.3, 1.0, 7e-4, 1e-305])
+def test_softplus_is_exact_at_every_a(width: float) -> None:
+    """As the one of frozen networks, where exp(t) is large, too: torch's own would drop the tail from t = 20 on."""
+    t = torch.cat([torch.linspace(-60, 60, 241, dtype=torch.float64), torch.tensor([-700.0, 20.5, 39.9, 40.1, 700.0])])
+    a = t * width
+    for own in (softplus(a, width)[0], softplus(a, torch.tensor(width, dtype=torch.float64))[0]):
+        exact = unit(a.numpy(), np.array(width))
+        np.testing.assert_allclose(own.numpy(), exact, rtol=5e-13, atol=1e-320)
