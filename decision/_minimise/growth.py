@@ -55,8 +55,15 @@ def growth_bound(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor)
         box: the set X.
         x: decisions, shape `(contexts, n)`.
         dual: a guess of a dual point; it is repaired first.
-        allowed: what moving a coordinate to its bound may cost, shape `(contexts,)`.
+        allowed: what moving a coordinate to its bound may cost, shape `(contexts,)`; the bound without such moves
+            counts too, as a slope that is noise moves a coordinate of a wide box far away.
     """
+    still = _grown(stack, box, x, dual, torch.zeros_like(allowed))
+    return torch.maximum(_grown(stack, box, x, dual, allowed), still)
+
+
+def _grown(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor) -> Tensor:
+    """Return the bound with coordinates moved to their bounds where that costs at most `allowed`."""
     sigma = least_curvature(stack)
     lower, upper = box.ends(x)
     y = x

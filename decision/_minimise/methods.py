@@ -105,6 +105,7 @@ class ProjectedGradient(Method):
             descend(problem.surrogate, problem.feasible_set, answers, goal)
         else:
             _scouted(problem, polyhedron, answers, goal)
+            _searched(problem, polyhedron, answers, goal)
 
 
 @final
@@ -113,8 +114,12 @@ class InteriorPoint(Method):
     """The batched interior-point method for networks, over sets with linear rows and an interior.
 
     Networks with wide layers are scouted first, as by `projected_gradient`; others start at the set's centre.
+
+    Args:
+        searches: whether `central_path` takes networks with smooth units that are left.
     """
 
+    searches: bool = True
     name = "interior_point"
 
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
@@ -123,25 +128,25 @@ class InteriorPoint(Method):
         if polyhedron is None:
             raise ModelError(_no_interior(self.name, problem, LARGEST))
         if is_small(stack) or not scouting.worth(goal):
-            _followed(problem, polyhedron, answers, goal)
+            follow(stack, problem.feasible_set, polyhedron, answers, goal)
         else:
             _scouted(problem, polyhedron, answers, goal)
+        if self.searches:
+            _searched(problem, polyhedron, answers, goal)
 
 
 def _scouted(problem: Problem, polyhedron: Polyhedron, answers: Answers, goal: Goal) -> None:
     """Scout in float32, then follow the central path with the units that still move."""
-    before = scouting.scout(problem.networks(), problem.feasible_set, answers, goal)
-    _followed(problem, polyhedron, answers, goal.after(scouting.COUNT), before)
+    networks, feasible_set = problem.networks(), problem.feasible_set
+    before = scouting.scout(networks, feasible_set, answers, goal)
+    follow(networks.stack, feasible_set, polyhedron, answers, goal.after(scouting.COUNT), before)
 
 
-def _followed(
-    problem: Problem, polyhedron: Polyhedron, answers: Answers, goal: Goal, before: list[torch.Tensor] | None = None
-) -> None:
-    """Follow the central path; sharp softplus units, which may stop it, are then met with a line search."""
-    stack = problem.networks().stack
-    follow(stack, problem.feasible_set, polyhedron, answers, goal, before)
+def _searched(problem: Problem, polyhedron: Polyhedron, answers: Answers, goal: Goal) -> None:
+    """Meet sharp softplus units, which may stop the interior-point method, with a line search."""
     left = (~answers.done(goal)).nonzero()[:, 0]
-    if not stack.smooth or not len(left) or goal.late or problem.feasible_set.n > LARGEST_HESSIAN:
+    large = problem.feasible_set.n > LARGEST_HESSIAN
+    if large or not len(left) or goal.late or not problem.networks().stack.smooth:
         return
     rest, had = answers.take(left), int(answers.iterations[left].max())
     if goal.after(had).max_iterations != 0:
@@ -271,10 +276,12 @@ class Auto(Method):
                 return first
             simplex = problem.feasible_set.n > LARGEST and self.exact.takes_simplex(problem)
             return [self.exact, *first] if simplex else [*first, self.exact]
+        if problem.networks().stack.smooth:  # exponential cones are slow, but their multipliers are better ones
+            newton: list[Method] = [CentralPath()] if problem.feasible_set.n <= LARGEST_HESSIAN else []
+            return [InteriorPoint(searches=False), self.exact, *newton]
         quick: list[Method] = [InteriorPoint(), self.exact]
         warm = self.exact.takes_simplex(problem)
-        smooth = problem.networks().stack.smooth  # exponential cones are slow
-        return quick[::-1] if not smooth and exact_is_faster(problem, warm=warm, loose=loose) else quick
+        return quick[::-1] if exact_is_faster(problem, warm=warm, loose=loose) else quick
 
 
 def exact_is_faster(problem: Problem, *, warm: bool = False, loose: bool = False) -> bool:

@@ -16,7 +16,9 @@ from decision._minimise.growth import growth_bound
 from decision._minimise.local import first_box
 from decision._minimise.origin import net_around
 from decision._minimise.reference import own_length, terms
+from decision._minimise.rim import polished
 from decision._minimise.smoothed_stack import hessian, smoothed, tangent
+from decision._minimise.smoothing import NARROW
 from decision._minimise.stack import Dual, Stack
 from decision._minimise.surrogate import Proof, Reach, Tangent
 from decision._minimise.units import Units
@@ -27,6 +29,7 @@ from socicnn._compile import Freezable
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 
+LARGEST_HESSIAN = 200  # inputs up to which points are polished
 SHORT = 2**13  # rows of all contexts: below, the overhead of tensors is most of the time of a proof
 
 
@@ -203,6 +206,16 @@ class StackSurrogate:
             below, bound_size = proven_below(self.stack, feasible_set, multipliers)
         if isinstance(feasible_set, Box) and not self.moved and bool((above - below > allowed).any()):
             grown = growth_bound(self.stack, feasible_set, x, multipliers, 0.1 * allowed)
+            if self.finer and bool((above - grown > allowed).any()):
+                y = self._anchor(feasible_set, x)
+                grown = torch.maximum(grown, growth_bound(self.stack, feasible_set, y, multipliers, 0.1 * allowed))
             bound_size = torch.where(grown > below, size, bound_size)  # its terms are those of f at x
             below = torch.maximum(below, grown)
         return Proof(above, below, size + bound_size)
+
+    def _anchor(self, box: Box, x: Tensor) -> Tensor:
+        """Return where tangents are taken: networks that are smooth have a point of smaller slopes next to x."""
+        if self.stack.in_features > LARGEST_HESSIAN:
+            return x
+        width = torch.full_like(self.constant, NARROW)
+        return polished(lambda point: self.hessian(point, width), x, box)[0].x
