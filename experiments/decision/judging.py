@@ -16,7 +16,7 @@ from decision.tasks import Data
 from experiments.baselines.seed.steps import RATE, STRUCTURED_RATE, seed_steps
 from experiments.decision.deciding import Decisions, each, optimum, settle
 from experiments.decision.instances import TEST, Instance
-from experiments.decision.models import BASELINES, NO_PROGRAM
+from experiments.decision.models import BASELINES, NOT_BY_SOLVERS
 from experiments.decision.versions import RTOL as RTOL
 from experiments.engine.tables import Row
 from socicnn.nn._network import Network
@@ -117,7 +117,7 @@ class Chosen:
 def exactly(
     name: str, model: Network, instance: Instance, theta: Tensor, ours: Decisions | None = None
 ) -> Found | None:
-    """Decide through a solver: the conic program; large networks for the first contexts only, softplus not at all.
+    """Decide through a solver: the conic program; large networks for the first contexts only, smooth ones not at all.
 
     Args:
         name: name of the model.
@@ -132,7 +132,7 @@ def exactly(
         with torch.no_grad():
             value = model(x, theta)
         return Chosen(x, value, torch.full_like(value, torch.nan) if ours is None else gap_of(value, ours))
-    if name in NO_PROGRAM:
+    if name in NOT_BY_SOLVERS:
         return None
     size = instance.sizes.exact if name.endswith("joint") else len(theta)
 

@@ -35,7 +35,11 @@ STEPS = 40  # of that training
 NAMES = (*JOINT, *PARTIAL, *LIFTS, SMOOTH, *BASELINES)
 FINISH = 400  # iterations of L-BFGS after the last epoch, in one of the five configurations
 FEW = 10  # up to this number of inputs the data determine the squares' weights well enough to end with L-BFGS
-NO_PROGRAM = ("softplus-joint", "softplus-partial", SMOOTH, "structured-dcp")
+NOT_BY_SOLVERS = (
+    "softplus-joint",
+    "softplus-partial",
+    SMOOTH,
+)  # exponential cones: `benchmarks.decision_table` has them
 
 
 @final
