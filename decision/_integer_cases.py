@@ -1,14 +1,12 @@
 """The cases of branch and bound over networks: the rows of a set with bounds of its integers, solved one by one.
 
-What a solver is set up for is a matrix. For linear programs, which HiGHS solves from its last basis, each integer has
-its two bounds as rows in every case, so that one model serves all. An interior-point method needs equalities where both
-bounds are one, and is set up again where these are others.
+What a solver is set up for is a matrix: it is set up again where other integers are fixed, as an interior-point method
+needs equalities where both bounds are one.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 
 import numpy as np
 from scipy import sparse
@@ -16,14 +14,11 @@ from scipy import sparse
 from decision._minimise.answers import Goal
 from decision._minimise.constrained.solve import Repeated, RowsSource
 from decision._minimise.judging import Judged
-from decision._minimise.methods import Exact, is_linear
 from decision._minimise.stack import Stack
 from socicnn._arrays import Array, BoolArray, IntArray
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import tight
 from socicnn.conic.solvers import Solver
-from socicnn.conic.solvers._highs import Highs
-from socicnn.errors import MissingExtra, SolverError
 from socicnn.frozen import FrozenNet
 from verify._optimum.extents import Extents
 
@@ -50,16 +45,15 @@ class _CaseMaker:
         rows: the set.
         columns: the integers among its variables.
         extents: proven bounds of its variables.
-        pairs: whether two equal bounds stay two inequalities; otherwise they become an equality.
     """
 
-    def __init__(self, rows: Rows, columns: IntArray, extents: Extents, *, pairs: bool) -> None:
-        self._rows, self._columns, self._extents, self._pairs = rows, columns, extents, pairs
+    def __init__(self, rows: Rows, columns: IntArray, extents: Extents) -> None:
+        self._rows, self._columns, self._extents = rows, columns, extents
         self._last: tuple[bytes, Rows] | None = None
 
     def __call__(self, lower: Array, upper: Array) -> CaseRows:
         """Return the rows with these bounds of the integers, of the same matrix as before where they are alike."""
-        fixed = np.zeros(len(lower), dtype=bool) if self._pairs else lower == upper
+        fixed = lower == upper
         below, above = np.isfinite(lower) & ~fixed, np.isfinite(upper) & ~fixed
         cut, end = self._rows.cones.zero, self._rows.cones.zero + self._rows.cones.nonnegative
         own = self._rows.h
@@ -96,20 +90,16 @@ class Cases:
         rows: the set.
         columns: the integers among its variables.
         extents: proven bounds of its variables.
-        method: the exact way, for its solver; of "auto", HiGHS if the programs are linear and it is installed.
+        solver: the solver.
         goal: which gap is enough, without a deadline.
     """
 
     def __init__(
-        self, net: FrozenNet, stack: Stack, rows: Rows, columns: IntArray, extents: Extents, method: Exact, goal: Goal
+        self, net: FrozenNet, stack: Stack, rows: Rows, columns: IntArray, extents: Extents, solver: Solver, goal: Goal
     ) -> None:
-        self.solver: Solver = tight(method.made())
-        self._made = _CaseMaker(rows, columns, extents, pairs=False)
-        self._usual = Repeated(net, stack, self.solver, goal)
-        self._pairs = _CaseMaker(rows, columns, extents, pairs=True)
-        free = method.solver == "auto" and not method.settings and find_spec(Highs.package) is not None
-        linear = free and is_linear(net) and not rows.cones.second_order
-        self._quick = Repeated(net, stack, Highs(), goal) if linear else None
+        self.solver = tight(solver)
+        self._made = _CaseMaker(rows, columns, extents)
+        self._solved = Repeated(net, stack, self.solver, goal)
 
     def rows(self, lower: Array, upper: Array) -> CaseRows:
         """Return the rows of a case."""
@@ -117,12 +107,4 @@ class Cases:
 
     def solve(self, lower: Array, upper: Array) -> Judged:
         """Return the decision of a case, whole numbers or not, and what is proven of it."""
-        if self._quick is not None:
-            try:
-                judged = self._quick(self._pairs(lower, upper))
-            except (SolverError, MissingExtra):  # entries too small or too large for it; a package that does not load
-                self._quick = None
-            else:
-                if self._quick.enough(judged):
-                    return judged
-        return self._usual(self._made(lower, upper))
+        return self._solved(self._made(lower, upper))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from decision._integer_cases import CaseRows, Cases
+from decision._integer_cuts import CutCase, CutCases
 from decision._minimise.answers import FEASIBLE, Goal
 from decision._minimise.bounds import upper_bound
 from decision._minimise.constrained.constraints import near, some
@@ -158,7 +159,10 @@ class _Problem:
         net = networks.net
         net = replace(net, output=replace(net.output, c=0.0 * np.asarray(net.output.c)))
         self._stack, self._rows, self._columns = networks.stack, rows, columns
-        self._cases = Cases(net, self._stack, rows, columns, extents, method, replace(goal, deadline=np.inf))
+        goal = replace(goal, deadline=np.inf)
+        self._cases = Cases(net, self._stack, rows, columns, extents, method.made(), goal)
+        self._cuts = CutCases.of(net, self._stack, rows, columns, extents, method, goal)
+        self._rtol, self._least, self._room = goal.rtol, np.inf, 0.0
         n = self._stack.in_features
         self._reach = torch.minimum(own_reach(self._stack), torch.as_tensor(extents.reach[:n]))
         self.x = torch.full((1, n), torch.nan, dtype=torch.float64)
@@ -170,6 +174,12 @@ class _Problem:
         none = np.full(len(lower), np.nan)
         if (lower > upper).any():
             return Relaxed(np.inf, none, 0.0, None)
+        relaxed = None if self._cuts is None else self._cuts.relax(lower, upper, self._least - self._room)
+        return self._usual(lower, upper) if relaxed is None else relaxed
+
+    def _usual(self, lower: Array, upper: Array) -> Relaxed:
+        """Solve the case as a conic program."""
+        none = np.full(len(lower), np.nan)
         judged = self._cases.solve(lower, upper)
         if not bool(judged.x.isfinite().all()):
             return Relaxed(np.inf, none, 0.0, self._cases.rows(lower, upper))
@@ -185,6 +195,13 @@ class _Problem:
         """Return the bound of a case, +infinity if it is proven to be empty."""
         if relaxed.data is None:
             return np.inf, "empty"
+        if isinstance(relaxed.data, CutCase) and self._cuts is not None:
+            case, least = relaxed.data, self._cuts.prove(relaxed.data)
+            if least >= wanted - self._room or wanted < self._least:
+                return least, "proven"
+            self._cuts.failed += 1
+            usual = self.bound(self._usual(case.lower, case.upper), wanted)
+            return max(least, usual[0]), usual[1]
         if not isinstance(relaxed.data, CaseRows):
             return float(relaxed.data), "proven"
         extents = Extents(*relaxed.data.bounds(0))
@@ -200,7 +217,9 @@ class _Problem:
         if not above < least:
             return np.inf, 0.0
         self.x, self.violation = x, torch.full((1,), violation, dtype=torch.float64)
-        return above, float(self.size(x)[0])
+        size = float(self.size(x)[0])
+        self._least, self._room = above, self._rtol * size
+        return above, size
 
     def _point(self, k: Array) -> tuple[Tensor | None, float]:
         if self._whole:

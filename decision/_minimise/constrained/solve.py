@@ -123,13 +123,6 @@ class Repeated:
         status = self._way.solve(0, judged)
         return replace(judged, failure=status if bool(judged.x.isnan().all()) else "")
 
-    def enough(self, judged: Judged) -> bool:
-        """Return whether a decision lies in the set and has the gap that is asked for."""
-        if not bool(judged.x.isfinite().all()):
-            return False
-        size = terms(self._stack, judged.x, own_reach(self._stack))
-        return bool(judged.gap <= self._goal.rtol * size) and bool(judged.violation <= FEASIBLE)
-
 
 def _unsolved(stack: Stack) -> Judged:
     """Return no points and no bounds, to be filled in place; gaps are relative to the terms of f."""

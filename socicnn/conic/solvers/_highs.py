@@ -38,26 +38,39 @@ class Highs(Solver):
             raise SolverError(
                 f"HiGHS solves linear programs; this one has {program.cones.nonlinear}; choose clarabel, ecos or scs"
             )
-        highspy = self.module()
-        _greet(highspy)
-        solver = highspy.Highs()
-        options = {"output_flag": False, "small_matrix_value": LEAST, **self.settings}
-        for key, value in options.items():
-            try:
-                taken = solver.setOptionValue(key, value)
-            except TypeError:
-                taken = highspy.HighsStatus.kError
-            if taken == highspy.HighsStatus.kError:
-                raise SolverError(f"HiGHS does not take the option {key}={value!r}")
-        least = solver.getOptionValue("small_matrix_value")[1]
-        sizes = np.abs(program.A.data)
-        dropped = sizes[(sizes > 0) & (sizes <= least)]
-        if len(dropped):
-            raise SolverError(
-                f"HiGHS would drop {len(dropped)} entries of A of size at most {dropped.max():.1e} (its option "
-                f"small_matrix_value is {least:g}) and solve another program; choose clarabel, ecos or scs"
-            )
+        highspy, solver = model(self, program)
         return _Engine(highspy, solver, program, self.time_limit)
+
+
+def model(asked: Highs, program: ConicData) -> tuple[Any, Any]:
+    """Return highspy and a model of it that holds a linear program.
+
+    Args:
+        asked: the solver with its options.
+        program: without second-order cones.
+    """
+    highspy = asked.module()
+    _greet(highspy)
+    solver = highspy.Highs()
+    options = {"output_flag": False, "small_matrix_value": LEAST, **asked.settings}
+    for key, value in options.items():
+        try:
+            taken = solver.setOptionValue(key, value)
+        except TypeError:
+            taken = highspy.HighsStatus.kError
+        if taken == highspy.HighsStatus.kError:
+            raise SolverError(f"HiGHS does not take the option {key}={value!r}")
+    least = solver.getOptionValue("small_matrix_value")[1]
+    sizes = np.abs(program.A.data)
+    dropped = sizes[(sizes > 0) & (sizes <= least)]
+    if len(dropped):
+        raise SolverError(
+            f"HiGHS would drop {len(dropped)} entries of A of size at most {dropped.max():.1e} (its option "
+            f"small_matrix_value is {least:g}) and solve another program; choose clarabel, ecos or scs"
+        )
+    if solver.passModel(linear_model(highspy, program)) == highspy.HighsStatus.kError:
+        raise SolverError("HiGHS refused the program; entries of A beyond 1e15 are too large for it")
+    return highspy, solver
 
 
 @cache
@@ -110,8 +123,6 @@ class _Engine(Engine):
         self._zero = program.cones.zero
         self._rows = np.arange(program.A.shape[0], dtype=np.int32)
         self._columns = np.arange(program.A.shape[1], dtype=np.int32)
-        if solver.passModel(linear_model(highspy, program)) == highspy.HighsStatus.kError:
-            raise SolverError("HiGHS refused the program; entries of A beyond 1e15 are too large for it")
 
     def run(self, b: Array, c: Array) -> Answer:
         """Move the bounds and costs, then start from the last basis."""
