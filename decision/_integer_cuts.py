@@ -18,7 +18,7 @@ from decision._minimise.exact import FreePrograms
 from decision._minimise.methods import Exact
 from decision._minimise.reference import own_points, own_reach, terms
 from decision._minimise.stack import Stack
-from decision._outer_cuts import OuterCuts, Planes
+from decision._outer_cuts import OuterCuts, PlaneSolution
 from socicnn._arrays import Array, IntArray
 from socicnn.conic._rows import Rows
 from socicnn.conic.solvers._highs import Highs
@@ -43,7 +43,7 @@ class CutCase:
 
     lower: Array
     upper: Array
-    planes: Planes
+    planes: PlaneSolution
 
 
 class CutCases:
@@ -112,7 +112,7 @@ class CutCases:
             return None
         return Relaxed(value, point, 0.0, CutCase(lower, upper, planes))
 
-    def _wanted(self, planes: Planes) -> float:
+    def _wanted(self, planes: PlaneSolution) -> float:
         """Return the gap that is asked for, by the terms of f at the first point."""
         if not self._room:
             x = torch.as_tensor(planes.v[: self._stack.in_features])[None]

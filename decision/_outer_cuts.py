@@ -25,7 +25,7 @@ AGE = 60  # solves after which a cut that did not matter is dropped
 
 
 @dataclass(frozen=True, eq=False)
-class Planes:
+class PlaneSolution:
     """A solution of a linear program.
 
     Args:
@@ -74,7 +74,7 @@ class OuterCuts:
         """Move the bounds of the variables."""
         self._solver.changeColsBounds(len(lower), self._columns, lower, upper)
 
-    def solve(self) -> Planes | None:
+    def solve(self) -> PlaneSolution | None:
         """Return a solution with the cuts so far, from the last basis; None if HiGHS has none."""
         self._solver.run()
         self._solves += 1
@@ -87,9 +87,9 @@ class OuterCuts:
         self._used[w > 0.0] = self._solves
         v = np.array(solution.col_value)
         value = self._unit * self._solver.getInfo().objective_function_value + self._offset
-        return Planes(value, v, np.concatenate([y[: self._cut], self._directions.T @ w]))
+        return PlaneSolution(value, v, np.concatenate([y[: self._cut], self._directions.T @ w]))
 
-    def separate(self, planes: Planes, gain: float) -> int:
+    def separate(self, planes: PlaneSolution, gain: float) -> int:
         """Add cuts where a solution leaves its cones, if at its prices a cut gains at least `gain`; return how many."""
         s = self._b - self._A @ planes.v
         heads = self._cones.heads
