@@ -199,7 +199,7 @@ class _Problem:
             case, least = relaxed.data, self._cuts.prove(relaxed.data)
             if least >= wanted - self._room or wanted < self._least:
                 return least, "proven"
-            self._cuts.failed += 1
+            self._cuts.cuts.failed += 1
             usual = self.bound(self._usual(case.lower, case.upper), wanted)
             return max(least, usual[0]), usual[1]
         if not isinstance(relaxed.data, CaseRows):

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import decision
-from decision import _outer_cuts
 from decision._integer_cuts import CutCase, CutCases
 from decision._integers import _Fixed
 from decision._minimise.answers import Goal
@@ -19,6 +18,7 @@ from decision.sets import Ball, Box, Intersection, Polytope
 from decision.sets._base import FeasibleSet
 from socicnn.frozen import FrozenNet, Norm, Output, Quadratic
 from tests.support.frozen_nets import random_net
+from verify._optimum import outer_cuts
 from verify._optimum.extents import Extents
 
 pytestmark = pytest.mark.extra
@@ -109,13 +109,13 @@ def test_wrong_cuts_cannot_enter_a_bound(share: float, monkeypatch: pytest.Monke
     answer = decision.decide(net, Box(4, -1.5, 1.5), rtol=1e-9)
     stack = Stack.of(net)
     raised = share * float(terms(stack, answer.x, own_reach(stack)))
-    kept = _outer_cuts.model
+    kept = outer_cuts.model
 
     def wrong(*args: Any) -> Any:
         highspy, solver = kept(*args)
         return highspy, _Wrong(solver, raised)
 
-    monkeypatch.setattr(_outer_cuts, "model", wrong)
+    monkeypatch.setattr(outer_cuts, "model", wrong)
     guess, bound = proven(cases(net, 2.0)[0], 4)
     assert guess > float(answer.value)  # HiGHS is misled
     assert bound <= float(answer.value)

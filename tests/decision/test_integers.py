@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import decision
-from decision import _outer_cuts
 from decision.sets import Affine, Ball, Box, Budget, Intersection, Polytope
 from socicnn import SOCICNN, to_cvxpy
 from socicnn.conic.solvers._highs import Highs
 from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
 from tests.support.frozen_nets import random_net
+from verify._optimum import outer_cuts
 
 CONTEXTS = [[0.0, 1.0], [0.5, -1.0]]
 
@@ -130,13 +130,13 @@ def _relu(n: int, units: int) -> FrozenNet:
 @pytest.mark.extra
 def test_one_model_of_highs_serves_all_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("highspy")
-    made, kept = list[int](), _outer_cuts.model
+    made, kept = list[int](), outer_cuts.model
 
     def counted(solver: Highs, program: Any) -> Any:
         made.append(1)
         return kept(solver, program)
 
-    monkeypatch.setattr(_outer_cuts, "model", counted)
+    monkeypatch.setattr(outer_cuts, "model", counted)
     net, n = _relu(12, 10), 12
     region = Polytope(A=np.ones((1, n)), b=[3.5], lower=-2.0, upper=2.0)
     answer = decision.decide(net, region, integer=range(n))

@@ -6,6 +6,7 @@ Nothing here is believed: `prove_tree` judges every witness.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from socicnn._arrays import Array, BoolArray
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import tight as tightened
 from socicnn.conic._solution import Solution
-from socicnn.conic.solvers import Solver
-from verify._optimum.branching import BranchAndBound, Case, Relaxed
+from socicnn.conic.solvers import Clarabel, Solver
+from verify._optimum.branching import ROOM, BranchAndBound, Case, Relaxed
 from verify._optimum.interior import interior, towards
 from verify._optimum.mixed import EMPTY, LEAF, MixedProgram, TreeWitness, leaf_below, tree_above
+from verify._optimum.outer_cuts import OuterCuts, PlaneSolution
 from verify._optimum.program import QuadraticProgram
 from verify._optimum.search import best_multipliers, blank, emptied, solve, tight_rows
 from verify._optimum.settled import Settled, settle
@@ -40,6 +42,25 @@ def search_tree(
     return _witness(root, problem), search.hi, search.early
 
 
+@dataclass(frozen=True, eq=False)
+class CutLeaf:
+    """A case with its solution over cuts."""
+
+    lower: Array
+    upper: Array
+    found: PlaneSolution
+
+    def multipliers(self, mixed: MixedProgram) -> tuple[QuadraticProgram, Array]:
+        """Return the program of the case and multipliers of its rows: those of bounds are the reduced costs."""
+        conic, y = mixed.conic, self.found.y
+        zero = conic.cones.zero
+        rest = (conic.c + conic.A.T @ y)[mixed.integers]
+        fixed = self.lower == self.upper
+        low, high = (np.isfinite(end) & ~fixed for end in (self.lower, self.upper))
+        below, above = np.maximum(rest[low], 0.0), np.maximum(-rest[high], 0.0)
+        return mixed.within(self.lower, self.upper), np.concatenate([y[:zero], -rest[fixed], below, above, y[zero:]])
+
+
 class _Problem:
     """A program with integers, as branch and bound sees it."""
 
@@ -47,9 +68,21 @@ class _Problem:
         self.mixed, self._solver = mixed, solver
         self.v: Array = np.full(mixed.conic.A.shape[1], np.nan)
         self.tight: BoolArray = np.zeros(0, dtype=bool)
+        usual = type(solver) is Clarabel and not solver.settings and not mixed.P.nnz
+        self._cuts = OuterCuts.of(mixed.conic, mixed.integers) if usual else None
+        self._least, self._room = np.inf, 0.0
 
     def relax(self, lower: Array, upper: Array) -> Relaxed:
-        """Solve the relaxation."""
+        """Solve the relaxation, over cuts if that leads somewhere."""
+        cuts = self._cuts
+        found = cuts.case(lower, upper, self._least - self._room, self._room) if cuts and cuts.useful else None
+        if found is None or (lower > upper).any():
+            return self._usual(lower, upper)
+        size = float(np.abs(self.mixed.conic.c) @ np.abs(found.v) + np.abs(self.mixed.conic.b) @ np.abs(found.y))
+        return Relaxed(found.value, found.v[self.mixed.integers], size, CutLeaf(lower, upper, found))
+
+    def _usual(self, lower: Array, upper: Array) -> Relaxed:
+        """Solve the relaxation as it is."""
         program = self.mixed.within(lower, upper)
         if (lower > upper).any() or not settle(program.rows).possible:
             none = np.full(len(lower), np.nan)
@@ -62,7 +95,16 @@ class _Problem:
 
     def bound(self, relaxed: Relaxed, wanted: float) -> tuple[float, Any]:
         """Prove a bound by multipliers, or that the case has no point."""
-        program, solution = relaxed.data
+        leaf = relaxed.data
+        if isinstance(leaf, CutLeaf) and self._cuts is not None:
+            program, y = leaf.multipliers(self.mixed)
+            nothing = np.zeros(program.P.shape[0])
+            least = leaf_below(program, nothing, y, empty=False)
+            if least >= wanted - self._room or (wanted < self._least and np.isfinite(least)):
+                return least, (LEAF, y, nothing)
+            self._cuts.failed += 1
+            return self.bound(self._usual(leaf.lower, leaf.upper), wanted)
+        program, solution = leaf
         witness = blank(program)
         if solution is None or not np.isfinite(solution.v).all():
             y = emptied(program, witness, self._solver).empty
@@ -89,6 +131,7 @@ class _Problem:
             end, terms, _ = tree_above(self.mixed, v, tight)
             if end < min(best, least):
                 best, size, self.v, self.tight = end, terms, v, tight
+                self._least, self._room = end, ROOM * terms
             if np.isfinite(end) and (end - solution.value <= 1e-9 * terms or not (tight & ~settled.tight).any()):
                 break
         return best, size

@@ -8,7 +8,8 @@ may mislead the search, but not a bound. Source: Kelley, The cutting-plane metho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import numpy as np
 from scipy import sparse
@@ -18,9 +19,17 @@ from socicnn._margins import TINY
 from socicnn.conic._cones import Cones
 from socicnn.conic._conic_data import ConicData
 from socicnn.conic.solvers._highs import Highs, model
+from socicnn.errors import MissingExtra, SolverError
+from verify._optimum.branching import WHOLE
 from verify._optimum.lengths import norms, spread
 
+ROUNDS = 3  # of cuts in a case whose integers are not whole yet
+MANY = 60  # rounds where they are: the cost itself is wanted
+STALL = 0.1  # of what is missing: a round that gains less is the last one
+FEW = 1e-2  # of the gap that is asked for: what a cut should gain
+SPARE = 0.02  # of it: what the proof of a case may lose
 FAINT = 1e-3  # of the largest price of a cone: a cone counts with no less
+DOUBT = 10  # cases that may be solved in vain before the way is left
 AGE = 60  # solves after which a cut that did not matter is dropped
 
 
@@ -63,6 +72,7 @@ class OuterCuts:
         self._directions = sparse.csr_array((0, len(self._b)))  # (1, -d) of each cut
         self._used = np.zeros(0, dtype=np.int64)
         self._solves = 0
+        self.failed = 0  # cases that needed the conic program, too
         every = np.arange(len(cones.second_order))
         for sign in (1.0, -1.0):
             first = np.zeros(len(self._b))
@@ -70,9 +80,47 @@ class OuterCuts:
             first[heads[sizes > 1] + 1] = sign
             self._add(every, first)
 
-    def bounds(self, lower: Array, upper: Array) -> None:
-        """Move the bounds of the variables."""
+    @classmethod
+    def of(cls, program: ConicData, columns: IntArray) -> OuterCuts | None:
+        """Return the program if it has no exponential cones and HiGHS takes it."""
+        if program.cones.exponential or find_spec(Highs.package) is None:
+            return None
+        try:
+            return cls(program, columns)
+        except (SolverError, MissingExtra):  # entries too small or too large for it; a package that does not load
+            return None
+
+    def case(self, lower: Array, upper: Array, enough: float, gap: float) -> PlaneSolution | None:
+        """Solve a case with more and more cuts, which stay for others; None if that leads nowhere.
+
+        Args:
+            lower: bounds of the variables, shape `(columns,)`.
+            upper: the same.
+            enough: a value that closes the case.
+            gap: which gap is enough; values are lowered by a share of it for what a proof loses.
+        """
         self._solver.changeColsBounds(len(lower), self._columns, lower, upper)
+        before = -np.inf
+        for number in range(MANY):
+            found = self.solve()
+            if found is None:
+                return None
+            found = replace(found, value=found.value - SPARE * gap)
+            point = found.v[self._columns]
+            whole = bool((np.abs(point - np.round(point)) <= WHOLE).all())
+            stalled = number > 0 and found.value - before < STALL * (enough - found.value)
+            if found.value >= enough or (not whole and (number >= ROUNDS or stalled)):
+                return found
+            before = found.value
+            if not self.separate(found, FEW * gap):
+                return found
+        self.failed += 1
+        return None
+
+    @property
+    def useful(self) -> bool:
+        """Whether few cases needed the conic program, too."""
+        return 2 * self.failed <= self._solves + DOUBT
 
     def solve(self) -> PlaneSolution | None:
         """Return a solution with the cuts so far, from the last basis; None if HiGHS has none."""
