@@ -34,7 +34,7 @@ class CutCase:
 
     lower: Array
     upper: Array
-    found: PlaneSolution
+    planes: PlaneSolution
 
 
 class CutCases:
@@ -83,17 +83,17 @@ class CutCases:
             upper: the same.
             enough: a value that closes the case.
         """
-        found = self.cuts.case(lower, upper, enough, self._gap) if self.cuts.useful else None
-        if found is None:
+        planes = self.cuts.case(lower, upper, enough, self._gap) if self.cuts.useful else None
+        if planes is None:
             return None
         if not self._gap:
-            x = torch.as_tensor(found.v[: self._stack.in_features])[None]
+            x = torch.as_tensor(planes.v[: self._stack.in_features])[None]
             self._gap = self._goal.rtol * float(terms(self._stack, x, own_reach(self._stack))[0])
-        return Relaxed(found.value, found.v[self._columns], 0.0, CutCase(lower, upper, found))
+        return Relaxed(planes.value, planes.v[self._columns], 0.0, CutCase(lower, upper, planes))
 
     def prove(self, case: CutCase) -> float:
         """Return the lower bound of a case that its multipliers prove."""
-        v, y = case.found.v[: self._weak.rows.G.shape[1]], case.found.y
+        v, y = case.planes.v[: self._weak.rows.G.shape[1]], case.planes.y
         x = torch.as_tensor(v[: self._stack.in_features])[None]
         ends = Extents(self._extents.lower.copy(), self._extents.upper.copy())
         ends.lower[self._columns] = np.maximum(ends.lower[self._columns], case.lower)

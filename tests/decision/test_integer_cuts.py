@@ -18,7 +18,7 @@ from decision.sets import Ball, Box, Intersection, Polytope
 from decision.sets._base import FeasibleSet
 from socicnn.frozen import FrozenNet, Norm, Output, Quadratic
 from tests.support.frozen_nets import random_net
-from verify._optimum import outer_cuts
+from tests.support.wrong_cuts import raise_cuts
 from verify._optimum.extents import Extents
 
 pytestmark = pytest.mark.extra
@@ -108,32 +108,12 @@ def test_wrong_cuts_cannot_enter_a_bound(share: float, monkeypatch: pytest.Monke
     net = random_net(3)
     answer = decision.decide(net, Box(4, -1.5, 1.5), rtol=1e-9)
     stack = Stack.of(net)
-    raised = share * float(terms(stack, answer.x, own_reach(stack)))
-    kept = outer_cuts.model
-
-    def wrong(*args: Any) -> Any:
-        highspy, solver = kept(*args)
-        return highspy, _Wrong(solver, raised)
-
-    monkeypatch.setattr(outer_cuts, "model", wrong)
+    raise_cuts(monkeypatch, share * float(terms(stack, answer.x, own_reach(stack))))
     guess, bound = proven(cases(net, 2.0)[0], 4)
     assert guess > float(answer.value)  # HiGHS is misled
     assert bound <= float(answer.value)
     points = np.asarray(list(product(range(-2, 3), repeat=4)), dtype=float)
     assert holds(decision.decide(net, Box(4, -2.0, 2.0), integer=range(4)), net(points))
-
-
-class _Wrong:
-    """A model of HiGHS whose cuts are raised: d'u + raised <= s_0."""
-
-    def __init__(self, solver: Any, raised: float) -> None:
-        self._solver, self._raised = solver, raised
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._solver, name)
-
-    def addRows(self, count: int, least: Any, most: Any, *rest: Any) -> Any:
-        return self._solver.addRows(count, least, most - self._raised, *rest)
 
 
 def test_cuts_that_lead_nowhere_are_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,8 @@ def optimum(
 
     Args:
         problem: a `cvxpy.Problem`, networks inside or not, solved or not.
-        solver: where the search for a proof begins: the name of a solver of cones, or a `Solver`.
+        solver: where the search for a proof begins: the name of a solver of cones, or a `Solver`. With integers, HiGHS
+            solves linear programs with cutting planes beside Clarabel, if it is installed.
         form: quadratic terms of the objective stay `quadratic`, or become `cones`; `auto` is the first, and the second
             if the matrix of the terms is not proven convex.
         time_limit: seconds that branch and bound may take; cases that are open then count with what is proven of them.

@@ -102,18 +102,18 @@ class OuterCuts:
         self._solver.changeColsBounds(len(lower), self._columns, lower, upper)
         before = -np.inf
         for number in range(MANY):
-            found = self.solve()
-            if found is None:
+            planes = self.solve()
+            if planes is None:
                 return None
-            found = replace(found, value=found.value - SPARE * gap)
-            point = found.v[self._columns]
+            planes = replace(planes, value=planes.value - SPARE * gap)
+            point = planes.v[self._columns]
             whole = bool((np.abs(point - np.round(point)) <= WHOLE).all())
-            stalled = number > 0 and found.value - before < STALL * (enough - found.value)
-            if found.value >= enough or (not whole and (number >= ROUNDS or stalled)):
-                return found
-            before = found.value
-            if not self.separate(found, FEW * gap):
-                return found
+            stalled = number > 0 and planes.value - before < STALL * (enough - planes.value)
+            if planes.value >= enough or (not whole and (number >= ROUNDS or stalled)):
+                return planes
+            before = planes.value
+            if not self.separate(planes, FEW * gap):
+                return planes
         self.failed += 1
         return None
 

@@ -48,11 +48,11 @@ class CutLeaf:
 
     lower: Array
     upper: Array
-    found: PlaneSolution
+    planes: PlaneSolution
 
     def multipliers(self, mixed: MixedProgram) -> tuple[QuadraticProgram, Array]:
         """Return the program of the case and multipliers of its rows: those of bounds are the reduced costs."""
-        conic, y = mixed.conic, self.found.y
+        conic, y = mixed.conic, self.planes.y
         zero = conic.cones.zero
         rest = (conic.c + conic.A.T @ y)[mixed.integers]
         fixed = self.lower == self.upper
@@ -75,11 +75,11 @@ class _Problem:
     def relax(self, lower: Array, upper: Array) -> Relaxed:
         """Solve the relaxation, over cuts if that leads somewhere."""
         cuts = self._cuts
-        found = cuts.case(lower, upper, self._least - self._room, self._room) if cuts and cuts.useful else None
-        if found is None or (lower > upper).any():
+        planes = cuts.case(lower, upper, self._least - self._room, self._room) if cuts and cuts.useful else None
+        if planes is None or (lower > upper).any():
             return self._usual(lower, upper)
-        size = float(np.abs(self.mixed.conic.c) @ np.abs(found.v) + np.abs(self.mixed.conic.b) @ np.abs(found.y))
-        return Relaxed(found.value, found.v[self.mixed.integers], size, CutLeaf(lower, upper, found))
+        size = float(np.abs(self.mixed.conic.c) @ np.abs(planes.v) + np.abs(self.mixed.conic.b) @ np.abs(planes.y))
+        return Relaxed(planes.value, planes.v[self.mixed.integers], size, CutLeaf(lower, upper, planes))
 
     def _usual(self, lower: Array, upper: Array) -> Relaxed:
         """Solve the relaxation as it is."""
