@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, final
+from typing import Protocol, final
 
 import numpy as np
 import torch
@@ -21,18 +20,17 @@ from decision._minimise.constrained.emptiness import proven_empty
 from decision._minimise.constrained.level_set import LevelSet
 from decision._minimise.constrained.repair import Repair
 from decision._minimise.constrained.support import Multipliers, support_extents
+from decision._minimise.constrained.through_cvxpy import through_cvxpy
 from decision._minimise.exact import FreePrograms
 from decision._minimise.judging import Judged
 from decision._minimise.reference import own_points, own_reach, terms
 from decision._minimise.stack import Stack
 from socicnn._arrays import Array
 from socicnn._compile import compile_net
-from socicnn._cvxpy_atom.build import to_cvxpy
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import tight
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver
-from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet
 from verify._optimum.extents import Extents
 from verify._optimum.residual import Bound, lower_bound
@@ -80,7 +78,7 @@ def solve_constrained(
         if not proven and isinstance(constraints, Constraints):
             single = net.take(i)
             constraints.enter(start + i)
-            judged.x[i], judged.violation[i], status = _through_cvxpy(single, constraints, solver)
+            judged.x[i], judged.violation[i], status = through_cvxpy(single, constraints, solver)
             judged.value[i] = stack.take(torch.tensor([i])).value(judged.x[i : i + 1])[0]
         else:
             if i % FRESH == 0:  # so that an answer depends on no more than the contexts of its own block
@@ -335,30 +333,3 @@ def _alike(first: Rows, second: Rows) -> bool:
 def _small(bound: Bound, allowed: float) -> bool:
     """Return whether what the residual cost is worth no more work."""
     return bool(np.isfinite(bound.lower)) and float(bound.cost.sum()) <= allowed
-
-
-def _through_cvxpy(net: FrozenNet, constraints: Constraints, solver: Solver) -> tuple[Tensor, float, str]:
-    """Solve one context as a CVXPY problem, with the solver's own settings; return x, its violation, a status."""
-    import cvxpy as cp
-
-    x = constraints.x
-    problem = cp.Problem(cp.Minimize(to_cvxpy(net, x)), constraints.listed)
-    began = time.perf_counter()
-    try:
-        problem.solve(solver=solver.name.upper(), **solver.settings)
-        status = f"{solver.name} through CVXPY ended with '{problem.status}'"
-    except cp.error.SolverError as error:
-        status = f"{solver.name} through CVXPY failed after {time.perf_counter() - began:.1f} s: {error}"
-    except (AttributeError, TypeError, ValueError) as error:  # what solvers say to a setting that they do not know
-        raise SolverError(f"{solver.name} through CVXPY refused {dict(solver.settings)}: {error}") from error
-    if x.value is None:
-        return torch.full((net.in_features,), torch.nan, dtype=torch.float64), np.nan, status
-    point = torch.as_tensor(np.asarray(x.value, dtype=np.float64).reshape(-1))
-    return point, _violation(constraints.listed), status
-
-
-def _violation(constraints: list[Any]) -> float:
-    """Return the worst violation of the constraints by CVXPY's measure, relative to the size of their variables."""
-    worst = max(float(np.max(part.violation(), initial=0.0)) for part in constraints)
-    values = [float(np.abs(variable.value).max()) for part in constraints for variable in part.variables()]
-    return worst / max(1.0, *values) if worst > 0.0 else worst
