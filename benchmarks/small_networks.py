@@ -19,9 +19,14 @@ PACKAGES = Path(__file__).parents[1] / "tests" / "socicnn" / "importers" / "pack
 Make = Callable[[torch.Generator], Any]
 
 
+def _normal(draw: torch.Generator) -> Callable[..., Any]:
+    """Return a function that draws normal float64 arrays of a shape."""
+    return lambda *shape: torch.randn(*shape, generator=draw, dtype=torch.float64).numpy()
+
+
 def _squares(draw: torch.Generator) -> FrozenNet:
     """Return a network with quadratics inside its units."""
-    normal = lambda *shape: torch.randn(*shape, generator=draw, dtype=torch.float64).numpy()  # noqa: E731 (shorthand)
+    normal = _normal(draw)
     inside = Squares(np.full(4, 0.5), normal(8, 3), normal(8))
     layers = [Layer(None, normal(4, 3), normal(4), inside), Layer(np.abs(normal(3, 4)), normal(3, 3), normal(3))]
     return FrozenNet(layers, Output(np.abs(normal(3)), normal(3)))
@@ -29,7 +34,7 @@ def _squares(draw: torch.Generator) -> FrozenNet:
 
 def _several_kinds(draw: torch.Generator) -> FrozenNet:
     """Return a network whose layers have ReLU units and softplus units of several sharpness."""
-    normal = lambda *shape: torch.randn(*shape, generator=draw, dtype=torch.float64).numpy()  # noqa: E731 (shorthand)
+    normal = _normal(draw)
     layers = [
         Layer(None, normal(4, 3), normal(4), smoothing=[0.0, 1.0, 0.0, 0.25]),
         Layer(np.abs(normal(3, 4)), normal(3, 3), normal(3), smoothing=[0.5, 0.0, 1.0]),
@@ -57,7 +62,7 @@ def _module(draw: torch.Generator) -> FrozenNet:
 
 def _ott(draw: torch.Generator) -> FrozenNet:
     """Return an ICNN of ott-jax, of parameters drawn here."""
-    normal = lambda *shape: torch.randn(*shape, generator=draw, dtype=torch.float64).numpy()  # noqa: E731 (shorthand)
+    normal = _normal(draw)
 
     def potentials(h: int) -> dict[str, Any]:
         lines = {"lin_kernel": normal(3, h), "bias": normal(h), "diag_kernel": normal(3, h)}

@@ -21,7 +21,7 @@ BATCH, REPEAT = 256, 20
 
 
 def network(quadratics: int, norms: int) -> SOCICNN:
-    """Return a network with so many branches of 16 rows each."""
+    """Return a network with this number of branches, 16 rows each."""
     draw = torch.Generator().manual_seed(0)
     return SOCICNN(N, HIDDEN, (ROWS,) * quadratics, (ROWS,) * norms, generator=draw)
 

@@ -84,7 +84,7 @@ def with_channels(map_: Chain | Convolution, channels: int) -> Chain | Convoluti
 
 
 def repeated(map_: Chain, times: int) -> Chain:
-    """Return the same map with so many kernels of its own, their output channels one after the other."""
+    """Return the same map with several kernels of its own, their output channels one after the other."""
     if times == 1:
         return map_
     parts = [
