@@ -29,9 +29,7 @@ from socicnn._arrays import as_float64
 from socicnn._compile import Freezable, frozen
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError, NoProgramError, SolverError
-from socicnn.frozen import FrozenNet
 from socicnn.nn._devices import as_device
-from socicnn.nn._frozen_module import FrozenModule
 
 NOTE = "Gaps are in plain float64: the function has no conic program to prove more by."
 ORACLES = "That the set's minimise_linear is exact is taken on trust."
@@ -169,18 +167,13 @@ def surrogates_of(
         inner = getattr(model_or_net, "module", None)  # of a wrapper, which `frozen` refuses
         if not rows or (not isinstance(model_or_net, Freezable) and not isinstance(inner, Freezable)):
             return [ModuleSurrogate.of(model_or_net, theta, "it has no `freeze`", place)]
-    nets: list[FrozenNet] = []
     try:
         nets = [frozen(model_or_net, row) for row in rows]  # type: ignore[arg-type]  # checked
         return [StackSurrogate.of(net, place) for net in nets]
     except NoProgramError as error:
-        module = model_or_net
-        if not isinstance(module, Module):
-            if nets[0].stacked:
-                raise NoProgramError(f"{error}; give one of the contexts, net[i], or the network itself") from None
-            module = FrozenModule(nets[0])
-        proving = nets[0] if len(rows) == len(nets) == 1 else None
-        return [ModuleSurrogate.of(module, theta, str(error), place, proving)]
+        if not isinstance(model_or_net, Module):
+            raise
+        return [ModuleSurrogate.of(model_or_net, theta, str(error), place)]
 
 
 def _contexts(model: Any, context: Any) -> Tensor | None:
@@ -194,7 +187,7 @@ def _contexts(model: Any, context: Any) -> Tensor | None:
 
 def _grounds(model: Any, surrogates: Sequence[Surrogate]) -> list[str]:
     """Return what the gaps rest on, where that is less than a proof."""
-    if all(surrogate.proves or getattr(surrogate, "net", None) is not None for surrogate in surrogates):
+    if all(surrogate.proves for surrogate in surrogates):
         return []
     return [NOTE] if isinstance(model, Freezable) else [NOTE, TRUST]
 

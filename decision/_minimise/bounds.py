@@ -41,7 +41,8 @@ def _layer(layer: StackLayer, n: int) -> LayerColumns:
     h, device = layer.b.shape[1], layer.b.device
     W, U = layer.W or nothing(h, 0, device), layer.U or nothing(h, n, device)
     inner = [_term(branch, branch.weight.T) for branch in layer.inner]
-    return LayerColumns(W, None, U, U.absolute(), layer.b.T, inner, layer.smoothing)  # W >= 0
+    tau = layer.smoothing[:, None] if isinstance(layer.smoothing, Tensor) else layer.smoothing
+    return LayerColumns(W, None, U, U.absolute(), layer.b.T, inner, tau)  # W >= 0
 
 
 def _term(branch: Branch, weight: Tensor) -> TermColumns:

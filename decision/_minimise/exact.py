@@ -18,7 +18,7 @@ from tqdm import tqdm
 from decision._minimise.answers import Answers, Goal
 from decision._minimise.bounds import lower_bound
 from decision._minimise.smoothed_stack import by_slopes
-from decision._minimise.stack import Dual, Stack, alike
+from decision._minimise.stack import Dual, Stack, StackLayer, alike
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import Array, IntArray
 from socicnn._compile import compile_net
@@ -231,10 +231,17 @@ class FreePrograms:
         def part(name: str) -> Tensor:
             return torch.as_tensor(y[:, self._blocks[name]], device=x.device)
 
-        lam = tuple(
-            -part(f"softplus{k}")[:, : 3 * layer.b.shape[1] : 3] if layer.smoothing else part(f"relu{k}")
-            for k, layer in enumerate(stack.layers, start=1)
-        )
+        def units(k: int, layer: StackLayer) -> Tensor:
+            """Return the multipliers of a layer: softplus units have them in the heads of their cones."""
+            lam, soft = torch.zeros_like(layer.b), torch.as_tensor(layer.smoothing, device=x.device) > 0
+            soft = soft.expand(layer.b.shape[1])
+            if bool(soft.any()):
+                lam[:, soft] = -part(f"softplus{k}")[:, : 3 * int(soft.sum()) : 3]
+            if not bool(soft.all()):
+                lam[:, ~soft] = part(f"relu{k}")
+            return lam
+
+        lam = tuple(units(k, layer) for k, layer in enumerate(stack.layers, start=1))
         u = []
         for branch, some in zip(stack.norms, self._alike, strict=True):
             cones = torch.cat([part(f"norm{r + 1}").reshape(count, -1, branch.group + 1) for r in some], dim=1)

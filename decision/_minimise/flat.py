@@ -153,7 +153,7 @@ def is_flat(stack: Stack) -> bool:
     rows = sum(layer.b.shape[1] for layer in layers)
     rows += sum(branch.offset.shape[1] for branch in (*stack.norms, *stack.quadratics))
     return rows * stack.in_features <= LARGEST and all(
-        layer.U is not None and not layer.inner and not layer.smoothing for layer in layers
+        layer.U is not None and not layer.inner and not layer.smooth for layer in layers
     )
 
 

@@ -115,13 +115,15 @@ def _kinked(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, dual: Dual) -
     size = slack
     parts: list[tuple[Map, Tensor]] = []
     first = stack.layers[0] if stack.layers else None
-    if first is not None and first.U is not None and not first.inner and not first.smoothing:
+    mixed = first is not None and isinstance(first.smoothing, Tensor)
+    if first is not None and first.U is not None and not first.inner and (mixed or not first.smooth):
         box = stack.w
         if len(stack.layers) > 1:
             W = stack.layers[1].W
             assert W is not None, "a layer after the first has a hidden weight"
             box = (W.adjoint(dual.lam[1]) * (1.0 - relative_margin(W.shape[0])) - TINY).clamp(min=0.0)
         s = torch.minimum(dual.lam[0], (box - dual.lam[0]) * (1.0 - relative_margin(8))).clamp(min=0.0)
+        s = s * (torch.as_tensor(first.smoothing, device=s.device) == 0)  # kinks alone
         a = (first.preactivation(y, None).abs() + _error(first.U, first.b, y)) * (1.0 + relative_margin(8))
         slack = slack + (s * a).sum(dim=-1)
         parts.append((first.U, s))
@@ -150,7 +152,7 @@ class _Bend(NamedTuple):
     U: Map
     b: Tensor
     a: Tensor
-    tau: float
+    tau: Tensor  # of each unit
     q: Tensor
     lam: Tensor
 
@@ -159,13 +161,16 @@ def _bends(stack: Stack, y: Tensor, dual: Dual) -> list[_Bend]:
     """Return the softplus units of the first layer and of logistic branches, whose multipliers are w times a share."""
     bends: list[_Bend] = []
     first = stack.layers[0] if stack.layers else None
-    if first is not None and first.smoothing and first.U is not None and not first.inner:
+    if first is not None and first.smooth and first.U is not None and not first.inner:
         q = boxes_of(stack, dual)[0]
-        bends.append(_Bend(first.U, first.b, first.preactivation(y, None), first.smoothing, q, dual.lam[0]))
+        tau = torch.as_tensor(first.smoothing, device=q.device).expand(q.shape[1])
+        lam = torch.where(tau > 0, dual.lam[0], 0.0)  # units with a kink count as flat
+        tau = torch.where(tau > 0, tau, 1.0)
+        bends.append(_Bend(first.U, first.b, first.preactivation(y, None), tau, q, lam))
     for branch, share in zip(stack.exponentials, dual.p[len(stack.curved) :], strict=True):
         if branch.logistic:
             q = branch.weight.expand_as(share)
-            bends.append(_Bend(branch.matrix, branch.offset, branch.image(y), 1.0, q, q * share))
+            bends.append(_Bend(branch.matrix, branch.offset, branch.image(y), torch.ones_like(q[0]), q, q * share))
     return bends
 
 
@@ -183,8 +188,8 @@ def _bent(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, bends: list[_Be
         # log p is within 16 EPS of 10, log(1 - p) moves by EPS / FLAT with p
         e = (a / tau - (p.log() - (-p).log1p())).abs() + 64.0 * EPS / FLAT
         e = torch.where(used, (e + _error(U, b, y) / tau) * (1.0 + relative_margin(16)), 0.0)
-        steep = max(steep, float(U.row_norms.amax()) / tau * (1.0 + relative_margin(n + 8)))
-        rows = (0.5 * w).sqrt()[..., None] * (U.dense / tau)
+        steep = max(steep, float((U.row_norms / tau).amax()) * (1.0 + relative_margin(n + 8)))
+        rows = (0.5 * w).sqrt()[..., None] * (U.dense / tau[:, None])
         size = size + (1.0 + relative_margin(2 * n + 16)) * rows.square().sum(dim=(1, 2))
         K = K + rows.mT @ rows
         most, off = torch.maximum(most, e.amax(dim=-1)), off + 0.5 * (w * e.square()).sum(dim=-1)

@@ -71,7 +71,10 @@ def _centre(stack: Stack) -> tuple[Tensor, Tensor]:
     kept = norms > 0
     directions = torch.cat([dense for dense, *_ in planes])[kept] / norms[kept, None]
     offsets = torch.cat([offset for _, _, offset, _ in planes], dim=1)[:, kept] / norms[kept]
-    widths = torch.cat([torch.full_like(norm, width) for _, norm, _, width in planes])[kept] / norms[kept]
+    widths = (
+        torch.cat([torch.as_tensor(width, device=norm.device).expand(norm.shape) for _, norm, _, width in planes])[kept]
+        / norms[kept]
+    )
     x = -offsets @ torch.linalg.pinv(directions).T
     distance = (x @ directions.T + offsets).abs() + widths
     distance = torch.where(distance > 1e-9 * (offsets.abs() + x.abs().amax(dim=1, keepdim=True)), distance, torch.nan)

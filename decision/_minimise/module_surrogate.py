@@ -1,6 +1,6 @@
-"""Convex torch modules as a surrogate: networks with log-sum-exp and logistic branches, modules of a user's own.
+"""Convex torch modules of a user's own as a surrogate.
 
-Few can be frozen, but they can be evaluated, with their kinks smoothed from below: f_delta(y) less its Frank-Wolfe
+They are no arrays, but they can be evaluated, with their kinks smoothed from below: f_delta(y) less its Frank-Wolfe
 gap is a lower bound of f over X. The multipliers of such a bound are the tangent itself: y, its slope, its height and
 delta.
 """
@@ -18,7 +18,6 @@ from decision._minimise.local import REACH, within
 from decision._minimise.own_size import OwnSize
 from decision._minimise.reference import ROWS
 from decision._minimise.rim import polished, rim_bound
-from decision._minimise.smooth_bounds import proven_ends
 from decision._minimise.smoothing import NARROW, Smoothing
 from decision._minimise.stack import Dual
 from decision._minimise.surrogate import Proof, Reach, Tangent
@@ -26,7 +25,6 @@ from decision._minimise.units import Units
 from decision.sets import Box
 from decision.sets._base import FeasibleSet
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet
 
 ROUNDING = 2.0**-50  # of the terms of a bound
 LARGEST_RIM = 1000  # inputs up to which a Hessian, n products with a vector, is worth its time
@@ -34,11 +32,6 @@ HESSIANS = 2**22  # entries of Hessians at a time
 TOO_MANY = (
     f"A bound over a box that is much wider than the function's own lengths takes a Hessian, which is computed for at "
     f"most {LARGEST_RIM:,} inputs; a narrower box needs none."
-)
-
-
-ESTIMATED = (
-    "Some gaps are in plain float64, as what the network's arrays prove is more than the gap that was asked for."
 )
 
 
@@ -59,7 +52,6 @@ class ModuleSurrogate:
         plain: whether it takes no context; theta is then left out.
         reason: why there is no program.
         own: what its size is measured by; None before that is asked for.
-        net: the same networks as arrays, by which bounds are proven; None if there are none.
     """
 
     module: nn.Module
@@ -69,7 +61,6 @@ class ModuleSurrogate:
     plain: bool
     reason: str
     own: OwnSize | None = None
-    net: FrozenNet | None = None
     proves: ClassVar[bool] = False
     finer: ClassVar[bool] = True
 
@@ -80,7 +71,6 @@ class ModuleSurrogate:
         theta: Tensor | None,
         reason: str,
         device: torch.device | str | None = None,
-        net: FrozenNet | None = None,
     ) -> ModuleSurrogate:
         """Return a module at contexts, None for a module that is called as `model(x)`.
 
@@ -92,7 +82,7 @@ class ModuleSurrogate:
         for parameter in module.parameters():
             parameter.requires_grad_(False)
         rows = rows.to(device or "cpu")
-        return cls(module, rows, rows.new_ones(len(rows)), 1.0, theta is None, reason, net=net)
+        return cls(module, rows, rows.new_ones(len(rows)), 1.0, theta is None, reason)
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -110,13 +100,12 @@ class ModuleSurrogate:
     def take(self, rows: Tensor) -> ModuleSurrogate:
         """Return the functions of some contexts."""
         own = None if self.own is None else self.own.take(rows)
-        net = None if self.net is None else self.net.take(rows.cpu().numpy())
-        return replace(self, theta=self.theta[rows], unit=self.unit[rows], own=own, net=net)
+        return replace(self, theta=self.theta[rows], unit=self.unit[rows], own=own)
 
     def in_units(self, units: Units) -> tuple[ModuleSurrogate, Units]:
         """Return the functions in other units."""
         unit, stretch = units.unit(self.unit) * self.unit, 2.0**units.x * self.stretch
-        return replace(self, unit=unit, stretch=stretch, net=None), units  # bounds are proven in the user's units
+        return replace(self, unit=unit, stretch=stretch), units
 
     def _call(self, x: Tensor) -> Tensor:
         x = self.stretch * x
@@ -239,22 +228,6 @@ class ModuleSurrogate:
         return torch.where(bound.isfinite(), bound, -torch.inf), terms
 
     def prove(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, size: Tensor, allowed: Tensor) -> Proof:
-        """Return both ends: proven ones where the arrays are known and these prove enough, else in plain float64."""
-        proof = self._estimated(feasible_set, x, multipliers, allowed)
-        if self.net is None or x.device.type != "cpu":
-            return proof
-        y, _, _, width = multipliers.p
-        above, below = proven_ends(self.net, feasible_set, x, y, width[:, 0])
-        above = torch.maximum(above, self.value(x))
-        short = ~(above - below <= allowed) & (proof.below > below)
-        return Proof(
-            torch.where(short, torch.minimum(above, proof.above), above),
-            torch.where(short, proof.below, below),
-            proof.size,
-            f"{proof.note} {ESTIMATED}".strip() if bool(short.any()) else proof.note,
-        )
-
-    def _estimated(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, allowed: Tensor) -> Proof:
         """Return both ends in plain float64; over a box f may be higher all around a tangent's point (`rim`)."""
         above, (below, terms) = self.value(x), self._below(feasible_set, multipliers)
         terms = torch.where(below.isfinite() & terms.isfinite(), terms, 0.0)

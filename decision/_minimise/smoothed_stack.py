@@ -41,7 +41,7 @@ class Smoothed:
 
     def slopes(self, k: int, layer: StackLayer) -> Tensor:
         """Return the slopes of the units of layer k."""
-        return torch.sigmoid(self.bends[k]) if layer.smoothing else self.z[k] / self.bends[k]
+        return torch.sigmoid(self.bends[k]) if layer.smooth else self.z[k] / self.bends[k]
 
 
 def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
@@ -58,7 +58,7 @@ def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
     value = (x * stack.v).sum(dim=-1) + stack.c
     for layer in stack.layers:
         a = layer.preactivation(x, activations[-1] if activations else None)
-        z, bend = softplus(a, wide.clamp(min=layer.smoothing)) if layer.smoothing else smooth_relu(a, wide)
+        z, bend = softplus(a, wide.clamp(min=layer.smoothing)) if layer.smooth else smooth_relu(a, wide)
         activations.append(z)
         bends.append(bend)
     if activations:
@@ -87,8 +87,8 @@ def tangent(stack: Stack, at: Smoothed) -> Tangent:
     for k, layer in reversed(list(enumerate(stack.layers))):
         multiplier = box * at.slopes(k, layer)
         lam.insert(0, multiplier)
-        if layer.smoothing:
-            minorant = minorant + layer.smoothing * (box * entropy(at.bends[k])).sum(dim=-1)
+        if layer.smooth:
+            minorant = minorant + (layer.smoothing * box * entropy(at.bends[k])).sum(dim=-1)
         gradient = gradient + layer.pull(multiplier, at.x)
         minorant = minorant + (multiplier * layer.preactivation(at.x, None)).sum(dim=-1)
         if layer.W is not None:
@@ -113,7 +113,9 @@ def by_slopes(stack: Stack, lam: tuple[Tensor, ...], x: Tensor) -> tuple[Tensor,
     made: list[Tensor] = []
     box, preactivations = stack.w, stack.preactivations(x)
     for k, layer in reversed(list(enumerate(stack.layers))):
-        made.insert(0, box * torch.sigmoid(preactivations[k] / layer.smoothing) if layer.smoothing else lam[k])
+        soft = torch.as_tensor(layer.smoothing, device=x.device) > 0
+        sloped = torch.sigmoid(preactivations[k] / layer.width) if layer.smooth else lam[k]
+        made.insert(0, torch.where(soft, box * sloped, lam[k]))
         if layer.W is not None:
             box = layer.W.adjoint(torch.minimum(made[0].clamp(min=0.0), box))
     return tuple(made)
@@ -145,7 +147,7 @@ def hessian(stack: Stack, at: Smoothed, lam: tuple[Tensor, ...], delta: Tensor) 
             images = images + 2.0 * term.weight[..., None] * slopes
             H = H + 2.0 * torch.einsum("ch,hkn,hkm->cnm", weight, F, F)
         below = at.slopes(k, layer)[..., None] * images
-        if layer.smoothing:
+        if layer.smooth:
             weight = multiplier * torch.sigmoid(-bend) / delta[:, None].clamp(min=layer.smoothing)
         else:
             weight = torch.where(z > 0, multiplier * square / (bend.square() * z), 0.0)

@@ -21,7 +21,6 @@ from decision._minimise.exponential import ExpBranch
 from decision._minimise.linear_map import Map
 from decision._minimise.smoothing import softplus
 from socicnn._arrays import Matrix
-from socicnn.errors import NoProgramError
 from socicnn.frozen import FrozenNet
 from socicnn.frozen._terms import Term
 
@@ -34,11 +33,22 @@ class StackLayer:
     U: Map | None
     b: Tensor
     inner: tuple[Branch, ...] = ()
-    smoothing: float = 0.0  # tau of softplus units, 0 for ReLU
+    smoothing: float | Tensor = 0.0  # tau of softplus units, 0 for ReLU; shape `(h,)` in a layer of both
+
+    @property
+    def smooth(self) -> bool:
+        """Whether there are softplus units."""
+        return isinstance(self.smoothing, Tensor) or self.smoothing > 0
+
+    @property
+    def width(self) -> float | Tensor:
+        """Smoothing to divide by: of ReLU units beside softplus units next to none, which no value feels."""
+        tau = self.smoothing
+        return tau.clamp(min=torch.finfo(tau.dtype).tiny) if isinstance(tau, Tensor) else tau
 
     def unit(self, a: Tensor) -> Tensor:
         """Return z at pre-activations a."""
-        return softplus(a, self.smoothing)[0] if self.smoothing else a.relu()
+        return softplus(a, self.width)[0] if self.smooth else a.relu()
 
     def preactivation(self, x: Tensor, z: Tensor | None) -> Tensor:
         """Return a at x, z being the layer before (None for the first)."""
@@ -76,7 +86,8 @@ class StackLayer:
     def to(self, dtype: torch.dtype) -> StackLayer:
         """Return the layer in another float type."""
         W, U = (None if matrix is None else matrix.to(dtype) for matrix in (self.W, self.U))
-        return StackLayer(W, U, self.b.to(dtype), tuple(term.to(dtype) for term in self.inner), self.smoothing)
+        tau = self.smoothing.to(dtype) if isinstance(self.smoothing, Tensor) else self.smoothing
+        return StackLayer(W, U, self.b.to(dtype), tuple(term.to(dtype) for term in self.inner), tau)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,16 +108,7 @@ class Stack:
 
     @classmethod
     def of(cls, net: FrozenNet, device: torch.device | str | None = None) -> Stack:
-        """Return a frozen network as tensors; one without stacked contexts is a stack of one.
-
-        Raises:
-            NoProgramError: it has layers of ReLU and softplus units together: such networks are searched as modules.
-        """
-        if any(part.smoothing.ndim for part in net.layers):
-            raise NoProgramError(
-                "networks with ReLU and softplus units in one layer are decided as modules, by `central_path` and "
-                "`projected_gradient`"
-            )
+        """Return a frozen network as tensors; one without stacked contexts is a stack of one."""
 
         def rows(values: Any, *tail: int) -> Tensor:
             array = np.array(np.broadcast_to(values, (*(net.batch or (1,)), *tail)), dtype=np.float64)
@@ -136,7 +138,7 @@ class Stack:
                 mapped(part.U) if part.U.size else None,
                 rows(part.b, part.width),
                 tuple(inside(term) for term in part.inner),
-                float(part.smoothing),
+                torch.tensor(part.smoothing, device=device) if part.smoothing.ndim else float(part.smoothing),
             )
             for part in net.layers
         ]
@@ -193,7 +195,7 @@ class Stack:
     @property
     def smooth(self) -> bool:
         """Whether a layer has softplus units, or there are terms of exponentials."""
-        return bool(self.exponentials) or any(layer.smoothing for layer in self.layers)
+        return bool(self.exponentials) or any(layer.smooth for layer in self.layers)
 
     @property
     def curved(self) -> tuple[Branch, ...]:
@@ -271,8 +273,9 @@ class Stack:
         maps = [matrix for matrix, *_ in scaled.rows()] if stretch != 1.0 else []
         return scaled if finite and all(matrix.isfinite() for matrix in maps) else None
 
-    def rows(self) -> list[tuple[Map, Tensor, float]]:
+    def rows(self) -> list[tuple[Map, Tensor, float | Tensor]]:
         """Return the matrices that act on x, offsets and smoothing: of branches, layers and terms inside these."""
+        rows: list[tuple[Map, Tensor, float | Tensor]]
         rows = [(term.matrix, term.offset, 0.0) for term in (*self.quadratics, *self.norms)]
         rows += [(term.matrix, term.offset, 1.0) for term in self.exponentials]
         rows += [(layer.U, layer.b, layer.smoothing) for layer in self.layers if layer.U is not None]

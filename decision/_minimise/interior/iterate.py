@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,8 +29,8 @@ class Iterate:
         kap: multipliers of z.
         u: dual vectors of each norm branch, shape `(contexts, groups, group)`.
         turn: where on the path the norms' lengths are, a value of mu, shape `(contexts,)`.
-        widths: of the softplus units of each layer, shape `(contexts, h_k)`; None of ReLU units. Softplus units have no
-            products and bound no step (`newton`).
+        widths: of the softplus units of each layer, shape `(contexts, h_k)`, 0 of ReLU units among them; None of layers
+            of ReLU units. Softplus units have no products and bound no step (`newton`).
     """
 
     x: Tensor
@@ -50,22 +52,29 @@ class Iterate:
         widths = [None if width is None else width[rows] for width in self.widths]
         return Iterate(self.x[rows], self.s[rows], self.y[rows], z, p, lam, kap, u, self.turn[rows], widths)
 
-    @property
-    def kinked(self) -> list[int]:
-        """Which layers have ReLU units."""
-        return [k for k, width in enumerate(self.widths) if width is None]
+    @cached_property
+    def kinked(self) -> list[tuple[int, Any]]:
+        """Layers that have ReLU units, and which of their units these are: an index of columns."""
+        every: list[tuple[int, Any]] = []
+        for k, width in enumerate(self.widths):
+            if width is None:
+                every.append((k, slice(None)))
+            elif len(some := (width == 0).all(dim=0).nonzero()[:, 0]):
+                every.append((k, some))
+        return every
 
     def bend(self, k: int) -> Tensor:
-        """Return a / width of a layer of softplus units."""
+        """Return a / width of a layer with softplus units; 0 of ReLU units among them."""
         width = self.widths[k]
         assert width is not None, "softplus units have a width"
-        return (self.z[k] - self.p[k]) / width
+        return torch.where(width > 0, (self.z[k] - self.p[k]) / width, 0.0)
 
     def products(self, norms: tuple[Branch, ...]) -> Tensor:
         """Return s'y + sum_k (p'lambda + z'kappa) + sum gamma (sigma - u'p), shape `(contexts,)`."""
         total = (self.s * self.y).sum(dim=-1)
-        for k in self.kinked:
-            total = total + (self.p[k] * self.lam[k]).sum(dim=-1) + (self.z[k] * self.kap[k]).sum(dim=-1)
+        for k, some in self.kinked:
+            pairs = (self.p[k] * self.lam[k], self.z[k] * self.kap[k])
+            total = total + pairs[0][:, some].sum(dim=-1) + pairs[1][:, some].sum(dim=-1)
         for branch, u in zip(norms, self.u, strict=True):
             total = total + product(branch, self.x, u, self.turn)
         return total
@@ -73,7 +82,8 @@ class Iterate:
     @property
     def pairs(self) -> int:
         """Number of products: one per inequality, two per ReLU unit, one per norm."""
-        units, norms = sum(self.z[k].shape[1] for k in self.kinked), sum(tensor.shape[1] for tensor in self.u)
+        units = sum(self.z[k][:, some].shape[1] for k, some in self.kinked)
+        norms = sum(tensor.shape[1] for tensor in self.u)
         return max(self.s.shape[1] + 2 * units + norms, 1)
 
     def moved(self, step: Iterate, primal: Tensor, dual: Tensor) -> Iterate:
@@ -103,13 +113,13 @@ class Iterate:
         """
 
         def kinked(*groups: list[Tensor]) -> list[Tensor]:
-            return [group[k] for group in groups for k in self.kinked]
+            return [group[k][:, some] for group in groups for k, some in self.kinked]
 
         primal = _ratios(self.x, [self.s, *kinked(self.z, self.p)], [step.s, *kinked(step.z, step.p)])
         for k, width in enumerate(self.widths):
             if width is not None:
                 a, da = self.z[k] - self.p[k], step.z[k] - step.p[k]
-                far = torch.where(a * da < 0, da.abs() / (a.abs() + BEYOND * width), 0.0).amax(dim=-1)
+                far = torch.where((a * da < 0) & (width > 0), da.abs() / (a.abs() + BEYOND * width), 0.0).amax(dim=-1)
                 primal = torch.minimum(primal, 1.0 / far.clamp(min=1.0))
         dual = _ratios(self.x, [self.y, *kinked(self.lam, self.kap)], [step.y, *kinked(step.lam, step.kap)])
         return primal, dual

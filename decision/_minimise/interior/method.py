@@ -25,7 +25,7 @@ INWARDS = 0.05  # share of the way to the centre that a point is moved to start 
 
 def is_small(stack: Stack) -> bool:
     """Return whether every unit is kept, so that there is nothing to scout for."""
-    return all(layer.smoothing or layer.b.shape[1] <= WHOLE for layer in stack.layers)
+    return all(layer.smooth or layer.b.shape[1] <= WHOLE for layer in stack.layers)
 
 
 def follow(
@@ -58,7 +58,7 @@ def follow(
     near = [torch.ones_like(a, dtype=torch.bool) for a in now]
     if before is not None and not small:
         near = [
-            torch.ones_like(a, dtype=torch.bool) if layer.smoothing else _near(a, old)
+            torch.ones_like(a, dtype=torch.bool) if layer.smooth else _near(a, old)
             for layer, a, old in zip(stack.layers, now, before, strict=True)
         ]
     on = [(a > 0) & ~kept for a, kept in zip(now, near, strict=True)]

@@ -16,7 +16,7 @@ With D = lambda/p, K = kappa/z and T = D/(D + K) a unit's increment is dz = T da
 Softplus units have no products: p_k = -tau log(lambda_k / q_k) and z_k = -tau log(kappa_k / q_k) hold at every iterate,
 with the width mu / q in place of a smaller tau (`start.settled`). Their increments are the same with 1/D = tau / lambda
 and 1/K = tau / kappa, but for dz = T da, to which a force from above adds nothing:
-R_k = T W_k R_{k-1} W_k' S_k^-1 K^-1, which is zero over softplus units alone.
+R_k = T W_k R_{k-1} W_k' S_k^-1 K^-1, which is zero over softplus units alone. A layer of both kinds has both, by row.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from torch import Tensor
 from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.norms import Turn
 from decision._minimise.interior.polyhedron import Polyhedron
-from decision._minimise.interior.units import Kept, times
+from decision._minimise.interior.units import Kept, by_kind, times
 
 FLAT = 1e-15  # share of q below which the multipliers of a softplus unit count as no less
 
@@ -66,12 +66,10 @@ class System:
         for turn in turns:
             H += turn.hessian()
         self._factor(H)
-        self._primal = [
-            torch.zeros_like(at.z[k])
-            if kept.smoothing[k]  # where it belongs
-            else kept.preactivation(k, at.x, at.z[k - 1] if k else None) - at.z[k] + at.p[k]
-            for k in layers
-        ]
+        self._primal = []  # softplus units are where they belong
+        for k, tau in enumerate(kept.smoothing):
+            a = at.z[k] if isinstance(tau, float) else kept.preactivation(k, at.x, at.z[k - 1] if k else None)
+            self._primal.append(by_kind(tau, torch.zeros_like(a), a - at.z[k] + at.p[k]))
         self._dual = [q - lam - kap for q, lam, kap in zip(boxes, at.lam, at.kap, strict=True)]
         for U, lam in zip(kept.U, at.lam, strict=True):
             gradient = gradient + times(U.mT, lam)
@@ -86,13 +84,15 @@ class System:
         self._J: list[Tensor] = []
         A, R = torch.empty(0), None  # R: of a first layer of ReLU units its diagonal
         for k in range(layers):
-            soft, give, W, smooth = self._soft[k], self._give[k], kept.W[k], kept.smoothing[k] > 0
+            soft, give, W, tau = self._soft[k], self._give[k], kept.W[k], kept.smoothing[k]
             J = kept.U[k] if W is None else kept.U[k] + W @ A
             if W is None or R is None:
                 S = 1.0 / (soft + give)
                 M += _weighed(J, S)
                 if k + 1 < layers:
-                    A, R = (give * S)[..., None] * J, None if smooth else soft * S * give
+                    A, R = (give * S)[..., None] * J, None
+                    if tau is None or isinstance(tau, Tensor):
+                        R = by_kind(tau, torch.zeros_like(S), soft * S * give)
             elif R.ndim == 2 and k + 1 == layers and 2 * R.shape[1] <= soft.shape[1]:
                 few = _LowRank.of(1.0 / (soft + give), W * R.sqrt()[:, None, :])
                 M += few.weighed(J)
@@ -109,10 +109,9 @@ class System:
                 M += white.mT @ white
                 if k + 1 < layers:
                     solved = torch.cholesky_solve(torch.cat([J, torch.diag_embed(give)], dim=-1), S)
-                    if smooth:
-                        Y = (give / (soft + give))[..., None] * Y
-                    else:
-                        Y.diagonal(dim1=1, dim2=2).add_(soft)
+                    if tau is not None:
+                        Y = by_kind(tau, give / (soft + give), torch.ones_like(give))[..., None] * Y
+                    Y.diagonal(dim1=1, dim2=2).add_(by_kind(tau, torch.zeros_like(soft), soft))
                     A, R = give[..., None] * solved[..., : J.shape[-1]], Y @ solved[..., J.shape[-1] :]
                     R = 0.5 * (R + R.mT)
             self._J.append(J)
@@ -167,15 +166,14 @@ class System:
         lift: list[Tensor] = []  # of kappa
         for k in layers:
             soft, give, W = self._soft[k], self._give[k], kept.W[k]
-            if kept.smoothing[k]:  # where it belongs
-                up = torch.zeros_like(soft)
-                lift.append(up)
-                push.append(up)
-            else:
-                up = self._aim(mu, at.p[k], at.lam[k], None if first is None else first.p[k] * first.lam[k])
-                up = up + self._primal[k] / soft
-                lift.append(self._aim(mu, at.z[k], at.kap[k], None if first is None else first.z[k] * first.kap[k]))
-                push.append(up + lift[k] - self._dual[k])
+            up = lifted = pushed = torch.zeros_like(soft)  # softplus units are where they belong
+            if (tau := kept.smoothing[k]) is None or isinstance(tau, Tensor):
+                aims = self._aim(mu, at.p[k], at.lam[k], None if first is None else first.p[k] * first.lam[k])
+                lifts = self._aim(mu, at.z[k], at.kap[k], None if first is None else first.z[k] * first.kap[k])
+                up, lifted = by_kind(tau, up, aims + self._primal[k] / soft), by_kind(tau, lifted, lifts)
+                pushed = by_kind(tau, pushed, up + lifted - self._dual[k])
+            lift.append(lifted)
+            push.append(pushed)
             rest = up - give / (soft + give) * push[k]  # dlambda at da = 0 and no force from above
             r = rest * (soft + give)
             if W is not None:
@@ -199,15 +197,13 @@ class System:
         dz: list[Tensor] = []
         dp: list[Tensor] = []
         for k in layers:
-            soft, give, W = self._soft[k], self._give[k], kept.W[k]
-            if kept.smoothing[k]:
-                da = (soft + give) * dlam[k] - give * above[k]
-                dz.append(give / (soft + give) * da)
-            else:
-                da = times(kept.U[k], dx)
-                if W is not None:
-                    da = da + times(W, dz[k - 1])
-                dz.append(give / (soft + give) * (da + soft * (push[k] - above[k])))
+            soft, give, W, tau = self._soft[k], self._give[k], kept.W[k], kept.smoothing[k]
+            da = (soft + give) * dlam[k] - give * above[k]
+            force = torch.zeros_like(da)
+            if tau is None or isinstance(tau, Tensor):
+                through = times(kept.U[k], dx) if W is None else times(kept.U[k], dx) + times(W, dz[k - 1])
+                da, force = by_kind(tau, da, through), by_kind(tau, force, soft * (push[k] - above[k]))
+            dz.append(give / (soft + give) * (da + force))
             dp.append(dz[k] - da - self._primal[k])
         dkap = [lift[k] - dz[k] / self._give[k] for k in layers]
         return dx, dz, dp, dlam, dkap
@@ -219,7 +215,10 @@ def _compliances(at: Iterate, k: int) -> tuple[Tensor, Tensor]:
     if tau is None:
         return at.p[k] / at.lam[k], at.z[k] / at.kap[k]
     least = FLAT * (at.lam[k] + at.kap[k]) + torch.finfo(at.x.dtype).tiny ** 0.5
-    return tau / (at.lam[k] + least), tau / (at.kap[k] + least)
+    soft, give = tau / (at.lam[k] + least), tau / (at.kap[k] + least)
+    if not any(place == k for place, _ in at.kinked):
+        return soft, give
+    return torch.where(tau > 0, soft, at.p[k] / at.lam[k]), torch.where(tau > 0, give, at.z[k] / at.kap[k])
 
 
 class _LowRank(NamedTuple):

@@ -16,7 +16,7 @@ from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.newton import System
 from decision._minimise.interior.polyhedron import Polyhedron
 from decision._minimise.interior.start import entered, on_path, settled
-from decision._minimise.interior.units import Choice, Gatherer, times
+from decision._minimise.interior.units import Choice, Gatherer, by_kind, times
 from decision._minimise.smoothing import entropy
 from decision._minimise.stack import Dual, Stack
 from decision.sets._base import FeasibleSet
@@ -65,7 +65,7 @@ class Path:
         s = polyhedron.slack(x)
         z, p, lam, kap = on_path(self.kept.at(x), x, mu, scale)
         u = [norms.start(branch, x, mu) for branch in stack.norms]
-        widths = [torch.full_like(z[k], tau) if tau else None for k, tau in enumerate(self.kept.smoothing)]
+        widths = [None if tau is None else tau + torch.zeros_like(z[k]) for k, tau in enumerate(self.kept.smoothing)]
         start = Iterate(x, s, mu[:, None] / s, z, p, lam, kap, u, mu, widths)
         self.at = settled(self.kept.at(x), start, mu, scale)
         self.a = stack.preactivations(x)
@@ -138,12 +138,11 @@ class Path:
         bound, gradient = self._smooth()
         for k in reversed(range(len(at.lam))):
             box, tau = kept.box(k, above), kept.smoothing[k]
-            if tau:
-                t = at.bend(k)
-                above = box * torch.sigmoid(t)
-                bound = bound + tau * (box * entropy(t)).sum(dim=-1)
-            else:
-                above = torch.minimum(at.lam[k], box)
+            above = torch.minimum(at.lam[k], box)
+            if tau is not None:
+                bend = at.bend(k)
+                above = by_kind(tau, box * torch.sigmoid(bend), above)
+                bound = bound + (tau * box * entropy(bend)).sum(dim=-1)
             lam.insert(0, above)
         for k, multiplier in enumerate(lam):
             pulled = times(kept.U[k].mT, multiplier)

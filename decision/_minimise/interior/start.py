@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from decision._minimise.interior.iterate import Iterate
-from decision._minimise.interior.units import Kept
+from decision._minimise.interior.units import Kept, by_kind
 from decision._minimise.smoothing import softplus
 from decision._minimise.stack import Stack
 
@@ -18,7 +18,7 @@ def plain_gradient(stack: Stack, x: Tensor) -> Tensor:
     """Return a subgradient of f at x; at a kink the part of lambda = 0, u = 0."""
     gradient, bound = stack.v, stack.w
     for layer, a in zip(reversed(stack.layers), reversed(stack.preactivations(x)), strict=True):
-        lam = bound * (torch.sigmoid(a / layer.smoothing) if layer.smoothing else a > 0)
+        lam = bound * (torch.sigmoid(a / layer.width) if layer.smooth else a > 0)
         gradient = gradient + layer.pull(lam, x)
         if layer.W is not None:
             bound = layer.W.adjoint(lam)
@@ -49,11 +49,17 @@ def on_path(
         z, p, share = [], [], []
         for k in layers:
             a, tau = kept.preactivation(k, x, z[k - 1] if k else None), kept.smoothing[k]
-            near, far = _soft(a, tau) if tau else _split(a, mu[:, None] / q[k])
+            width = mu[:, None] / q[k]
+            wide = width if tau is None else width.clamp(min=tau)
+            near, far = (by_kind(tau, soft, hard) for soft, hard in zip(_soft(a, wide), _split(a, width), strict=True))
             z.append(near)
             p.append(far)
-            parts = (torch.sigmoid(a / tau), torch.sigmoid(-a / tau)) if tau else (near, far)
-            share.append((parts[0] / (parts[0] + parts[1]), parts[1] / (parts[0] + parts[1])))
+            share.append(
+                (
+                    by_kind(tau, torch.sigmoid(a / wide), near / (near + far)),
+                    by_kind(tau, torch.sigmoid(-a / wide), far / (near + far)),
+                )
+            )
         q = _boxes(kept, _product([on for on, _ in share]), mu, scale)
     return z, p, [q[k] * share[k][0] for k in layers], [q[k] * share[k][1] for k in layers]
 
@@ -62,23 +68,26 @@ def settled(kept: Kept, at: Iterate, mu: Tensor, scale: list[Tensor]) -> Iterate
     """Return the iterate with softplus units where they belong.
 
     Up the layers z = softplus(a) and p = z - a, down again lambda = q / (1 + exp(-a / tau)) and kappa = q - lambda. The
-    width is tau, or about mu / q if that is larger: sharp units are met as smoothly as ReLU units are.
+    width is tau, or about mu / q if that is larger: sharp units are met as smoothly as ReLU units are. ReLU units among
+    them stay as they are.
     """
-    if not any(kept.smoothing):
+    if all(tau is None for tau in kept.smoothing):
         return at
     z, p, lam, kap = (list(group) for group in (at.z, at.p, at.lam, at.kap))
     widths = list(at.widths)
     for k, tau in enumerate(kept.smoothing):
-        if tau:
+        if tau is not None:
             q = lam[k] + kap[k]
-            widths[k] = width = (mu[:, None] / (q + mu[:, None] / scale[k])).clamp(min=tau)
-            z[k], p[k] = _soft(kept.preactivation(k, at.x, z[k - 1] if k else None), width)
+            width = (mu[:, None] / (q + mu[:, None] / scale[k])).clamp(min=tau)
+            near, far = _soft(kept.preactivation(k, at.x, z[k - 1] if k else None), width)
+            z[k], p[k] = by_kind(tau, near, z[k]), by_kind(tau, far, p[k])
+            widths[k] = by_kind(tau, width, torch.zeros_like(width))
     above: Tensor | None = None
     for k in reversed(range(len(z))):
-        soft = widths[k]
+        soft, tau = widths[k], kept.smoothing[k]
         if soft is not None:
             q, t = kept.box(k, above), (z[k] - p[k]) / soft
-            lam[k], kap[k] = q * torch.sigmoid(t), q * torch.sigmoid(-t)
+            lam[k], kap[k] = by_kind(tau, q * torch.sigmoid(t), lam[k]), by_kind(tau, q * torch.sigmoid(-t), kap[k])
         above = lam[k]
     return replace(at, z=z, p=p, lam=lam, kap=kap, widths=widths)
 

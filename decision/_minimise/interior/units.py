@@ -4,7 +4,8 @@ A unit taken as off counts as zero, one taken as on as its pre-activation. Both 
 that what is minimised is a minorant of f: its dual points are dual points of the whole network, with lambda = 0 for a
 unit that is off and lambda at its upper bound for one that is on. It equals f wherever all of them are what they are
 taken for. Units taken as on are folded away, which is possible in the first layer and in the last; in layers between
-them, and where quadratics sit inside, a unit is kept or off. Softplus units are always kept.
+them, and where quadratics sit inside, a unit is kept or off. Softplus units, and those in
+one layer with them, are always kept.
 """
 
 from __future__ import annotations
@@ -15,6 +16,13 @@ import torch
 from torch import Tensor
 
 from decision._minimise.stack import Stack, StackLayer
+
+
+def by_kind(tau: float | Tensor | None, soft: Tensor, hard: Tensor) -> Tensor:
+    """Return `soft` of softplus units and `hard` of ReLU units of a layer; tau as `Kept.smoothing` has it."""
+    if tau is None:
+        return hard
+    return torch.where(tau > 0, soft, hard) if isinstance(tau, Tensor) else soft
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +42,8 @@ class Kept:
         c: shape `(contexts,)`.
         inside: rho, F and g of the quadratics inside each layer, shapes `(contexts, r_k)`, `(contexts, r_k, rows, n)`
             and `(contexts, r_k, rows)`; None where there are none.
-        smoothing: tau of each layer, 0 for ReLU; layers of softplus units are kept whole.
+        smoothing: tau of each layer with softplus units, which is kept whole: a number, or shape `(h,)` with 0 for ReLU
+            units among them; None of layers of ReLU units.
     """
 
     index: tuple[Tensor, ...]
@@ -46,7 +55,7 @@ class Kept:
     v: Tensor
     c: Tensor
     inside: tuple[tuple[Tensor, Tensor, Tensor] | None, ...]
-    smoothing: tuple[float, ...]
+    smoothing: tuple[float | Tensor | None, ...]
 
     def take(self, rows: Tensor) -> Kept:
         """Return the kept units of some contexts."""
@@ -116,7 +125,7 @@ class Kept:
 
     def rest(self, k: int, mu: Tensor, scale: list[Tensor]) -> Tensor:
         """Return what is added to the box on the path: about mu / |a| for units that are off, and the pads' own."""
-        return self.extra[k] if self.smoothing[k] else self.extra[k] + mu[:, None] / scale[k]
+        return by_kind(self.smoothing[k], self.extra[k], self.extra[k] + mu[:, None] / scale[k])
 
 
 def times(matrix: Tensor, vectors: Tensor) -> Tensor:
@@ -262,7 +271,7 @@ class Gatherer:
             extra.append(torch.where(pads, self._price, 0.0))
             quadratics.append(self._gathered(k, units, layer))
         w, v, c = self._read_out(choice, stack, last)
-        smoothing = tuple(layer.smoothing for layer in stack.layers)
+        smoothing = tuple(layer.smoothing if layer.smooth else None for layer in stack.layers)
         return Kept(
             tuple(choice.index), tuple(U), tuple(W), tuple(b), w, tuple(extra), v, c, tuple(quadratics), smoothing
         )

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -81,11 +82,23 @@ def test_a_full_step_meets_every_linearised_condition(widths: tuple[int, ...], f
 
 
 @pytest.mark.parametrize("first", [6, 2])
-@pytest.mark.parametrize("smoothing", [(0.7,), (0.5, 0.3), (0.0, 0.4), (0.4, 0.0), (0.0, 0.6, 0.0, 0.2)])
-def test_softplus_units_move_as_their_formula_does(smoothing: tuple[float, ...], first: int) -> None:
-    """dz = T da, and lambda = q / (1 + exp(-a / tau)) to first order, with ReLU layers above and below."""
+@pytest.mark.parametrize(
+    "smoothing",
+    [
+        (0.7,),
+        (0.5, 0.3),
+        (0.0, 0.4),
+        (0.4, 0.0),
+        (0.0, 0.6, 0.0, 0.2),
+        ((0.0, 0.5),),
+        ((0.3, 0.0), (0.0, 0.2, 0.7), 0.0),
+    ],
+)
+def test_softplus_units_move_as_their_formula_does(smoothing: tuple, first: int) -> None:
+    """dz = T da, lambda = q / (1 + exp(-a / tau)) to first order, with ReLU units above, below and beside."""
     net = random_stack(0, widths=(first, 5, 7, 4)[: len(smoothing)])
-    layers = [layer.changed(smoothing=tau) for layer, tau in zip(net.layers, smoothing, strict=True)]
+    taus = [np.resize(tau, layer.width).astype(float) for layer, tau in zip(net.layers, smoothing, strict=True)]
+    layers = [layer.changed(smoothing=tau) for layer, tau in zip(net.layers, taus, strict=True)]
     stack = Stack.of(replace(net, layers=layers, norms=[]))
     box = Polyhedron.of(Box(5, -1.0, 2.0))
     scale = [torch.tensor(1.0, dtype=torch.float64)] * len(layers)
@@ -93,9 +106,7 @@ def test_softplus_units_move_as_their_formula_does(smoothing: tuple[float, ...],
     kept = Gatherer(stack, scale).gather(Choice.of(every, [~mask for mask in every]), stack)
     x, mu = box.centre.repeat(len(stack), 1), torch.full((len(stack),), 0.1, dtype=torch.float64)
     s = box.slack(x)
-    widths = [
-        torch.full(layer.b.shape, tau) if tau else None for layer, tau in zip(stack.layers, smoothing, strict=True)
-    ]
+    widths = [torch.tensor(tau).repeat(len(stack), 1) if tau.any() else None for tau in taus]
     start = Iterate(x, s, mu[:, None] / s, *on_path(kept, x, mu, scale), [], mu, widths)
     at = settled(kept, start, mu, scale)
     boxes = [kept.box(k, above) + kept.rest(k, mu, scale) for k, above in enumerate([*at.lam[1:], None])]
@@ -103,24 +114,23 @@ def test_softplus_units_move_as_their_formula_does(smoothing: tuple[float, ...],
     step = System(kept, box, at, boxes, [], H.clone(), kept.v).direction(0.3 * mu)
     total = kept.v + (H @ step.x[..., None])[..., 0] + box.adjoint(at.y + step.y)
     close = {"rtol": 1e-7, "atol": 1e-9}
-    for k, tau in enumerate(smoothing):
-        a = at.z[k] - at.p[k]
+    for k, tau in enumerate(taus):
+        a, soft = at.z[k] - at.p[k], torch.tensor(tau) > 0
         below = (at.z[k - 1], step.z[k - 1]) if k else (None, None)
         da = kept.preactivation(k, step.x, below[1]) - kept.b[k]
-        if tau:
-            torch.testing.assert_close(a, kept.preactivation(k, at.x, below[0]), **close)
-            width = at.widths[k]
-            assert (width >= tau).all()
+        width = at.widths[k]
+        if width is not None:
+            torch.testing.assert_close(a[:, soft], kept.preactivation(k, at.x, below[0])[:, soft], **close)
+            assert (width >= torch.tensor(tau)).all()
             p = torch.sigmoid(a / width)
-            torch.testing.assert_close(at.lam[k], boxes[k] * p, **close)
-            priced = boxes[k] > 0  # a unit without a price may move as it likes
+            torch.testing.assert_close(at.lam[k][:, soft], (boxes[k] * p)[:, soft], **close)
+            priced = soft & (boxes[k] > 0)  # a unit without a price may move as it likes
             torch.testing.assert_close(step.z[k][priced], (p * da)[priced], **close)
-            above = step.lam[k + 1] if k + 1 < len(smoothing) else None
+            above = step.lam[k + 1] if k + 1 < len(taus) else None
             dq = torch.zeros_like(p) if above is None else kept.box(k, above) - kept.w[k]
-            torch.testing.assert_close(step.lam[k], p * dq + boxes[k] * p * (1 - p) / width * da, **close)
-        else:
-            torch.testing.assert_close(
-                at.z[k] * step.kap[k] + at.kap[k] * step.z[k], 0.3 * mu[:, None] - at.z[k] * at.kap[k], **close
-            )
+            moved = p * dq + boxes[k] * p * (1 - p) / width * da
+            torch.testing.assert_close(step.lam[k][:, soft], moved[:, soft], **close)
+        products = at.z[k] * step.kap[k] + at.kap[k] * step.z[k] + at.z[k] * at.kap[k]
+        torch.testing.assert_close(products[:, ~soft], 0.3 * mu[:, None].expand_as(products)[:, ~soft], **close)
         total = total + (kept.U[k].mT @ (at.lam[k] + step.lam[k])[..., None])[..., 0]
     torch.testing.assert_close(total, torch.zeros_like(total), **close)
