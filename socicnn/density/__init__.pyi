@@ -1,5 +1,9 @@
+from socicnn.density._annealing import Annealed as Annealed
+from socicnn.density._annealing import annealed as annealed
 from socicnn.density._base import Density as Density
 from socicnn.density._bounds import log_partition_bounds as log_partition_bounds
+from socicnn.density._chains import Chains as Chains
+from socicnn.density._chains import sample as sample
 from socicnn.density._clouds import CLOUDS as CLOUDS
 from socicnn.density._clouds import cloud as cloud
 from socicnn.density._energy import Energy as Energy
@@ -15,6 +19,7 @@ from socicnn.density._integration import quadrature as quadrature
 from socicnn.density._likelihood import negative_log_likelihood as negative_log_likelihood
 from socicnn.density._modules import ConvexModule as ConvexModule
 from socicnn.density._plots import plot as plot
+from socicnn.density._rule import Proposal as Proposal
 from socicnn.density._runs import DensityOptions as DensityOptions
 from socicnn.density._sampling import Importance as Importance
 from socicnn.density._sampling import importance as importance

@@ -67,3 +67,40 @@ class Rule(ABC):
         Raises:
             ModelError: such points.
         """
+
+
+class Sampled(Rule):
+    """Independent draws with weights: Z ~ sum_i exp(log_weight_i - E(x_i)); log Z is biased by O(1/count)."""
+
+    def error(self, energies: Tensor) -> Tensor:
+        """Return the standard error of log Z, sqrt(1/ess - 1/count)."""
+        count = energies.shape[-1]
+        return (1 / self.effective_sample_size(energies) - 1 / count).clamp(min=0.0).sqrt()
+
+    def effective_sample_size(self, energies: Tensor) -> Tensor:
+        """Return (sum w)^2 / sum w^2 of the weights w = exp(log_weight - E): how many draws from p these are worth."""
+        log_w = self.log_weights - energies
+        return torch.exp(2 * torch.logsumexp(log_w, dim=-1) - torch.logsumexp(2 * log_w, dim=-1))
+
+    def estimate(self, energies: Tensor) -> Estimate:
+        """Return log Z, with its standard error and the effective sample size."""
+        values = energies.detach().double()
+        log_z, ess = self.log_partition(values), self.effective_sample_size(values)
+        return Estimate(float(log_z), error=float(self.error(values)), effective_sample_size=float(ess))
+
+    def check(self, points: Tensor) -> None:
+        """Take all points: the draws cover the whole space."""
+
+
+class Proposal(Sampled):
+    """Draws from a law q whose density is known; their log weights are -log q(x_i) - log count.
+
+    Attributes:
+        factor: lower Cholesky factor of about the covariance of q, shape `(n, n)`; only its proportions matter.
+    """
+
+    factor: Tensor
+
+    @abstractmethod
+    def log_density(self, x: Tensor) -> Tensor:
+        """Return log q(x), shape `(*batch,)`, differentiable."""

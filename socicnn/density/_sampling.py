@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from socicnn._integers import as_integer
-from socicnn.density._estimate import Estimate
 from socicnn.density._points import as_tensor
-from socicnn.density._rule import Rule
+from socicnn.density._rule import Proposal
 from socicnn.errors import ModelError
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Importance(Rule):
+class Importance(Proposal):
     """Draws x_i from a Student-t law q, and Z ~ 1/count sum_i exp(-E(x_i)) / q(x_i).
 
     A log-concave exp(-E) falls at least exponentially, q as a power, so that the weights are bounded and their variance
@@ -38,24 +37,23 @@ class Importance(Rule):
     factor: Tensor
     degrees: int
 
-    def error(self, energies: Tensor) -> Tensor:
-        """Return the standard error of log Z, sqrt(1/ess - 1/count)."""
-        count = energies.shape[-1]
-        return (1 / self.effective_sample_size(energies) - 1 / count).clamp(min=0.0).sqrt()
+    def log_density(self, x: Tensor) -> Tensor:
+        """Return log q(x), shape `(*batch,)`."""
+        factor = self.factor.to(x)
+        centred = (x - self.location.to(x)).reshape(-1, x.shape[-1])
+        t = torch.linalg.solve_triangular(factor, centred.T, upper=False).T
+        return self._log_density(t.reshape(x.shape))
 
-    def effective_sample_size(self, energies: Tensor) -> Tensor:
-        """Return (sum w)^2 / sum w^2 of the weights w = exp(-E) / q: how many draws from p these are worth."""
-        log_w = self.log_weights - energies
-        return torch.exp(2 * torch.logsumexp(log_w, dim=-1) - torch.logsumexp(2 * log_w, dim=-1))
-
-    def estimate(self, energies: Tensor) -> Estimate:
-        """Return log Z, with its standard error and the effective sample size."""
-        values = energies.detach().double()
-        log_z, ess = self.log_partition(values), self.effective_sample_size(values)
-        return Estimate(float(log_z), error=float(self.error(values)), effective_sample_size=float(ess))
-
-    def check(self, points: Tensor) -> None:
-        """Take all points: the proposal covers the whole space."""
+    def _log_density(self, t: Tensor) -> Tensor:
+        """Return log q of points given in units of the factor."""
+        n = t.shape[-1]
+        return (
+            math.lgamma((self.degrees + n) / 2)
+            - math.lgamma(self.degrees / 2)
+            - 0.5 * n * math.log(self.degrees * math.pi)
+            - float(self.factor.diagonal().log().sum())
+            - 0.5 * (self.degrees + n) * torch.log1p(t.square().sum(dim=-1) / self.degrees)
+        )
 
     def draw(self, generator: torch.Generator | None = None) -> Self:
         """Return the rule with fresh draws."""
@@ -63,16 +61,9 @@ class Importance(Rule):
         normal = torch.randn((count, n + self.degrees), generator=generator, dtype=torch.float64, device="cpu")
         z, chi = normal[:, :n], normal[:, n:].square().sum(dim=1, keepdim=True)
         t = z * (self.degrees / chi).sqrt()
-        log_q = (
-            math.lgamma((self.degrees + n) / 2)
-            - math.lgamma(self.degrees / 2)
-            - 0.5 * n * math.log(self.degrees * math.pi)
-            - float(self.factor.diagonal().log().sum())
-            - 0.5 * (self.degrees + n) * torch.log1p(t.square().sum(dim=1) / self.degrees)
-        )
         nodes = self.location + t @ self.factor.T
         like = self.nodes
-        log_weights = (-log_q - math.log(count)).to(like)
+        log_weights = (-self._log_density(t) - math.log(count)).to(like)
         return type(self)(nodes.to(like), log_weights, self.location, self.factor, self.degrees)
 
 
