@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from decision._minimise.windows import Windows
 from socicnn._arrays import Array, Matrix
 
 
@@ -36,6 +37,7 @@ class Map:
             self._transposed = _csr(sparse.csr_array(matrix.T), device, dtype)
         self._gram: Tensor | None = None
         self._grams: Tensor | None = None
+        self._windows: tuple[Windows | None] | None = None
         self._row_norms: Tensor | None = None
         self._scaled: tuple[float, Map] | None = None
         self._absolute: Map | None = None
@@ -71,6 +73,12 @@ class Map:
             blocks = self.dense.reshape(-1, group, self.shape[1])
             self._grams = (blocks.mT @ blocks).flatten(1)
         return self._grams
+
+    def windows(self, group: int) -> Windows | None:
+        """Return the windows of consecutive groups of rows, computed once; None if they would save little."""
+        if self._windows is None:
+            self._windows = (Windows.of(self.dense, group),)
+        return self._windows[0]
 
     @property
     def row_norms(self) -> Tensor:

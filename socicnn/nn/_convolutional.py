@@ -33,7 +33,16 @@ from socicnn.nn._network import Network
 from socicnn.nn._options import DENSE_ONLY, SMOOTH, Activation, ContextMode, NetOptions, NetSettings, net_options
 from socicnn.nn._relu_form import relu_form
 from socicnn.nn._smooth_fields import SmoothFields
-from socicnn.nn._stages import branch_specs, kernel_shape, layer_spec, repeated, rows_of_norm, stages, with_channels
+from socicnn.nn._stages import (
+    branch_specs,
+    group_lengths,
+    kernel_shape,
+    layer_spec,
+    repeated,
+    rows_of_norm,
+    stages,
+    with_channels,
+)
 from socicnn.positivity._base import Weight
 from socicnn.positivity._initial import normal
 
@@ -235,8 +244,7 @@ class ConvSOCICNN(Network):
             if group is None:
                 length = torch.linalg.vector_norm(u.flatten(-axes - 1), dim=-1)
             else:
-                groups = u.flatten(-axes).unflatten(-2, (-1, group))
-                length = torch.linalg.vector_norm(groups, dim=-2).flatten(-2).mean(dim=-1)
+                length = group_lengths(u, axes, group).mean(dim=(-1, -2))
             value = value + vectors["gamma"][..., index - 1] * length
         return value + self.smooth.value(x, vectors)
 

@@ -21,7 +21,7 @@ from socicnn.nn._branches import BranchMap, BranchSpec
 from socicnn.nn._context import Vector
 from socicnn.nn._geometry import Conv, Convolution, ImageMap, specified
 from socicnn.nn._smooth_fields import log_sum_exp, logistic, row_weights
-from socicnn.nn._stages import check_group
+from socicnn.nn._stages import check_group, group_lengths
 from socicnn.positivity._initial import normal
 
 
@@ -153,8 +153,7 @@ class TimeBranch(SequenceBranch):
         """Return the mean norm of the groups of channels at each position, or the norm of all."""
         if self.group is None:
             return torch.linalg.vector_norm(u.flatten(-2), dim=-1)
-        groups = u.unflatten(-2, (-1, self.group))
-        return torch.linalg.vector_norm(groups, dim=-2).mean(dim=(-1, -2))
+        return group_lengths(u, 1, self.group).mean(dim=(-1, -2))
 
     @property
     def weights(self) -> int:

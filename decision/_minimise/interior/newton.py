@@ -79,40 +79,45 @@ class System:
         kept, at = self._kept, self._at
         layers = len(at.z)
         self._set.add_barrier(M, at.y / at.s)
-        # 1 / S where nothing below gives way; else its Cholesky factor, or that of a part of low rank
-        self._S: list[Tensor | _LowRank] = []
+        # 1 / S where nothing below gives way; else its inverse, or the factor of a part of low rank
+        self._S: list[Tensor | _LowRank | _Inverse] = []
         self._J: list[Tensor] = []
+        S: Tensor | _LowRank | _Inverse
         A, R = torch.empty(0), None  # R: of a first layer of ReLU units its diagonal
         for k in range(layers):
             soft, give, W, tau = self._soft[k], self._give[k], kept.W[k], kept.smoothing[k]
-            J = kept.U[k] if W is None else kept.U[k] + W @ A
+            reach = kept.reach[k]
+            J, part = kept.U[k][..., :reach], M[:, :reach, :reach]
+            if W is not None:
+                J = J + torch.nn.functional.pad(W @ A, (0, reach - A.shape[-1]))
             if W is None or R is None:
                 S = 1.0 / (soft + give)
-                M += _weighed(J, S)
+                part += _weighed(J, S)
                 if k + 1 < layers:
                     A, R = (give * S)[..., None] * J, None
                     if tau is None or isinstance(tau, Tensor):
                         R = by_kind(tau, torch.zeros_like(S), soft * S * give)
             elif R.ndim == 2 and k + 1 == layers and 2 * R.shape[1] <= soft.shape[1]:
                 few = _LowRank.of(1.0 / (soft + give), W * R.sqrt()[:, None, :])
-                M += few.weighed(J)
+                part += few.weighed(J)
                 self._J.append(J)
                 self._S.append(few)
                 break
             else:
                 WR = W * R[:, None, :] if R.ndim == 2 else W @ R
                 Y = WR @ W.mT
-                S = Y.clone()
-                S.diagonal(dim1=1, dim2=2).add_(soft + give)
-                S = _cholesky(S)
-                white = torch.linalg.solve_triangular(S, J, upper=False)
-                M += white.mT @ white
+                full = Y.clone()
+                full.diagonal(dim1=1, dim2=2).add_(soft + give)
+                S = _Inverse.of(full)
+                root = S.root
+                white = root @ J
+                part += white.mT @ white
                 if k + 1 < layers:
-                    solved = torch.cholesky_solve(torch.cat([J, torch.diag_embed(give)], dim=-1), S)
                     if tau is not None:
                         Y = by_kind(tau, give / (soft + give), torch.ones_like(give))[..., None] * Y
                     Y.diagonal(dim1=1, dim2=2).add_(by_kind(tau, torch.zeros_like(soft), soft))
-                    A, R = give[..., None] * solved[..., : J.shape[-1]], Y @ solved[..., J.shape[-1] :]
+                    A = give[..., None] * (root.mT @ white)
+                    R = Y @ (root.mT @ (root * give[:, None, :]))
                     R = 0.5 * (R + R.mT)
             self._J.append(J)
             self._S.append(S)
@@ -179,7 +184,7 @@ class System:
             if W is not None:
                 r = r + times(W, drift[k - 1])
             white = _solved(self._S[k], r)
-            rhs = rhs - times(self._J[k].mT, white)
+            rhs[:, : kept.reach[k]] -= times(self._J[k].mT, white)
             drift.append(give * (white - rest) + soft * give / (soft + give) * push[k])
             right.append(r)
         dx = torch.cholesky_solve(rhs[..., None], self._M)
@@ -192,7 +197,7 @@ class System:
         for k in reversed(layers):
             W = kept.W[k + 1] if dlam else None
             above.insert(0, torch.zeros_like(at.z[k]) if W is None else times(W.mT, dlam[0]))
-            r = right[k] + times(self._J[k], dx) + self._give[k] * above[0]
+            r = right[k] + times(self._J[k], dx[:, : kept.reach[k]]) + self._give[k] * above[0]
             dlam.insert(0, _solved(self._S[k], r))
         dz: list[Tensor] = []
         dp: list[Tensor] = []
@@ -247,11 +252,25 @@ class _LowRank(NamedTuple):
         return self.d * right - times(self.dV, inner)
 
 
-def _solved(S: Tensor | _LowRank, right: Tensor) -> Tensor:
-    """Return S^-1 right: S is 1 / S of a diagonal, a Cholesky factor, or of low rank."""
-    if isinstance(S, _LowRank):
-        return S.solved(right)
-    return S * right if S.ndim == 2 else torch.cholesky_solve(right[..., None], S)[..., 0]
+class _Inverse(NamedTuple):
+    """S^-1 = root' root, root the inverse of the Cholesky factor: products are faster than many small solves."""
+
+    root: Tensor
+
+    @classmethod
+    def of(cls, S: Tensor) -> _Inverse:
+        """Return it from S, shape `(contexts, h, h)`."""
+        eye = torch.eye(S.shape[-1], dtype=S.dtype, device=S.device)
+        return cls(torch.linalg.solve_triangular(_cholesky(S), eye, upper=False))
+
+    def solved(self, right: Tensor) -> Tensor:
+        """Return S^-1 right."""
+        return times(self.root.mT, times(self.root, right))
+
+
+def _solved(S: Tensor | _LowRank | _Inverse, right: Tensor) -> Tensor:
+    """Return S^-1 right: S is 1 / S of a diagonal, an inverse, or of low rank."""
+    return S * right if isinstance(S, Tensor) else S.solved(right)
 
 
 def _weighed(J: Tensor, S: Tensor) -> Tensor:

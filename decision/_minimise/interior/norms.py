@@ -61,8 +61,11 @@ class Turn:
 
     def hessian(self) -> Tensor:
         """Return gamma C'(I - (u q' + q u')/2) C / sigma summed over the groups, shape `(contexts, n, n)`."""
-        blocks = self._branch.matrix.dense.reshape(-1, self._branch.group, self._branch.matrix.shape[1])
         weight = self._branch.weight / self._sigma[..., 0]
+        windows = self._branch.matrix.windows(self._branch.group)
+        if windows is not None:
+            return windows.turned(weight, self._u, self._q)
+        blocks = self._branch.matrix.dense.reshape(-1, self._branch.group, self._branch.matrix.shape[1])
         turned, along = (torch.einsum("cgi,gin->cgn", factor, blocks) for factor in (self._u, self._q))
         cross = turned.mT @ (0.5 * weight[..., None] * along)
         return self._branch.curvature(weight) - cross - cross.mT

@@ -11,6 +11,7 @@ one layer with them, are always kept.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -44,6 +45,8 @@ class Kept:
             and `(contexts, r_k, rows)`; None where there are none.
         smoothing: tau of each layer with softplus units, which is kept whole: a number, or shape `(h,)` with 0 for ReLU
             units among them; None of layers of ReLU units.
+        reach: entries of x, the first ones, that each layer and those before it depend on: in a recurrent network the
+            steps so far.
     """
 
     index: tuple[Tensor, ...]
@@ -56,6 +59,7 @@ class Kept:
     c: Tensor
     inside: tuple[tuple[Tensor, Tensor, Tensor] | None, ...]
     smoothing: tuple[float | Tensor | None, ...]
+    reach: tuple[int, ...]
 
     def take(self, rows: Tensor) -> Kept:
         """Return the kept units of some contexts."""
@@ -73,6 +77,7 @@ class Kept:
                 for tensor in self.inside
             ),
             self.smoothing,
+            self.reach,
         )
 
     def put(self, rows: Tensor, other: Kept) -> None:
@@ -131,6 +136,12 @@ class Kept:
 def times(matrix: Tensor, vectors: Tensor) -> Tensor:
     """Return the product with a vector per context of a matrix per context, or of one that all share."""
     return vectors @ matrix.mT if matrix.ndim == 2 else (matrix @ vectors[..., None])[..., 0]
+
+
+def _last_column(matrix: Tensor) -> int:
+    """Return how many columns there are up to the last one with an entry; at least one."""
+    used = matrix.reshape(-1, matrix.shape[-1]).any(dim=0).nonzero()
+    return int(used[-1]) + 1 if len(used) else 1
 
 
 def _some(matrix: Tensor, rows: Tensor) -> Tensor:
@@ -224,6 +235,9 @@ class Gatherer:
             U = layer.b.new_zeros(layer.b.shape[1], n) if layer.U is None else layer.U.dense
             self._U.append(pad(U, (0, 0, 0, 1)))
             self._W.append(None if layer.W is None else pad(layer.W.dense, (0, 0, 0, 1)))
+        reach = [_last_column(U) for U in self._U]
+        reach = [max(own, 0 if F is None else _last_column(F[1])) for own, F in zip(reach, self._inside, strict=True)]
+        self._reach = tuple(accumulate(reach, max))
 
     @staticmethod
     def foldable(stack: Stack) -> list[bool]:
@@ -272,9 +286,8 @@ class Gatherer:
             quadratics.append(self._gathered(k, units, layer))
         w, v, c = self._read_out(choice, stack, last)
         smoothing = tuple(layer.smoothing if layer.smooth else None for layer in stack.layers)
-        return Kept(
-            tuple(choice.index), tuple(U), tuple(W), tuple(b), w, tuple(extra), v, c, tuple(quadratics), smoothing
-        )
+        parts = tuple(choice.index), tuple(U), tuple(W), tuple(b), w, tuple(extra), v, c, tuple(quadratics)
+        return Kept(*parts, smoothing, self._reach)
 
     def regathered(self, kept: Kept, choice: Choice, stack: Stack, rows: Tensor) -> Kept:
         """Return the kept units after the choice of some contexts has grown."""
@@ -302,6 +315,7 @@ class Gatherer:
                 for k, tensor in enumerate(kept.inside)
             ),
             kept.smoothing,
+            kept.reach,
         )
         wide.put(rows, self.gather(choice.take(rows), stack.take(rows)))
         return wide
