@@ -95,7 +95,7 @@ def _is_sum(M: sparse.csr_array, f: Array, x: Array, factor: Array) -> bool:
         ContradictionError: the row is, and its right-hand side is not.
     """
     simple = [_simple(value) for value in factor.tolist()]
-    times = math.lcm(*(part.denominator >> _twos(part.denominator) for part in simple))
+    times = math.lcm(*(part.denominator // (part.denominator & -part.denominator) for part in simple))  # without twos
     if times > LARGEST:
         return False
     whole = [part * times for part in simple]
@@ -116,8 +116,3 @@ def _simple(factor: float) -> Fraction:
     """Return the fraction next to a float whose mantissa is simple."""
     mantissa, exponent = math.frexp(factor)
     return Fraction(mantissa).limit_denominator(SIMPLE) * Fraction(2) ** exponent
-
-
-def _twos(number: int) -> int:
-    """Return how often 2 divides a number."""
-    return (number & -number).bit_length() - 1

@@ -88,8 +88,3 @@ def _factor(N: sparse.csc_array, shift: float) -> tuple[sparse.csr_array, IntArr
         return None
     C = sparse.csr_array(lu.L @ sparse.diags_array(np.sqrt(pivots)))
     return C, np.argsort(lu.perm_c), lu
-
-
-def _widest(matrix: sparse.csr_array) -> int:
-    """Return the largest number of entries of a row."""
-    return int(np.diff(matrix.indptr).max(initial=0))

@@ -216,8 +216,7 @@ def near(rows: Rows) -> BoolArray:
     A plane g'v <= h is far if h / ||g|| is at least 1e9 times the least distance of the others from the origin (or 1,
     if that is smaller). Fewer rows are a larger set: bounds over it hold; points must be checked with all rows.
     """
-    length = np.sqrt(np.asarray((rows.G * rows.G).sum(axis=1)).reshape(-1))
-    distance = np.divide(rows.h, length, out=np.zeros_like(rows.h), where=length > 0)
+    distance = np.divide(rows.h, rows.lengths, out=np.zeros_like(rows.h), where=rows.lengths > 0)
     nearest = np.min(np.abs(distance[distance != 0]), initial=1.0)
     return ~(_inequalities(rows.cones) & (distance >= FAR * nearest))
 

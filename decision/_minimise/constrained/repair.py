@@ -18,11 +18,11 @@ from decision._minimise.constrained.constraints import some
 from decision._minimise.constrained.crossed import onto_crossed
 from socicnn._arrays import Array, BoolArray
 from socicnn.conic._cones import Cones
-from socicnn.conic._program import ConicProgram
 from socicnn.conic._rows import Rows
-from socicnn.conic._scaled import Scaled
 from socicnn.conic.solvers import Solver
 from verify._optimum.extents import Extents, single_bounds
+from verify._optimum.interior import deepest, slack
+from verify._optimum.lengths import most_of, spread
 
 LARGEST = 2000  # equalities or variables up to which a pseudoinverse is worth its cubes
 INSIDE = 0.05  # of each row's width: slack of a point that is well inside
@@ -57,13 +57,15 @@ class Repair:
     @cached_property
     def inner(self) -> Array | None:
         """A point of the interior, that of the rows before if it is as far inside; None without an interior."""
+        near = some(self._rows, self._keep)
         if _pinched(self._rows):
             return None
         if self._inner_before is not None and self._keep.all():
-            v = self._on_equalities(self._inner_before)
-            if (self._slack(v) >= INSIDE * _widths(some(self._rows, self._keep), self._extents)).all():
+            v, cones, widths = self._on_equalities(self._inner_before), near.cones, _widths(near, self._extents)
+            planes = widths[cones.zero : cones.zero + cones.nonnegative]
+            if (slack(near, v) >= INSIDE * np.concatenate([planes, most_of(cones, widths)])).all():
                 return v
-        return self._interior(some(self._rows, self._keep), self._extents, self._solver)
+        return self._interior(near)
 
     def __call__(self, v: Array) -> tuple[Array, float]:
         """Return the repaired point and its violation, relative to the data of the rows; the best of a few."""
@@ -100,48 +102,24 @@ class Repair:
         return v
 
     def _pulled(self, v: Array) -> Array:
-        if not (self._slack(v) < 0).any() or self.inner is None:
+        if not (slack(self._rows, v) < 0).any() or self.inner is None:
             return v
         for _ in range(PASSES):
-            missed, slack = self._slack(v), self._slack(self.inner)
+            missed, room = slack(self._rows, v), slack(self._rows, self.inner)
             outside = missed < 0
             if not outside.any():
                 break
-            t = float(np.max(-missed[outside] / (slack[outside] - missed[outside])))
+            t = float(np.max(-missed[outside] / (room[outside] - missed[outside])))
             v = v + min(t * MORE, 1.0) * (self.inner - v)
         return v
 
-    def _slack(self, v: Array) -> Array:
-        """Return s_i of each inequality and s_0 - ||u|| of each cone."""
-        cones = self._rows.cones
-        s = self._rows.h - self._rows.G @ v
-        plain = s[cones.zero : cones.zero + cones.nonnegative]
-        pairs = zip(cones.heads, cones.second_order, strict=True)
-        return np.concatenate([plain, [s[head] - np.linalg.norm(s[head + 1 : head + k]) for head, k in pairs]])
-
-    def _interior(self, rows: Rows, extents: Extents, solver: Solver) -> Array | None:
-        """Return the point of the largest share tau of each row's width, or None if there is no interior."""
-        cones, variables = rows.cones, rows.G.shape[1]
-        width = _widths(rows, extents)
-        if not len(width):
-            return None
-        place = np.concatenate([np.arange(cones.zero, cones.zero + cones.nonnegative), cones.heads])
-        column = np.zeros(cones.rows)
-        column[place] = width
-        top = np.zeros((1, variables + 1))
-        top[0, -1] = 1.0
-        G = sparse.hstack([rows.G, sparse.csr_array(column[:, None])], format="csr")
-        cut = cones.zero
-        A = sparse.vstack([G[:cut], top, G[cut:]], format="csc")
-        h = np.concatenate([rows.h[:cut], [1.0], rows.h[cut:]])
-        program = ConicProgram(
-            sparse.csc_array(A), h, -top[0], 0.0, Cones(cut, cones.nonnegative + 1, cones.second_order)
-        )
-        v = Scaled(solver, program).solve(h, program.c, 0.0).v[:-1]
+    def _interior(self, rows: Rows) -> Array | None:
+        """Return the point of the largest share of each row's width, or None if there is no interior."""
+        v = deepest(rows, _widths(rows, self._extents), self._solver)
         if not np.isfinite(v).all():
             return None
         v = self._on_equalities(v)
-        return v if (self._slack(v) > 0).all() else None
+        return v if (slack(self._rows, v) > 0).all() else None
 
 
 def _pinched(rows: Rows) -> bool:
@@ -154,18 +132,13 @@ def _pinched(rows: Rows) -> bool:
 
 def _norms(rows: Rows) -> Array:
     """Return ||G_i|| of each row, the largest of its cone for rows of a cone, 1 for rows of zeros."""
-    norms = np.sqrt(np.asarray((rows.G * rows.G).sum(axis=1)).reshape(-1))
-    for head, size in zip(rows.cones.heads, rows.cones.second_order, strict=True):
-        norms[head : head + size] = norms[head : head + size].max()
+    norms = rows.lengths.copy()
+    norms[rows.cones.zero + rows.cones.nonnegative :] = spread(rows.cones, most_of(rows.cones, norms))
     return np.where(norms > 0, norms, 1.0)
 
 
 def _widths(rows: Rows, extents: Extents) -> Array:
-    """Return how much slack each inequality and cone can have about; the size of its data if it is unbounded."""
-    cones = rows.cones
+    """Return how much slack each row can have about, shape `(rows,)`; the size of its data if it is unbounded."""
     span = extents.upper - extents.lower
-    size = abs(rows.G) @ np.where(np.isfinite(span), np.maximum(span, 0.0), 0.0)
-    widths = np.where(size > 0, size, np.maximum(np.abs(rows.h), _norms(rows)))
-    planes = widths[cones.zero : cones.zero + cones.nonnegative]
-    pairs = zip(cones.heads, cones.second_order, strict=True)
-    return np.concatenate([planes, [widths[head : head + k].max() for head, k in pairs]])
+    size = rows.absolute @ np.where(np.isfinite(span), np.maximum(span, 0.0), 0.0)
+    return np.where(size > 0, size, np.maximum(np.abs(rows.h), _norms(rows)))
