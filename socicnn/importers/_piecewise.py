@@ -9,6 +9,7 @@ log(exp(a_1) + ... + exp(a_k)) = a_1 + softplus(log(exp(a_2) + ...) - a_1), with
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -17,6 +18,7 @@ from socicnn._arrays import Array, IntArray
 from socicnn.importers._forms import without_products
 from socicnn.importers._place import Place, makers
 from socicnn.importers._value import Value, negative
+from socicnn.importers._windows import windows
 
 MOST_PIECES = 256  # of one maximum: each one more is a layer more
 
@@ -118,6 +120,17 @@ def largest_of(place: Place, value: Value, together: IntArray, shape: tuple[int,
     if size > MOST_PIECES:
         raise place.refused(f"takes the maximum of {size} entries, more than the {MOST_PIECES} that are read")
     return maximum(place, [value.picked(column) for column in together.T]).reshaped(shape)
+
+
+def log_sum_exp_of(place: Place, value: Value, together: IntArray, shape: tuple[int, ...]) -> Value:
+    """Return the logarithm of the sum of the exponentials of each row of positions, in this shape."""
+    return log_sum_exp(place, [value.picked(column) for column in together.T]).reshaped(shape)
+
+
+def max_pool(place: Place, value: Value, settings: dict[str, Any]) -> Value:
+    """Return the maximum over windows; what lies in the padding does not count."""
+    together, shape = windows(value.shape, settings, place.refused)
+    return largest_of(place, value, np.where(together >= 0, together, together.max(axis=1, keepdims=True)), shape)
 
 
 def absolute(place: Place, value: Value) -> Value:

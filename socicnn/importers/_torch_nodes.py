@@ -9,18 +9,26 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from socicnn._arrays import IntArray
 from socicnn.errors import ModelError
 from socicnn.importers._contraction import einsum, stacked_product
+from socicnn.importers._entries import broadcast, groups, joined, summed
 from socicnn.importers._forms import product
 from socicnn.importers._norms import norms, root
-from socicnn.importers._piecewise import absolute, largest_of, leaky, log_sum_exp, maximum, unit
+from socicnn.importers._piecewise import (
+    absolute,
+    largest_of,
+    leaky,
+    log_sum_exp,
+    log_sum_exp_of,
+    max_pool,
+    maximum,
+    unit,
+)
 from socicnn.importers._place import squared
 from socicnn.importers._value import Value
-from socicnn.importers._windows import windows
 
 # what only moves entries about: done to the entries' places
 MOVES = {
@@ -70,6 +78,13 @@ class Call:
     def option(self, at: int, name: str, default: Any) -> Any:
         """Return an argument by its place or name."""
         return self.arguments[at] if len(self.arguments) > at else self.keywords.get(name, default)
+
+    def groups(self, at: int) -> tuple[IntArray, tuple[int, ...]]:
+        """Return what a reduction reads, whose axes are argument `at`, all if there are none, and its shape."""
+        value, axes = self.values[0], self.option(at, "dim", ())
+        rank = len(value.shape)
+        reduced = sorted({axis % rank for axis in ([axes] if isinstance(axes, int) else axes or ())})
+        return groups(value, reduced or range(rank), keep=bool(self.option(at + 1, "keepdim", False)))
 
 
 Handler: TypeAlias = Callable[[Call], Any]
@@ -151,24 +166,13 @@ def _pad(call: Call) -> Value:
     return value.picked(np.rint(index).astype(np.int64))
 
 
-def _joined(call: Call) -> Value:
-    """Return a concatenation: each part in its place, zeros elsewhere, summed."""
+def _cat(call: Call) -> Any:
     parts, *rest = call.arguments
-    total: Any = None
-    for place, part in enumerate(parts):
-        size = part.size if isinstance(part, Value) else part.numel()
-        index = [
-            torch.arange(size).reshape(part.shape) if at == place else torch.full(tuple(other.shape), -1)
-            for at, other in enumerate(parts)
-        ]
-        where = call.target(index, *rest, **call.keywords).numpy()
-        if isinstance(part, Value):
-            piece: Any = part.picked(where)
-        else:
-            piece = np.where(where >= 0, part.detach().numpy().reshape(-1)[where], 0.0)
-        total = piece if total is None else (total.plus(piece) if isinstance(total, Value) else piece.plus(total))
-    joined: Value = total
-    return joined
+
+    def join(numbers: list[IntArray]) -> Any:
+        return call.target([torch.from_numpy(part) for part in numbers], *rest, **call.keywords).numpy()
+
+    return joined(_tensors(parts), join)
 
 
 def _sum(call: Call) -> Any:
@@ -187,8 +191,7 @@ def _product(call: Call) -> Any:
         return call.values[0].times(_array(factor))
     if first is second:
         return squared(call, first)
-    shape = np.broadcast_shapes(first.shape, second.shape)
-    return product(call, *(value.picked(np.broadcast_to(value.index, shape)) for value in (first, second)))
+    return product(call, *broadcast([first, second]))
 
 
 def _matrix_product(call: Call) -> Any:
@@ -200,7 +203,7 @@ def _matrix_product(call: Call) -> Any:
 
 def _einsum(call: Call) -> Value:
     equation, tensors = call.arguments[:2]
-    return einsum(call, equation, [part if isinstance(part, Value) else _array(part) for part in tensors])
+    return einsum(call, equation, _tensors(tensors))
 
 
 def _power(call: Call) -> Value:
@@ -212,10 +215,6 @@ def _power(call: Call) -> Value:
     return squared(call, value) if power == 2 else root(call, value)
 
 
-def _leaky(call: Call) -> Value:
-    return leaky(call, call.values[0], np.asarray(float(call.option(1, "negative_slope", 0.01))))
-
-
 def _softplus(call: Call) -> Value:
     """Read softplus of sharpness beta by its exact formula; torch drops its tail beyond a threshold."""
     return unit(call, call.values[0], 1.0 / float(call.option(1, "beta", 1.0)))
@@ -223,10 +222,8 @@ def _softplus(call: Call) -> Value:
 
 def _log_sum_exp(call: Call) -> Value:
     if call.name == "logaddexp":
-        return log_sum_exp(call, _broadcast(call))
-    value = call.values[0]
-    together, shape = _groups(value, call.option(1, "dim", ()), bool(call.option(2, "keepdim", False)))
-    return log_sum_exp(call, [value.picked(column) for column in together.T]).reshaped(shape)
+        return log_sum_exp(call, broadcast(_tensors(call.arguments[:2])))
+    return log_sum_exp_of(call, call.values[0], *call.groups(1))
 
 
 def _p_relu(call: Call) -> Value:
@@ -247,23 +244,9 @@ def _clamp(call: Call) -> Value:
 def _maximum(call: Call) -> Any:
     """Return the maximum of two tensors, or over axes; the indices of the entries are not read."""
     if call.name in ("amax", "max") and len(call.values) == 1 and not isinstance(call.option(1, "other", None), Tensor):
-        value = call.values[0]
-        axes = call.option(1, "dim", ())
-        together, shape = _groups(value, axes, bool(call.option(2, "keepdim", False)))
-        made = largest_of(call, value, together, shape)
-        return First(made) if call.name == "max" and isinstance(axes, int) else made
-    return maximum(call, _broadcast(call))
-
-
-def _broadcast(call: Call) -> list[Any]:
-    """Return the first two arguments, broadcast to one shape."""
-    shape = np.broadcast_shapes(*(part.shape for part in call.arguments[:2]))
-    return [
-        part.picked(np.broadcast_to(part.index, shape))
-        if isinstance(part, Value)
-        else np.broadcast_to(_array(part), shape)
-        for part in call.arguments[:2]
-    ]
+        made = largest_of(call, call.values[0], *call.groups(1))
+        return First(made) if call.name == "max" and isinstance(call.option(1, "dim", ()), int) else made
+    return maximum(call, broadcast(_tensors(call.arguments[:2])))
 
 
 def _max_pool(call: Call) -> Any:
@@ -280,8 +263,7 @@ def _max_pool(call: Call) -> Any:
         "dilations": dilations,
         "ceil_mode": int(bool(call.option(5, "ceil_mode", False))),
     }
-    together, shape = windows(value.shape, settings, call.refused)
-    made = largest_of(call, value, np.where(together >= 0, together, together.max(axis=1, keepdims=True)), shape)
+    made = max_pool(call, value, settings)
     return First(made) if "indices" in call.name else made
 
 
@@ -289,28 +271,18 @@ def _vector_norm(call: Call) -> Value:
     value, order = call.values[0], float(call.option(1, "ord", 2))
     if order not in (1, 2):
         raise call.refused(f"is a norm of order {order:g}; the 1-norm and the 2-norm are read")
-    together, shape = _groups(value, call.option(2, "dim", None) or (), bool(call.option(3, "keepdim", False)))
-    if order == 2:
-        return norms(call, value, together, shape)
-    rows = np.repeat(np.arange(len(together)), together.shape[1])
-    ones = np.ones(together.size)
-    total = sparse.csr_array((ones, (rows, together.reshape(-1))), shape=(len(together), value.size))
-    return absolute(call, value).mapped(total, shape)
-
-
-def _groups(value: Value, axes: Any, keep: bool) -> tuple[IntArray, tuple[int, ...]]:
-    """Return the positions that each entry of a reduction reads, one row each, and its shape; no axes: all of them."""
-    rank = len(value.shape)
-    reduced = sorted({axis % rank for axis in ([axes] if isinstance(axes, int) else axes)}) or list(range(rank))
-    kept = [axis for axis in range(rank) if axis not in reduced]
-    size = int(np.prod([value.shape[axis] for axis in reduced], dtype=np.int64))
-    shape = [value.shape[axis] if axis in kept else 1 for axis in range(rank) if keep or axis in kept]
-    return value.index.transpose([*kept, *reduced]).reshape(-1, size), tuple(shape)
+    reduced = call.groups(2)
+    return norms(call, value, *reduced) if order == 2 else summed(absolute(call, value), *reduced)
 
 
 def _per_axis(setting: Any, rank: int) -> list[int]:
     listed = [setting] if isinstance(setting, int) else list(setting)
     return listed * rank if len(listed) == 1 else listed
+
+
+def _tensors(parts: Any) -> list[Any]:
+    """Return tensors as they are read: constants as arrays."""
+    return [part if isinstance(part, Value) else _array(part) for part in parts]
 
 
 def _array(part: Any) -> Any:
@@ -321,7 +293,10 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("add", "sub"), _sum),
     **dict.fromkeys(("mm", "bmm", "matmul", "dot", "mv"), _matrix_product),
     **dict.fromkeys(("relu", "relu_"), lambda call: unit(call, call.values[0])),
-    **dict.fromkeys(("leaky_relu", "leaky_relu_"), _leaky),
+    **dict.fromkeys(
+        ("leaky_relu", "leaky_relu_"),
+        lambda call: leaky(call, call.values[0], _array(call.option(1, "negative_slope", 0.01))),
+    ),
     **dict.fromkeys(("prelu", "_prelu_kernel"), _p_relu),
     **dict.fromkeys(("clamp", "clamp_", "clamp_min"), _clamp),
     **dict.fromkeys(("maximum", "max", "amax"), _maximum),
@@ -334,6 +309,6 @@ HANDLERS: dict[str, Handler] = {
     "mul": _product,
     "einsum": _einsum,
     "abs": lambda call: absolute(call, call.values[0]),
-    "cat": _joined,
+    "cat": _cat,
     "pad": _pad,
 }

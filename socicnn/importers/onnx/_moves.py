@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from socicnn.importers._value import Value
-from socicnn.importers.onnx._node import Node, Tensor, plus
+from socicnn.importers._entries import Tensor, joined
+from socicnn.importers.onnx._node import Node
 
 
 def moved(node: Node) -> list[Tensor]:
@@ -18,26 +18,8 @@ def moved(node: Node) -> list[Tensor]:
 
 
 def concat(node: Node) -> list[Tensor]:
-    """Concatenate; each part is spread into its places, and the parts are added."""
-    start, numbered = 0, []
-    for part in node.inputs:
-        index = part.index if isinstance(part, Value) else np.arange(part.size).reshape(part.shape)
-        numbered.append(index + start)
-        start += index.size
-    whole = np.asarray(node.evaluate(numbered)[0])
-    total: Tensor | None = None
-    start = 0
-    for part in node.inputs:
-        size = part.size
-        place = np.where((whole >= start) & (whole < start + size), whole - start, -1)
-        if isinstance(part, Value):
-            spread: Tensor = part.picked(place)
-        else:
-            spread = np.where(place >= 0, part.reshape(-1)[place], 0.0)
-        total = spread if total is None else plus(total, spread)
-        start += size
-    assert total is not None
-    return [total]
+    """Concatenate."""
+    return [joined(node.inputs, lambda numbers: np.asarray(node.evaluate(numbers)[0]))]
 
 
 def pad(node: Node) -> list[Tensor]:

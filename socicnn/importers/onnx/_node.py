@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from socicnn._arrays import Array
 from socicnn.errors import ModelError
 from socicnn.importers._value import Value
-
-Tensor: TypeAlias = Value | Array
 
 
 @dataclass(frozen=True)
@@ -48,10 +46,3 @@ class Node:
         if not isinstance(entry, Value):
             raise self.refused("has a constant first input and a second one that depends on x")
         return entry
-
-
-def plus(first: Tensor, second: Tensor) -> Tensor:
-    """Return the sum of two tensors, broadcast; either may be constant."""
-    if isinstance(first, Value):
-        return first.plus(second)
-    return second.plus(first) if isinstance(second, Value) else first + second

@@ -10,29 +10,17 @@ import numpy as np
 from scipy import sparse
 
 from socicnn.importers._contraction import einsum, stacked_product
+from socicnn.importers._entries import Tensor, averaged, broadcast, groups, plus, summed
 from socicnn.importers._forms import product
-from socicnn.importers._norms import root
-from socicnn.importers._piecewise import leaky, unit
+from socicnn.importers._norms import norms, root
+from socicnn.importers._piecewise import absolute, largest_of, leaky, log_sum_exp_of, max_pool, maximum, unit
 from socicnn.importers._place import squared
 from socicnn.importers._value import Value
 from socicnn.importers.onnx._convolution import average_pool, convolution, transposed
 from socicnn.importers.onnx._moves import concat, moved, pad
-from socicnn.importers.onnx._node import Node, Tensor, plus
-from socicnn.importers.onnx._piecewise import (
-    absolute_value,
-    clip,
-    global_max_pool,
-    largest,
-    leaky_relu,
-    max_pool,
-    p_relu,
-    reduce_l1,
-    reduce_log_sum_exp,
-    reduce_max,
-    relu,
-    softplus,
-)
-from socicnn.importers.onnx._reductions import reduce_l2, reduce_mean, reduce_sum, reduce_sum_square
+from socicnn.importers.onnx._node import Node
+from socicnn.importers.onnx._piecewise import clip, p_relu
+from socicnn.importers.onnx._reductions import over
 from socicnn.importers.onnx._scaling import batch_normalization, linear_regressor, scaler
 from socicnn.importers.onnx._softplus import Beyond, greater, where_beyond
 
@@ -56,18 +44,13 @@ def _mul(node: Node) -> list[Tensor]:
     if isinstance(first, Value) and isinstance(second, Value):
         if first is second:
             return [squared(node, first)]
-        shape = np.broadcast_shapes(first.shape, second.shape)
-        return [product(node, *(value.picked(np.broadcast_to(value.index, shape)) for value in (first, second)))]
+        return [product(node, *broadcast([first, second]))]
     return [first.times(second) if isinstance(first, Value) else second.times(first)]
 
 
 def _div(node: Node) -> list[Tensor]:
     divisor = node.constant(1, "a divisor")
     return [node.first().times(1.0 / np.asarray(divisor, dtype=np.float64))]
-
-
-def _neg(node: Node) -> list[Tensor]:
-    return [node.first().times(np.array(-1.0))]
 
 
 def _pow(node: Node) -> list[Tensor]:
@@ -136,17 +119,6 @@ def _conv(node: Node, kind: Callable[..., Any] = convolution) -> list[Tensor]:
     return [result]
 
 
-def _average_pool(node: Node) -> list[Tensor]:
-    value = node.first()
-    return [value.mapped(*average_pool(value.shape, node.settings, node.refused))]
-
-
-def _global_average_pool(node: Node) -> list[Tensor]:
-    value = node.first()
-    whole = {"kernel_shape": value.shape[2:]}
-    return [value.mapped(*average_pool(value.shape, whole, node.refused))]
-
-
 def _activated(node: Node, tensors: list[Tensor]) -> list[Tensor]:
     """Apply the activation that a runtime fused into a node."""
     kind = node.settings.get("activation", "")
@@ -154,10 +126,19 @@ def _activated(node: Node, tensors: list[Tensor]) -> list[Tensor]:
     assert isinstance(value, Value)
     if kind == "LeakyRelu":
         slope = node.settings.get("activation_alpha", (node.settings.get("activation_params") or [0.01])[0])
-        return [leaky(node, value, np.array(float(slope)))]
+        return [_leaky(node, value, slope)]
     if kind not in ("", "Relu"):
         raise node.refused(f"has activation '{kind}' fused in, which is not read")
     return [unit(node, value) if kind else value]
+
+
+def _leaky(node: Node, value: Value, slope: Any) -> Value:
+    return leaky(node, value, np.array(float(slope)))
+
+
+def _positions(value: Value) -> tuple[Any, tuple[int, ...]]:
+    """Return the positions of each channel of images, and the shape with one position each."""
+    return groups(value, range(2, len(value.shape)), keep=True)
 
 
 def _where(node: Node) -> list[Tensor]:
@@ -169,10 +150,6 @@ def _where(node: Node) -> list[Tensor]:
     for part, chosen in zip(node.inputs[1:], (mask, ~mask), strict=True):
         parts.append(part.times(chosen.astype(float)) if isinstance(part, Value) else np.where(chosen, part, 0.0))
     return [plus(*parts)]
-
-
-def _same(node: Node) -> list[Tensor]:
-    return [node.first()]
 
 
 def _dropout(node: Node) -> list[Tensor]:
@@ -203,38 +180,38 @@ HANDLERS: dict[str, Handler] = {
     "Sub": _sub,
     "Mul": _mul,
     "Div": _div,
-    "Neg": _neg,
+    "Neg": lambda node: [node.first().times(np.array(-1.0))],
     "Pow": _pow,
     "Sqrt": lambda node: [root(node, node.first())],
-    "Relu": relu,
-    "LeakyRelu": leaky_relu,
+    "Relu": lambda node: [unit(node, node.first())],
+    "LeakyRelu": lambda node: [_leaky(node, node.first(), node.settings.get("alpha", np.float32(0.01)))],
     "PRelu": p_relu,
     "Clip": clip,
-    "Softplus": softplus,
-    "Max": largest,
-    "Abs": absolute_value,
+    "Softplus": lambda node: [unit(node, node.first(), 1.0)],
+    "Max": lambda node: [maximum(node, broadcast(node.inputs))],
+    "Abs": lambda node: [absolute(node, node.first())],
     "BatchNormalization": batch_normalization,
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Einsum": lambda node: [einsum(node, str(node.settings["equation"]), node.inputs)],
     "Conv": _conv,
     "ConvTranspose": lambda node: _conv(node, transposed),
-    "AveragePool": _average_pool,
-    "GlobalAveragePool": _global_average_pool,
-    "MaxPool": max_pool,
-    "GlobalMaxPool": global_max_pool,
-    "ReduceSum": reduce_sum,
-    "ReduceMax": reduce_max,
-    "ReduceL1": reduce_l1,
-    "ReduceLogSumExp": reduce_log_sum_exp,
-    "ReduceMean": reduce_mean,
-    "ReduceSumSquare": reduce_sum_square,
-    "ReduceL2": reduce_l2,
+    "AveragePool": lambda node: [node.first().mapped(*average_pool(node.first().shape, node.settings, node.refused))],
+    "GlobalAveragePool": lambda node: [averaged(node.first(), *_positions(node.first()))],
+    "MaxPool": lambda node: [max_pool(node, node.first(), node.settings)],
+    "GlobalMaxPool": lambda node: [largest_of(node, node.first(), *_positions(node.first()))],
+    "ReduceSum": over(lambda node, value, *group: summed(value, *group)),
+    "ReduceMax": over(largest_of),
+    "ReduceL1": over(lambda node, value, *group: summed(absolute(node, value), *group)),
+    "ReduceLogSumExp": over(log_sum_exp_of),
+    "ReduceMean": over(lambda node, value, *group: averaged(value, *group)),
+    "ReduceSumSquare": over(lambda node, value, *group: summed(squared(node, value), *group)),
+    "ReduceL2": over(norms),
     "Concat": concat,
     "Pad": pad,
     "Where": _where,
     "Greater": greater,
-    "Identity": _same,
+    "Identity": lambda node: [node.first()],
     "Dropout": _dropout,
     "Cast": _cast,
     **dict.fromkeys(_MOVES, moved),

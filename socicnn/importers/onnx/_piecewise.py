@@ -1,36 +1,12 @@
-"""The nodes with kinks: Relu, LeakyRelu, PRelu, Clip, Max, Abs, ReduceL1, ReduceMax and maximum pooling; Softplus."""
+"""The nodes with kinks whose arguments take more than a line: PRelu and Clip."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from socicnn.importers._piecewise import absolute, largest_of, leaky, log_sum_exp, maximum, unit
-from socicnn.importers._value import Value
-from socicnn.importers._windows import windows
-from socicnn.importers.onnx._node import Node, Tensor
-from socicnn.importers.onnx._reductions import groups, summed
-
-
-def relu(node: Node) -> list[Tensor]:
-    """Handle a Relu."""
-    return [unit(node, node.first())]
-
-
-def softplus(node: Node) -> list[Tensor]:
-    """Handle a Softplus."""
-    return [unit(node, node.first(), 1.0)]
-
-
-def reduce_log_sum_exp(node: Node) -> list[Tensor]:
-    """Take the logarithm of sums of exponentials over axes."""
-    value = node.first()
-    together, shape = groups(node, value)
-    return [log_sum_exp(node, [value.picked(column) for column in together.T]).reshaped(shape)]
-
-
-def leaky_relu(node: Node) -> list[Tensor]:
-    """Handle a LeakyRelu, whose slope is an attribute."""
-    return [leaky(node, node.first(), np.array(float(node.settings.get("alpha", np.float32(0.01)))))]
+from socicnn.importers._entries import Tensor
+from socicnn.importers._piecewise import leaky, maximum
+from socicnn.importers.onnx._node import Node
 
 
 def p_relu(node: Node) -> list[Tensor]:
@@ -55,46 +31,3 @@ def _limit(node: Node, place: int, name: str) -> float | None:
     if len(node.inputs) > place and node.inputs[place] is not None:
         return float(node.constant(place, f"a {name}").reshape(()))
     return None if name not in node.settings else float(node.settings[name])
-
-
-def largest(node: Node) -> list[Tensor]:
-    """Handle a Max of several tensors."""
-    shape = np.broadcast_shapes(*(tensor.shape for tensor in node.inputs))
-    tensors = [
-        tensor.picked(np.broadcast_to(tensor.index, shape))
-        if isinstance(tensor, Value)
-        else np.broadcast_to(tensor, shape)
-        for tensor in node.inputs
-    ]
-    return [maximum(node, tensors)]
-
-
-def absolute_value(node: Node) -> list[Tensor]:
-    """Handle an Abs."""
-    return [absolute(node, node.first())]
-
-
-def reduce_l1(node: Node) -> list[Tensor]:
-    """Sum absolute values over axes."""
-    value = absolute(node, node.first())
-    return [summed(value, *groups(node, value))]
-
-
-def reduce_max(node: Node) -> list[Tensor]:
-    """Take the maximum over axes."""
-    value = node.first()
-    return [largest_of(node, value, *groups(node, value))]
-
-
-def max_pool(node: Node) -> list[Tensor]:
-    """Take the maximum over windows; what lies in the padding does not count."""
-    value = node.first()
-    together, shape = windows(value.shape, node.settings, node.refused)
-    return [largest_of(node, value, np.where(together >= 0, together, together.max(axis=1, keepdims=True)), shape)]
-
-
-def global_max_pool(node: Node) -> list[Tensor]:
-    """Take the maximum over all positions."""
-    value = node.first()
-    shape = (*value.shape[:2], *(1 for _ in value.shape[2:]))
-    return [largest_of(node, value, value.index.reshape(int(np.prod(shape)), -1), shape)]

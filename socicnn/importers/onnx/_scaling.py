@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from socicnn.importers._entries import Tensor
 from socicnn.importers._value import Value
-from socicnn.importers.onnx._node import Node, Tensor
+from socicnn.importers.onnx._node import Node
 
 
 def batch_normalization(node: Node) -> list[Tensor]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from socicnn.importers._entries import Tensor
 from socicnn.importers._value import Value
-from socicnn.importers.onnx._node import Node, Tensor
+from socicnn.importers.onnx._node import Node
 
 LEAST_THRESHOLD = 15.0  # softplus is its argument there up to 3e-7
 TAIL = 2e-10  # what the missing tail is of the function at torch's threshold, 20
