@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import final
 
 import torch
@@ -35,10 +35,6 @@ class Biased(Recipe):
     def weight(self, initial: Tensor, shared: Shared | None = None) -> Weight:
         """Hold b and raw."""
         return _BiasedWeight(_raw(initial))
-
-    def config(self) -> dict[str, object]:
-        """Return an empty dictionary: it has no settings."""
-        return {}
 
 
 @final
@@ -85,10 +81,6 @@ class Noisy(Recipe):
     def weight(self, initial: Tensor, shared: Shared | None = None) -> Weight:
         """Hold raw = softplus^-1(initial)."""
         return _NoisyWeight(_raw(initial), self.deviation)
-
-    def config(self) -> dict[str, object]:
-        """Return the deviation."""
-        return asdict(self)
 
 
 @final

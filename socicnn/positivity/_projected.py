@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import final
 
 import torch
@@ -38,10 +38,6 @@ class Projected(Recipe):
     def weight(self, initial: Tensor, shared: Shared | None = None) -> Weight:
         """Hold the weight, raised to the floor."""
         return _Projected(initial, self.floor)
-
-    def config(self) -> dict[str, object]:
-        """Return the floor."""
-        return asdict(self)
 
 
 @final

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import final
 
 import torch
@@ -30,10 +30,6 @@ class Readout(Recipe):
     def weight(self, initial: Tensor, shared: Shared | None = None) -> Weight:
         """Hold raw = psi^-1(initial)."""
         return _ReadWeight(self.inverse(initial.detach().double()).to(initial.dtype), self)
-
-    def config(self) -> dict[str, object]:
-        """Return an empty dictionary: most read-outs have no setting."""
-        return {}
 
 
 @final
@@ -62,10 +58,6 @@ class ReLUReadout(Readout):
     def inverse(self, values: Tensor) -> Tensor:
         """Return max(values, floor)."""
         return values.clamp(min=self.floor)
-
-    def config(self) -> dict[str, object]:
-        """Return the floor."""
-        return asdict(self)
 
 
 @final

@@ -248,13 +248,12 @@ def chosen_loss(loss: AnyLoss, data: Data) -> tuple[Loss, Data, str]:
     """Return a loss, the data as it needs them, and why it was chosen.
 
     `auto` is `within_context` where each context has equally many points, two or more, and there are no weights; it is
-    `mse` elsewhere. For both
-    `auto` and `within_context`, single points whose contexts repeat are gathered by context.
+    `mse` elsewhere. For both `auto` and `within_context`, single points whose contexts repeat are gathered by context.
 
     Raises:
         ModelError: the name is unknown, or the within-context loss has too few points per context.
     """
-    if loss != "auto" and not _is_within(loss):
+    if loss != "auto" and loss != "within_context" and not isinstance(loss, WithinContext):
         return make_loss(loss), data, "as asked"
     if loss == "auto" and data.weight is not None:
         return MSE(), data, "the data have weights"
@@ -269,7 +268,3 @@ def chosen_loss(loss: AnyLoss, data: Data) -> tuple[Loss, Data, str]:
             f"the within-context loss needs equally many points per context, two or more; {spread}: use loss='mse'"
         )
     return make_loss(loss), data, "as asked"
-
-
-def _is_within(loss: AnyLoss) -> bool:
-    return loss == "within_context" or isinstance(loss, WithinContext)

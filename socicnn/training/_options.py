@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar, final
 
 from torch import nn
 
 from socicnn._integers import as_integer
+from socicnn._moved import with_moved
 from socicnn._registry import choose
 from socicnn.errors import ModelError
 from socicnn.training._history import History
@@ -122,13 +122,8 @@ def accepts_moved_keywords(function: Callable[P, R]) -> Callable[P, R]:
         loose: dict[str, Any] = dict(keywords)
         old = {name: loose.pop(name) for name in moved if name in loose}
         if old:
-            names = ", ".join(f"{name}=..." for name in old)
-            warnings.warn(
-                f"{', '.join(old)} moved into the options; write {function.__name__}(..., options=FitOptions({names}))",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            loose["options"] = replace(loose.get("options") or FitOptions(), **old)
+            options = loose.get("options") or FitOptions()
+            loose["options"] = with_moved(options, old, function=function.__name__, argument="options")
         return function(*arguments, **loose)
 
     return call

@@ -122,11 +122,9 @@ class Run:
         share = SCHEDULES[settings["schedule"]](self.history.epochs / settings["epochs"])
         return float(settings["learning_rate"] * share)
 
-    def begin_epoch(self) -> tuple[Data, Tensor]:
-        """Return the training data in a new order, and its targets."""
-        order = torch.randperm(len(self.train), generator=self.generator).to(self.device)
-        shuffled = self.train[order]
-        return shuffled, shuffled.y
+    def shuffled(self) -> Data:
+        """Return the training data in a new order."""
+        return self.train[torch.randperm(len(self.train), generator=self.generator).to(self.device)]
 
     def judge(self, loss: float, seconds: float) -> None:
         """End an epoch: validate, keep the weights if they are the best so far.

@@ -29,12 +29,11 @@ class SingleEngine:
         penalty, after_step = (getattr(model, name, None) for name in ("penalty", "after_step"))
         for group in run.optimiser.param_groups:
             group["lr"] = run.rate()
-        shuffled, _ = run.begin_epoch()
+        shuffled = run.shuffled()
         total = torch.zeros((), dtype=torch.float64, device=run.device)
         model.train()
         for first in range(0, len(shuffled), run.batch_size):
-            rows = slice(first, first + run.batch_size)
-            batch = shuffled[rows]
+            batch = shuffled[slice(first, first + run.batch_size)]
             run.optimiser.zero_grad(set_to_none=True)
             run.frame.condition(model, batch.x, batch.aligned())
             loss = run.error(batch)

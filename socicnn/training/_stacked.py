@@ -131,19 +131,16 @@ class _Stack:
     def epoch(self) -> list[float]:
         """Run one pass over the training data of every run; return its mean loss, one per run."""
         runs, settings = self.runs, self.runs[0].settings
-        passes = [run.begin_epoch() for run in runs]
-        shuffled = stacked([samples for samples, _ in passes])
-        targets = torch.stack([target for _, target in passes])
+        shuffled = stacked([run.shuffled() for run in runs])
         units = torch.stack([run.frame.mean for run in runs]), torch.stack([run.frame.scale for run in runs])
         column: dict[str, Any] = {"dtype": self.flat.dtype, "device": self.flat.device}
         rates = torch.tensor([[run.rate()] for run in runs], **column)
         decays = torch.tensor([[run.settings["weight_decay"]] for run in runs], **column)
         total = torch.zeros(len(runs), dtype=torch.float64, device=self.flat.device)
         others = tuple(self.others.values())
-        for first in range(0, targets.shape[1], runs[0].batch_size):
-            rows = (slice(None), slice(first, first + runs[0].batch_size))
-            batch = shuffled[rows]
-            arguments = (batch.x, targets[rows], *units, *(() if batch.context is None else (batch.context,)))
+        for first in range(0, shuffled.y.shape[1], runs[0].batch_size):
+            batch = shuffled[(slice(None), slice(first, first + runs[0].batch_size))]
+            arguments = (batch.x, batch.y, *units, *(() if batch.context is None else (batch.context,)))
             loss, objective = self.objective(self.flat, others, *arguments)
             (gradient,) = torch.autograd.grad(objective.sum(), self.flat)
             with torch.no_grad():
@@ -155,7 +152,7 @@ class _Stack:
                     self.after_step(self.flat, others)
                 total += loss.detach() * batch.x.shape[1]
         self.unstack()
-        return [float(value) / targets.shape[1] for value in total]
+        return [float(value) / shuffled.y.shape[1] for value in total]
 
     @torch.no_grad()
     def unstack(self) -> None:

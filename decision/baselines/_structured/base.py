@@ -22,6 +22,7 @@ from decision._atoms import Atom
 from decision._parametric import SETTINGS, Coefficients, ParametricProgram, ParametricSolver, others_than
 from decision.sets import FeasibleSet
 from socicnn._arrays import Array, as_float64
+from socicnn._cvxpy_atom.build import to_cvxpy
 from socicnn._integers import as_integer
 from socicnn._registry import choose
 from socicnn.errors import ModelError, NoProgramError
@@ -183,16 +184,7 @@ class Structured(Network, ABC):
             x: affine CVXPY expression of shape `(n,)`.
             context: shape `(p,)`.
         """
-        import cvxpy as cp
-
-        coefficients, matrices = self.coefficients(as_float64(context)[None])
-        value = coefficients.g[0] @ x + self._constant(context)
-        if coefficients.r is not None:
-            value = value + 0.5 * cp.sum_squares(cp.multiply(coefficients.r[0], x))
-        for atom, A, s, beta in zip(self.atoms, matrices, coefficients.s, coefficients.beta, strict=True):
-            atoms = atom.expression(A @ x - s[0])
-            value = value + (beta[0] @ atoms if atom.elementwise else float(beta[0, 0]) * atoms)
-        return value
+        return to_cvxpy(self, x, context)
 
     def coefficients(self, context: Any) -> tuple[Coefficients, list[Array]]:
         """Return the numbers of the parametrised program and the matrices A_k, standardisation folded in.
@@ -213,20 +205,6 @@ class Structured(Network, ABC):
         s = tuple(vectors[f"s{k}"] + A @ mu for k, A in enumerate(matrices, start=1))
         beta = tuple(scale * vectors[f"beta{k}"] for k in range(1, len(matrices) + 1))
         return Coefficients(g, s, beta, r), matrices
-
-    def _constant(self, context: Any) -> float:
-        """Return what `coefficients` leaves out: f(x) less the other terms, at standardised x = 0."""
-        units = self.standardisation
-        theta = self.standard_context(context)
-        vectors = self.vectors.frozen(theta)
-        mu, sigma, y_mean, scale = (
-            as_float64(part.double())
-            for part in (units.exact_mean("x"), units.x_scale, units.exact_mean("y"), units.y_scale)
-        )
-        value = y_mean + scale * (vectors["c"] - vectors["q"] @ (mu / sigma))
-        if self.diagonal:
-            value = value + 0.5 * scale * (vectors["d"] * (mu / sigma + vectors["m"]) ** 2).sum()
-        return float(value)
 
 
 def folded(vectors: Mapping[str, Any], mu: Any, sigma: Any, scale: Any) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ from tests.support.runs import QUIET, contexts, network, same
 
 def test_keywords_that_moved_still_work_and_say_where_they_went() -> None:
     old, new = network(), network()
-    with pytest.warns(DeprecationWarning, match=r"clip, patience moved into the options; write fit\(..., options="):
+    with pytest.warns(DeprecationWarning, match=r"clip, patience moved into `options`; write fit\(..., options="):
         fit(old, contexts(), epochs=2, patience=1, clip=0.1, **QUIET)  # type: ignore[call-arg]
     fit(new, contexts(), epochs=2, options=FitOptions(patience=1, clip=0.1), **QUIET)
     assert same(old, new)
