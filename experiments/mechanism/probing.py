@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad, jvp
+from torch.func import functional_call, grad
 
 from experiments.engine.tables import Row
 from socicnn.density import Energy, Target, quadrature
@@ -45,7 +45,7 @@ def probed(
         curvature: whether to measure traces of Hessians, too.
     """
     loss = _loss(model, target)
-    batches = list(target.sample(count * batch, draws).reshape(count, batch, target.features))
+    batches = list(target.sample(count * batch, draws, model.network.dtype).reshape(count, batch, target.features))
     holders = read_outs(model)
     raws = []
     for x in batches:
@@ -53,7 +53,7 @@ def probed(
         raws.append(raw_vector(holders))
     theta = torch.stack(raws).double()  # the gradients are single ones, what is made of them is not
     centre = theta.mean(dim=0)
-    middle = centre.float()
+    middle = centre.to(raws[0])
     slope = grad(loss)
     gradient = torch.stack([slope(raw, x) for raw, x in zip(raws, batches, strict=True)]).double()
     noise = torch.stack([slope(middle, x) for x in batches]).double()
@@ -91,7 +91,7 @@ def _loss(model: Energy, target: Target) -> Callable[[Tensor, Tensor], Tensor]:
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]
         if name in dict([*plain.named_parameters(), *plain.named_buffers()])
     }
-    rule = quadrature(target.lower, target.upper)
+    rule = quadrature(target.lower, target.upper, dtype=model.network.dtype)
 
     class Objective(torch.nn.Module):
         def __init__(self) -> None:
@@ -131,8 +131,8 @@ def _traces(
     lifted, still = [], []
     for raw, x in zip(raws, batches, strict=True):
         z = torch.randint(2, raw.shape, generator=draws).to(raw) * 2 - 1
-        for found, at in ((lifted, raw), (still, middle)):
-            found.append(z @ jvp(lambda point, x=x: slope(point, x), (at,), (z,))[1])
+        for products, at in ((lifted, raw), (still, middle)):
+            products.append(z @ grad(lambda point, x=x, z=z: slope(point, x) @ z)(at))
     first, second = torch.stack(lifted), torch.stack(still)
     return {
         name + end: value

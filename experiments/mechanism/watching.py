@@ -31,7 +31,7 @@ from socicnn.positivity.diagnostics import ShoulderStatistics, cross_covariance
 from socicnn.positivity.diagnostics._raws import raw_vector, read_outs, slack_of
 
 WINDOW = 32  # steps of the trailing window
-FIXED = 4096  # points of the batch that does not change
+FIXED = 1024  # points of the batch that does not change
 EVERY = 20  # steps between two snapshots of the shoulder
 
 
@@ -66,7 +66,7 @@ def watched(
     """
     target = make_target(law)
     stack = _Stack([start(1, hidden, recipe, start_from, seed) for seed in seeds], target, learning_rate, batch, seeds)
-    noted = {step for step in range(1, steps + 1) if step % max(steps // 30, 1) == 0}
+    noted = {step for step in range(1, steps + 1) if step % max(steps // 30, 10) == 0}
     noted |= {step for step in (20, 40, 60, 80) if step <= steps}
     rows: list[Row] = []
     for step in range(1, steps + 1):

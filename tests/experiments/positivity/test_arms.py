@@ -135,7 +135,8 @@ def test_the_kept_network_is_plain(table: Path) -> None:
 
 def test_the_paper_preset_covers_what_it_says() -> None:
     found, preset = cells("paper", Path("experiments/results/positivity.csv")), PRESETS["paper"]
-    assert len(found) == 7 * len(ARMS) * 6
+    assert len(found) == 7 * len(ARMS) * 6 + 2 * 6
+    assert {cell.key["arm"] for cell in found if cell.key["block"] >= 6} == {"lift", "softplus"}
     assert preset.blocks * preset.seeds == 30
     assert found[0].settings["hidden"] == [128, 128, 128]
     wanted = {"lift", "lift-constant", "lift-single", "lift-independent", "lift-moments", "noisy", "softplus-widened"}
