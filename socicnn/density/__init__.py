@@ -4,6 +4,7 @@ target("gumbel")                          a Target: `sample(count, generator)`, 
 Energy(network, strong_convexity=0.02)    E(x) = f(x) + sc/2 ||x||^2, with the hooks of its network; `Energy.dense`
 quadrature(lower, upper)                  a Quadrature: `log_partition(energies)`, `error(energies)` at its `nodes`
 importance(points, count)                 the same in any dimension; `effective_sample_size(energies)`
+flow_proposal(points, count)              the same by a coupling flow that learns at every step of `fit`
 annealed(energy, importance(points))      the same where importance sampling fails: chains from it to the energy
 log_partition_bounds(energy, lower, upper)        lo <= log Z <= hi in one dimension, whole line
 sample(energy, importance(points, 8))     Chains: draws from exp(-E) / Z, with R-hat and effective sample sizes

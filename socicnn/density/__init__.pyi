@@ -14,6 +14,8 @@ from socicnn.density._estimate import UnreliableEstimate as UnreliableEstimate
 from socicnn.density._fitting import Trace as Trace
 from socicnn.density._fitting import fit as fit
 from socicnn.density._flow import PotentialFlow as PotentialFlow
+from socicnn.density._flow_proposal import FlowProposal as FlowProposal
+from socicnn.density._flow_proposal import flow_proposal as flow_proposal
 from socicnn.density._integration import Quadrature as Quadrature
 from socicnn.density._integration import quadrature as quadrature
 from socicnn.density._likelihood import negative_log_likelihood as negative_log_likelihood
