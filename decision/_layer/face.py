@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from decision._layer.array_local import ArrayLocal
+from decision._layer.numbered import gathered, numbers_of, scattered
 from decision._layer.objective import Local
 from decision._layer.pieces import Kinks, State
 from decision._layer.rows import SetRows
-from decision._layer.system import FaceSystem, gathered, numbers_of, scattered
+from decision._layer.system import FaceSystem
 
 ROUGH = 1e-5  # of the set's size: nearer to a kink is held at first
 SMALL = 1e-8  # of the set's size: a step of this length ends, as the next would have its square

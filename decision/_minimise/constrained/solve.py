@@ -38,7 +38,7 @@ from verify._optimum.weak_duality import WeakDuality, into_dual_cone
 
 FRESH = 256  # contexts after which solvers are set up again
 COVER = 1e-9  # what the residual may cost, relative to the terms of f, before the cost is asked to bound the set
-
+ENOUGH = 0.1  # or, where that is more, as a share of the accuracy asked for
 SOLVED = 0.1  # residual, relative to the terms of the slope, above which smaller extents are no help
 
 
@@ -302,7 +302,7 @@ class _Proven:
         bounds = [lower_bound(*each, weak=weak, extents=self._extents) for each in tries]
         best = int(np.argmax([bound.lower for bound in bounds]))
         (line, _), bound, dual = tries[best], bounds[best], duals[best]
-        allowed = COVER * (abs(upper) + abs(line.offset) + float(line.size @ np.abs(v)))
+        allowed = max(COVER, ENOUGH * self._goal.rtol) * (abs(upper) + abs(line.offset) + float(line.size @ np.abs(v)))
         if _small(bound, allowed):
             return bound.lower
         # a coordinate that nothing bounds needs a slope of exactly 0
