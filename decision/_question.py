@@ -71,6 +71,9 @@ class Question:
         """Return points to start `count` contexts from if the user gives none; None for where it suits f."""
         return None
 
+    def found(self, judged: Judged) -> None:
+        """Take note of what was found, for those who need more than a `Decision` holds."""
+
     def answer(self, context: Any, start: Any = None, time_limit: float | None = None) -> Decision:
         """Return the decisions for some contexts.
 
@@ -107,6 +110,7 @@ class Question:
             count = sum(len(surrogate) for surrogate in surrogates)
             work = Work(self.feasible_set, self.method, proves, self.ranges, theta, count, options.progress, reference)
             judged = _judged(work, blocks_of(surrogates, points), goal, options.jobs)
+        self.found(judged)
         if judged.failure:
             raise SolverError(f"no context has a solution: {judged.failure}")
         notes = [*judged.notes, *_grounds(self.model, surrogates)]

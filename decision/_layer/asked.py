@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from decision._layer.network_tensors import NetworkTensors
+from decision._minimise.judging import Judged
 from decision._minimise.reference import Reference, own_length
 from decision._minimise.stack import Stack
 from decision._minimise.stack_surrogate import Networks, StackSurrogate
@@ -27,6 +28,7 @@ class AskedQuestion(Question):
     numbers: NetworkTensors | None = None  # of the model, if its arrays can be read off
     leaf: Tensor | None = None  # contexts, in which gradients may be asked for
     graph = False  # whether they are, or may be in the weights
+    multipliers: Tensor | None = None  # of the set's rows, where a solver gave them
     known: dict[str, tuple[object, object, Reference]]  # the reference points of the last set, kept by the layer
 
     @property
@@ -40,6 +42,10 @@ class AskedQuestion(Question):
         if last is None or last[0] is not feasible_set or last[1] is not self.ranges:
             last = self.known["last"] = feasible_set, self.ranges, super()._reference_over(feasible_set)
         return last[2]
+
+    def found(self, judged: Judged) -> None:
+        """Keep the multipliers."""
+        self.multipliers = judged.multipliers
 
     def surrogates(self, theta: Tensor | None) -> Sequence[Surrogate]:
         """Return the functions to minimise."""

@@ -219,7 +219,7 @@ class DecisionLayer(nn.Module):
         objective = Objective(feasible_set.n, function, context, stack)
         size = rows.size(x, h, length_of(question.asked, len(x), place))
         objective = objective.explored(x[:, : feasible_set.n], size)
-        exact, done = polished(objective, rows, h, x)
+        exact, done = polished(objective, rows, h, x, question.multipliers)
         value = objective.value(exact)
         inside = rows.values(exact, h) <= rows.lengths(h, INSIDE * size)
         done &= inside[:, : rows.tips].all(dim=1)

@@ -16,7 +16,9 @@ from decision._layer.rows import SetRows
 ROUNDS = 20  # steps at most
 
 
-def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+def polished(
+    objective: Objective, rows: SetRows, h: Tensor, x: Tensor, y: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return stationary points near x, shape `(contexts, columns)`, and which contexts have one.
 
     Args:
@@ -24,24 +26,27 @@ def polished(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple
         rows: the set.
         h: its right-hand sides, shape `(contexts, rows)`.
         x: decisions with helper variables, shape `(contexts, columns)`.
+        y: multipliers of the rows to start from, shape `(contexts, rows)`: where those of a face are not unique, those
+            of a solver have the right signs, and the first face is the last.
     """
+    y = x.new_zeros(len(x), rows.count) if y is None or rows.cones else y.to(x.device)
     quick = polished_by_loops(objective, rows, h, x, ROUNDS)
     if quick is None:
-        return _batched(objective, rows, h, x)
+        return _batched(objective, rows, h, x, y)
     exact, done = quick
     left = (~done).nonzero()[:, 0]
     if len(left):
-        exact[left], done[left] = _batched(objective.take(left), rows, h[left], x[left])
+        exact[left], done[left] = _batched(objective.take(left), rows, h[left], x[left], y[left])
     return exact, done
 
 
-def _batched(objective: Objective, rows: SetRows, h: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+def _batched(objective: Objective, rows: SetRows, h: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return the same by operations on the whole batch."""
     local = objective.at(x, tolerance=ROUGH)
     exact, done = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
     left, size = torch.arange(len(x), device=x.device), objective.size
     face = Face.of(local, rows, h, ROUGH * size)
-    mu, y = x.new_zeros(local.held().shape), x.new_zeros(len(x), rows.count)
+    mu, y = x.new_zeros(local.held().shape), torch.where(face.held, y, 0.0)
     small = torch.zeros_like(done)
     for turn in range(ROUNDS):
         gradient, slopes = local.gradients(mu)

@@ -37,6 +37,7 @@ class Judged:
     violation: Tensor
     notes: tuple[str, ...]
     failure: str = ""  # why no context of these has a point
+    multipliers: Tensor | None = None  # of the rows of a conic set, by the solver, shape `(contexts, rows)`
 
     def certified(self, goal: Goal) -> Tensor:
         """Return which rows have the gap that is asked for, shape `(contexts,)`."""
@@ -58,7 +59,9 @@ class Judged:
         columns = {name: torch.cat([getattr(part, name) for part in parts]) for name in COLUMNS}
         notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
         failed = all(part.failure for part in parts)
-        return cls(**columns, notes=notes, failure=parts[0].failure if failed else "")
+        known = [part.multipliers for part in parts if part.multipliers is not None]
+        multipliers = torch.cat(known) if len(known) == len(parts) else None
+        return cls(**columns, notes=notes, failure=parts[0].failure if failed else "", multipliers=multipliers)
 
 
 def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:

@@ -68,6 +68,8 @@ def solve_constrained(
         start: number of the first network among the contexts of the constraints.
     """
     judged, notes, failure = _unsolved(stack), list[str](), ""
+    if not isinstance(constraints, Constraints) and len(stack):
+        judged = replace(judged, multipliers=torch.zeros(len(stack), len(constraints[start].h), dtype=torch.float64))
     statuses: Counter[str] = Counter()
     proven = not isinstance(constraints, Constraints) or constraints.conic
     ways: _Proven | None = None
@@ -160,6 +162,7 @@ class _Found:
         small: whether the gap is certainly small enough.
         solved: whether the solver says so.
         status: what it says.
+        y: its multipliers of the rows.
     """
 
     x: Tensor | None
@@ -169,6 +172,7 @@ class _Found:
     small: bool
     solved: bool
     status: str
+    y: Array | None = None
 
     def better(self, other: _Found) -> _Found:
         """Return the answer with a point in the set and the smaller gap."""
@@ -253,6 +257,9 @@ class _Proven:
             return self._why_no_point(i, answer.status)
         judged.x[i], judged.value[i], judged.violation[i] = answer.x, answer.value, answer.violation
         judged.gap[i] = answer.gap
+        if judged.multipliers is not None and answer.y is not None:
+            kept = slice(None) if len(answer.y) == len(self._rows.h) else torch.from_numpy(near(self._rows))
+            judged.multipliers[i, kept] = torch.from_numpy(answer.y)
         return "" if answer.solved or (answer.small and answer.violation <= FEASIBLE) else answer.status
 
     def _found(self, i: int, programs: FreePrograms, solution: Solution, point: tuple[Array, float] | None) -> _Found:
@@ -267,7 +274,8 @@ class _Proven:
         small = gap <= self._goal.rtol * float(terms(single, x, own_reach(single))[0])
         gap = max(gap, 0.0) if math.isfinite(gap) else math.inf
         value = float(single.value(x)[0])
-        return _Found(x[0], value, violation, gap, small=small, solved=solution.ok, status=solution.status)
+        y = programs.set_multipliers(solution.y)
+        return _Found(x[0], value, violation, gap, small=small, solved=solution.ok, status=solution.status, y=y)
 
     def _why_no_point(self, i: int, status: str) -> str:
         """Return what is proven about a context without a solution, or what the solver said."""
