@@ -66,6 +66,20 @@ def test_some_entries_are_whole_and_contexts_are_apart() -> None:
         assert float(answer.value[i]) == pytest.approx(min(fixed), abs=1e-6)
 
 
+def test_a_solver_that_is_named_is_the_one_that_solves(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, box = random_net(0), Box(random_net(0).in_features, -1.0, 1.0)
+    usual = decision.decide(net, box, integer=[0])
+
+    def never(*_: Any) -> None:
+        raise AssertionError("HiGHS is not asked for")
+
+    monkeypatch.setattr(outer_cuts.OuterCuts, "of", never)
+    for options in ({"solver": "clarabel"}, {"settings": {"tol_gap_abs": 1e-10}}):
+        named = decision.decide(net, box, options=decision.DecideOptions(integer=[0], **options))
+        assert named.ok
+        assert float(named.value) == pytest.approx(float(usual.value), rel=1e-6)
+
+
 def test_a_set_that_moves_and_a_decider() -> None:
     model = network(3)
     least = Polytope(

@@ -164,7 +164,7 @@ class BranchAndBound:
         if case.proof is not None or case.guess < enough:
             return case.proof is not None
         bound, proof = self.problem.bound(case.relaxed, self.hi)
-        if bound >= enough - room:
+        if bound >= enough:
             case.bound, case.proof = bound, proof
         return case.proof is not None
 

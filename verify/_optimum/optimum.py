@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,11 +14,15 @@ from verify._optimum.program import OptimumWitness, QuadraticProgram
 from verify._optimum.prove import prove, prove_tree
 from verify._optimum.result import Kind, ProvenOptimum
 from verify._optimum.search import search
-from verify._optimum.search_tree import search_tree
+from verify._optimum.search_tree import planes_of, search_tree
 
 
 def optimum(
-    problem: Any, *, solver: SolverName | Solver = "clarabel", form: Form = "auto", time_limit: float | None = None
+    problem: Any,
+    *,
+    solver: SolverName | Literal["auto"] | Solver = "auto",
+    form: Form = "auto",
+    time_limit: float | None = None,
 ) -> ProvenOptimum:
     """Return lo <= optimal value <= hi of a problem, in real arithmetic; second-order and exponential cones included.
 
@@ -31,8 +35,8 @@ def optimum(
 
     Args:
         problem: a `cvxpy.Problem`, networks inside or not, solved or not.
-        solver: where the search for a proof begins: the name of a solver of cones, or a `Solver`. With integers, HiGHS
-            solves linear programs with cutting planes beside Clarabel, if it is installed.
+        solver: where the search for a proof begins: the name of a solver of cones, or a `Solver`. "auto" takes
+            Clarabel, and with integers HiGHS as well, for linear programs with cutting planes, if it is installed.
         form: quadratic terms of the objective stay `quadratic`, or become `cones`; `auto` is the first, and the second
             if the matrix of the terms is not proven convex.
         time_limit: seconds that branch and bound may take; cases that are open then count with what is proven of them.
@@ -59,19 +63,22 @@ def optimum(
     program, sign = canonical(problem, quadratic=form != "cones")
     if form == "auto" and not _convex(program):
         program, sign = canonical(problem, quadratic=False)
-    chosen = make(solver)
+    chosen = make("clarabel" if solver == "auto" else solver)
+    name = chosen.label
     witness: OptimumWitness | TreeWitness
     notes: tuple[str, ...] = ()
     if isinstance(program, MixedProgram):
         start = None if problem.value is None else whole_start(problem, program)
-        witness, least, early = search_tree(program, chosen, start=start, time_limit=time_limit or np.inf)
+        cuts = planes_of(program) if solver == "auto" else None
+        witness, least, early = search_tree(program, chosen, cuts, start=start, time_limit=time_limit or np.inf)
+        name = name if cuts is None else f"HiGHS and {name}"
         proof = prove_tree(program, witness)
         notes = (f"branch and bound was ended by {early}",) if early else ()
     else:
         witness, solution = search(program, chosen)
         proof, least = prove(program, witness), solution.value
     lo, hi = (proof.lo, proof.hi) if sign > 0 else (-proof.hi, -proof.lo)
-    value, name = sign * least, chosen.label
+    value = sign * least
     if problem.value is not None:
         stats = problem.solver_stats
         value, name = float(problem.value), getattr(stats, "solver_name", None) or "CVXPY"

@@ -15,7 +15,7 @@ from socicnn._arrays import Array, BoolArray
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import tight as tightened
 from socicnn.conic._solution import Solution
-from socicnn.conic.solvers import Clarabel, Solver
+from socicnn.conic.solvers import Solver
 from verify._optimum.branching import ROOM, BranchAndBound, Case, Relaxed
 from verify._optimum.interior import interior, towards
 from verify._optimum.mixed import EMPTY, LEAF, MixedProgram, TreeWitness, leaf_below, tree_above
@@ -25,18 +25,29 @@ from verify._optimum.search import best_multipliers, blank, emptied, solve, tigh
 from verify._optimum.settled import Settled, settle
 
 
+def planes_of(mixed: MixedProgram) -> OuterCuts | None:
+    """Return the program over outer cuts for HiGHS; None if its cost is quadratic, or HiGHS cannot take it."""
+    return None if mixed.P.nnz else OuterCuts.of(mixed.conic, mixed.integers)
+
+
 def search_tree(
-    mixed: MixedProgram, solver: Solver, *, start: Array | None = None, time_limit: float = np.inf
+    mixed: MixedProgram,
+    solver: Solver,
+    cuts: OuterCuts | None = None,
+    *,
+    start: Array | None = None,
+    time_limit: float = np.inf,
 ) -> tuple[TreeWitness, float, str]:
     """Return the best witness that is found, the least value, and what ended the search early.
 
     Args:
         mixed: the program.
         solver: of the relaxations.
+        cuts: the program over cuts, in which they are solved first.
         start: integers to try first, shape `(integers,)`.
         time_limit: seconds.
     """
-    problem = _Problem(mixed, solver)
+    problem = _Problem(mixed, solver, cuts)
     search = BranchAndBound(problem, time_limit)
     root = search.run(mixed.lower, mixed.upper, start)
     return _witness(root, problem), search.hi, search.early
@@ -64,12 +75,10 @@ class CutLeaf:
 class _Problem:
     """A program with integers, as branch and bound sees it."""
 
-    def __init__(self, mixed: MixedProgram, solver: Solver) -> None:
-        self.mixed, self._solver = mixed, solver
+    def __init__(self, mixed: MixedProgram, solver: Solver, cuts: OuterCuts | None) -> None:
+        self.mixed, self._solver, self._cuts = mixed, solver, cuts
         self.v: Array = np.full(mixed.conic.A.shape[1], np.nan)
         self.tight: BoolArray = np.zeros(0, dtype=bool)
-        usual = type(solver) is Clarabel and not solver.settings and not mixed.P.nnz
-        self._cuts = OuterCuts.of(mixed.conic, mixed.integers) if usual else None
         self._least, self._room = np.inf, 0.0
 
     def relax(self, lower: Array, upper: Array) -> Relaxed:

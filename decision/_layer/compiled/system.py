@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from decision._layer.compiled.state import ContextArrays, FaceArrays, FacePoint, FaceRoom
-from decision._layer.system import SINGULAR
+from decision._layer.least_norm import SINGULAR
 from decision._minimise.compiled.loops import compiled
 from socicnn._arrays import Array, IntArray
 

@@ -1,12 +1,18 @@
 """Singular face systems against the formula of their least-norm solution, written out with whole pseudoinverses."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
+from decision import DecisionLayer, Polytope
+from decision._layer import face as faces
 from decision._layer.least_norm import SINGULAR
 from decision._layer.system import FaceSystem
 from socicnn._arrays import Array
+from socicnn.frozen import FrozenNet, Output, Quadratic
 
 
 def by_the_formula(H: Array, A: Array, b1: Array, b2: Array) -> tuple[Array, Array]:
@@ -60,3 +66,48 @@ def test_least_norm_solutions_are_those_of_whole_pseudoinverses() -> None:
         again = one.solve(torch.from_numpy(b1[i : i + 1]), torch.from_numpy(b2[i : i + 1]))
         for own, other in zip(found, again, strict=True):
             assert torch.allclose(own[i], other[0], rtol=1e-7, atol=float(1e-7 * own[i].abs().max()))
+
+
+class Cost(nn.Module):
+    """context'x + ||x||^2 / 2."""
+
+    context_shape = (24,)
+
+    def forward(self, x: Tensor, theta: Tensor) -> Tensor:
+        """Return f(x, theta)."""
+        return (theta * x).sum(dim=-1) + 0.5 * x.square().sum(dim=-1)
+
+    def freeze(self, theta: Any) -> FrozenNet:
+        """Return the same as arrays."""
+        return FrozenNet([], Output(np.zeros(0), np.asarray(theta)), [Quadratic(0.5, np.eye(24), np.zeros(24))])
+
+
+def test_paths_through_a_grid_are_exact_at_their_first_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flow rows depend on each other, and those of nodes off the path on the bounds of their arcs."""
+    arcs = [(i, i + 1) for i in range(16) if i % 4 < 3] + [(i, i + 4) for i in range(12)]
+    E, f = np.zeros((16, 24)), np.zeros(16)
+    for place, (a, b) in enumerate(arcs):
+        E[a, place], E[b, place] = -1.0, 1.0
+    f[[0, -1]] = -1.0, 1.0
+    systems = list[int]()
+
+    class Counted(FaceSystem):
+        def __init__(self, H: Tensor, A: Tensor, columns: Tensor) -> None:
+            super().__init__(H, A, columns)
+            systems.append(len(H))
+            assert len(self.singular) == len(H)
+
+    monkeypatch.setattr(faces, "FaceSystem", Counted)
+    layer = DecisionLayer(Cost(), Polytope(E=E, f=f, lower=0.0, upper=1.0))
+    theta = torch.rand(6, 24, dtype=torch.float64, generator=torch.manual_seed(0)).requires_grad_()
+    x = layer(theta)
+    assert layer.polished is not None
+    assert bool(layer.polished.all())
+    assert sum(systems) <= 2 * len(theta)
+    slope = torch.randn(x.shape, dtype=torch.float64, generator=torch.manual_seed(1))
+    (found,) = torch.autograd.grad((slope * x).sum(), theta)
+    direction, step = torch.randn(theta.shape, dtype=torch.float64, generator=torch.manual_seed(2)), 1e-5
+    with torch.no_grad():
+        high, low = (layer(theta + sign * step * direction) for sign in (1.0, -1.0))
+    differences = (slope * (high - low)).sum(dim=1) / (2.0 * step)
+    assert torch.allclose((found * direction).sum(dim=1), differences, rtol=1e-6, atol=1e-7)

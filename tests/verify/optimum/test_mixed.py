@@ -1,5 +1,6 @@
 """Optima of problems with integers: the bracket holds the true optimum, and the tree of the claim is proven again."""
 
+from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
@@ -10,9 +11,12 @@ import pytest
 import verify
 from benchmarks.proven_optima import Liar
 from socicnn import to_cvxpy
+from socicnn._arrays import Array
 from socicnn.errors import ProgramError
 from tests.support.frozen_nets import random_net
+from verify._optimum.branching import BranchAndBound, Relaxed
 from verify._optimum.mixed import MixedProgram, TreeError, TreeWitness, tree_below
+from verify._optimum.outer_cuts import OuterCuts
 from verify._optimum.settled import settle
 
 
@@ -75,6 +79,49 @@ def test_a_lying_solver_never_moves_an_end_to_the_wrong_side(size: float) -> Non
     best = enumerated(problem, range(-4, 5))
     result = verify.optimum(lattice(5, 2, squared=False), solver=Liar(1, size), time_limit=5.0)
     assert result.lo - 1e-12 <= best <= result.hi + 1e-12
+
+
+class Lossy:
+    """min (k - 0.3)^2 over whole k, proven up to a loss."""
+
+    def __init__(self, loss: float) -> None:
+        self.loss = loss
+
+    def relax(self, lower: Array, upper: Array) -> Relaxed:
+        """Return the least value in an interval."""
+        point = np.clip(0.3, lower, upper)
+        return Relaxed(float((point[0] - 0.3) ** 2), point, 1.0, None)
+
+    def bound(self, relaxed: Relaxed, wanted: float) -> tuple[float, Any]:
+        """Return the value less the loss; whole points lose nothing."""
+        whole = relaxed.point[0] == np.round(relaxed.point[0])
+        return relaxed.guess - (0.0 if whole else self.loss), "proven"
+
+    def value(self, k: Array, least: float) -> tuple[float, float]:
+        """Return the value at a whole number."""
+        return float((k[0] - 0.3) ** 2), 1.0
+
+
+def test_a_case_is_closed_only_within_the_accuracy_asked() -> None:
+    search = BranchAndBound(Lossy(0.105), room=0.1)  # the root's guess of 0 is within 0.1 of 0.09, its bound is not
+    cases = search.run(np.array([-3.0]), np.array([3.0])).leaves()
+    assert search.hi == pytest.approx(0.09)
+    assert len(cases) == 3
+    assert min(case.bound for case in cases if not case.branches) >= search.hi - 0.1
+
+
+def test_a_solver_that_is_named_is_the_one_that_solves(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = verify.optimum(knapsack(0, 6))
+    assert usual.solver == ("HiGHS and Clarabel" if find_spec("highspy") else "Clarabel")
+
+    def never(*_: Any) -> None:
+        raise AssertionError("HiGHS is not asked for")
+
+    monkeypatch.setattr(OuterCuts, "of", never)
+    named = verify.optimum(knapsack(0, 6), solver="clarabel")
+    assert named.ok
+    assert named.solver == "Clarabel"
+    assert named.value == pytest.approx(usual.value)
 
 
 def test_a_network_with_integers() -> None:
