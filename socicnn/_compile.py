@@ -120,7 +120,7 @@ class Compiled:
 
         Args:
             x: the points.
-            activations: z_1 .. z_L at them, as `net.values` gives them; computed if omitted.
+            activations: those of a forward pass at them, as `net.values` gives them; computed if omitted.
         """
         terms = self.quadratics, self.norms, self.exponentials
         return closed_form(self.net, *terms, self.program.A.shape, x, activations)

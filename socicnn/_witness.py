@@ -70,7 +70,7 @@ def closed_form(
         exponentials: the same of its terms of exponentials.
         shape: rows m and variables of the program.
         x: the points.
-        activations: z_1 .. z_L of a forward pass at x, one row per point; computed if omitted.
+        activations: those of a forward pass at x, as `ConvexNet.values` gives them; computed if omitted.
     """
     fill = _Filling(np.ascontiguousarray(x.T), shape)
     inside: list[list[tuple[Array, Array, Array]]] = []  # weight, p and k of the quadratics inside each layer
@@ -82,19 +82,19 @@ def closed_form(
         for term in layer.inner:  # before z, so that every variable depends on earlier ones only
             p = fill.image(term.matrix, term.offset).reshape(term.groups, -1, fill.count)
             inside[-1].append((term.weight[:, None], p, fill.scales(p)))
+        a = fill.preactivation(layer, z, inside[-1]) if activations is None else fill.given(activations[number])
         if layer.smooth:
-            a = fill.preactivation(layer, z, inside[-1])  # z does not tell a: what is added to 0 or to a is lost
             own: Any = np.flatnonzero(layer.taus) if layer.smoothing.ndim else slice(None)
             tau = _column(layer.smoothing[own]) if layer.smoothing.ndim else layer.smoothing
             soft.append(masses(a[own], tau))
-            np.maximum(a, 0.0, out=a)
+            if layer.smoothing.ndim:
+                np.maximum(a, 0.0, out=a)
             a[own] = soft[-1].z
-            z = a
-            active.append(z)
             fill.masses(soft[-1], tau)
-        else:
-            z = fill.activation(layer, z, inside[-1]) if activations is None else fill.given(activations[number])
-            active.append(z)
+        elif activations is None:
+            np.maximum(a, 0.0, out=a)
+        z = a
+        active.append(z)
     widths = [len(mask) for mask in active]
     fill.row = 2 * sum(widths)
     multipliers, bounds = _backward(net, active, soft, fill)
@@ -187,15 +187,10 @@ class _Filling:
         return self._v[self._column - size : self._column]
 
     def given(self, z: Array) -> Array:
-        """Write activations of shape `(count, h)` as the next variables, and return them."""
+        """Write values of units, of shape `(count, h)`, in place of the next variables, and return them."""
         rows = self.primal(z.shape[1])
         rows[:] = z.T
         return rows
-
-    def activation(self, layer: Layer, z: Array, inside: list[tuple[Array, Array, Array]]) -> Array:
-        """Write the activations of a ReLU layer as the next variables, given those before it, and return them."""
-        a = self.preactivation(layer, z, inside)
-        return np.maximum(a, 0.0, out=a)
 
     def preactivation(self, layer: Layer, z: Array, inside: list[tuple[Array, Array, Array]]) -> Array:
         """Write the pre-activations of a layer in place of the next variables, and return them."""

@@ -208,7 +208,7 @@ def chunk_of(numbers: int) -> int:
     too often.
     """
     usual = CHUNK // max(1, numbers)
-    return max(1, min(4096, max(usual, min(FEW, 4 * usual))))
+    return max(1, min(4096, max(usual, min(FEW, 8 * usual))))
 
 
 class _Outcome:

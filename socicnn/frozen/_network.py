@@ -23,6 +23,7 @@ from socicnn.frozen._checks import ArrayCheck
 from socicnn.frozen._exponentials import ExpTerm, Logistic, LogSumExp
 from socicnn.frozen._fingerprint import fingerprint
 from socicnn.frozen._parts import Layer, Norm, Output, Quadratic
+from socicnn.frozen._softplus import unit
 from socicnn.frozen._terms import Term
 
 BRANCHES = ("quadratics", "norms", "logsumexps", "logistics")  # fields that hold branches
@@ -111,7 +112,8 @@ class ConvexNet:
     def values(self, x: Array, activations: list[Array] | None = None) -> Array:
         """Return f at points x of shape `(count, n)`: the reference forward pass, straight from the formula.
 
-        With stacked contexts, row i belongs to context i. z_1 .. z_L are appended to `activations`, if given.
+        With stacked contexts, row i belongs to context i. To `activations`, if given, z_k of each ReLU layer is
+        appended, and the pre-activations of each smooth one, which its z does not tell.
         """
         if x.shape[1:] != (self.in_features,):
             raise ModelError(f"x must have shape (count, {self.in_features}); received {x.shape}")
@@ -120,9 +122,10 @@ class ConvexNet:
         value = (x * self.output.v).sum(axis=-1) + self.output.c
         z = np.zeros((len(x), 0))
         for layer in self.layers:
-            z = layer.values(x, z)
+            a = layer.preactivation(x, z)
+            z = unit(a, layer.smoothing)
             if activations is not None:
-                activations.append(z)
+                activations.append(a if layer.smooth else z)
         value = value + (z * self.output.w).sum(axis=-1)
         for term in self.terms:
             value = value + term.weight * term.values(x).sum(axis=-1)

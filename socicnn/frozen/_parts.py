@@ -17,7 +17,6 @@ from scipy import sparse
 from socicnn._arrays import Array, IntArray, Matrix, transform
 from socicnn.errors import ModelError
 from socicnn.frozen._checks import ArrayCheck
-from socicnn.frozen._softplus import unit
 from socicnn.frozen._terms import Part, Term, owned_matrix, owned_vector
 
 
@@ -118,10 +117,6 @@ class Layer(Part):
         for term in self.inner:
             a = a + term.weight * term.values(x)
         return a
-
-    def values(self, x: Array, z: Array) -> Array:
-        """Return the units at points x of shape `(count, n)`, z of `(count, h_previous)`."""
-        return unit(self.preactivation(x, z), self.smoothing)
 
     def take(self, index: int | slice | IntArray) -> Layer:
         """Return the layer with context `index` of each stacked vector."""

@@ -24,8 +24,12 @@ def unit(a: Array, smoothing: Array) -> Array:
     if not smoothing.any():
         return np.maximum(a, 0.0)
     with np.errstate(under="ignore", over="ignore"):  # a / tau may be infinite: the unit is relu there
-        bend: Array = np.log1p(np.exp(-np.abs(a / positive(smoothing))))
-        return np.maximum(a, 0.0) + smoothing * bend
+        bend: Array = np.asarray(a / positive(smoothing))
+        for step in (np.abs, np.negative, np.exp, np.log1p):
+            step(bend, out=bend)
+        bend *= smoothing
+        bend += np.maximum(a, 0.0)
+        return bend
 
 
 def positive(smoothing: Array) -> Array:
@@ -62,10 +66,17 @@ def masses(a: Array, smoothing: Array) -> Masses:
     """
     with np.errstate(under="ignore", over="ignore"):
         t = a / smoothing
-        e = np.exp(-np.abs(t))
-        bend, larger = np.log1p(e), 1.0 / (1.0 + e)
-        smaller = e * larger
+        e = np.abs(t)
+        np.exp(np.negative(e, out=e), out=e)
+        bend = np.log1p(e)
+        larger = e + 1.0
+        np.divide(1.0, larger, out=larger)
+        e *= larger
     up = a > 0
-    z = np.maximum(a, 0.0) + smoothing * bend
-    p, q = np.where(up, larger, smaller), np.where(up, smaller, larger)
-    return Masses(z, p, q, 1.0 + np.maximum(-t, 0.0) + bend, 1.0 + np.maximum(t, 0.0) + bend)
+    z = np.maximum(a, 0.0)
+    z += smoothing * bend
+    bend += 1.0
+    depth_p, depth_q = np.maximum(-t, 0.0), np.maximum(t, 0.0)
+    depth_p += bend
+    depth_q += bend
+    return Masses(z, np.where(up, larger, e), np.where(up, e, larger), depth_p, depth_q)

@@ -98,4 +98,4 @@ def test_a_forward_pass_is_a_witness(name: str) -> None:
 
 
 def test_large_programs_have_enough_points_at_a_time() -> None:
-    assert [chunk_of(numbers) for numbers in (10, 330, 4_814, 100_000, 10**7)] == [4096, 1212, 256, 16, 1]
+    assert [chunk_of(numbers) for numbers in (10, 330, 4_814, 100_000, 10**7)] == [4096, 1212, 256, 32, 1]

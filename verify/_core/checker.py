@@ -97,9 +97,18 @@ class Checker:
         self._lifts = len(program.lifts)
         sides = (program.rows, program.columns)
         cuts = [[end for block in blocks for end in (block.start, block.stop)] for blocks in sides]
-        self._arrays = Arrays(Split(rows, cuts[0], [*cuts[1], len(q)]), b, q, d, r, a, offset, t, heads)
+        cuts[1].append(len(q))
+        turned = Split(sparse.csr_array(rows.T), *cuts[::-1])
+        self._arrays = Arrays(self._parts(rows, cuts), turned, b, q, d, r, a, offset, t, heads)
         self._own = own_entries(rows, len(q))
+        curved = self._own.indices - program.cones.exponential_start
+        self._own.data[(curved >= 0) & (curved % 3 == 0)] *= -1.0  # the first multiplier of their cones is negative
         self._rounding = rounding(np.bincount(rows.indices, minlength=rows.shape[1])[: len(q)])[:, None]
+
+    def _parts(self, rows: sparse.csr_array, cuts: list[list[int]]) -> tuple[Split, ...]:
+        """Return the equalities and each run of rows, with the places of blocks of rows and of columns."""
+        places = [(0, self._zero)] * (self._zero > 0) + [(run.start, run.stop) for run in self._runs]
+        return tuple(Split(rows[a:b], [cut - a for cut in cuts[0]], cuts[1]) for a, b in places)
 
     def __call__(
         self,
@@ -133,7 +142,7 @@ class Checker:
         N, arrays = len(x), self._arrays
         plain = k is None
         k = np.ones((N, self._lifts)) if k is None else k
-        m, variables, n = arrays.matrix.shape[0], arrays.q.shape[0], arrays.d.shape[0]
+        m, variables, n = arrays.columns.shape[1], arrays.q.shape[0], arrays.d.shape[0]
         wanted = {"x": (N, n), "v": (N, variables), "y": (N, m), "forward": (N,), "k": (N, self._lifts), "scale": (N,)}
         for (name, shape), array in zip(wanted.items(), (x, v, y, forward, k, scale), strict=True):
             if array.shape != shape:
@@ -159,22 +168,16 @@ class Checker:
                 self._scaled(arrays.context(doubtful), point.take(doubtful), checked, doubtful, limit[doubtful])
         return checked
 
-    def _stationarity(self, residual: Array, size: Array) -> tuple[Array, Array]:
-        """Return the largest residual of each point, and the tolerance that is to it as the worst ratio demands."""
-        size *= self.tolerance * self._rounding
-        size += SMALLEST
-        residual = np.abs(residual)
-        largest = residual.max(axis=0)
-        ratio = np.divide(residual, size, out=size).max(axis=0)
-        return largest, np.where(ratio == 0, SMALLEST, largest / ratio)  # at most that of its place; NaN stays NaN
-
     def _least(self, arrays: Arrays, point: Point) -> Array:
-        """Return part of the sum |A|'|y| + |q|: the cost, and the entries of the rows that bound each variable."""
-        y, q, t = np.abs(point.y), np.abs(arrays.q), arrays.t
-        size: Array = self._own @ y
-        lifted = size[t] + q[t] * point.k + np.abs(arrays.a) * (y[arrays.heads] + y[arrays.heads + 1])
+        """Return part of the tolerance of A'y + q = 0: of the cost, and of the rows that bound each variable."""
+        y, q, t = point.y, np.abs(arrays.q), arrays.t
+        size: Array = self._own @ y  # each y with the sign that its cone asks for
+        lifted = size[t] + q[t] * point.k + np.abs(arrays.a) * (np.abs(y[arrays.heads]) + np.abs(y[arrays.heads + 1]))
         size += q
         size[t] = lifted
+        np.maximum(size, 0.0, out=size)
+        size *= self.tolerance * self._rounding
+        size += SMALLEST
         return size
 
     def _of_values(self, scale: Array, slack: Array | None) -> Array:
@@ -188,14 +191,13 @@ class Checker:
         """Compare every residual with a number that its tolerance is not below: few passes, few absolute values."""
         terms, worst = evaluate(arrays, point, -1.0), Worst()
         for name, matrix, least in residuals(self._zero, self._runs, terms.lack, point.y):
-            if isinstance(least, float):
-                worst.keep(name, matrix.max(axis=0), np.full(len(forward), self.tolerance * least))  # NaN stays NaN
-            else:
-                least *= self.tolerance
+            least *= self.tolerance
+            if not isinstance(least, float):
                 least += SMALLEST
-                worst.enter(name, matrix, least)
+            worst.bound(name, matrix, least)
         if len(terms.stationarity):
-            worst["stationarity"] = self._stationarity(terms.stationarity, self._least(arrays, point))
+            residual = np.abs(terms.stationarity, out=terms.stationarity)
+            worst.bound("stationarity", residual, self._least(arrays, point))
         value, dual = terms.primal, terms.dual
         worst["gap"] = np.abs(value - dual), limit
         worst["forward"] = np.maximum(np.abs(value - forward), np.abs(dual - forward)), limit.copy()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
+from math import prod
 
 import numpy as np
 from scipy import sparse
@@ -34,51 +35,44 @@ class Split:
         order = np.argsort(keys, kind="stable")
         present, starts, counts = np.unique(keys[order], return_index=True, return_counts=True)
         rest = np.ones(len(keys), dtype=bool)
-        self._blocks: list[tuple[slice, slice, Array, Array]] = []  # places, the block, its transpose
+        self._blocks: list[tuple[slice, slice, Array]] = []  # places of rows and of columns, the block
         for key, start, count in zip(present.tolist(), starts.tolist(), counts.tolist(), strict=True):
-            (top, bottom), (left, right) = (
-                cuts[axis][place : place + 2].tolist() for axis, place in enumerate(divmod(key, len(cuts[1])))
-            )
             own = order[start : start + count]
-            places = slice(top, bottom)
-            if count <= FILLED * (bottom - top) * (right - left):
-                places = _spaced(entries.row[own])  # the cones of softplus units hold a layer in every third row
-            height = len(range(places.start, places.stop, places.step or 1))
-            size = height * (right - left)
-            if size >= LEAST and count > FILLED * size:
-                block = np.zeros((height, right - left))
-                row = (entries.row[own] - places.start) // (places.step or 1)
-                block[row, entries.col[own] - left] = entries.data[own]
+            at = divmod(key, len(cuts[1]))
+            places = [slice(int(cut[i]), int(cut[i + 1]), 1) for cut, i in zip(cuts, at, strict=True)]
+            if count < prod(_shape(places)):  # the cones of softplus units hold a layer in every third row
+                places = [_spaced(entries.row[own]), _spaced(entries.col[own])]
+            if (size := prod(_shape(places))) >= LEAST and count > FILLED * size:
+                block = np.zeros(_shape(places))
+                inside = [(i[own] - p.start) // p.step for i, p in zip(entries.coords, places, strict=True)]
+                block[tuple(inside)] = entries.data[own]
                 rest[own] = False
-                self._blocks.append((places, slice(left, right), block, block.T.copy()))
+                self._blocks.append((places[0], places[1], block))
         left_over = sparse.coo_array((entries.data[rest], (entries.row[rest], entries.col[rest])), shape=matrix.shape)
-        self._rest, self._rest_transposed = left_over.tocsr(), left_over.T.tocsr()
+        self._rest = left_over.tocsr()
 
     def times(self, values: Array) -> Array:
         """Return the matrix times values of shape `(columns, N)`."""
         product: Array = self._rest @ values
-        for rows, columns, matrix, _ in self._blocks:
+        for rows, columns, matrix in self._blocks:
             product[rows] += matrix @ values[columns]
-        return product
-
-    def transposed_times(self, values: Array) -> Array:
-        """Return the transpose times values of shape `(rows, N)`."""
-        product: Array = self._rest_transposed @ values
-        for rows, columns, _, transposed in self._blocks:
-            product[columns] += transposed @ values[rows]
         return product
 
     def absolute(self) -> Split:
         """Return the matrix of absolute values, split alike."""
         sizes = copy(self)
-        sizes._rest, sizes._rest_transposed = abs(self._rest), abs(self._rest_transposed)
-        sizes._blocks = [(rows, columns, abs(matrix), abs(turned)) for rows, columns, matrix, turned in self._blocks]
+        sizes._rest = abs(self._rest)
+        sizes._blocks = [(rows, columns, abs(matrix)) for rows, columns, matrix in self._blocks]
         return sizes
 
 
-def _spaced(rows: IntArray) -> slice:
-    """Return the slice of rows, equally far apart, that holds these; of all between them if they are not so."""
-    used = np.unique(rows)
+def _shape(places: list[slice]) -> list[int]:
+    return [len(range(at.start, at.stop, at.step)) for at in places]
+
+
+def _spaced(places: IntArray) -> slice:
+    """Return the slice of places, equally far apart, that holds these; of all between them if they are not so."""
+    used = np.unique(places)
     steps = np.unique(np.diff(used))
     return slice(int(used[0]), int(used[-1]) + 1, int(steps[0]) if len(steps) == 1 else 1)
 

@@ -13,6 +13,7 @@ import numpy as np
 from socicnn._arrays import Array, BoolArray
 from socicnn.conic._data import ValueData
 
+PIECE = 768  # rows of cones that are judged at a time: they stay in a processor's cache
 SMALLEST = 2.0**-1000  # below every underflow: what is smaller counts as zero
 # names of the metrics of one family of rows: primal violation, dual violation, complementarity, slack
 LINEAR = {
@@ -46,8 +47,11 @@ class RowRun(NamedTuple):
     exponential: bool
 
     def of(self, rows: Array) -> Array:
-        """Return these rows, one column per point; of cones with the shape `(cones, size, N)`."""
-        part = rows[self.start : self.stop]
+        """Return these rows of all, one column per point; of cones with the shape `(cones, size, N)`."""
+        return self.shaped(rows[self.start : self.stop])
+
+    def shaped(self, part: Array) -> Array:
+        """Return these rows alike."""
         return part.reshape(self.cones, self.size, -1) if self.size else part
 
 
@@ -59,6 +63,7 @@ def runs_of(program: ValueData) -> list[RowRun]:
         kinds[max(block.start, 0) : max(block.stop, 0)] = {"nonnegative": "relu"}.get(block.kind, block.kind)
     linear = np.arange(cones.zero, cones.zero + cones.nonnegative)
     sizes = np.asarray(cones.second_order, dtype=np.int64)
+    edges = np.sort([block.start for block in program.rows])
     curved = np.arange(program.A.shape[0] - 3 * cones.exponential, program.A.shape[0], 3)
     runs = []
     for families, starts, lengths in (
@@ -67,9 +72,12 @@ def runs_of(program: ValueData) -> list[RowRun]:
         (EXPONENTIAL, curved, np.full_like(curved, 3)),
     ):
         kind = np.where(np.isin(kinds[starts], list(families)), kinds[starts], "other")
-        change = np.flatnonzero((kind[1:] != kind[:-1]) | (lengths[1:] != lengths[:-1])) + 1
-        for group in np.split(np.arange(len(starts)), change):
-            if len(group):
+        long = max(len(lengths), lengths.sum()) > PIECE
+        part = np.searchsorted(edges, starts, side="right") if long else np.zeros_like(starts)
+        unlike = (kind[1:] != kind[:-1]) | (lengths[1:] != lengths[:-1]) | (part[1:] != part[:-1])
+        for whole in np.split(np.arange(len(starts)), np.flatnonzero(unlike) + 1):
+            rows = max(len(whole), int(lengths[whole].sum()))
+            for group in np.array_split(whole, -(-rows // PIECE)) if rows > PIECE else [whole] * (len(whole) > 0):
                 first, size = int(starts[group[0]]), int(lengths[group[0]])
                 stop = first + len(group) * max(size, 1)
                 names = families[str(kind[group[0]])]
@@ -77,49 +85,54 @@ def runs_of(program: ValueData) -> list[RowRun]:
     return runs
 
 
-def residuals(zero: int, runs: list[RowRun], lack: Array, y: Array) -> Iterator[tuple[str, Array, Array | float]]:
-    """Yield the residuals of `zero` equalities and of each run, from lack = -s and y; negative is satisfied.
+def residuals(
+    zero: int, runs: list[RowRun], lack: Iterator[Array], y: Array
+) -> Iterator[tuple[str, Array, Array | float]]:
+    """Yield the residuals of `zero` equalities and of each run, from lack = -s by runs and y; negative is satisfied.
 
     With each comes its metric and what the tolerance is at least a multiple of.
     """
     if zero:
-        yield "equality_primal", np.abs(lack[:zero]), 1.0
-    for run in runs:
-        s, own = run.of(lack), run.of(y)
+        yield "equality_primal", np.abs(next(lack)), 1.0
+    for run, part in zip(runs, lack, strict=True):
+        s, own = run.shaped(part), run.of(y)
         primal, dual, complementarity, slack = run.names
         if run.exponential:
             with np.errstate(all="ignore"):
                 violation, cone, allowed = _exponential(s, own)
             yield primal, violation, 1.0
-            yield slack, np.negative(violation, out=violation), 1.0
+            yield slack, -violation.min(axis=0, keepdims=True), 1.0
             yield dual, cone, allowed
-            yield complementarity, np.abs(np.einsum("ckn,ckn->cn", s, own)), 1.0
+            yield complementarity, _size(np.einsum("ckn,ckn->cn", s, own)), 1.0
         elif run.size:
             violation = length(s[:, 1:]) + s[:, 0]
             yield primal, violation, 1.0
-            yield slack, -violation, 1.0
+            yield slack, -violation.min(axis=0, keepdims=True), 1.0
             yield dual, length(own[:, 1:]) - own[:, 0], rounding(run.size) * np.abs(own[:, 0])
-            yield complementarity, np.abs(np.einsum("ckn,ckn->cn", s, own)), 1.0
+            yield complementarity, _size(np.einsum("ckn,ckn->cn", s, own)), 1.0
         else:
             yield primal, s, 1.0
-            yield dual, -own, 0.0
-            product = s * own
-            yield complementarity, np.abs(product, out=product), 1.0
+            yield dual, -own.min(axis=0, keepdims=True), 0.0
+            yield complementarity, _size(s * own), 1.0
 
 
-def allowances(zero: int, runs: list[RowRun], scale: Array, y: Array) -> Iterator[Array]:
+def _size(values: Array) -> Array:
+    return np.abs(values, out=values)
+
+
+def allowances(zero: int, runs: list[RowRun], scale: Iterator[Array], y: Array) -> Iterator[Array]:
     """Yield, in the order of `residuals`, what the tolerances are multiples of: from the rows' scales and |y|."""
     if zero:
-        yield 1.0 + scale[:zero]
-    for run in runs:
-        s, own = run.of(scale), run.of(y)
+        yield 1.0 + next(scale)
+    for run, part in zip(runs, scale, strict=True):
+        s, own = run.shaped(part), run.of(y)
         if run.size:
             size = 1.0 + length(s)
-            yield from (size, size)
+            yield from (size, np.ones_like(size[:1]))
             yield _uncertain(own) if run.exponential else rounding(run.size) * length(own) + SMALLEST
             yield 1.0 + np.einsum("ckn,ckn->cn", s, own)
         else:
-            yield from (1.0 + s, np.zeros_like(own), 1.0 + s * own)
+            yield from (1.0 + s, np.zeros_like(own[:1]), 1.0 + s * own)
 
 
 def _exponential(lack: Array, y: Array) -> tuple[Array, Array, Array]:
@@ -137,9 +150,9 @@ def _exponential(lack: Array, y: Array) -> tuple[Array, Array, Array]:
     dual += w
     np.negative(dual, out=dual)
     np.abs(ratio, out=ratio)
-    if not (middle < 0).all():
+    if not middle.max(initial=-1.0) < 0:
         primal = np.where(middle < 0, primal, np.inf)
-    if not (u < 0).all():
+    if not u.max(initial=-1.0) < 0:
         ratio = np.where(np.abs(u) > 0, ratio, 0.0)
         dual = np.where(u == 0, -np.minimum(v, w), np.where(u < 0, dual, np.inf))
     return primal, dual, _loss(ratio, w if w.min(initial=0.0) == 0.0 else np.abs(w))
@@ -170,6 +183,18 @@ class Worst(dict[str, tuple[Array, Array]]):
         """Enter residuals of one metric, one row per row or cone."""
         at = _ratio(residual, allowed).argmax(axis=0), np.arange(residual.shape[1])
         self.keep(name, residual[at], allowed[at])
+
+    def bound(self, name: str, residual: Array, least: Array | float) -> None:
+        """Enter residuals, their tolerances at least `least`: one number per metric, or positive, of their shape."""
+        largest = residual.max(axis=0)  # NaN stays NaN
+        if not isinstance(least, float):
+            ratio = np.divide(residual, least, out=least).max(axis=0)
+            fine = (ratio <= 0) | (largest == np.inf)
+            self.keep(name, largest, np.where(fine, SMALLEST, largest / ratio))  # at most that of the worst place
+        elif name in self:
+            np.maximum(largest, self[name][0], out=self[name][0])
+        else:
+            self[name] = largest, np.full(len(largest), least)
 
     def keep(self, name: str, residual: Array, allowed: Array) -> None:
         """Enter the worst residual of each point."""

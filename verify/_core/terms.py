@@ -5,6 +5,7 @@ Part of the trusted core: it sees exported arrays, points and witnesses. NumPy a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from verify._core.products import Split
 class Arrays(NamedTuple):
     """A program's arrays, features first: one column per context, or one for all."""
 
-    matrix: Split
+    rows: tuple[Split, ...]  # [A | -B], a part for each run of rows
+    columns: Split  # its transpose
     b: Array
     q: Array
     d: Array
@@ -36,7 +38,8 @@ class Arrays(NamedTuple):
     def absolute(self) -> Arrays:
         """Return the absolute values."""
         sizes: dict[str, Any] = {name: np.abs(getattr(self, name)) for name in ("b", "q", "d", "r", "a", "offset")}
-        return self._replace(matrix=self.matrix.absolute(), **sizes)
+        rows = tuple(part.absolute() for part in self.rows)
+        return self._replace(rows=rows, columns=self.columns.absolute(), **sizes)
 
 
 class Point(NamedTuple):
@@ -59,7 +62,7 @@ class Point(NamedTuple):
 class Terms(NamedTuple):
     """What a witness amounts to."""
 
-    lack: Array
+    lack: Iterator[Array]  # A v - B x - b of each run of rows, made when it is asked for: it is read in the cache
     stationarity: Array
     primal: Array
     dual: Array
@@ -68,31 +71,42 @@ class Terms(NamedTuple):
 
 
 def evaluate(arrays: Arrays, point: Point, sign: float) -> Terms:
-    """Return A v - B x - b, A'y + q, both objectives, d - B'y and r - b'y at every point.
+    """Return A v - B x - b by runs, A'y + q, both objectives, d - B'y and r - b'y at every point.
 
     With sign = 1 and absolute values throughout, the same sums are the data scales.
     """
-    _, b, q, d, r, a, offset, t, heads = arrays
+    _, columns, b, q, d, r, a, offset, t, heads = arrays
     x, v, y, k = point
     stacked = np.concatenate([v, x])
     if len(t):
         stacked[t] *= k  # t = k t'
-    lack = arrays.matrix.times(stacked)
-    lack += sign * b
-    both = arrays.matrix.transposed_times(y)
+    both = columns.times(y)
     stationarity, slope = both[: len(v)], both[len(v) :]
     stationarity += q
     primal = _dot(q, stacked[: len(v)])
     dual = _dot(b, y)
     if len(t):
-        shift = sign * k * offset
-        lack[heads], lack[heads + 1] = a * v[t] + shift, a * v[t] + sign * shift
         stationarity[t] = k * stationarity[t] + a * (y[heads] + y[heads + 1])
         dual = dual + np.einsum("ij,ij->j", k * offset, y[heads] + sign * y[heads + 1])
     offset = np.broadcast_to(sign * dual + r, x.shape[1:])
     affine = _dot(d, x)
     dual = offset + np.einsum("ij,ij->j", slope, x) + affine
+    lack = _lack(arrays, point, stacked, sign)
     return Terms(lack, stationarity, primal + affine + r, dual, slope + d, offset)
+
+
+def _lack(arrays: Arrays, point: Point, stacked: Array, sign: float) -> Iterator[Array]:
+    """Yield A v - B x - b of each run of rows; stacked is (v, x), t = k t' in v."""
+    stop = 0
+    for part in arrays.rows:
+        start, stop = stop, stop + part.shape[0]
+        lack = part.times(stacked)
+        lack += sign * arrays.b[start:stop]
+        own = np.flatnonzero((arrays.heads >= start) & (arrays.heads < stop)) if len(arrays.t) else arrays.t
+        if len(own):
+            at, t, shift = arrays.heads[own] - start, arrays.t[own], sign * point.k[own] * arrays.offset[own]
+            lack[at], lack[at + 1] = arrays.a[own] * point.v[t] + shift, arrays.a[own] * point.v[t] + sign * shift
+        yield lack
 
 
 def _dot(weights: Array, values: Array) -> Array:

@@ -21,19 +21,32 @@ def matrix() -> sparse.csr_array:
 @pytest.mark.parametrize("columns", PLACES)
 def test_every_entry_is_in_one_part(rows, columns) -> None:
     given = matrix()
+    turned = Split(sparse.csr_array(given.T), columns, rows)
+    assert np.array_equal(turned.times(np.eye(40)), given.toarray().T)
     split = Split(given, rows, columns)
     assert np.array_equal(split.times(np.eye(60)), given.toarray())
-    assert np.array_equal(split.transposed_times(np.eye(40)), given.toarray().T)
     assert np.array_equal(split.absolute().times(np.eye(60)), np.abs(given.toarray()))
-    assert np.array_equal(split.absolute().transposed_times(np.eye(40)), np.abs(given.toarray()).T)
 
 
 def test_a_dense_block_is_found() -> None:
     split = Split(matrix(), (5, 20), (20, 50))
-    assert [block[:2] for block in split._blocks] == [(slice(5, 20), slice(20, 50))]
+    assert [block[:2] for block in split._blocks] == [(slice(5, 20, 1), slice(20, 50, 1))]
+
+
+def test_a_block_in_every_third_place_is_found() -> None:
+    spread = np.zeros((120, 90))
+    spread[1::3, 30:] = np.random.default_rng(1).normal(size=(40, 60))
+    split = Split(sparse.csr_array(spread), (60,), (30,))
+    assert [block[:2] for block in split._blocks] == [
+        (slice(1, 59, 3), slice(30, 90, 1)),
+        (slice(61, 119, 3), slice(30, 90, 1)),
+    ]
+    assert np.array_equal(split.times(np.eye(90)), spread)
+    turned = Split(sparse.csr_array(spread.T), (30,), (60,))
+    assert [block[1] for block in turned._blocks] == [slice(1, 59, 3), slice(61, 119, 3)]
+    assert np.array_equal(turned.times(np.eye(120)), spread.T)
 
 
 def test_an_empty_matrix_has_products() -> None:
-    split = Split(sparse.csr_array((0, 4)))
-    assert split.times(np.ones((4, 2))).shape == (0, 2)
-    assert np.array_equal(split.transposed_times(np.ones((0, 2))), np.zeros((4, 2)))
+    assert Split(sparse.csr_array((0, 4))).times(np.ones((4, 2))).shape == (0, 2)
+    assert np.array_equal(Split(sparse.csr_array((4, 0))).times(np.ones((0, 2))), np.zeros((4, 2)))
