@@ -59,12 +59,12 @@ def judged(
         name: of the surrogate.
         way: how it is made and trained.
         seed: of the network and its batches.
-        epochs: as the paper, ours.
+        epochs: of the paper's training, and of training within contexts.
         rtol: relative accuracy of certified decisions.
     """
     problem = prepared.problem
-    model = networks.make(problem, name, way, seed)
-    count = epochs[way == "partial"]
+    model = networks.make(problem, name, seed)
+    count = epochs[way == "within"]
     seconds = training.train(model, way, problem, prepared.train, prepared.validation, count, seed)
     relative, within = judging.errors(model, prepared.test)
     theta: Tensor = prepared.test.context.to(TYPE)
@@ -100,6 +100,7 @@ def cells(
     size: dict[str, int],
 ) -> list[Cell]:
     """Return the cell without learning, then one per surrogate, way and seed; `size` tells the problem in every key."""
-    keys = [(EXACT, "", 0)]
-    keys += [(name, way, seed) for seed in range(seeds) for name in names for way in ("partial", "joint")]
-    return [Cell({**size, "name": name, "way": way or "none", "seed": seed}, job, settings) for name, way, seed in keys]
+    keys = [(EXACT, "none", 0)]
+    ways = [(name, way) for name in names for way in ("paper", "within") if (name, way) != ("shape", "paper")]
+    keys += [(name, way, seed) for name, way in ways for seed in range(seeds)]
+    return [Cell({**size, "name": name, "way": way, "seed": seed}, job, settings) for name, way, seed in keys]

@@ -14,12 +14,10 @@ from experiments.baselines.seed.steps import seed_steps
 from experiments.energies.problem import Problem
 from socicnn._arrays import Array
 
-BATCH = 10  # contexts that are decided together
-
 
 @dataclass(frozen=True)
 class Decided:
-    """Decisions x `(contexts, n)`, their largest relative gap if it is known, and seconds per context."""
+    """Decisions x `(contexts, n)`, their largest relative gap if it is known, and seconds of processor time per context."""
 
     x: Array
     gap: float | None
@@ -40,8 +38,8 @@ class _Flat(nn.Module):
 
 def by_steps(model: nn.Module, problem: Problem, theta: Tensor, seed: int) -> Decided:
     """Take the paper's steps; the first start is the centre of the box, the others are uniform."""
-    steps, points, started = problem.steps, [], time.perf_counter()
-    for batch in theta.split(BATCH):
+    steps, points, started = problem.steps, [], time.process_time()
+    for batch in theta.split(problem.together):
         answer = seed_steps(
             _Flat(model, problem.shape),
             problem.box,
@@ -52,15 +50,15 @@ def by_steps(model: nn.Module, problem: Problem, theta: Tensor, seed: int) -> De
             seed=seed,
         )
         points.append(answer.x.numpy())
-    return Decided(np.concatenate(points), None, (time.perf_counter() - started) / len(theta))
+    return Decided(np.concatenate(points), None, (time.process_time() - started) / len(theta))
 
 
 def certified(model: Any, problem: Problem, theta: Tensor, rtol: float) -> Decided:
     """Decide to a proven relative gap."""
-    points, gaps, started = [], [], time.perf_counter()
+    points, gaps, started = [], [], time.process_time()
     decider = decision.Decider(model, problem.box, rtol=rtol)
-    for batch in theta.split(BATCH):
+    for batch in theta.split(problem.together):
         answer = decider(batch)
         points.append(answer.x.numpy())
         gaps.append(float(answer.relative_gap.max()))
-    return Decided(np.concatenate(points), max(gaps), (time.perf_counter() - started) / len(theta))
+    return Decided(np.concatenate(points), max(gaps), (time.process_time() - started) / len(theta))

@@ -1,8 +1,8 @@
-"""The five surrogates, as the paper makes them and as we do.
+"""The five surrogates of the paper, and one with the branches that the energy asks for.
 
-`joint` (the paper): the backbone and the branches see x and theta side by side, and a small convolutional network adds
-a term that is affine in x, f(x, theta) = g(x, theta) + mean(a(theta) * x) + b(theta). `partial` (ours): theta sets
-biases, offsets, read-out and the weights of the branches.
+The paper's: the backbone and the branches see x and theta side by side, and a small convolutional network adds a term
+that is affine in x, f(x, theta) = g(x, theta) + mean(a(theta) * x) + b(theta). `shape`: a network without that term,
+whose branches can equal those of the energy (`Problem.shaped`).
 """
 
 from __future__ import annotations
@@ -17,24 +17,27 @@ from torch import Tensor, nn
 from experiments.energies.problem import Problem
 from socicnn.frozen import FrozenNet, Output
 
-Name = Literal["relu", "softplus", "quad", "norm", "soc"]
-Way = Literal["joint", "partial"]
-NAMES: tuple[Name, ...] = ("relu", "softplus", "quad", "norm", "soc")
+Name = Literal["relu", "softplus", "quad", "norm", "soc", "shape"]
+Way = Literal["paper", "within"]  # how it is trained
+NAMES: tuple[Name, ...] = ("soc", "shape", "norm", "quad", "softplus", "relu")
 HIDDEN = 16  # channels of the network of a and b
 
 
-def make(problem: Problem, name: Name, way: Way, seed: int) -> nn.Module:
+def make(problem: Problem, name: Name, seed: int) -> nn.Module:
     """Return an untrained network: backbone of the paper, with the branches that the name says."""
-    quadratic, norm = problem.branches
     draw = torch.Generator().manual_seed(seed)
+    if name == "shape":
+        shaped: nn.Module = problem.shaped(draw)
+        return shaped
+    quadratic, norm = problem.branches
     network = problem.network(
         (quadratic,) if name in ("quad", "soc") else (),
         (norm,) if name in ("norm", "soc") else (),
-        context=way,
+        context="joint",
         activation="softplus" if name == "softplus" else "relu",
         generator=draw,
     )
-    return Joint(problem, network, draw) if way == "joint" else network
+    return Joint(problem, network, draw)
 
 
 @final

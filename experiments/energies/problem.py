@@ -49,6 +49,7 @@ class Problem(ABC):
         upper: upper bound of every coordinate of x.
         steps: how the paper decides.
         batch: contexts of a step of the paper's training, all their candidates together.
+        together: contexts that are decided together.
     """
 
     shape: tuple[int, ...]
@@ -57,6 +58,7 @@ class Problem(ABC):
     upper: float
     steps: Steps
     batch: int
+    together: int
 
     @property
     def n(self) -> int:
@@ -88,6 +90,10 @@ class Problem(ABC):
     def network(self, quadratic: tuple[Conv, ...], norm: tuple[Conv, ...], **settings: Any) -> Any:
         """Return a network of `socicnn.nn` with these branches and the backbone of the paper."""
 
+    @abstractmethod
+    def shaped(self, draw: torch.Generator) -> Any:
+        """Return an untrained network whose branches can equal those of the energy."""
+
     @property
     @abstractmethod
     def branches(self) -> tuple[Conv, Conv]:
@@ -102,14 +108,14 @@ class Problem(ABC):
         """Return what methods without learning restore, by name, `(contexts, n)` each."""
 
     def references(self, theta: Tensor) -> tuple[Array, Array, float]:
-        """Return minimisers `(contexts, n)`, energies and the mean seconds of a solve (Clarabel, compiled once)."""
+        """Return minimisers `(contexts, n)`, energies and the median seconds of a solve (Clarabel, compiled once)."""
         problem, x, set_context = self.program()
         points, seconds = [], []
         for context in theta.double().numpy():
             set_context(context)
-            started = time.perf_counter()
+            started = time.process_time()
             problem.solve(solver="CLARABEL")
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
             points.append(np.clip(x.value, self.lower, self.upper))
         stacked = np.array(points)
         values = self.energy(torch.from_numpy(stacked).reshape(-1, *self.shape), theta.double())

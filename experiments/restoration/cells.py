@@ -1,9 +1,9 @@
 """Restoration of faces: five convolutional surrogates of an energy, trained and minimised in two ways each.
 
-python -m experiments.restoration --preset tiny|paper [--only name=soc way=partial] [--status]
+python -m experiments.restoration --preset tiny|paper [--only name=soc way=within] [--status]
 
-`paper` has the settings of the SOC-ICNN paper (Liu and Hu, 2026, appendix C.9). `joint` is the paper's network, trained
-as there; `partial` is ours, trained within contexts. It needs `pip install 'socicnn[experiments,images]'`, and the
+`paper` has the settings of the SOC-ICNN paper (Liu and Hu, 2026, appendix C.9). `way` is how a network is trained: as
+in the paper, or within contexts; `shape` has branches that can equal the energy's. It needs `pip install 'socicnn[experiments,images]'`, and the
 faces: in the folder that SOCICNN_DATA names, or through scikit-learn's loader.
 """
 
@@ -21,13 +21,16 @@ from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row
 from experiments.restoration.problem import Restoration
 
-VERSION = 1  # goes up when a job changes
+VERSION = 2  # goes up when a job changes
 RTOL = 1e-4
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What is run: side, surrogates, seeds, sizes of training, validation and test data, epochs (paper, ours)."""
+    """What is run: side, surrogates, seeds, sizes of training, validation and test data, epochs.
+
+    Epochs are those of the paper's training, and of training within contexts.
+    """
 
     side: int
     names: tuple[str, ...]

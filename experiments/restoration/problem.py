@@ -38,6 +38,7 @@ class Restoration(Problem):
 
     lower, upper = 0.0, 1.0
     steps = Steps(rate=0.035, steps=350, restarts=3)
+    together = 10
 
     def __init__(self, side: int, sizes: tuple[int, int, int]) -> None:
         self.side, self.sizes = side, sizes
@@ -127,6 +128,10 @@ class Restoration(Problem):
     def network(self, quadratic: tuple[Conv, ...], norm: tuple[Conv, ...], **settings: Any) -> ConvSOCICNN:
         """Return a convolutional network of three layers with 10 channels."""
         return ConvSOCICNN(self.shape, (10, 10, 10), quadratic, norm, context_channels=2, **settings)
+
+    def shaped(self, draw: torch.Generator) -> ConvSOCICNN:
+        """Return a network with norms of two differences and a constant; theta sets what it may."""
+        return self.network((Conv(16, 5),), (Conv(24, 5, group=3),), context="partial", generator=draw)
 
     def quality(self, x: Array, clean: Tensor) -> dict[str, float]:
         """Return peak signal-to-noise ratio in dB, and structural similarity (scikit-image)."""

@@ -78,6 +78,7 @@ class Smoothing(Problem):
     p = 4
     lower, upper = -1.0, 1.0
     steps = Steps(rate=0.04, steps=400, restarts=4)
+    together = 50
 
     def __init__(self, T: int, sizes: tuple[int, int, int]) -> None:
         self.T, self.sizes = T, sizes
@@ -153,6 +154,11 @@ class Smoothing(Problem):
     def network(self, quadratic: tuple[Conv, ...], norm: tuple[Conv, ...], **settings: Any) -> RecurrentSOCICNN:
         """Return a recurrent network of 20 hidden units."""
         return RecurrentSOCICNN(self.shape, 20, quadratic, norm, context_channels=self.p, **settings)
+
+    def shaped(self, draw: torch.Generator) -> RecurrentSOCICNN:
+        """Return a network whose norms take the p differences of a step and a constant together."""
+        norm = Conv(4 * (self.p + 1), 3, group=self.p + 1)
+        return self.network((Conv(24, 5),), (norm,), context="joint", generator=draw)
 
     def quality(self, x: Array, clean: Tensor) -> dict[str, float]:
         """Return the peak signal-to-noise ratio in dB; the range of the signal is 2."""

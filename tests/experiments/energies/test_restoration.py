@@ -63,4 +63,4 @@ def test_the_tiny_sweep_ends_with_a_table(
 ) -> None:
     pytest.importorskip("skimage")
     main(["--preset", "tiny", "--out", str(tmp_path / "table.csv")])
-    assert "| 8 | soc | partial | certified |" in capsys.readouterr().out
+    assert "| 8 | soc | within | certified |" in capsys.readouterr().out

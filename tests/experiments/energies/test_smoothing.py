@@ -48,18 +48,19 @@ def test_the_kalman_smoother_minimises_the_quadratic_part(problem: Smoothing) ->
     assert smoothed == pytest.approx(np.clip(x.value, -1, 1).ravel(), abs=1e-6)
 
 
-@pytest.mark.parametrize("way", ["joint", "partial"])
-def test_a_frozen_surrogate_is_the_module(problem: Smoothing, way: networks.Way) -> None:
-    model = networks.make(problem, "soc", way, 0).double()
+@pytest.mark.parametrize("name", ["soc", "shape"])
+def test_a_frozen_surrogate_is_the_module(problem: Smoothing, name: networks.Name) -> None:
+    model = networks.make(problem, name, 0).double()
     data = problem.splits()[1]
     nets = model.freeze(data.context)
     values = model(data.x[:, 3], data.context)
     assert nets(data.x[:, 3].numpy()) == pytest.approx(values.detach().numpy(), rel=1e-10, abs=1e-12)
-    assert torch.equal(values, networks.make(problem, "soc", way, 0).double()(data.x[:, 3], data.context))
+    assert torch.equal(values, networks.make(problem, name, 0).double()(data.x[:, 3], data.context))
 
 
 def test_the_tiny_sweep_ends_with_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["--preset", "tiny", "--out", str(tmp_path / "table.csv")])
     printed = capsys.readouterr().out
-    assert "| 8 | soc | partial | certified |" in printed
+    assert "| 8 | softplus | paper | certified |" in printed
+    assert "| 8 | shape | within | certified |" in printed
     assert "| 8 | - | - | kalman |" in printed
