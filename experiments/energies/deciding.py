@@ -17,7 +17,7 @@ from socicnn._arrays import Array
 
 @dataclass(frozen=True)
 class Decided:
-    """Decisions x `(contexts, n)`, their largest relative gap if it is known, and seconds of processor time per context."""
+    """Decisions x `(contexts, n)`, their largest relative gap if it is known, and processor seconds per context."""
 
     x: Array
     gap: float | None

@@ -3,8 +3,9 @@
 python -m experiments.restoration --preset tiny|paper [--only name=soc way=within] [--status]
 
 `paper` has the settings of the SOC-ICNN paper (Liu and Hu, 2026, appendix C.9). `way` is how a network is trained: as
-in the paper, or within contexts; `shape` has branches that can equal the energy's. It needs `pip install 'socicnn[experiments,images]'`, and the
-faces: in the folder that SOCICNN_DATA names, or through scikit-learn's loader.
+in the paper, or within contexts; `shape` has branches that can equal the energy's. Seconds are processor time, one
+thread. It needs `pip install 'socicnn[experiments,images]'`, and the faces: in the folder that SOCICNN_DATA names, or
+through scikit-learn's loader.
 """
 
 from __future__ import annotations

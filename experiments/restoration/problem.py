@@ -130,8 +130,56 @@ class Restoration(Problem):
         return ConvSOCICNN(self.shape, (10, 10, 10), quadratic, norm, context_channels=2, **settings)
 
     def shaped(self, draw: torch.Generator) -> ConvSOCICNN:
-        """Return a network with norms of two differences and a constant; theta sets what it may."""
-        return self.network((Conv(16, 5),), (Conv(24, 5, group=3),), context="partial", generator=draw)
+        """Return a network whose squares have weights per position, as the mask asks, and whose norms take three rows.
+
+        Its norms take two differences and a constant together.
+        """
+        quadratic, norm = (Conv(4, 5, per_position=True), Conv(12, 3)), Conv(24, 3, group=3)
+        return self.network(quadratic, (norm,), context="partial", generator=draw)
+
+    def module_by_hand(self) -> ConvSOCICNN:
+        """Return the module that equals the energy for every context, without a hidden layer.
+
+        The mask is the weight per position of the fidelity, the observation its offset. A Laplacian has one kernel
+        wherever a pixel has the same neighbours, and a norm wherever it has the same differences: each such kernel is a
+        branch, whose weight per position is one there and zero elsewhere.
+        """
+        side = self.side
+        ends = [(row, column) for row in range(3) for column in range(3)]  # first, inner or last
+        corners = [(row, column) for row in range(2) for column in range(2)]  # inner or last
+        quadratic = [Conv(1, 5, per_position=True), *[Conv(1, 3, per_position=True) for _ in ends]]
+        norm = [Conv(3, 2, group=3, per_position=True) for _ in corners]
+        settings: dict[str, Any] = {"readout": "relu", "dtype": torch.float64}
+        model = ConvSOCICNN(self.shape, (), quadratic, norm, context_channels=2, **settings)
+        place = np.minimum(np.arange(side), 1) + (np.arange(side) == side - 1)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+            fields: Any = model.vectors
+            starts = dict(zip(fields.names, fields.start.split(fields.rows), strict=True))
+            skips = dict(zip(fields.names, fields.skip.split(fields.rows), strict=True))
+            model.A[0].copy_(torch.from_numpy(kernel())[None, None])
+            skips["e1"][0, 0, 1, 1] = -1.0
+            skips["beta1"][0, 1, 1, 1] = 0.5
+            for m, (row, column) in enumerate(ends, start=1):
+                A = model.A[m][0, 0]
+                A[0, 1], A[2, 1], A[1, 0], A[1, 2] = (
+                    -1.0 * (row > 0),
+                    -1.0 * (row < 2),
+                    -1.0 * (column > 0),
+                    -1.0 * (column < 2),
+                )
+                A[1, 1] = -A.sum()
+                here = np.outer(place == row, place == column)
+                fields.placed[f"beta{m + 1}"].copy_(torch.from_numpy(LAPLACE / 2 * here)[None])
+            for r, (row, column) in enumerate(corners):
+                C = model.C[r][:, 0]
+                C[0, 1, 0], C[0, 0, 0] = 1.0 - row, row - 1.0
+                C[1, 0, 1], C[1, 0, 0] = 1.0 - column, column - 1.0
+                starts[f"d{r + 1}"][2] = np.sqrt(ROUNDING)
+                here = np.outer((place == 2) == row, (place == 2) == column)
+                fields.placed[f"gamma{r + 1}"].copy_(torch.from_numpy(VARIATION * here)[None])
+        return model
 
     def quality(self, x: Array, clean: Tensor) -> dict[str, float]:
         """Return peak signal-to-noise ratio in dB, and structural similarity (scikit-image)."""

@@ -160,6 +160,28 @@ class Smoothing(Problem):
         norm = Conv(4 * (self.p + 1), 3, group=self.p + 1)
         return self.network((Conv(24, 5),), (norm,), context="joint", generator=draw)
 
+    def module_by_hand(self) -> RecurrentSOCICNN:
+        """Return the module that equals the energy for every context; its recurrence is switched off."""
+        p, T = self.p, self.T
+        quadratic, norm = (Conv(p, 1), Conv(p, 1), Conv(p, 3, padding=0)), (Conv(p + 1, 2, padding=0, group=p + 1),)
+        settings: dict[str, Any] = {"context": "joint", "positivity": "projected", "dtype": torch.float64}
+        model = RecurrentSOCICNN((T, p), 1, quadratic, norm, context_channels=p, **settings)
+        vectors: Any = model.vectors
+        eye, weights = torch.eye(p, dtype=torch.float64), (0.5, MAGNITUDE / 2, CURVATURE / 2)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+            distance, size, curvature = (branch.kernel for branch in model.quadratics)
+            for kernel, taps in ((distance, (1.0,)), (size, (1.0,)), (curvature, (1.0, -2.0, 1.0))):
+                kernel.copy_(eye[..., None] * torch.tensor(taps, dtype=torch.float64))
+            vectors.Theta["e1"].copy_(-eye[..., None])
+            step = model.norms[0].kernel
+            step[:p] = eye[..., None] * torch.tensor((-1.0, 1.0), dtype=torch.float64)
+            vectors.plain.free["d1"][p] = np.sqrt(ROUNDING)
+            vectors.plain.positive["beta"].theta.copy_(torch.tensor(weights, dtype=torch.float64))
+            vectors.plain.positive["gamma"].theta.fill_(SWITCHING)
+        return model
+
     def quality(self, x: Array, clean: Tensor) -> dict[str, float]:
         """Return the peak signal-to-noise ratio in dB; the range of the signal is 2."""
         errors = ((x - clean.reshape(len(x), -1).numpy()) ** 2).mean(axis=1)

@@ -118,6 +118,19 @@ class Layer(Part):
             a = a + term.weight * term.values(x)
         return a
 
+    def with_squared_units(self, F: Matrix, g: Array, units: int) -> Layer:
+        """Return the layer with further units ||F_i x + g_i||^2 after its own, all of equally many rows of F."""
+        h, (rows, n) = self.width, F.shape
+        before, k = self.W.shape[1], rows // units
+        W = sparse.vstack([sparse.csr_array(self.W), sparse.csr_array((units, before))], format="csr")
+        U = sparse.vstack([sparse.csr_array(self.U), sparse.csr_array((units, n))], format="csr")
+        all_rows = sparse.vstack([sparse.csr_array((h * k, n)), F], format="csr")
+        offsets = np.concatenate([np.zeros((*g.shape[:-1], h * k)), g], axis=-1)
+        squares = Squares(np.repeat([0.0, 1.0], [h, units]), all_rows, offsets)
+        b = np.concatenate([self.b, np.zeros((*self.b.shape[:-1], units))], axis=-1)
+        smoothing = np.concatenate([self.taus, np.zeros(units)]) if self.smooth else 0.0
+        return Layer(W if before else None, U, b, squares, smoothing)
+
     def take(self, index: int | slice | IntArray) -> Layer:
         """Return the layer with context `index` of each stacked vector."""
         return super().take(index).changed(**{name: term.take(index) for name, term in self.named_inner()})

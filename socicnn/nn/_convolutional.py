@@ -24,6 +24,7 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 from socicnn.nn import _operators as operators
 from socicnn.nn._activations import described_slope, layer_units
+from socicnn.nn._branch_weights import BranchWeights, Positions, averaged, group_lengths, with_squares
 from socicnn.nn._checks import check_joint_offsets, context_shape
 from socicnn.nn._context import Vector, VectorSource
 from socicnn.nn._dying import warn_if_units_die
@@ -33,16 +34,7 @@ from socicnn.nn._network import Network
 from socicnn.nn._options import DENSE_ONLY, SMOOTH, Activation, ContextMode, NetOptions, NetSettings, net_options
 from socicnn.nn._relu_form import relu_form
 from socicnn.nn._smooth_fields import SmoothFields
-from socicnn.nn._stages import (
-    branch_specs,
-    group_lengths,
-    kernel_shape,
-    layer_spec,
-    repeated,
-    rows_of_norm,
-    stages,
-    with_channels,
-)
+from socicnn.nn._stages import branch_specs, kernel_shape, layer_spec, repeated, rows_of_norm, stages, with_channels
 from socicnn.positivity._base import Weight
 from socicnn.positivity._initial import normal
 
@@ -125,6 +117,7 @@ class ConvSOCICNN(Network):
         self.x_maps = [repeated(map_, unit.pieces) for map_, unit in zip(self.U_maps, self.units, strict=True)]
         self.A_maps = [Convolution(spec, channels, size) for spec in self.quadratic]
         self.C_maps = [Convolution(spec, channels, size) for spec in self.norm]
+        self.beta, self.gamma = BranchWeights.of("beta", self.A_maps), BranchWeights.of("gamma", self.C_maps)
         self.logsumexp, self.logistic = (branch_specs(getattr(chosen, name), name) for name in SMOOTH)
         self.smooth = SmoothFields(self.logsumexp, self.logistic, channels, size)
         self._build(chosen.generator)
@@ -193,15 +186,8 @@ class ConvSOCICNN(Network):
         check_joint_offsets(joint, bool((beside or more) and self.A_maps), self.quadratic_offset)
         if last:
             vectors.append(Vector("w", law.weight((last,), last, kinds[-1], draw), positive=True))
-        if self.A_maps:
-            vectors.append(
-                Vector("beta", torch.ones(len(self.A_maps), dtype=torch.float64, device="cpu"), positive=True)
-            )
-        if self.C_maps:
-            starts = torch.tensor(
-                [1 / math.sqrt(rows_of_norm(m)) for m in self.C_maps], dtype=torch.float64, device="cpu"
-            )
-            vectors.append(Vector("gamma", starts, positive=True))
+        vectors += self.beta.vectors([1.0] * len(self.A_maps))
+        vectors += self.gamma.vectors([1 / math.sqrt(rows_of_norm(map_)) for map_ in self.C_maps])
         vectors += self.smooth.build(add, lambda map_: map_.fan_in * scale + more, draw)
         source: VectorSource
         if not fields:
@@ -237,15 +223,16 @@ class ConvSOCICNN(Network):
             p = map_.apply(x, kernel)
             if self.quadratic_offset:
                 p = p + vectors[f"e{index}"]
-            value = value + vectors["beta"][..., index - 1] * p.square().flatten(-axes - 1).mean(dim=-1)
+            squares = p.square().flatten(-axes).mean(dim=-2)
+            value = value + averaged(self.beta.get(vectors, index - 1), squares, map_)
         for index, (map_, kernel) in enumerate(zip(self.C_maps, self.C, strict=True), start=1):
             u = map_.apply(x, kernel) + vectors[f"d{index}"]
             group = map_.spec.group
+            gamma = self.gamma.get(vectors, index - 1)
             if group is None:
-                length = torch.linalg.vector_norm(u.flatten(-axes - 1), dim=-1)
+                value = value + gamma * torch.linalg.vector_norm(u.flatten(-axes - 1), dim=-1)
             else:
-                length = group_lengths(u, axes, group).mean(dim=(-1, -2))
-            value = value + vectors["gamma"][..., index - 1] * length
+                value = value + averaged(gamma, group_lengths(u, axes, group).mean(dim=-2), map_)
         return value + self.smooth.value(x, vectors)
 
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
@@ -264,14 +251,20 @@ class ConvSOCICNN(Network):
         pixels = int(np.prod(self.size))
         v = self._field(vectors["v"], Chain((), self.input_shape[0], self.size)) / pixels
         layers, output = relu_form(layers, self.units, Output(w, v, vectors["c"]))
-        quadratics, norms = [], []
+        quadratics, norms, placed = [], [], []
         for m, (inner, kernel) in enumerate(zip(self.A_maps, self.A, strict=True)):
             e = self._field(vectors[f"e{m + 1}"], inner) if self.quadratic_offset else None
-            rows = inner.out_channels * int(np.prod(inner.out_size))
-            quadratics.append(Quadratic(vectors["beta"][..., m] / rows, inner.matrix(as_float64(kernel.double())), e))
+            matrix, beta = inner.matrix(as_float64(kernel.double())), self.beta.get(vectors, m)
+            if inner.spec.per_position:
+                placed.append(Positions.of(beta, matrix, e, inner.out_channels))
+            else:
+                quadratics.append(Quadratic(beta / matrix.shape[0], matrix, e))
         for r, (inner, kernel) in enumerate(zip(self.C_maps, self.C, strict=True)):
             matrix, d = inner.matrix(as_float64(kernel.double())), self._field(vectors[f"d{r + 1}"], inner)
-            gamma, group = vectors["gamma"][..., r], inner.spec.group
+            gamma, group = self.gamma.get(vectors, r), inner.spec.group
+            if group is not None and inner.spec.per_position:
+                norms += Positions.of(gamma, matrix, d, inner.out_channels).norms(group)
+                continue
             if group is not None:
                 positions = int(np.prod(inner.out_size))
                 order = operators.grouped_rows(inner.out_channels, positions, group)
@@ -279,6 +272,7 @@ class ConvSOCICNN(Network):
                 gamma = gamma / (inner.out_channels // group * positions)
             norms.append(Norm(gamma, matrix, d, group))
         smooth = self.smooth.frozen(vectors, self._field)
+        layers, output = with_squares(layers, output, placed)
         return FrozenNet(layers, output, quadratics, norms, self.input_shape, **smooth)
 
     def _field(self, vector: Array, map_: ImageMap) -> Array:

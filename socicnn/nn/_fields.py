@@ -83,7 +83,8 @@ class FieldNetwork(VectorSource):
     Starts as `ContextNetwork` does: the skip's bias gives each vector its initial value.
 
     Args:
-        vectors: what to emit; one with a `grid` becomes a field of that size, the others are averages over positions.
+        vectors: what to emit; one with a `grid` becomes a field of that size, the others are averages over positions. A
+            field with a start per position has parameters per position, too.
         context_channels: channels of the context.
         size: spatial size of the context.
         readout: recipe whose `emit` makes outputs non-negative.
@@ -107,7 +108,7 @@ class FieldNetwork(VectorSource):
         self.names = [v.name for v in ordered]
         self.positive = [v.positive for v in ordered]
         self.shapes = [tuple(v.initial.shape) for v in ordered]
-        rows = [v.initial.numel() for v in ordered]
+        rows = [v.initial.numel() if v.grid is None else len(v.initial) for v in ordered]
         self.rows = rows
         self.grids = [None if v.grid is None else Resizing(k, size, v.grid) for v, k in zip(ordered, rows, strict=True)]
         outputs = sum(rows)
@@ -115,6 +116,9 @@ class FieldNetwork(VectorSource):
         self.code_map = Convolution(Conv(CONTEXT_HIDDEN, CONTEXT_HIDDEN_KERNEL), context_channels, size)
         self.head_map = Convolution(Conv(outputs, HEAD_KERNEL), CONTEXT_HIDDEN, size)
         starts = [raw_of(readout, v.initial) if v.positive else v.initial for v in ordered]
+        parts = list(zip(self.names, starts, rows, strict=True))
+        self.placed = nn.ParameterDict({name: nn.Parameter(s) for name, s, k in parts if s.numel() > k})
+        starts = [torch.zeros(k, dtype=s.dtype, device="cpu") if s.numel() > k else s for _, s, k in parts]
         ones = (1,) * len(size)
         self.start = nn.Parameter(torch.cat([start.reshape(-1) for start in starts]).reshape(-1, *ones))
 
@@ -138,5 +142,6 @@ class FieldNetwork(VectorSource):
         )
         for name, shape, grid, positive, part in parts:
             part = shaped(part.flatten(-self.axes).mean(dim=-1), shape) if grid is None else grid.apply(part)
+            part = part + self.placed[name] if name in self.placed else part
             vectors[name] = self.readout.emit(part) if positive else part
         return vectors

@@ -34,6 +34,8 @@ class Conv:
         transposed: whether it is a transposed convolution ("same": the size is multiplied by the stride).
         group: in a norm or log-sum-exp branch, how many channels of one position are taken together; the whole tensor
             if omitted.
+        per_position: whether a quadratic or norm branch has a weight per position, which a context that is an image or
+            a sequence sets, in place of one weight.
     """
 
     channels: int
@@ -43,6 +45,7 @@ class Conv:
     dilation: Size = 1
     transposed: bool = False
     group: int | None = None
+    per_position: bool = False
 
     def __post_init__(self) -> None:
         """Hold Python's integers; what is not an integer is refused by the network that takes the convolution."""
@@ -254,7 +257,8 @@ def _each(name: str, value: Any, axes: int, least: int) -> tuple[int, ...]:
 
 def described(spec: Conv | AveragePool) -> dict[str, Any]:
     """Return a spec as JSON values."""
-    return {"kind": type(spec).__name__, **asdict(spec)}
+    entries = {"kind": type(spec).__name__, **asdict(spec)}
+    return {name: value for name, value in entries.items() if (name, value) != ("per_position", False)}
 
 
 def specified(entry: Any, argument: str, *, pools: bool = False) -> Conv | AveragePool:

@@ -20,6 +20,7 @@ from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Logistic, LogSumExp, Norm, Output, Quadratic
 from socicnn.nn._activations import described_slope, layer_units
+from socicnn.nn._branch_weights import BranchWeights, with_squares
 from socicnn.nn._branches import BranchSpec
 from socicnn.nn._checks import check_joint_offsets, context_shape
 from socicnn.nn._context import Vector, VectorSource
@@ -28,7 +29,7 @@ from socicnn.nn._geometry import Conv, Convolution, described
 from socicnn.nn._network import Network
 from socicnn.nn._options import DENSE_ONLY, SMOOTH, Activation, ContextMode, NetOptions, NetSettings, net_options
 from socicnn.nn._relu_form import relu_form
-from socicnn.nn._sequence_branches import SequenceBranch, checked, sequence_branch
+from socicnn.nn._sequence_branches import SequenceBranch, TimeBranch, checked, sequence_branch
 from socicnn.nn._smooth_branches import weights
 from socicnn.positivity._initial import normal
 
@@ -154,10 +155,12 @@ class RecurrentSOCICNN(Network):
                     vectors.append(branch.offset(f"{letter}{index}", q, more, draw))
         check_joint_offsets(joint, bool((q or more) and self.quadratic), self.quadratic_offset)
         vectors.append(Vector("w", law.weight((h,), h, kind, draw), positive=True))
-        for name, power, maps in (("beta", 1.0, self.quadratics), ("gamma", 0.5, self.norms)):
-            if maps:
-                starts = torch.tensor([branch.start**power for branch in maps], dtype=torch.float64, device="cpu")
-                vectors.append(Vector(name, starts, positive=True))
+        self.beta, self.gamma = (
+            BranchWeights.of(name, [branch.map for branch in maps])
+            for name, maps in (("beta", self.quadratics), ("gamma", self.norms))
+        )
+        vectors += self.beta.vectors([branch.start for branch in self.quadratics])
+        vectors += self.gamma.vectors([math.sqrt(branch.start) for branch in self.norms])
         vectors += weights(len(self.G), [branch.weights for branch in self.logistics])
         source: VectorSource
         if not field:
@@ -208,9 +211,9 @@ class RecurrentSOCICNN(Network):
         for m, branch in enumerate(self.quadratics):
             p = branch.image(x)
             p = p + vectors[f"e{m + 1}"] if self.quadratic_offset else p
-            value = value + vectors["beta"][..., m] * branch.square(p)
+            value = value + branch.square(p, self.beta.get(vectors, m))
         for r, branch in enumerate(self.norms):
-            value = value + vectors["gamma"][..., r] * branch.length(branch.image(x) + vectors[f"d{r + 1}"])
+            value = value + branch.length(branch.image(x) + vectors[f"d{r + 1}"], self.gamma.get(vectors, r))
         for j, branch in enumerate(self.logsumexps):
             value = value + vectors["alpha"][..., j] * branch.log_sum_exp(branch.image(x) + vectors[f"o{j + 1}"])
         for j, branch in enumerate(self.logistics, start=1):
@@ -231,13 +234,21 @@ class RecurrentSOCICNN(Network):
             below = None if t == 0 or W is None else W[min(t, len(W)) - 1]
             layers.append(Layer(below, passed, b[..., t], smoothing=self.unit.smoothing))
         v = np.broadcast_to(vectors["v"], (*vectors["v"].shape[:-1], T)).swapaxes(-1, -2)
-        quadratics, norms = [], []
+        quadratics, norms, placed = [], [], []
         for m, branch in enumerate(self.quadratics):
-            matrix, e, share = branch.frozen(vectors[f"e{m + 1}"] if self.quadratic_offset else None, squared=True)
-            quadratics.append(Quadratic(vectors["beta"][..., m] * share, matrix, e))
+            beta, e = self.beta.get(vectors, m), vectors[f"e{m + 1}"] if self.quadratic_offset else None
+            if self.beta.grids[m] is not None:
+                placed.append(cast(TimeBranch, branch).placed(beta, e))
+                continue
+            matrix, e, share = branch.frozen(e, squared=True)
+            quadratics.append(Quadratic(beta * share, matrix, e))
         for r, branch in enumerate(self.norms):
-            matrix, d, share = branch.frozen(vectors[f"d{r + 1}"], squared=False)
-            norms.append(Norm(vectors["gamma"][..., r] * share, matrix, d, branch.group))
+            gamma, start = self.gamma.get(vectors, r), vectors[f"d{r + 1}"]
+            if self.gamma.grids[r] is not None:
+                norms += cast(TimeBranch, branch).placed(gamma, start).norms(cast(int, branch.group))
+                continue
+            matrix, d, share = branch.frozen(start, squared=False)
+            norms.append(Norm(gamma * share, matrix, d, branch.group))
         smooth: dict[str, Any] = {"logsumexps": [], "logistics": []}
         for j, branch in enumerate(self.logsumexps):
             matrix, o, share = branch.frozen(vectors[f"o{j + 1}"], squared=False)
@@ -246,7 +257,7 @@ class RecurrentSOCICNN(Network):
             matrix, s, _ = branch.frozen(vectors[f"s{j}"], squared=True)
             smooth["logistics"].append(Logistic(branch.row_weights(vectors[f"omega{j}"]), matrix, s))
         output = Output(vectors["w"], v.reshape(*v.shape[:-2], -1), vectors["c"])
-        made, output = relu_form(layers, [self.unit] * T, output)
+        made, output = with_squares(*relu_form(layers, [self.unit] * T, output), placed)
         return FrozenNet(made, output, quadratics, norms, self.input_shape, **smooth)
 
     def architecture(self) -> dict[str, Any]:

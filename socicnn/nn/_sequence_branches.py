@@ -17,11 +17,12 @@ from socicnn.errors import ModelError
 from socicnn.nn import _branches as branches
 from socicnn.nn import _operators as operators
 from socicnn.nn._activations import softplus
+from socicnn.nn._branch_weights import Positions, averaged, group_lengths
 from socicnn.nn._branches import BranchMap, BranchSpec
 from socicnn.nn._context import Vector
 from socicnn.nn._geometry import Conv, Convolution, ImageMap, specified
 from socicnn.nn._smooth_fields import log_sum_exp, logistic, row_weights
-from socicnn.nn._stages import check_group, group_lengths
+from socicnn.nn._stages import check_group
 from socicnn.positivity._initial import normal
 
 
@@ -41,12 +42,12 @@ class SequenceBranch(nn.Module, ABC):
         """Return the linear image of sequences x `(*batch, T, p)`."""
 
     @abstractmethod
-    def square(self, p: Tensor) -> Tensor:
-        """Return the squared image, summed or averaged."""
+    def square(self, p: Tensor, weight: Tensor) -> Tensor:
+        """Return the squared image, summed or averaged, times the weight, which may be one per position."""
 
     @abstractmethod
-    def length(self, u: Tensor) -> Tensor:
-        """Return the norm of the image, or the average of its groups' norms."""
+    def length(self, u: Tensor, weight: Tensor) -> Tensor:
+        """Return the norm of the image, or the average of its groups' norms, times the weight."""
 
     @property
     @abstractmethod
@@ -90,13 +91,13 @@ class MatrixBranch(SequenceBranch):
         full = self.map.full
         return self.map.image(flat, flat if full is None else nn.functional.linear(flat, full))
 
-    def square(self, p: Tensor) -> Tensor:
-        """Return ||p||^2."""
-        return p.square().sum(dim=-1)
+    def square(self, p: Tensor, weight: Tensor) -> Tensor:
+        """Return the weight times ||p||^2."""
+        return weight * p.square().sum(dim=-1)
 
-    def length(self, u: Tensor) -> Tensor:
-        """Return ||u||."""
-        return torch.linalg.vector_norm(u, dim=-1)
+    def length(self, u: Tensor, weight: Tensor) -> Tensor:
+        """Return the weight times ||u||."""
+        return weight * torch.linalg.vector_norm(u, dim=-1)
 
     @property
     def weights(self) -> int:
@@ -145,15 +146,21 @@ class TimeBranch(SequenceBranch):
         """Return A * x, shape `(*batch, channels, positions)`."""
         return self.map.apply(x.transpose(-1, -2), self.kernel)
 
-    def square(self, p: Tensor) -> Tensor:
-        """Return the mean of p^2 over channels and positions."""
-        return p.square().mean(dim=(-1, -2))
+    def square(self, p: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted mean of p^2 over channels and positions."""
+        return averaged(weight, p.square().mean(dim=-2), self.map)
 
-    def length(self, u: Tensor) -> Tensor:
-        """Return the mean norm of the groups of channels at each position, or the norm of all."""
+    def length(self, u: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted mean norm of the groups of channels at each position, or the norm of all."""
         if self.group is None:
-            return torch.linalg.vector_norm(u.flatten(-2), dim=-1)
-        return group_lengths(u, 1, self.group).mean(dim=(-1, -2))
+            return weight * torch.linalg.vector_norm(u.flatten(-2), dim=-1)
+        return averaged(weight, group_lengths(u, 1, self.group).mean(dim=-2), self.map)
+
+    def placed(self, weight: Array, offset: Array | None) -> Positions:
+        """Return the branch by position, if it has a weight per position."""
+        matrix = self._matrix()
+        full = None if offset is None else self._field(offset)
+        return Positions.of(weight, matrix, full, self.map.out_channels)
 
     @property
     def weights(self) -> int:
@@ -184,13 +191,9 @@ class TimeBranch(SequenceBranch):
 
     def frozen(self, offset: Array | None, squared: bool) -> tuple[Matrix, Array | None, float]:
         """Return the matrix with its columns in the order of the sequence and the rows of a group adjoining."""
-        (T,), p = self.map.size, self.map.in_channels
         (positions,), channels = self.map.out_size, self.map.out_channels
-        columns = np.arange(p * T).reshape(p, T).T.ravel()
-        matrix = sparse.csr_array(self.map.matrix(as_float64(self.kernel.double()))[:, columns])
-        if offset is not None:
-            offset = np.broadcast_to(offset, (*offset.shape[:-1], positions))
-            offset = offset.reshape(*offset.shape[:-2], -1)
+        matrix = self._matrix()
+        offset = None if offset is None else self._field(offset)
         if squared:
             return matrix, offset, 1 / (channels * positions)
         if self.group is None:
@@ -198,6 +201,17 @@ class TimeBranch(SequenceBranch):
         order = operators.grouped_rows(channels, positions, self.group)
         moved = None if offset is None else offset[..., order]
         return sparse.csr_array(matrix[order]), moved, self.group / (channels * positions)
+
+    def _matrix(self) -> sparse.csr_array:
+        """Return the matrix with its columns in the order of the sequence."""
+        (T,), p = self.map.size, self.map.in_channels
+        columns = np.arange(p * T).reshape(p, T).T.ravel()
+        return sparse.csr_array(self.map.matrix(as_float64(self.kernel.double()))[:, columns])
+
+    def _field(self, offset: Array) -> Array:
+        """Return an offset, one per channel or for all positions, as one vector."""
+        full = np.broadcast_to(offset, (*offset.shape[:-1], *self.map.out_size))
+        return full.reshape(*full.shape[:-2], -1)
 
 
 @final

@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from socicnn._integers import is_integer
 from socicnn.errors import ModelError
@@ -26,6 +24,9 @@ def check_group(spec: Conv, argument: str) -> None:
     if spec.group is not None and (not grouped or spec.group < 1 or spec.channels % spec.group):
         what = f"divide its {spec.channels} channels" if grouped else "be left out: it is for norms"
         raise ModelError(f"group of a {argument} branch must {what}; received {spec.group}")
+    if spec.per_position and (argument not in ("quadratic", "norm") or (argument == "norm" and spec.group is None)):
+        what = "needs a group: one norm has no positions" if argument == "norm" else "must be left out"
+        raise ModelError(f"per_position of a {argument} branch {what}; received {spec}")
 
 
 def branch_specs(listed: Sequence[Any] | None, argument: str, default: Conv | None = None) -> tuple[Conv, ...]:
@@ -56,6 +57,8 @@ def stages(
             continue
         if spec.group is not None:
             raise ModelError("group of a hidden layer must be left out: it is for norms")
+        if spec.per_position:
+            raise ModelError("per_position of a hidden layer must be left out: it is for quadratics and norms")
         conv = Convolution(spec, width, extent)
         chain = Chain([*pending, conv], *start)
         if U_maps:
@@ -106,15 +109,3 @@ def kernel_shape(map_: Chain | Convolution) -> tuple[int, ...]:
 def rows_of_norm(map_: Convolution) -> int:
     """Return how many rows one norm takes together."""
     return map_.spec.group or map_.out_channels * int(np.prod(map_.out_size))
-
-
-def group_lengths(u: Tensor, axes: int, group: int) -> Tensor:
-    """Return the lengths of groups of channels at each position, shape `(*batch, groups, positions)`.
-
-    Args:
-        u: shape `(*batch, channels, *size)`.
-        axes: number of sizes.
-        group: channels of a group.
-    """
-    groups = u.flatten(-axes).unflatten(-2, (-1, group)).movedim(-2, -1)
-    return torch.linalg.vector_norm(groups.contiguous(), dim=-1)  # over an axis with a stride it is five times as slow

@@ -183,11 +183,30 @@ CONVOLUTIONAL = [
         context_features=2,
     ),
     _case("conv-softplus-units", ConvSOCICNN, (1, 4), (3, 2), activation="softplus"),
+    _case(
+        "conv-per-position",
+        ConvSOCICNN,
+        (1, 3, 2),
+        (2,),
+        (Conv(2, 3, per_position=True), 1, Conv(1, 1, per_position=True)),
+        (PAIRS, Conv(4, 2, group=2, per_position=True)),
+        context_channels=1,
+    ),
 ]
 
 MIXED = (Conv(2, 3), 2, "diagonal"), (Conv(4, 3, group=2), ("diagonal", 1), Conv(2, 2))
 
 RECURRENT = [
+    _case(
+        "recurrent-per-position",
+        RecurrentSOCICNN,
+        (3, 2),
+        2,
+        (2, Conv(2, 3, padding=0, per_position=True)),
+        (Conv(3, 2, group=3, per_position=True),),
+        context="joint",
+        context_channels=1,
+    ),
     _case("recurrent", RecurrentSOCICNN, (5, 2), 4, *MIXED),
     _case("recurrent-varying", RecurrentSOCICNN, (5, 2), 4, *MIXED, shared=False),
     _case("recurrent-one-step", RecurrentSOCICNN, (1, 2), 3, (2,), ()),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import decision
 from experiments.restoration import faces
 from experiments.restoration.cells import main
 from experiments.restoration.problem import Restoration
@@ -22,6 +23,18 @@ def test_the_network_by_hand_is_the_energy_for_every_mask(problem: Restoration) 
     for data in problem.splits():
         for x, theta, y in zip(data.x, data.context, data.y, strict=True):
             assert problem.by_hand(theta.numpy())(x.numpy()) == pytest.approx(y.numpy(), rel=1e-13)
+
+
+def test_a_module_with_weights_per_position_is_the_energy_for_every_context(problem: Restoration) -> None:
+    model, data = problem.module_by_hand(), problem.splits()[0]
+    values = model(data.x, data.context[:, None])
+    torch.testing.assert_close(values, data.y, rtol=1e-12, atol=1e-14)
+    nets = model.freeze(data.context)
+    assert nets(data.x[:, 2].numpy()) == pytest.approx(data.y[:, 2].numpy(), rel=1e-12)
+    theta = problem.splits()[2].context[:1]
+    answer = decision.decide(model, problem.box, theta, rtol=1e-6)
+    assert bool(answer.certified.all())
+    assert answer.value.numpy() == pytest.approx(problem.references(theta)[1], abs=1e-6)
 
 
 def test_the_exact_program_is_the_energy(problem: Restoration) -> None:

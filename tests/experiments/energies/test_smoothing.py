@@ -24,6 +24,13 @@ def test_the_network_by_hand_is_the_energy(problem: Smoothing) -> None:
         assert problem.by_hand(theta.numpy())(x.numpy()) == pytest.approx(y.numpy(), rel=1e-13)
 
 
+def test_a_module_is_the_energy_for_every_context(problem: Smoothing) -> None:
+    model, data = problem.module_by_hand(), problem.splits()[0]
+    torch.testing.assert_close(model(data.x, data.context[:, None]), data.y, rtol=1e-12, atol=1e-14)
+    nets = model.freeze(data.context)
+    assert nets(data.x[:, 2].numpy()) == pytest.approx(data.y[:, 2].numpy(), rel=1e-12)
+
+
 def test_the_exact_program_is_the_energy(problem: Smoothing) -> None:
     test = problem.splits()[2]
     x, least, _ = problem.references(test.context)

@@ -89,6 +89,8 @@ def test_the_size_of_the_paper_compiles_and_certifies() -> None:
         (((1, 4), (AveragePool(2),)), {}, "hidden_features has pools but no layer"),
         (((1, 4), (Conv(2, 3, group=1),)), {}, "group of a hidden layer must be left out"),
         (((1, 4), (), (Conv(2, 3, group=1),)), {}, "group of a quadratic branch must be left out"),
+        (((1, 4), (Conv(2, 3, per_position=True),)), {}, "per_position of a hidden layer must be left out"),
+        (((1, 4), (), (), (Conv(2, 3, per_position=True),)), {}, "per_position of a norm branch needs a group"),
         (((1, 4), (), (), (Conv(4, 3, group=3),)), {}, "group of a norm branch must divide its 4 channels; received 3"),
         (((1, 4), (Conv(2, 7, padding=0),)), {}, "leaves nothing of an image of size"),
         (((1, 4), (AveragePool(5), 2)), {}, "leaves nothing of an image of size"),
