@@ -6,8 +6,6 @@ solver are. The bound is proven from these over the box of the case; only cases 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
@@ -23,18 +21,9 @@ from socicnn.conic.solvers._highs import Highs
 from socicnn.frozen import FrozenNet
 from verify._optimum.branching import Relaxed
 from verify._optimum.extents import Extents
-from verify._optimum.outer_cuts import OuterCuts, PlaneSolution
+from verify._optimum.outer_cuts import CutCase, OuterCuts
 from verify._optimum.residual import lower_bound
 from verify._optimum.weak_duality import WeakDuality, into_dual_cone
-
-
-@dataclass(frozen=True, eq=False)
-class CutCase:
-    """A case with its solution over cuts."""
-
-    lower: Array
-    upper: Array
-    planes: PlaneSolution
 
 
 class CutCases:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from decision._integer_cases import CaseRows, Cases
-from decision._integer_cuts import CutCase, CutCases
+from decision._integer_cuts import CutCases
 from decision._minimise.answers import FEASIBLE, Goal
 from decision._minimise.bounds import upper_bound
 from decision._minimise.constrained.constraints import near, some
@@ -34,6 +34,7 @@ from socicnn.conic._scaled import tight
 from socicnn.errors import ModelError, NoProgramError
 from verify._optimum.branching import BranchAndBound, Relaxed
 from verify._optimum.extents import Extents, single_bounds
+from verify._optimum.outer_cuts import CutCase
 
 
 def judged_with_integers(

@@ -14,7 +14,7 @@ from decision.sets import ConicSet, OracleSet, OwnSet
 from decision.sets._base import FeasibleSet
 from decision.sets._samplers import Sampler, SamplerName
 from decision.tasks import Data, Task
-from decision.tasks._task import stream
+from decision.tasks._task import aligned, stream
 from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer
 from socicnn.errors import ModelError
@@ -130,12 +130,7 @@ class Simulator:
         Raises:
             ModelError: shapes that do not fit, or a cost that is not finite.
         """
-        for label, values, size in (("x", x, self.in_features), ("context", context, self.context_features)):
-            if values.ndim == 0 or values.shape[-1] != size:
-                raise ModelError(f"{label} must have shape (*batch, {size}); received {tuple(values.shape)}")
-        x, context = x.to("cpu", torch.float64), context.detach().to("cpu", torch.float64)
-        while context.ndim < x.ndim:
-            context = context.unsqueeze(-2)
+        x, context = aligned(self, x, context.detach())
         batch = torch.broadcast_shapes(x.shape[:-1], context.shape[:-1])
         points = x.expand(*batch, -1).reshape(-1, self.in_features)
         theta = context.expand(*batch, -1).reshape(-1, self.context_features)

@@ -12,7 +12,7 @@ from torch import Tensor
 from decision.sets._base import FeasibleSet
 from decision.sets._box import Box
 from decision.sets._conic_set import ConicSet, ConicSystem, Span
-from decision.sets._moving import Moving, refuse_infinite
+from decision.sets._moving import Moving, radius_of, refuse_infinite
 from decision.sets._oracles import OracleSet
 from decision.sets._simplex import Simplex
 from socicnn._arrays import Array
@@ -49,12 +49,9 @@ class Ball(ConicSet):
         if str(norm) not in kinds:
             raise ProgramError(f"norm of a Ball must be '2', '1' or 'inf'; received {norm!r}")
         self._norm = kinds[str(norm)]
-        self._radius = Moving.of(radius, 1, "radius")
+        self._radius = radius_of(radius, "a Ball")
         self._centre = Moving.of(centre, self.n, "centre")
         refuse_infinite(self._centre, "centre of a Ball")
-        table = self._radius.table.detach()
-        if self._radius.weight is None and not bool(((table >= 0) & table.isfinite()).all()):
-            raise ProgramError(f"radius of a Ball must be a finite number >= 0; received {table.reshape(-1).tolist()}")
 
     def build(self) -> ConicSystem:
         """Return one cone for the 2-norm, 2 n planes for the max-norm, 2 n + 1 planes on [x | t] for the 1-norm."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from decision.sets._base import FeasibleSet
 from decision.sets._conic_set import ConicSet, ConicSystem, Span
-from decision.sets._moving import Moving, refuse_infinite
+from decision.sets._moving import Moving, radius_of, refuse_infinite
 from decision.sets._oracles import OracleSet
 from socicnn._arrays import as_float64
 from socicnn._margins import relative_margin
@@ -53,12 +53,9 @@ class Ellipsoid(ConicSet):
             raise ProgramError(f"B of an Ellipsoid has {bad} non-finite entries; remove or replace them")
         super().__init__(len(matrix))
         self._B = matrix
-        self._radius = Moving.of(radius, 1, "radius")
+        self._radius = radius_of(radius, "an Ellipsoid")
         self._centre = Moving.of(centre, self.n, "centre")
         refuse_infinite(self._centre, "centre of an Ellipsoid")
-        table = self._radius.table.detach()
-        if self._radius.weight is None and not bool(((table >= 0) & table.isfinite()).all()):
-            raise ProgramError(f"radius must be a finite number >= 0; received {table.reshape(-1).tolist()}")
 
     def build(self) -> ConicSystem:
         """Return x - B u = centre and ||u|| <= radius on [x | u]."""

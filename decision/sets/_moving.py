@@ -176,6 +176,15 @@ class Moving:
         return self if len(self.table) == 1 else Moving(self.table[contexts], self.weight)
 
 
+def radius_of(values: Any, owner: str) -> Moving:
+    """Return a radius; one that does not move must be a finite number >= 0."""
+    radius = Moving.of(values, 1, "radius")
+    table = radius.table.detach()
+    if radius.weight is None and not bool(((table >= 0) & table.isfinite()).all()):
+        raise ProgramError(f"radius of {owner} must be a finite number >= 0; received {table.reshape(-1).tolist()}")
+    return radius
+
+
 def refuse_infinite(moving: Moving, name: str) -> None:
     """Raise a ProgramError if a vector that infinite entries say nothing about has some."""
     bad = int((~moving.table.detach().isfinite()).sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from decision._atoms import Atom, Huber, LogisticAtom, LogSumExpAtom, NormAtom
 from decision.sets import FeasibleSet, SetSettings
 from decision.sets import make as make_set
-from decision.tasks._maps import Clip, ContextMap, Identity, MapReadout, Normalised, Positive
+from decision.tasks._maps import ContextMap, MapReadout, normalised, positive
 from decision.tasks._task import CostBlock, Task, stream
 from socicnn._arrays import Array, as_float64
 from socicnn._integers import as_integer
@@ -43,10 +44,11 @@ class Surroundings:
     norm_weight: float
 
 
+_UNIT = partial(torch.clamp, min=0.0, max=1.0)
 _SURROUNDINGS = {
-    "simplex": Surroundings(lambda n: {}, Normalised(), (0.0, 1.0), 0.08, 0.20, (0.20, 0.60), 0.20),
-    "box": Surroundings(lambda n: {}, Clip(0.0, 1.0), (0.2, 0.8), 0.25, 0.25, (0.25, 0.80), 0.25),
-    "budget": Surroundings(lambda n: {"total": 0.3 * n}, Clip(0.0, 1.0), (0.10, 0.55), 0.20, 0.20, (0.20, 0.70), 0.20),
+    "simplex": Surroundings(lambda n: {}, normalised, (0.0, 1.0), 0.08, 0.20, (0.20, 0.60), 0.20),
+    "box": Surroundings(lambda n: {}, _UNIT, (0.2, 0.8), 0.25, 0.25, (0.25, 0.80), 0.25),
+    "budget": Surroundings(lambda n: {"total": 0.3 * n}, _UNIT, (0.10, 0.55), 0.20, 0.20, (0.20, 0.70), 0.20),
 }
 
 
@@ -196,13 +198,18 @@ def from_arrays(name: str, arrays: Mapping[str, Any], feasible_set: FeasibleSet 
         quad=recipe.quad,
         w=get("w"),
         centre=ContextMap("the centre (m0, M)", get("m0"), get("M"), place.centre),
-        linear=ContextMap("the linear map (c0, C)", get("c0"), get("C"), Clip(-2.0, 2.0)),
+        linear=ContextMap("the linear map (c0, C)", get("c0"), get("C"), partial(torch.clamp, min=-2.0, max=2.0)),
         atom=family.atom,
         blocks=[
             CostBlock(
                 torch.tensor(as_float64(get(f"A{k}"))),
-                ContextMap(f"the offsets (s{k}, S{k})", get(f"s{k}"), get(f"S{k}"), Identity()),
-                ContextMap(f"the weights (beta{k}, B{k})", get(f"beta{k}"), get(f"B{k}"), Positive(family.floor)),
+                ContextMap(f"the offsets (s{k}, S{k})", get(f"s{k}"), get(f"S{k}")),
+                ContextMap(
+                    f"the weights (beta{k}, B{k})",
+                    get(f"beta{k}"),
+                    get(f"B{k}"),
+                    partial(positive, floor=family.floor),
+                ),
             )
             for k in range(1, blocks + 1)
         ],

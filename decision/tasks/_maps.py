@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, final
+from collections.abc import Callable
+from typing import Any, TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -12,59 +11,18 @@ from torch import Tensor
 from socicnn._arrays import as_float64
 from socicnn.errors import ModelError
 
-
-class MapReadout(ABC):
-    """What is done to bias + weight theta."""
-
-    @abstractmethod
-    def __call__(self, raw: Tensor) -> Tensor:
-        """Return the readout of each row."""
+MapReadout: TypeAlias = Callable[[Tensor], Tensor]  # of bias + weight theta, row by row
 
 
-@final
-@dataclass(frozen=True)
-class Identity(MapReadout):
-    """The identity."""
-
-    def __call__(self, raw: Tensor) -> Tensor:
-        """Return `raw`."""
-        return raw
+def positive(raw: Tensor, *, floor: float) -> Tensor:
+    """Return floor + softplus(raw)."""
+    return floor + torch.nn.functional.softplus(raw)
 
 
-@final
-@dataclass(frozen=True)
-class Clip(MapReadout):
-    """clip(raw, lower, upper)."""
-
-    lower: float
-    upper: float
-
-    def __call__(self, raw: Tensor) -> Tensor:
-        """Return `raw` within the bounds."""
-        return raw.clamp(self.lower, self.upper)
-
-
-@final
-@dataclass(frozen=True)
-class Positive(MapReadout):
-    """floor + softplus(raw)."""
-
-    floor: float
-
-    def __call__(self, raw: Tensor) -> Tensor:
-        """Return a positive number for each."""
-        return self.floor + torch.nn.functional.softplus(raw)
-
-
-@final
-@dataclass(frozen=True)
-class Normalised(MapReadout):
-    """softplus(raw) + 1e-6, divided by its sum: a point of the simplex."""
-
-    def __call__(self, raw: Tensor) -> Tensor:
-        """Return a point of the simplex for each row."""
-        positive = torch.nn.functional.softplus(raw) + 1e-6
-        return positive / positive.sum(dim=-1, keepdim=True)
+def normalised(raw: Tensor) -> Tensor:
+    """Return softplus(raw) + 1e-6, divided by its sum: a point of the simplex for each row."""
+    values = positive(raw, floor=1e-6)
+    return values / values.sum(dim=-1, keepdim=True)
 
 
 @final
@@ -75,13 +33,13 @@ class ContextMap:
         name: what it sets, for messages.
         bias: shape `(size,)`.
         weight: shape `(size, p)`.
-        readout: see `MapReadout`.
+        readout: what is done to bias + weight theta; nothing if omitted.
 
     Raises:
         ModelError: shapes that disagree, or a non-finite entry.
     """
 
-    def __init__(self, name: str, bias: Any, weight: Any, readout: MapReadout) -> None:
+    def __init__(self, name: str, bias: Any, weight: Any, readout: MapReadout | None = None) -> None:
         self.bias, self.weight = torch.tensor(as_float64(bias)), torch.tensor(as_float64(weight))
         self.readout = readout
         if self.bias.ndim != 1 or self.weight.ndim != 2 or len(self.weight) != len(self.bias):
@@ -99,4 +57,5 @@ class ContextMap:
 
     def __call__(self, context: Tensor) -> Tensor:
         """Return the outputs, shape `(*batch, size)`, for contexts of shape `(*batch, p)`."""
-        return self.readout(self.bias + context @ self.weight.T)
+        raw = self.bias + context @ self.weight.T
+        return raw if self.readout is None else self.readout(raw)

@@ -135,12 +135,7 @@ class Task:
         Returns:
             Costs of the broadcast batch shape, float64, on the CPU.
         """
-        for label, values, size in (("x", x, self.in_features), ("context", context, self.context_features)):
-            if values.ndim == 0 or values.shape[-1] != size:
-                raise ModelError(f"{label} must have shape (*batch, {size}); received {tuple(values.shape)}")
-        x, context = x.to(self.w), context.to(self.w)
-        while context.ndim < x.ndim:
-            context = context.unsqueeze(-2)
+        x, context = aligned(self, x, context)
         square = ((self.w * (x - self.centre(context))) ** 2).sum(dim=-1)
         value = 0.5 * self.quad * square + (self.linear(context) * x).sum(dim=-1)
         for block in self.blocks:
@@ -264,6 +259,20 @@ class Task:
         if self._optimiser is None:
             self._optimiser = Optimiser(self)
         return self._optimiser.solve(context, solver, cross_check, tolerance, progress, settings)
+
+
+def aligned(task: Any, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    """Return x and contexts in float64 on the CPU, with axes of contexts for the candidates, which come last.
+
+    Raises:
+        ModelError: shapes that do not fit the task.
+    """
+    for label, values, size in (("x", x, task.in_features), ("context", context, task.context_features)):
+        if values.ndim == 0 or values.shape[-1] != size:
+            raise ModelError(f"{label} must have shape (*batch, {size}); received {tuple(values.shape)}")
+    x, context = x.to("cpu", torch.float64), context.to("cpu", torch.float64)
+    lead = (1,) * max(x.ndim - context.ndim, 0)
+    return x, context.reshape(*context.shape[:-1], *lead, context.shape[-1])
 
 
 def stream(label: str, seed: int) -> torch.Generator:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import sparse
 
@@ -64,3 +66,9 @@ def _largest(values: Array) -> Array:
 def _dot(first: Array, second: Array) -> Array:
     """Return the products of columns."""
     return np.asarray(np.einsum("i...,i...->...", first, second))
+
+
+def power(vector: Array) -> float:
+    """Return the power of two next to the largest entry, 1 for a zero vector; dividing by it is exact."""
+    largest = float(np.abs(vector).max(initial=0.0))
+    return 2.0 ** min(max(round(math.log2(largest)), -500), 500) if largest > 0 else 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from socicnn._arrays import Array
 from socicnn.conic._program import ConicProgram
+from socicnn.conic._residuals import power as power
 from socicnn.conic._solution import Solution
 from socicnn.conic.solvers import Solver
 from socicnn.conic.solvers._clarabel import Clarabel
@@ -73,9 +73,3 @@ def _unscaled(solution: Solution, size: float, price: float, offset: float) -> S
     """Return a solution in the units of the program."""
     value = solution.value * size * price + offset
     return replace(solution, v=solution.v * size, s=solution.s * size, y=solution.y * price, value=value)
-
-
-def power(vector: Array) -> float:
-    """Return the power of two next to the largest entry, 1 for a zero vector; dividing by it is exact."""
-    largest = float(np.abs(vector).max(initial=0.0))
-    return 2.0 ** min(max(round(math.log2(largest)), -500), 500) if largest > 0 else 1.0

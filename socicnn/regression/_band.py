@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
@@ -18,17 +18,10 @@ from socicnn._arrays import Array, as_float64
 from socicnn._registry import choose
 from socicnn.errors import ModelError, ProgramError
 
+if TYPE_CHECKING:
+    from socicnn.regression._regressor import ConvexRegressor
+
 Side = Literal["both", "upper", "lower"]
-
-
-class Predictor(Protocol):
-    """What a band lies around."""
-
-    def predict(self, X: Any) -> Array:
-        """Return f at each row."""
-
-    def to_cvxpy(self, z: Any, context: Any = None) -> Any:
-        """Return f as a CVXPY expression."""
 
 
 @final
@@ -44,7 +37,7 @@ class Band:
         rows: number of rows that it was made from.
     """
 
-    model: Predictor
+    model: ConvexRegressor
     alpha: float
     below: float
     above: float
@@ -88,7 +81,7 @@ class Band:
         return self.model.to_cvxpy(z, context) - self.below
 
 
-def conformal_band(model: Predictor, predicted: Array, y: Array, alpha: float, side: Side) -> Band:
+def conformal_band(model: ConvexRegressor, predicted: Array, y: Array, alpha: float, side: Side) -> Band:
     """Return the band of an estimator from its predictions at rows that training has not seen.
 
     Raises:

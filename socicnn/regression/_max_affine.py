@@ -125,7 +125,7 @@ def heuristic(
     best, least = pieces, np.inf
     for _ in range(iterations):
         parts = [owner == k for k in range(count)]
-        pieces = np.array([_piece(columns, y, weight, part) for part in parts if part.any()])
+        pieces = np.array([_least_squares(columns[part], y[part], weight[part]) for part in parts if part.any()])
         values = columns @ pieces.T
         error = float(np.average((values.max(axis=1) - y) ** 2, weights=weight))
         if error < least:
@@ -135,10 +135,6 @@ def heuristic(
             break
         owner = moved
     return best[:, :-1], best[:, -1]
-
-
-def _piece(columns: Array, y: Array, weight: Array, part: Any) -> Array:
-    return _least_squares(columns[part], y[part], weight[part])
 
 
 def _least_squares(columns: Array, y: Array, weight: Array) -> Array:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
@@ -147,9 +148,6 @@ class Trainer:
 
     def _refit(self, model: SOCICNN, rows: Data, loss: Loss, history: History) -> None:
         """Polish on all rows from the weights in place, with the penalty and as long as the held-out rows chose."""
-        fixed = [parameter for parameter in _branch_weights(model) if parameter.requires_grad]
-        for parameter in fixed:
-            parameter.requires_grad_(False)
         options = FitOptions(
             polish=max(history.iterations, LEAST),
             ridge=(history.ridge,),
@@ -157,25 +155,18 @@ class Trainer:
             standardise=False,
         )
         settings = run_settings(options, self.epochs, self.batch_size, self.learning_rate)
-        try:
+        with _branch_weights_held(model):
             Run(model, rows, loss, 0.0, 0, settings).polish(options.polish, lambda value: None)
-        finally:
-            for parameter in fixed:
-                parameter.requires_grad_(True)
 
     def _once(self, model: SOCICNN, train: Data, held: Data | None, loss: Loss, seed: int, *, kinks: bool) -> History:
         frame = Frame(model, train, loss.scale(train.y), standardise=True)
         start(model, frame.samples(train.balanced()), seed, kinks=kinks)
-        # the matrices of branches take any size, so their weights may stay: beta -> 0 with A -> 0 would be a dead end
-        fixed = [parameter for parameter in _branch_weights(model) if parameter.requires_grad]
-        for parameter in fixed:
-            parameter.requires_grad_(False)
         # nothing chooses among the penalties without rows held out: the strongest does not overfit a few rows
         ridge = self.ridge if held is not None else sorted(self.ridge)[-1:]
         if held is not None:
             ridge = _worth_trying(ridge, _level(model, frame, held, loss))
         options = FitOptions(polish=self.polish, ridge=ridge, gradient_weight=self.gradient_weight)
-        try:
+        with _branch_weights_held(model):
             return fit(
                 model,
                 train,
@@ -188,9 +179,6 @@ class Trainer:
                 progress=self.verbose,
                 options=options,
             )
-        finally:
-            for parameter in fixed:
-                parameter.requires_grad_(True)
 
 
 @torch.no_grad()
@@ -205,6 +193,19 @@ def _level(model: SOCICNN, frame: Frame, held: Data, loss: Loss) -> float:
 def _worth_trying(ridge: Sequence[float], level: float) -> Sequence[float]:
     """Return the penalties without those far above what is left to explain: they only pull a good start away."""
     return [strength for strength in ridge if not strength > FAR * level] or sorted(ridge)[:1]
+
+
+@contextmanager
+def _branch_weights_held(model: SOCICNN) -> Iterator[None]:
+    """Hold the weights of branches: their matrices take any size, and beta -> 0 with A -> 0 would be a dead end."""
+    fixed = [parameter for parameter in _branch_weights(model) if parameter.requires_grad]
+    for parameter in fixed:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in fixed:
+            parameter.requires_grad_(True)
 
 
 def _branch_weights(model: SOCICNN) -> list[nn.Parameter]:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from socicnn._figures import new_figure
 
-
-class Drawable(Protocol):
-    """What is drawn."""
-
-    train: list[float]
-    validation: list[float]
-    best_epoch: int
-    polish: list[float]
+if TYPE_CHECKING:
+    from socicnn.training._history import History
 
 
-def draw(history: Drawable, axes: Any = None) -> Any:
+def draw(history: History, axes: Any = None) -> Any:
     """Draw training and validation losses, the kept epoch, and the finish by L-BFGS; return the axes."""
     if axes is None:
         axes = new_figure(6, 3.5).add_subplot()

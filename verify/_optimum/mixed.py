@@ -13,10 +13,9 @@ from scipy import sparse
 
 from socicnn._arrays import Array, BoolArray, IntArray
 from socicnn.conic._conic_data import ConicData
-from verify._optimum.exact import ContradictionError
 from verify._optimum.lower import lower_end
 from verify._optimum.program import QuadraticProgram
-from verify._optimum.upper import upper_end
+from verify._optimum.upper import UpperEnd, sure_end
 
 LEAF, EMPTY = -1, -2  # in place of the variable that a node splits
 LARGEST = 2.0**53  # whole numbers up to it are floats
@@ -138,18 +137,14 @@ def leaf_below(program: QuadraticProgram, u: Array, y: Array, *, empty: bool) ->
     return np.inf if lower_end(program.constant(), np.zeros(len(u)), y) > 0.0 else -np.inf
 
 
-def tree_above(mixed: MixedProgram, v: Array, tight: BoolArray) -> tuple[float, float, str]:
-    """Return the cost of a point whose integers are whole, rounded up, the size of its terms, and why there is none."""
+def tree_above(mixed: MixedProgram, v: Array, tight: BoolArray) -> UpperEnd:
+    """Return the upper end of a point whose integers are whole."""
     if not np.isfinite(v).all():
-        return np.inf, 0.0, "no point is known"
+        return UpperEnd(np.inf, reason="no point is known")
     k = np.round(v[mixed.integers])
     if not ((mixed.lower <= k) & (k <= mixed.upper) & (np.abs(k) < LARGEST)).all():
-        return np.inf, 0.0, "its integers are out of bounds"
+        return UpperEnd(np.inf, reason="its integers are out of bounds")
     program = mixed.within(k, k)
     if len(tight) != program.conic.cones.rows:
-        return np.inf, 0.0, "its tight rows do not fit"
-    try:
-        end = upper_end(program, v, tight)
-    except ContradictionError:
-        return np.inf, 0.0, "the equalities and tight inequalities contradict each other"
-    return end.value, end.size, end.reason
+        return UpperEnd(np.inf, reason="its tight rows do not fit")
+    return sure_end(program, v, tight)

@@ -48,6 +48,15 @@ class PlaneSolution:
     y: Array
 
 
+@dataclass(frozen=True, eq=False)
+class CutCase:
+    """A case, the bounds of its integers, with its solution over cuts."""
+
+    lower: Array
+    upper: Array
+    planes: PlaneSolution
+
+
 class OuterCuts:
     """A conic program over boxes of some of its variables.
 

@@ -13,7 +13,7 @@ from verify._optimum.lower import lower_end
 from verify._optimum.mixed import MixedProgram, TreeWitness, tree_above, tree_below
 from verify._optimum.program import OptimumWitness, QuadraticProgram
 from verify._optimum.ranks import independent
-from verify._optimum.upper import UpperEnd, upper_end
+from verify._optimum.upper import UpperEnd, sure_end
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +60,13 @@ def prove_tree(mixed: MixedProgram, witness: TreeWitness) -> OptimumProof:
     lo = tree_below(mixed, witness)
     if lo == np.inf:
         return OptimumProof(np.inf, np.inf, 0.0, "", "infeasible")
-    hi, size, reason = tree_above(mixed, witness.v, witness.tight)
+    up = tree_above(mixed, witness.v, witness.tight)
     reasons = []
     if not np.isfinite(lo):
         reasons.append("no lower end: a leaf of the tree has no multipliers that satisfy its dual constraints")
-    if not np.isfinite(hi):
-        reasons.append(f"no upper end: no point with whole numbers is proven feasible, {reason}")
-    return OptimumProof(lo, hi, size, "; ".join(reasons), "bracket")
+    if not np.isfinite(up.value):
+        reasons.append(f"no upper end: no point with whole numbers is proven feasible, {up.reason}")
+    return OptimumProof(lo, up.value, up.size, "; ".join(reasons), "bracket")
 
 
 def above(program: QuadraticProgram, witness: OptimumWitness, most: int = LITTLE) -> UpperEnd:
@@ -75,10 +75,7 @@ def above(program: QuadraticProgram, witness: OptimumWitness, most: int = LITTLE
     if key in program.ends:
         known: UpperEnd = program.ends[key]
         return known
-    try:
-        end = upper_end(program, witness.v, witness.tight, most)
-    except ContradictionError:
-        end = UpperEnd(np.inf, reason="the equalities and tight inequalities contradict each other")
+    end = sure_end(program, witness.v, witness.tight, most)
     if most >= LITTLE or np.isfinite(end.value):
         program.ends[key] = end
     return end
@@ -114,7 +111,4 @@ def falls(program: QuadraticProgram, witness: OptimumWitness) -> bool:
     directions = program.homogeneous()
     if len(witness.ray_tight) != directions.conic.cones.rows:
         return False
-    try:
-        return upper_end(directions, witness.ray, witness.ray_tight).value < 0.0
-    except ContradictionError:
-        return False
+    return sure_end(directions, witness.ray, witness.ray_tight).value < 0.0

@@ -6,7 +6,6 @@ Nothing here is believed: `prove_tree` judges every witness.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from socicnn.conic.solvers import Solver
 from verify._optimum.branching import ROOM, BranchAndBound, Case, Relaxed
 from verify._optimum.interior import interior, towards
 from verify._optimum.mixed import EMPTY, LEAF, MixedProgram, TreeWitness, leaf_below, tree_above
-from verify._optimum.outer_cuts import OuterCuts, PlaneSolution
+from verify._optimum.outer_cuts import CutCase, OuterCuts
 from verify._optimum.program import QuadraticProgram
 from verify._optimum.search import best_multipliers, blank, emptied, solve, tight_rows
 from verify._optimum.settled import Settled, settle
@@ -53,23 +52,15 @@ def search_tree(
     return _witness(root, problem), search.hi, search.early
 
 
-@dataclass(frozen=True, eq=False)
-class CutLeaf:
-    """A case with its solution over cuts."""
-
-    lower: Array
-    upper: Array
-    planes: PlaneSolution
-
-    def multipliers(self, mixed: MixedProgram) -> tuple[QuadraticProgram, Array]:
-        """Return the program of the case and multipliers of its rows: those of bounds are the reduced costs."""
-        conic, y = mixed.conic, self.planes.y
-        zero = conic.cones.zero
-        rest = (conic.c + conic.A.T @ y)[mixed.integers]
-        fixed = self.lower == self.upper
-        low, high = (np.isfinite(end) & ~fixed for end in (self.lower, self.upper))
-        below, above = np.maximum(rest[low], 0.0), np.maximum(-rest[high], 0.0)
-        return mixed.within(self.lower, self.upper), np.concatenate([y[:zero], -rest[fixed], below, above, y[zero:]])
+def _multipliers(case: CutCase, mixed: MixedProgram) -> tuple[QuadraticProgram, Array]:
+    """Return the program of a case over cuts and multipliers of its rows: those of bounds are the reduced costs."""
+    conic, y = mixed.conic, case.planes.y
+    zero = conic.cones.zero
+    rest = (conic.c + conic.A.T @ y)[mixed.integers]
+    fixed = case.lower == case.upper
+    low, high = (np.isfinite(end) & ~fixed for end in (case.lower, case.upper))
+    below, above = np.maximum(rest[low], 0.0), np.maximum(-rest[high], 0.0)
+    return mixed.within(case.lower, case.upper), np.concatenate([y[:zero], -rest[fixed], below, above, y[zero:]])
 
 
 class _Problem:
@@ -88,7 +79,7 @@ class _Problem:
         if planes is None or (lower > upper).any():
             return self._usual(lower, upper)
         size = float(np.abs(self.mixed.conic.c) @ np.abs(planes.v) + np.abs(self.mixed.conic.b) @ np.abs(planes.y))
-        return Relaxed(planes.value, planes.v[self.mixed.integers], size, CutLeaf(lower, upper, planes))
+        return Relaxed(planes.value, planes.v[self.mixed.integers], size, CutCase(lower, upper, planes))
 
     def _usual(self, lower: Array, upper: Array) -> Relaxed:
         """Solve the relaxation as it is."""
@@ -105,8 +96,8 @@ class _Problem:
     def bound(self, relaxed: Relaxed, wanted: float) -> tuple[float, Any]:
         """Prove a bound by multipliers, or that the case has no point."""
         leaf = relaxed.data
-        if isinstance(leaf, CutLeaf) and self._cuts is not None:
-            program, y = leaf.multipliers(self.mixed)
+        if isinstance(leaf, CutCase) and self._cuts is not None:
+            program, y = _multipliers(leaf, self.mixed)
             nothing = np.zeros(program.P.shape[0])
             least = leaf_below(program, nothing, y, empty=False)
             if least >= wanted - self._room or (wanted < self._least and np.isfinite(least)):
@@ -137,11 +128,13 @@ class _Problem:
         best, size = np.inf, 0.0
         for v, tight in _points(program, solution, settled, self._solver):
             v[self.mixed.integers] = k
-            end, terms, _ = tree_above(self.mixed, v, tight)
-            if end < min(best, least):
-                best, size, self.v, self.tight = end, terms, v, tight
-                self._least, self._room = end, ROOM * terms
-            if np.isfinite(end) and (end - solution.value <= 1e-9 * terms or not (tight & ~settled.tight).any()):
+            end = tree_above(self.mixed, v, tight)
+            if end.value < min(best, least):
+                best, size, self.v, self.tight = end.value, end.size, v, tight
+                self._least, self._room = end.value, ROOM * end.size
+            if np.isfinite(end.value) and (
+                end.value - solution.value <= 1e-9 * end.size or not (tight & ~settled.tight).any()
+            ):
                 break
         return best, size
 

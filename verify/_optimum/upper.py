@@ -17,7 +17,7 @@ from socicnn.conic._rows import Rows
 from verify._optimum.boundary import holds
 from verify._optimum.dependent import LITTLE
 from verify._optimum.enclosure import Enclosure, enclose
-from verify._optimum.exact import residual
+from verify._optimum.exact import ContradictionError, residual
 from verify._optimum.exponential import primal_inside
 from verify._optimum.lengths import lengths
 from verify._optimum.pinned import pinned
@@ -73,6 +73,14 @@ def upper_end(program: QuadraticProgram, v: Array, tight: BoolArray, most: int =
         return UpperEnd(np.inf, reason=wrong)
     value, size = _cost(program, box)
     return UpperEnd(value, size) if np.isfinite(value) else UpperEnd(np.inf, reason="its cost overflows")
+
+
+def sure_end(program: QuadraticProgram, v: Array, tight: BoolArray, most: int = LITTLE) -> UpperEnd:
+    """Return what `upper_end` does, and no end where the equalities and tight inequalities contradict each other."""
+    try:
+        return upper_end(program, v, tight, most)
+    except ContradictionError:
+        return UpperEnd(np.inf, reason="the equalities and tight inequalities contradict each other")
 
 
 def _room(rows: Rows, v: Array, equal: BoolArray) -> Array:

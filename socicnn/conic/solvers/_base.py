@@ -13,7 +13,7 @@ from scipy import sparse
 
 from socicnn._arrays import Array
 from socicnn.conic._conic_data import ConicData
-from socicnn.conic._residuals import Residuals
+from socicnn.conic._residuals import Residuals, power
 from socicnn.conic._solution import Solution
 from socicnn.errors import MissingExtra, SolverError
 
@@ -146,7 +146,7 @@ class Prepared:
         offset = self.program.offset if offset is None else float(offset)
         answer = self._checked(self._engine.run(b, c), b, c, offset)
         done = answer.verdict in ("optimal", "limit")
-        size, price = (1.0, 1.0) if done else (_magnitude(b), _magnitude(c))
+        size, price = (1.0, 1.0) if done else (power(b), power(c))
         remark = ""
         if not (_near_one(size) and _near_one(price)):
             scaled = self._engine.run(b / size, c / price)
@@ -298,12 +298,6 @@ def _vectors(name: str, values: Array, size: int) -> Array:
     if not np.all(np.isfinite(values)):
         raise SolverError(f"{name} has non-finite entries; a solver needs finite ones")
     return values
-
-
-def _magnitude(vector: Array) -> float:
-    """Return the power of two next to the largest absolute entry, 1 for a zero vector; dividing by it is exact."""
-    largest = float(np.abs(vector).max(initial=0.0))
-    return 2.0 ** int(np.clip(np.round(np.log2(largest)), -500, 500)) if largest > 0 else 1.0
 
 
 def _near_one(magnitude: float) -> bool:
