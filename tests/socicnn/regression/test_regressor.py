@@ -20,6 +20,7 @@ from socicnn.regression import MaxAffine, Trainer
 from socicnn.training import FitOptions, HuberLoss, Quantile
 
 QUICK = Trainer(epochs=2, polish=60, ridge=(1e-3, 1e-5), restarts=1)
+SHORT = Trainer(epochs=1, polish=30, ridge=(1e-3,), restarts=1)  # for the many fits of scikit-learn's checks
 KINDS = ("stacked", "relu", "softplus", "quad", "norm", "soc")
 
 
@@ -306,8 +307,9 @@ def test_weights_are_repetitions_and_no_more() -> None:
 @pytest.mark.parametrize(
     "estimator",
     [
-        pytest.param(ConvexRegressor(), id="ConvexRegressor"),
+        pytest.param(ConvexRegressor(trainer=SHORT), id="ConvexRegressor"),
         pytest.param(MaxAffine(), id="MaxAffine"),
+        pytest.param(ConvexRegressor(), id="soc", marks=pytest.mark.slow),
         *(pytest.param(ConvexRegressor(kind), id=kind, marks=pytest.mark.slow) for kind in KINDS if kind != "soc"),
         pytest.param(ConvexRegressor(curvature="concave"), id="concave", marks=pytest.mark.slow),
         pytest.param(ConvexRegressor(loss="huber"), id="huber", marks=pytest.mark.slow),
