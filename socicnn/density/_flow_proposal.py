@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from socicnn._integers import as_integer
-from socicnn.density._estimate import LEAST_SAMPLE
 from socicnn.density._points import as_tensor
 from socicnn.density._rule import Proposal
 from socicnn.density._sampling import Importance, importance
@@ -21,6 +20,7 @@ from socicnn.errors import MissingExtra
 from socicnn.training._options import positive
 
 BINS, CLIP = 8, 5.0  # pieces of each spline, as its authors have it; largest norm of a gradient
+SHARE = 0.2  # of the nodes: effective sample size below which weights are flattened
 
 
 @final
@@ -31,8 +31,9 @@ class FlowProposal(Proposal):
     m and L are the mean and the Cholesky factor of the covariance of the data. T acts in the cube of half side 5 and
     leaves the rest alone (Durkan et al., "Neural spline flows", 2019), so that q has the tails of the Student-t law and
     weights of log-concave laws are bounded. Each `draw` first takes a step of maximum likelihood, in place: in `fit`,
-    flow and energy learn in turn. Half of a batch is data; the other half is the last nodes, drawn by their weights, or
-    data as well if these are worth fewer than 100 draws from the energy's law. `frozen` ends the learning.
+    flow and energy learn in turn. Half of a batch is data; the other half is the last nodes, drawn by their weights
+    under the energy, which are flattened where few of them count (Koblents and Miguez, "A population Monte Carlo scheme
+    with transformed weights", 2015). `frozen` ends the learning.
 
     Args:
         nodes: the draws, shape `(count, n)`.
@@ -65,8 +66,7 @@ class FlowProposal(Proposal):
     def log_partition(self, energies: Tensor) -> Tensor:
         """Return log Z; a flow that learns notes the weights that the energies, shape `(count,)`, give its nodes."""
         if self.points is not None:
-            weights = torch.softmax((self.log_weights - energies).detach().double(), dim=-1)
-            self.flow.seen = (self.nodes, weights) if float(weights.square().sum()) * LEAST_SAMPLE < 1 else None
+            self.flow.seen = (self.nodes, _flattened((self.log_weights - energies).detach().double()))
         return super().log_partition(energies)
 
     def draw(self, generator: torch.Generator | None = None) -> Self:
@@ -109,6 +109,19 @@ class FlowProposal(Proposal):
         t, log_slope = self.flow.transform().inv.call_and_ladj(base.nodes)
         log_weights = base.log_weights + log_slope + self.factor.diagonal().log().sum()
         return replace(self, nodes=self.location + t @ self.factor.T, log_weights=log_weights, base=base)
+
+
+def _flattened(log_weights: Tensor) -> Tensor:
+    """Return the weights w^a normalised, a <= 1 the largest with an effective sample size of a fifth of the nodes."""
+    low, high = 0.0, 1.0
+    for a in (1.0, *[0.0] * 12):
+        a = a or 0.5 * (low + high)
+        weights = torch.softmax(a * log_weights, dim=-1)
+        enough = float(weights.square().sum()) * SHARE * len(weights) <= 1
+        low, high = (a, high) if enough else (low, a)
+        if enough and a == 1.0:
+            break
+    return torch.softmax(low * log_weights, dim=-1)
 
 
 @final

@@ -1,0 +1,117 @@
+"""Energies on tables of 6 to 20 columns: recipes and starts beside other density estimators, in held-out nats.
+
+python -m experiments.densities --preset tiny|paper [--only data=magic seed=0] [--status]
+
+A row is a table, a model, its start and step size, and a seed, which draws noise, split, weights and batches. The
+tables are read from the folder that SOCICNN_DATA names; the flows come with `pip install 'socicnn[flows]'`. Rows of
+`paper` cost about a minute each on one core; the cells of seed 0 come first. A cell that lacks its package or data is
+listed as failed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from experiments.densities.data import load
+from experiments.densities.energies import Settings, fit_energy
+from experiments.densities.tables import summary
+from experiments.densities.yardsticks import YARDSTICKS
+from experiments.engine.options import options
+from experiments.engine.sweep import Cell
+from experiments.engine.tables import Row
+from experiments.positivity.jobs import SEED_START
+from socicnn._files import replacing
+
+VERSION = 1  # goes up when what is run changes
+NO_START = "none"  # of a yardstick
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is run.
+
+    Args:
+        data: names of the tables.
+        arms: recipes, starts and step sizes of the energies.
+        yardsticks: names of the other estimators.
+        seeds: number of seeds.
+        settings: of the energies.
+    """
+
+    data: tuple[str, ...]
+    arms: tuple[tuple[str, str, float], ...]
+    yardsticks: tuple[str, ...]
+    seeds: int
+    settings: Settings
+
+
+STARTS = ("principled", SEED_START)
+ARMS = (
+    *((recipe, law, 5e-3) for law in STARTS for recipe in ("lift", "softplus", "projected")),
+    *((recipe, law, 1e-3) for law in STARTS for recipe in ("lift", "softplus", "projected")),
+)
+PRESETS = {
+    "tiny": Preset(
+        ("product",), (("lift", "principled", 5e-3), ("projected", SEED_START, 5e-3)), ("Gaussian", "kernel"), 1,
+        Settings((8, 8), steps=30, batch=64, nodes=200, judged=500, temperatures=5, proposal="importance"),
+    ),
+    "paper": Preset(
+        ("magic", "power", "cardiotocography"), ARMS, tuple(YARDSTICKS), 3,
+        Settings((64, 64, 64), steps=1000, batch=256, nodes=512, judged=2000, temperatures=40, proposal="flow"),
+    ),
+}  # fmt: skip
+
+
+def fit_row(
+    *, data: str, model: str, start: str, learning_rate: float, seed: int, settings: dict[str, Any], version: int
+) -> list[Row]:
+    """Fit one model to one table and return its row.
+
+    Args:
+        data: name of the table.
+        model: a recipe, or the name of a yardstick.
+        start: initialiser of the energy; `none` for a yardstick.
+        learning_rate: step size of Adam; 0 for a yardstick.
+        seed: of everything random.
+        settings: those of the energies; empty for a yardstick.
+        version: of this function.
+    """
+    split = load(data, seed)
+    if start != NO_START:
+        given = Settings(**{**settings, "hidden": tuple(settings["hidden"])})
+        return [fit_energy(split, model, start, learning_rate, seed, given)]
+    begun = time.process_time()
+    nats = -YARDSTICKS[model](split, seed)
+    spent = time.process_time() - begun
+    return [{"nll": nats.mean(), "sampling_error": nats.std(ddof=1) / np.sqrt(len(nats)), "seconds": spent}]
+
+
+def cells(name: str) -> list[Cell]:
+    """Return one cell per model, table and seed."""
+    preset = PRESETS[name]
+    settings = {**asdict(preset.settings), "hidden": list(preset.settings.hidden)}
+    others = [(model, NO_START, 0.0, {}) for model in preset.yardsticks]
+    ours = [(model, law, rate, settings) for model, law, rate in preset.arms]
+    return [
+        Cell(
+            {"data": data, "model": model, "start": law, "learning_rate": rate, "seed": seed},
+            fit_row,
+            {"settings": given, "version": VERSION},
+        )
+        for seed in range(preset.seeds)
+        for data in preset.data
+        for model, law, rate, given in [*others, *ours]
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    given = options("densities", "Fit energies and other densities to tables; held-out likelihoods.", argv)
+    text = summary(given.run(cells(given.preset)).rows)
+    with replacing(given.out.with_suffix(".md")) as draft:
+        draft.write_text(text, encoding="utf-8")
+    print(text)
