@@ -157,7 +157,7 @@ def cells(name: str, out: Path) -> list[Cell]:
             fit_block,
             {
                 # every setting by name, so that rows of other defaults do not count
-                "given": {"given": arm.recipe, **make_recipe(arm.recipe, **arm.settings).config()},
+                "given": described(arm),
                 "hidden": [*(arm.hidden or (wide if arm.widened else preset.hidden)), *preset.hidden[:1] * arm.deeper],
                 "seeds": list(range(block * preset.seeds, (block + 1) * preset.seeds)),
                 "steps": preset.steps,
@@ -173,6 +173,14 @@ def cells(name: str, out: Path) -> list[Cell]:
         for arm in ARMS[: None if block < preset.blocks else 2]
         if preset.arms is None or arm.name in preset.arms
     ]
+
+
+def described(arm: Arm) -> dict[str, Any]:
+    """Return the description of an arm's recipe, with the key of version 0.1 for short names: kept rows know it so."""
+    settings = make_recipe(arm.recipe, **arm.settings).config()
+    if isinstance(readout := settings.get("readout"), dict):
+        settings["readout"] = {"given" if key == "name" else key: value for key, value in readout.items()}
+    return {"given": arm.recipe, **settings}
 
 
 def widened(hidden: Sequence[int]) -> tuple[int, ...]:
