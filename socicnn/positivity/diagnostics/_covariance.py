@@ -25,7 +25,7 @@ class Reading:
 
     Args:
         norm: Frobenius norm of Sigma.
-        trace: trace of Sigma, sigma_Jac^2.
+        trace: trace of Sigma, which the paper calls the variance sigma_Jac^2; it may be negative, and is in training.
         count: number T of pairs it is made of.
         least: least entry of theta seen, to tell whether the shoulder was entered.
     """
