@@ -76,9 +76,9 @@ def lemma(rows: Rows) -> float:
 def claims() -> list[Claim]:
     """Return the rows; numbers are means over five seeds with their 95 % interval by Student's law."""
     kept = Readings()
-    probes = [row for row in of(kept.rows, study="probe") if row["arm"] in ("lift", "lift, one point")]
+    probes = [row for row in of(kept.rows, study="probe") if row["arm"] in ("lift", "one point")]
     lifts = of(probes, arm="lift")
-    signs, signs_single = negative(lifts), negative(of(probes, arm="lift, one point"))
+    signs, signs_single = negative(lifts), negative(of(probes, arm="one point"))
     equation = of(kept.rows, study="escape")
     rates = {sigma: np.mean(column(of(equation, sigma=sigma), "rate")) for sigma in (0.0, 0.001, 0.002, 0.005, 0.5)}
     middle = of(equation, sigma=0.1)
@@ -210,7 +210,7 @@ def claims() -> list[Claim]:
             "leave rate over direct softplus's: constant code "
             + kept.times("leave", "constant code", "softplus")
             + "; direct softplus at five times the step "
-            + kept.times("leave", "softplus, five times the step", "softplus"),
+            + kept.times("leave", "five times the step", "softplus"),
             "refuted",
             "",
         ),
@@ -219,7 +219,7 @@ def claims() -> list[Claim]:
             "Remark 3",
             "three to four orders (gamma-mode)",
             "mean squared fluctuation at the end, one point and whole batch:<br>"
-            + kept.each("probe", {"": ("lift, one point", last("jitter")), "and": ("lift", last("jitter"))}),
+            + kept.each("probe", {"": ("one point", last("jitter")), "and": ("lift", last("jitter"))}),
             "confirmed in part",
             "",
         ),

@@ -20,11 +20,11 @@ COLOURS = dict(
         (
             "lift",
             "softplus",
-            "lift, one point",
+            "one point",
             "no slack",
             "no body",
             "constant code",
-            "softplus, five times the step",
+            "five times the step",
         ),
         ("C1", "C3", "C6", "C4", "C7", "C0", "C2"),
         strict=True,

@@ -30,11 +30,11 @@ NOISES = [0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
 ARMS: dict[str, tuple[str, dict[str, Any], float]] = {
     "lift": ("lift", {}, 1e-3),
     "softplus": ("softplus", {}, 1e-3),
-    "lift, one point": ("lift", {"conditioning": "single"}, 1e-3),
+    "one point": ("lift", {"conditioning": "single"}, 1e-3),
     "no slack": ("lift", {"slack": False}, 1e-3),
     "no body": ("biased", {}, 1e-3),
     "constant code": ("lift", {"conditioning": "constant"}, 1e-3),
-    "softplus, five times the step": ("softplus", {}, 5e-3),
+    "five times the step": ("softplus", {}, 5e-3),
 }
 
 
