@@ -20,7 +20,6 @@ from experiments.mechanism.tables import (
     mean,
     negative,
     of,
-    peak,
     per_seed,
     slope,
 )
@@ -31,6 +30,7 @@ SETTINGS = {
     ("beta", "seed"): "Beta, authors' start",
     ("beta", "principled"): "Beta, principled",
 }
+NOT_RUN = "not run yet"
 Measure = Callable[[Rows], float]
 
 
@@ -53,7 +53,7 @@ class Readings:
                     for label, (arm, measure) in measures.items()
                 ]
                 parts.append(f"{name}: {', '.join(values)}")
-        return "<br>".join(parts)
+        return "<br>".join(parts) or NOT_RUN
 
     def times(self, name: str, arm: str, other: str) -> str:
         """Return how many times as large the mean of a column is for one arm as for another, in every setting."""
@@ -65,7 +65,12 @@ class Readings:
             ]
             if all(both):
                 parts.append(f"{setting}: {np.mean(both[0]) / np.mean(both[1]):.2g}")
-        return ", ".join(parts)
+        return ", ".join(parts) or NOT_RUN
+
+
+def late(name: str) -> Measure:
+    """Return the measure: mean over the steps after the five hundredth."""
+    return lambda rows: mean(name)([row for row in rows if number(row["step"]) > 500])
 
 
 def lemma(rows: Rows) -> float:
@@ -82,7 +87,7 @@ def claims() -> list[Claim]:
     equation = of(kept.rows, study="escape")
     rates = {sigma: np.mean(column(of(equation, sigma=sigma), "rate")) for sigma in (0.0, 0.001, 0.002, 0.005, 0.5)}
     middle = of(equation, sigma=0.1)
-    return [
+    rows = [
         Claim(
             "Only the full lift has a cross-covariance; without slack, body or batch it is zero",
             "Theorem 1, figure 6",
@@ -90,9 +95,7 @@ def claims() -> list[Claim]:
             "the four arms without both: 0 in every reading; the lift, while the least weight is below -3:<br>"
             + kept.each("training", {"": ("lift", in_shoulder)}),
             "confirmed",
-            "zero by definition; where only the slack is missing, weights and gradient are coupled all the same (norm "
-            + kept.each("probe", {"": ("no slack", last("norm"))})
-            + ")",
+            "zero by definition: where only the slack is missing, weights and gradient are coupled all the same",
         ),
         Claim(
             "With independent batches it is zero in expectation and falls as T^-1/2",
@@ -115,9 +118,13 @@ def claims() -> list[Claim]:
             "The cross-covariance is sustained, not transient",
             "figure 4",
             "a peak, then a plateau",
-            "largest norm of the trailing window over its last:<br>" + kept.each("training", {"": ("lift", peak)}),
-            "confirmed in part",
-            "it stays above zero, but far below its peak, most of which is the drift of the first hundred steps",
+            "norm of the trailing window after 500 steps, and of the probe at the end:<br>"
+            + kept.each("training", {"": ("lift", late("norm"))})
+            + "<br>"
+            + kept.each("probe", {"": ("lift", last("norm"))}),
+            "confirmed",
+            "the plateau is reached after some two hundred steps; the peak before, hundreds of times higher, is the "
+            "drift of the weights",
         ),
         Claim(
             "The trace of the cross-covariance is a variance, sigma_Jac^2 >= 0",
@@ -125,9 +132,12 @@ def claims() -> list[Claim]:
             ">= 0",
             f"{signs[1]} of {signs[0]} probes are negative, {signs[2]} by two standard errors (256 batches each; one "
             f"conditioning point: {signs_single[1]}, {signs_single[2]} of {signs_single[0]}); at the end:<br>"
-            + kept.each("probe", {"": ("lift", last("trace"))}),
+            + kept.each("probe", {"": ("lift", last("trace"))})
+            + "<br>trailing window after 500 steps:<br>"
+            + kept.each("training", {"": ("lift", late("trace"))}),
             "refuted",
-            "it is the slope of the loss in the size of the fluctuation: negative while the body gains, zero at rest",
+            "it is the slope of the loss in the size of the fluctuation: negative while the body gains, zero at rest; "
+            "a trailing window is biased upwards, as descent moves the weights against the gradients in it",
         ),
         Claim(
             "The gradient's fluctuation is the Hessian times the weights', up to second order",
@@ -136,7 +146,7 @@ def claims() -> list[Claim]:
             "curvature part and noise part of the trace:<br>"
             + kept.each("probe", {"": ("lift", last("curvature")), "and": ("lift", last("noise"))}),
             "refuted",
-            "the remainder is the gradient noise of the same batch: as large as the curvature part, of the other sign",
+            "the remainder is the gradient noise of the same batch: of the same order or larger, and of the other sign",
         ),
         Claim(
             "The fluctuation adds curvature, sigma_Jac^2 / kappa^2, to the trace of the Hessian on the slack",
@@ -148,8 +158,8 @@ def claims() -> list[Claim]:
                 {"": ("lift", last("hessian")), "adds": ("lift", last("hessian_added")), "lemma": ("lift", lemma)},
             ),
             "refuted",
-            "the lemma's number is negative, thousands of times smaller than the trace, and zero at rest; on the slack "
-            "the lifted Hessian is the mean Hessian exactly",
+            "the lemma's number is negative, tens of thousands of times smaller than the trace, and zero at rest; on "
+            "the slack the lifted Hessian is the mean Hessian exactly",
         ),
         Claim(
             "The lift's share of weights in the shoulder stays a thin tail; its median weight stays outside",
@@ -165,8 +175,8 @@ def claims() -> list[Claim]:
                 },
             ),
             "refuted",
-            "most of its weights end in the shoulder, from the authors' start twice as many as with direct softplus, "
-            "and it fits better",
+            "on Gumbel, where most of its weights end in the shoulder, from the authors' start twice as many as with "
+            "direct softplus, and it fits better; on Beta from that start a quarter is there all the time, with either",
         ),
         Claim(
             "Direct softplus's share in the shoulder grows monotonically",
@@ -182,7 +192,7 @@ def claims() -> list[Claim]:
                 },
             ),
             "confirmed in part",
-            "from the authors' start; from the principled one it falls a little",
+            "on Gumbel from the authors' start; elsewhere it stays or falls a little",
         ),
         Claim(
             "A weight in the shoulder leaves it more than ten times as often under the lift",
@@ -193,7 +203,7 @@ def claims() -> list[Claim]:
             + f"<br>Times as often: {kept.times('leave', 'lift', 'softplus')}; of one fixed batch's weights, without "
             f"the fluctuation: {kept.times('leave_still', 'lift', 'softplus')}",
             "confirmed in part",
-            "",
+            "tenfold on Gumbel from the authors' start, less elsewhere; most of it is motion of the parameters",
         ),
         Claim(
             "Its dwell fraction is about half of direct softplus's",
@@ -253,3 +263,4 @@ def claims() -> list[Claim]:
             "the paper itself runs nothing in that regime (Remark 6), and takes for a variance what is negative",
         ),
     ]
+    return [row for row in rows if NOT_RUN not in row.ours]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.lift import gallery
+from experiments.lift import gallery, mechanism
 from experiments.lift.claims import Claim, table
 from socicnn._files import replacing
 
@@ -13,6 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "results" / "lift.md"
 BEGIN, END = "<!-- made by `python -m experiments.lift` -->", "<!-- end -->"
 # heading -> the rows, made of kept tables; another study adds its own here
 PARTS: dict[str, Callable[[], Sequence[Claim]]] = {
+    "How it is said to work": mechanism.claims,
     "One dimension": gallery.claims,
 }
 

@@ -67,7 +67,7 @@ def covariance(rows: Rows) -> Any:
             weights.plot(*_averaged(members, name), label=label)
         weights.axhline(THRESHOLD, color="black", linestyle="--", linewidth=0.8)
         weights.set(ylabel="weights before read-out", xlabel="step")
-    panels[-1, 0].legend(fontsize="small")
+    panels[-1, -1].legend(fontsize="small", loc="center")
     return figure
 
 
