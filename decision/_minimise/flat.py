@@ -2,6 +2,8 @@
 
     f(x) = v'x + sum_i w_i relu(a_i) + sum_r gamma_r ||p_r|| + sum_m beta_m ||q_m||^2,    [a | p | q] = M x + offset
 
+or softplus of smoothing tau_i in place of relu.
+
 A single decision is a few hundred operations on short vectors. With tensors their overhead is most of the time.
 """
 
@@ -32,6 +34,7 @@ class FlatArrays(NamedTuple):
         first: first row of each group after the units; those of norms come first, then a group for each quadratic.
         size: its number of rows.
         norms: number of groups of norms.
+        tau: smoothing of each unit, 0 of ReLU units, shape `(h,)`.
     """
 
     M: Array
@@ -41,6 +44,7 @@ class FlatArrays(NamedTuple):
     first: IntArray
     size: IntArray
     norms: int
+    tau: Array
 
     @property
     def bent(self) -> int:
@@ -88,9 +92,10 @@ class FlatRows:
         M = np.concatenate([np.zeros((0, stack.in_features)), *(matrix.array for matrix in maps)])
         norms = sum(branch.groups for branch in stack.norms)
         first = units + np.cumsum(size) - size
-        return cls(
-            FlatArrays(M, np.abs(M), lengths(M, 1), units, first, size, norms), tuple(branches), len(stack.layers)
-        )
+        taus = [np.broadcast_to(np.asarray(layer.smoothing), layer.b.shape[1:]) for layer in stack.layers]
+        tau = np.concatenate([np.zeros(0), *taus])
+        arrays = FlatArrays(M, np.abs(M), lengths(M, 1), units, first, size, norms, tau)
+        return cls(arrays, tuple(branches), len(stack.layers))
 
     def scaled(self, factor: float) -> FlatRows:
         """Return the rows times a factor."""
@@ -152,9 +157,7 @@ def is_flat(stack: Stack) -> bool:
         return False
     rows = sum(layer.b.shape[1] for layer in layers)
     rows += sum(branch.offset.shape[1] for branch in (*stack.norms, *stack.quadratics))
-    return rows * stack.in_features <= LARGEST and all(
-        layer.U is not None and not layer.inner and not layer.smooth for layer in layers
-    )
+    return rows * stack.in_features <= LARGEST and all(layer.U is not None and not layer.inner for layer in layers)
 
 
 def _weight(branch: Branch) -> Array:

@@ -1,5 +1,7 @@
 """Random stacks of frozen networks: any depth, sparse and zero weights, norms with a kink in the set."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -38,6 +40,11 @@ def random_stack(
             Norm(scale * np.abs(draw(contexts)) * (np.arange(contexts) > 0), draw(4, n), draw(contexts, 4), group=2),
         ],
     )
+
+
+def softplus(net: FrozenNet, smoothing: float | np.ndarray) -> FrozenNet:
+    """Return the network with softplus units of this smoothing in place of its ReLU units."""
+    return replace(net, layers=[layer.changed(smoothing=smoothing) for layer in net.layers])
 
 
 def random_dual(stack: Stack, seed: int) -> Dual:

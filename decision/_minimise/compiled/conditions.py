@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from decision._minimise.compiled.loops import add_adjoint, compiled, times
+from decision._minimise.compiled.loops import add, add_adjoint, compiled, softplus, times
 from decision._minimise.compiled.state import Common, PathPoint, Room
 from socicnn._arrays import Array
 
@@ -21,7 +21,7 @@ def begin(common: Common, price: Array, mu: float, scale: float, room: Room, at:
     slacks(common, at.x, at.s)
     for i in range(len(at.s)):
         at.y[i] = mu / at.s[i]
-    for i in range(common.units):
+    for i in range(common.units):  # softplus units are put there by `settle`
         box = price[i] + mu / scale
         width, a = mu / box, room.image[i]
         root = np.sqrt(a * a + 4.0 * width * width) + abs(a)
@@ -38,6 +38,22 @@ def begin(common: Common, price: Array, mu: float, scale: float, room: Room, at:
         half = 0.5 * ratio(mu, price[common.units + r])
         for i in range(start, start + common.size[r]):
             at.u[i - common.units] = room.image[i] / (half + np.sqrt(half * half + square))
+
+
+@compiled
+def settle(common: Common, price: Array, mu: float, scale: float, room: Room, at: PathPoint) -> None:
+    """Put softplus units where they belong, as `interior.start.settled` does, given their images."""
+    for i in range(common.units):
+        tau = common.tau[i]
+        if tau > 0.0:
+            a, width = room.image[i], max(tau, mu / (price[i] + mu / scale))
+            t = abs(a) / width
+            e = np.exp(-t)
+            bend, large, small = np.log1p(e), 1.0 / (1.0 + e), e / (1.0 + e)
+            at.z[i], at.p[i] = max(a, 0.0) + width * bend, max(-a, 0.0) + width * bend
+            at.lam[i], at.kap[i] = price[i] * (large if a > 0.0 else small), price[i] * (small if a > 0.0 else large)
+            room.width[i], room.entropy[i] = width, tau * (bend + t * small)
+            room.height[i] = at.z[i] if width == tau else softplus(a, tau)
 
 
 @compiled
@@ -60,8 +76,9 @@ def products(
     for i in range(len(at.s)):
         total += (at.s[i] + primal * step.s[i]) * (at.y[i] + dual * step.y[i])
     for i in range(common.units):
-        total += (at.p[i] + primal * step.p[i]) * (at.lam[i] + dual * step.lam[i])
-        total += (at.z[i] + primal * step.z[i]) * (at.kap[i] + dual * step.kap[i])
+        if common.tau[i] == 0.0:
+            total += (at.p[i] + primal * step.p[i]) * (at.lam[i] + dual * step.lam[i])
+            total += (at.z[i] + primal * step.z[i]) * (at.kap[i] + dual * step.kap[i])
     turn = at.turn[0] + primal * step.turn[0]
     for r in range(len(common.first)):
         start = common.first[r]
@@ -80,8 +97,9 @@ def products(
 def value_and_gap(common: Common, price: Array, v: Array, room: Room, at: PathPoint) -> tuple[float, float]:
     """Return f(x) without its constant, and an upper bound of f(x) - min f, in plain float64.
 
-    The multipliers, cut into their boxes, give a minorant of f with gradient g; what g + G'y + E'nu leaves counts with
-    the width of the set: g'(x - x') <= y's + |g + G'y + E'nu|'width over x' in X.
+    The multipliers, cut into their boxes, give a minorant of f with gradient g. With the bounds lower <= x' <= upper of
+    the set and the multipliers y of its other inequalities, r = g + G'y + E'nu gives, for any nu,
+    g'(x - x') <= y's + sum_j max(r_j (x_j - lower_j), r_j (x_j - upper_j)) over x' in X.
     """
     value, slack = 0.0, 0.0
     np.dot(room.H, at.x, room.slope)
@@ -90,9 +108,10 @@ def value_and_gap(common: Common, price: Array, v: Array, room: Room, at: PathPo
         room.slope[j] += v[j]
     for i in range(common.units):
         a, lam = room.image[i], min(at.lam[i], price[i])
+        height, entropy = (room.height[i], room.entropy[i]) if common.tau[i] > 0.0 else (max(a, 0.0), 0.0)
         room.pull[i] = lam
-        value += price[i] * max(a, 0.0)
-        slack += price[i] * max(a, 0.0) - lam * a
+        value += price[i] * height
+        slack += price[i] * (height - entropy) - lam * a
     for r in range(len(common.first)):
         start, gamma = common.first[r], price[common.units + r]
         square, inner = 0.0, 0.0
@@ -104,26 +123,37 @@ def value_and_gap(common: Common, price: Array, v: Array, room: Room, at: PathPo
         slack += gamma * (np.sqrt(square) - inner)
     np.dot(common.B.T, room.pull, room.right)
     bounds = len(common.place)
-    for i in range(len(at.s)):
+    for i in range(bounds, len(at.s)):
         slack += at.y[i] * at.s[i]
+    add_adjoint(common.G, at.y[bounds:], room.right, 1.0)
     for j in range(len(at.x)):
         room.right[j] += room.slope[j]
+        room.slope[j] = room.right[j]
+        room.down[j], room.up[j] = max(at.x[j] - common.lower[j], 0.0), max(common.upper[j] - at.x[j], 0.0)
     for i in range(bounds):
-        room.right[common.place[i]] += common.sign[i] * at.y[i]
-    add_adjoint(common.G, at.y[bounds:], room.right, 1.0)
-    remove(common.E, room.right)
+        room.slope[common.place[i]] += common.sign[i] * at.y[i]
+    for k in range(len(common.E)):
+        add(room.right, common.E[k], -np.dot(common.E[k], room.slope))
+    for k in range(len(common.E)):
+        add(room.right, common.E[k], balance(common.E[k], room))
     for j in range(len(at.x)):
-        slack += abs(room.right[j]) * common.width[j]
+        slack += max(room.right[j] * room.down[j], -room.right[j] * room.up[j])
     return value, slack
 
 
 @compiled
-def remove(E: Array, r: Array) -> None:
-    """Take the part of r in the rows of E, which are orthonormal, off r."""
-    for i in range(len(E)):
-        part = np.zeros(1)
-        times(E[i : i + 1], r, part)
-        add_adjoint(E[i : i + 1], part, r, -1.0)
+def balance(e: Array, room: Room) -> float:
+    """Return the nu at which sum_j max(r_j down_j, -r_j up_j) of r = right + nu e is least: a weighted median."""
+    nu, weight, slope = np.zeros(len(e)), np.zeros(len(e)), 0.0
+    for j in range(len(e)):
+        if e[j] != 0.0:
+            nu[j], weight[j] = -room.right[j] / e[j], abs(e[j]) * (room.down[j] + room.up[j])
+            slope -= abs(e[j]) * (room.up[j] if e[j] > 0.0 else room.down[j])
+    for j in np.argsort(nu):
+        slope += weight[j]
+        if weight[j] > 0.0 and slope >= 0.0:
+            return nu[j]
+    return 0.0
 
 
 @compiled

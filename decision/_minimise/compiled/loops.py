@@ -34,6 +34,19 @@ def forget(function: Any) -> None:
 
 
 @compiled
+def softplus(a: float, tau: float) -> float:
+    """Return tau log(1 + exp(a / tau)), relu(a) if tau is 0."""
+    return max(a, 0.0) + (tau * np.log1p(np.exp(-abs(a) / tau)) if tau > 0.0 else 0.0)
+
+
+@compiled
+def sigmoid(t: float) -> float:
+    """Return 1 / (1 + exp(-t))."""
+    e = np.exp(-abs(t))
+    return (1.0 if t > 0.0 else e) / (1.0 + e)
+
+
+@compiled
 def solve_factored(L: Array, r: Array) -> None:
     """Overwrite r by (L L')^-1 r, L lower triangular."""
     n = len(r)
@@ -84,6 +97,13 @@ def times(M: Array, x: Array, out: Array) -> None:
         for j in range(len(x)):
             total += M[i, j] * x[j]
         out[i] = total
+
+
+@compiled
+def add(values: Array, steps: Array, length: float) -> None:
+    """Add length times the steps."""
+    for i in range(len(values)):
+        values[i] += length * steps[i]
 
 
 @compiled

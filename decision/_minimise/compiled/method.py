@@ -147,12 +147,13 @@ def common_of(rows: FlatRows, feasible_set: FeasibleSet, polyhedron: Polyhedron)
     bounds = polyhedron.bounds.numpy()
     place = np.abs(bounds).argmax(axis=1) if len(bounds) else np.zeros(0, dtype=np.int64)
     eye = torch.eye(n, dtype=torch.float64)
-    width = feasible_set.minimise_linear(-eye).diagonal() - feasible_set.minimise_linear(eye).diagonal()
+    lower, upper = (feasible_set.minimise_linear(side * eye).diagonal() for side in (1.0, -1.0))
     sign = bounds[np.arange(len(bounds)), place]
-    tensors = (polyhedron.general, polyhedron.h, polyhedron.E, width, polyhedron.centre)
-    G, h, E, reach, centre = (np.ascontiguousarray(values.numpy()) for values in tensors)
+    tensors = (polyhedron.general, polyhedron.h, polyhedron.E, lower, upper, polyhedron.centre)
+    G, h, E, lowest, largest, centre = (np.ascontiguousarray(values.numpy()) for values in tensors)
     first, size = arrays.first[:norms].copy(), arrays.size[:norms].copy()
-    made = Common(arrays.M[:bent], arrays.units, first, size, grams, place, sign, G, h, E, reach, centre)
+    rows_of = arrays.M[:bent], arrays.units, arrays.tau, first, size, grams
+    made = Common(*rows_of, place, sign, G, h, E, lowest, largest, centre)
     rows.kept["compiled"] = polyhedron, made
     return made
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from decision._minimise.compiled.conditions import begin, lengths, products, value_and_gap
-from decision._minimise.compiled.loops import compiled
+from decision._minimise.compiled.conditions import begin, lengths, products, settle, value_and_gap
+from decision._minimise.compiled.loops import add, compiled
 from decision._minimise.compiled.state import Common, PathPoint, Room, Vectors
 from decision._minimise.compiled.step import assemble, direction
 from socicnn._arrays import Array, IntArray
 
 STEP = 0.99  # share of the way to the boundary
+BEYOND = 2.0  # widths that a softplus unit may pass its bend by in one step
 MISS, HOLD = 0.05, 0.3  # as in `interior.path`
 CAUTION = 0.005
 
@@ -72,7 +73,8 @@ def walk(
     scale = size(room.image[: common.units])
     begin(common, price, vectors.mu[i], scale, room, at)
     total = products(common, price, room, at, step, 0.0, 0.0)
-    pairs = max(len(at.s) + 2 * common.units + len(common.first), 1)
+    pairs = max(len(at.s) + 2 * int(np.count_nonzero(common.tau == 0.0)) + len(common.first), 1)
+    settle(common, price, total / pairs, scale, room, at)
     best, least, short = np.inf, total, 0
     for iteration in range(limit + 1):
         value, gap = value_and_gap(common, price, v, room, at)
@@ -88,16 +90,17 @@ def walk(
         if not assemble(common, price, room, at):
             break
         direction(common, price, v, mu, scale, 0.0, 0.0, room, at, step)
-        primal, dual = reach(at, step)
+        primal, dual = reach(common, room, at, step)
         after = products(common, price, room, at, step, primal, dual)
         goal = max(min(max(after / total, 0.0), 1.0) ** 3 * mu, CAUTION * gap / pairs)
         if miss > MISS:
             goal = max(goal, HOLD * mu)
         direction(common, price, v, mu, scale, goal, primal * dual, room, at, step)
-        length = STEP * min(reach(at, step))
+        length = STEP * min(reach(common, room, at, step))
         move(common, length, at, step)
         images(common, offset, room, at)
         total = products(common, price, room, at, step, 0.0, 0.0)
+        settle(common, price, total / pairs, scale, room, at)
         least, short = min(least, total), short + 1 if length < 1e-2 else 0
     return iteration
 
@@ -120,19 +123,20 @@ def size(a: Array) -> float:
 
 
 @compiled
-def reach(at: PathPoint, step: PathPoint) -> tuple[float, float]:
-    """Return the largest primal and dual steps, at most 1, that keep every inequality."""
-    primal = longest(at.s, step.s, longest(at.z, step.z, longest(at.p, step.p, 1.0)))
-    dual = longest(at.y, step.y, longest(at.lam, step.lam, longest(at.kap, step.kap, 1.0)))
+def reach(common: Common, room: Room, at: PathPoint, step: PathPoint) -> tuple[float, float]:
+    """Return the largest primal and dual steps, at most 1, that keep every inequality, and softplus units near."""
+    primal = 1.0
+    dual = 1.0
+    for i in range(len(at.s)):
+        primal = max(primal, -step.s[i] / at.s[i])
+        dual = max(dual, -step.y[i] / at.y[i])
+    for i in range(common.units):
+        if common.tau[i] == 0.0:
+            primal = max(primal, -step.z[i] / at.z[i], -step.p[i] / at.p[i])
+            dual = max(dual, -step.lam[i] / at.lam[i], -step.kap[i] / at.kap[i])
+        elif room.image[i] * room.moved[i] < 0.0:
+            primal = max(primal, abs(room.moved[i]) / (abs(room.image[i]) + BEYOND * room.width[i]))
     return 1.0 / primal, 1.0 / dual
-
-
-@compiled
-def longest(values: Array, steps: Array, worst: float) -> float:
-    """Return the larger of `worst` and the largest -step / value."""
-    for i in range(len(values)):
-        worst = max(worst, -steps[i] / values[i])
-    return worst
 
 
 @compiled
@@ -155,10 +159,3 @@ def move(common: Common, length: float, at: PathPoint, step: PathPoint) -> None:
         if square > 1.0:
             for i in range(start, start + common.size[r]):
                 at.u[i] /= np.sqrt(square)
-
-
-@compiled
-def add(values: Array, steps: Array, length: float) -> None:
-    """Add length times the steps."""
-    for i in range(len(values)):
-        values[i] += length * steps[i]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from decision._minimise.compiled.loops import compiled
+from decision._minimise.compiled.loops import compiled, sigmoid, softplus
 from decision._minimise.flat import FlatArrays
 from socicnn._arrays import Array
 
 
 @compiled
 def largest(rows: FlatArrays, images: Array, linear: Array, offset: Array, price: Array, most: Array) -> None:
-    """Write max f over points for each context; +inf where f overflows.
+    """Write max f over points for each context, of ReLU units alone; +inf where f overflows.
 
     Args:
         rows: what contexts share.
@@ -73,8 +73,9 @@ def measure(
         image, width = np.dot(rows.M, at), np.dot(rows.absolute, reach)
         for k in range(rows.units):
             a = image[k] + offset[i, k]
-            total += price[i, k] * max(a, 0.0)
-            size += price[i, k] * max(width[k] + abs(offset[i, k]) + min(a, 0.0), 0.0)
+            z = softplus(a, rows.tau[k])
+            total += price[i, k] * z
+            size += price[i, k] * (max(width[k] + abs(offset[i, k]) + min(a, 0.0), 0.0) + (z - max(a, 0.0)))
         for r in range(len(rows.first)):
             square, wide = 0.0, 0.0
             for k in range(rows.first[r], rows.first[r] + rows.size[r]):
@@ -104,7 +105,9 @@ def gradients(
             image = np.dot(rows.M, x[i])
         constant[i] = 0.0
         for k in range(rows.units):
-            at[k] = price[i, k] if image[k] + offset[i, k] > 0.0 else 0.0
+            a = image[k] + offset[i, k]
+            share = sigmoid(a / rows.tau[k]) if rows.tau[k] > 0.0 else (1.0 if a > 0.0 else 0.0)
+            at[k] = price[i, k] * share
         for r in range(len(rows.first)):
             start, stop = rows.first[r], rows.first[r] + rows.size[r]
             weight = 2.0 * price[i, rows.units + r]
@@ -129,7 +132,7 @@ def own_lengths(rows: FlatArrays, offset: Array, price: Array, v: Array, length:
     for i in range(len(v)):
         count = 0
         for k in range(len(rows.M)):
-            away = abs(offset[i, k]) / rows.lengths[k]
+            away = (abs(offset[i, k]) + (rows.tau[k] if k < rows.units else 0.0)) / rows.lengths[k]
             if 0.0 < away < np.inf:
                 distance[count] = away
                 count += 1

@@ -19,6 +19,7 @@ class Common(NamedTuple):
     Args:
         B: rows of units and norms, shape `(h + rows, n)`.
         units: h.
+        tau: their smoothing, 0 of ReLU units, shape `(h,)`.
         first: first row of each group of a norm in B, shape `(groups,)`.
         size: its number of rows.
         grams: A'A of each quadratic as a row, shape `(quadratics, n^2)`.
@@ -27,12 +28,14 @@ class Common(NamedTuple):
         G: other inequalities, shape `(general, n)`.
         h: right-hand sides, bounds first.
         E: orthonormal rows of the equalities.
-        width: how far the set reaches in each coordinate, shape `(n,)`.
+        lower: least value of each coordinate over the set, shape `(n,)`.
+        upper: its largest value.
         centre: a point with every slack positive, shape `(n,)`.
     """
 
     B: Array
     units: int
+    tau: Array
     first: IntArray
     size: IntArray
     grams: Array
@@ -41,7 +44,8 @@ class Common(NamedTuple):
     G: Array
     h: Array
     E: Array
-    width: Array
+    lower: Array
+    upper: Array
     centre: Array
 
 
@@ -103,10 +107,15 @@ class Room(NamedTuple):
     soft: Array  # of each unit: p / lambda
     give: Array  # z / kappa
     steep: Array  # 1 / (soft + give)
+    width: Array  # of each softplus unit: of its bend, tau or more
+    height: Array  # its value at tau
+    entropy: Array  # tau H(lambda / w)
     push: Array
     rest: Array
     lift: Array
     raised: Array  # of each inequality
+    down: Array  # of each coordinate: how far it may fall
+    up: Array
     slope: Array
     right: Array
     H: Array  # Hessian of the quadratics
@@ -127,6 +136,6 @@ def room_for(common: Common) -> Room:
     """Return the room."""
     rows, n = common.B.shape
     h, groups, equalities = common.units, len(common.first), len(common.E)
-    sizes = [rows, rows, rows, (rows, n), groups, groups, groups, rows - h, rows - h, h, h, h, h, h, h, len(common.h)]
-    sizes += [n, n, (n, n), n * n, (n, n), (equalities, n), (equalities, equalities)]
+    sizes = [rows, rows, rows, (rows, n), groups, groups, groups, rows - h, rows - h, *[h] * 9, len(common.h)]
+    sizes += [n, n, n, n, (n, n), n * n, (n, n), (equalities, n), (equalities, equalities)]
     return Room(*(np.zeros(size) for size in sizes))

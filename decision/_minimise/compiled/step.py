@@ -12,12 +12,18 @@ from decision._minimise.compiled.loops import add_adjoint, compiled, factor, sol
 from decision._minimise.compiled.state import Common, PathPoint, Room
 from socicnn._arrays import Array
 
+FLAT, LEAST = 1e-15, 1e-154  # as in `interior.newton`: multipliers of softplus units count as no less
+
 
 @compiled
 def assemble(common: Common, price: Array, room: Room, at: PathPoint) -> bool:
     """Factor the Newton matrix at an iterate whose norms have been measured; return whether it is positive definite."""
     for i in range(common.units):
-        room.soft[i], room.give[i] = at.p[i] / at.lam[i], at.z[i] / at.kap[i]
+        if common.tau[i] > 0.0:
+            least = FLAT * price[i] + LEAST
+            room.soft[i], room.give[i] = room.width[i] / (at.lam[i] + least), room.width[i] / (at.kap[i] + least)
+        else:
+            room.soft[i], room.give[i] = at.p[i] / at.lam[i], at.z[i] / at.kap[i]
         room.steep[i] = 1.0 / (room.soft[i] + room.give[i])
         for j in range(len(at.x)):
             room.turned[i, j] = room.steep[i] * common.B[i, j]
@@ -125,6 +131,10 @@ def aim(
     for i in range(len(at.s)):
         room.raised[i] = (goal - share * step.s[i] * step.y[i]) / at.s[i] - at.y[i]
     for i in range(common.units):
+        if common.tau[i] > 0.0:  # where they belong
+            room.lift[i] = room.push[i] = room.rest[i] = 0.0
+            room.pull[i] = at.lam[i]
+            continue
         miss = (room.image[i] - at.z[i] + at.p[i]) / room.soft[i]
         up = (goal - share * step.p[i] * step.lam[i]) / at.p[i] - at.lam[i] + miss
         room.lift[i] = (goal - share * step.z[i] * step.kap[i]) / at.z[i] - at.kap[i]

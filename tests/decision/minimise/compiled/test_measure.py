@@ -12,7 +12,7 @@ from decision._minimise.reference import Reference, own_length
 from decision._minimise.stack_surrogate import StackSurrogate
 from decision.sets._base import FeasibleSet
 from socicnn.frozen import FrozenNet
-from tests.support.stacks import random_stack
+from tests.support.stacks import random_stack, softplus
 
 SETS = [Simplex(5), Box(5, -1.0, 2.0), Box(5, 1e200, 2e200), Budget(5, 2.0)]
 
@@ -26,6 +26,8 @@ def nets() -> dict[str, FrozenNet]:
         "no quadratics": replace(whole, quadratics=[]),
         "linear": replace(random_stack(3, widths=()), norms=[], quadratics=[]),
         "one context": whole[1],
+        "softplus": softplus(whole, 0.4),
+        "several kinds": softplus(replace(whole, norms=[]), np.array([0.0, 0.2, 0.4, 0.0, 2.0, 0.3])),
     }
 
 

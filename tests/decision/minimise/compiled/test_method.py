@@ -14,7 +14,7 @@ from decision._minimise.compiled.state import Common, Vectors
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import Array
 from socicnn.frozen import FrozenNet, Norm
-from tests.support.stacks import random_stack
+from tests.support.stacks import random_stack, softplus
 
 SETS = [Simplex(5), Box(5, -1.0, 2.0), Box(5, 0.3, 5.0), Budget(5, 2.0), Budget(5, 1.0, equality=True)]
 
@@ -33,6 +33,8 @@ def nets() -> dict[str, FrozenNet]:
         "linear": replace(random_stack(3, widths=()), norms=[], quadratics=[]),
         "many norms": replace(whole, norms=many),
         "one context": whole[1],
+        "softplus": softplus(whole, 0.4),
+        "several kinds": softplus(replace(whole, norms=[]), np.array([0.0, 0.2, 0.4, 0.0, 2.0, 0.3])),
     }
 
 
