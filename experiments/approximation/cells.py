@@ -5,7 +5,7 @@ python -m experiments.approximation --preset tiny|paper|converged [--only d=5 mo
 `paper` trains as the paper does: about 240 steps of Adam. `converged` trains to the end, and also fits other shapes
 with equal or fewer parameters, to choose among by validation data, and smaller and larger ones (the frontier). Both
 grow one table, `experiments/results/approximation.csv`; `--render` makes the page's tables and figures from it alone.
-A row is a preset, a target, a number of inputs d, a model, its shape and a seed; the seeds of a cell train at once.
+A row is a preset, a target, a number of inputs d, a model, its shape and a seed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from experiments.engine.options import RESULTS, options
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row, read_table
 
-VERSION = {"network": 1, "ickan": 1, "yardstick": 1}  # go up when what is run changes
+VERSION = {"paper": 1, "converged": 3, "yardstick": 1}  # go up when what is run changes
 OTHERS = ("trees", "max-affine", "lpcf")
 LPCF_MOST = 10  # inputs
 ON_FRONTIER = ("Mixed", "LogSumExpQuad", "Huber")
@@ -40,23 +40,25 @@ class Preset:
 
     Args:
         course: see `fit_networks`.
-        epochs: of Adam.
-        polish: iterations of L-BFGS after them; twice as many at d = 20, where more are needed.
+        epochs: of Adam, as the paper trains.
+        screen: iterations of L-BFGS at each d that choose among the starts, to the end.
+        polish: iterations of L-BFGS after them.
         points: training, validation and test points.
         seeds: of the paper's shapes.
     """
 
     course: str
     epochs: int
+    screen: dict[int, int]
     polish: int
     points: tuple[int, int, int] = POINTS
     seeds: int = 3
 
 
 PRESETS = {
-    "tiny": Preset("converged", epochs=2, polish=10, points=(200, 50, 50), seeds=2),
-    "paper": Preset("paper", epochs=120, polish=0),
-    "converged": Preset("converged", epochs=60, polish=600),
+    "tiny": Preset("converged", epochs=0, screen={5: 5}, polish=10, points=(200, 50, 50), seeds=2),
+    "paper": Preset("paper", epochs=120, screen={}, polish=0),
+    "converged": Preset("converged", epochs=0, screen={5: 100, 10: 150, 20: 200, 50: 200}, polish=600),
 }
 TINY = (("NormEuclid", "Huber"), (5,), (*NETWORKS, "ickan", "trees"))
 
@@ -95,16 +97,21 @@ def _converged() -> Iterator[Cell]:
     yield from each(few, ("trees", "max-affine"), ("own",))
     for d in few:
         yield from each((d,), NETWORKS, CHOICE[1:])
-    for target in ON_FRONTIER:
-        for model in NETWORKS:
-            for name in FRONTIER:
-                if name != "paper":
-                    yield _cell("converged", target, FRONTIER_D, model, name, 0)
+    yield from _frontier(0)
     yield from each(few, (*SMOOTH, "ickan"), ("paper",))
     yield from each((50,), (*NETWORKS, *SMOOTH, "trees", "max-affine"), ("paper",))
     yield from each(few, ("lpcf",), ("own",))
     yield from each(few, (*SMOOTH, "ickan"), CHOICE[1:])
     yield from each(few, (*NETWORKS, *SMOOTH, "ickan"), CHOICE[1:], block=1)
+    yield from _frontier(1)
+
+
+def _frontier(block: int) -> Iterator[Cell]:
+    for target in ON_FRONTIER:
+        for model in NETWORKS:
+            for name in FRONTIER:
+                if name != "paper":
+                    yield _cell("converged", target, FRONTIER_D, model, name, block)
 
 
 def _cell(preset: str, target: str, d: int, model: str, shape: str, block: int) -> Cell:
@@ -113,14 +120,16 @@ def _cell(preset: str, target: str, d: int, model: str, shape: str, block: int) 
         "preset": preset, "target": target, "d": d, "model": model,
         "shape": "own" if model in OTHERS else shape, "block": block,
     }  # fmt: skip
-    # of the shapes to choose from the first seed comes first
+    # of other shapes than the paper's the first seed comes first
     every = list(range(given.seeds))
-    seeds = every if shape not in CHOICE[1:] else every[1:] if block else every[:1]
+    seeds = every if shape == "paper" else every[1:] if block else every[:1]
     if model in OTHERS:
         return Cell(key, fit_yardstick, {"seeds": every, "points": list(given.points), "version": VERSION["yardstick"]})
-    settings: dict[str, Any] = {"course": given.course, "epochs": given.epochs}
-    settings |= {"polish": given.polish * (2 if d == 20 else 1), "seeds": seeds, "points": list(given.points)}
-    return Cell(key, fit_networks, {**settings, "version": VERSION["ickan" if model == "ickan" else "network"]})
+    settings: dict[str, Any] = {"course": given.course, "epochs": given.epochs, "polish": given.polish}
+    settings |= {"seeds": seeds, "points": list(given.points), "version": VERSION[given.course]}
+    if given.course == "converged":
+        settings["screen"] = given.screen[d]
+    return Cell(key, fit_networks, settings)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

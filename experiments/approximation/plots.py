@@ -34,6 +34,8 @@ def frontier(rows: Rows, d: int, targets: tuple[str, ...], path: Path) -> Path |
                 s=10, color=COLOURS[model], alpha=0.5,
             )  # fmt: skip
         panel.set(xscale="log", yscale="log", xlabel="parameters", title=target)
+        panel.set_xticks([300, 1000, 3000], ["300", "1,000", "3,000"])
+        panel.tick_params(axis="x", which="minor", labelbottom=False)
         panel.grid(which="both", alpha=0.25)
     panels[0].set_ylabel(f"relative error, d = {d}")
     panels[-1].legend(fontsize="small")

@@ -15,6 +15,7 @@ from socicnn.positivity import Initialiser
 
 SHIFT = 3.0  # softplus(-3) = 0.049
 SPREAD = 0.1  # of the random rows that are added to those on the axes
+DEAD, REVIVED = 1e-2, 0.25  # length of the rows of a norm: less has died; of those drawn anew
 
 
 @final
@@ -54,3 +55,23 @@ def on_axes(network: Any, generator: torch.Generator) -> None:
         axes = torch.nn.functional.one_hot(torch.arange(count) % d, d).to(rows.dtype)
         signs = 1 - 2 * torch.randint(2, (count, 1), generator=generator).to(rows.dtype)
         rows.copy_(signs * axes * torch.linalg.vector_norm(rows, dim=1, keepdim=True) + SPREAD * rows)
+
+
+@torch.no_grad()
+def revive(network: Any, generator: torch.Generator) -> None:
+    """Draw norm branches that have died anew, small, so that all of them together have rows of length `REVIVED`.
+
+    Where gamma, C and the offset d shrink together, the gradient of gamma ||C x + d|| vanishes with them: a quadratic
+    takes the norm's place, and gradient steps do not find back. In standardised units.
+    """
+    maps, vectors = list(getattr(network, "C", ())), dict(network.named_parameters())
+    if not maps:
+        return
+    scales = vectors["vectors.positive.gamma.raw"]
+    dead = [r for r, part in enumerate(maps) if scales[r].square() * torch.linalg.matrix_norm(part.full) < DEAD]
+    for r in dead:
+        rows = maps[r].full
+        drawn = torch.randn(rows.shape, generator=generator, dtype=torch.float64) / math.sqrt(rows.shape[1])
+        rows.copy_(REVIVED / len(dead) * drawn)
+        scales[r] = 1.0
+        vectors[f"vectors.free.d{r + 1}"].zero_()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 
+from experiments.approximation.descent import descend
 from experiments.approximation.shapes import shape as shape_of
 from experiments.approximation.starts import Small, on_axes
 from experiments.approximation.targets import HALF_WIDTH, Drawn, drawn, relative_error
 from experiments.engine.tables import Row
-from socicnn.training import FitOptions, fit_stacked
+from socicnn.training import Data, FitOptions, fit_stacked
 
 Course = Literal["paper", "converged"]
+STARTS = 4  # per seed, of every network
 
 
 def fit_networks(
@@ -30,9 +32,10 @@ def fit_networks(
     points: Sequence[int],
     epochs: int,
     polish: int,
+    screen: int = 0,
     version: int,
 ) -> list[Row]:
-    """Train one network per seed, all at once, and return one row each.
+    """Train one network per seed and return one row each.
 
     Args:
         preset: kept in the rows.
@@ -44,19 +47,28 @@ def fit_networks(
         course: `paper` or `converged`, see `as_paper` and `to_the_end`.
         seeds: of weights and training points.
         points: training, validation and test points.
-        epochs: of Adam.
-        polish: iterations of L-BFGS.
+        epochs: of Adam, as the paper trains.
+        polish: iterations of L-BFGS, to the end.
+        screen: iterations of the rounds before, which choose among the starts.
         version: of this function.
     """
     data = [drawn(target, d, seed, points) for seed in seeds]
-    started = time.process_time()
+    started, seconds = time.process_time(), list[float]()
     if course == "paper":
         networks = as_paper(model, d, shape, data, seeds, epochs)
+        seconds += [(time.process_time() - started) / len(seeds)] * len(seeds)
     else:
-        networks = to_the_end(model, d, shape, data, seeds, epochs, polish)
-    seconds = (time.process_time() - started) / len(networks)
+        networks, sizes = [], shape_of(model, d, shape)
+
+        def made(draws: torch.Generator) -> Any:
+            return sizes.network(d, generator=draws, positivity="square")
+
+        for seed, (train, validation, _) in zip(seeds, data, strict=True):
+            started = time.process_time()
+            networks.append(to_the_end(made, train, validation, seed, screen, polish))
+            seconds.append(time.process_time() - started)
     rows = list[Row]()
-    for seed, network, (_, validation, test) in zip(seeds, networks, data, strict=True):
+    for seed, network, spent, (_, validation, test) in zip(seeds, networks, seconds, data, strict=True):
         network.double()
         with torch.no_grad():
             error, held_out = (relative_error(network(part.x), part.y) for part in (test, validation))
@@ -67,7 +79,7 @@ def fit_networks(
                 "parameters": count,
                 "relative_error": error,
                 "validation_error": held_out,
-                "train_s": seconds,
+                "train_s": spent,
             }
         )
     return rows
@@ -83,61 +95,35 @@ def as_paper(model: str, d: int, shape: str, data: Sequence[Drawn], seeds: Seque
     settings |= {"domain": (-HALF_WIDTH, HALF_WIDTH)} if model == "ickan" else {"initialiser": Small()}
     networks = [shape_of(model, d, shape).network(d, generator=_draws(seed), **settings) for seed in seeds]
     options = FitOptions(schedule="constant", weight_decay=1e-6, clip=1.0, patience=40, standardise=False)
-    _fit(networks, data, seeds, options, epochs=epochs, learning_rate=1e-3, batch_size=4096)
-    return networks
-
-
-def to_the_end(
-    model: str, d: int, shape: str, data: Sequence[Drawn], seeds: Sequence[int], epochs: int, polish: int
-) -> list[Any]:
-    """Train from two starts per seed, and finish the one of the lower validation loss.
-
-    Adam from 1e-2 to zero by a cosine, batches of 256; then L-BFGS in float64 on all points. Weights are squares. The
-    second start has its rows on the axes (P1-ICKAN, which has a function per coordinate, draws again).
-    """
-    settings: dict[str, Any] = {"positivity": "square"}
-    sizes, networks = shape_of(model, d, shape), list[Any]()
-    for turned in (False, True):
-        for seed in seeds:
-            draws = _draws(seed)
-            network = sizes.network(d, generator=draws, **settings)
-            if turned and model == "ickan":
-                network = sizes.network(d, generator=draws, **settings)
-            elif turned:
-                on_axes(network, draws)
-            networks.append(network)
-    losses = _fit(networks, [*data, *data], [*seeds, *seeds], FitOptions(), epochs=epochs, learning_rate=1e-2)
-    count = len(seeds)
-    kept = [networks[i if losses[i] <= losses[i + count] else i + count] for i in range(count)]
-    if polish:  # after one step that is too small to move a weight
-        _fit(kept, data, seeds, FitOptions(polish=polish, standardise=False), epochs=1, learning_rate=1e-12)
-    return kept
-
-
-def _draws(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(10 * seed)
-
-
-def _fit(
-    networks: list[Any],
-    data: Sequence[Drawn],
-    seeds: Sequence[int],
-    options: FitOptions,
-    *,
-    epochs: int,
-    learning_rate: float,
-    batch_size: int = 256,
-) -> list[float]:
-    """Train the networks at once and return their validation losses."""
-    histories = fit_stacked(
+    fit_stacked(
         networks,
         [train for train, _, _ in data],
         seeds=[10 * seed + 2 for seed in seeds],
         epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
+        learning_rate=1e-3,
+        batch_size=4096,
         validation=data[0][1],  # the same for every seed
         progress=False,
         options=options,
     )
-    return [history.value for history in histories]
+    return networks
+
+
+def to_the_end(
+    made: Callable[[torch.Generator], Any], train: Data, validation: Data, seed: int, screen: int, polish: int
+) -> Any:
+    """Train from four starts and return the best network, in float64; see `descend`.
+
+    Every other start has its rows on the axes (P1-ICKAN, which has a function per coordinate, only draws again).
+    """
+    draws, networks = _draws(seed), list[Any]()
+    for number in range(STARTS):
+        network = made(draws)
+        if number % 2:
+            on_axes(network, draws)
+        networks.append(network)
+    return descend(networks, train, validation, screen, polish, draws)
+
+
+def _draws(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(10 * seed)

@@ -8,14 +8,18 @@ import torch
 
 from experiments.approximation import page
 from experiments.approximation.cells import FRONTIER_D, ON_FRONTIER, cells, main
+from experiments.approximation.descent import descend
 from experiments.approximation.plots import frontier, regimes
 from experiments.approximation.shapes import CHOICE, FRONTIER, NETWORKS, PAPER, SMOOTH, most, shape
-from experiments.approximation.starts import Small, on_axes
+from experiments.approximation.slopes import CHUNK, MeanSquare, written_out
+from experiments.approximation.starts import REVIVED, Small, on_axes, revive
 from experiments.approximation.tables import bars, best_of, by_target, chosen, missing, rendered, wins
 from experiments.approximation.targets import TARGETS, drawn, relative_error
 from experiments.approximation.yardsticks import lpcf_parameters
 from experiments.engine.options import RESULTS
 from experiments.engine.tables import Row, Value, read_table
+from socicnn import SOCICNN
+from socicnn.training import Data
 
 KEPT = RESULTS / "approximation.csv"
 
@@ -92,6 +96,55 @@ def test_starts() -> None:
         assert (largest >= 0.85 * rows.norm(dim=1)).all()
     assert network.U[0].detach().abs().argmax(dim=1).tolist() == [row % 5 for row in range(16)]
     torch.testing.assert_close(network.U[0].detach().norm(dim=1), lengths, rtol=0.11, atol=0.0)
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_gradients_written_out_are_those_of_autograd(model: str) -> None:
+    draws = torch.Generator().manual_seed(3)
+    for name in ("paper", "wide", "other"):
+        network = shape(model, 5, name).network(5, positivity="square", generator=draws).double()
+        x = torch.randn(CHUNK + 7, 5, generator=draws, dtype=torch.float64)
+        y, parameters = x.abs().sum(dim=1), list(network.parameters())
+        with torch.no_grad():
+            for parameter in parameters:  # offsets and biases away from zero
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=draws, dtype=torch.float64))
+        loss = (network.standard_value(x) - y).square().mean()
+        slopes = torch.cat([slope.ravel() for slope in torch.autograd.grad(loss, parameters)])
+        flat = torch.cat([parameter.detach().ravel() for parameter in parameters])
+        value, found = MeanSquare(network, x, y)(flat)
+        assert value == pytest.approx(loss.item(), rel=1e-12)
+        torch.testing.assert_close(found, slopes, rtol=0, atol=1e-12 * float(slopes.abs().max()))
+    assert written_out(network)
+    assert not written_out(shape("logistic", 5, "paper").network(5))
+
+
+def test_norms_that_died_are_found_again() -> None:
+    """Of y = ||x||, with C, its offset and gamma near zero: gradient steps alone stay there."""
+    draws = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 3, generator=draws, dtype=torch.float64)
+    data = [Data(part, None, torch.linalg.vector_norm(part, dim=1)) for part in (x[:300], x[300:])]
+
+    network = SOCICNN(3, (2,), (3,), (3,), quadratic_offset=False, positivity="square", generator=draws)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "gamma" in name or name.startswith("C.") or name == "vectors.free.d1":
+                parameter.mul_(1e-4)
+    best = descend([network], *data, screen=20, polish=60, generator=draws)
+    assert relative_error(best(data[1].x).detach(), data[1].y) < 1e-4
+
+
+def test_only_norms_that_died_are_drawn_anew() -> None:
+    draws = torch.Generator().manual_seed(0)
+    network = shape("soc", 5, "other").network(5, positivity="square", generator=draws)
+    before = [part.full.detach().clone() for part in network.C]
+    with torch.no_grad():
+        network.C[1].full.mul_(1e-4)
+        network.C[2].full.mul_(1e-4)
+    revive(network, draws)
+    after = [part.full.detach() for part in network.C]
+    assert [torch.equal(a, b) for a, b in zip(after, before, strict=True)].count(False) == 2
+    drawn_anew = torch.cat([after[1], after[2]])
+    assert 0.3 * REVIVED < float(drawn_anew.norm(dim=1).mean()) * 2 < 3 * REVIVED
 
 
 def rows_of(table: dict[str, dict[str, tuple[float, float, float]]], **common: Value) -> list[Row]:
