@@ -122,15 +122,15 @@ def test_norms_that_died_are_found_again() -> None:
     """Of y = ||x||, with C, its offset and gamma near zero: gradient steps alone stay there."""
     draws = torch.Generator().manual_seed(0)
     x = torch.randn(400, 3, generator=draws, dtype=torch.float64)
-    data = [Data(part, None, torch.linalg.vector_norm(part, dim=1)) for part in (x[:300], x[300:])]
+    train, validation = (Data(part, None, torch.linalg.vector_norm(part, dim=1)) for part in (x[:300], x[300:]))
 
     network = SOCICNN(3, (2,), (3,), (3,), quadratic_offset=False, positivity="square", generator=draws)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "gamma" in name or name.startswith("C.") or name == "vectors.free.d1":
                 parameter.mul_(1e-4)
-    best = descend([network], *data, screen=20, polish=60, generator=draws)
-    assert relative_error(best(data[1].x).detach(), data[1].y) < 1e-4
+    best = descend([network], train, validation, screen=20, polish=60, generator=draws)
+    assert relative_error(best(validation.x).detach(), validation.y) < 1e-4
 
 
 def test_only_norms_that_died_are_drawn_anew() -> None:
