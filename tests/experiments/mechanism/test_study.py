@@ -134,10 +134,10 @@ def test_the_mean_time_of_those_that_escape_falls_as_one_over_sigma() -> None:
 
 def test_intervals_hold_what_they_say() -> None:
     draws = np.random.default_rng(0)
-    samples = draws.standard_normal((2000, 7))
+    samples = draws.standard_normal((400, 7))
     for interval in (mean_interval, median_interval):
         held = sum(low <= 0 <= high for _, low, high in map(interval, samples.tolist())) / len(samples)
-        assert 0.94 < held < 0.995
+        assert 0.93 < held < 0.998
     assert median_interval([1.0, 2.0])[1:] == (-math.inf, math.inf)
 
 
