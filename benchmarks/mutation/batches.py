@@ -43,10 +43,19 @@ def batches(mutants: Iterable[Mutant], program: ValueProgram, net: FrozenNet, po
 def _stackable(mutant: Mutant, program: ValueProgram) -> bool:
     if mutant.what != "program" or mutant.program is None:
         return mutant.vectors
-    # the offsets of the lifts, and which rows are v >= 0, decide how sharp the brackets of a whole stack are
+    # the offsets of the lifts, and which rows are v >= 0, decide how sharp the brackets of a whole stack are; whether
+    # exponential cones and the rows sum u <= tau are those of units or branches, whether it has any
     b, honest, heads = mutant.program.b, program.b, program.lifts.heads
-    offsets = np.concatenate([heads, heads + 1])
-    return mutant.vectors and np.array_equal(b[offsets], honest[offsets]) and np.array_equal(b == 0, honest == 0)
+    sums = [np.arange(block.start, block.stop) for block in program.rows if block.name.startswith("sum")]
+    taus = np.arange(program.cones.exponential_start + 1, program.cones.rows, 3)
+    offsets = np.concatenate([heads, heads + 1, taus, *sums])
+    free = all(
+        np.array_equal(mutant.program.q[block.start : block.stop], program.q[block.start : block.stop])
+        for block in program.columns
+        if block.kind == "exponential"
+    )
+    alike = free and np.array_equal(b[offsets], honest[offsets]) and np.array_equal(b == 0, honest == 0)
+    return mutant.vectors and alike
 
 
 def stacked_programs(programs: list[ValueProgram], points: int) -> ValueProgram:
