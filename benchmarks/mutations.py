@@ -37,7 +37,7 @@ from socicnn import ICNN, SOCICNN
 from socicnn._arrays import Array
 from socicnn._compile import compile_net
 from socicnn._files import replacing
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
+from socicnn.frozen import FrozenNet, Layer, Norm, Norms, Output, Quadratic, Squares
 from socicnn.nn import ConvSOCICNN, RecurrentSOCICNN
 from socicnn.nn._convolutional import AveragePool, Conv
 from socicnn.positivity import Lift
@@ -56,6 +56,17 @@ def squares_inside(draw: torch.Generator) -> FrozenNet:
     ]
     branches = [Quadratic(np.abs(normal(1))[0], normal(2, 3), normal(2))], [Norm(0.7, normal(2, 3), normal(2))]
     return FrozenNet(layers, Output(np.abs(normal(3)), normal(3), normal(1)[0]), *branches)
+
+
+def norms_inside(draw: torch.Generator, **_: Any) -> FrozenNet:
+    """Return such a network with a norm of two rows in each unit as well."""
+    normal = lambda *shape: torch.randn(*shape, generator=draw, dtype=torch.float64).numpy()  # noqa: E731 (local shorthand)
+    net = squares_inside(draw)
+    layers = [
+        layer.changed(norms=Norms(np.abs(normal(h)), normal(2 * h, 3), normal(2 * h)))
+        for layer, h in zip(net.layers, (4, 3), strict=True)
+    ]
+    return FrozenNet(layers, net.output, net.quadratics, net.norms)
 
 
 def lifted(draw: torch.Generator, **settings: Any) -> Any:
@@ -98,6 +109,7 @@ ARCHITECTURES: dict[str, Callable[..., Any]] = {
     "joint context": _of(SOCICNN, 3, (6, 5), (3,), (3,), context_features=2, context="joint"),
     "lift, finalised": lifted,
     "quadratics inside layers": lambda draw, **_: squares_inside(draw),
+    "norms inside layers": norms_inside,
     "2-d convolutions": _of(ConvSOCICNN, (1, 4, 3), (2, 2), (Conv(2, 3),), (PAIRS,)),
     "1-d convolutions": _of(ConvSOCICNN, (1, 7), (2, Conv(2, 5)), (Conv(2, 3), 2), (PAIRS,)),
     "strides, pools, transposed": _of(

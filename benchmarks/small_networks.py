@@ -12,7 +12,7 @@ import torch
 from decision.baselines import StructuredDCP, StructuredPCF
 from decision.learning import Ensemble
 from socicnn import ICKAN, ICNN, SOCICNN
-from socicnn.frozen import FrozenNet, Layer, Output, Squares
+from socicnn.frozen import FrozenNet, Layer, Norms, Output, Squares
 from socicnn.nn import AveragePool, Conv, ConvSOCICNN, RecurrentSOCICNN
 
 PACKAGES = Path(__file__).parents[1] / "tests" / "socicnn" / "importers" / "packages"
@@ -29,6 +29,18 @@ def _squares(draw: torch.Generator) -> FrozenNet:
     normal = _normal(draw)
     inside = Squares(np.full(4, 0.5), normal(8, 3), normal(8))
     layers = [Layer(None, normal(4, 3), normal(4), inside), Layer(np.abs(normal(3, 4)), normal(3, 3), normal(3))]
+    return FrozenNet(layers, Output(np.abs(normal(3)), normal(3)))
+
+
+def _norms(draw: torch.Generator) -> FrozenNet:
+    """Return a network with norms inside its units, beside quadratics."""
+    normal = _normal(draw)
+    squares = Squares(np.full(4, 0.5), normal(8, 3), normal(8))
+    norms = [Norms(np.abs(normal(h)), normal(2 * h, 3), normal(2 * h)) for h in (4, 3)]
+    layers = [
+        Layer(None, normal(4, 3), normal(4), squares, norms=norms[0]),
+        Layer(np.abs(normal(3, 4)), normal(3, 3), normal(3), norms=norms[1]),
+    ]
     return FrozenNet(layers, Output(np.abs(normal(3)), normal(3)))
 
 
@@ -94,6 +106,7 @@ NETWORKS: dict[str, Make] = {
     ),
     "ReLU and softplus units in one layer": _several_kinds,
     "quadratics inside layers": _squares,
+    "norms inside layers": _norms,
     "ICKAN": lambda g: ICKAN(3, (4,), segments=3, generator=g),
     "convolutional": lambda g: ConvSOCICNN((1, 4, 4), (2, AveragePool(2), 2), (2,), (Conv(4, group=2),), generator=g),
     "convolutional, softplus": lambda g: ConvSOCICNN((1, 4, 4), (2,), (2,), (2,), activation="softplus", generator=g),

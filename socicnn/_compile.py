@@ -4,7 +4,7 @@ v = (z_1, .., z_L, t, s), cost w'z_L + sum_m beta_m t_m + sum_r gamma_r s_r + v'
 
     -z_k + W_k z_{k-1} + rho_k t_k + s = -b_k - U_k x,   -z_k + s = 0,   s >= 0
     ((t + 1)/2, (t - 1)/2, A_m x + e_m) in SOC:   t >= ||A_m x + e_m||^2,   inside layers too
-    (s, C_r x + d_r) in SOC:   s >= ||C_r x + d_r||
+    (s, C_r x + d_r) in SOC:   s >= ||C_r x + d_r||,   inside layers too
     sum u <= 1,   (p_j - t, 1, u_j) in Kexp:   t >= log sum_j exp(p_j),   with (-t, 1, u_0) for log(1 + exp(p))
 
 Exact as W_k, rho_k, w and the weights of branches are >= 0: the forward pass is the least feasible point v, and with a
@@ -129,26 +129,28 @@ class Compiled:
 def compile_net(net: FrozenNet) -> Compiled:
     """Assemble the program of a network; a branch without weight is left out, as `FrozenNet.weighted` says.
 
-    Rows, in order: relu_k and nonnegative_k of each layer, the cones of the quadratics inside layers, those of the
-    quadratic branches, those of the norms. A quadratic inside a layer has its own t with no cost; the row of its unit
-    is -z_i + (W z)_i + rho_i t_i + s = -b_i - U_i x. Softplus units have the rows sum_k, u_i + u'_i <= tau_i, in place
-    of relu_k, and the exponential cones softplus_k after all others: exp((a - z) / tau) + exp(-z / tau) <= 1. A layer
-    of both has the rows relu_k of its ReLU units, then the rows sum_k of its softplus units, each in their order.
-    Terms of exponentials have the rows sum u <= 1 after those of the layers, and their cones last.
+    Rows, in order: relu_k and nonnegative_k of each layer, the cones of the terms inside layers, those of the quadratic
+    branches, those of the norms. A quadratic inside a layer has its own t with no cost, and a norm its own s; the row
+    of its unit is -z_i + (W z)_i + rho_i t_i + s = -b_i - U_i x, for norms alike. Softplus units have the rows sum_k,
+    u_i + u'_i <= tau_i, in place of relu_k, and the exponential cones softplus_k after all others:
+    exp((a - z) / tau) + exp(-z / tau) <= 1. A layer of both has the rows relu_k of its ReLU units, then the rows sum_k
+    of its softplus units, each in their order. Terms of exponentials have the rows sum u <= 1 after those of the
+    layers, and their cones last.
     """
     build = Builder(net.in_features, net.batch)
     previous = None
-    inside: list[tuple[str, Block, Squares]] = []
+    inside: list[tuple[Block, str, Squares]] = []
     smooth: list[tuple[str, SmoothUnits, Layer]] = []
     for k, layer in enumerate(net.layers, start=1):
         h = layer.b.shape[-1]
         entries: list[tuple[Block, sparse.csr_array]] = []
         if previous is not None:
             entries.append((previous, sparse.csr_array(layer.W)))
-        if layer.inner:  # before z, so that every variable depends on earlier ones only
-            t = build.columns(f"t_layer{k}", "square", h)
-            entries.append((t, sparse.diags_array(layer.squares.rho, format="csr")))
-            inside.append((f"layer{k}", t, layer.squares))
+        for squares in layer.inner:  # before z, so that every variable depends on earlier ones only
+            variable, cones = (f"{name}{k}" for name in squares.NAMES)
+            t = build.columns(variable, "length" if squares.ROOT else "square", h)
+            entries.append((t, sparse.diags_array(squares.rho, format="csr")))
+            inside.append((t, cones, squares))
         z = build.columns(f"z{k}", "activation", h)
         identity = sparse.eye_array(h, format="csr")
         soft = np.flatnonzero(layer.taus)
@@ -170,8 +172,9 @@ def compile_net(net: FrozenNet) -> Compiled:
     build.affine(net.output.v, net.output.c)
     exponentials = [(name, term, *_shares(build, name, term)) for name, term in net.named_exponentials()]
     quadratics, norms = net.weighted()
-    for name, t, squares in inside:
-        build.rotated(name, t, sparse.csr_array(squares.F), squares.g)
+    for t, name, squares in inside:
+        add = build.lengths if squares.ROOT else build.rotated
+        add(name, t, sparse.csr_array(squares.F), squares.g)
     for m, quad in enumerate(quadratics, start=1):
         build.quadratic(f"quadratic{m}", quad.beta, sparse.csr_array(quad.A), quad.e)
     for r, norm in enumerate(norms, start=1):
@@ -230,24 +233,24 @@ def with_pieces(template: Compiled, pieces: Mapping[Piece, Array]) -> Compiled:
     part = lambda vector, block: vector[block.start : block.stop]  # noqa: E731 (local shorthand)
 
     def layer(k: int, shared: Layer) -> Layer:
-        squares = shared.squares
-        if shared.inner:
-            squares = replace(squares, g=_images(b, rows[f"layer{k}"], squares.rows))
+        own: dict[str, Any] = {}
+        for name, term in shared.named_inner():
+            own[name] = term.changed(g=_bodies(b, rows[f"{term.NAMES[1]}{k}"], term.rows, 1 if term.ROOT else 2))
         bias, soft = np.empty(shared.width), shared.taus > 0
         if soft.any():
             bias[soft] = part(b, rows[f"softplus{k}"])[: 3 * np.count_nonzero(soft) : 3]
         if not soft.all():
             bias[~soft] = -part(b, rows[f"relu{k}"])
-        return replace(shared, b=bias, squares=squares)
+        return shared.changed(b=bias, **own)
 
     depth = len(template.net.layers)
     w = part(q, columns[f"z{depth}"]) if depth else np.zeros(0)
     quadratics = tuple(
-        Quadratic(q[columns[f"t_quadratic{m}"].start], quad.A, _images(b, rows[f"quadratic{m}"], quad.A.shape[0]))
+        Quadratic(q[columns[f"t_quadratic{m}"].start], quad.A, _bodies(b, rows[f"quadratic{m}"], quad.rows, 2))
         for m, quad in enumerate(template.quadratics, start=1)
     )
     norms = tuple(
-        Norm(q[columns[f"s_norm{i}"].start], norm.C, _bodies(b, rows[f"norm{i}"], norm), norm.group)
+        Norm(q[columns[f"s_norm{i}"].start], norm.C, _bodies(b, rows[f"norm{i}"], norm.group), norm.group)
         for i, norm in enumerate(template.norms, start=1)
     )
     layers = [layer(k, shared) for k, shared in enumerate(template.net.layers, start=1)]
@@ -262,12 +265,6 @@ def with_pieces(template: Compiled, pieces: Mapping[Piece, Array]) -> Compiled:
     return Compiled(net, program, tuple(net.quadratics), tuple(net.norms), net.exponentials)
 
 
-def _images(b: Array, block: Block, rows: int) -> Array:
-    """Return the offsets of quadratics from their cones ((t + 1)/2, (t - 1)/2, p)."""
-    return b[block.start : block.stop].reshape(-1, rows + 2)[:, 2:].reshape(-1)
-
-
-def _bodies(b: Array, block: Block, norm: Norm) -> Array:
-    """Return the offsets of the groups of a norm from their cones (s, u)."""
-    size = norm.group
-    return b[block.start : block.stop].reshape(-1, size + 1)[:, 1:].reshape(-1)
+def _bodies(b: Array, block: Block, rows: int, top: int = 1) -> Array:
+    """Return the offsets of terms from their cones (s, p), or ((t + 1)/2, (t - 1)/2, p), of `top` rows before p."""
+    return b[block.start : block.stop].reshape(-1, rows + top)[:, top:].reshape(-1)

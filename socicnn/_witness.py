@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from socicnn._margins import TINY
 from socicnn.frozen import FrozenNet, Layer, Norm, Quadratic
 from socicnn.frozen._exponentials import ONE, ExpTerm, Logistic, Shares, shares
 from socicnn.frozen._softplus import Masses, masses
+from socicnn.frozen._terms import Term
 
 LARGEST = 500  # exponent of the largest scale k, and minus that of the smallest
 
@@ -73,15 +74,14 @@ def closed_form(
         activations: those of a forward pass at x, as `ConvexNet.values` gives them; computed if omitted.
     """
     fill = _Filling(np.ascontiguousarray(x.T), shape)
-    inside: list[list[tuple[Array, Array, Array]]] = []  # weight, p and k of the quadratics inside each layer
+    inside: list[list[_Inside]] = []  # terms inside each layer
     active: list[Array] = []
     soft: list[Masses] = []
     z = np.zeros((0, fill.count))
     for number, layer in enumerate(net.layers):
         inside.append([])
         for term in layer.inner:  # before z, so that every variable depends on earlier ones only
-            p = fill.image(term.matrix, term.offset).reshape(term.groups, -1, fill.count)
-            inside[-1].append((term.weight[:, None], p, fill.scales(p)))
+            inside[-1].append(fill.inside(term))
         a = fill.preactivation(layer, z, inside[-1]) if activations is None else fill.given(activations[number])
         if layer.smooth:
             own: Any = np.flatnonzero(layer.taus) if layer.smoothing.ndim else slice(None)
@@ -100,13 +100,18 @@ def closed_form(
     multipliers, bounds = _backward(net, active, soft, fill)
     curved = [fill.shares(term) for term in exponentials]
     for terms, multiplier in zip(inside, multipliers, strict=True):
-        for weight, p, k in terms:  # beta is rho lambda
-            fill.rotated(weight * multiplier, p, k)
+        for weight, p, _, k in terms:  # beta is rho lambda
+            if k is None:
+                fill.norm(weight * multiplier, p)
+            else:
+                fill.rotated(weight * multiplier, p, k)
     for quad in quadratics:
         p = fill.image(quad.A, quad.e)[None]
         fill.rotated(quad.beta, p, fill.scales(p))
     for norm in norms:
-        fill.norm(norm.gamma, fill.image(norm.C, norm.d).reshape(-1, norm.group, fill.count))
+        p = fill.image(norm.C, norm.d).reshape(-1, norm.group, fill.count)
+        fill.lengths(p)
+        fill.norm(norm.gamma, p)
     for unit, bound in (*zip(soft, bounds, strict=True), *curved):
         fill.exponentials(unit, bound)
     return fill.witness()
@@ -169,6 +174,15 @@ def _mass(lam: Array, p: Array) -> Array:
     return product if product.min(initial=1.0) >= TINY else np.where(product < TINY, 0.0, product)
 
 
+class _Inside(NamedTuple):
+    """A term inside a layer: weight, p, h(p), and the scales k of a quadratic."""
+
+    weight: Array
+    p: Array
+    h: Array
+    k: Array | None
+
+
 class _Filling:
     """A witness that is being written, block after block."""
 
@@ -192,15 +206,15 @@ class _Filling:
         rows[:] = z.T
         return rows
 
-    def preactivation(self, layer: Layer, z: Array, inside: list[tuple[Array, Array, Array]]) -> Array:
+    def preactivation(self, layer: Layer, z: Array, inside: list[_Inside]) -> Array:
         """Write the pre-activations of a layer in place of the next variables, and return them."""
         a = self.primal(layer.width)
         a[:] = _column(layer.b)
         for matrix, values in ((layer.U, self.x), (layer.W, z)):
             if matrix.size:
                 a += matrix @ values
-        for weight, p, _ in inside:
-            a += weight * (p**2).sum(axis=1)
+        for weight, _, h, _ in inside:
+            a += weight * h
         return a
 
     def image(self, matrix: Matrix, offset: Array) -> Array:
@@ -267,13 +281,26 @@ class _Filling:
             np.multiply(cones[:, 0], finite, out=cones[:, 1])
             cones[:, 2] = lam
 
-    def norm(self, gamma: Array, p: Array) -> None:
-        """Write s = ||p|| of each group, and the multipliers of gamma ||p||."""
+    def inside(self, term: Term) -> _Inside:
+        """Write t, or s, of a term inside a layer."""
+        p = self.image(term.matrix, term.offset).reshape(term.groups, -1, self.count)
+        weight = term.weight[:, None]
+        if term.ROOT:
+            return _Inside(weight, p, self.lengths(p), None)
+        return _Inside(weight, p, (p**2).sum(axis=1), self.scales(p))
+
+    def lengths(self, p: Array) -> Array:
+        """Write s = ||p|| of each group, and return it."""
         length = lengths(p, 1)
         self.primal(len(p))[:] = length
+        return length
+
+    def norm(self, gamma: Array, p: Array) -> None:
+        """Write the multipliers of gamma ||p|| of each group, gamma a number or one per group and point."""
+        length = lengths(p, 1)
         cones = self._cones(p, 1)
         cones[:, 0] = gamma
-        np.multiply(_units(p, length), -gamma, out=cones[:, 1:])
+        np.multiply(_units(p, length), -(gamma[:, None] if gamma.ndim == 2 else gamma), out=cones[:, 1:])
 
     def witness(self) -> Witness:
         """Return what was written, one row per point: views, whose transposes are contiguous."""

@@ -26,7 +26,7 @@ from socicnn._ranges import Ranges
 from socicnn.conic import Cones, ConicProgram, Lifts, Rows, ValueProgram
 from socicnn.conic.export import export
 from socicnn.conic.export._npz import read_npz
-from socicnn.frozen import Layer, Logistic, LogSumExp, Norm, Output, Quadratic, Squares
+from socicnn.frozen import Layer, Logistic, LogSumExp, Norm, Norms, Output, Quadratic, Squares
 
 Made = tuple[Any, list[np.ndarray]]  # an object, and the arrays that it was made from
 
@@ -44,10 +44,12 @@ def frozen_net() -> Made:
     given = [np.eye(2), np.array([0.5, -1.0]), np.ones(2), np.array([0.25, 1.0]), np.eye(2), np.eye(2), np.ones(2)]
     U, b, w, v, A, C, d = given
     held = sparse.csr_array(np.eye(2))
-    squares = Squares(np.ones(2), held)
+    squares, norms = Squares(np.ones(2), held), Norms(np.ones(2), held)
     G, S, omega = np.eye(2), np.eye(2), np.ones(2)
     smooth = {"logsumexps": [LogSumExp(1.0, G, d)], "logistics": [Logistic(omega, S)]}
-    net = FrozenNet([Layer(None, U, b, squares)], Output(w, v), [Quadratic(1.0, A, d)], [Norm(1.0, C)], **smooth)
+    net = FrozenNet(
+        [Layer(None, U, b, squares, norms=norms)], Output(w, v), [Quadratic(1.0, A, d)], [Norm(1.0, C)], **smooth
+    )
     return net, [*given, held.data, G, S, omega]
 
 
@@ -119,7 +121,19 @@ CASES: dict[str, Callable[[], Made]] = {
 READ_ONLY = ("FrozenNet", "ValueProgram", "ConicProgram", "Rows", "Lifts", "Ranges", "Certificate")
 # parts of a FrozenNet, which copies them; results that only this package makes, of arrays of its own; training data,
 # which stay the caller's as in torch, because they may fill the memory
-OTHERS = {"Layer", "Norm", "Output", "Parts", "Quadratic", "Report", "Squares", "Solution", "Falsification", "Data"}
+OTHERS = {
+    "Layer",
+    "Norm",
+    "Norms",
+    "Output",
+    "Parts",
+    "Quadratic",
+    "Report",
+    "Squares",
+    "Solution",
+    "Falsification",
+    "Data",
+}
 OTHERS |= {"LogSumExp", "Logistic", "AffinePieces"}
 
 

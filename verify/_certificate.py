@@ -197,7 +197,7 @@ class Certificate(Result):
         return Subdifferential(Geometry(self._net_of(rows), self.x[rows]), self.x.shape[1])
 
     def hessian(self) -> Array:
-        """Return the Hessian of the branches, of quadratics inside layers and of softplus units, shape `(N, n, n)`.
+        """Return the Hessian of the branches, of terms inside layers and of softplus units, shape `(N, n, n)`.
 
         Where there is no kink it is the Hessian of f, whose ReLU part is linear there; a norm at zero is left out.
         """

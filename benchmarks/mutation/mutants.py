@@ -255,7 +255,7 @@ def _wrong_nets(net: FrozenNet) -> Iterator[tuple[str, str, str, Any]]:
                 if entry.name == "group":
                     continue
                 if isinstance(value, Squares):
-                    yield from _wrong_squares(net, index, value)
+                    yield from _wrong_inner(net, index, entry.name, value)
                     continue
 
                 def build(changed: Any, index: int = index, name: str = entry.name, group: str = group) -> Any:
@@ -271,16 +271,16 @@ def _wrong_nets(net: FrozenNet) -> Iterator[tuple[str, str, str, Any]]:
             yield f"{entry.name} of output", entry.name, kind, lambda output=output: replace(net, output=output)
 
 
-def _wrong_squares(net: FrozenNet, index: int, squares: Squares) -> Iterator[tuple[str, str, str, Any]]:
-    for entry in fields(squares):
-        for kind, changed in _changes(getattr(squares, entry.name)):
+def _wrong_inner(net: FrozenNet, index: int, inside: str, term: Squares) -> Iterator[tuple[str, str, str, Any]]:
+    for entry in fields(term):
+        for kind, changed in _changes(getattr(term, entry.name)):
 
             def build(changed: Any = changed, name: str = entry.name) -> FrozenNet:
                 layers = list(net.layers)
-                layers[index] = replace(layers[index], squares=replace(squares, **{name: changed}))
+                layers[index] = replace(layers[index], **{inside: replace(term, **{name: changed})})
                 return replace(net, layers=layers)
 
-            yield f"{entry.name} of the squares of layers[{index}]", entry.name, kind, build
+            yield f"{entry.name} of the {inside} of layers[{index}]", entry.name, kind, build
 
 
 def _changes(value: Any) -> Iterator[tuple[str, Any]]:

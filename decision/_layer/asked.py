@@ -70,7 +70,7 @@ def stack_of(surrogates: Sequence[Surrogate], count: int, place: torch.device) -
     if asked.device != place:  # it was decided elsewhere
         asked = StackSurrogate.of(asked.net, place)
     stack = replace(asked.stack, c=asked.constant)
-    if stack.smooth:  # pieces of arrays are those of ReLU units
+    if stack.smooth or stack.roots:  # pieces of arrays are those of ReLU units
         return None
     return stack if len(stack) == count else stack.take(torch.zeros(count, dtype=torch.int64, device=place))
 

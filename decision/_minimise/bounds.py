@@ -77,7 +77,8 @@ def _tensor(values: Values) -> Tensor:
 def _feasible(net: NetColumns, count: int, dual: Dual) -> tuple[list[Values], list[Values], list[Values]]:
     """Return lambda and u, as columns, cut into their boxes and balls in real arithmetic, top layer down, and boxes."""
     feasible = multipliers(net, count, lambda k, box: _own(net, dual.lam[k]))
-    norms = [term for term in net.terms if term.root]
+    inside = (term for layer in net.layers for term in layer.inner)
+    norms = [term for term in (*net.terms, *inside) if term.root]
     u = [in_ball(term, _own(net, guess)) for term, guess in zip(norms, dual.u, strict=True)]
     return feasible.lam, u, feasible.boxes
 

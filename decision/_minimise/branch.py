@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from decision._minimise.linear_map import Map
+from decision._minimise.smoothing import smooth_length
 from socicnn.frozen._terms import Term
 
 NARROW = 8  # rows of a group that are added one by one
@@ -46,10 +47,19 @@ class Branch:
         """Return p split into its groups, shape `(contexts, groups, group)`."""
         return p.reshape(len(p), -1, self.group)
 
-    def values(self, p: Tensor) -> Tensor:
-        """Return h of each group of p, shape `(contexts, groups)`."""
+    def values(self, p: Tensor, delta: Tensor | None = None) -> Tensor:
+        """Return h of each group of p, shape `(contexts, groups)`; lengths smoothed by delta, shape `(contexts,)`."""
         groups = self.grouped(p)
-        return torch.linalg.vector_norm(groups, dim=-1) if self.root else groups.square().sum(dim=-1)
+        if self.root and delta is None:
+            return torch.linalg.vector_norm(groups, dim=-1)
+        square = groups.square().sum(dim=-1)
+        return square if not self.root or delta is None else smooth_length(square, delta[:, None])
+
+    def slope(self, p: Tensor, delta: Tensor | None = None) -> Tensor:
+        """Return the gradient of h in p: 2 p, or p / ||p||, 0 at a kink, in which delta smooths the length."""
+        if not self.root:
+            return 2.0 * p
+        return p / self.spread(self.values(p, delta).clamp(min=torch.finfo(p.dtype).tiny))
 
     @property
     def groups(self) -> int:

@@ -14,7 +14,8 @@ class Dual:
 
     Args:
         lam: multiplier lambda_k of each layer, shape `(contexts, h_k)`; 0 <= lambda_k <= W_{k+1}'lambda_{k+1} (or w).
-        u: unit-ball vectors of each branch of norms, shape `(contexts, rows)`, ||u|| <= 1 in each group.
+        u: unit-ball vectors of each branch of norms, then of those inside layers, shape `(contexts, rows)`, ||u|| <= 1
+            in each group.
         p: where each quadratic is linearised, omega / 2, shape `(contexts, rows)`: the branches, then those inside
             layers; any p will do, and p = A x + e is the tangent at x. Then the softmax of the rows of each term of
             exponentials; any one will do, and that at x is the tangent there.

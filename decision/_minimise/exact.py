@@ -242,16 +242,20 @@ class FreePrograms:
             return lam
 
         lam = tuple(units(k, layer) for k, layer in enumerate(stack.layers, start=1))
+        groups = [
+            (branch, [f"norm{r + 1}" for r in some]) for branch, some in zip(stack.norms, self._alike, strict=True)
+        ]
+        groups += [(term, [f"norms{k}"]) for k, layer in enumerate(stack.layers, start=1) for term in layer.roots]
         u = []
-        for branch, some in zip(stack.norms, self._alike, strict=True):
-            cones = torch.cat([part(f"norm{r + 1}").reshape(count, -1, branch.group + 1) for r in some], dim=1)
+        for branch, blocks in groups:
+            cones = torch.cat([part(name).reshape(count, -1, branch.group + 1) for name in blocks], dim=1)
             u.append((-cones[..., 1:] / cones[..., :1].clamp(min=1e-300)).reshape(count, -1))
         # -2 beta p; where beta is next to nothing p cannot be read off, and does not matter
         images = stack.images(x)
         weights = [branch.weight for branch in stack.quadratics]
         names = [f"quadratic{m}" for m in range(1, len(weights) + 1)]
         for k, layer in enumerate(stack.layers, start=1):
-            for branch in layer.inner:
+            for branch in (term for term in layer.inner if not term.root):
                 names.append(f"layer{k}")
                 weights.append(branch.weight * lam[k - 1])
         p = []

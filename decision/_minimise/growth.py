@@ -127,7 +127,7 @@ def _kinked(stack: Stack, y: Tensor, line: Minorant, rest: Tensor, dual: Dual) -
         a = (first.preactivation(y, None).abs() + _error(first.U, first.b, y)) * (1.0 + relative_margin(8))
         slack = slack + (s * a).sum(dim=-1)
         parts.append((first.U, s))
-    for branch, u in zip(stack.norms, dual.u, strict=True):
+    for branch, u in zip(stack.norms, dual.u, strict=False):  # those inside layers follow
         length = torch.linalg.vector_norm(branch.grouped(u), dim=-1) * (1.0 + relative_margin(branch.group + 8))
         s = branch.weight * (1.0 - length).clamp(min=0.0) * (1.0 - relative_margin(8))
         p = branch.image(y).abs() + _error(branch.matrix, branch.offset, y)

@@ -99,7 +99,7 @@ class ProjectedGradient(Method):
 
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Descend, then finish."""
-        finish = self.finish and problem.surrogate.proves and scouting.worth(goal)
+        finish = self.finish and _has_path(problem) and scouting.worth(goal)
         polyhedron = problem.polyhedron() if finish else None
         if polyhedron is None:
             descend(problem.surrogate, problem.feasible_set, answers, goal)
@@ -113,7 +113,8 @@ class ProjectedGradient(Method):
 class InteriorPoint(Method):
     """The batched interior-point method for networks, over sets with linear rows and an interior.
 
-    Networks with wide layers are scouted first, as by `projected_gradient`; others start at the set's centre.
+    Networks with wide layers are scouted first, as by `projected_gradient`; others start at the set's centre. Those
+    with norms inside layers are left to `central_path`.
 
     Args:
         searches: whether `central_path` takes networks with smooth units that are left.
@@ -125,6 +126,9 @@ class InteriorPoint(Method):
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Follow the central path."""
         stack, polyhedron = problem.networks().stack, problem.polyhedron()
+        if not _has_path(problem):
+            CentralPath().improve(problem, answers, goal)
+            return
         if polyhedron is None:
             raise ModelError(_no_interior(self.name, problem, LARGEST))
         if is_small(stack) or not scouting.worth(goal):
@@ -133,6 +137,11 @@ class InteriorPoint(Method):
             _scouted(problem, polyhedron, answers, goal)
         if self.searches:
             _searched(problem, polyhedron, answers, goal)
+
+
+def _has_path(problem: Problem) -> bool:
+    """Return whether the interior-point method knows all terms: it knows no norms inside layers."""
+    return problem.surrogate.proves and not problem.networks().stack.roots
 
 
 def _scouted(problem: Problem, polyhedron: Polyhedron, answers: Answers, goal: Goal) -> None:
@@ -275,10 +284,12 @@ class Auto(Method):
             if not problem.feasible_set.has_rows:
                 return first
             simplex = problem.feasible_set.n > LARGEST and self.exact.takes_simplex(problem)
-            return [self.exact, *first] if simplex else [*first, self.exact]
-        if problem.networks().stack.smooth:  # exponential cones are slow, but their multipliers are better ones
+            return [self.exact, *first] if simplex or not _has_path(problem) else [*first, self.exact]
+        if problem.networks().stack.smooth or not _has_path(problem):
+            # exponential cones are slow, but their multipliers are better ones
             newton: list[Method] = [CentralPath()] if problem.feasible_set.n <= LARGEST_HESSIAN else []
-            return [InteriorPoint(searches=False), self.exact, *newton]
+            path: list[Method] = [InteriorPoint(searches=False)] if _has_path(problem) else newton
+            return [*path, self.exact, *newton]
         quick: list[Method] = [InteriorPoint(), self.exact]
         warm = self.exact.takes_simplex(problem)
         return quick[::-1] if exact_is_faster(problem, warm=warm, loose=loose) else quick

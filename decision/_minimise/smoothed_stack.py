@@ -30,6 +30,7 @@ class Smoothed:
         bends: of each layer sqrt(a^2 + 4 delta^2), by which z is divided for the slopes; a / width of softplus units.
         images: p of each branch, quadratics first.
         u: dual of each norm branch.
+        inner: slopes of the terms inside each layer.
     """
 
     x: Tensor
@@ -38,6 +39,7 @@ class Smoothed:
     bends: list[Tensor]
     images: list[Tensor]
     u: list[Tensor]
+    inner: list[list[Tensor]]
 
     def slopes(self, k: int, layer: StackLayer) -> Tensor:
         """Return the slopes of the units of layer k."""
@@ -55,9 +57,11 @@ def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
     wide = delta[:, None]
     activations: list[Tensor] = []
     bends: list[Tensor] = []
+    inner: list[list[Tensor]] = []
     value = (x * stack.v).sum(dim=-1) + stack.c
     for layer in stack.layers:
-        a = layer.preactivation(x, activations[-1] if activations else None)
+        a = layer.preactivation(x, activations[-1] if activations else None, delta)
+        inner.append(layer.slopes(x, delta))
         z, bend = softplus(a, wide.clamp(min=layer.smoothing)) if layer.smooth else smooth_relu(a, wide)
         activations.append(z)
         bends.append(bend)
@@ -76,7 +80,7 @@ def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
         u.append(p / length.repeat_interleave(branch.group, dim=1))
     for smooth in stack.exponentials:
         value = value + smooth.total(smooth.image(x))
-    return Smoothed(x, value, activations, bends, images, u)
+    return Smoothed(x, value, activations, bends, images, u, inner)
 
 
 def tangent(stack: Stack, at: Smoothed) -> Tangent:
@@ -89,8 +93,8 @@ def tangent(stack: Stack, at: Smoothed) -> Tangent:
         lam.insert(0, multiplier)
         if layer.smooth:
             minorant = minorant + (layer.smoothing * box * entropy(at.bends[k])).sum(dim=-1)
-        gradient = gradient + layer.pull(multiplier, at.x)
-        minorant = minorant + (multiplier * layer.preactivation(at.x, None)).sum(dim=-1)
+        gradient = gradient + layer.pull(multiplier, at.x, at.inner[k])
+        minorant = minorant + (multiplier * layer.minorant(at.x, at.inner[k])).sum(dim=-1)
         if layer.W is not None:
             box = layer.W.adjoint(multiplier)
     count = len(stack.quadratics)
@@ -104,7 +108,9 @@ def tangent(stack: Stack, at: Smoothed) -> Tangent:
     for smooth in stack.exponentials:  # the tangent at x
         p = smooth.image(at.x)
         gradient, minorant = gradient + smooth.slope(p), minorant + smooth.total(p)
-    multipliers = Dual(tuple(lam), tuple(at.u), stack.images(at.x))
+    pairs = zip(stack.layers, at.inner, strict=True)
+    inside = (u for layer, slopes in pairs for term, u in zip(layer.inner, slopes, strict=True) if term.root)
+    multipliers = Dual(tuple(lam), (*at.u, *inside), stack.images(at.x))
     return Tangent(at.x, at.value, gradient, minorant, at.value, multipliers)
 
 
@@ -141,11 +147,14 @@ def hessian(stack: Stack, at: Smoothed, lam: tuple[Tensor, ...], delta: Tensor) 
         images = at.x.new_zeros(contexts, z.shape[1], n) if layer.U is None else layer.U.dense.expand(contexts, -1, -1)
         if layer.W is not None and below is not None:
             images = images + layer.W.dense @ below
-        for term in layer.inner:
+        for term, slope in zip(layer.inner, at.inner[k], strict=True):
             weight, F = term.weight * multiplier, term.matrix.dense.reshape(z.shape[1], -1, n)
-            slopes = torch.einsum("chk,hkn->chn", term.grouped(term.image(at.x)), F)
-            images = images + 2.0 * term.weight[..., None] * slopes
-            H = H + 2.0 * torch.einsum("ch,hkn,hkm->cnm", weight, F, F)
+            along = torch.einsum("chk,hkn->chn", term.grouped(slope), F)
+            images = images + term.weight[..., None] * along
+            if term.root:
+                weight = weight / term.values(term.image(at.x), delta)
+                H = H - along.mT @ (weight[..., None] * along)
+            H = H + torch.einsum("ch,hkn,hkm->cnm", weight if term.root else 2.0 * weight, F, F)
         below = at.slopes(k, layer)[..., None] * images
         if layer.smooth:
             weight = multiplier * torch.sigmoid(-bend) / delta[:, None].clamp(min=layer.smoothing)

@@ -1,6 +1,7 @@
 """A stack of frozen networks as torch tensors: what the batched optimisers compute with, one row per context.
 
-a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   z_k = relu(a_k) or softplus with smoothing tau_k
+a_k = W_k z_{k-1} + U_k x + b_k + terms inside (rho_ki ||F_ki x + g_ki||^2, or norms)_i
+z_k = relu(a_k) or softplus with smoothing tau_k
 f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2 + terms of exponentials
 """
 
@@ -27,7 +28,7 @@ from socicnn.frozen._terms import Term
 
 @dataclass(frozen=True, eq=False)
 class StackLayer:
-    """W `(h, h_previous)` or None, U `(h, n)` or None, b `(contexts, h)`, quadratics inside, a group per unit; tau."""
+    """W `(h, h_previous)` or None, U `(h, n)` or None, b `(contexts, h)`, terms inside, a group per unit; tau."""
 
     W: Map | None
     U: Map | None
@@ -50,15 +51,33 @@ class StackLayer:
         """Return z at pre-activations a."""
         return softplus(a, self.width)[0] if self.smooth else a.relu()
 
-    def preactivation(self, x: Tensor, z: Tensor | None) -> Tensor:
-        """Return a at x, z being the layer before (None for the first)."""
+    @property
+    def roots(self) -> tuple[Branch, ...]:
+        """Norms inside."""
+        return tuple(term for term in self.inner if term.root)
+
+    def preactivation(self, x: Tensor, z: Tensor | None, delta: Tensor | None = None) -> Tensor:
+        """Return a at x, z being the layer before (None for the first), norms smoothed by delta if given."""
         a = self.b
         if self.U is not None:
             a = self.U.add(a, x)
         if self.W is not None and z is not None:
             a = self.W.add(a, z)
         for term in self.inner:
-            a = a + term.weight * term.values(term.image(x))
+            a = a + term.weight * term.values(term.image(x), delta)
+        return a
+
+    def slopes(self, x: Tensor, delta: Tensor | None = None) -> list[Tensor]:
+        """Return the gradient of h of each term inside in its rows."""
+        return [term.slope(term.image(x), delta) for term in self.inner]
+
+    def minorant(self, x: Tensor, slopes: list[Tensor]) -> Tensor:
+        """Return at x, without z, what is linear in the norms inside: u'p in place of ||p||, with u their slopes."""
+        a = self.preactivation(x, None)
+        for term, u in zip(self.inner, slopes, strict=True):
+            if term.root:
+                p = term.image(x)
+                a = a + term.weight * (term.grouped(u * p).sum(dim=-1) - term.values(p))
         return a
 
     def size(self, x: Tensor, z: Tensor | None) -> Tensor:
@@ -72,11 +91,11 @@ class StackLayer:
             size = size + term.weight * term.values(term.size(x))
         return size
 
-    def pull(self, lam: Tensor, x: Tensor) -> Tensor:
-        """Return the gradient in x of lambda'a with z fixed: U'lambda + sum_i lambda_i rho_i 2 F_i'p_i."""
+    def pull(self, lam: Tensor, x: Tensor, slopes: list[Tensor] | None = None) -> Tensor:
+        """Return the gradient in x of lambda'a with z fixed: U'lambda + sum_i lambda_i rho_i 2 F_i'p_i, norms alike."""
         pulled = torch.zeros_like(x) if self.U is None else self.U.adjoint(lam)
-        for term in self.inner:
-            pulled = pulled + term.matrix.adjoint(term.spread(2.0 * term.weight * lam) * term.image(x))
+        for term, slope in zip(self.inner, self.slopes(x) if slopes is None else slopes, strict=True):
+            pulled = pulled + term.matrix.adjoint(term.spread(term.weight * lam) * slope)
         return pulled
 
     def take(self, rows: Tensor | slice) -> StackLayer:
@@ -200,7 +219,12 @@ class Stack:
     @property
     def curved(self) -> tuple[Branch, ...]:
         """Every quadratic: the branches, then those inside layers."""
-        return (*self.quadratics, *(term for layer in self.layers for term in layer.inner))
+        return (*self.quadratics, *(term for layer in self.layers for term in layer.inner if not term.root))
+
+    @property
+    def roots(self) -> tuple[Branch, ...]:
+        """The norms inside layers."""
+        return tuple(term for layer in self.layers for term in layer.roots)
 
     def preactivations(self, x: Tensor) -> list[Tensor]:
         """Return a_1, ..., a_L at x of shape `(contexts, n)`."""
@@ -290,7 +314,7 @@ class Stack:
         """Return the dual point lambda = 0, u = 0, with the quadratics' tangents at x."""
         return Dual(
             tuple(torch.zeros_like(layer.b) for layer in self.layers),
-            tuple(torch.zeros_like(branch.offset) for branch in self.norms),
+            tuple(torch.zeros_like(branch.offset) for branch in (*self.norms, *self.roots)),
             self.images(x),
         )
 

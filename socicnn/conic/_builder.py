@@ -106,6 +106,12 @@ class Builder:
         count = C.shape[0] // group
         length = self.columns(f"s_{name}", "length", count)
         self.cost(length, np.broadcast_to(np.asarray(gamma)[..., None], (*self._batch, count)))
+        self.lengths(name, length, C, d)
+
+    def lengths(self, name: str, length: Block, C: Any, d: Array) -> None:
+        """Add s_i >= ||C_i x + d_i|| for each s_i of a block, C_i being equal runs of the rows of C."""
+        count = length.stop - length.start
+        group = C.shape[0] // count
         heads = np.arange(count) * (group + 1)
         size = count * (group + 1)
         minus = sparse.csr_array((-np.ones(count), (heads, np.arange(count))), shape=(size, count))

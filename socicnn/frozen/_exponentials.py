@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 
 from socicnn._arrays import Array, Matrix
-from socicnn.errors import ModelError
 from socicnn.frozen._checks import ArrayCheck
 from socicnn.frozen._softplus import unit
 from socicnn.frozen._terms import Term
@@ -92,11 +91,6 @@ class LogSumExp(ExpTerm):
         self._set(group=sum(self.G.shape[:1]) if group is None else group)
 
     @property
-    def rows(self) -> int:
-        """Rows of each group."""
-        return self.group
-
-    @property
     def prices(self) -> Array:
         """One weight for all groups."""
         return self.alpha[..., None]
@@ -156,8 +150,5 @@ class Logistic(ExpTerm):
     def check(self, check: ArrayCheck, what: str) -> None:
         """Check the term, a branch with the name `what`; errors are those of `Term.check`."""
         check.matrix(f"matrix S of {what}", self.S, None, check.n)
-        rows = self.S.shape[0]
-        if self.omega.shape[-1:] != (rows,):
-            raise ModelError(f"weight omega of {what} must have one entry for each of {rows} rows")
-        check.vector(f"weight omega of {what}", self.omega, rows, sign=True)
-        check.vector(f"offset s of {what}", self.s, rows)
+        check.vector(f"weight omega of {what}", self.omega, self.S.shape[0], sign=True)
+        check.vector(f"offset s of {what}", self.s, self.S.shape[0])

@@ -7,8 +7,8 @@ double precision, all little-endian; -0.0 is written as 0.0. With C = the number
 1. `socicnn network 1`, sizes (n, contexts + 1, or 0 for a network without stacked contexts), no numbers;
 2. `shape`, its sizes being the shape of x, no numbers;
 3. for each layer: `relu`, sizes (h,), or `softplus`, sizes (h,), with the number tau > 0, or `units`, sizes (h,), with
-   h numbers tau >= 0, not all equal; `W` (h, h of the layer
-   before, 0 for the first); `U` (h, n); `b` (C, h); with quadratics inside `rho` (h,), `F` (h k, n) and `g` (C, h k);
+   h numbers tau >= 0, not all equal; `W` (h, h of the layer before, 0 for the first); `U` (h, n); `b` (C, h); with
+   quadratics inside `rho` (h,), `F` (h k, n), `g` (C, h k); with norms inside `norms`, sizes (h,), then these three;
 4. `output`; `w` (C, h of the last layer, 0 without layers), `v` (C, n), `c` (C,);
 5. for each quadratic branch: `quadratic`; `beta` (C,), `A` (rows, n), `e` (C, rows);
 6. for each norm branch: `norm`, sizes (rows of each group,); `gamma` (C,), `C` (rows, n), `d` (C, rows);
@@ -58,6 +58,8 @@ def fingerprint(
         form.matrix("U", layer.U, (h, n))
         form.vector("b", layer.b, h)
         for term in layer.inner:
+            if term.ROOT:
+                form.record(term.KIND, (h,))
             form.record(term.LETTERS[0], (h,), term.weight)
             form.affine(term)
         width = h

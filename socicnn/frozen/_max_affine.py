@@ -107,7 +107,7 @@ def _refuse_curved(net: ConvexNet) -> None:
     curved = [f"{len(quadratics)} quadratic branches"] * bool(quadratics) + [f"{len(norms)} norms"] * bool(norms)
     curved += [f"{len(net.exponentials)} log-sum-exp and logistic branches"] * bool(net.exponentials)
     curved += ["softplus units"] * any(layer.smooth for layer in net.layers)
-    curved += ["quadratics inside layers"] * any(bool(layer.inner) for layer in net.layers)
+    curved += ["quadratics and norms inside layers"] * any(bool(layer.inner) for layer in net.layers)
     if curved:
         raise ModelError(f"only ReLU networks are a maximum of affine pieces; this one has {', '.join(curved)}")
     if net.stacked:

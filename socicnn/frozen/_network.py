@@ -1,6 +1,6 @@
 """A convex network as plain float64 arrays, whatever trained it, and its value at points.
 
-a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2)_i,   W_k, rho_k >= 0
+a_k = W_k z_{k-1} + U_k x + b_k + (rho_ki ||F_ki x + g_ki||^2 and norms alike)_i,   W_k, rho_k >= 0
 z_k = relu(a_k), or with smoothing tau_k > 0 softplus units tau_k log(1 + exp(a_k / tau_k))
 f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2
      + sum_j alpha_j log sum_i exp((G_j x + o_j)_i) + sum_i omega_i log(1 + exp((S x + s)_i))

@@ -1,7 +1,7 @@
 """The parts of a frozen network: layers, read-out and branches, each with its own checks and piece of the forward pass.
 
 A part holds float64 arrays of its own once it is made, and none is missing: what was left out is an offset of zeros, or
-a matrix without columns, W of the first layer as there are no units before it; F without rows stands for no quadratics.
+a matrix without columns, W of the first layer as there are no units before it; F without rows stands for no such terms.
 In a network U has n columns, as every U has: one that was left out then is sparse, without entries.
 """
 
@@ -36,6 +36,8 @@ class Squares(Term):
 
     VECTORS: ClassVar = {"g": 1}
     LETTERS = ("rho", "F", "g")
+    KIND = "quadratics"
+    NAMES: ClassVar = ("t_layer", "layer")  # of the variables and the cones in programs
 
     def __init__(self, rho: Any, F: Any, g: Any = None) -> None:
         self._fill(rho, F, g)
@@ -46,20 +48,29 @@ class Squares(Term):
         return int(self.F.shape[0]) // len(self.rho)
 
     def check_units(self, check: ArrayCheck, layer: int, h: int) -> None:
-        """Check the quadratics of a layer with h units; errors are those of `Term.check`."""
-        check.vector(f"weight rho of the quadratics in layer {layer}", self.rho, h, sign=True)
-        check.matrix(f"matrix F of the quadratics in layer {layer}", self.F, None, check.n)
+        """Check the terms of a layer with h units; errors are those of `Term.check`."""
+        what = f"the {self.KIND} in layer {layer}"
+        check.vector(f"weight rho of {what}", self.rho, h, sign=True)
+        check.matrix(f"matrix F of {what}", self.F, None, check.n)
         if self.rho.ndim != 1 or self.F.shape[0] % h:
             raise ModelError(
-                f"the quadratics in layer {layer} need one rho per unit, the same in every context, and equally many "
-                f"rows of F for each of {h} units; received rho of shape {self.rho.shape}, F of {self.F.shape[0]} rows"
+                f"{what} need one rho per unit, the same in every context, and equally many rows of F for each of {h} "
+                f"units; received rho of shape {self.rho.shape}, F of {self.F.shape[0]} rows"
             )
-        check.vector(f"offset g of the quadratics in layer {layer}", self.g, self.F.shape[0])
+        check.vector(f"offset g of {what}", self.g, self.F.shape[0])
+
+
+class Norms(Squares):
+    """Norms inside a layer: unit i adds rho_i ||F_i x + g_i||_2 to its pre-activation; arguments as in `Squares`."""
+
+    KIND = "norms"
+    NAMES = ("s_layer", "norms")
+    ROOT = True
 
 
 @dataclass(frozen=True, eq=False, init=False)
 class Layer(Part):
-    """One layer z = relu(W z_previous + U x + b), perhaps with quadratics inside, or with softplus units.
+    """One layer z = relu(W z_previous + U x + b), perhaps with quadratics and norms inside, or with softplus units.
 
     Args:
         W: hidden weight, entrywise >= 0, shape `(h, h_previous)`, dense or SciPy sparse; None in the first layer, where
@@ -69,6 +80,7 @@ class Layer(Part):
         squares: quadratics inside the layer; None for none: rho is zero, and F has no rows.
         smoothing: tau >= 0 of the units tau log(1 + exp(a / tau)), which are relu(a) at tau = 0; softplus of sharpness
             s has tau = 1 / s. A number for all units, or one per unit, shape `(h,)`.
+        norms: norms inside the layer; None for none, alike.
     """
 
     W: Matrix
@@ -76,16 +88,18 @@ class Layer(Part):
     b: Array
     squares: Squares
     smoothing: Array
+    norms: Norms
 
     VECTORS: ClassVar = {"b": 1}
-    INNER: ClassVar[dict[str, type[Term]]] = {"squares": Squares}  # fields that hold terms inside the layer
+    INNER: ClassVar[dict[str, type[Squares]]] = {"squares": Squares, "norms": Norms}  # fields of terms inside the layer
 
-    def __init__(self, W: Any, U: Any, b: Any, squares: Squares | None = None, smoothing: Any = 0.0) -> None:
+    def __init__(self, W: Any, U: Any, b: Any, squares: Any = None, smoothing: Any = 0.0, norms: Any = None) -> None:
         own = owned_vector(b)
         h = sum(own.shape[-1:])
         W, U = (owned_matrix(np.zeros((h, 0)) if matrix is None else matrix) for matrix in (W, U))
-        squares = Squares(np.zeros(h), np.zeros((0, 0))) if squares is None else squares
-        self._set(W=W, U=U, b=own, squares=squares, smoothing=owned_vector(smoothing))
+        nothing = np.zeros(h), np.zeros((0, 0))
+        self._set(W=W, U=U, b=own, smoothing=owned_vector(smoothing))
+        self._set(squares=squares or Squares(*nothing), norms=norms or Norms(*nothing))
 
     @property
     def width(self) -> int:
@@ -103,7 +117,7 @@ class Layer(Part):
         return np.broadcast_to(self.smoothing, (self.width,))
 
     @property
-    def inner(self) -> tuple[Term, ...]:
+    def inner(self) -> tuple[Squares, ...]:
         """Terms inside the layer, one group for each unit."""
         return tuple(term for _, term in self.named_inner())
 
@@ -112,7 +126,7 @@ class Layer(Part):
         return ((name, term) for name in self.INNER if (term := getattr(self, name)).matrix.shape[:1] != (0,))
 
     def preactivation(self, x: Array, z: Array) -> Array:
-        """Return W z + U x + b + rho ||F x + g||^2 at points x of shape `(count, n)`, z of `(count, h_previous)`."""
+        """Return W z + U x + b and the terms inside at points x of shape `(count, n)`, z of `(count, h_previous)`."""
         a = self.b + transform(self.U, x) + transform(self.W, z)
         for term in self.inner:
             a = a + term.weight * term.values(x)
@@ -166,11 +180,12 @@ class Layer(Part):
             )
         if self.smoothing.ndim and (self.smoothing == self.smoothing[0]).all():
             full["smoothing"] = self.smoothing[0]
-        weighted = bool(self.squares.rho.any())
-        if weighted or self.inner:
-            self.squares.check_units(check, k, h)
-        if not weighted and self.squares.F.shape != (0, check.n):
-            full["squares"] = Squares(np.zeros(h), np.zeros((0, check.n)))
+        for name, kind in self.INNER.items():
+            term: Squares = getattr(self, name)
+            if term.weight.any() or term.matrix.shape[:1] != (0,):
+                term.check_units(check, k, h)
+            if not term.weight.any() and term.matrix.shape != (0, check.n):
+                full[name] = kind(np.zeros(h), np.zeros((0, check.n)))
         return self.changed(**full) if full else self
 
 
@@ -222,11 +237,6 @@ class Quadratic(Term):
     def __init__(self, beta: Any, A: Any, e: Any = None) -> None:
         self._fill(beta, A, e)
 
-    @property
-    def rows(self) -> int:
-        """Number of rows of A: one group."""
-        return int(self.A.shape[0])
-
 
 @dataclass(frozen=True, eq=False, init=False)
 class Norm(Term):
@@ -252,8 +262,3 @@ class Norm(Term):
     def __init__(self, gamma: Any, C: Any, d: Any = None, group: int | None = None) -> None:
         self._fill(gamma, C, d)
         self._set(group=sum(self.C.shape[:1]) if group is None else group)
-
-    @property
-    def rows(self) -> int:
-        """Rows of each group."""
-        return self.group

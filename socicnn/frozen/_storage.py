@@ -16,7 +16,7 @@ from socicnn._packing import LISTS, unpack_net
 from socicnn._plain_arrays import Arrays, PackingError
 from socicnn._tensor_files import FORMAT, check_version, read, write
 
-VERSION = 4  # of layers with units of several kinds; 3 of other exponential cones, 2 of none: older readers know them
+VERSION = 5  # of norms inside layers; 4 of units of several kinds, 3 of other exponential cones, 2 of none of these
 NAME = "FrozenNet"
 
 
@@ -52,8 +52,9 @@ def save(net: Any, path: str | os.PathLike[str], metadata: str = "{}") -> None:
 
 def _version(net: Any) -> int:
     """Return the version whose readers know everything in a network."""
-    mixed = any(layer.smoothing.ndim for layer in net.layers)
-    return VERSION if mixed else 3 if net.exponential else 2
+    if any(name == "norms" for layer in net.layers for name, _ in layer.named_inner()):
+        return VERSION
+    return 4 if any(layer.smoothing.ndim for layer in net.layers) else 3 if net.exponential else 2
 
 
 def is_frozen(path: str | os.PathLike[str]) -> bool:

@@ -1,12 +1,12 @@
 """Convex terms of x: weight_i h((M x + o)_i) over groups i of rows of M, h the squared length or the length.
 
-Quadratic and norm branches, and the quadratics inside layers, are terms. What computes with a network asks a term for
-its matrix, offset, weight and rows, and whether h is a root; so it need not know which kinds of terms there are.
+Quadratics and norms are terms, as branches and inside layers. What computes with a network asks a term for its matrix,
+offset, weight and rows, and whether h is a root; so it need not know which kinds of terms there are.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Mapping
 from copy import copy
 from typing import Any, ClassVar, Self
@@ -87,9 +87,9 @@ class Term(Part, ABC):
         return np.asarray(getattr(self, self.LETTERS[2]))
 
     @property
-    @abstractmethod
     def rows(self) -> int:
-        """Number of rows of each group."""
+        """Number of rows of each group: all, if they are not split."""
+        return int(vars(self)["group"] if "group" in vars(self) else self.matrix.shape[0])
 
     @property
     def groups(self) -> int:

@@ -10,7 +10,7 @@ from scipy import sparse
 from socicnn._arrays import Array, IntArray, Matrix
 from socicnn.errors import ModelError
 from socicnn.frozen._bundle import Parts
-from socicnn.frozen._parts import Layer, Norm, Output, Quadratic, Squares
+from socicnn.frozen._parts import Layer, Norm, Norms, Output, Quadratic, Squares
 from socicnn.importers._smooth_terms import peeled
 from socicnn.importers._value import Atoms, Value, negative
 
@@ -119,6 +119,7 @@ def _layers(output: Value) -> tuple[list[Layer], Array]:
                 np.concatenate(b),
                 _squares(present, sources),
                 _smoothing(present, sources),
+                _norms_inside(present, sources),
             )
         )
         sizes = [group.size for group in present]
@@ -186,6 +187,29 @@ def _squares(present: list[Atoms], sources: list[Value | None]) -> Squares | Non
     spread = sparse.csr_array((root, (place, np.arange(len(unit)))), shape=(start * common, len(unit)))
     F = spread @ sparse.csr_array(sparse.vstack(rows, format="csr")[order])
     return Squares(rho, _compact(F), spread @ np.concatenate(shifts)[order])
+
+
+def _norms_inside(present: list[Atoms], sources: list[Value | None]) -> Norms | None:
+    """Return the norms inside a layer, zeros below the rows of the shorter ones; a unit reads one at most."""
+    gamma, start = np.zeros(sum(group.size for group in present)), 0
+    parts: list[tuple[int, Any, Array]] = []  # unit, its rows and offsets
+    for group, source in zip(present, sources, strict=True):
+        for norms, M in source.atoms.items() if source else ():
+            if norms.kind == "norm" and norms.lengths is not None:
+                coo, ends = M.tocoo(), np.cumsum(norms.lengths)
+                gamma[start + coo.row] = coo.data
+                for unit, norm in zip((start + coo.row).tolist(), coo.col.tolist(), strict=True):
+                    rows = slice(int(ends[norm] - norms.lengths[norm]), int(ends[norm]))
+                    parts.append((unit, norms.source.x[rows], norms.source.constant[rows]))
+        start += group.size
+    if not parts:
+        return None
+    common = max(len(offsets) for _, _, offsets in parts)
+    C, d = sparse.lil_array((start * common, parts[0][1].shape[1])), np.zeros(start * common)
+    for unit, rows, offsets in parts:
+        place = slice(unit * common, unit * common + len(offsets))
+        C[place], d[place] = rows.toarray(), offsets
+    return Norms(gamma, _compact(C), d)
 
 
 def _spread(atoms: dict[Atoms, sparse.csr_array], below: dict[Atoms, int], width: int, size: int) -> sparse.csr_array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,31 @@ def norms(place: Place, value: Value, together: IntArray, shape: tuple[int, ...]
     affine(place, value, "takes the norm of")
     lengths = np.full(len(together), together.shape[1])
     return value.picked(together.reshape(-1)).made("norm", place.words, lengths).reshaped(shape)
+
+
+def carried_norms(value: Value) -> Value:
+    """Return what units take: at most one norm in each, and each norm in one, as layers hold them.
+
+    Other norms are carried there by units of a layer below: ||p|| = relu(||p||).
+    """
+    norms = {group: M for group, M in value.atoms.items() if group.kind == "norm"}
+    reads = np.zeros(value.size, dtype=np.int64)
+    for M in norms.values():
+        reads += np.diff(M.indptr)
+    shared = any((np.bincount(M.indices, minlength=1) > 1).any() for M in norms.values())
+    if not shared and not (reads > 1).any():
+        return value
+    plain = replace(value, atoms={group: M for group, M in value.atoms.items() if group not in norms})
+    for group, M in norms.items():
+        alone = Value(
+            (group.size,),
+            np.zeros(group.size),
+            sparse.csr_array((group.size, value.x.shape[1])),
+            {group: sparse.csr_array(sparse.eye_array(group.size))},
+            kind=value.kind,
+        )
+        plain = plain.plus(alone.made("relu", group.node).mapped(M, value.shape))
+    return plain
 
 
 def root(place: Place, value: Value) -> Value:

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from socicnn._arrays import Array, IntArray
 from socicnn.importers._forms import without_products
+from socicnn.importers._norms import carried_norms
 from socicnn.importers._place import Place, makers
 from socicnn.importers._value import Value, negative
 from socicnn.importers._windows import windows
@@ -25,11 +26,8 @@ MOST_PIECES = 256  # of one maximum: each one more is a layer more
 
 def unit(place: Place, value: Value, smoothing: float = 0.0) -> Value:
     """Return max(0, value), or tau log(1 + exp(value / tau)); raise a ModelError where that is not convex."""
-    inside = sorted({group.node for group in value.atoms if group.kind == "norm"})
-    if inside:
-        raise place.refused(f"has {', '.join(inside)} inside; a FrozenNet has norms in its read-out alone")
     value = without_products(place, value)
-    for kind, words in (("relu", "hidden"), ("square", "quadratic")):
+    for kind, words in (("relu", "hidden"), ("square", "quadratic"), ("norm", "norm")):
         count, least = negative(value, (kind,))
         if count:
             raise place.refused(
@@ -37,7 +35,7 @@ def unit(place: Place, value: Value, smoothing: float = 0.0) -> Value:
                 f"that the network is not convex; train it with non-negative {words} weights",
                 value.level + 1,
             )
-    return value.made("relu", place.words, smoothing=smoothing)
+    return carried_norms(value).made("relu", place.words, smoothing=smoothing)
 
 
 def leaky(place: Place, value: Value, slope: Array) -> Value:

@@ -22,7 +22,7 @@ from benchmarks.mutation.mutants import (
 from benchmarks.mutation.mutation import Row, Table, lack
 from benchmarks.mutation.optimised import optimised_programs, optimised_witnesses
 from socicnn._compile import compile_net
-from socicnn.frozen import FrozenNet, Output, Squares
+from socicnn.frozen import FrozenNet, Norms, Output, Squares
 from tests.support.cases import CASES
 from tests.support.frozen_nets import random_net
 from verify._core.checker import Checker
@@ -44,10 +44,12 @@ KINDS = {"entry", "sign", "row swap", "float32 rounding", "dropped bias", "radiu
 
 
 def squares_net() -> FrozenNet:
-    """Return a network with quadratics inside both layers."""
+    """Return a network with quadratics inside both layers, norms inside one."""
     net, rng = random_net(5, 3, (4, 3)), np.random.default_rng(5)
     inside = [Squares(rng.uniform(0.2, 1.0, h), rng.normal(size=(2 * h, 3)), rng.normal(size=2 * h)) for h in (4, 3)]
-    return replace(net, layers=[replace(layer, squares=s) for layer, s in zip(net.layers, inside, strict=True)])
+    layers = [replace(layer, squares=s) for layer, s in zip(net.layers, inside, strict=True)]
+    layers[1] = replace(layers[1], norms=Norms(rng.uniform(0.2, 1.0, 3), rng.normal(size=(6, 3)), rng.normal(size=6)))
+    return replace(net, layers=layers)
 
 
 def network(name: str) -> tuple[FrozenNet, list[tuple[str, str, FrozenNet]]]:

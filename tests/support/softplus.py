@@ -90,13 +90,16 @@ class HighPrecision:
             p = image(term.matrix, x, term.offset)
             return [sum(entry * entry for entry in p[i : i + term.rows]) for i in range(0, len(p), term.rows)]
 
+        def inside(term: Any) -> list:
+            return [square.sqrt() if term.ROOT else square for square in squares(term)]
+
         z: list = []
         for layer in net.layers:
             a = image(layer.U, x, layer.b)
             if z:
                 a = [first + second for first, second in zip(a, image(layer.W, z, np.zeros(len(a))), strict=True)]
             for term in layer.inner:
-                a = [v + arb(w) * s for v, w, s in zip(a, term.weight.tolist(), squares(term), strict=True)]
+                a = [v + arb(w) * s for v, w, s in zip(a, term.weight.tolist(), inside(term), strict=True)]
             taus = np.broadcast_to(layer.smoothing, len(a)).tolist()
             z = [self.unit(v, tau) if tau else v.max(arb(0)) for v, tau in zip(a, taus, strict=True)]
         total = arb(float(net.output.c)) + sum(

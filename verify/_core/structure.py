@@ -166,7 +166,9 @@ class _Expected:
         for k, layer in enumerate(net.layers, start=1):
             h = layer.width
             z = self._block("columns", f"z{k}", h)
-            terms = [(self._term(f"t_layer{k}", f"layer{k}", term), term.weight) for term in layer.inner]
+            terms = [
+                (self._term(f"{term.NAMES[0]}{k}", f"{term.NAMES[1]}{k}", term), term.weight) for term in layer.inner
+            ]
             for units, place, sign in self._units(k, z, np.broadcast_to(layer.smoothing, h)):
                 self._put("A", place, below, sign * layer.W[units])
                 self._put("B", place, slice(0, None), -sign * layer.U[units])

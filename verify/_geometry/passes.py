@@ -1,7 +1,7 @@
 """First and second order of a network at a point, from its arrays alone: no autograd, no solver.
 
 With a_k = W_k z_{k-1} + U_k x + b_k, the derivative in direction d is one forward pass of directions (quadratics
-inside a layer, rho ||p||^2 with p = F x + g unit by unit, add 2 rho p'F d to da),
+inside a layer, rho ||p||^2 with p = F x + g unit by unit, add 2 rho p'F d to da, norms gamma times what a branch adds),
 
     da_k = W_k dz_{k-1} + U_k d,     dz_k = da_k where a_k > 0,  max(da_k, 0) where a_k = 0,  0 where a_k < 0
     f'(x; d) = w'dz_L + v'd + sum_m 2 beta_m p_m'A_m d + sum_r gamma_r (u_r'C_r d, or ||C_r d|| where C_r x + d_r = 0)
@@ -36,8 +36,51 @@ class _Tangent(NamedTuple):
 
     value: Array  # f'(x; d), shape `(N, K)`
     switched: list[BoolArray]  # which units at a kink it switches on
-    tilted: list[Array]  # u of the norms at zero
+    tilted: list[Array]  # u of the norms at zero: those inside layers, then the branches
     rises: list[Array]  # da of each layer, shape `(h, N, K)`
+
+
+class _Root(NamedTuple):
+    """Norms of groups of rows at each point."""
+
+    unit: Array  # u, zero where the norm is zero, shape `(rows, N)`
+    length: Array  # shape `(groups, N)`
+    flat: BoolArray  # which are zero
+
+    @classmethod
+    def of(cls, p: Array, size: Array, group: int, n: int) -> _Root:
+        """Return the norms of p, whose entries are sums of n + 1 terms of these sizes."""
+        length, scale = _lengths(p, group), _lengths(np.broadcast_to(size, p.shape), group)
+        flat = length <= relative_margin(n + 1) * scale
+        with np.errstate(all="ignore"):
+            unit = p / np.repeat(length, group, axis=0)
+        return cls(np.where(np.repeat(flat, group, axis=0), 0.0, unit), length, flat)
+
+    def along(self, image: Array, group: int) -> tuple[Array, Array]:
+        """Return the derivatives along images M d of shape `(rows, N, K)`, and the unit vectors of those at zero."""
+        length = _lengths(image, group)
+        every = np.repeat(length, group, axis=0)
+        with np.errstate(all="ignore"):
+            direction = np.where(every > 0, image / every, 0)
+        rise = _summed(self.unit[:, :, None] * image, group) + self.flat[:, :, None] * length
+        return rise, np.where(np.repeat(self.flat, group, axis=0)[:, :, None], direction, 0.0)
+
+    def turned(self, image: Array, group: int) -> Array:
+        """Return (I - u u') M d / ||p||; 0 of norms at zero."""
+        along = _summed(self.unit[:, :, None] * image, group)
+        across = image - self.unit[:, :, None] * np.repeat(along, group, axis=0)
+        with np.errstate(all="ignore"):
+            curvature = np.where(self.flat, 0.0, 1.0 / self.length)
+        turned: Array = np.repeat(curvature, group, axis=0)[:, :, None] * across
+        return turned
+
+
+class _Inner(NamedTuple):
+    """A term inside a layer: its p of shape `(h k, N)`, and its norms if it is a root."""
+
+    term: Term
+    p: Array
+    root: _Root | None
 
 
 @final
@@ -58,7 +101,8 @@ class Geometry:
         self.slopes: list[Array] = []  # of the units of each layer, 0 at a kink, shape (h, N)
         self.zero: list[BoolArray] = []  # units at a kink, a = 0
         self._bends: list[Array | None] = []  # second derivatives of softplus units
-        self._inside: list[list[tuple[Term, Array]]] = []  # terms inside each layer, with p of shape (h k, N)
+        self._inside: list[list[_Inner]] = []  # terms inside each layer
+        self.flat: list[BoolArray] = []  # norms that are zero, those inside layers first, shape (groups, N)
         z = z_size = np.zeros((0, self._count))
         for layer in net.layers:
             a, S, terms = column(layer.b), np.abs(column(layer.b)), n + 1
@@ -66,9 +110,12 @@ class Geometry:
             for term in layer.inner:
                 weight, offset = term.weight[:, None], column(term.offset)
                 p, p_size = term.matrix @ points + offset, abs(term.matrix) @ size + np.abs(offset)
-                a = a + weight * _summed(p**2, term.rows)
-                S, terms = S + weight * _summed(p_size**2, term.rows), terms + 2 * n + term.rows + 4
-                self._inside[-1].append((term, p))
+                root = _Root.of(p, p_size, term.rows, n) if term.ROOT else None
+                sizes = _summed(p_size**2, term.rows)
+                a = a + weight * (_summed(p**2, term.rows) if root is None else root.length)
+                S, terms = S + weight * (sizes if root is None else np.sqrt(sizes)), terms + 2 * n + term.rows + 4
+                self._inside[-1].append(_Inner(term, p, root))
+                self.flat += [] if root is None else [root.flat]
             a, S = a + layer.U @ points, S + abs(layer.U) @ size
             a, S, terms = a + layer.W @ z, S + layer.W @ z_size, terms + layer.W.shape[1]
             z_size = S * (1 + relative_margin(terms))  # sums of absolute values, propagated
@@ -84,21 +131,11 @@ class Geometry:
             z = np.where(zero, 0.0, np.maximum(a, 0.0))
             self._add((z > 0).astype(np.float64), zero, None)
         self._images = [quad.A @ points + column(quad.e) for quad in net.quadratics]
-        self._units: list[Array] = []  # u, zero where the norm is zero
-        self._lengths: list[Array] = []
-        self.flat: list[BoolArray] = []  # norms that are zero, shape (groups, N)
+        self._roots: list[_Root] = []  # of the norm branches
         for norm in net.norms:
-            y = norm.C @ points + column(norm.d)
             S = abs(norm.C) @ size + np.abs(column(norm.d))
-            group = norm.group
-            length, scale = _lengths(y, group), _lengths(np.broadcast_to(S, y.shape), group)
-            flat = length <= relative_margin(n + 1) * scale
-            with np.errstate(all="ignore"):
-                unit = y / np.repeat(length, group, axis=0)
-            self._units.append(np.where(np.repeat(flat, group, axis=0), 0.0, unit))
-            self._lengths.append(length)
-            self.flat.append(flat)
-
+            self._roots.append(_Root.of(norm.C @ points + column(norm.d), S, norm.group, n))
+            self.flat.append(self._roots[-1].flat)
         self._smooth = [(term, *_shares(term, points)) for term in net.exponentials]
 
     def _add(self, slopes: Array, zero: BoolArray, bends: Array | None) -> None:
@@ -132,7 +169,7 @@ class Geometry:
             switched: of each layer, which units at a = 0 count as active, shape `(h, N, K)`.
         """
         K = switched[0].shape[2] if switched else 1
-        return self._pulled_back(switched, [np.zeros((len(unit), self._count, K)) for unit in self._units], K)
+        return self._pulled_back(switched, None, K)
 
     def _tangent(self, d: Array) -> _Tangent:
         """Return the derivatives along directions of shape `(N, K, n)`."""
@@ -142,12 +179,17 @@ class Geometry:
         output = self._net.output
         total = np.einsum("in,ink->nk", np.broadcast_to(column(output.v), (self._n, N)), flat.reshape(-1, N, K))
         dz = np.zeros((0, N, K))
-        switched, rises = list[BoolArray](), list[Array]()
+        switched, rises, tilted = list[BoolArray](), list[Array](), list[Array]()
         for layer, slopes, zero, inside in zip(self._net.layers, self.slopes, self.zero, self._inside, strict=True):
             da = np.zeros((layer.b.shape[-1], N, K))
-            for term, p in inside:
-                along = _summed(p[:, :, None] * full(term.matrix, flat), term.rows)
-                da = da + 2 * term.weight[:, None, None] * along
+            for term, p, root in inside:
+                image, weight = full(term.matrix, flat), term.weight[:, None, None]
+                if root is None:
+                    da = da + 2 * weight * _summed(p[:, :, None] * image, term.rows)
+                else:
+                    rise, tilt = root.along(image, term.rows)
+                    da = da + weight * rise
+                    tilted.append(tilt)
             da = da + full(layer.U, flat) + full(layer.W, dz.reshape(len(dz), N * K))
             on = zero[:, :, None] & (da > 0)
             dz = np.where(on, da, slopes[:, :, None] * da)
@@ -158,37 +200,35 @@ class Geometry:
             total = total + 2 * _weight(quad.beta) * np.einsum("in,ink->nk", p, full(quad.A, flat))
         for term, p, _ in self._smooth:
             total = total + np.einsum("in,ink->nk", p, full(term.matrix, flat))
-        tilted = []
-        for norm, unit, zero in zip(self._net.norms, self._units, self.flat, strict=True):
-            image = full(norm.C, flat)
-            group = norm.group
-            length = _lengths(image, group)
-            with np.errstate(all="ignore"):
-                direction = np.where(np.repeat(length, group, axis=0) > 0, image / np.repeat(length, group, axis=0), 0)
-            spread = np.repeat(zero, group, axis=0)[:, :, None]
-            total = total + _weight(norm.gamma) * np.einsum("in,ink->nk", unit, image)
-            total = total + _weight(norm.gamma) * (zero[:, :, None] * length).sum(axis=0)
-            tilted.append(np.where(spread, direction, 0.0))
+        for norm, root in zip(self._net.norms, self._roots, strict=True):
+            rise, tilt = root.along(full(norm.C, flat), norm.group)
+            total = total + _weight(norm.gamma) * rise.sum(axis=0)
+            tilted.append(tilt)
         return _Tangent(total, switched, tilted, rises)
 
-    def _pulled_back(self, switched: list[BoolArray], tilted: list[Array], K: int) -> Array:
-        """Return the subgradient of a choice at every kink: one backward pass."""
+    def _pulled_back(self, switched: list[BoolArray], tilted: list[Array] | None, K: int) -> Array:
+        """Return the subgradient of a choice at every kink, u = 0 of norms if omitted: one backward pass."""
         N, net = self._count, self._net
+        tilts = list(tilted or ())
         slope = np.repeat(np.broadcast_to(column(net.output.v), (self._n, N))[:, :, None], K, axis=2)
         back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
         bound = np.broadcast_to(column(net.output.w)[:, :, None], (net.output.w.shape[-1], N, K))
+        for norm, whole in zip(reversed(net.norms), reversed(self._roots), strict=True):
+            unit = whole.unit[:, :, None] + (tilts.pop() if tilts else np.zeros((1, N, K)))
+            slope = slope + _weight(norm.gamma) * back(norm.C, unit)
         parts = zip(net.layers, self.slopes, switched, self._inside, strict=True)
         for layer, slopes, on, inside in reversed(list(parts)):
             multiplier = np.where(on, bound, slopes[:, :, None] * bound)
-            for term, p in inside:
-                weight = np.repeat(2 * term.weight[:, None, None] * multiplier, term.rows, axis=0)
-                slope = slope + back(term.matrix, weight * p[:, :, None])
+            for term, p, root in reversed(inside):
+                weight = np.repeat(term.weight[:, None, None] * multiplier, term.rows, axis=0)
+                at = 2 * p[:, :, None] if root is None else root.unit[:, :, None]
+                if root is not None and tilts:
+                    at = at + tilts.pop()
+                slope = slope + back(term.matrix, weight * at)
             slope = slope + back(layer.U, multiplier)
             bound = back(layer.W, multiplier)
         for quad, p in zip(net.quadratics, self._images, strict=True):
             slope = slope + 2 * _weight(quad.beta) * (quad.A.T @ p)[:, :, None]
-        for norm, unit, tilt in zip(net.norms, self._units, tilted, strict=True):
-            slope = slope + _weight(norm.gamma) * back(norm.C, unit[:, :, None] + tilt)
         for exponential, p, _ in self._smooth:
             slope = slope + (exponential.matrix.T @ p)[:, :, None]
         return np.ascontiguousarray(slope.transpose(1, 2, 0))
@@ -196,7 +236,7 @@ class Geometry:
     def hessian_product(self, d: Array) -> Array:
         """Return H d of the active piece, `(N, K, n)`: of quadratics, norms and softplus units; ReLU units are linear.
 
-        Quadratics inside layers count with the weight 2 rho lambda of their unit. With softplus units the backward
+        Terms inside layers count with 2 rho lambda, or gamma lambda, of their unit. With softplus units the backward
         pass is differentiated along d: d mu = p d lambda + lambda p q / tau da, d lambda below being W' d mu. And
 
         H = sum_m 2 beta_m A_m'A_m + sum_r gamma_r C_r'(I - u u')C_r / ||C_r x + d_r||; a norm at zero is left out.
@@ -215,26 +255,23 @@ class Geometry:
             changed = None if change is None else slopes[:, :, None] * change
             if bend is not None and rise is not None:
                 changed = (0.0 if changed is None else changed) + (bend * bound)[:, :, None] * rise
-            for term, p in inside:
-                weight = np.repeat(2 * term.weight[:, None] * multiplier, term.rows, axis=0)
-                total += back(term.matrix, weight[:, :, None] * (term.matrix @ flat).reshape(-1, N, K))
+            for term, p, root in inside:
+                weight = np.repeat(term.weight[:, None] * multiplier, term.rows, axis=0)
+                image = (term.matrix @ flat).reshape(-1, N, K)
+                turned = 2 * image if root is None else root.turned(image, term.rows)
+                total += back(term.matrix, weight[:, :, None] * turned)
                 if changed is not None:
-                    weight = np.repeat(2 * term.weight[:, None, None] * changed, term.rows, axis=0)
-                    total += back(term.matrix, weight * p[:, :, None])
+                    weight = np.repeat(term.weight[:, None, None] * changed, term.rows, axis=0)
+                    total += back(term.matrix, weight * (2 * p if root is None else root.unit)[:, :, None])
             if changed is not None:
                 total += back(layer.U, changed)
             bound = layer.W.T @ multiplier
             change = None if changed is None else back(layer.W, changed)
         for quad in self._net.quadratics:
             total += 2 * _weight(quad.beta) * back(quad.A, quad.A @ flat)
-        for norm, unit, length, zero in zip(self._net.norms, self._units, self._lengths, self.flat, strict=True):
+        for norm, root in zip(self._net.norms, self._roots, strict=True):
             image = (norm.C @ flat).reshape(-1, N, K)
-            group = norm.group
-            along = (unit[:, :, None] * image).reshape(-1, group, N, K).sum(axis=1)
-            across = image - unit[:, :, None] * np.repeat(along, group, axis=0)
-            with np.errstate(all="ignore"):
-                curvature = np.where(zero, 0.0, 1.0 / length)
-            total += _weight(norm.gamma) * back(norm.C, np.repeat(curvature, group, axis=0)[:, :, None] * across)
+            total += _weight(norm.gamma) * back(norm.C, root.turned(image, norm.group))
         for exponential, p, share in self._smooth:
             image = (exponential.matrix @ flat).reshape(-1, N, K)
             if exponential.KIND == "logistic":

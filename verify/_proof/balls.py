@@ -120,8 +120,8 @@ class BallProver:
             each = zip(a, layer.taus, strict=True)
             z = [self._softplus(entry, tau) if tau else entry.max(zero) for entry, tau in each]
         total = _dot(vectors.w, z, total)
-        for term in net.terms:
-            total += next(weights)[0] * sum(values(term), zero)
+        for branch in net.terms:
+            total += next(weights)[0] * sum(values(branch), zero)
         for exponential, image, (prices, offset) in zip(
             net.exponentials, self._exponentials, vectors.smooth, strict=True
         ):

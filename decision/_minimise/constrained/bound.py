@@ -37,14 +37,15 @@ def line_of(stack: Stack, dual: Dual, variables: int) -> Line:
 def touched(stack: Stack, dual: Dual) -> BoolArray:
     """Return the coordinates of x that the minorant of one context depends on, by its exact zeros, shape `(n,)`."""
     branches, inner = dual.p[: len(stack.quadratics)], list(dual.p[len(stack.quadratics) :])
-    terms = zip((*stack.quadratics, *stack.norms), (*branches, *dual.u), strict=True)
+    balls = list(dual.u[len(stack.norms) :])
+    terms = zip((*stack.quadratics, *stack.norms), (*branches, *dual.u), strict=False)
     pairs = [(branch.matrix, at * (branch.row_weight != 0)) for branch, at in terms]
     for layer, lam in zip(stack.layers, dual.lam, strict=True):
         if layer.U is not None:
             pairs.append((layer.U, lam))
         for branch in layer.inner:
             on = (lam != 0) & (branch.weight != 0)
-            pairs.append((branch.matrix, inner.pop(0) * branch.spread(on)))
+            pairs.append((branch.matrix, (balls if branch.root else inner).pop(0) * branch.spread(on)))
     # a softmax has no exact zeros: every row with a weight counts
     pairs += [(branch.matrix, branch.priced(torch.ones_like(branch.offset))) for branch in stack.exponentials]
     seen: BoolArray = (stack.v[0] != 0).numpy()

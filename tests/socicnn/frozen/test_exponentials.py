@@ -124,7 +124,7 @@ def test_files_say_that_they_need_a_newer_reader(tmp_path: Path) -> None:
         ({"logistics": [Logistic([1.0, -1.0], [[1.0], [2.0]])]}, "weight omega of logistic branch 1 has 1 negative"),
         (
             {"logistics": [Logistic([1.0], [[1.0], [2.0]])]},
-            "omega of logistic branch 1 must have one entry for each of 2",
+            "omega of logistic branch 1 must have length 2",
         ),
         ({"logistics": [Logistic(1.0, [[1.0, 2.0]])]}, "matrix S of logistic branch 1 must have shape"),
         ({"logistics": [Logistic(1.0, [[1.0]], [np.inf])]}, "offset s of logistic branch 1 has 1 non-finite"),

@@ -95,7 +95,7 @@ def test_files_of_another_kind(path: Path, tmp_path: Path) -> None:
     refuses(model, "holds a ICNN; read it with socicnn.load")
     model.write_bytes(safetensors.numpy.save({"a": np.zeros(2)}))
     refuses(model, "was not written by FrozenNet.save")
-    refuses(changed(path, version="5"), "format version 5, this socicnn reads up to 4")
+    refuses(changed(path, version="6"), "format version 6, this socicnn reads up to 5")
     with pytest.raises(FileError, match="does not exist"):
         random_net(0).save(tmp_path / "nowhere" / "net.safetensors")
 

@@ -105,6 +105,31 @@ class Modern(nn.Module):
         return z.sum(dim=-1) + form + lengths + squared + most
 
 
+class NormsInside(nn.Module):
+    """Units that take norms: one each, one for all of them, a norm and squares, and the root of 1 + ||p||^2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(3, 6), nn.Linear(3, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.a(x), self.b(x)
+        z = torch.relu(b + 0.5 * torch.linalg.vector_norm(a, dim=-1, keepdim=True))
+        each = torch.linalg.vector_norm(a.unflatten(-1, (3, 2)), dim=-1)
+        u = nn.functional.softplus(0.05 * (nn.functional.linear(z, self.c.weight.abs()) + 0.7 * each + (a**2)[:, :3]))
+        both = nn.functional.leaky_relu(each.sum(dim=-1) - 2, 0.25)
+        return u.sum(dim=-1) + torch.relu(torch.sqrt((b**2).sum(dim=-1) + 1) - 1.5) + both
+
+
+def test_norms_inside_units_are_read() -> None:
+    """At most one in each unit stays there, others are carried by units of a layer below."""
+    torch.manual_seed(3)
+    net = check(NormsInside().eval())
+    inside = [[name for name, _ in layer.named_inner()] for layer in net.layers]
+    assert inside == [["norms"], ["norms"], ["squares", "norms"]]
+    assert verify.certify(net, np.random.default_rng(0).normal(size=(5, 3)), proof=True).ok
+
+
 def test_norms_forms_slopes_normalisation_and_maxima_over_axes_are_read() -> None:
     torch.manual_seed(2)
     module = Modern().eval()
