@@ -1,11 +1,11 @@
 """Energies on tables of 6 to 20 columns: recipes and starts beside other density estimators, in held-out nats.
 
-python -m experiments.densities --preset tiny|paper [--only data=magic seed=0] [--status]
+python -m experiments.densities --preset tiny|short|paper [--only data=magic seed=0] [--status]
 
 A row is a table, a model, its start and step size, and a seed, which draws noise, split, weights and batches. The
 tables are read from the folder that SOCICNN_DATA names; the flows come with `pip install 'socicnn[flows]'`. Rows of
-`paper` cost about a minute each on one core; the cells of seed 0 come first. A cell that lacks its package or data is
-listed as failed.
+`paper` cost about a minute each on one core; the cells of seed 0 come first. `short` is one seed of small energies. A
+cell that lacks its package or data is listed as failed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from experiments.densities.data import load
 from experiments.densities.energies import Settings, fit_energy
 from experiments.densities.tables import summary
-from experiments.densities.yardsticks import YARDSTICKS
+from experiments.densities.yardsticks import LOG_CONCAVE, YARDSTICKS
 from experiments.engine.options import options
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row
@@ -59,6 +59,10 @@ PRESETS = {
     "tiny": Preset(
         ("product",), (("lift", "principled", 5e-3), ("projected", SEED_START, 5e-3)), ("Gaussian", "kernel"), 1,
         Settings((8, 8), steps=30, batch=64, nodes=200, judged=500, temperatures=5, proposal="importance"),
+    ),
+    "short": Preset(
+        ("magic", "power", "cardiotocography"), ARMS[:6], tuple(LOG_CONCAVE), 1,
+        Settings((32, 32), steps=400, batch=128, nodes=256, judged=1000, temperatures=20, proposal="flow"),
     ),
     "paper": Preset(
         ("magic", "power", "cardiotocography"), ARMS, tuple(YARDSTICKS), 3,
@@ -110,7 +114,9 @@ def cells(name: str) -> list[Cell]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    given = options("densities", "Fit energies and other densities to tables; held-out likelihoods.", argv)
+    given = options(
+        "densities", "Fit energies and other densities to tables; held-out likelihoods.", argv, presets=tuple(PRESETS)
+    )
     text = summary(given.run(cells(given.preset)).rows)
     with replacing(given.out.with_suffix(".md")) as draft:
         draft.write_text(text, encoding="utf-8")

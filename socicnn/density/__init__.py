@@ -7,7 +7,7 @@ importance(points, count)                 the same in any dimension; `effective_
 flow_proposal(points, count)              the same by a coupling flow that learns at every step of `fit`
 annealed(energy, importance(points))      the same where importance sampling fails: chains from it to the energy
 log_partition_bounds(energy, lower, upper)        lo <= log Z <= hi in one dimension, whole line
-sample(energy, importance(points, 8))     Chains: draws from exp(-E) / Z, with R-hat and effective sample sizes
+sample(energy, importance(points, 16))    Chains: draws from exp(-E) / Z, with R-hat and effective sample sizes
 total_variation(energy, target), negative_log_likelihood(energy, rule, x)
 PotentialFlow(network)                    p from the gradient of a convex network; `log_density`, `sample`
 cloud("eight_gaussians")                  laws in the plane to fit flows to

@@ -101,7 +101,7 @@ def sample(
     Args:
         energy: E, an energy or any function from points of shape `(count, n)` to values of shape `(count,)` that
             autograd differentiates; +inf outside the support.
-        proposal: where the chains start, e.g. `importance(points, 8)`: wider than p, so that R-hat can tell.
+        proposal: where the chains start, e.g. `importance(points, 16)`: wider than p, so that R-hat can tell.
         draws: draws kept per chain, >= 10.
         warmup: moves before the first of them, >= 1.
         leaps: leapfrog steps per move at most, >= 1.
@@ -114,9 +114,9 @@ def sample(
     >>> draw = torch.Generator().manual_seed(0)
     >>> points = torch.randn(500, 3, generator=draw, dtype=torch.float64)
     >>> logistic = lambda x: (x + 2 * torch.nn.functional.softplus(-x)).sum(dim=1)
-    >>> chains = sample(logistic, importance(points, 4, generator=draw), generator=draw)
+    >>> chains = sample(logistic, importance(points, 16, generator=draw), 500, warmup=100, generator=draw)
     >>> chains.ok, chains.points.shape
-    (True, torch.Size([4000, 3]))
+    (True, torch.Size([8000, 3]))
     """
     for name, value, least in (("draws", draws, 10), ("warmup", warmup, 1), ("leaps", leaps, 1)):
         as_integer(name, value, least)
@@ -124,7 +124,7 @@ def sample(
     if isinstance(energy, Density):
         nodes = nodes.to(dtype=energy.network.dtype, device=energy.network.device)
     if len(nodes) < 2:
-        raise ModelError("R-hat compares chains: give a proposal of at least 2 nodes, e.g. importance(points, 8)")
+        raise ModelError("R-hat compares chains: give a proposal of at least 2 nodes, e.g. importance(points, 16)")
     walkers = Walkers([lambda x: -proposal.log_density(x), energy], nodes, proposal.factor, generator)
     bad = (~torch.isfinite(walkers.values[1])).nonzero()
     if len(bad):

@@ -19,7 +19,7 @@ from tests.socicnn.density.laws import draws, product, sample_product
 
 
 class TestExact:
-    @pytest.mark.parametrize(("n", "seed"), [(6, 0), (10, 0), (10, 1)])
+    @pytest.mark.parametrize(("n", "seed"), [(6, 0), (10, 0)])
     def test_products_of_laws(self, n: int, seed: int) -> None:
         proposal = importance(sample_product(n, 2000), 4000, generator=draws(seed))
         rule = annealed(product, proposal, generator=draws(seed + 10))
