@@ -25,11 +25,14 @@ NETS = {
     "sharp": softplus_net(6, ((1e-3, 0.0, 10.0), 0.5)),
     "smooth branches": exponential_net(3),
 }
+QUICK = ("quadratics inside, branches", "below ReLU")
 SETS = {"box": Box(4, -1.0, 1.0), "simplex": Simplex(4), "budget": Budget(4, 2.0)}
 METHODS = ("auto", "interior_point", "central_path", "projected_gradient", "exact")
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETS]
+)
 def test_every_method_finds_the_minimum_of_the_exact_program(name: str) -> None:
     net, region = NETS[name], SETS[list(SETS)[list(NETS).index(name) % 3]]
     x, rows = cp.Variable(4), region.rows()
@@ -72,7 +75,9 @@ def test_constraints_whole_numbers_and_wide_boxes() -> None:
     assert abs(float(whole.value) - net(points).min()) <= 1e-9
 
 
-@pytest.mark.parametrize("width", [1e2, 1e6, 1e12])
+@pytest.mark.parametrize(
+    "width", [pytest.param(1e2, marks=pytest.mark.slow), 1e6, pytest.param(1e12, marks=pytest.mark.slow)]
+)
 def test_kinks_or_curvature_hold_x_back(width: float) -> None:
     """Over boxes of any width, whichever units of the first layer do it; wild guesses stay below."""
     rng = np.random.default_rng(5)

@@ -40,10 +40,6 @@ KINDS = {"relu": (0.0, 0.0), "softplus": (0.5, 1.0), "both": ([0.0, 1.0, 0.0, 0.
 
 
 class TestNormsInside(FrozenContract):
-    net = net()
-
-
-class TestNormsInsideUnitsOfSeveralKinds(FrozenContract):
     net = net(1, KINDS["both"])
 
 
@@ -111,7 +107,9 @@ def test_derivatives_and_the_subdifferential_at_a_kink() -> None:
     assert at.kinks.tolist() == [1]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["both", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("relu", "softplus"))]
+)
 def test_decisions_are_those_of_the_exact_program(kind: str) -> None:
     some, region = net(4, KINDS[kind]), Box(N, -1.0, 1.0)
     x = cp.Variable(N)
