@@ -10,7 +10,7 @@ class ModelError(SocicnnError, ValueError):
 
 
 class NoProgramError(ModelError):
-    """A function that has no conic program, or none of the kind that is needed: a torch module that is not read."""
+    """A function that has no conic program, or none of the kind that is needed: torch modules, Huber atoms."""
 
 
 class ProgramError(SocicnnError, ValueError):
