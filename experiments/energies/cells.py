@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,13 @@ from experiments.engine.tables import Row
 from socicnn._arrays import Array
 
 TYPE = torch.float32  # of training, and of the contexts that are decided
+FOLDER = Path("out") / "networks"  # where weights are kept
 EXACT = "exact"  # name of the cell of the exact program and of methods without learning
+
+
+def folder(version: int) -> Path:
+    """Return where the weights that a version of the experiments trains are kept."""
+    return FOLDER / f"version-{version}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,23 +56,55 @@ class Prepared:
         }
 
 
-def judged(
-    prepared: Prepared, name: networks.Name, way: networks.Way, seed: int, epochs: Sequence[int], rtol: float
-) -> list[Row]:
+@dataclass(frozen=True)
+class Made:
+    """A surrogate of a problem.
+
+    Args:
+        name: of the surrogate.
+        way: how it is trained.
+        seed: of the network and its batches.
+        epochs: of the paper's training, and of training within contexts.
+        folder: where its weights are kept.
+    """
+
+    name: networks.Name
+    way: networks.Way
+    seed: int
+    epochs: Sequence[int]
+    folder: Path
+
+    @property
+    def count(self) -> int:
+        """Passes over the training data."""
+        return self.epochs[self.way == "within"]
+
+    def path(self, prepared: Prepared) -> Path:
+        """Return the file of the weights."""
+        size = "x".join(map(str, (*prepared.problem.shape, len(prepared.train), self.count)))
+        return self.folder / f"{self.name}-{self.way}-{self.seed}-{size}.pt"
+
+    def trained(self, prepared: Prepared) -> tuple[Any, float]:
+        """Return the trained surrogate, and the seconds of its training; weights that are kept are read."""
+        model = networks.make(prepared.problem, self.name, self.seed)
+
+        def run() -> float:
+            data = prepared.train, prepared.validation
+            return training.train(model, self.way, prepared.problem, *data, self.count, self.seed)
+
+        return model, training.kept(self.path(prepared), model, run)
+
+
+def judged(prepared: Prepared, made: Made, rtol: float) -> list[Row]:
     """Train a surrogate, decide every test context in both ways, and return one row per way of deciding.
 
     Args:
         prepared: the problem with its data.
-        name: of the surrogate.
-        way: how it is made and trained.
-        seed: of the network and its batches.
-        epochs: of the paper's training, and of training within contexts.
+        made: the surrogate.
         rtol: relative accuracy of certified decisions.
     """
-    problem = prepared.problem
-    model = networks.make(problem, name, seed)
-    count = epochs[way == "within"]
-    seconds = training.train(model, way, problem, prepared.train, prepared.validation, count, seed)
+    problem, seed = prepared.problem, made.seed
+    model, seconds = made.trained(prepared)
     relative, within = judging.errors(model, prepared.test)
     theta: Tensor = prepared.test.context.to(TYPE)
     shared: Row = {
@@ -99,8 +138,12 @@ def cells(
     settings: dict[str, Any],
     size: dict[str, int],
 ) -> list[Cell]:
-    """Return the cell without learning, then one per surrogate, way and seed; `size` tells the problem in every key."""
+    """Return the cell without learning, then one per surrogate, way and seed; `size` tells the problem in every key.
+
+    Weights are kept in a folder per version below `out/networks`.
+    """
     keys = [(EXACT, "none", 0)]
     ways = [(name, way) for name in names for way in ("paper", "within") if (name, way) != ("shape", "paper")]
     keys += [(name, way, seed) for name, way in ways for seed in range(seeds)]
-    return [Cell({**size, "name": name, "way": way, "seed": seed}, job, settings) for name, way, seed in keys]
+    places = {"folder": str(folder(settings["version"]))}
+    return [Cell({**size, "name": name, "way": way, "seed": seed}, job, settings, places) for name, way, seed in keys]

@@ -56,7 +56,7 @@ def by_steps(model: nn.Module, problem: Problem, theta: Tensor, seed: int) -> De
 def certified(model: Any, problem: Problem, theta: Tensor, rtol: float) -> Decided:
     """Decide to a proven relative gap."""
     points, gaps, started = [], [], time.process_time()
-    decider = decision.Decider(model, problem.box, rtol=rtol)
+    decider = decision.Decider(model, problem.box, rtol=rtol, method=problem.method)
     for batch in theta.split(problem.together):
         answer = decider(batch)
         points.append(answer.x.numpy())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class Problem(ABC):
         steps: how the paper decides.
         batch: contexts of a step of the paper's training, all their candidates together.
         together: contexts that are decided together.
+        method: how certified decisions are taken.
     """
 
     shape: tuple[int, ...]
@@ -59,6 +60,7 @@ class Problem(ABC):
     steps: Steps
     batch: int
     together: int
+    method: Literal["auto", "exact"] = "auto"
 
     @property
     def n(self) -> int:

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from experiments.energies.networks import Way
 from experiments.energies.problem import Problem, Split
+from socicnn._files import replacing
 from socicnn.training import MSE, FitOptions, WithinContext, fit
 
 RATE, DECAY = 2e-3, 1e-6  # of the paper's training
 WITHIN_RATE, WITHIN_BATCH = 1e-2, 20  # of training within contexts; contexts of a step
 LEVEL = 0.1  # weight of the level of a context
+
+
+def kept(path: Path, model: nn.Module, run: Callable[[], float]) -> float:
+    """Give a model the weights in a file, or train it and write them there; return the seconds of its training."""
+    if path.is_file():
+        stored = torch.load(path, weights_only=True)
+        model.load_state_dict(stored["weights"])
+        return float(stored["seconds"])
+    seconds = run()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as draft:
+        torch.save({"weights": model.state_dict(), "seconds": seconds}, draft)
+    return seconds
 
 
 def train(model: Any, way: Way, problem: Problem, train: Split, validation: Split, epochs: int, seed: int) -> float:

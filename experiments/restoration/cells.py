@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 from experiments.energies import cells as energies
 from experiments.energies import networks
@@ -52,15 +54,14 @@ def prepared(side: int, sizes: tuple[int, int, int]) -> energies.Prepared:
     return energies.Prepared.of(Restoration(side, sizes))
 
 
-def judge(
-    *, name: str, way: str, seed: int, side: int, sizes: list[int], epochs: list[int], rtol: float, version: int
-) -> list[Row]:
+def judge(*, name: str, way: str, seed: int, side: int, folder: str, **settings: Any) -> list[Row]:
     """Judge one surrogate; see `experiments.energies.cells.judged`."""
-    a, b, c = sizes
+    a, b, c = settings["sizes"]
     data = prepared(side, (a, b, c))
     if name == energies.EXACT:
         return energies.without_learning(data)
-    return energies.judged(data, name, way, seed, epochs, rtol)  # type: ignore[arg-type]  # names of the cells
+    made: Any = energies.Made(name, way, seed, settings["epochs"], Path(folder))  # type: ignore[arg-type]  # names of the cells
+    return energies.judged(data, made, settings["rtol"])
 
 
 def cells(preset: str) -> list[Cell]:

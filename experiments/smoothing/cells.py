@@ -10,9 +10,12 @@ processor time, one thread.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 from experiments.energies import cells as energies
 from experiments.energies import networks
@@ -42,7 +45,7 @@ class Preset:
 
 PRESETS = {
     "tiny": Preset((8,), ("softplus", "shape"), 1, (24, 8, 4), (2, 2)),
-    "longer": Preset((40, 160, 640), ("shape",), 1, (100, 20, 5), (0, 2)),
+    "longer": Preset((40, 80, 160), ("shape",), 1, (20, 5, 5), (0, 2)),
     "paper": Preset((40,), networks.NAMES, 3, (1200, 200, 200), (50, 60)),
     "short": Preset((40,), networks.NAMES, 3, (1200, 200, 50), (50, 60)),
 }
@@ -54,15 +57,14 @@ def prepared(T: int, sizes: tuple[int, int, int]) -> energies.Prepared:
     return energies.Prepared.of(Smoothing(T, sizes))
 
 
-def judge(
-    *, name: str, way: str, seed: int, T: int, sizes: list[int], epochs: list[int], rtol: float, version: int
-) -> list[Row]:
+def judge(*, name: str, way: str, seed: int, T: int, folder: str, **settings: Any) -> list[Row]:
     """Judge one surrogate; see `experiments.energies.cells.judged`."""
-    a, b, c = sizes
+    a, b, c = settings["sizes"]
     data = prepared(T, (a, b, c))
     if name == energies.EXACT:
         return energies.without_learning(data)
-    return energies.judged(data, name, way, seed, epochs, rtol)  # type: ignore[arg-type]  # names of the cells
+    made: Any = energies.Made(name, way, seed, settings["epochs"], Path(folder))  # type: ignore[arg-type]  # names of the cells
+    return energies.judged(data, made, settings["rtol"])
 
 
 def cells(preset: str) -> list[Cell]:
@@ -82,5 +84,16 @@ def cells(preset: str) -> list[Cell]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    given = options("smoothing", "Smooth trajectories by recurrent surrogates.", argv, presets=tuple(PRESETS))
-    print(summary(given.run(cells(given.preset)).rows, "T"))
+    def extend(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--render", action="store_true", help="also write the page's table and the figure")
+
+    given = options(
+        "smoothing", "Smooth trajectories by recurrent surrogates.", argv, presets=tuple(PRESETS), extend=extend
+    )
+    rows = given.run(cells(given.preset)).rows
+    print(summary(rows, "T"))
+    if given.others.render:
+        from experiments.smoothing import page
+
+        chosen = PRESETS[given.preset]
+        page.render(rows, prepared(chosen.horizons[0], chosen.sizes), chosen.epochs, energies.folder(VERSION), RTOL)

@@ -26,6 +26,7 @@ from socicnn.nn import Conv, RecurrentSOCICNN
 CURVATURE, SWITCHING, MAGNITUDE, ROUNDING = 0.20, 0.18, 0.02, 1e-5
 NOISE = 0.05
 CANDIDATES = 14
+DENSE = 600
 SEED = 0
 
 
@@ -84,6 +85,8 @@ class Smoothing(Problem):
         self.T, self.sizes = T, sizes
         self.shape = self.context_shape = (T, self.p)
         self.batch = max(1, 1200 // CANDIDATES)
+        if self.n > DENSE:  # a solver of sparse programs then, as Newton's method here has dense systems
+            self.method = "exact"
 
     def splits(self) -> tuple[Split, Split, Split]:
         """Return training, validation and test data."""

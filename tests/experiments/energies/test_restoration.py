@@ -72,8 +72,9 @@ def test_faces_stand_upright(data_folder: Path) -> None:
 
 @pytest.mark.extra
 def test_the_tiny_sweep_ends_with_a_table(
-    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("skimage")
+    monkeypatch.setattr("experiments.energies.cells.FOLDER", tmp_path)
     main(["--preset", "tiny", "--out", str(tmp_path / "table.csv")])
     assert "| 8 | soc | within | certified |" in capsys.readouterr().out

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import decision
-from experiments.energies import networks
+from experiments.energies import networks, training
+from experiments.energies.cells import Made, Prepared, without_learning
 from experiments.smoothing.cells import main
 from experiments.smoothing.problem import Smoothing
 
@@ -65,9 +66,41 @@ def test_a_frozen_surrogate_is_the_module(problem: Smoothing, name: networks.Nam
     assert torch.equal(values, networks.make(problem, name, 0).double()(data.x[:, 3], data.context))
 
 
-def test_the_tiny_sweep_ends_with_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tiny_sweep_ends_with_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.energies.cells.FOLDER", tmp_path)
     main(["--preset", "tiny", "--out", str(tmp_path / "table.csv")])
     printed = capsys.readouterr().out
     assert "| 8 | softplus | paper | certified |" in printed
     assert "| 8 | shape | within | certified |" in printed
     assert "| 8 | - | - | kalman |" in printed
+    kept = sorted(path.name for path in tmp_path.glob("version-*/*.pt"))
+    assert kept == ["shape-within-0-8x4x24x2.pt", "softplus-paper-0-8x4x24x2.pt", "softplus-within-0-8x4x24x2.pt"]
+
+
+def test_kept_weights_are_read_again(problem: Smoothing, tmp_path: Path) -> None:
+    first, second = (networks.make(problem, "shape", seed) for seed in (0, 1))
+    assert training.kept(tmp_path / "weights.pt", first, lambda: 2.5) == 2.5
+    assert training.kept(tmp_path / "weights.pt", second, lambda: 0.0) == 2.5
+    for own, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(own, other)
+
+
+@pytest.mark.extra
+def test_the_page_gets_its_table_and_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Smoothing
+) -> None:
+    pytest.importorskip("matplotlib")
+    from experiments.smoothing import page
+
+    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(page, "FIGURE", tmp_path / "figure.png")
+    page.PAGE.write_text(f"head {page.BEGIN} old {page.END} tail")
+    prepared = Prepared.of(problem)
+    made = Made("shape", "within", 0, (1, 1), tmp_path)
+    made.trained(prepared)
+    rows = [{"T": 9, "name": "exact", "way": "none", **row} for row in without_learning(prepared)]
+    page.render(rows, prepared, (1, 1), tmp_path, 1e-3)
+    assert "| 9 | - | - | kalman |" in page.PAGE.read_text()
+    assert page.FIGURE.stat().st_size > 10_000
