@@ -43,7 +43,7 @@ class Preset:
 
 
 PRESETS = {
-    "tiny": Preset(8, ("soc",), 1, (20, 6, 3), (2, 2)),
+    "tiny": Preset(8, ("soc", "shape"), 1, (20, 6, 3), (2, 2)),
     "paper": Preset(64, networks.NAMES, 3, (280, 60, 60), (50, 50)),
 }
 

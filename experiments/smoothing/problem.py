@@ -159,9 +159,9 @@ class Smoothing(Problem):
         return RecurrentSOCICNN(self.shape, 20, quadratic, norm, context_channels=self.p, **settings)
 
     def shaped(self, draw: torch.Generator) -> RecurrentSOCICNN:
-        """Return a network whose norms take the p differences of a step and a constant together."""
-        norm = Conv(4 * (self.p + 1), 3, group=self.p + 1)
-        return self.network((Conv(24, 5),), (norm,), context="joint", generator=draw)
+        """Return a network whose norms take the p differences of a step and a constant together; it has 4 units."""
+        branches = (Conv(24, 5),), (Conv(4 * (self.p + 1), 3, group=self.p + 1),)
+        return RecurrentSOCICNN(self.shape, 4, *branches, context_channels=self.p, context="joint", generator=draw)
 
     def module_by_hand(self) -> RecurrentSOCICNN:
         """Return the module that equals the energy for every context; its recurrence is switched off."""

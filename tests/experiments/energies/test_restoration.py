@@ -77,4 +77,6 @@ def test_the_tiny_sweep_ends_with_a_table(
     pytest.importorskip("skimage")
     monkeypatch.setattr("experiments.energies.cells.FOLDER", tmp_path)
     main(["--preset", "tiny", "--out", str(tmp_path / "table.csv")])
-    assert "| 8 | soc | within | certified |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| 8 | soc | within | certified |" in printed
+    assert "| 8 | shape | within | certified |" in printed

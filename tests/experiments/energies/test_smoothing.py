@@ -76,7 +76,7 @@ def test_the_tiny_sweep_ends_with_a_table(
     assert "| 8 | shape | within | certified |" in printed
     assert "| 8 | - | - | kalman |" in printed
     kept = sorted(path.name for path in tmp_path.glob("version-*/*.pt"))
-    assert kept == ["shape-within-0-8x4x24x2.pt", "softplus-paper-0-8x4x24x2.pt", "softplus-within-0-8x4x24x2.pt"]
+    assert kept == ["shape-within-0-8x4x24x4.pt", "softplus-paper-0-8x4x24x2.pt", "softplus-within-0-8x4x24x2.pt"]
 
 
 def test_kept_weights_are_read_again(problem: Smoothing, tmp_path: Path) -> None:
