@@ -45,7 +45,7 @@ class Preset:
 
 PRESETS = {
     "tiny": Preset((8,), ("softplus", "shape"), 1, (24, 8, 4), (2, 2)),
-    "longer": Preset((40, 80, 160), ("shape",), 1, (20, 5, 5), (0, 2)),
+    "longer": Preset((40, 80, 160, 640), ("shape",), 1, (20, 5, 5), (0, 2)),
     "paper": Preset((40,), networks.NAMES, 3, (1200, 200, 200), (50, 60)),
     "short": Preset((40,), networks.NAMES, 3, (1200, 200, 50), (50, 60)),
 }
