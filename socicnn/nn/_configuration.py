@@ -90,7 +90,7 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return f"({', '.join(map(_text, value))}{',' * (len(value) == 1)})"
     if isinstance(value, dict):
-        kind = getattr(geometry, value["kind"])
-        changed = {field.name: value[field.name] for field in fields(kind) if value[field.name] != field.default}
+        defaults = {field.name: field.default for field in fields(getattr(geometry, value["kind"]))}
+        changed = {name: entry for name, entry in value.items() if name != "kind" and entry != defaults[name]}
         return f"{value['kind']}({', '.join(f'{name}={entry!r}' for name, entry in changed.items())})"
     return repr(value)
