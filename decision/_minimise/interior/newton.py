@@ -203,8 +203,9 @@ class System:
         dp: list[Tensor] = []
         for k in layers:
             soft, give, W, tau = self._soft[k], self._give[k], kept.W[k], kept.smoothing[k]
-            da = (soft + give) * dlam[k] - give * above[k]
-            force = torch.zeros_like(da)
+            da = force = torch.empty(0)
+            if tau is not None:
+                da, force = (soft + give) * dlam[k] - give * above[k], torch.zeros_like(soft)
             if tau is None or isinstance(tau, Tensor):
                 through = times(kept.U[k], dx) if W is None else times(kept.U[k], dx) + times(W, dz[k - 1])
                 da, force = by_kind(tau, da, through), by_kind(tau, force, soft * (push[k] - above[k]))

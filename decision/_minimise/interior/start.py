@@ -50,16 +50,19 @@ def on_path(
         for k in layers:
             a, tau = kept.preactivation(k, x, z[k - 1] if k else None), kept.smoothing[k]
             width = mu[:, None] / q[k]
-            wide = width if tau is None else width.clamp(min=tau)
-            near, far = (by_kind(tau, soft, hard) for soft, hard in zip(_soft(a, wide), _split(a, width), strict=True))
+            near, far = _split(a, width)
+            on, off = near / (near + far), far / (near + far)
+            if tau is not None:
+                width = width.clamp(min=tau)
+                pairs = zip(
+                    (*_soft(a, width), torch.sigmoid(a / width), torch.sigmoid(-a / width)),
+                    (near, far, on, off),
+                    strict=True,
+                )
+                near, far, on, off = (by_kind(tau, soft, hard) for soft, hard in pairs)
             z.append(near)
             p.append(far)
-            share.append(
-                (
-                    by_kind(tau, torch.sigmoid(a / wide), near / (near + far)),
-                    by_kind(tau, torch.sigmoid(-a / wide), far / (near + far)),
-                )
-            )
+            share.append((on, off))
         q = _boxes(kept, _product([on for on, _ in share]), mu, scale)
     return z, p, [q[k] * share[k][0] for k in layers], [q[k] * share[k][1] for k in layers]
 
