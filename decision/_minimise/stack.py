@@ -7,7 +7,7 @@ f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -188,28 +188,17 @@ class Stack:
 
     def take(self, rows: Tensor | slice) -> Stack:
         """Return the networks of some contexts."""
-        return Stack(
-            tuple(layer.take(rows) for layer in self.layers),
-            self.w[rows],
-            self.v[rows],
-            self.c[rows],
-            tuple(branch.take(rows) for branch in self.quadratics),
-            tuple(branch.take(rows) for branch in self.norms),
-            self.kept,
-            tuple(branch.take(rows) for branch in self.exponentials),
-        )
+        return self._changed(lambda part: part.take(rows), lambda entries: entries[rows], self.kept)
 
     def to(self, dtype: torch.dtype) -> Stack:
         """Return the networks in another float type."""
-        return Stack(
-            tuple(part.to(dtype) for part in self.layers),
-            self.w.to(dtype),
-            self.v.to(dtype),
-            self.c.to(dtype),
-            tuple(part.to(dtype) for part in self.quadratics),
-            tuple(part.to(dtype) for part in self.norms),
-            exponentials=tuple(part.to(dtype) for part in self.exponentials),
-        )
+        return self._changed(lambda part: part.to(dtype), lambda entries: entries.to(dtype), {})
+
+    def _changed(self, part: Callable[[Any], Any], entries: Callable[[Tensor], Tensor], kept: dict[Any, Any]) -> Stack:
+        parts = (self.layers, self.quadratics, self.norms, self.exponentials)
+        layers, quadratics, norms, exponentials = (tuple(part(each) for each in some) for some in parts)
+        w, v, c = map(entries, (self.w, self.v, self.c))
+        return Stack(layers, w, v, c, quadratics, norms, kept, exponentials)
 
     @property
     def smooth(self) -> bool:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
-from typing import Any, cast, final
+from collections.abc import Sequence
+from typing import Any, final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state
+from torch import Tensor
 
 from socicnn._moved import with_moved, with_renamed
 from socicnn.density._base import Density
@@ -21,6 +19,7 @@ from socicnn.errors import ModelError
 from socicnn.nn._network import Network
 from socicnn.training._history import History
 from socicnn.training._loop import train
+from socicnn.training._stacked import SideBySide, clipped
 
 
 def fit_stacked(
@@ -86,15 +85,10 @@ class _DensityStack:
 
     def __init__(self, runs: list[DensityRun]) -> None:
         self.runs, self.settings = runs, runs[0].settings
-        models = [run.model for run in runs]
-        for model in models:
-            model.train()
-        self.state, self.buffers = stack_module_state(models)
-        self.parameters = list(self.state.values())
-        self.optimiser = torch.optim.Adam(self.parameters, lr=self.settings.learning_rate, fused=True)
-        template = copy.deepcopy(models[0])
-        self.objective_of = _call(_Objective(template))
-        self.after_step = torch.func.vmap(_call(_AfterStep(template)))
+        for run in runs:
+            run.model.train()
+        self.densities = SideBySide([run.model for run in runs])
+        self.optimiser = torch.optim.Adam([self.densities.flat], lr=self.settings.learning_rate, fused=True)
 
     def epoch(self) -> list[float]:
         """Take the steps of the next block; return the objective of each run at the last one."""
@@ -104,28 +98,30 @@ class _DensityStack:
         return [float(value) for value in objective]
 
     def _step(self) -> Tensor:
-        x = torch.stack([run.batches.next() for run in self.runs])
-        self.optimiser.zero_grad(set_to_none=True)
+        x, densities = torch.stack([run.batches.next() for run in self.runs]), self.densities
         nodes, stacked = _nodes([run.batches.rule() for run in self.runs])
-        objectives = torch.func.vmap(self.objective_of, in_dims=(0, 0, 0, stacked), randomness="different")
-        objective, penalty = objectives(self.state, self.buffers, x, nodes)
-        (objective + penalty).sum().backward()
-        if self.settings.options.clip is not None:
-            _clip_each(self.parameters, self.settings.options.clip)
+        objectives = torch.func.vmap(self._objective, in_dims=(0, 0, 0, stacked), randomness="different")
+        objective, total = objectives(*densities.tensors, x, nodes)
+        (gradient,) = torch.autograd.grad(total.sum(), densities.flat)
+        densities.flat.grad = clipped(gradient, self.settings.options.clip)
         self.optimiser.step()
         with torch.no_grad():
-            self.after_step(self.state, self.buffers, x)
-        return cast(Tensor, objective.detach())
+            densities.after_step()
+        return objective.detach()
 
-    @torch.no_grad()
+    def _objective(
+        self, row: Tensor, others: tuple[Tensor, ...], x: Tensor, nodes: Nodes | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the objective of one model at its batch, and the objective plus the penalty."""
+        model = self.densities.placed(row, others)
+        model.condition(x)
+        objective = model.objective(x, nodes)
+        return objective, objective + model.penalty()
+
     def keep(self, runs: list[DensityRun]) -> None:
         """Go on, or write the tensors of each run into its model."""
-        if runs:
-            return
-        tensors = {**self.state, **self.buffers}
-        for index, run in enumerate(self.runs):
-            for name, tensor in [*run.model.named_parameters(), *run.model.named_buffers()]:
-                tensor.copy_(tensors[name][index])
+        if not runs:
+            self.densities.write([run.model for run in self.runs])
         self.runs = runs
 
 
@@ -134,41 +130,6 @@ def _sources(data: Any, count: int) -> list[Any]:
     if isinstance(data, Law) or not isinstance(data, list | tuple) or np.ndim(data[0] if data else 0) < 2:
         return [data] * count
     return list(data)
-
-
-@final
-class _Objective(nn.Module):
-    """The objective and the penalty of one model at its batch, as a module that `functional_call` can run."""
-
-    def __init__(self, model: Density) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor, nodes: Nodes | None) -> tuple[Tensor, Tensor]:
-        self.model.condition(x)
-        objective = self.model.objective(x, nodes)
-        return objective, self.model.penalty()
-
-
-@final
-class _AfterStep(nn.Module):
-    """The recipe's action after a step; it changes the tensors in place."""
-
-    def __init__(self, model: Density) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.model.after_step()
-        return x.new_zeros(())
-
-
-def _call(module: nn.Module) -> Callable[..., Any]:
-    def call(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *arguments: Any) -> Any:
-        named = {f"model.{name}": tensor for name, tensor in {**parameters, **buffers}.items()}
-        return functional_call(module, named, arguments)
-
-    return call
 
 
 def _nodes(rules: Sequence[Rule | None]) -> tuple[Nodes | None, int | None]:
@@ -180,18 +141,6 @@ def _nodes(rules: Sequence[Rule | None]) -> tuple[Nodes | None, int | None]:
         return Nodes(first.nodes, first.log_weights), None
     present = [rule for rule in rules if rule is not None]
     return Nodes(torch.stack([r.nodes for r in present]), torch.stack([r.log_weights for r in present])), 0
-
-
-@torch.no_grad()
-def _clip_each(parameters: Sequence[Tensor], clip: float) -> None:
-    """Scale the gradient of each model to at most `clip`, as `clip_grad_norm_` does for one."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norms = torch.stack(
-        [torch.linalg.vector_norm(gradient.reshape(len(gradient), -1), dim=1) for gradient in gradients]
-    )
-    factor = (clip / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(factor.reshape(-1, *[1] * (gradient.ndim - 1)))
 
 
 def _alike(models: Sequence[Density]) -> None:

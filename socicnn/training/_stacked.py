@@ -13,10 +13,9 @@ from torch.func import stack_module_state
 from socicnn.errors import ModelError
 from socicnn.positivity._base import Weight
 from socicnn.training._data import stacked
-from socicnn.training._frame import Frame
 from socicnn.training._history import History
 from socicnn.training._loop import train
-from socicnn.training._losses import AnyLoss, Loss
+from socicnn.training._losses import AnyLoss
 from socicnn.training._options import FitOptions, accepts_moved_keywords, run_settings
 from socicnn.training._rules import RULES, UpdateRule
 from socicnn.training._run import Run
@@ -106,6 +105,82 @@ def fit_stacked(
 
 
 @final
+class SideBySide:
+    """Networks of one architecture, the tensors that are trained in one matrix: a row per network.
+
+    Args:
+        models: the networks; they are copied.
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        self.model: Any = copy.deepcopy(models[0]).train()  # what is mapped over the rows
+        state, buffers = stack_module_state(list(models))
+        named = dict([*self.model.named_parameters(), *self.model.named_buffers()])
+        self.shapes = {name: tensor.shape for name, tensor in named.items() if tensor.requires_grad}
+        flat = torch.cat([state[name].detach().reshape(len(models), -1) for name in self.shapes], dim=1)
+        self.flat = flat.requires_grad_()
+        self.others = {name: tensor.detach() for name, tensor in [*buffers.items(), *state.items()]}
+        for name in self.shapes:
+            del self.others[name]
+        places: dict[int, list[tuple[dict[str, Any], str]]] = {}  # several for a tensor that modules share
+        for module in self.model.modules():
+            for store in (module._parameters, module._buffers):
+                for key, tensor in store.items():
+                    places.setdefault(id(tensor), []).append((store, key))
+        self.places = [places[id(named[name])] for name in [*self.shapes, *self.others]]
+        self.sizes = [shape.numel() for shape in self.shapes.values()]
+        self.acts = _acts(self.model)
+
+    @property
+    def tensors(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The matrix, and the fixed parameters and buffers: what the functions that are mapped take first."""
+        return self.flat, tuple(self.others.values())
+
+    def placed(self, row: Tensor, others: tuple[Tensor, ...]) -> Any:
+        """Return the network with views of a row, and the other tensors, in the place of its own.
+
+        `torch.func.functional_call` does the same from dictionaries, whose handling costs as much as a small network.
+        """
+        views = [piece.view(shape) for piece, shape in zip(row.split(self.sizes), self.shapes.values(), strict=True)]
+        for where, tensor in zip(self.places, [*views, *others], strict=True):
+            for store, key in where:
+                store[key] = tensor
+        return self.model
+
+    def after_step(self) -> None:
+        """Let the recipe of each act after a step; it changes the tensors in place."""
+
+        def act(row: Tensor, others: tuple[Tensor, ...]) -> Tensor:
+            self.placed(row, others).after_step()
+            return torch.zeros_like(row[0])
+
+        if self.acts:
+            torch.func.vmap(act)(*self.tensors)
+
+    @torch.no_grad()
+    def write(self, models: Sequence[nn.Module]) -> None:
+        """Write the tensors of each into its model."""
+        pieces = self.flat.split(self.sizes, dim=1)
+        tensors = {**dict(zip(self.shapes, pieces, strict=True)), **self.others}
+        for index, model in enumerate(models):
+            for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+                tensor.copy_(tensors[name][index].reshape(tensor.shape))
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some of the networks."""
+        self.flat = self.flat.detach()[rows].requires_grad_()
+        self.others = {name: tensor[rows] for name, tensor in self.others.items()}
+
+
+def clipped(gradient: Tensor, clip: float | None) -> Tensor:
+    """Return the gradients, one per row, scaled to norms of at most `clip`, as `clip_grad_norm_` does for one."""
+    if clip is None:
+        return gradient
+    norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+    return gradient * (clip / (norm + 1e-6)).clamp(max=1.0)
+
+
+@final
 class _Stack:
     """The runs that still train, their tensors side by side.
 
@@ -114,102 +189,42 @@ class _Stack:
     """
 
     def __init__(self, runs: list[Run]) -> None:
-        self.runs = runs
-        template = copy.deepcopy(runs[0].model)
-        trained = {name: parameter for name, parameter in template.named_parameters() if parameter.requires_grad}
-        state, buffers = stack_module_state([run.model for run in runs])
-        self.shapes = {name: parameter.shape for name, parameter in trained.items()}
-        flat = torch.cat([state[name].detach().reshape(len(runs), -1) for name in trained], dim=1)
-        self.flat = flat.requires_grad_()
-        fixed = {name: tensor.detach() for name, tensor in state.items() if name not in trained}
-        self.others = {**buffers, **fixed}
-        self.rule: UpdateRule = RULES[runs[0].settings["optimiser"]](self.flat)
-        self.one = _One(template, runs[0].frame, runs[0].loss, self.shapes, list(self.others))
-        self.objective = torch.func.vmap(self.one.objective, randomness="different")
-        self.after_step = torch.func.vmap(self.one.after_step) if _acts(template) else None
+        self.runs, self.frame, self.loss = runs, runs[0].frame, runs[0].loss
+        self.networks = SideBySide([run.model for run in runs])
+        self.rule: UpdateRule = RULES[runs[0].settings["optimiser"]](self.networks.flat)
+        self.objective = torch.func.vmap(self._objective, randomness="different")
 
     def epoch(self) -> list[float]:
         """Run one pass over the training data of every run; return its mean loss, one per run."""
-        runs, settings = self.runs, self.runs[0].settings
+        runs, settings, networks = self.runs, self.runs[0].settings, self.networks
         shuffled = stacked([run.shuffled() for run in runs])
         units = torch.stack([run.frame.mean for run in runs]), torch.stack([run.frame.scale for run in runs])
-        column: dict[str, Any] = {"dtype": self.flat.dtype, "device": self.flat.device}
+        column: dict[str, Any] = {"dtype": networks.flat.dtype, "device": networks.flat.device}
         rates = torch.tensor([[run.rate()] for run in runs], **column)
         decays = torch.tensor([[run.settings["weight_decay"]] for run in runs], **column)
-        total = torch.zeros(len(runs), dtype=torch.float64, device=self.flat.device)
-        others = tuple(self.others.values())
+        total = torch.zeros(len(runs), dtype=torch.float64, device=networks.flat.device)
         for first in range(0, shuffled.y.shape[1], runs[0].batch_size):
             batch = shuffled[(slice(None), slice(first, first + runs[0].batch_size))]
             arguments = (batch.x, batch.y, *units, *(() if batch.context is None else (batch.context,)))
-            loss, objective = self.objective(self.flat, others, *arguments)
-            (gradient,) = torch.autograd.grad(objective.sum(), self.flat)
+            loss, objective = self.objective(*networks.tensors, *arguments)
+            (gradient,) = torch.autograd.grad(objective.sum(), networks.flat)
             with torch.no_grad():
-                if settings["clip"] is not None:
-                    norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-                    gradient = gradient * (settings["clip"] / (norm + 1e-6)).clamp(max=1.0)
-                self.rule.step(self.flat, gradient, rates, decays)
-                if self.after_step is not None:
-                    self.after_step(self.flat, others)
+                self.rule.step(networks.flat, clipped(gradient, settings["clip"]), rates, decays)
+                networks.after_step()
                 total += loss.detach() * batch.x.shape[1]
-        self.unstack()
+        networks.write([run.model for run in runs])
         return [float(value) / shuffled.y.shape[1] for value in total]
-
-    @torch.no_grad()
-    def unstack(self) -> None:
-        """Write the tensors of each run into its model."""
-        pieces = self.flat.split([shape.numel() for shape in self.shapes.values()], dim=1)
-        tensors = {**dict(zip(self.shapes, pieces, strict=True)), **self.others}
-        for index, run in enumerate(self.runs):
-            for name, tensor in [*run.model.named_parameters(), *run.model.named_buffers()]:
-                tensor.copy_(tensors[name][index].reshape(tensor.shape))
 
     def keep(self, runs: list[Run]) -> None:
         """Go on with some of the runs."""
         if len(runs) == len(self.runs):
             return
-        rows = torch.tensor([self.runs.index(run) for run in runs], dtype=torch.int64, device=self.flat.device)
+        rows = torch.tensor([self.runs.index(run) for run in runs], dtype=torch.int64, device=self.networks.flat.device)
         self.runs = runs
-        self.flat = self.flat.detach()[rows].requires_grad_()
-        self.others = {name: tensor[rows] for name, tensor in self.others.items()}
+        self.networks.keep(rows)
         self.rule.keep(rows)
 
-
-@final
-class _One:
-    """One network whose tensors are put in place before it is called: what is mapped over the stack.
-
-    `torch.func.functional_call` does the same from dictionaries, whose handling costs as much as a small network.
-
-    Args:
-        model: the network; not usable on its own afterwards.
-        frame: the units of its data.
-        loss: of its predictions.
-        shapes: shape of each trained parameter, in the order in which they lie in a row of the matrix.
-        others: names of the fixed parameters and of the buffers.
-    """
-
-    def __init__(
-        self, model: nn.Module, frame: Frame, loss: Loss, shapes: dict[str, torch.Size], others: list[str]
-    ) -> None:
-        self.model, self.frame, self.loss = model.train(), frame, loss
-        self.shapes, self.sizes = list(shapes.values()), [shape.numel() for shape in shapes.values()]
-        places: dict[int, list[tuple[dict[str, Any], str]]] = {}  # several for a tensor that modules share
-        for module in model.modules():
-            for store in (module._parameters, module._buffers):
-                for key, tensor in store.items():
-                    places.setdefault(id(tensor), []).append((store, key))
-        named = dict([*model.named_parameters(), *model.named_buffers()])
-        self.trained = [places[id(named[name])] for name in shapes]
-        self.others = [places[id(named[name])] for name in others]
-
-    def put(self, row: Tensor, others: tuple[Tensor, ...]) -> None:
-        """Put views of a row, and the other tensors, in the network's place."""
-        views = [piece.view(shape) for piece, shape in zip(row.split(self.sizes), self.shapes, strict=True)]
-        for where, tensor in zip([*self.trained, *self.others], [*views, *others], strict=True):
-            for store, key in where:
-                store[key] = tensor
-
-    def objective(
+    def _objective(
         self,
         row: Tensor,
         others: tuple[Tensor, ...],
@@ -219,21 +234,13 @@ class _One:
         scale: Tensor,
         context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the loss at a batch, and the loss plus the recipe's penalty."""
-        self.put(row, others)
-        model: Any = self.model
+        """Return the loss of one network at a batch, and the loss plus the recipe's penalty."""
+        model = self.networks.placed(row, others)
         theta = context.unsqueeze(1) if context is not None and target.ndim == 2 else context
         self.frame.condition(model, x, theta)
         value = self.frame.value(model, x, theta)
         loss = self.loss((value - mean) / scale, target)
         return loss, loss + model.penalty() if hasattr(model, "penalty") else loss
-
-    def after_step(self, row: Tensor, others: tuple[Tensor, ...]) -> Tensor:
-        """Let the recipe act after a step; it changes the tensors in place."""
-        self.put(row, others)
-        model: Any = self.model
-        model.after_step()
-        return torch.zeros_like(row[0])
 
 
 def _acts(model: nn.Module) -> bool:

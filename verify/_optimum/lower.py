@@ -103,28 +103,15 @@ def _tangent(program: QuadraticProgram, u: Array) -> Line:
 
 
 def _signed(line: Line, weak: WeakDuality, y: Array, extents: Extents, D: Array) -> tuple[Array, BoolArray]:
-    """Return y with multipliers of single bounds lowered until r has the sign they need, and the other coordinates.
-
-    Lowering the multiplier of v_j >= l by d moves the bound by nothing: h'y and r_j l change alike.
-    """
-    y = y.copy()
+    """Return y with multipliers of single bounds lowered until r has the sign they need, and the other coordinates."""
     proof = weak.combine(y)
     r = line.slope + proof.sum
     size = np.abs(line.slope) + line.size + weak.rows.absolute.T @ np.abs(y)
     considered = (D <= 0.0) & ~np.isfinite(extents.upper - extents.lower)
     free = considered & (extents.lower == -np.inf) & (extents.upper == np.inf)
     sign = np.where(extents.upper == np.inf, 1.0, -1.0)
-    lack = np.where(considered, APART * size - sign * r, 0.0)
-    single = weak.single
-    for rank in range(int(single.rank.max(initial=-1)) + 1):
-        i, j, g = (part[single.rank == rank] for part in (single.row, single.column, single.entry))
-        some = considered[j] & ~free[j] & (lack[j] > 0.0) & (sign[j] * g < 0.0) & (y[i] > 0.0)
-        i, j, g = i[some], j[some], np.abs(g[some])
-        step = np.minimum(y[i], lack[j] * (1.0 + 4 * EPS) / g)
-        y[i] -= step
-        lack[j] -= step * g
-    needed = free | (considered & (lack > 0.0))
-    return y, needed
+    y, lack = weak.lowered(y, np.where(considered & ~free, APART * size - sign * r, 0.0), sign)
+    return y, free | (lack > 0.0)
 
 
 def _pinned(

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from socicnn._arrays import Array, BoolArray, IntArray
 from socicnn.conic._conic_data import ConicData
+from socicnn.conic._rows import Rows
 from verify._optimum.lower import lower_end
 from verify._optimum.program import QuadraticProgram
 from verify._optimum.upper import UpperEnd, sure_end
@@ -49,21 +50,22 @@ class MixedProgram:
 
     def within(self, lower: Array, upper: Array) -> QuadraticProgram:
         """Return the relaxation with bounds of the integers as further rows; equal bounds are one equality."""
-        conic, n = self.conic, self.conic.A.shape[1]
-        fixed = lower == upper
-        below, above = np.isfinite(lower) & ~fixed, np.isfinite(upper) & ~fixed
-        columns = [self.integers[part] for part in (fixed, below, above)]
-        signs = np.concatenate([np.full(len(part), s) for part, s in zip(columns, (1.0, -1.0, 1.0), strict=True)])
-        at = np.concatenate(columns)
-        own = sparse.csr_array((signs, (np.arange(len(at)), at)), shape=(len(at), n))
-        h = np.concatenate([lower[fixed], -lower[below], upper[above]])
-        zero, k = conic.cones.zero, int(fixed.sum())
-        G = sparse.csr_array(conic.A)
-        parts = [G[:zero], own[:k], own[k:], G[zero:]]
-        A = sparse.csc_array(sparse.vstack([part for part in parts if part.shape[0]] or [G], format="csc"))
-        b = np.concatenate([conic.b[:zero], h[:k], h[k:], conic.b[zero:]])
-        cones = replace(conic.cones, zero=zero + k, nonnegative=conic.cones.nonnegative + len(at) - k)
-        return self.relaxed.over(replace(conic, A=A, b=b, cones=cones))
+        rows = bounded(self.relaxed.rows, self.integers, lower, upper)
+        return self.relaxed.over(replace(self.conic, A=sparse.csc_array(rows.G), b=rows.h, cones=rows.cones))
+
+
+def bounded(rows: Rows, columns: IntArray, lower: Array, upper: Array) -> Rows:
+    """Return rows with bounds of these columns, which follow the equalities; equal bounds are one equality."""
+    fixed = lower == upper
+    below, above = np.isfinite(lower) & ~fixed, np.isfinite(upper) & ~fixed
+    parts = [columns[part] for part in (fixed, below, above)]
+    signs = np.concatenate([np.full(len(part), s) for part, s in zip(parts, (1.0, -1.0, 1.0), strict=True)])
+    at, (zero, k) = np.concatenate(parts), (rows.cones.zero, len(parts[0]))
+    own = sparse.csr_array((signs, (np.arange(len(at)), at)), shape=(len(at), rows.G.shape[1]))
+    G = sparse.csr_array(sparse.vstack([rows.G[:zero], own, rows.G[zero:]], format="csr"))
+    h = np.concatenate([rows.h[:zero], lower[fixed], -lower[below], upper[above], rows.h[zero:]])
+    cones = replace(rows.cones, zero=zero + k, nonnegative=rows.cones.nonnegative + len(at) - k)
+    return replace(rows, G=G, h=h, cones=cones)
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,21 +90,10 @@ def product(r: Array, end: Array) -> Array:
 
 def _signed(line: Line, weak: WeakDuality, y: Array, extents: Extents) -> Array:
     """Return y with multipliers of rows -v_j <= -l (or v_j <= u) lowered until r_j has the sign that they need."""
-    sides = ((extents.upper == np.inf, 1.0), (extents.lower == -np.inf, -1.0))
-    if not any(open_side.any() for open_side, _ in sides):
-        return y
-    y = y.copy()
-    for open_side, sign in sides:
-        proof = weak.combine(y)
-        error = 2.0 * (line.error + proof.error) + 8 * EPS * (np.abs(line.slope) + np.abs(proof.sum)) + 2.0 * TINY
-        short = open_side & (sign * (line.slope + proof.sum) < error) & (line.error + proof.error > 0)
-        for j in np.flatnonzero(short):
-            lack = error[j] - sign * (line.slope[j] + proof.sum[j])
-            for i, g in weak.planes(int(j)):
-                if sign * g < 0 and y[i] > 0:  # a smaller y_i moves r_j by |g| the right way
-                    step = min(y[i], lack * (1.0 + 4 * EPS) / abs(g))
-                    y[i] -= step
-                    lack -= step * abs(g)
-                if lack <= 0:
-                    break
+    for open_side, sign in ((extents.upper == np.inf, 1.0), (extents.lower == -np.inf, -1.0)):
+        if open_side.any():
+            proof = weak.combine(y)
+            error = 2.0 * (line.error + proof.error) + 8 * EPS * (np.abs(line.slope) + np.abs(proof.sum)) + 2.0 * TINY
+            short = np.where(line.error + proof.error > 0, error - sign * (line.slope + proof.sum), 0.0)
+            y, _ = weak.lowered(y, np.where(open_side, short, 0.0), np.full_like(short, sign))
     return y

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array, IntArray
-from socicnn._margins import TINY, relative_margin
+from socicnn._margins import EPS, TINY, relative_margin
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
 from verify._optimum.lengths import lengths, most_of, spread
@@ -86,11 +86,20 @@ class WeakDuality:
         other.rows = rows
         return other
 
-    def planes(self, j: int) -> list[tuple[int, float]]:
-        """Return (row, entry) of the inequalities that hold v_j alone."""
-        single = self.single
-        part = slice(*np.searchsorted(single.column, [j, j + 1]))
-        return list(zip(single.row[part].tolist(), single.entry[part].tolist(), strict=True))
+    def lowered(self, y: Array, lack: Array, sign: Array) -> tuple[Array, Array]:
+        """Return y with multipliers of single bounds lowered until r_j has moved by `lack` to its sign, and what lacks.
+
+        Lowering the multiplier of v_j >= l by d moves the bound by nothing: h'y and r_j l change alike.
+        """
+        y, lack, single = y.copy(), lack.copy(), self.single
+        for rank in range(int(single.rank.max(initial=-1)) + 1 if (lack > 0.0).any() else 0):
+            i, j, g = (part[single.rank == rank] for part in (single.row, single.column, single.entry))
+            some = (lack[j] > 0.0) & (sign[j] * g < 0.0) & (y[i] > 0.0)
+            i, j, g = i[some], j[some], np.abs(g[some])
+            step = np.minimum(y[i], lack[j] * (1.0 + 4 * EPS) / g)
+            y[i] -= step
+            lack[j] -= step * g
+        return y, lack
 
     def combine(self, y: Array) -> Combination:
         """Return what the multipliers y prove; y is in K*, as `into_dual_cone` returns it."""
