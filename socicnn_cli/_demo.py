@@ -30,10 +30,10 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of initialisation and batches.", min=0, max=SEEDS)] = 0,
 ) -> None:
     """Train two surrogates on a parametric task, prove them equal to their programs, and decide with a certificate."""
-    import torch
-
     refuse_shadow("decision")
     refuse_shadow("verify")
+    import torch
+
     import decision
     from decision import metrics, tasks
     from socicnn.nn import save

@@ -137,13 +137,19 @@ def parted_norm(model: ICNN, count: int) -> float:
     return sum(probe(model, loss_of(model), *pair).norm for pair in pairs) / len(pairs)
 
 
-def test_independent_batches_read_zero_in_expectation_at_the_rate_of_the_root(moving: ICNN) -> None:
-    few, many = parted_norm(moving, 8), parted_norm(moving, 256)
+@pytest.fixture(scope="module")
+def many(moving: ICNN) -> float:
+    """The mean reading of independent batches, of 256 each."""
+    return parted_norm(moving, 256)
+
+
+def test_independent_batches_read_zero_in_expectation_at_the_rate_of_the_root(moving: ICNN, many: float) -> None:
+    few = parted_norm(moving, 8)
     assert 0.08 < many / few < 0.45  # thirty-two times the batches: 0.18, but for chance
     assert probe(moving, loss_of(moving), batches(256)).norm > 3 * many
 
 
-def test_weights_emitted_from_another_batch_still_move_the_gradient(moving: ICNN) -> None:
+def test_weights_emitted_from_another_batch_still_move_the_gradient(moving: ICNN, many: float) -> None:
     """Emitting from another batch than the loss's does not part the two: the gradient is taken at those weights."""
     draw = generator(9)
 
@@ -151,7 +157,7 @@ def test_weights_emitted_from_another_batch_still_move_the_gradient(moving: ICNN
         moving.condition(torch.randn(16, 2, generator=draw, dtype=torch.float64))
         return (moving(batch) - batch.square().sum(dim=1)).square().mean()
 
-    assert probe(moving, loss, batches(256)).norm > 3 * parted_norm(moving, 256)
+    assert probe(moving, loss, batches(256)).norm > 3 * many
 
 
 def test_reads_a_wrapper_too() -> None:
