@@ -95,7 +95,8 @@ def claims() -> list[Claim]:
             "the arms without both: 0 in every reading; the lift, while the least weight is below -3:<br>"
             + kept.each("training", {"": ("lift", in_shoulder)}),
             "confirmed",
-            "zero by definition: where only the slack is missing, weights and gradient are coupled all the same",
+            "zero by definition: where only the slack is missing, weights and gradient are coupled all the same (norm "
+            "in probes at the end: " + kept.each("probe", {"": ("no slack", last("norm"))}) + ")",
         ),
         Claim(
             "With independent batches it is zero in expectation and falls as T^-1/2",
