@@ -1,4 +1,4 @@
-"""log Z by annealed importance sampling: chains that go from a proposal to the energy's law step by step."""
+"""log Z by annealed importance sampling: chains from a proposal to E's law, log w = -sum_k (E + log q)(x_k) / K."""
 
 from __future__ import annotations
 
