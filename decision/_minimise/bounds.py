@@ -55,7 +55,9 @@ def flat_columns(flat: Flat) -> NetColumns:
     arrays, offset, price = flat.rows.arrays, flat.offset.T, flat.price.T
     M, absolute, units = arrays.M, arrays.absolute, arrays.units
     W = np.zeros((units, 0))
-    layers = [LayerColumns(W, None, M[:units], absolute[:units], offset[:units])] * flat.rows.layers
+    tau: Values = arrays.tau[:, None] if arrays.tau.any() else 0.0
+    layer = LayerColumns(W, None, M[:units], absolute[:units], offset[:units], smoothing=tau)
+    layers = [layer] * flat.rows.layers
     terms = [
         TermColumns(price[groups], M[span], absolute[span], offset[span], size, span.start < arrays.bent, np)
         for span, groups, size in flat.rows.branches

@@ -199,7 +199,7 @@ class StackSurrogate:
     def prove(self, feasible_set: FeasibleSet, x: Tensor, multipliers: Dual, size: Tensor, allowed: Tensor) -> Proof:
         """Return proven ends; over a box what grows in f may hold x back (`growth`)."""
         flat = self.flat
-        if flat is not None and len(flat) * len(flat.rows.arrays.M) <= SHORT and not flat.rows.arrays.tau.any():
+        if flat is not None and len(flat) * len(flat.rows.arrays.M) <= SHORT:
             above, below, bound_size = flat_bounds(flat, feasible_set, x, multipliers)
         else:
             above = upper_bound(self.stack, x)
