@@ -26,7 +26,6 @@ from socicnn.density import DensityOptions, Energy, Target
 from socicnn.density import target as make_target
 from socicnn.density._rule import Nodes
 from socicnn.density._runs import Batches, settings
-from socicnn.density._stacking import _clip_each
 from socicnn.positivity.diagnostics import ShoulderStatistics, cross_covariance
 from socicnn.positivity.diagnostics._raws import raw_vector, read_outs, slack_of
 
@@ -122,7 +121,7 @@ class _Stack:
             slacks = [self.state[name] for name in self.slacks]
             gradients = [slack.grad for slack in slacks if slack.grad is not None]
             self.window.append((self.raw - _flat([slack.detach() for slack in slacks]), _flat(gradients)))
-        _clip_each(self.parameters, 1.0)
+        _clip(self.parameters)
         self.optimiser.step()
         self.at = step
         if step % EVERY == 0:
@@ -198,6 +197,14 @@ def _call(module: nn.Module) -> Any:
         return functional_call(module, named, arguments)
 
     return call
+
+
+def _clip(parameters: Sequence[Tensor], most: float = 1.0) -> None:
+    """Scale the gradient of each energy to a norm of at most `most`, as `clip_grad_norm_` does for one."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    factor = (most / (torch.linalg.vector_norm(_flat(gradients), dim=1) + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(factor.reshape(-1, *[1] * (gradient.ndim - 1)))
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:
