@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-FEW = 4  # windows are used if they hold at most one in so many entries of x
+FEW = 4  # windows are used if they hold at most a quarter of the entries of x
 
 
 @final

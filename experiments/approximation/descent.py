@@ -15,7 +15,7 @@ from experiments.approximation.starts import revive
 from socicnn.training import Data
 
 MEMORY = 60  # pairs that L-BFGS keeps: twice as fast to the same error as 20
-EVERY, WINDOW, LEAST_GAIN = 25, 100, 1e-3  # a round ends when validation gains less than this over so many iterations
+EVERY, WINDOW, LEAST_GAIN = 25, 100, 1e-3  # a round ends when a window of iterations gains less on validation data
 
 
 class Round(NamedTuple):

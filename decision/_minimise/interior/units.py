@@ -4,8 +4,7 @@ A unit taken as off counts as zero, one taken as on as its pre-activation. Both 
 that what is minimised is a minorant of f: its dual points are dual points of the whole network, with lambda = 0 for a
 unit that is off and lambda at its upper bound for one that is on. It equals f wherever all of them are what they are
 taken for. Units taken as on are folded away, which is possible in the first layer and in the last; in layers between
-them, and where quadratics sit inside, a unit is kept or off. Softplus units, and those in
-one layer with them, are always kept.
+them, and where quadratics sit inside, a unit is kept or off. Softplus units and those beside them are always kept.
 """
 
 from __future__ import annotations
@@ -45,8 +44,7 @@ class Kept:
             and `(contexts, r_k, rows)`; None where there are none.
         smoothing: tau of each layer with softplus units, which is kept whole: a number, or shape `(h,)` with 0 for ReLU
             units among them; None of layers of ReLU units.
-        reach: entries of x, the first ones, that each layer and those before it depend on: in a recurrent network the
-            steps so far.
+        reach: entries of x, the first ones, that each layer and those before it depend on: a recurrent network's past.
     """
 
     index: tuple[Tensor, ...]
