@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.approximation import page
 from experiments.approximation.plots import frontier, regimes
 from experiments.approximation.shapes import CHOICE, FRONTIER, NETWORKS, PAPER, SMOOTH, WIDTHS
 from experiments.approximation.tables import rendered
@@ -24,12 +23,14 @@ from experiments.approximation.targets import POINTS, TARGETS
 from experiments.approximation.training import fit_networks
 from experiments.approximation.yardsticks import fit_yardstick
 from experiments.engine.options import RESULTS, options
+from experiments.engine.pages import Page
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row, read_table
 
 VERSION = {"paper": 1, "converged": 3, "yardstick": 1}  # go up when what is run changes
 OTHERS = ("trees", "max-affine", "lpcf")
 LPCF_MOST = 10  # inputs
+PAGE = Page("approximation.md", "python -m experiments.approximation --preset converged --render")
 ON_FRONTIER = ("Mixed", "LogSumExpQuad", "Huber")
 FRONTIER_D = 5
 
@@ -155,7 +156,7 @@ def show(rows: Sequence[Row], found: Sequence[Cell], out: Path) -> None:
     text = rendered(rows, [cell.key for cell in found])
     print(text)
     if out == RESULTS / "approximation.csv":
-        page.write(text)
+        PAGE.write(text)
     for picture in (
         frontier(rows, FRONTIER_D, ON_FRONTIER, out.with_name(f"{out.stem}_frontier.png")),
         regimes(rows, FRONTIER_D, out.with_name(f"{out.stem}_regimes.png")),

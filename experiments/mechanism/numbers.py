@@ -36,7 +36,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the median and an interval of two order statistics that holds it with at least 95 %, whatever the law.
 
-    Below six values there is none: its ends are then infinite.
+    Fewer than six values do not have one: its ends are then infinite.
 
     >>> median_interval([float(i) for i in range(30)])
     (14.5, 9.0, 20.0)

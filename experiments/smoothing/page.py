@@ -10,13 +10,13 @@ import numpy as np
 from experiments.energies import deciding, networks
 from experiments.energies.cells import TYPE, Made, Prepared
 from experiments.energies.tables import summary
+from experiments.engine.pages import Page
 from experiments.engine.tables import Row
 from socicnn._arrays import Array
 from socicnn._files import replacing
 
-PAGE = Path(__file__).parents[2] / "docs" / "results" / "smoothing.md"
+PAGE = Page("smoothing.md", "python -m experiments.smoothing --preset short --render")
 FIGURE = Path(__file__).parents[1] / "results" / "smoothing.png"
-BEGIN, END = "<!-- made by `python -m experiments.smoothing --preset short --render` -->", "<!-- end -->"
 SHOWN: tuple[tuple[networks.Name, networks.Way], ...] = (
     ("relu", "paper"),
     ("softplus", "paper"),
@@ -27,20 +27,9 @@ SHOWN: tuple[tuple[networks.Name, networks.Way], ...] = (
 )
 
 
-def with_table(page: str, table: str) -> str:
-    """Return a page with this table in the place of the one between its marks.
-
-    >>> with_table(f"before {BEGIN} old {END} after", "new").splitlines()[-1]
-    '<!-- end --> after'
-    """
-    before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{rest.partition(END)[2]}"
-
-
 def render(rows: list[Row], prepared: Prepared, epochs: tuple[int, int], folder: Path, rtol: float) -> None:
     """Put the table into the page and draw the figure; networks whose weights are not kept are left out of it."""
-    with replacing(PAGE) as draft:
-        draft.write_text(with_table(PAGE.read_text(encoding="utf-8"), summary(rows, "T")), encoding="utf-8")
+    PAGE.write(summary(rows, "T"))
     problem = prepared.problem
     theta = prepared.test.context[:1]
     curves = {"exact": prepared.best[:1], **problem.classical(theta)}

@@ -80,7 +80,7 @@ class Call:
         return self.arguments[at] if len(self.arguments) > at else self.keywords.get(name, default)
 
     def groups(self, at: int) -> tuple[IntArray, tuple[int, ...]]:
-        """Return what a reduction reads, whose axes are argument `at`, all if there are none, and its shape."""
+        """Return what a reduction reads, over the axes that argument `at` names (all if omitted), and its shape."""
         value, axes = self.values[0], self.option(at, "dim", ())
         rank = len(value.shape)
         reduced = sorted({axis % rank for axis in ([axes] if isinstance(axes, int) else axes or ())})

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.approximation import page
-from experiments.approximation.cells import FRONTIER_D, ON_FRONTIER, cells, main
+from experiments.approximation.cells import FRONTIER_D, ON_FRONTIER, PAGE, cells, main
 from experiments.approximation.descent import descend
 from experiments.approximation.plots import frontier, regimes
 from experiments.approximation.shapes import CHOICE, FRONTIER, NETWORKS, PAPER, SMOOTH, most, shape
@@ -212,9 +211,9 @@ def test_the_tiny_run_finishes_and_its_table_grows(tmp_path: Path) -> None:
 
 
 def test_the_page_has_the_tables_of_the_kept_rows() -> None:
-    text = page.PAGE.read_text(encoding="utf-8")
+    text = PAGE.path.read_text(encoding="utf-8")
     keys = [cell.key for cell in cells("converged")]
-    assert text == page.with_tables(text, rendered(read_table(KEPT), keys))
+    assert text == PAGE.filled(text, rendered(read_table(KEPT), keys))
 
 
 def test_an_exact_prediction_has_no_error() -> None:

@@ -10,6 +10,7 @@ import torch
 import decision
 from experiments.energies import networks, training
 from experiments.energies.cells import Made, Prepared, without_learning
+from experiments.engine.pages import END, Page
 from experiments.smoothing.cells import main
 from experiments.smoothing.problem import Smoothing
 
@@ -94,13 +95,13 @@ def test_the_page_gets_its_table_and_figure(
     pytest.importorskip("matplotlib")
     from experiments.smoothing import page
 
-    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(page, "PAGE", Page("page.md", "make", tmp_path))
     monkeypatch.setattr(page, "FIGURE", tmp_path / "figure.png")
-    page.PAGE.write_text(f"head {page.BEGIN} old {page.END} tail")
+    page.PAGE.path.write_text(f"head {page.PAGE.begin} old {END} tail")
     prepared = Prepared.of(problem)
     made = Made("shape", "within", 0, (1, 1), tmp_path)
     made.trained(prepared)
     rows = [{"T": 9, "name": "exact", "way": "none", **row} for row in without_learning(prepared)]
     page.render(rows, prepared, (1, 1), tmp_path, 1e-3)
-    assert "| 9 | - | - | kalman |" in page.PAGE.read_text()
+    assert "| 9 | - | - | kalman |" in page.PAGE.path.read_text()
     assert page.FIGURE.stat().st_size > 10_000

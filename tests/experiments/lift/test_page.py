@@ -6,12 +6,12 @@ import pytest
 
 from experiments.lift.claims import Claim, table
 from experiments.lift.gallery import Fits
-from experiments.lift.page import PAGE, PARTS, rows, with_rows
+from experiments.lift.page import PAGE, PARTS, rows
 
 
 def test_the_page_holds_the_rows() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert text == with_rows(text, rows())
+    text = PAGE.path.read_text(encoding="utf-8")
+    assert text == PAGE.filled(text, rows())
     assert all(f"## {heading}" in text for heading in PARTS)
 
 
