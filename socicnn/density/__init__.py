@@ -10,6 +10,7 @@ log_partition_bounds(energy, lower, upper)        lo <= log Z <= hi in one dimen
 sample(energy, importance(points, 16))    Chains: draws from exp(-E) / Z, with R-hat and effective sample sizes
 total_variation(energy, target), negative_log_likelihood(energy, rule, x)
 PotentialFlow(network)                    p from the gradient of a convex network; `log_density`, `sample`
+ComposedFlow(blocks)                      several of them, each behind an affine map; `normalise(points)` before `fit`
 cloud("eight_gaussians")                  laws in the plane to fit flows to
 plot(density, path, lower, upper)         a figure of a density in one or two dimensions
 fit(model, data, seed=0, steps=3000, batch_size=256, learning_rate=1e-3)       a History

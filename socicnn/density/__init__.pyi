@@ -6,6 +6,7 @@ from socicnn.density._chains import Chains as Chains
 from socicnn.density._chains import sample as sample
 from socicnn.density._clouds import CLOUDS as CLOUDS
 from socicnn.density._clouds import cloud as cloud
+from socicnn.density._composed_flow import ComposedFlow as ComposedFlow
 from socicnn.density._energy import Energy as Energy
 from socicnn.density._energy import grid as grid
 from socicnn.density._energy import total_variation as total_variation

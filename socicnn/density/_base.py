@@ -90,6 +90,11 @@ class Density(nn.Module, ABC):
             raise ModelError(f"the configuration does not describe a {cls.__name__}: {error!r}") from None
 
     @property
+    def networks(self) -> tuple[Network | ConvexModule, ...]:
+        """The convex networks that the density is made of."""
+        return (self.network,)
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one x."""
         return self.network.input_shape
@@ -116,16 +121,18 @@ class Density(nn.Module, ABC):
     @property
     def needs_data(self) -> bool:
         """Whether only `finalise(train_data)` gives a density that can be evaluated."""
-        return self.network.needs_data
+        return any(network.needs_data for network in self.networks)
 
     def condition(self, x: Tensor, *, whole: bool = False) -> None:
         """Give recipes whose weights depend on data the batch they are emitted from."""
-        self.network.condition(x, whole=whole)
+        for network in self.networks:
+            network.condition(x, whole=whole)
 
     def penalty(self) -> Tensor:
         """Return what the recipe adds to the loss."""
-        return self.network.penalty()
+        return torch.stack([network.penalty() for network in self.networks]).sum()
 
     def after_step(self) -> None:
         """Let the recipe act after an optimiser step."""
-        self.network.after_step()
+        for network in self.networks:
+            network.after_step()

@@ -10,9 +10,7 @@ from typing import Self, Unpack, final
 import torch
 from torch import Tensor, nn
 
-from socicnn.density._base import Density
-from socicnn.density._estimate import Estimate
-from socicnn.density._rule import Rule, Weighted
+from socicnn.density._change_of_variables import Flow
 from socicnn.density._smoothness import why_not_smooth
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN
@@ -23,7 +21,7 @@ ONE = math.log(math.e - 1)  # softplus of it is 1
 
 
 @final
-class PotentialFlow(Density):
+class PotentialFlow(Flow):
     """x -> grad F(x), F(x) = softplus(w_1) f(x) + (softplus(w_0) + sc) ||x||^2 / 2, f convex and smooth.
 
     log p(x) = log N(grad F(x); 0, I) + log det Hess F(x) (Huang et al., "Convex potential flows", 2021). The Hessian is
@@ -44,8 +42,6 @@ class PotentialFlow(Density):
     >>> flow.log_density(torch.zeros(5, 2)).shape
     torch.Size([5])
     """
-
-    normalised = True  # the change of variables gives log p
 
     def __init__(self, network: nn.Module, strong_convexity: float = 0.05, *, in_features: int | None = None) -> None:
         super().__init__(network, in_features)
@@ -95,11 +91,10 @@ class PotentialFlow(Density):
         hessian = torch.func.vmap(lambda row: pull(row)[0], out_dims=-1)(torch.stack(rows))
         return gradient, hessian
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """Return log p(x), shape `(*batch,)`."""
+    def transport_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return grad F(x), and log det Hess F(x) of shape `(*batch,)`."""
         gradient, hessian = self.transport_and_hessian(x)
-        normal = -0.5 * gradient.square().sum(dim=-1) - 0.5 * self.features * math.log(2 * math.pi)
-        return normal + torch.linalg.slogdet(hessian).logabsdet
+        return gradient, torch.linalg.slogdet(hessian).logabsdet
 
     @torch.no_grad()
     def inverse(self, z: Tensor, tolerance: float = 1e-9, steps: int = 100) -> Tensor:
@@ -139,19 +134,6 @@ class PotentialFlow(Density):
             f"the inverse reached {float(norm.max()):.1e} in {steps} steps, not the tolerance {tolerance:g}; set a "
             "larger one"
         )
-
-    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw points from p: the inverse of standard normal ones, shape `(count, n)`."""
-        z = torch.randn((count, self.features), generator=generator, dtype=torch.float64, device="cpu")
-        return self.inverse(z.to(self.w0.device)).to(self.w0.dtype)
-
-    def objective(self, x: Tensor, rule: Weighted | None = None) -> Tensor:
-        """Return the mean of -log p(x); there is nothing to integrate."""
-        return -self.log_density(x).mean()
-
-    def likelihoods(self, x: Tensor, rule: Rule | None = None) -> tuple[Tensor, Estimate]:
-        """Return -log p(x), and log Z = 0."""
-        return -self.log_density(x), Estimate(0.0)
 
     def finalise(self, data: Tensor | None = None) -> Self:
         """Return the flow with plain, exactly non-negative weights.

@@ -146,7 +146,7 @@ def _nodes(rules: Sequence[Rule | None]) -> tuple[Nodes | None, int | None]:
 def _alike(models: Sequence[Density]) -> None:
     if not models:
         raise ModelError("there are no models to fit")
-    kinds = [(type(model), model.settings(), _architecture(model.network)) for model in models]
+    kinds = [(type(model), model.settings(), [*map(_architecture, model.networks)]) for model in models]
     if any(kind != kinds[0] for kind in kinds[1:]):
         raise ModelError("stacked models must share architecture, recipe, type and settings; fit them apart")
 

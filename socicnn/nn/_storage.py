@@ -54,7 +54,7 @@ def save(model: Storable | FrozenNet, path: str | os.PathLike[str], metadata: di
     """Write a network, frozen or not, or a density, to one file; an older file of that name is replaced in one step.
 
     Args:
-        model: any network of `socicnn.nn`, a `FrozenNet`, or another registered model: `Energy`, `PotentialFlow`.
+        model: any network of `socicnn.nn`, a `FrozenNet`, or another registered model: `Energy`, `PotentialFlow`, ....
         path: where to.
         metadata: JSON values to store with it; the ranges of the training data are always stored.
 

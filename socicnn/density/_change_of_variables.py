@@ -1,0 +1,58 @@
+"""The contract of a flow: a smooth map of points to standard normal ones, which gives their density."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from socicnn.density._base import Density
+from socicnn.density._estimate import Estimate
+from socicnn.density._rule import Rule, Weighted
+
+
+class Flow(Density):
+    """p(x) = N(T(x); 0, I) |det DT(x)| for an invertible map T, made of convex networks."""
+
+    normalised = True  # the change of variables gives log p
+
+    @abstractmethod
+    def transport(self, x: Tensor) -> Tensor:
+        """Return T(x), shape that of x."""
+
+    @abstractmethod
+    def transport_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return T(x), and log |det DT(x)| of shape `(*batch,)`."""
+
+    @abstractmethod
+    def inverse(self, z: Tensor, tolerance: float = 1e-9, steps: int = 100) -> Tensor:
+        """Return the x with T(x) = z for points of shape `(count, n)`, solved in float64.
+
+        Args:
+            z: points of shape `(count, n)`.
+            tolerance: largest norm of T(x) - z, relative to 1 + ||z||.
+            steps: Newton steps at most.
+
+        Raises:
+            ModelError: the tolerance is not reached.
+        """
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Return log p(x), shape `(*batch,)`."""
+        z, log_det = self.transport_and_log_det(x)
+        return log_det - 0.5 * z.square().sum(dim=-1) - 0.5 * self.features * math.log(2 * math.pi)
+
+    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw points from p: the inverse of standard normal ones, shape `(count, n)`."""
+        z = torch.randn((count, self.features), generator=generator, dtype=torch.float64, device="cpu")
+        return self.inverse(z.to(self.network.device)).to(self.network.dtype)
+
+    def objective(self, x: Tensor, rule: Weighted | None = None) -> Tensor:
+        """Return the mean of -log p(x); there is nothing to integrate."""
+        return -self.log_density(x).mean()
+
+    def likelihoods(self, x: Tensor, rule: Rule | None = None) -> tuple[Tensor, Estimate]:
+        """Return -log p(x), and log Z = 0."""
+        return -self.log_density(x), Estimate(0.0)
