@@ -6,8 +6,9 @@ Times are CPU milliseconds per decision, one thread, medians of rounds in which 
 medians of the rounds' ratios, so that what else runs on the machine hardly counts. Raw solvers are set up once and get
 vectors that were made before the clock starts; their answers carry no proof (`benchmarks.raw_peers`). Ours is a
 `decision.Decider`, called with contexts: vectors, search and the proof of a relative gap of 1e-6 are on the clock, and
-so is `exact`. A peer counts as fastest if its values are within 1e-5 of the scale from ours. The preset `asked` has
-the rows that have something to reach.
+so is `exact`. A peer counts as fastest if its values are within 1e-5 of the scale from ours. `decide` leaves out units
+that are read out with weight zero alone; where there are some, Clarabel is timed on the program without them, too
+("live"). The preset `asked` has the rows that have something to reach.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ import torch
 import decision
 from benchmarks import raw_peers
 from decision import surrogates, tasks
+from decision._minimise.stack_surrogate import StackSurrogate
 from experiments.engine.tables import markdown
 from socicnn._arrays import Array
 from socicnn._compile import compile_net, frozen
+from socicnn.frozen import FrozenNet
 
 RTOL = 1e-6
 NEAR = 1e-5  # of the scale: how far a peer's value may be from ours
@@ -121,16 +124,16 @@ def measured(case: Case, repeat: int) -> list[Row]:
     decision.fit(network, data, epochs=10 if case.n <= 200 else 2, batch_size=16, seed=0, progress=False)
     model = network.finalise((data.x[:, 0], data.context)).double()
     region, theta = task.feasible_set, task.sample_contexts(max(case.asks), seed=3)
-    program = compile_net(frozen(model, theta)).program
-    free = [program[i].free(region.rows()) for i in range(min(case.few, len(theta)))]
-    vectors = [(one.b, one.c) for one in free]
-    made = raw_peers.loops(free[0], vectors, case.n).items()
-    solvers = {name: way for name, way in made if case.peers is None or name in case.peers}
+    net = frozen(model, theta)
+    live = StackSurrogate.of(net).live().net
+    solvers = peers(case, net, region)
+    if any(few.width < all_.width for few, all_ in zip(live.layers, net.layers, strict=True)):
+        solvers["live"] = peers(case, live, region)["Clarabel"]
     decider, exact = (decision.Decider(model, region, method, rtol=RTOL) for method in ("auto", "exact"))
     rows = []
     for batch, ask in case.asks.items():
         ways: dict[str, tuple[Callable[[], Any], int]] = {
-            name: (solver, len(vectors)) for name, solver in solvers.items()
+            name: (solver, min(case.few, len(theta))) for name, solver in solvers.items()
         }
         some = theta[: min(batch, case.few)]
         long = case.n > 200  # a solve takes half a minute: once, without a first round, and not by `exact` as well
@@ -140,6 +143,14 @@ def measured(case: Case, repeat: int) -> list[Row]:
         times, answers = rounds(ways, 1 if long else repeat, warm=not long)
         rows.append(row_of(case, batch, ask, model, region, theta, times, answers))
     return rows
+
+
+def peers(case: Case, net: FrozenNet, region: Any) -> dict[str, Callable[[], Any]]:
+    """Return the solvers of a case, each with the programs of its first contexts."""
+    program = compile_net(net).program
+    free = [program[i].free(region.rows()) for i in range(min(case.few, net.contexts or 1))]
+    made = raw_peers.loops(free[0], [(one.b, one.c) for one in free], case.n).items()
+    return {name: way for name, way in made if case.peers is None or name in case.peers}
 
 
 def rounds(
@@ -171,7 +182,7 @@ def row_of(
     answers: dict[str, Any],
 ) -> Row:
     """Return a row of the table."""
-    raw = [name for name in times if name not in ("ours", "exact")]
+    raw = [name for name in times if name not in ("ours", "exact", "live")]
     right = [name for name in raw if near(answers[name], model, region, theta)]
     fastest = raw_peers.fastest(times, right or raw)
     ours = answers["ours"]
@@ -193,6 +204,8 @@ def row_of(
         "exact / Clarabel": (
             judged(ratio_of(times, "exact", "Clarabel"), most=case.exact.get(batch)) if "exact" in times else "-"
         ),
+        "live ms": statistics.median(times["live"]) if "live" in times else "-",
+        "live / ours": ratio_of(times, "live", "ours") if "live" in times else "-",
         "worst relative gap": float(ours.relative_gap.max()),
         "certified": f"{int(ours.certified.sum())} of {len(ours)}",
     }

@@ -88,7 +88,7 @@ class Question:
         # a network without a context may be decided over a set that moves with one
         plain = getattr(self.model, "context_shape", None) is None
         moves = isinstance(self.feasible_set, ConicSet) and self.feasible_set.moves
-        surrogates = self.surrogates(None if plain and moves else theta)
+        surrogates = [_live(surrogate) for surrogate in self.surrogates(None if plain and moves else theta)]
         proves = all(surrogate.proves for surrogate in surrogates)
         where = resolved(self.feasible_set, self.method, proves=proves)
         points: list[Tensor | None] = [None] * len(surrogates)
@@ -178,6 +178,11 @@ def surrogates_of(
         if not isinstance(model_or_net, Module):
             raise
         return [ModuleSurrogate.of(model_or_net, theta, str(error), place)]
+
+
+def _live(surrogate: Surrogate) -> Surrogate:
+    """Return a function without the units that it does not depend on, if it is a network."""
+    return surrogate.live() if isinstance(surrogate, StackSurrogate) else surrogate
 
 
 def _contexts(model: Any, context: Any) -> Tensor | None:

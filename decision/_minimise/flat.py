@@ -141,6 +141,11 @@ class Flat:
     def __len__(self) -> int:
         return len(self.v)
 
+    @property
+    def uses_all(self) -> bool:
+        """Whether every unit is read out in some context."""
+        return bool(self.price[:, : self.rows.arrays.units].any(axis=0).all())
+
     @QUIET
     def in_units(self, unit: Array, stretch: float) -> Flat | None:
         """Return f(stretch x) / unit, both powers of two; None if a number would overflow."""

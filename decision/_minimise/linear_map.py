@@ -12,7 +12,7 @@ from scipy import sparse
 from torch import Tensor
 
 from decision._minimise.windows import Windows
-from socicnn._arrays import Array, Matrix
+from socicnn._arrays import Array, IntArray, Matrix
 
 
 @final
@@ -97,6 +97,15 @@ class Map:
         if self._absolute is None:
             self._absolute = Map(abs(self._matrix), self._device, self._dtype)
         return self._absolute
+
+    def part(self, rows: IntArray, columns: IntArray | None = None) -> Map:
+        """Return M with these rows and columns alone."""
+        some = self._matrix[rows]
+        return Map(some if columns is None else some[:, columns], self._device, self._dtype)
+
+    def reads(self, rows: IntArray) -> Any:
+        """Return which columns have an entry in these rows, shape `(columns,)`."""
+        return np.asarray((self._matrix[rows] != 0).sum(axis=0)).ravel() > 0
 
     def __matmul__(self, columns: Tensor) -> Tensor:
         """Return M times columns of shape `(columns, count)`."""

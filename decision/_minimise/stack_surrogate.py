@@ -13,6 +13,7 @@ from torch import Tensor
 from decision._minimise.bounds import flat_bounds, lower_bound, proven_below, upper_bound
 from decision._minimise.flat import Flat
 from decision._minimise.growth import growth_bound
+from decision._minimise.live import LiveUnits
 from decision._minimise.local import first_box
 from decision._minimise.origin import net_around
 from decision._minimise.reference import own_length, terms
@@ -40,12 +41,17 @@ class Networks:
         net: the networks.
         model: what to freeze if they are left out.
         theta: its contexts.
+        live: the units to keep; all if omitted.
     """
 
     def __init__(
-        self, net: FrozenNet | None = None, model: Freezable | None = None, theta: Tensor | None = None
+        self,
+        net: FrozenNet | None = None,
+        model: Freezable | None = None,
+        theta: Tensor | None = None,
+        live: LiveUnits | None = None,
     ) -> None:
-        self._net, self._model, self._theta = net, model, theta
+        self._net, self._model, self._theta, self._live = net, model, theta, live
 
     @property
     def net(self) -> FrozenNet:
@@ -53,7 +59,13 @@ class Networks:
         if self._net is None:
             assert self._model is not None, "networks or a model"
             self._net = self._model.freeze(self._theta)
+        if self._live is not None:
+            self._net, self._live = self._live.net(self._net), None
         return self._net
+
+    def of(self, live: LiveUnits) -> Networks:
+        """Return these networks with some of their units alone."""
+        return Networks(self._net, self._model, self._theta, live)
 
 
 @final
@@ -122,6 +134,15 @@ class StackSurrogate:
     def flat(self) -> Flat | None:
         """These networks as plain arrays; None if they do not suit."""
         return Flat.of(self.stack) if self.known is None else self.known
+
+    def live(self) -> StackSurrogate:
+        """Return the networks without the units that f does not depend on."""
+        if self.known is not None and self.known.uses_all:
+            return self
+        live = LiveUnits.of(self.stack)
+        if live is None:
+            return self
+        return replace(self, whole=self.whole.of(live), source=live.stack(self.stack), known=None)
 
     def take(self, rows: Tensor) -> StackSurrogate:
         """Return the networks of some contexts."""
