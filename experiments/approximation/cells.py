@@ -28,6 +28,7 @@ from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row, read_table
 
 VERSION = {"paper": 1, "converged": 3, "yardstick": 1}  # go up when what is run changes
+VERSION |= {"logistic": 4, "logsumexp": 4}  # of networks by themselves
 OTHERS = ("trees", "max-affine", "lpcf")
 LPCF_MOST = 10  # inputs
 PAGE = Page("approximation.md", "python -m experiments.approximation --preset converged --render")
@@ -67,7 +68,8 @@ TINY = (("NormEuclid", "Huber"), (5,), (*NETWORKS, "ickan", "trees"))
 def cells(preset: str) -> list[Cell]:
     """Return the cells of a preset; of the kept table, those of `paper` and of `converged` together.
 
-    First come the paper's shapes, d by d, then what else is compared, and last further seeds of the other shapes.
+    First come the paper's shapes, d by d, then what else is compared, and last further seeds of the other shapes at
+    d = 5.
     """
     if preset == "tiny":
         targets, sizes, models = TINY
@@ -102,8 +104,7 @@ def _converged() -> Iterator[Cell]:
     yield from each(few, (*SMOOTH, "ickan"), ("paper",))
     yield from each((50,), (*NETWORKS, *SMOOTH, "trees", "max-affine"), ("paper",))
     yield from each(few, ("lpcf",), ("own",))
-    yield from each(few, (*SMOOTH, "ickan"), CHOICE[1:])
-    yield from each(few, (*NETWORKS, *SMOOTH, "ickan"), CHOICE[1:], block=1)
+    yield from each((FRONTIER_D,), NETWORKS, CHOICE[1:], block=1)
     yield from _frontier(1)
 
 
@@ -127,7 +128,7 @@ def _cell(preset: str, target: str, d: int, model: str, shape: str, block: int) 
     if model in OTHERS:
         return Cell(key, fit_yardstick, {"seeds": every, "points": list(given.points), "version": VERSION["yardstick"]})
     settings: dict[str, Any] = {"course": given.course, "epochs": given.epochs, "polish": given.polish}
-    settings |= {"seeds": seeds, "points": list(given.points), "version": VERSION[given.course]}
+    settings |= {"seeds": seeds, "points": list(given.points), "version": VERSION.get(model, VERSION[given.course])}
     if given.course == "converged":
         settings["screen"] = given.screen[d]
     return Cell(key, fit_networks, settings)

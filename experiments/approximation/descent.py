@@ -10,6 +10,7 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
+from experiments.approximation.additive import AdditiveMeanSquare, is_additive
 from experiments.approximation.slopes import MeanSquare, written_out
 from experiments.approximation.starts import revive
 from socicnn.training import Data
@@ -95,7 +96,7 @@ class _Descent:
         self.sizes = [parameter.numel() for parameter in self.parameters]
         penalised = [p.ndim > 1 or name.rpartition(".")[2] == "v" for name, p in named.items()]
         self.ridge = given.ridge * torch.tensor(penalised).repeat_interleave(torch.tensor(self.sizes)).to(given.dtype)
-        self.written = MeanSquare(network, self.x, self.y) if written_out(network) else None
+        self.written = _written(network, self.x, self.y)
         self.count, self.best, self.point, self.seen = 0, np.inf, np.empty(0), list[float]()
 
     def run(self) -> float:
@@ -150,3 +151,10 @@ class _Descent:
         back = WINDOW // EVERY
         if len(self.seen) > back and self.seen[-1] > (1 - LEAST_GAIN) * self.seen[-1 - back]:
             raise StopIteration
+
+
+def _written(network: Any, x: Tensor, y: Tensor) -> MeanSquare | AdditiveMeanSquare | None:
+    """Return the loss with its gradient written out, None where autograd has to do."""
+    if is_additive(network):
+        return AdditiveMeanSquare(network, x, y)
+    return MeanSquare(network, x, y) if written_out(network) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from experiments.approximation.shapes import CHOICE, NETWORKS
+from experiments.approximation.shapes import CHOICE, NETWORKS, WIDTHS
 from experiments.approximation.targets import REPRESENTED, TARGETS
 from experiments.engine.tables import Row, Value, markdown
 
@@ -53,11 +53,20 @@ def cell(values: Sequence[float]) -> str:
     """Return `mean (least to largest)`, or a dash.
 
     >>> cell([0.001, 0.002, 0.003])
-    '2.0e-03 (1.0e-03 to 3.0e-03)'
+    '2.0e-3 (1.0e-3 to 3.0e-3)'
     """
     if not values:
         return "-"
-    return f"{statistics.fmean(values):.1e}" + (f" ({min(values):.1e} to {max(values):.1e})" if len(values) > 1 else "")
+    return short(statistics.fmean(values)) + (f" ({short(min(values))} to {short(max(values))})" if values[1:] else "")
+
+
+def short(value: float) -> str:
+    """Return two digits and an exponent without zeros before it.
+
+    >>> short(0.00123)
+    '1.2e-3'
+    """
+    return f"{value:.1e}".replace("e-0", "e-").replace("e+00", "")
 
 
 def chosen(rows: Rows, target: str, d: Value, model: str) -> tuple[str, float] | None:
@@ -84,7 +93,12 @@ def best_of(values: Mapping[str, float | None]) -> str:
 
 
 def by_target(rows: Rows, preset: str, d: Value, models: Sequence[str] = NETWORKS) -> str:
-    """Return a table: one line per target, one column per model, the paper's shapes; the least mean is bold."""
+    """Return a table: one line per target, one column per model that has rows, the paper's shapes.
+
+    Where all of the five networks are there, the least of their means is bold.
+    """
+    some = {row["model"] for row in of(rows, preset=preset, d=d)}
+    models = [model for model in models if model in some]
     table: list[Row] = []
     for target in TARGETS:
         every = {
@@ -92,7 +106,8 @@ def by_target(rows: Rows, preset: str, d: Value, models: Sequence[str] = NETWORK
         }
         if not any(every.values()):
             continue
-        winner = best_of({model: statistics.fmean(every[model]) if every[model] else None for model in NETWORKS})
+        means = {model: statistics.fmean(every[model]) if every.get(model) else None for model in NETWORKS}
+        winner = best_of(means)
         shown = {model: f"**{cell(found)}**" if model == winner else cell(found) for model, found in every.items()}
         table.append({"target": target, **{NAMES.get(model, model): text for model, text in shown.items()}})
     return markdown(table) if table else "No cell is finished."
@@ -140,7 +155,7 @@ def choices(rows: Rows, d: int) -> str:
         winner = best_of({model: None if one is None else one[1] for model, one in found.items()})
         line: Row = {"target": target}
         for model, one in found.items():
-            text = "-" if one is None else f"{one[1]:.1e}, {one[0]}"
+            text = "-" if one is None else f"{short(one[1])}, {one[0]}"
             line[NAMES[model]] = f"**{text}**" if model == winner else text
         table.append(line)
     return markdown(table) if table else "No cell is finished."
@@ -169,9 +184,21 @@ def _judged(rows: Rows, way: str, target: str, d: Value, model: str) -> float | 
 
 
 def time_taken(rows: Rows) -> str:
-    """Return the processor time of the rows of each preset, in minutes."""
-    spent = {preset: sum(number(row, "train_s") for row in of(rows, preset=preset)) / 60 for preset in PRESETS}
-    return ", ".join(f"`{preset}` {minutes:.0f} minutes" for preset, minutes in spent.items())
+    """Return the processor time of the rows in minutes: a line per preset and kind of models, a column per d."""
+    table: list[Row] = []
+    for preset in PRESETS:
+        here = of(rows, preset=preset)
+        kinds = {
+            "five networks, the paper's shapes": [r for r in here if r["model"] in NETWORKS and r["shape"] == "paper"],
+            "five networks, other shapes": [r for r in here if r["model"] in NETWORKS and r["shape"] != "paper"],
+            "the others": [r for r in here if r["model"] not in NETWORKS],
+        }
+        for kind, found in kinds.items():
+            spent = {d: sum(number(row, "train_s") for row in of(found, d=d)) / 60 for d in WIDTHS}
+            if found:
+                line = {f"d = {d}": f"{minutes:.1f}" if of(found, d=d) else "-" for d, minutes in spent.items()}
+                table.append({"preset": preset, "models": kind, **line, "all": f"{sum(spent.values()):.0f}"})
+    return markdown(table) if table else "No cell is finished."
 
 
 def missing(rows: Rows, keys: Sequence[Mapping[str, Value]]) -> str:
@@ -210,17 +237,20 @@ def rendered(rows: Rows, keys: Sequence[Mapping[str, Value]]) -> str:
     """
     paper, converged = _sizes(rows, "paper"), _sizes(rows, "converged")
     at = {d: choices(rows, d) for d in SIZES if any(chosen(rows, t, d, m) for t in TARGETS for m in NETWORKS)}
-    every, others = (*NETWORKS, "ickan"), (*NETWORKS, *OTHERS)
     mean = "Mean relative error over the ten targets; in brackets, how many of them the network wins.\n\n"
     parts = [
         "## Who has the least error\n\n" + wins(rows),
         f"## As the paper trains\n\n{mean}" + means(rows, "paper"),
-        *(f"### d = {d}, `paper`\n\n" + by_target(rows, "paper", d, every) for d in paper),
+        *(f"### d = {d}, `paper`\n\n" + by_target(rows, "paper", d, (*NETWORKS, "ickan")) for d in paper),
         f"## Trained to the end\n\n{mean}" + means(rows, "converged"),
         f"On the targets that SOC represents, the bar is {BAR:g}:\n\n" + bars(rows),
-        *(f"### d = {d}, `converged`\n\n" + by_target(rows, "converged", d, others) for d in converged),
+        *(
+            f"### d = {d}, `converged`\n\n{by_target(rows, 'converged', d)}\n\nBeside them:\n\n"
+            + by_target(rows, "converged", d, OTHERS)
+            for d in converged
+        ),
         *(f"## Shapes chosen on validation data, d = {d}\n\n{text}" for d, text in at.items()),
-        f"## Time\n\nProcessor time of the rows above, on one core of a busy machine: {time_taken(rows)}.",
+        f"## Time\n\nProcessor minutes of the rows, on one core of a busy machine:\n\n{time_taken(rows)}",
     ]
     lacking = missing(rows, keys)
     if lacking:

@@ -117,10 +117,11 @@ def to_the_end(
     Every other start has its rows on the axes (P1-ICKAN, which has a function per coordinate, only draws again).
     """
     draws, networks = _draws(seed), list[Any]()
+    uphill = (train.x - train.x.mean(dim=0)).T @ (train.y - train.y.mean())
     for number in range(STARTS):
         network = made(draws)
         if number % 2:
-            on_axes(network, draws)
+            on_axes(network, uphill, draws)
         networks.append(network)
     return descend(networks, train, validation, screen, polish, draws)
 

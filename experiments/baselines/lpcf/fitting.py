@@ -59,6 +59,7 @@ def fit_each(
                 "shape": fit.settings.shape(),
                 "seed": fit.seed,
                 "within_context": fit.settings.loss == "within_context",
+                "contexts": fit.data.x.shape[0],
                 "candidates": fit.data.x.shape[1],
                 "argmin_penalty": fit.settings.argmin_penalty,
                 "options": {**options, "rho_th": fit.settings.rho},

@@ -31,6 +31,8 @@ def fit(arrays: Arrays, settings: dict[str, Any]) -> Arrays:
     for f, asked in enumerate(settings["fits"]):
         x, theta, y = (arrays[f"{f}_{name}"] for name in ("x", "theta", "y"))
         pcf = import_module("lpcf.pcf").PCF(**asked["shape"])
+        if asked["contexts"] == 1:
+            share_matrices(pcf)
         if asked["within_context"]:
             replace_loss(pcf, asked["candidates"])
         if asked["argmin_penalty"] is not None:
@@ -41,6 +43,49 @@ def fit(arrays: Arrays, settings: dict[str, Any]) -> Arrays:
         outputs[f"{f}_seconds"] = time.process_time() - started
         outputs.update({f"{f}_{w}": np.asarray(weight) for w, weight in enumerate(pcf.model.params)})
     return outputs
+
+
+def share_matrices(pcf: Any) -> None:
+    """Let lpcf emit its matrices once, where there is one context: its own way emits them anew for every point.
+
+    The function and its optimisation stay lpcf's; a fit takes about a tenth of the time.
+    """
+    jax, set_up = import_module("jax"), pcf._setup_model
+    module: Any = import_module("lpcf.pcf")
+    given = module.StaticModel
+
+    @jax.tree_util.register_pytree_node_class
+    class Point:
+        """A row (x, theta) whose parts lpcf takes by slices."""
+
+        def __init__(self, x: Any, theta: Any) -> None:
+            self.parts = (x, theta)
+
+        def __getitem__(self, key: tuple[slice, slice]) -> Any:
+            return self.parts[key[1].start is not None]
+
+        def tree_flatten(self) -> tuple[Any, None]:
+            return self.parts, None
+
+        @classmethod
+        def tree_unflatten(cls, _: None, parts: Any) -> Point:
+            return cls(*parts)
+
+    def shared(outputs: int, inputs: int, f: Any) -> Any:
+        def at_all(rows: Any, weights: Any) -> Any:
+            theta = rows[:1, pcf.n :]
+            return jax.vmap(lambda x: f(Point(x[None], theta), weights)[0])(rows[:, : pcf.n])
+
+        return given(outputs, inputs, at_all)
+
+    def set_up_shared(*arguments: Any, **named: Any) -> None:
+        module.StaticModel = shared
+        try:
+            set_up(*arguments, **named)
+        finally:
+            module.StaticModel = given
+
+    pcf._setup_model = set_up_shared
 
 
 def replace_loss(pcf: Any, candidates: int) -> None:

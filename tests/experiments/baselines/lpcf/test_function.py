@@ -250,3 +250,23 @@ def test_it_learns_and_each_loss_is_the_one_asked_for() -> None:
         held > 5 * within
     )  # the minimiser of a candidate is not where the gradient vanishes: a strong wish for it hurts
     assert all(model.seconds > 0 for model in models)
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize("quadratic", [0, 1])
+def test_matrices_that_points_share_change_no_fit(quadratic: int) -> None:
+    """With one context lpcf's matrices are emitted once, not for every point: the same fit but for rounding."""
+    python()
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(60, 3))
+    given = {"x": x, "theta": np.zeros((60, 1)), "y": np.abs(x).sum(axis=1)}
+    shape = LPCFSettings(widths=(4, 4), quadratic=quadratic, loss="lpcf").shape()
+    options = {"adam_epochs": 20, "lbfgs_epochs": 5}
+    asked = [
+        {"shape": shape, "seed": 0, "within_context": False, "argmin_penalty": None, "options": options, "contexts": k}
+        for k in (1, 2)
+    ]
+    arrays = {f"{f}_{name}": values for f in range(2) for name, values in given.items()}
+    found = call("fit", arrays, {"fits": asked})
+    for w in range(2):
+        np.testing.assert_allclose(found[f"0_{w}"], found[f"1_{w}"], rtol=1e-6, atol=1e-8)
