@@ -34,6 +34,7 @@ LPCF_MOST = 10  # inputs
 PAGE = Page("approximation.md", "python -m experiments.approximation --preset converged --render")
 ON_FRONTIER = ("Mixed", "LogSumExpQuad", "Huber")
 FRONTIER_D = 5
+LARGE = 50  # inputs
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ TINY = (("NormEuclid", "Huber"), (5,), (*NETWORKS, "ickan", "trees"))
 def cells(preset: str) -> list[Cell]:
     """Return the cells of a preset; of the kept table, those of `paper` and of `converged` together.
 
-    First come the paper's shapes, d by d, then what else is compared, and last further seeds of the other shapes at
-    d = 5.
+    First come the paper's shapes, d by d, then what else is compared; of what takes long, first one seed, and last the
+    others.
     """
     if preset == "tiny":
         targets, sizes, models = TINY
@@ -95,15 +96,18 @@ def _converged() -> Iterator[Cell]:
                     if (model != "lpcf" or d <= LPCF_MOST) and d in PAPER.get(model, WIDTHS):
                         yield from (_cell("converged", target, d, model, name, block) for name in names)
 
-    few = [d for d in WIDTHS if d < 50]
+    few = [d for d in WIDTHS if d < LARGE]
     yield from each(few, NETWORKS, ("paper",))
     yield from each(few, ("trees", "max-affine"), ("own",))
     for d in few:
         yield from each((d,), NETWORKS, CHOICE[1:])
     yield from _frontier(0)
     yield from each(few, (*SMOOTH, "ickan"), ("paper",))
-    yield from each((50,), (*NETWORKS, *SMOOTH, "trees", "max-affine"), ("paper",))
-    yield from each(few, ("lpcf",), ("own",))
+    yield from each((LARGE,), ("trees", "max-affine"), ("own",))
+    for block in (0, 1):
+        yield from each((LARGE,), NETWORKS, ("paper",), block)
+        yield from each(few, ("lpcf",), ("own",), block)
+        yield from each((LARGE,), SMOOTH, ("paper",), block)
     yield from each((FRONTIER_D,), NETWORKS, CHOICE[1:], block=1)
     yield from _frontier(1)
 
@@ -122,16 +126,21 @@ def _cell(preset: str, target: str, d: int, model: str, shape: str, block: int) 
         "preset": preset, "target": target, "d": d, "model": model,
         "shape": "own" if model in OTHERS else shape, "block": block,
     }  # fmt: skip
-    # of other shapes than the paper's the first seed comes first
-    every = list(range(given.seeds))
-    seeds = every if shape == "paper" else every[1:] if block else every[:1]
+    common = {"seeds": _seeds(preset, d, model, shape, block), "points": list(given.points)}
     if model in OTHERS:
-        return Cell(key, fit_yardstick, {"seeds": every, "points": list(given.points), "version": VERSION["yardstick"]})
-    settings: dict[str, Any] = {"course": given.course, "epochs": given.epochs, "polish": given.polish}
-    settings |= {"seeds": seeds, "points": list(given.points), "version": VERSION.get(model, VERSION[given.course])}
+        return Cell(key, fit_yardstick, {**common, "version": VERSION["yardstick"]})
+    settings: dict[str, Any] = {"course": given.course, "epochs": given.epochs, "polish": given.polish, **common}
+    settings["version"] = VERSION.get(model, VERSION[given.course]) if preset == "converged" else VERSION[given.course]
     if given.course == "converged":
         settings["screen"] = given.screen[d]
     return Cell(key, fit_networks, settings)
+
+
+def _seeds(preset: str, d: int, model: str, shape: str, block: int) -> list[int]:
+    """Return the seeds of a cell: of what takes long the first one, block 0, and the others, block 1."""
+    every = list(range(PRESETS[preset].seeds))
+    long = model == "lpcf" or (preset == "converged" and model not in OTHERS and (d == LARGE or shape != "paper"))
+    return every if not long else every[1:] if block else every[:1]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
