@@ -1,11 +1,12 @@
 """Energies on tables of 6 to 20 columns: recipes and starts beside other density estimators, in held-out nats.
 
-python -m experiments.densities --preset tiny|short|paper [--only data=magic seed=0] [--status]
+python -m experiments.densities --preset tiny|short|paper [--only data=magic seed=0] [--status] [--render]
 
 A row is a table, a model, its start and step size, and a seed, which draws noise, split, weights and batches. The
 tables are read from the folder that SOCICNN_DATA names; the flows come with `pip install 'socicnn[flows]'`. Rows of
 `paper` cost about a minute each on one core; the cells of seed 0 come first. `short` is one seed of small energies. A
-cell that lacks its package or data is listed as failed.
+cell that lacks its package or data is listed as failed. The page of results has the tables of `paper` and, as far as
+it is kept in experiments/results/densities_short.csv, of `short`; `--render` puts them there.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ import numpy as np
 
 from experiments.densities.data import load
 from experiments.densities.energies import Settings, fit_energy
-from experiments.densities.tables import summary
+from experiments.densities.tables import MEANING, sections, summary
 from experiments.densities.yardsticks import LOG_CONCAVE, YARDSTICKS
-from experiments.engine.options import options
+from experiments.engine.options import RESULTS, options
+from experiments.engine.pages import Page
 from experiments.engine.sweep import Cell
-from experiments.engine.tables import Row
+from experiments.engine.tables import Row, read_table
 from experiments.positivity.jobs import SEED_START
 from socicnn._files import replacing
 
 VERSION = 1  # goes up when what is run changes
 NO_START = "none"  # of a yardstick
+KEY = ("data", "model", "start", "learning_rate", "seed")
+PAGE = Page("densities.md", "python -m experiments.densities --render")
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,33 @@ def cells(name: str) -> list[Cell]:
     ]
 
 
+def page() -> str:
+    """Return the tables of what is kept."""
+    parts = [MEANING]
+    for name, path in (("paper", RESULTS / "densities.csv"), ("short", RESULTS / "densities_short.csv")):
+        if path.is_file():
+            given, rows = PRESETS[name].settings, read_table(path)
+            done, seeds = len({tuple(row[c] for c in KEY) for row in rows}), PRESETS[name].seeds
+            parts.append(
+                f"### Preset `{name}`: layers {' x '.join(map(str, given.hidden))}, {given.steps} steps\n\n"
+                f"{done} of {len(cells(name))} cells have been run; {seeds} {'seeds' if seeds > 1 else 'seed'} in all."
+            )
+            parts.append(sections(rows, "####"))
+    return "\n\n".join(parts)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    given = options(
-        "densities", "Fit energies and other densities to tables; held-out likelihoods.", argv, presets=tuple(PRESETS)
-    )
+    def extend(parser: Any) -> None:
+        parser.add_argument("--render", action="store_true", help="put the kept tables into the page, and run nothing")
+
+    about = "Fit energies and other densities to tables; held-out likelihoods."
+    given = options("densities", about, argv, presets=tuple(PRESETS), extend=extend)
+    if given.others.render:
+        PAGE.write(page())
+        return
     text = summary(given.run(cells(given.preset)).rows)
+    if given.status:
+        return
     with replacing(given.out.with_suffix(".md")) as draft:
         draft.write_text(text, encoding="utf-8")
     print(text)

@@ -8,24 +8,30 @@ from collections.abc import Mapping, Sequence
 
 from experiments.engine.tables import Row, Value, grouped
 
+MEANING = "Mean of -log p over held-out rows, in nats of standardised columns; less is better."
 RELIABLE = 100.0  # effective sample size from which on an estimate of log Z is believed
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Return the tables, the best model first.
+    """Return a document: what the numbers are, and the tables."""
+    return f"# Densities of tables\n\n{MEANING}\n\n{sections(rows, '##')}\n"
+
+
+def sections(rows: Sequence[Row], mark: str) -> str:
+    """Return a heading and a table per data set, the best model first.
 
     `nats` is the mean over the seeds of the held-out mean of -log p, +- its standard error: that of the mean over the
     test rows, log Z's included, or the one of the seeds, whichever is larger.
+
+    Args:
+        rows: the rows.
+        mark: of the headings, e.g. `##`.
     """
-    lines = [
-        "# Densities of tables",
-        "",
-        "Mean of -log p over held-out rows, in nats of standardised columns; less is better.",
-    ]
+    lines: list[str] = []
     for (data,), members in grouped(rows, ("data",)).items():
         lines += [
             "",
-            f"## {data}",
+            f"{mark} {data}",
             "",
             "| model | start | step size | nats | log Z, two estimates | ess | seconds | seeds |",
         ]
@@ -38,7 +44,7 @@ def summary(rows: Sequence[Row]) -> str:
                 f"| {model} | {'' if law == 'none' else law} | {shown} | {nats} | {_log_z(own)} | {_ess(own)} | "
                 f"{_mean(own, 'seconds'):.0f} | {len(own)} |"
             ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).strip()
 
 
 def error(rows: Sequence[Mapping[str, Value]]) -> float:

@@ -67,7 +67,7 @@ PRESETS = {
          ("product", "lift", "principled", 1e-2, 2)),
         (6, 6), seeds=2, steps=20, batch=32, points=200,
     ),
-    "short": Preset((*PLANE, *FASTER, *DEEPER), (64, 64, 64), seeds=10, steps=3000, batch=64, points=1024),
+    "short": Preset((*PLANE, *FASTER, *DEEPER), (64, 64, 64), seeds=5, steps=2000, batch=64, points=1024),
     "paper": Preset((*PLANE, *FASTER, *DEEPER, *WIDER), (64, 64, 64), seeds=100, steps=6000, batch=64, points=1024),
 }  # fmt: skip
 TABLE_SEEDS = 3

@@ -67,7 +67,7 @@ def covariance(rows: Rows) -> Any:
             weights.plot(*_averaged(members, name), label=label)
         weights.axhline(THRESHOLD, color="black", linestyle="--", linewidth=0.8)
         weights.set(ylabel="weights before read-out", xlabel="step")
-    panels[-1, -1].legend(fontsize="small", loc="center")
+    panels[-1, -1].legend(fontsize="small", loc="lower left")
     return figure
 
 
@@ -81,7 +81,8 @@ def shoulder(rows: Rows) -> Any:
         for (arm,), runs in grouped(members, ("arm",)).items():
             for panel, name in ((occupancy, "occupancy"), (leave, "leave")):
                 panel.plot(*_averaged(runs, name), color=COLOURS[str(arm)], label=str(arm), linewidth=1.2)
-    panels[0, 0].legend(fontsize="small")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize="small", loc="outside lower center", ncols=len(labels))
     return figure
 
 

@@ -108,10 +108,11 @@ PROBE = {
 }
 
 
-def negative(rows: Rows) -> tuple[int, int, int]:
-    """Return the numbers of probes, of those with a trace below zero, and by more than two standard errors."""
+def signs(rows: Rows) -> tuple[int, int, int, int]:
+    """Return the numbers of probes, of traces below zero, of those below and above it by two standard errors."""
     pairs = [(number(row["trace"]), number(row["trace_error"])) for row in rows if row["slack"]]
-    return len(pairs), sum(value < 0 for value, _ in pairs), sum(value < -2 * error for value, error in pairs)
+    below, above = (sum(sign * value > 2 * error for value, error in pairs) for sign in (-1, 1))
+    return len(pairs), sum(value < 0 for value, _ in pairs), below, above
 
 
 def escape(rows: Rows) -> list[Row]:
@@ -152,7 +153,7 @@ def rendered(rows: Rows) -> str:
     if probes:
         probes = [row for row in probes if number(row["jitter"]) > 0]
         parts += ["### Probes at the end of training", markdown(summary(probes, PROBE))]
-        count, below, clearly = negative([row for row in probes if row["arm"] == "lift"])
+        count, below, clearly, _ = signs([row for row in probes if row["arm"] == "lift"])
         parts.append(
             f"Of {count} probes of the lift {below} have a trace below zero, {clearly} by two standard errors."
         )

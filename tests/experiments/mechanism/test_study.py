@@ -14,7 +14,7 @@ from experiments.mechanism.escape import escapes, exact
 from experiments.mechanism.numbers import mean_interval, median_interval, number
 from experiments.mechanism.probing import _loss, _parted, probed
 from experiments.mechanism.study import ARMS, cells, main
-from experiments.mechanism.tables import column, negative, of, rendered, slope
+from experiments.mechanism.tables import column, of, rendered, signs, slope
 from experiments.positivity.jobs import generator, start
 from socicnn.density import Energy, quadrature, target
 from socicnn.positivity.diagnostics import probe
@@ -51,7 +51,7 @@ def test_probes_split_the_trace(table: Path) -> None:
         parts = number(row["noise"]) + number(row["curvature"])
         assert parts == pytest.approx(row["trace"], rel=1e-5, abs=1e-5 * abs(number(row["noise"])))
         assert abs(number(row["cosine"])) <= 1
-    assert 0 <= negative(of(probes, arm="lift"))[1] <= negative(of(probes, arm="lift"))[0] == 4
+    assert 0 <= signs(of(probes, arm="lift"))[1] <= signs(of(probes, arm="lift"))[0] == 4
 
 
 def test_tables_and_figures_are_made_of_the_rows(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,6 +62,11 @@ def test_tables_and_figures_are_made_of_the_rows(table: Path, capsys: pytest.Cap
     main(["--preset", "tiny", "--out", str(equation), "--render"])
     assert capsys.readouterr().out.startswith(rendered(read_table(equation)))
     assert rendered(read_table(table)).count("| gumbel | seed | lift |") == 3
+
+
+def test_signs_are_told_by_two_standard_errors() -> None:
+    readings = [(-3.0, 1.0), (-1.0, 1.0), (0.5, 1.0), (2.5, 1.0), (9.0, 1.0)]
+    assert signs([{"slack": True, "trace": t, "trace_error": e} for t, e in readings]) == (5, 2, 1, 2)
 
 
 def lifted(seed: int = 0) -> Energy:
