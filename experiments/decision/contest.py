@@ -38,11 +38,13 @@ def contend(
     fresh: int,
     models: str,
     version: dict[str, Any],
+    seed: int | None = None,
+    chosen: int | None = None,
 ) -> list[Row]:
     """Try every configuration briefly and the best of them in full, and judge the one of least cost on fresh contexts.
 
     Args:
-        instance: number of the instance, which is also the seed of the network.
+        instance: number of the instance.
         task: name of the task.
         n: number of inputs.
         model: name of the model.
@@ -53,7 +55,10 @@ def contend(
         fresh: contexts to judge on.
         models: folder that trained models are kept in.
         version: of what makes the row; see `versions`.
+        seed: of the network, the split and the batches; that of the instance if omitted.
+        chosen: number of the configuration if another seed has chosen it; then nothing is tuned.
     """
+    seed = instance if seed is None else seed
     drawn = Instance.of(task, n, Sizes(**{**sizes, "instance": instance}))
     contexts = drawn.draw(FRESH, fresh)
     known = optimum(drawn.task, contexts)  # before the training: what can fail, fails first
@@ -64,20 +69,22 @@ def contend(
         return validation_cost(drawn, settle(drawn.task, surrogate, theta, least), theta)
 
     numbers, labels = list(range(len(configurations))), drawn.train.labels
-    if finalists < len(configurations):
-        tried = [fitted(model, loss, drawn, given, sizes["tuning_share"]) for given in configurations]
+    if chosen is not None:
+        numbers = [chosen]
+    elif finalists < len(configurations):
+        tried = [fitted(model, loss, drawn, given, sizes["tuning_share"], seed) for given in configurations]
         costs = [cost_of(one) for one, _ in tried]
         labels += sum(asked for _, asked in tried) + len(tried) * len(theta)
         numbers = sorted(numbers, key=costs.__getitem__)[:finalists]
     whole, seconds = {}, {}
     for number in numbers:
-        place = _place(models, drawn, model, loss, configurations[number], version)
+        place = _place(models, drawn, model, loss, configurations[number], version, seed)
         before = time.process_time()
-        whole[number], asked = _kept_or_fitted(place, model, loss, drawn, configurations[number])
+        whole[number], asked = _kept_or_fitted(place, model, loss, drawn, configurations[number], seed)
         seconds[number] = time.process_time() - before
         labels += asked
-    best = 0
-    if len(configurations) > 1:
+    best = numbers[0]
+    if len(numbers) > 1:
         best = min(numbers, key=lambda number: cost_of(whole[number]))
         labels += len(numbers) * len(theta)
     spent, trained = time.process_time() - started - seconds[best], whole[best]
@@ -90,35 +97,42 @@ def contend(
     return rows
 
 
-def _place(models: str, drawn: Instance, model: str, loss: str, given: Configuration, version: dict[str, Any]) -> Path:
+def _place(
+    models: str, drawn: Instance, model: str, loss: str, given: Configuration, version: dict[str, Any], seed: int
+) -> Path:
     """Return where the model that one configuration is trained to in full is kept."""
     made_of = [given, vars(drawn.sizes), version["training"]]
+    if seed != drawn.sizes.instance:
+        made_of.append(seed)
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:10]
     name = f"{drawn.sizes.instance}-{drawn.task.name}-{drawn.task.in_features}-{model}-{loss}-{digest}.safetensors"
     return Path(models) / name
 
 
-def _kept_or_fitted(place: Path, model: str, loss: str, drawn: Instance, given: Configuration) -> tuple[Network, int]:
+def _kept_or_fitted(
+    place: Path, model: str, loss: str, drawn: Instance, given: Configuration, seed: int
+) -> tuple[Network, int]:
     """Return the kept model, or fit it and keep it at once, so that nothing that follows can lose it."""
     if place.is_file():
         return load(place), int(load_metadata(place).get("labels", 0))
-    found, labels = fitted(model, loss, drawn, given, drawn.sizes.share)
+    found, labels = fitted(model, loss, drawn, given, drawn.sizes.share, seed)
     place.parent.mkdir(parents=True, exist_ok=True)
     save(found, place, {"labels": labels})
     return found, labels
 
 
-def fitted(model: str, loss: str, drawn: Instance, given: Configuration, share: float) -> tuple[Network, int]:
+def fitted(
+    model: str, loss: str, drawn: Instance, given: Configuration, share: float, seed: int
+) -> tuple[Network, int]:
     """Return a trained model, and the true costs that were asked for beside the training data.
 
     A configuration with `focus` goes on for that many steps on the true cost of its decisions, through a
     `DecisionLayer`; a gradient of the true cost counts as n + 1 labels.
     """
-    found = train(model, loss, drawn.train, drawn.sizes.instance, given, share).model
+    found = train(model, loss, drawn.train, seed, given, share).model
     if not given.get("focus"):
         return found, 0
     steps, exact = max(1, round(share * given["focus"])), FocusedOptions(gradient="exact")
-    seed = drawn.sizes.instance
     spent = fit_focused(found, drawn.task, drawn.train, steps=steps, seed=seed, progress=False, options=exact)
     return found, spent.labels
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from decision import tasks
-from experiments.decision import across
+from experiments.decision import across, half
 from experiments.decision.across import FINALISTS as FINALISTS
 from experiments.decision.instances import Sizes
 from experiments.decision.jobs import fit_and_decide, judge_afresh, measure, try_configuration
@@ -258,6 +258,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             "--instances", type=counted, metavar="N",
             help="run the benchmark over instances: tasks and data of N seeds, in a table of their own",
         )  # fmt: skip
+        parser.add_argument(
+            "--half", action="store_true", help="run the cells in which version 1 is above half of a baseline"
+        )
         parser.add_argument("--table", action="store_true", help="render the tables of the kept rows, and run nothing")
 
     given = options("decision", "Train surrogates, decide with them, and judge the decisions.", argv, extend=extend)
@@ -266,6 +269,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             name = given.out.stem.replace("decision", "decision_instances")
             given = replace(given, out=given.out.with_stem(name))
         across.run(given, given.others.instances, table=given.others.table)
+        return
+    if given.others.half:
+        if given.others.out is None:
+            given = replace(given, out=given.out.with_stem(given.out.stem.replace("decision", "decision_half")))
+        half.run(given, table=given.others.table)
         return
     preset, places = PRESETS[given.preset], files(given.out)
     stages = ["table"] if given.others.table else given.others.stage

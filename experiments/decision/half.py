@@ -1,0 +1,105 @@
+"""Against half of every baseline: the four cells in which version 1 did not show it, again under today's protocol.
+
+python -m experiments.decision --preset paper --half [--table] [--only task=budget_huber seed=0]
+
+The instance is that of version 1. Seed 0 of the network chooses among the five configurations, as in `across`; the
+other seeds train the chosen one. A cell is a task, n, model, loss and seed, judged on 1,000 fresh contexts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from experiments.decision.across import FINALISTS
+from experiments.decision.contest import contend
+from experiments.decision.instances import Sizes
+from experiments.decision.models import configurations
+from experiments.decision.versions import bound
+from experiments.engine.options import Options
+from experiments.engine.store import Store
+from experiments.engine.sweep import Cell
+from experiments.engine.tables import Row, Value
+
+LOSS = "within_context"
+OURS = ("smooth-partial", "soc-partial", "focused-partial")
+
+
+@dataclass(frozen=True)
+class Half:
+    """What is run again.
+
+    Args:
+        cells: (task, n), in the order that they are run.
+        models: ours and the rivals.
+        seeds: how many seeds of the network.
+        sizes: of the data.
+        fresh: contexts to judge on.
+    """
+
+    cells: tuple[tuple[str, int], ...]
+    models: tuple[str, ...]
+    seeds: int
+    sizes: Sizes
+    fresh: int
+
+
+PRESETS = {
+    "tiny": Half(
+        (("simplex_logistic", 3),),
+        ("smooth-partial", "structured-dcp"),
+        2,
+        Sizes(contexts=40, candidates=6, tests=5, tuning=4, share=0.02, tuning_share=0.01, exact=2),
+        12,
+    ),
+    "paper": Half(
+        (("simplex_logistic", 10), ("box_logsumexp", 10), ("budget_huber", 10), ("budget_huber", 50)),
+        ("smooth-partial", "structured-dcp", "soc-partial", "focused-partial"),
+        3,
+        Sizes(),
+        1000,
+    ),
+}
+
+
+def cells(half: Half, rows: Sequence[Mapping[str, Value]], models: str) -> list[Cell]:
+    """Return one cell per task, n, model and seed; those of a further seed only where the first has chosen."""
+    chosen = {(row["task"], row["n"], row["model"]): row["configuration"] for row in rows if row["seed"] == 0}
+    found: list[Cell] = []
+    for task, n in half.cells:
+        for model in half.models:
+            for seed in range(half.seeds):
+                key: dict[str, Any] = {
+                    "instance": 0,
+                    "seed": seed,
+                    "task": task,
+                    "n": n,
+                    "model": model,
+                    "loss": LOSS,
+                }
+                shared = {"sizes": asdict(half.sizes), "fresh": half.fresh, "version": bound(), "finalists": FINALISTS}
+                choice: dict[str, Any] = {"configurations": configurations(model, n)}
+                if seed:
+                    if (task, n, model) not in chosen:
+                        continue
+                    choice["chosen"] = chosen[task, n, model]
+                found.append(Cell(key, contend, {**shared, **choice}, {"models": models}))
+    return found
+
+
+def kept_rows(half: Half, out: Any, models: str) -> list[Row]:
+    """Return the kept rows that today's settings would make, those of further seeds too."""
+    first = Store(out, cells(half, [], models)).outcome().rows
+    return Store(out, cells(half, first, models)).outcome().rows
+
+
+def run(given: Options, *, table: bool) -> None:
+    """Run the first seed, then the others with its choice, and render what there is."""
+    half, models = PRESETS[given.preset], str(given.out.with_suffix(".models"))
+    if not table:
+        for seeds in (range(1), range(1, half.seeds)):
+            wanted = [str(seed) for seed in seeds if str(seed) in given.only.get("seed", [str(seed)])]
+            if wanted:
+                every = cells(half, kept_rows(half, given.out, models), models)
+                replace(given, only={**given.only, "seed": wanted}).run(every)
