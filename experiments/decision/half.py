@@ -10,20 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from experiments.decision.across import FINALISTS
 from experiments.decision.contest import contend
+from experiments.decision.half_table import rendered
 from experiments.decision.instances import Sizes
 from experiments.decision.models import configurations
 from experiments.decision.versions import bound
-from experiments.engine.options import Options
+from experiments.engine.options import RESULTS, Options
+from experiments.engine.pages import Page
 from experiments.engine.store import Store
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row, Value
 
 LOSS = "within_context"
-OURS = ("smooth-partial", "soc-partial", "focused-partial")
+KEPT = RESULTS / "decision_half.csv"
+PAGE = Page("decisions.md", "python -m experiments.decision --preset paper --half --table")
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def cells(half: Half, rows: Sequence[Mapping[str, Value]], models: str) -> list[
     return found
 
 
-def kept_rows(half: Half, out: Any, models: str) -> list[Row]:
+def kept_rows(half: Half, out: Path, models: str) -> list[Row]:
     """Return the kept rows that today's settings would make, those of further seeds too."""
     first = Store(out, cells(half, [], models)).outcome().rows
     return Store(out, cells(half, first, models)).outcome().rows
@@ -103,3 +107,10 @@ def run(given: Options, *, table: bool) -> None:
             if wanted:
                 every = cells(half, kept_rows(half, given.out, models), models)
                 replace(given, only={**given.only, "seed": wanted}).run(every)
+    rows = kept_rows(half, given.out, models)
+    if given.status or not rows:
+        return
+    text = rendered(rows, RESULTS)
+    if given.out == KEPT:
+        PAGE.write(text)
+    print(text)

@@ -65,7 +65,12 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None, contexts
     for contender in given.contenders:
         name, number = contender.split(":")
         model, _ = fitted(
-            name, "within_context", instance, configurations(name, given.n)[int(number)], instance.sizes.share
+            name,
+            "within_context",
+            instance,
+            configurations(name, given.n)[int(number)],
+            instance.sizes.share,
+            instance.sizes.instance,
         )
         regrets[contender] = instance.task.cost(settle(instance.task, model, theta, least).x, theta) - least
     print(markdown(table(regrets, distance)))

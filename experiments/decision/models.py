@@ -33,7 +33,8 @@ SMOOTH = "smooth-partial"  # `soc-partial` with logistic and log-sum-exp branche
 FOCUSED = "focused-partial"  # `soc-partial`, then trained end to end on the true cost of its decisions
 STEPS = 40  # of that training
 NAMES = (*JOINT, *PARTIAL, *LIFTS, SMOOTH, *BASELINES)
-FINISH = 400  # iterations of L-BFGS after the last epoch, in one of the five configurations
+SILU = {"context_activation": "silu"}  # heads smooth in theta
+FINISH = 400  # iterations of L-BFGS after the last epochs, in one of the five configurations or shared by two
 FEW = 10  # up to this number of inputs the data determine the squares' weights well enough to end with L-BFGS
 NOT_BY_SOLVERS = (
     "softplus-joint",
@@ -127,22 +128,26 @@ def _conic_and_quadratic(n: int, lifted: bool) -> list[dict[str, Any]]:
 
 
 def _smooth(n: int, lifted: bool) -> list[dict[str, Any]]:
-    """Return five sets of norms and squares beside logistic branches, log-sum-exps, or both.
+    """Return five sets of logistic branches, log-sum-exps, or both; beside norms and squares in the last three.
 
-    As many rows as the structured DCP has atoms; blocks of a log-sum-exp grow with n.
+    The first two have nothing but them and a diagonal quadratic: log-sum-exps with heads that have kinks in theta, as a
+    centre that is clipped has; and as many logistic rows as steps approximate a kink in the slope, two pairs per atom.
+    So lean, they take large steps, and with few inputs share a finish by L-BFGS.
     """
     hidden = (16, 16) if lifted else ()
+    lean = {"hidden_features": hidden, "norm": (), "quadratic": ("diagonal",), "quadratic_offset": False}
     norms = {"hidden_features": hidden, "norm": (max(5, n // 3),) * 2, "quadratic": ("diagonal",)}
     squares = {"quadratic": ("diagonal", *(1,) * 16), "quadratic_offset": True}
     logistic, blocks = {"logistic": (12,)}, {"logsumexp": (max(4, n // 5),) * 2}
-    steps = {"epochs": 400, "learning_rate": 1e-2, "weight_decay": 0.0}
-    finish = {"polish": FINISH} if n <= FEW else {}
+    steps = {"epochs": 400, "learning_rate": 2e-2, "weight_decay": 0.0}
+    finish = {"polish": FINISH // 2} if n <= FEW else {}
+    maxima = {"logsumexp": (max(4, n // 5) + 1,) * 3, "logistic": (8,)}
     return [
-        {**norms, **logistic, "context_hidden": _wide(n)},
-        {**norms, **blocks, "context_hidden": _wide(n)},
-        {**norms, **squares, **logistic, "context_hidden": _wide(n), "training": {"epochs": 400, **finish}},
-        {**norms, **logistic, **blocks, "context_hidden": 4, "training": steps},
-        {**norms, **squares, **logistic, **blocks, "context_hidden": 16},
+        {**lean, **maxima, "context_hidden": 64, "training": {**steps, **finish}},
+        {**lean, "logistic": (2 * n + 12,), "context_hidden": 32, **SILU, "training": {**steps, **finish}},
+        {**norms, **squares, **logistic, "context_hidden": _wide(n), "training": {"epochs": 400}},
+        {**norms, **logistic, **blocks, "context_hidden": 4, "training": {**steps, "epochs": 200}},
+        {**norms, **squares, **logistic, **blocks, "context_hidden": 16, "training": {"epochs": 200}},
     ]
 
 

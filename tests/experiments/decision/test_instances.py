@@ -97,10 +97,10 @@ def test_training_end_to_end_is_counted_in_labels() -> None:
     given = models.configurations(models.FOCUSED, 3)[0]
     assert given["focus"] == models.STEPS
     given = {**given, "training": {**given["training"], "epochs": 2}, "focus": 3}
-    model, labels = contest.fitted(models.FOCUSED, "within_context", instance, given, 1.0)
+    model, labels = contest.fitted(models.FOCUSED, "within_context", instance, given, 1.0, 0)
     # 18 contexts to train on and 2 to check: 3 steps with gradients, and checks before and after
     assert labels == 3 * 18 * (1 + 3) + 2 * 2
-    plain, none = contest.fitted("soc-partial", "within_context", instance, {**given, "focus": 0}, 1.0)
+    plain, none = contest.fitted("soc-partial", "within_context", instance, {**given, "focus": 0}, 1.0, 0)
     assert none == 0
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
 
