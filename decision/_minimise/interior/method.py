@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from decision._minimise.answers import Answers, Goal
+from decision._minimise.interior.choice import Choice
 from decision._minimise.interior.path import Path
 from decision._minimise.interior.polyhedron import Polyhedron
 from decision._minimise.interior.start import plain_gradient
-from decision._minimise.interior.units import Choice, Gatherer
+from decision._minimise.interior.units import Gatherer
 from decision._minimise.stack import Stack
 from decision.sets._base import FeasibleSet
 

@@ -21,15 +21,24 @@ R_k = T W_k R_{k-1} W_k' S_k^-1 K^-1, which is zero over softplus units alone. A
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
+from decision._minimise.interior.factors import (
+    Inverse,
+    Jacobian,
+    LowRank,
+    cholesky_of,
+    moved,
+    pulled,
+    solved_by,
+    weighed_by,
+)
 from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.norms import Turn
 from decision._minimise.interior.polyhedron import Polyhedron
-from decision._minimise.interior.units import Kept, by_kind, times
+from decision._minimise.interior.products import Columns, adjoint, dense, times
+from decision._minimise.interior.units import Kept, by_kind
 
 FLAT = 1e-15  # share of q below which the multipliers of a softplus unit count as no less
 
@@ -72,7 +81,7 @@ class System:
             self._primal.append(by_kind(tau, torch.zeros_like(a), a - at.z[k] + at.p[k]))
         self._dual = [q - lam - kap for q, lam, kap in zip(boxes, at.lam, at.kap, strict=True)]
         for U, lam in zip(kept.U, at.lam, strict=True):
-            gradient = gradient + times(U.mT, lam)
+            gradient = gradient + adjoint(U, lam)
         self._gradient = gradient
 
     def _factor(self, M: Tensor) -> None:
@@ -80,35 +89,38 @@ class System:
         layers = len(at.z)
         self._set.add_barrier(M, at.y / at.s)
         # 1 / S where nothing below gives way; else its inverse, or the factor of a part of low rank
-        self._S: list[Tensor | _LowRank | _Inverse] = []
-        self._J: list[Tensor] = []
-        S: Tensor | _LowRank | _Inverse
+        self._S: list[Tensor | LowRank | Inverse] = []
+        self._J: list[Tensor | Jacobian] = []
+        S: Tensor | LowRank | Inverse
         A, R = torch.empty(0), None  # R: of a first layer of ReLU units its diagonal
         for k in range(layers):
             soft, give, W, tau = self._soft[k], self._give[k], kept.W[k], kept.smoothing[k]
             reach = kept.reach[k]
-            J, part = kept.U[k][..., :reach], M[:, :reach, :reach]
+            part = M[:, :reach, :reach]
+            if W is not None and R is not None and R.ndim == 2 and k + 1 == layers and 2 * R.shape[1] <= soft.shape[1]:
+                few, factors = LowRank.of(1.0 / (soft + give), R.sqrt(), Jacobian(kept.U[k], W, A), part)
+                self._J.append(factors)
+                self._S.append(few)
+                break
+            J = dense(kept.U[k])[..., :reach]
+            self._J.append(J)
             if W is not None:
-                J = J + torch.nn.functional.pad(W @ A, (0, reach - A.shape[-1]))
+                J = J + torch.nn.functional.pad(dense(W) @ A, (0, reach - A.shape[-1]))
+                self._J[k] = Jacobian(kept.U[k], W, A) if isinstance(W, Columns) else J
             if W is None or R is None:
                 S = 1.0 / (soft + give)
-                part += _weighed(J, S)
+                part += weighed_by(J, S)
                 if k + 1 < layers:
                     A, R = (give * S)[..., None] * J, None
                     if tau is None or isinstance(tau, Tensor):
                         R = by_kind(tau, torch.zeros_like(S), soft * S * give)
-            elif R.ndim == 2 and k + 1 == layers and 2 * R.shape[1] <= soft.shape[1]:
-                few = _LowRank.of(1.0 / (soft + give), W * R.sqrt()[:, None, :])
-                part += few.weighed(J)
-                self._J.append(J)
-                self._S.append(few)
-                break
             else:
-                WR = W * R[:, None, :] if R.ndim == 2 else W @ R
-                Y = WR @ W.mT
+                wide = dense(W)
+                WR = wide * R[:, None, :] if R.ndim == 2 else wide @ R
+                Y = WR @ wide.mT
                 full = Y.clone()
                 full.diagonal(dim1=1, dim2=2).add_(soft + give)
-                S = _Inverse.of(full)
+                S = Inverse.of(full)
                 root = S.root
                 white = root @ J
                 part += white.mT @ white
@@ -119,13 +131,12 @@ class System:
                     A = give[..., None] * (root.mT @ white)
                     R = Y @ (root.mT @ (root * give[:, None, :]))
                     R = 0.5 * (R + R.mT)
-            self._J.append(J)
             self._S.append(S)
-        self._M = _cholesky(M)
+        self._M = cholesky_of(M)
         E = self._set.E
         if len(E):
             self._ME = torch.cholesky_solve(E.T.expand(len(M), -1, -1), self._M)
-            self._EME = _cholesky(E @ self._ME)
+            self._EME = cholesky_of(E @ self._ME)
 
     def miss(self) -> Tensor:
         """Return how far the norms' duals are from where they belong, shape `(contexts,)`."""
@@ -183,8 +194,8 @@ class System:
             r = rest * (soft + give)
             if W is not None:
                 r = r + times(W, drift[k - 1])
-            white = _solved(self._S[k], r)
-            rhs[:, : kept.reach[k]] -= times(self._J[k].mT, white)
+            white = solved_by(self._S[k], r)
+            rhs[:, : kept.reach[k]] -= pulled(self._J[k], white)[:, : kept.reach[k]]
             drift.append(give * (white - rest) + soft * give / (soft + give) * push[k])
             right.append(r)
         dx = torch.cholesky_solve(rhs[..., None], self._M)
@@ -196,9 +207,9 @@ class System:
         above: list[Tensor] = []  # W_{k+1}'dlambda_{k+1}
         for k in reversed(layers):
             W = kept.W[k + 1] if dlam else None
-            above.insert(0, torch.zeros_like(at.z[k]) if W is None else times(W.mT, dlam[0]))
-            r = right[k] + times(self._J[k], dx[:, : kept.reach[k]]) + self._give[k] * above[0]
-            dlam.insert(0, _solved(self._S[k], r))
+            above.insert(0, torch.zeros_like(at.z[k]) if W is None else adjoint(W, dlam[0]))
+            r = right[k] + moved(self._J[k], dx, kept.reach[k]) + self._give[k] * above[0]
+            dlam.insert(0, solved_by(self._S[k], r))
         dz: list[Tensor] = []
         dp: list[Tensor] = []
         for k in layers:
@@ -225,73 +236,3 @@ def _compliances(at: Iterate, k: int) -> tuple[Tensor, Tensor]:
     if not any(place == k for place, _ in at.kinked):
         return soft, give
     return torch.where(tau > 0, soft, at.p[k] / at.lam[k]), torch.where(tau > 0, give, at.z[k] / at.kap[k])
-
-
-class _LowRank(NamedTuple):
-    """S = diag(1/d) + V V' of few columns V: S^-1 = diag(d) - (d V) (I + V' diag(d) V)^-1 (d V)'."""
-
-    d: Tensor
-    dV: Tensor
-    factor: Tensor  # of I + V' diag(d) V
-
-    @classmethod
-    def of(cls, d: Tensor, V: Tensor) -> _LowRank:
-        """Return it from d, shape `(contexts, h)`, and V, shape `(contexts, h, columns)`."""
-        dV = d[..., None] * V
-        inner = V.mT @ dV
-        inner.diagonal(dim1=1, dim2=2).add_(1.0)
-        return cls(d, dV, _cholesky(inner))
-
-    def weighed(self, J: Tensor) -> Tensor:
-        """Return J' S^-1 J."""
-        white = torch.linalg.solve_triangular(self.factor, self.dV.mT @ J, upper=False)
-        return _weighed(J, self.d) - white.mT @ white
-
-    def solved(self, right: Tensor) -> Tensor:
-        """Return S^-1 right."""
-        inner = torch.cholesky_solve(times(self.dV.mT, right)[..., None], self.factor)[..., 0]
-        return self.d * right - times(self.dV, inner)
-
-
-class _Inverse(NamedTuple):
-    """S^-1 = root' root, root the inverse of the Cholesky factor: products are faster than many small solves."""
-
-    root: Tensor
-
-    @classmethod
-    def of(cls, S: Tensor) -> _Inverse:
-        """Return it from S, shape `(contexts, h, h)`."""
-        eye = torch.eye(S.shape[-1], dtype=S.dtype, device=S.device)
-        return cls(torch.linalg.solve_triangular(_cholesky(S), eye, upper=False))
-
-    def solved(self, right: Tensor) -> Tensor:
-        """Return S^-1 right."""
-        return times(self.root.mT, times(self.root, right))
-
-
-def _solved(S: Tensor | _LowRank | _Inverse, right: Tensor) -> Tensor:
-    """Return S^-1 right: S is 1 / S of a diagonal, an inverse, or of low rank."""
-    return S * right if isinstance(S, Tensor) else S.solved(right)
-
-
-def _weighed(J: Tensor, S: Tensor) -> Tensor:
-    """Return J' diag(S) J of each context."""
-    if J.ndim == 3:
-        return J.mT @ (S[..., None] * J)
-    n = J.shape[1]
-    return (S @ (J[:, :, None] * J[:, None, :]).flatten(1)).reshape(-1, n, n)
-
-
-def _cholesky(M: Tensor) -> Tensor:
-    """Return the Cholesky factor, of M plus a little of its diagonal where M is not positive to rounding."""
-    factor, failed = torch.linalg.cholesky_ex(M)
-    weight = 1e-13
-    while bool(failed.any()) and weight < 1e-3:
-        lifted = M.clone()
-        diagonal = lifted.diagonal(dim1=-2, dim2=-1)
-        diagonal += weight * diagonal.amax(dim=-1, keepdim=True)
-        again, still = torch.linalg.cholesky_ex(lifted)
-        factor = torch.where((failed > 0)[:, None, None], again, factor)
-        failed = torch.where(failed > 0, still, failed)
-        weight *= 100.0
-    return factor

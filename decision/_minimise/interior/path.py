@@ -12,11 +12,13 @@ from torch import Tensor
 
 from decision._minimise.answers import Answers, Goal
 from decision._minimise.interior import norms
+from decision._minimise.interior.choice import Choice
 from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.newton import System
 from decision._minimise.interior.polyhedron import Polyhedron
+from decision._minimise.interior.products import adjoint
 from decision._minimise.interior.start import entered, on_path, settled
-from decision._minimise.interior.units import Choice, Gatherer, by_kind, times
+from decision._minimise.interior.units import Gatherer, by_kind
 from decision._minimise.smoothing import entropy
 from decision._minimise.stack import Dual, Stack
 from decision.sets._base import FeasibleSet
@@ -145,7 +147,7 @@ class Path:
                 bound = bound + (tau * box * entropy(bend)).sum(dim=-1)
             lam.insert(0, above)
         for k, multiplier in enumerate(lam):
-            pulled = times(kept.U[k].mT, multiplier)
+            pulled = adjoint(kept.U[k], multiplier)
             gradient = gradient + pulled
             bound = bound + (pulled * at.x).sum(dim=-1) + (multiplier * kept.b[k]).sum(dim=-1)
         units = tuple(multiplier.reshape(len(multiplier), -1) for multiplier in at.u)

@@ -15,6 +15,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from decision._minimise.interior.choice import Choice
+from decision._minimise.interior.products import Columns, Folded, Product, adjoint, dense, taken, times
 from decision._minimise.stack import Stack, StackLayer
 
 
@@ -35,6 +37,7 @@ class Kept:
         index: units of each layer, shape `(contexts, r_k)`; the layer's width stands for a pad.
         U: shape `(contexts, r_k, n)` of each layer; `(r_k, n)` of layers that are kept whole, which all contexts share.
         W: shape `(contexts, r_k, r_{k-1})` of each layer after the first; alike without contexts between whole layers.
+            U and W of softplus layers above layers that are not whole are parts of shared matrices (`products`).
         b: shape `(contexts, r_k)`.
         w: read-out weights, shape `(contexts, r_k)` of each layer: before the last, those through units taken as on.
         extra: what a pad's read-out weight is instead, zero for the others, shape `(contexts, r_k)`.
@@ -48,8 +51,8 @@ class Kept:
     """
 
     index: tuple[Tensor, ...]
-    U: tuple[Tensor, ...]
-    W: tuple[Tensor | None, ...]
+    U: tuple[Product, ...]
+    W: tuple[Product | None, ...]
     b: tuple[Tensor, ...]
     w: tuple[Tensor, ...]
     extra: tuple[Tensor, ...]
@@ -63,8 +66,8 @@ class Kept:
         """Return the kept units of some contexts."""
         return Kept(
             tuple(tensor[rows] for tensor in self.index),
-            tuple(_some(tensor, rows) for tensor in self.U),
-            tuple(None if tensor is None else _some(tensor, rows) for tensor in self.W),
+            tuple(taken(matrix, rows) for matrix in self.U),
+            tuple(None if matrix is None else taken(matrix, rows) for matrix in self.W),
             tuple(tensor[rows] for tensor in self.b),
             tuple(tensor[rows] for tensor in self.w),
             tuple(tensor[rows] for tensor in self.extra),
@@ -81,14 +84,15 @@ class Kept:
     def put(self, rows: Tensor, other: Kept) -> None:
         """Overwrite the kept units of some contexts."""
         pairs = [(self.v, other.v), (self.c, other.c)]
-        for name in ("index", "U", "W", "b", "w", "extra"):
+        for name in ("index", "b", "w", "extra"):
             pairs += zip(getattr(self, name), getattr(other, name), strict=True)
+        for matrix, new in zip((*self.U, *self.W), (*other.U, *other.W), strict=True):
+            if isinstance(matrix, Tensor) and matrix.ndim == 3 and new is not None:
+                pairs.append((matrix, dense(new)))
         for own, theirs in zip(self.inside, other.inside, strict=True):
             pairs += [] if own is None or theirs is None else zip(own, theirs, strict=True)
-        shared = [tensor for tensor in (*self.U, *self.W) if tensor is not None and tensor.ndim == 2]
-        for target, new in pairs:
-            if target is not None and not any(target is tensor for tensor in shared):
-                target[rows] = new
+        for target, value in pairs:
+            target[rows] = value
 
     def at(self, x: Tensor) -> Kept:
         """Return the kept units with their inner quadratics replaced by tangents at x: an affine layer again."""
@@ -100,7 +104,7 @@ class Kept:
                 rho, F, g = curved
                 p = torch.einsum("crin,cn->cri", F, x) + g
                 slope = 2.0 * torch.einsum("cri,crin->crn", rho[..., None] * p, F)
-                U[k] = U[k] + slope
+                U[k] = dense(U[k]) + slope
                 b[k] = b[k] + rho * p.square().sum(dim=-1) - (slope @ x[..., None])[..., 0]
         return replace(self, U=tuple(U), b=tuple(b))
 
@@ -124,16 +128,11 @@ class Kept:
     def box(self, k: int, lam: Tensor | None) -> Tensor:
         """Return the upper bound w_k + W_{k+1}'lambda_{k+1} of lambda_k; zero for pads."""
         W = self.W[k + 1] if k + 1 < len(self.W) else None
-        return self.w[k] if W is None or lam is None else self.w[k] + times(W.mT, lam)
+        return self.w[k] if W is None or lam is None else self.w[k] + adjoint(W, lam)
 
     def rest(self, k: int, mu: Tensor, scale: list[Tensor]) -> Tensor:
         """Return what is added to the box on the path: about mu / |a| for units that are off, and the pads' own."""
         return by_kind(self.smoothing[k], self.extra[k], self.extra[k] + mu[:, None] / scale[k])
-
-
-def times(matrix: Tensor, vectors: Tensor) -> Tensor:
-    """Return the product with a vector per context of a matrix per context, or of one that all share."""
-    return vectors @ matrix.mT if matrix.ndim == 2 else (matrix @ vectors[..., None])[..., 0]
 
 
 def _last_column(matrix: Tensor) -> int:
@@ -142,71 +141,13 @@ def _last_column(matrix: Tensor) -> int:
     return int(used[-1]) + 1 if len(used) else 1
 
 
-def _some(matrix: Tensor, rows: Tensor) -> Tensor:
-    return matrix if matrix.ndim == 2 else matrix[rows]
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """Which units of each context are kept, and which of the others are taken as on.
-
-    Args:
-        index: units kept, shape `(contexts, r_k)` of each layer; the layer's width stands for a pad.
-        counts: how many they are, shape `(contexts,)` of each layer.
-        on: units taken as on, shape `(contexts, h_k)` of each layer.
-    """
-
-    index: list[Tensor]
-    counts: list[Tensor]
-    on: list[Tensor]
-
-    @classmethod
-    def of(cls, kept: list[Tensor], on: list[Tensor]) -> Choice:
-        """Return the choice of these masks, shape `(contexts, h_k)`."""
-        none = [torch.zeros(len(mask), 0, dtype=torch.int64, device=mask.device) for mask in kept]
-        return cls(none, [mask.sum(dim=1) for mask in none], on).grown(kept)
-
-    def take(self, rows: Tensor) -> Choice:
-        """Return the choice of some contexts."""
-        return Choice(*([tensor[rows] for tensor in group] for group in (self.index, self.counts, self.on)))
-
-    def kept(self) -> list[Tensor]:
-        """Return which units are kept, shape `(contexts, h_k)` of each layer."""
-        masks = []
-        for units, on in zip(self.index, self.on, strict=True):
-            mask = torch.zeros(len(on), on.shape[1] + 1, dtype=torch.bool, device=on.device)
-            masks.append(mask.scatter_(1, units, True)[:, :-1])
-        return masks
-
-    def grown(self, wanted: list[Tensor]) -> Choice:
-        """Return the choice with the wanted units kept too, after those that are."""
-        index, counts = [], []
-        for units, want, kept, count in zip(self.index, wanted, self.kept(), self.counts, strict=True):
-            new = want & ~kept
-            place = new.cumsum(dim=1) - 1 + count[:, None]
-            total = count + new.sum(dim=1)
-            size = max(int(total.max()), 1)
-            pads = max(size - units.shape[1], 0)
-            units = torch.nn.functional.pad(units, (0, pads), value=want.shape[1]).clone()
-            rows, columns = new.nonzero(as_tuple=True)
-            units[rows, place[rows, columns]] = columns
-            index.append(units)
-            counts.append(total)
-        return Choice(index, counts, [on & ~want for on, want in zip(self.on, wanted, strict=True)])
-
-    def full(self, values: list[Tensor], stack: Stack) -> tuple[Tensor, ...]:
-        """Return multipliers of the kept units as multipliers of all units, those taken as on at their upper bounds."""
-        multipliers: list[Tensor] = []
-        box = stack.w
-        for k in reversed(range(len(values))):
-            width = stack.layers[k].b.shape[1]
-            wide = values[k].new_zeros(len(values[k]), width + 1)
-            lam = torch.where(self.on[k], box, wide.scatter_(1, self.index[k], values[k])[:, :-1])
-            W = stack.layers[k].W
-            if W is not None:
-                box = W.adjoint(lam)
-            multipliers.insert(0, lam)
-        return tuple(multipliers)
+def _with_more(matrix: Product, choice: Choice, k: int, columns: int, rows: int) -> Product:
+    """Return U or W of layer k with room for more units, as a choice that has grown has it."""
+    if isinstance(matrix, Columns):
+        return replace(matrix, index=choice.index[k - 1])
+    if isinstance(matrix, Folded):
+        return matrix.without(choice.on[k - 1].to(matrix.on))
+    return torch.nn.functional.pad(matrix, (0, columns, 0, rows))
 
 
 class Gatherer:
@@ -224,6 +165,7 @@ class Gatherer:
         n = stack.in_features
         self._U: list[Tensor] = []
         self._W: list[Tensor | None] = []
+        self._turned: list[Tensor | None] = []  # of softplus layers, to take columns of
         self._inside: list[tuple[Tensor, Tensor] | None] = []
         for layer in stack.layers:
             self._inside.append(None)
@@ -233,6 +175,8 @@ class Gatherer:
             U = layer.b.new_zeros(layer.b.shape[1], n) if layer.U is None else layer.U.dense
             self._U.append(pad(U, (0, 0, 0, 1)))
             self._W.append(None if layer.W is None else pad(layer.W.dense, (0, 0, 0, 1)))
+            wide = layer.W is not None and layer.smooth and not layer.inner
+            self._turned.append(pad(layer.W.dense.T, (0, 0, 0, 1)) if wide and layer.W else None)
         reach = [_last_column(U) for U in self._U]
         reach = [max(own, 0 if F is None else _last_column(F[1])) for own, F in zip(reach, self._inside, strict=True)]
         self._reach = tuple(accumulate(reach, max))
@@ -243,10 +187,13 @@ class Gatherer:
         last = len(stack.layers) - 1
         return [k in (0, last) and not layer.inner for k, layer in enumerate(stack.layers)]
 
-    def gather(self, choice: Choice, stack: Stack) -> Kept:
-        """Return the kept units; `stack` holds the vectors of the contexts of the choice."""
-        U: list[Tensor] = []
-        W: list[Tensor | None] = []
+    def gather(self, choice: Choice, stack: Stack, *, folded: bool = True) -> Kept:
+        """Return the kept units; `stack` holds the vectors of the contexts of the choice.
+
+        Without `folded`, U of softplus layers is as it is without units that are on.
+        """
+        U: list[Product] = []
+        W: list[Product | None] = []
         b: list[Tensor] = []
         extra: list[Tensor] = []
         quadratics: list[tuple[Tensor, Tensor, Tensor] | None] = []
@@ -259,25 +206,31 @@ class Gatherer:
             whole.append(bool((units == torch.arange(units.shape[1], device=units.device)).all()) and not pads.any())
             whole[k] &= units.shape[1] == layer.b.shape[1]
             folds = k == 1 and first_on  # the first layer's units that are on are folded into this one
-            b_k, W_k = layer.b, self._W[k]
-            if whole[k] and not folds:
+            b_k, W_k, by_columns = layer.b, self._W[k], self._turned[k]
+            U_k: Product
+            if folds and W_k is not None:
+                on = choice.on[0].to(W_k)
+                b_k = b_k + (on * stack.layers[0].b) @ W_k[:-1].T
+            if whole[k] and not (folds and (folded or by_columns is None)):
                 U_k = self._U[k][:-1]
+            elif W_k is not None and by_columns is not None:
+                U_k = Folded.of(self._U[k][:-1], W_k[:-1], self._U[0][:-1], on)
             else:
                 U_k = self._U[k].index_select(0, units.reshape(-1)).reshape(shape)
             if W_k is None:
                 W.append(None)
             elif whole[k] and whole[k - 1]:
                 W.append(W_k[:-1])
+            elif by_columns is not None:
+                W.append(Columns(W_k[:-1], by_columns, choice.index[k - 1]))
             else:
                 rows = W_k.index_select(0, units.reshape(-1)).reshape(shape)
                 below = choice.index[k - 1]
                 places = below.clamp(max=rows.shape[2] - 1)[:, None, :].expand(-1, units.shape[1], -1)
                 W.append(rows.gather(2, places) * (below < rows.shape[2])[:, None, :])
                 if folds:
-                    on = choice.on[0].to(rows)
-                    folded = rows.mul_(on[:, None, :]).flatten(0, 1) @ self._U[0][:-1]
-                    U_k = U_k + folded.reshape(U_k.shape)
-                    b_k = b_k + (on * stack.layers[0].b) @ W_k[:-1].T
+                    added = rows.mul_(on[:, None, :]).flatten(0, 1) @ self._U[0][:-1]
+                    U_k = dense(U_k) + added.reshape(shape)
             U.append(U_k)
             b.append(torch.where(pads, -self._scale[k], b_k.gather(1, units.clamp(max=b_k.shape[1] - 1))))
             extra.append(torch.where(pads, self._price, 0.0))
@@ -293,9 +246,10 @@ class Gatherer:
         more = [new.shape[1] - old.shape[1] for new, old in zip(choice.index, kept.index, strict=True)]
         wide = Kept(
             tuple(pad(tensor, (0, more[k]), value=stack.layers[k].b.shape[1]) for k, tensor in enumerate(kept.index)),
-            tuple(pad(tensor, (0, 0, 0, more[k])) for k, tensor in enumerate(kept.U)),
+            tuple(_with_more(matrix, choice, k, 0, more[k]) for k, matrix in enumerate(kept.U)),
             tuple(
-                None if tensor is None else pad(tensor, (0, more[k - 1], 0, more[k])) for k, tensor in enumerate(kept.W)
+                None if matrix is None else _with_more(matrix, choice, k, more[k - 1], more[k])
+                for k, matrix in enumerate(kept.W)
             ),
             tuple(pad(tensor, (0, more[k]), value=-float(self._scale[k])) for k, tensor in enumerate(kept.b)),
             tuple(pad(tensor, (0, more[k])) for k, tensor in enumerate(kept.w)),
@@ -315,7 +269,7 @@ class Gatherer:
             kept.smoothing,
             kept.reach,
         )
-        wide.put(rows, self.gather(choice.take(rows), stack.take(rows)))
+        wide.put(rows, self.gather(choice.take(rows), stack.take(rows), folded=False))
         return wide
 
     def _read_out(self, choice: Choice, stack: Stack, last: int) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:

@@ -8,11 +8,13 @@ import torch
 
 from decision import Box, Budget, Simplex
 from decision._minimise.interior import norms
+from decision._minimise.interior.choice import Choice
 from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.newton import System
 from decision._minimise.interior.polyhedron import Polyhedron
+from decision._minimise.interior.products import Folded, adjoint
 from decision._minimise.interior.start import on_path, settled
-from decision._minimise.interior.units import Choice, Gatherer
+from decision._minimise.interior.units import Gatherer
 from decision._minimise.stack import Stack
 from tests.support.stacks import random_stack
 
@@ -66,7 +68,7 @@ def test_a_full_step_meets_every_linearised_condition(widths: tuple[int, ...], f
         torch.testing.assert_close(
             at.z[k] * step.kap[k] + at.kap[k] * step.z[k], target[:, None] - at.z[k] * at.kap[k], **close
         )
-        total = total + (kept.U[k].mT @ (at.lam[k] + step.lam[k])[..., None])[..., 0]
+        total = total + adjoint(kept.U[k], at.lam[k] + step.lam[k])
     total = total - (total @ polyhedron.E.T) @ polyhedron.E  # up to the equalities' multipliers
     # the matrix of the norms is the symmetric part of theirs, which leaves (u q' - q u') dp / 2 of their condition
     for branch, turn, dual in zip(stack.norms, turns, at.u, strict=True):
@@ -81,7 +83,7 @@ def test_a_full_step_meets_every_linearised_condition(widths: tuple[int, ...], f
     torch.testing.assert_close(step.x @ polyhedron.E.T, torch.zeros(len(stack), len(polyhedron.E), dtype=torch.float64))
 
 
-@pytest.mark.parametrize("first", [6, 2])
+@pytest.mark.parametrize(("first", "few"), [(6, None), (2, None), (6, 2), (6, 5)])
 @pytest.mark.parametrize(
     "smoothing",
     [
@@ -94,8 +96,11 @@ def test_a_full_step_meets_every_linearised_condition(widths: tuple[int, ...], f
         ((0.3, 0.0), (0.0, 0.2, 0.7), 0.0),
     ],
 )
-def test_softplus_units_move_as_their_formula_does(smoothing: tuple, first: int) -> None:
-    """dz = T da, lambda = q / (1 + exp(-a / tau)) to first order, with ReLU units above, below and beside."""
+def test_softplus_units_move_as_their_formula_does(smoothing: tuple, first: int, few: int | None) -> None:
+    """dz = T da, lambda = q / (1 + exp(-a / tau)) to first order, with ReLU units above, below and beside.
+
+    If `few`, that many units of a first layer of ReLU units are kept, and the next one is taken as on.
+    """
     net = random_stack(0, widths=(first, 5, 7, 4)[: len(smoothing)])
     taus = [np.resize(tau, layer.width).astype(float) for layer, tau in zip(net.layers, smoothing, strict=True)]
     layers = [layer.changed(smoothing=tau) for layer, tau in zip(net.layers, taus, strict=True)]
@@ -103,7 +108,12 @@ def test_softplus_units_move_as_their_formula_does(smoothing: tuple, first: int)
     box = Polyhedron.of(Box(5, -1.0, 2.0))
     scale = [torch.tensor(1.0, dtype=torch.float64)] * len(layers)
     every = [torch.ones(layer.b.shape, dtype=torch.bool) for layer in stack.layers]
-    kept = Gatherer(stack, scale).gather(Choice.of(every, [~mask for mask in every]), stack)
+    on = [~mask for mask in every]
+    if few is not None and smoothing[0] == 0.0:
+        every[0] = (torch.arange(first) < few).expand(len(stack), -1)
+        on[0] = (torch.arange(first) == few).expand(len(stack), -1)
+    kept = Gatherer(stack, scale).gather(Choice.of(every, on), stack)
+    assert isinstance(kept.U[-1], Folded) == (few is not None and smoothing == (0.0, 0.4))
     x, mu = box.centre.repeat(len(stack), 1), torch.full((len(stack),), 0.1, dtype=torch.float64)
     s = box.slack(x)
     widths = [torch.tensor(tau).repeat(len(stack), 1) if tau.any() else None for tau in taus]
@@ -115,7 +125,7 @@ def test_softplus_units_move_as_their_formula_does(smoothing: tuple, first: int)
     total = kept.v + (H @ step.x[..., None])[..., 0] + box.adjoint(at.y + step.y)
     close = {"rtol": 1e-7, "atol": 1e-9}
     for k, tau in enumerate(taus):
-        a, soft = at.z[k] - at.p[k], torch.tensor(tau) > 0
+        a, soft = at.z[k] - at.p[k], (torch.tensor(tau) > 0)[: at.z[k].shape[1]]
         below = (at.z[k - 1], step.z[k - 1]) if k else (None, None)
         da = kept.preactivation(k, step.x, below[1]) - kept.b[k]
         width = at.widths[k]
@@ -132,5 +142,5 @@ def test_softplus_units_move_as_their_formula_does(smoothing: tuple, first: int)
             torch.testing.assert_close(step.lam[k][:, soft], moved[:, soft], **close)
         products = at.z[k] * step.kap[k] + at.kap[k] * step.z[k] + at.z[k] * at.kap[k]
         torch.testing.assert_close(products[:, ~soft], 0.3 * mu[:, None].expand_as(products)[:, ~soft], **close)
-        total = total + (kept.U[k].mT @ (at.lam[k] + step.lam[k])[..., None])[..., 0]
+        total = total + adjoint(kept.U[k], at.lam[k] + step.lam[k])
     torch.testing.assert_close(total, torch.zeros_like(total), **close)

@@ -1,10 +1,14 @@
 """Kept units: the network that is left is a minorant, exact where the others are what they are taken for."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from decision._minimise.bounds import repaired
-from decision._minimise.interior.units import Choice, Gatherer, Kept
+from decision._minimise.interior.choice import Choice
+from decision._minimise.interior.products import Columns, Folded, adjoint, dense, taken, times, turned
+from decision._minimise.interior.units import Gatherer, Kept
 from decision._minimise.stack import Dual, Stack
 from tests.support.stacks import random_stack
 
@@ -93,3 +97,37 @@ def test_multipliers_of_the_kept_units_become_multipliers_of_all(widths: tuple[i
     for mine, theirs, mask, on in zip(full, cut.lam, choice.kept(), choice.on, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
         assert (mine[~mask & ~on] == 0).all()
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_shared_products_are_those_of_each_contexts_own_matrices(grown: bool) -> None:
+    """Softplus layers over ReLU units take products with shared matrices; U + W diag(on) V follows the units."""
+    net = random_stack(3, widths=(9, 7))
+    stack = Stack.of(replace(net, layers=[net.layers[0], net.layers[1].changed(smoothing=0.5)]))
+    gatherer = Gatherer(stack, [torch.tensor(1.0, dtype=torch.float64)] * 2)
+    active = stack.preactivations(torch.full((4, 5), 0.2, dtype=torch.float64))[0] > 0
+    every = torch.arange(9) % 3 == 0
+    choice = Choice.of(
+        [every.expand(4, -1), torch.ones(4, 7, dtype=torch.bool)], [active & ~every, active[:, :7] & False]
+    )
+    kept = gatherer.gather(choice, stack)
+    if grown:
+        wanted = [torch.zeros_like(active), torch.zeros(4, 7, dtype=torch.bool)]
+        wanted[0][1:] = torch.arange(9) < 5
+        choice = choice.grown(wanted)
+        kept = gatherer.regathered(kept, choice, stack, torch.tensor([1, 2, 3]))
+    U, W = kept.U[1], kept.W[1]
+    assert isinstance(U, Folded)
+    assert isinstance(W, Columns)
+    shared = stack.layers[1].W.dense  # type: ignore[union-attr]
+    own = shared[:, choice.index[0].clamp(max=8)].transpose(0, 1) * (choice.index[0] < 9)[:, None]
+    folded = stack.layers[1].U.dense + torch.einsum(
+        "hk,ck,kn->chn", shared, choice.on[0].double(), stack.layers[0].U.dense
+    )  # type: ignore[union-attr]
+    for matrix, expected in ((W, own), (U, folded)):
+        x, y = torch.randn(4, expected.shape[2]).double(), torch.randn(4, 7).double()
+        torch.testing.assert_close(dense(matrix), expected)
+        torch.testing.assert_close(times(matrix, x), (expected @ x[..., None])[..., 0])
+        torch.testing.assert_close(adjoint(matrix, y), (expected.mT @ y[..., None])[..., 0])
+        rows = torch.tensor([2, 0])
+        torch.testing.assert_close(turned(taken(matrix, rows)), expected[rows].mT)
