@@ -31,7 +31,7 @@ def fit(arrays: Arrays, settings: dict[str, Any]) -> Arrays:
     for f, asked in enumerate(settings["fits"]):
         x, theta, y = (arrays[f"{f}_{name}"] for name in ("x", "theta", "y"))
         pcf = import_module("lpcf.pcf").PCF(**asked["shape"])
-        if asked["contexts"] == 1:
+        if asked.get("share_matrices"):
             share_matrices(pcf)
         if asked["within_context"]:
             replace_loss(pcf, asked["candidates"])

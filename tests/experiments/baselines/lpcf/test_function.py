@@ -191,6 +191,12 @@ class TestEnvironment:
             call("fit", {}, {}, python=sys.executable, timeout=0.001)
 
 
+def test_several_contexts_share_no_matrices() -> None:
+    x, theta = points(4)
+    with pytest.raises(ModelError, match="the same in one context only; received 4 contexts"):
+        Fit(Data(x[:, None], theta, x[:, :1]), LPCFSettings(), share_matrices=True)
+
+
 def python() -> Path:
     try:
         return interpreter()
@@ -263,8 +269,15 @@ def test_matrices_that_points_share_change_no_fit(quadratic: int) -> None:
     shape = LPCFSettings(widths=(4, 4), quadratic=quadratic, loss="lpcf").shape()
     options = {"adam_epochs": 20, "lbfgs_epochs": 5}
     asked = [
-        {"shape": shape, "seed": 0, "within_context": False, "argmin_penalty": None, "options": options, "contexts": k}
-        for k in (1, 2)
+        {
+            "shape": shape,
+            "seed": 0,
+            "within_context": False,
+            "argmin_penalty": None,
+            "options": options,
+            "share_matrices": k,
+        }
+        for k in (True, False)
     ]
     arrays = {f"{f}_{name}": values for f in range(2) for name, values in given.items()}
     found = call("fit", arrays, {"fits": asked})
