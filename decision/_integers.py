@@ -18,8 +18,8 @@ from decision._integer_cases import CaseRows, Cases
 from decision._integer_cuts import CutCases
 from decision._minimise.answers import FEASIBLE, Goal
 from decision._minimise.bounds import upper_bound
+from decision._minimise.constrained.bound import proven_empty
 from decision._minimise.constrained.constraints import near, some
-from decision._minimise.constrained.emptiness import proven_empty
 from decision._minimise.constrained.support import support_extents
 from decision._minimise.judging import EPS, Judged
 from decision._minimise.methods import Exact, networks_of

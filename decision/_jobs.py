@@ -14,10 +14,10 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from decision._messages import receive, send
 from decision._minimise.answers import Goal
 from decision._minimise.judging import Judged
 from decision._work import ContextBlock, Work
+from decision._worker import receive, send
 from socicnn.errors import ModelError, SolverError
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, cast, final
 
 import numpy as np
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, read_only
 from socicnn._compile import Compiled, Freezable, compile_net, frozen
 from socicnn._integers import as_integer
 from socicnn._registry import unknown
@@ -131,7 +131,8 @@ class PreparedNet:
                 "inputs, but the witness has other sizes; pass a program and witness compiled from this network"
             )
         if witness is not None:
-            witness = Witness(*(_kept(part) for part in (witness.v, witness.y, witness.k)))
+            parts = (np.array(part, dtype=np.float64) for part in (witness.v, witness.y, witness.k))
+            witness = Witness(*map(read_only, parts))  # a copy, so that what was checked stays what it was
         N = len(points)
         if chunk is None:
             chunk = chunk_of(sum(program.A.shape) + program.in_features)
@@ -262,13 +263,6 @@ def _bracketed(checked: Checked, program: ValueProgram, prover: Prover, x: Array
     checked.residuals["program_value"] = np.where(np.isfinite(outside), outside, np.inf)
     checked.tolerances["program_value"] = np.where(np.isfinite(allowed), allowed, 0.0)
     checked.ok[:] &= checked.residuals["program_value"] <= checked.tolerances["program_value"]
-
-
-def _kept(array: Array) -> Array:
-    """Return a read-only copy, so that what was checked stays what it was."""
-    copy = np.array(array, dtype=np.float64)
-    copy.flags.writeable = False
-    return copy
 
 
 def fits(program: ValueProgram, own: ValueProgram, witness: Witness | None) -> bool:

@@ -14,7 +14,7 @@ from socicnn.conic.solvers import Solver, SolverName, make
 from socicnn.errors import SocicnnError
 from verify._certificate import Certificate
 from verify._core.checker import Checker
-from verify._solver_report import SolverReport
+from verify._equivalence_report import SolverReport
 
 
 def sample_of(count: int, most: int) -> IntArray:

@@ -6,13 +6,14 @@ import copy
 from dataclasses import replace
 from typing import Any, NamedTuple, final
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 
 from decision._layer.adjoint import ImplicitDecision, SolvedBatch, function_of
 from decision._layer.asked import AskedQuestion, length_of, stack_of
 from decision._layer.face import EXACT, ROUGH
-from decision._layer.helpers import with_helpers
 from decision._layer.objective import Objective
 from decision._layer.polish import polished
 from decision._layer.rows import SetRows
@@ -22,6 +23,7 @@ from decision._options import RTOL, DecideOptions, MethodName
 from decision.sets import ConicSet, FeasibleSet
 from decision.sets._combined import system_of
 from decision.sets._conic_set import ConicSystem
+from socicnn.conic._program import ConicProgram
 from socicnn.errors import ModelError, ProgramError, SolverError
 
 INSIDE = 1e-9  # of the set's size: a polished decision that leaves the set by more is not taken
@@ -212,7 +214,7 @@ class DecisionLayer(nn.Module):
         """
         place = self._place
         system, rows = self._system(feasible_set)
-        x, h = with_helpers(system, h, answer.x).to(place), h.to(place)
+        x, h = _with_helpers(system, h, answer.x).to(place), h.to(place)
         stack = stack_of(question.asked, len(x), place)
         context = None if theta is None else theta.to(place)
         function = None if stack else function_of(question.module, {})
@@ -247,3 +249,30 @@ def _checked(feasible_set: Any) -> FeasibleSet | ConicSet:
 
 def _in_float64(model: nn.Module) -> bool:
     return all(weight.dtype == torch.float64 for weight in model.parameters() if weight.is_floating_point())
+
+
+def _with_helpers(rows: ConicSystem, h: Tensor, x: Tensor) -> Tensor:
+    """Return [x | u] with h - G [x | u] in K for each row x, shape `(contexts, columns)`.
+
+    u is where an interior-point method ends that has nothing to minimise, so that a row is tight only if it must be.
+
+    Args:
+        rows: G and K.
+        h: right-hand sides, shape `(contexts, rows)`.
+        x: shape `(contexts, n)`.
+
+    Raises:
+        SolverError: no u exists.
+    """
+    n, columns = x.shape[1], rows.G.shape[1]
+    if columns == n:
+        return x
+    own, more = rows.G[:, :n], rows.G[:, n:]
+    u = np.empty((len(x), columns - n))
+    sides = h.cpu().numpy() - x.cpu().numpy() @ own.toarray().T
+    for i, b in enumerate(sides):
+        solution = ConicProgram(sparse.csc_array(more), b, np.zeros(columns - n), 0.0, rows.cones).solve("clarabel")
+        if not np.isfinite(solution.v).all():
+            raise SolverError(f"no helper variables were found for the decision of context {i}: {solution.status}")
+        u[i] = solution.v
+    return torch.cat([x, torch.as_tensor(u, dtype=x.dtype, device=x.device)], dim=1)

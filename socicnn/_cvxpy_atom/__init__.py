@@ -4,8 +4,7 @@
     atom                 the atom: value, subgradient, sign, direction
     canonical            its cone form
     monotone             what the arrays say about sign and direction
-    context_program      b, q, d, r as an affine function of what the context emits
-    callback             a context that is a Parameter
+    context_program      b, q, d, r as an affine function of what the context emits; a context that is a Parameter
     parameters           explicit Parameters fed by a function of torch, for layers
 
 Users call `socicnn.to_cvxpy`.

@@ -75,8 +75,7 @@ def _fixed(net: FrozenNet, x: Any) -> NetworkCost:
 
 def _following(model: Any, x: Any, context: Any) -> NetworkCost | list[NetworkCost]:
     """Return the cost of a network whose context is a Parameter, or one cost per row of it."""
-    from socicnn._cvxpy_atom.callback import following
-    from socicnn._cvxpy_atom.context_program import ContextProgram
+    from socicnn._cvxpy_atom.context_program import ContextProgram, following
 
     moving = ContextProgram.of(model)
     held = Held(moving.template, moving.moved)

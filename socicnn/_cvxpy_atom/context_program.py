@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, final
 
+import cvxpy as cp
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
 
-from socicnn._arrays import Array, as_float64
+from socicnn._arrays import Array
 from socicnn._compile import PIECES, Compiled, Piece, compile_net
 from socicnn.errors import ModelError
 from socicnn.nn._checks import one_or_many
@@ -203,12 +205,7 @@ def _folded(
     model: Network, B: sparse.csr_array, pieces: dict[Piece, tuple[sparse.csr_array, Array]]
 ) -> dict[Piece, tuple[sparse.csr_array, Array]]:
     """Return the same in the user's own units; B is in these already, so that B m here is B m/s above."""
-    units = model.standardisation
-    mean, scale = (
-        np.broadcast_to(as_float64(part.double()), model.input_shape).reshape(-1)
-        for part in (units.exact_mean("x"), units.x_scale)
-    )
-    y_mean, y_scale = float(units.exact_mean("y")), float(units.y_scale)
+    mean, scale, y_mean, y_scale = model.standardisation.numbers(model.input_shape)
     (Mb, kb), (Mq, kq), (Md, kd), (Mr, kr) = (pieces[name] for name in PIECES)
     return {
         "b": (Mb, kb - B @ mean),
@@ -219,3 +216,44 @@ def _folded(
             y_mean + y_scale * (kr - (mean / scale) @ kd),
         ),
     }
+
+
+@final
+class _Following:
+    """The moved pieces at the value that a context has now; None while it has none.
+
+    Args:
+        map: the program as a function of the context.
+        context: CVXPY expression without variables, of the context's shape.
+    """
+
+    def __init__(self, map: ContextProgram, context: Any) -> None:
+        self._map, self._context = map, context
+        self._last: tuple[bytes, dict[Piece, Array]] | None = None
+
+    def now(self, name: Piece) -> Array | None:
+        """Return one piece."""
+        value = self._context.value
+        if value is None:
+            return None
+        theta = np.asarray(value, dtype=np.float64).reshape(self._map.context_shape)
+        if self._last is None or self._last[0] != theta.tobytes():
+            self._last = theta.tobytes(), self._map.at(theta)
+        return self._last[1][name]
+
+
+def following(map: ContextProgram, context: Any) -> list[cp.Parameter]:
+    """Return a Parameter per moved piece, in the order of `map.moved`.
+
+    Raises:
+        ModelError: the context has another shape.
+    """
+    shape, received = map.context_shape, tuple(context.shape)
+    if received != shape and not (received == () and shape == (1,)):
+        raise ModelError(f"context must have shape {shape} or (contexts, *{shape}); received {received}")
+    source = _Following(map, context)
+    label = context.name()
+    return [
+        cp.CallbackParam(partial(source.now, name), size, name=f"{name}({label})")
+        for name, size in zip(map.moved, map.sizes, strict=True)
+    ]

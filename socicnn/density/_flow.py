@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.density._change_of_variables import Flow
-from socicnn.density._smoothness import why_not_smooth
+from socicnn.density._modules import why_not_smooth
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN
 from socicnn.nn._kinds import NETWORKS

@@ -13,6 +13,7 @@ from socicnn.positivity._lift import Lift as Lift
 from socicnn.positivity._projected import Projected as Projected
 from socicnn.positivity._readouts import Exp as Exp
 from socicnn.positivity._readouts import ReLUReadout as ReLUReadout
+from socicnn.positivity._readouts import Softplus as Softplus
 from socicnn.positivity._readouts import Square as Square
 from socicnn.positivity._short_names import INITIALISERS as INITIALISERS
 from socicnn.positivity._short_names import RECIPES as RECIPES
@@ -20,4 +21,3 @@ from socicnn.positivity._short_names import InitialiserName as InitialiserName
 from socicnn.positivity._short_names import RecipeName as RecipeName
 from socicnn.positivity._short_names import initialiser as initialiser
 from socicnn.positivity._short_names import recipe as recipe
-from socicnn.positivity._softplus import Softplus as Softplus

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from socicnn.errors import ModelError
 from socicnn.positivity._base import Recipe, Shared, Weight
-from socicnn.positivity._softplus import Softplus
+from socicnn.positivity._readouts import Softplus
 
 _SOFTPLUS = Softplus()
 

@@ -28,7 +28,7 @@ RECIPES: Registry[Any] = Registry(
         "noisy": "socicnn.positivity._controls:Noisy",
         "projected": "socicnn.positivity._projected:Projected",
         "relu": "socicnn.positivity._readouts:ReLUReadout",
-        "softplus": "socicnn.positivity._softplus:Softplus",
+        "softplus": "socicnn.positivity._readouts:Softplus",
         "square": "socicnn.positivity._readouts:Square",
     },
 )

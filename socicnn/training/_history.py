@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from socicnn._figures import new_figure
 from socicnn._results import Result, Row
 
 
@@ -83,9 +84,20 @@ class History(Result):
         Raises:
             MissingExtra: matplotlib is not installed, and no axes are given.
         """
-        from socicnn.training._history_plot import draw
-
-        return draw(self, axes)
+        if axes is None:
+            axes = new_figure(6, 3.5).add_subplot()
+        epochs = range(1, len(self.train) + 1)
+        axes.plot(epochs, self.train, label="training")
+        losses = self.validation or self.train
+        if self.validation:
+            axes.plot(epochs, self.validation, label="validation")
+        if self.best_epoch:
+            axes.plot(self.best_epoch, losses[self.best_epoch - 1], "o", color="black", label="kept")
+        if self.polish:
+            axes.axhline(min(self.polish), linestyle=":", color="black", label="after L-BFGS")
+        axes.set(xlabel="epoch", ylabel="loss, standardised units", yscale="log")
+        axes.legend()
+        return axes
 
     def table(self) -> tuple[Row, list[Row]]:
         """Return the losses of at most twelve epochs."""

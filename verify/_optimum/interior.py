@@ -17,6 +17,7 @@ from socicnn.conic.solvers import Solver
 from verify._optimum import bends
 from verify._optimum.lengths import lengths, most_of
 
+IDLE = 1e-7  # of the largest multiplier: one that is smaller where all are as large as they can be is always 0
 LEAST = 1e-13  # the first step, as a share of the way
 FLOORS = (1e-3, 1.0)  # sizes of rows, as shares of the largest
 FACTORS = (1.0, 30.0, 1e3, 3e4, 1e6, 1e8)
@@ -131,3 +132,36 @@ def falling(homogeneous: ConicData, solver: Solver) -> Array:
     program = ConicProgram(A, h, np.zeros(A.shape[1]), 0.0, replace(cones, nonnegative=cones.nonnegative + 1))
     direction: Array = Scaled(solver, program).solve(h, program.c, 0.0).v
     return direction
+
+
+def idle_multipliers(rows: Rows, slope: Array, y: Array, solver: Solver) -> Iterator[Array]:
+    """Yield multipliers next to y; those of inequalities that never have slack are 0.
+
+    A free variable that is split into two, v = v' - v'', gives two multipliers y', y'' >= 0 with y' = -y'': both are 0,
+    so that the dual has no interior. With these left out the rest may have one.
+
+    Args:
+        rows: the constraints.
+        slope: of the cost, shape `(variables,)`.
+        y: a solver's multipliers, shape `(rows,)`.
+        solver: the solver.
+    """
+    dual = dual_rows(rows, slope)
+    size = abs(dual.G) @ np.abs(y) + np.abs(dual.h)
+    deep = deepest(dual, np.full(len(size), float(size.max(initial=0.0))), solver)
+    if not np.isfinite(deep).all():
+        return
+    planes = np.arange(rows.cones.zero, rows.cones.zero + rows.cones.nonnegative)
+    idle = planes[deep[planes] <= IDLE * float(np.abs(deep).max(initial=0.0))]
+    if not len(idle):
+        return
+    keep = np.setdiff1d(np.arange(len(y)), idle)
+    cones = replace(rows.cones, nonnegative=rows.cones.nonnegative - len(idle))
+    rest = dual_rows(Rows(sparse.csr_array(rows.G[keep]), rows.h[keep], cones), slope)
+    inner = interior(rest, y[keep], solver)
+    if inner is None:
+        return
+    for point in towards(rest, y[keep], inner):
+        full = np.zeros(len(y))
+        full[keep] = point
+        yield full

@@ -20,8 +20,7 @@ from socicnn.conic.solvers import Solver
 from verify._optimum import bends
 from verify._optimum.dependent import LITTLE
 from verify._optimum.easing import eased_multipliers, eased_points
-from verify._optimum.idle import idle_multipliers
-from verify._optimum.interior import dual_rows, falling, interior, relaxed, slack, towards
+from verify._optimum.interior import dual_rows, falling, idle_multipliers, interior, relaxed, slack, towards
 from verify._optimum.lengths import lengths, spread, tails
 from verify._optimum.multipliers import NOISE, corrected
 from verify._optimum.program import OptimumWitness, QuadraticProgram

@@ -7,6 +7,7 @@ inequalities and the cones hold in the whole box, by their slack.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from scipy import sparse
@@ -14,7 +15,6 @@ from scipy import sparse
 from socicnn._arrays import Array, BoolArray
 from socicnn._margins import EPS, TINY, relative_margin
 from socicnn.conic._rows import Rows
-from verify._optimum.boundary import holds
 from verify._optimum.dependent import LITTLE
 from verify._optimum.enclosure import Enclosure, enclose
 from verify._optimum.exact import ContradictionError, residual
@@ -24,6 +24,7 @@ from verify._optimum.pinned import pinned
 from verify._optimum.program import QuadraticProgram
 from verify._optimum.ranks import WORK
 
+MOST_EXACT = 10_000  # entries of a cone's rows up to which fractions are worth their time
 UNSOLVED = "its equalities have no enclosed solution"
 
 
@@ -115,7 +116,7 @@ def _outside(rows: Rows, box: Enclosure, equal: BoolArray) -> str:
     heads = cones.heads
     room = s[heads] * (1.0 - 4 * EPS) - reach[heads]
     bad = ~(room >= lengths(cones, np.abs(s) + reach))
-    bad[bad] = [not holds(rows, k, box.centre, box.radius) for k in np.flatnonzero(bad).tolist()]
+    bad[bad] = [not _on_boundary(rows, k, box.centre, box.radius) for k in np.flatnonzero(bad).tolist()]
     if cones.exponential:
         reach = np.where(np.diff(rows.G.indptr) == 0, 0.0, reach)  # entries of rows without variables are exact
         bad = np.append(bad, ~primal_inside(cones, s, reach))
@@ -134,3 +135,27 @@ def _cost(program: QuadraticProgram, box: Enclosure) -> tuple[float, float]:
     margin = relative_margin(4 * len(v) + 16)
     spread += margin * float((np.abs(conic.c) + sizes + absolute @ radius) @ radius)
     return value + (spread + 2 * margin * size) * (1.0 + margin) + TINY * (size > 0 or spread > 0), size
+
+
+def _on_boundary(rows: Rows, cone: int, v: Array, radius: Array) -> bool:
+    """Return whether s_0 >= ||u|| of a second-order cone at v, in exact arithmetic.
+
+    Whole numbers lie on the boundary of cones, e.g. 5 = ||(3, 4)||, where floats that are rounded up see no slack.
+
+    Args:
+        rows: the constraints s = h - G v.
+        cone: the number of the cone.
+        v: the point, shape `(variables,)`.
+        radius: how far it may be from the true one, shape `(variables,)`; the answer is no if the cone moves.
+    """
+    head, size = int(rows.cones.heads[cone]), rows.cones.second_order[cone]
+    G = sparse.csr_array(rows.G[head : head + size])
+    if G.nnz > MOST_EXACT or radius[G.indices[G.data != 0.0]].any():
+        return False
+    h = rows.h[head : head + size]
+    if not (np.isfinite(h).all() and np.isfinite(G.data).all()):
+        return False
+    s = [Fraction(value) for value in h.tolist()]
+    for i, j, entry in zip(np.repeat(np.arange(size), np.diff(G.indptr)), G.indices, G.data.tolist(), strict=True):
+        s[i] -= Fraction(entry) * Fraction(float(v[j]))
+    return s[0] >= 0 and s[0] ** 2 >= sum(u * u for u in s[1:])

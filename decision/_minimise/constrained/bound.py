@@ -10,7 +10,12 @@ from decision._minimise.bounds import minorant, repaired
 from decision._minimise.stack import Dual, Stack
 from socicnn._arrays import BoolArray
 from socicnn._margins import TINY, relative_margin
-from verify._optimum.residual import Line
+from socicnn.conic._rows import Rows
+from socicnn.conic.solvers import Solver
+from verify._optimum.extents import Extents
+from verify._optimum.interior import relaxed
+from verify._optimum.residual import Line, lower_bound
+from verify._optimum.weak_duality import WeakDuality, into_dual_cone
 
 SNAP = 1e-7  # what is smaller than this share of its size may be noise of the solver
 
@@ -70,3 +75,24 @@ def snapped(stack: Stack, dual: Dual, x: Tensor) -> Dual:
     sizes = [branch.size(x.abs()) for branch in stack.curved]
     p = tuple(cut(p, size) for p, size in zip(dual.p, sizes, strict=False))
     return Dual(tuple(lam), u, p + dual.p[len(sizes) :])
+
+
+def proven_empty(rows: Rows, extents: Extents, solver: Solver) -> bool:
+    """Return whether no point satisfies the rows, in real arithmetic; False says nothing.
+
+    The least t by which all rows can be relaxed has multipliers y with G'y = 0, h'y = -t up to the solver's tolerance.
+    Over the set they prove a lower bound of the function 0: if that is above 0, the set has no point.
+
+    Args:
+        rows: the set.
+        extents: proven bounds of it.
+        solver: the solver.
+    """
+    if (extents.lower > extents.upper).any():
+        return True
+    y = relaxed(rows, solver)
+    if not np.isfinite(y).all():
+        return False
+    nothing = np.zeros(rows.G.shape[1])
+    zero = Line(nothing, nothing, 0.0, nothing)  # of the function that is 0 everywhere
+    return lower_bound(zero, into_dual_cone(y, rows.cones), weak=WeakDuality(rows), extents=extents).lower > 0.0

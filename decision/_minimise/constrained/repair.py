@@ -15,7 +15,6 @@ from scipy import sparse
 
 from decision._minimise.answers import FEASIBLE
 from decision._minimise.constrained.constraints import some
-from decision._minimise.constrained.crossed import onto_crossed
 from socicnn._arrays import Array, BoolArray
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
@@ -27,6 +26,8 @@ from verify._optimum.lengths import most_of, spread
 LARGEST = 2000  # equalities or variables up to which a pseudoinverse is worth its cubes
 INSIDE = 0.05  # of each row's width: slack of a point that is well inside
 PASSES = 3  # each leaves the rounding of the one before
+CROSSINGS = 8  # passes that hold what a point crosses
+DEPENDENT = 1e-11  # singular values, relative to the largest, that count as zero
 LEAST = 2.0**-50  # violation that is rounding
 MORE = 1.0 + 2.0**-20  # of the step, for its own rounding
 
@@ -78,7 +79,7 @@ class Repair:
         best = min((repaired, self.violation(repaired)), (v, missed), key=lambda pair: pair[1])
         if not best[1] > FEASIBLE or max(self._rows.G.shape) > LARGEST:
             return best
-        held = onto_crossed(self._rows, self._norms, best[0])
+        held = _onto_crossed(self._rows, self._norms, best[0])
         return min(best, (held, self.violation(held)), key=lambda pair: pair[1])
 
     def violation(self, v: Array) -> float:
@@ -142,3 +143,42 @@ def _widths(rows: Rows, extents: Extents) -> Array:
     span = extents.upper - extents.lower
     size = rows.absolute @ np.where(np.isfinite(span), np.maximum(span, 0.0), 0.0)
     return np.where(size > 0, size, np.maximum(np.abs(rows.h), _norms(rows)))
+
+
+def _onto_crossed(rows: Rows, norms: Array, v: Array) -> Array:
+    """Return a point next to v that crosses less of h - G v in K; v itself if it crosses nothing.
+
+    With c_i the held constraints and J their gradients, v moves by the least-norm solution of J dv = -c. What it
+    crosses then is held too. A point that misses the set by a solver's tolerance crosses what is tight near by, which
+    all hold with equality at a point near by; so few passes do.
+
+    Args:
+        rows: the set.
+        norms: lengths of its rows, by which they are divided, shape `(rows,)`.
+        v: the point, shape `(variables,)`.
+    """
+    cones = rows.cones
+    held = np.zeros(cones.zero + cones.nonnegative + len(cones.second_order), dtype=bool)
+    for _ in range(CROSSINGS):
+        c, J = _constraints(rows, norms, v)
+        held[: cones.zero] = True
+        held |= c > 0.0
+        if not (np.abs(c[: cones.zero]).any() or (c > 0.0).any()):
+            break
+        v = v - np.linalg.lstsq(J[held], c[held], rcond=DEPENDENT)[0]
+    return v
+
+
+def _constraints(rows: Rows, norms: Array, v: Array) -> tuple[Array, Array]:
+    """Return each constraint, at most zero where it holds, and its gradient: rows, then ||u|| - t of cones."""
+    cones = rows.cones
+    G, h = rows.G.toarray() / norms[:, None], rows.h / norms
+    s = h - G @ v
+    linear = cones.zero + cones.nonnegative
+    values, slopes = [-s[:linear]], [G[:linear]]
+    for head, size in zip(cones.heads.tolist(), cones.second_order, strict=True):
+        t, u = s[head], s[head + 1 : head + size]
+        length = float(np.linalg.norm(u))
+        values.append(np.array([length - t]))
+        slopes.append((G[head] - (u / length if length > 0 else u) @ G[head + 1 : head + size])[None])
+    return np.concatenate(values), np.vstack(slopes)

@@ -13,14 +13,12 @@ from torch import Tensor
 
 from decision._minimise.answers import FEASIBLE, Goal
 from decision._minimise.bounds import upper_bound
-from decision._minimise.constrained.bound import SNAP, line_of, snapped
-from decision._minimise.constrained.constraints import Constraints, near, some
+from decision._minimise.constrained.bound import SNAP, line_of, proven_empty, snapped
+from decision._minimise.constrained.constraints import Constraints, near, some, through_cvxpy
 from decision._minimise.constrained.descent import falls_without_end
-from decision._minimise.constrained.emptiness import proven_empty
 from decision._minimise.constrained.level_set import LevelSet
 from decision._minimise.constrained.repair import Repair
 from decision._minimise.constrained.support import Multipliers, support_extents
-from decision._minimise.constrained.through_cvxpy import through_cvxpy
 from decision._minimise.exact import FreePrograms
 from decision._minimise.judging import Judged
 from decision._minimise.reference import own_points, own_reach, terms

@@ -18,12 +18,17 @@ from socicnn.errors import ModelError
 from socicnn.importers._forms import without_products
 from socicnn.importers._value import Value
 from socicnn.importers.onnx._constants import run_node
-from socicnn.importers.onnx._hints import hint
 from socicnn.importers.onnx._node import Node
 from socicnn.importers.onnx._nodes import HANDLERS, OTHER_DOMAINS
 from socicnn.importers.onnx._sizes import check_input, check_size
 from socicnn.importers.onnx._softplus import Beyond
 from socicnn.importers.onnx._source import Source, captured, words
+
+_WRITE = {
+    "FusedMatMul": "save the graph without the fusions of onnxruntime's extended optimisation",
+    "Min": "min(a, b) is not convex; where its negative is meant, write -Max(-a, -b)",
+    "ReduceMin": "a minimum is not convex; where its negative is meant, write -ReduceMax(-a)",
+}
 
 # kinds whose tensors must all be of one type
 _ONE_TYPE = {
@@ -197,3 +202,16 @@ def _check_types(words: str, kind: str, inputs: Sequence[Any]) -> None:
 
 def _setting(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def hint(kind: str, known: Sequence[str]) -> str:
+    """Return the end of the sentence that refuses a node of this kind.
+
+    >>> hint("Min", ["Relu"])
+    'is not read; min(a, b) is not convex; where its negative is meant, write -Max(-a, -b)'
+    >>> hint("Tanh", ["Add", "Relu"])
+    'is of a kind that has no program here; a convex network may use Add, Relu'
+    """
+    if kind in _WRITE:
+        return f"is not read; {_WRITE[kind]}"
+    return f"is of a kind that has no program here; a convex network may use {', '.join(known)}"

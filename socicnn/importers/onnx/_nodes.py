@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from socicnn._arrays import IntArray
 from socicnn.importers._contraction import einsum, stacked_product
 from socicnn.importers._entries import Tensor, averaged, broadcast, groups, plus, summed
 from socicnn.importers._forms import product
@@ -19,8 +20,6 @@ from socicnn.importers._value import Value
 from socicnn.importers.onnx._convolution import average_pool, convolution, transposed
 from socicnn.importers.onnx._moves import concat, moved, pad
 from socicnn.importers.onnx._node import Node
-from socicnn.importers.onnx._piecewise import clip, p_relu
-from socicnn.importers.onnx._reductions import over
 from socicnn.importers.onnx._scaling import batch_normalization, linear_regressor, scaler
 from socicnn.importers.onnx._softplus import Beyond, greater, where_beyond
 
@@ -168,6 +167,51 @@ def _cast(node: Node) -> list[Tensor]:
     return [replace(node.first(), kind=kind)]
 
 
+def _over(reduce: Callable[[Node, Value, IntArray, tuple[int, ...]], Value]) -> Callable[[Node], list[Tensor]]:
+    """Return what handles a reduction over axes that is read by this function of the positions of each entry."""
+
+    def handle(node: Node) -> list[Tensor]:
+        value = node.first()
+        keep = bool(node.settings.get("keepdims", 1))
+        return [reduce(node, value, *groups(value, _axes(node, len(value.shape)), keep=keep))]
+
+    return handle
+
+
+def _axes(node: Node, rank: int) -> tuple[int, ...]:
+    """Return the axes that a reduction sums over: an attribute in older graphs, an input in newer ones."""
+    axes = node.settings.get("axes")
+    if len(node.inputs) > 1 and node.inputs[1] is not None:
+        axes = node.constant(1, "axes").reshape(-1).tolist()
+    if not axes:
+        return () if node.settings.get("noop_with_empty_axes", 0) else tuple(range(rank))
+    return tuple(sorted(int(axis) % rank for axis in axes))
+
+
+def _p_relu(node: Node) -> list[Tensor]:
+    """Handle a PRelu, whose slopes are weights, broadcast to the input."""
+    slope = node.constant(1, "slopes").astype(np.float64)
+    value = node.first()
+    return [leaky(node, value, np.broadcast_to(slope, value.shape))]
+
+
+def _clip(node: Node) -> list[Tensor]:
+    """Handle a Clip that clips from below alone."""
+    low, high = (_limit(node, place, name) for place, name in ((1, "min"), (2, "max")))
+    value = node.first()
+    largest = {"float16": 65504.0, "float64": 1.7976931348623157e308}.get(value.kind, 3.3895313892515355e38)
+    if high is not None and high < largest:
+        raise node.refused(f"clips from above, at {high:.6g}: min(a, {high:.6g}) bends down, so that it is not convex")
+    return [value if low is None or low <= -largest else maximum(node, [value, np.full(value.shape, low)])]
+
+
+def _limit(node: Node, place: int, name: str) -> float | None:
+    """Return a limit: an attribute up to opset 10, an input later."""
+    if len(node.inputs) > place and node.inputs[place] is not None:
+        return float(node.constant(place, f"a {name}").reshape(()))
+    return None if name not in node.settings else float(node.settings[name])
+
+
 _FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}  # by their numbers in ONNX
 _MOVES = (
     "DepthToSpace", "Expand", "Flatten", "Gather", "GatherND", "Reshape", "Slice", "SpaceToDepth", "Split", "Squeeze",
@@ -185,8 +229,8 @@ HANDLERS: dict[str, Handler] = {
     "Sqrt": lambda node: [root(node, node.first())],
     "Relu": lambda node: [unit(node, node.first())],
     "LeakyRelu": lambda node: [_leaky(node, node.first(), node.settings.get("alpha", np.float32(0.01)))],
-    "PRelu": p_relu,
-    "Clip": clip,
+    "PRelu": _p_relu,
+    "Clip": _clip,
     "Softplus": lambda node: [unit(node, node.first(), 1.0)],
     "Max": lambda node: [maximum(node, broadcast(node.inputs))],
     "Abs": lambda node: [absolute(node, node.first())],
@@ -200,13 +244,13 @@ HANDLERS: dict[str, Handler] = {
     "GlobalAveragePool": lambda node: [averaged(node.first(), *_positions(node.first()))],
     "MaxPool": lambda node: [max_pool(node, node.first(), node.settings)],
     "GlobalMaxPool": lambda node: [largest_of(node, node.first(), *_positions(node.first()))],
-    "ReduceSum": over(lambda node, value, *group: summed(value, *group)),
-    "ReduceMax": over(largest_of),
-    "ReduceL1": over(lambda node, value, *group: summed(absolute(node, value), *group)),
-    "ReduceLogSumExp": over(log_sum_exp_of),
-    "ReduceMean": over(lambda node, value, *group: averaged(value, *group)),
-    "ReduceSumSquare": over(lambda node, value, *group: summed(squared(node, value), *group)),
-    "ReduceL2": over(norms),
+    "ReduceSum": _over(lambda node, value, *group: summed(value, *group)),
+    "ReduceMax": _over(largest_of),
+    "ReduceL1": _over(lambda node, value, *group: summed(absolute(node, value), *group)),
+    "ReduceLogSumExp": _over(log_sum_exp_of),
+    "ReduceMean": _over(lambda node, value, *group: averaged(value, *group)),
+    "ReduceSumSquare": _over(lambda node, value, *group: summed(squared(node, value), *group)),
+    "ReduceL2": _over(norms),
     "Concat": concat,
     "Pad": pad,
     "Where": _where,
