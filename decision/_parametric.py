@@ -38,17 +38,13 @@ def require(solver: str) -> None:
         MissingExtra: it is not installed.
     """
     choose("solver", solver, SETTINGS)
-    if not _installed(solver):
+    if solver.upper() not in cp.installed_solvers():
         raise MissingExtra(f"{solver} is not installed; install it with `pip install 'socicnn[{solver}]'`")
-
-
-def _installed(solver: str) -> bool:
-    return solver.upper() in cp.installed_solvers()
 
 
 def others_than(solver: str) -> list[str]:
     """Return the other solvers that are installed."""
-    return [name for name in SETTINGS if name != solver and _installed(name)]
+    return [name for name in SETTINGS if name != solver and name.upper() in cp.installed_solvers()]
 
 
 @dataclass(frozen=True, eq=False)

@@ -129,7 +129,7 @@ class Evaluation(Result):
         """Return the figures of one table row. A NaN of any context shows in each figure that it enters."""
         row = {
             "regret_mean": self.regret.mean(),
-            "regret_median": _median(self.regret),
+            "regret_median": self.regret.quantile(0.5),  # torch.median takes the lower of two middle values
             "regret_max": self.regret.amax(),
             "relative_regret_mean": self.relative_regret.mean(),
             "decision_error": self.decision_error.mean(),
@@ -263,7 +263,3 @@ def _pair(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
             f"values to compare must have one shape; received {tuple(first.shape)} and {tuple(second.shape)}"
         )
     return first, second
-
-
-def _median(values: Tensor) -> Tensor:
-    return values.quantile(0.5)  # the mean of the two middle values, where torch.median takes the lower one

@@ -194,7 +194,7 @@ class Certificate(Result):
         rows = slice(point, point + 1) if point >= 0 else slice(len(self) + point, len(self) + point + 1)
         if not 0 <= rows.start < len(self):
             raise ModelError(f"there is no point {point}; this certificate has {len(self)}")
-        return Subdifferential(Geometry(self._net_of(rows), self.x[rows]), self.x.shape[1])
+        return Subdifferential(Geometry(self.net.take(rows), self.x[rows]), self.x.shape[1])
 
     def hessian(self) -> Array:
         """Return the Hessian of the branches, of terms inside layers and of softplus units, shape `(N, n, n)`.
@@ -215,12 +215,9 @@ class Certificate(Result):
         """
         return self._along(d, lambda geometry, part: geometry.hessian_product(part), (self.x.shape[1],))
 
-    def _net_of(self, rows: slice) -> FrozenNet:
-        return self.net.take(rows)
-
     def _geometries(self, directions: int) -> Iterator[tuple[slice, Geometry]]:
         for rows in slices(len(self), max(1, self.chunk // directions)):
-            yield rows, Geometry(self._net_of(rows), self.x[rows])
+            yield rows, Geometry(self.net.take(rows), self.x[rows])
 
     def _along(self, d: Any, of: Callable[[Geometry, Array], Array], tail: tuple[int, ...]) -> Array:
         """Evaluate `of` with directions of any accepted shape."""

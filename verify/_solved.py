@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
+from tqdm import tqdm
 
 from socicnn._arrays import Array, IntArray
 from socicnn.conic._prepared import PreparedValue
@@ -44,7 +42,7 @@ def solve_sample(
     residuals: dict[str, float] = {}
     checker = Checker(program)
     prepared = _prepared(program, adapter, failures)
-    for number, point in enumerate(_bar(sample, adapter.name, progress)):
+    for number, point in enumerate(tqdm(sample, adapter.name, unit="points", disable=not progress)):
         if prepared is None:
             break
         x = certificate.x[point]
@@ -129,11 +127,3 @@ def _solver_tolerance(solver: Solver) -> float:
         return 1e-6
     eps = [float(solver.settings[key]) for key in ("eps", "eps_abs", "eps_rel") if key in solver.settings]
     return 1e-6 if eps and max(eps) <= 1e-9 else 1e-3
-
-
-def _bar(sample: IntArray, name: str, progress: bool) -> Iterable[Any]:
-    if not progress:
-        return sample
-    from tqdm import tqdm
-
-    return tqdm(sample, unit="points", desc=name)

@@ -14,13 +14,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from decision._layer.pieces import Explored, Kinks, State, placed
+from decision._layer.pieces import Explored, Kinks, OnPiece, State, placed
 from decision._minimise.branch import Branch
 from decision._minimise.stack import Stack, StackLayer
 
 
 @final
-class ArrayLocal:
+class ArrayLocal(OnPiece):
     """The networks of a stack around points; its members are those of `Local`.
 
     Args:
@@ -63,11 +63,6 @@ class ArrayLocal:
             self._units.append(1.0 / torch.where(held | (length == 0), torch.inf, length))
 
     @property
-    def at(self) -> Tensor:
-        """The points."""
-        return self.x
-
-    @property
     def value(self) -> Tensor:
         """F on the piece, shape `(contexts,)`."""
         stack = self._stack
@@ -95,17 +90,6 @@ class ArrayLocal:
         p, unit = self.calls[len(self._stack.layers) + r].rows, self._units[r]
         s = unit[..., None] * p
         return s, (s * p).sum(dim=-1), unit
-
-    def rows(self) -> Tensor:
-        """Return r, the arguments of all kinks, shape `(contexts, R)`."""
-        parts = [call.rows.flatten(1) for call in self.calls]
-        return torch.cat(parts, dim=1) if parts else self.x.new_zeros(len(self.x), 0)
-
-    def held(self) -> Tensor:
-        """Return which entries of r are held at zero, shape `(contexts, R)`."""
-        if not self.calls:
-            return torch.zeros(len(self.x), 0, dtype=torch.bool, device=self.x.device)
-        return torch.cat([call.held_rows for call in self.calls], dim=1)
 
     def gradients(self, mu: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the gradient of f + mu'r in [x | u], and the slope in the output of each unit or norm."""

@@ -153,7 +153,8 @@ class DecisionLayer(nn.Module):
         return Optimum(optimum.x[0], optimum.value[0]) if single and len(optimum.x) == 1 else optimum
 
     def _solved(self, theta: Tensor | None, feasible_set: FeasibleSet | ConicSet) -> Optimum:
-        plain = self.model if _in_float64(self.model) else copy.deepcopy(self.model).double()
+        kinds = {weight.dtype for weight in self.model.parameters() if weight.is_floating_point()}
+        plain = self.model if kinds <= {torch.float64} else copy.deepcopy(self.model).double()
         still = None if theta is None else theta.detach().to("cpu", torch.float64)
         # a model without a context may be decided over a set that moves with one
         moves = isinstance(feasible_set, ConicSet) and feasible_set.moves
@@ -245,10 +246,6 @@ def _checked(feasible_set: Any) -> FeasibleSet | ConicSet:
             "write it as a Polytope, Ball, Ellipsoid, Product, Intersection or Horizon"
         )
     return feasible_set
-
-
-def _in_float64(model: nn.Module) -> bool:
-    return all(weight.dtype == torch.float64 for weight in model.parameters() if weight.is_floating_point())
 
 
 def _with_helpers(rows: ConicSystem, h: Tensor, x: Tensor) -> Tensor:

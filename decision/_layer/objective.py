@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from decision._layer.array_local import ArrayLocal, kink_rows
-from decision._layer.pieces import Explored, Kinks, Pieces, State
+from decision._layer.pieces import Explored, Kinks, OnPiece, Pieces, State
 from decision._minimise.stack import Stack
 
 Function = Callable[[Tensor, Tensor | None], Tensor]
@@ -18,8 +18,8 @@ Function = Callable[[Tensor, Tensor | None], Tensor]
 
 @final
 @dataclass(frozen=True, eq=False)
-class Local:
-    """The function around points, one row per context; the entries of all kinks' arguments are numbered through.
+class Local(OnPiece):
+    """The function around points, differentiated by torch.
 
     Args:
         x: [x | u], shape `(contexts, columns)`, the leaf that the rest is differentiated in.
@@ -30,23 +30,6 @@ class Local:
     x: Tensor
     value: Tensor
     calls: Sequence[Kinks]
-
-    @property
-    def at(self) -> Tensor:
-        """The points, without a graph."""
-        return self.x.detach()
-
-    def rows(self) -> Tensor:
-        """Return r, the arguments of all kinks, shape `(contexts, R)`."""
-        if not self.calls:
-            return self.x.new_zeros(len(self.x), 0)
-        return torch.cat([call.rows.flatten(1) for call in self.calls], dim=1)
-
-    def held(self) -> Tensor:
-        """Return which entries of r are held at zero, shape `(contexts, R)`."""
-        if not self.calls:
-            return torch.zeros(len(self.x), 0, dtype=torch.bool, device=self.x.device)
-        return torch.cat([call.held_rows for call in self.calls], dim=1)
 
     def lagrangian(self, mu: Tensor) -> Tensor:
         """Return f + mu'r, shape `(contexts,)`."""

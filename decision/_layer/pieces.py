@@ -79,6 +79,27 @@ class State:
         self.on[rows], self.held[rows] = other.on, other.held
 
 
+class OnPiece:
+    """A function around points, one row per context; the entries of all kinks' arguments are numbered through."""
+
+    x: Tensor  # [x | u], shape `(contexts, columns)`
+    calls: Sequence[Kinks]
+
+    @property
+    def at(self) -> Tensor:
+        """The points, without a graph."""
+        return self.x.detach()
+
+    def rows(self) -> Tensor:
+        """Return r, the arguments of all kinks, shape `(contexts, R)`."""
+        return torch.cat([self.x.new_zeros(len(self.x), 0), *(call.rows.flatten(1) for call in self.calls)], dim=1)
+
+    def held(self) -> Tensor:
+        """Return which entries of r are held at zero, shape `(contexts, R)`."""
+        none = torch.zeros(len(self.x), 0, dtype=torch.bool, device=self.x.device)
+        return torch.cat([none, *(call.held_rows for call in self.calls)], dim=1)
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Explored:

@@ -23,9 +23,9 @@ from socicnn._ranges import Ranges
 from socicnn.frozen import FrozenNet
 from socicnn.frozen._network import BRANCHES
 from socicnn.frozen._terms import Term
+from verify._optimum.exact import two_products
 
 FAR = 2.0**8  # half widths from zero
-SPLIT = 2.0**27 + 1.0  # Dekker's constant: a float64 as two halves whose products are exact
 LARGEST = 2.0**500  # beyond it, exact products may overflow
 
 
@@ -93,25 +93,10 @@ def _sums(matrix: Matrix, origin: Array, offset: Array) -> Array:
     rows, moved = sparse.csr_array(matrix), np.array(offset, dtype=np.float64)
     for i in range(rows.shape[0]):
         part = slice(rows.indptr[i], rows.indptr[i + 1])
-        parts = _distilled(_products(rows.data[part], origin[rows.indices[part]]))
+        parts = _distilled(np.concatenate(two_products(rows.data[part], origin[rows.indices[part]])).tolist())
         column = [math.fsum((entry, *parts)) for entry in moved[..., i].reshape(-1)]
         moved[..., i] = np.reshape(column, moved.shape[:-1])
     return moved
-
-
-def _products(a: Array, b: Array) -> list[float]:
-    """Return numbers whose exact sum is that of the products a_j b_j."""
-    p = a * b
-    (a_high, a_low), (b_high, b_low) = _halves(a), _halves(b)
-    error = ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
-    return [*p.tolist(), *error.tolist()]
-
-
-def _halves(a: Array) -> tuple[Array, Array]:
-    """Return a as the sum of two numbers of 26 bits each."""
-    scaled = SPLIT * a
-    high = scaled - (scaled - a)
-    return high, a - high
 
 
 def _distilled(parts: list[float]) -> tuple[float, ...]:

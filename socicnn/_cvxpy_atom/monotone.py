@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, entries
 from socicnn._compile import Compiled
 from socicnn.conic._program import ValueProgram
 
@@ -67,7 +67,7 @@ def covered(compiled: Compiled, way: int) -> bool:
         return False
     rises: list[Any] = [way * layer.U for layer in net.layers]
     weights: list[Any] = [layer.W for layer in net.layers[1:]]
-    sizes = np.abs(np.concatenate([_entries(part) for part in [*rises, *weights, net.output.w]]))
+    sizes = np.abs(np.concatenate([entries(part) for part in [*rises, *weights, net.output.w]]))
     if sizes.any() and sizes[sizes > 0].min() ** (len(rises) + 1) < 1e-290:
         return False  # products underflow
     fall = _positive(-rises[0])
@@ -84,10 +84,6 @@ def _positive(matrix: Any) -> Any:
 
 def _up(terms: int) -> float:
     return 1 + (terms + 4) * float(np.finfo(np.float64).eps)
-
-
-def _entries(matrix: Any) -> Array:
-    return np.asarray(matrix.data if sparse.issparse(matrix) else matrix, dtype=np.float64).reshape(-1)
 
 
 def _linear(program: ValueProgram) -> Array:

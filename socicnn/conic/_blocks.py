@@ -33,9 +33,21 @@ class Block:
         return [f"{self.name}[{index}]" for index in range(self.stop - self.start)]
 
 
-def names_of(blocks: tuple[Block, ...]) -> list[str]:
-    """Return one name per row or column."""
-    return [name for block in blocks for name in block.names()]
+class Named:
+    """A program whose rows and columns have blocks."""
+
+    columns: tuple[Block, ...]
+    rows: tuple[Block, ...]
+
+    @property
+    def row_names(self) -> list[str]:
+        """One readable name per row."""
+        return [name for block in self.rows for name in block.names()]
+
+    @property
+    def column_names(self) -> list[str]:
+        """One readable name per variable."""
+        return [name for block in self.columns for name in block.names()]
 
 
 def check_places(blocks: tuple[Block, ...], size: int, what: str) -> None:

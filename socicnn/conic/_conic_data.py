@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from scipy import sparse
 
 from socicnn._arrays import Array
-from socicnn.conic._blocks import Block, check_places, names_of, own
+from socicnn.conic._blocks import Block, Named, check_places, own
 from socicnn.conic._cones import Cones
 from socicnn.errors import ProgramError
 
@@ -23,7 +23,7 @@ def told(cones: Cones) -> str:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ConicData:
+class ConicData(Named):
     """min_v c'v + offset  s.t.  A v + s = b, s in K; x already substituted or among the variables.
 
     Args:
@@ -61,13 +61,3 @@ class ConicData:
         """Raise a ProgramError where a block lies outside the program: asked of what was read from a file."""
         check_places(self.rows, self.A.shape[0], "rows")
         check_places(self.columns, self.A.shape[1], "columns")
-
-    @property
-    def row_names(self) -> list[str]:
-        """One readable name per row."""
-        return names_of(self.rows)
-
-    @property
-    def column_names(self) -> list[str]:
-        """One readable name per variable."""
-        return names_of(self.columns)

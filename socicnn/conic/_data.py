@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from scipy import sparse
 
 from socicnn._arrays import Array
-from socicnn.conic._blocks import Block, Lifts, check_places, names_of, own
+from socicnn.conic._blocks import Block, Lifts, Named, check_places, own
 from socicnn.conic._cones import Cones
 from socicnn.errors import ProgramError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ValueData:
+class ValueData(Named):
     """The value function of a network; vectors may carry one leading axis, one row per context."""
 
     A: sparse.csc_array  # shape `(m, variables)`
@@ -36,9 +36,8 @@ class ValueData:
     def __post_init__(self) -> None:
         own(self, "A", "B", "b", "q", "d", "r")
         m, variables = self.A.shape
-        n = self.B.shape[1]
         sizes = (self.cones.rows, self.B.shape[0], self.b.shape[-1], self.q.shape[-1], self.d.shape[-1])
-        if sizes != (m, m, m, variables, n):
+        if sizes != (m, m, m, variables, self.B.shape[1]):
             raise ProgramError(
                 f"program shapes disagree: A {self.A.shape}, B {self.B.shape}, b {self.b.shape}, q {self.q.shape}, "
                 f"d {self.d.shape}, cones {self.cones.rows} rows"
@@ -50,8 +49,7 @@ class ValueData:
         check_places(self.rows, m, "rows")
         check_places(self.columns, variables, "columns")
         sizes = dict(zip(self.cones.heads.tolist(), self.cones.second_order, strict=True))
-        lifts = (getattr(self.lifts, name).tolist() for name in ("columns", "heads", "sizes"))
-        for column, head, size in zip(*lifts, strict=True):
+        for column, head, size in zip(self.lifts.columns, self.lifts.heads, self.lifts.sizes, strict=True):
             if not 0 <= column < variables or size < 2 or sizes.get(head) != size:
                 raise ProgramError(f"the lift of column {column} has no cone of {size} rows at row {head}")
 
@@ -59,13 +57,3 @@ class ValueData:
     def in_features(self) -> int:
         """Length n of x."""
         return int(self.B.shape[1])
-
-    @property
-    def row_names(self) -> list[str]:
-        """One readable name per row."""
-        return names_of(self.rows)
-
-    @property
-    def column_names(self) -> list[str]:
-        """One readable name per variable."""
-        return names_of(self.columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -47,10 +47,10 @@ class Annealed(Sampled):
     leaps: int
     acceptance: float
 
-    def draw(self, generator: torch.Generator | None = None) -> Self:
+    def draw(self, generator: torch.Generator | None = None) -> Annealed:
         """Return the rule with fresh chains, led by the energy as it is now."""
-        proposal = self.proposal.draw(generator)
-        return _annealed(type(self), self.energy, proposal, self.temperatures, self.leaps, generator)
+        how, temperatures, leaps = self.proposal.draw(generator), self.temperatures, self.leaps
+        return annealed(self.energy, how, temperatures=temperatures, leaps=leaps, generator=generator)
 
 
 def annealed(
@@ -88,17 +88,6 @@ def annealed(
     """
     as_integer("temperatures", temperatures, 1)
     as_integer("leaps", leaps, 1)
-    return _annealed(Annealed, energy, proposal, temperatures, leaps, generator)
-
-
-def _annealed(
-    kind: type[Annealed],
-    energy: Potential,
-    proposal: Proposal,
-    temperatures: int,
-    leaps: int,
-    generator: torch.Generator | None,
-) -> Annealed:
     nodes = proposal.nodes
     if isinstance(energy, Density):
         nodes = nodes.to(dtype=energy.network.dtype, device=energy.network.device)
@@ -109,7 +98,7 @@ def _annealed(
     # + E: the rule subtracts the energy at its nodes
     log_weights = log_weights + walkers.values[1].double() - math.log(len(nodes))
     log_weights = torch.where(torch.isnan(log_weights), -torch.inf, log_weights)  # E = inf: no mass
-    return kind(walkers.points, log_weights.to(nodes), energy, proposal, temperatures, leaps, acceptance)
+    return Annealed(walkers.points, log_weights.to(nodes), energy, proposal, temperatures, leaps, acceptance)
 
 
 def _walkers(energy: Potential, proposal: Proposal, points: Tensor, generator: torch.Generator | None) -> Walkers:

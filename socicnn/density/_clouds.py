@@ -21,11 +21,7 @@ class EightGaussians(Law):
     """Eight normal laws of equal mass on a circle of radius 4, of standard deviation 0.5, all divided by 1.414."""
 
     name = "eight_gaussians"
-
-    @property
-    def features(self) -> int:
-        """2."""
-        return 2
+    features = 2
 
     def draw(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Draw a centre, then a point around it."""
@@ -43,11 +39,7 @@ class TwoSpirals(Law):
     """
 
     name = "two_spirals"
-
-    @property
-    def features(self) -> int:
-        """2."""
-        return 2
+    features = 2
 
     def draw(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Draw a radius, a blur and an arm."""

@@ -18,7 +18,8 @@ def split_r_hat(draws: Tensor) -> Tensor:
     The square root of the variance of all draws over that within half chains: 1 where all chains say the same.
     """
     halves = _halves(draws)
-    return torch.maximum(_r_hat(_normal_scores(halves)), _r_hat(_normal_scores((halves - _median(halves)).abs())))
+    median = halves.reshape(-1, halves.shape[2]).quantile(0.5, dim=0)
+    return torch.maximum(_r_hat(_normal_scores(halves)), _r_hat(_normal_scores((halves - median).abs())))
 
 
 def effective_sample_size(draws: Tensor) -> Tensor:
@@ -60,7 +61,3 @@ def _normal_scores(draws: Tensor) -> Tensor:
     flat = draws.reshape(-1, draws.shape[2])
     ranks = torch.as_tensor(rankdata(flat.cpu().numpy(), axis=0)).to(flat)
     return torch.special.ndtri((ranks - 0.375) / (len(flat) + 0.25)).reshape(draws.shape)
-
-
-def _median(draws: Tensor) -> Tensor:
-    return draws.reshape(-1, draws.shape[2]).quantile(0.5, dim=0)

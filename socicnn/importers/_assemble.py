@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array, IntArray, Matrix
+from socicnn._arrays import Array, IntArray
 from socicnn.errors import ModelError
 from socicnn.frozen._bundle import Parts
 from socicnn.frozen._parts import Layer, Norm, Norms, Output, Quadratic, Squares
-from socicnn.importers._smooth_terms import peeled
+from socicnn.importers._smooth_terms import compact, peeled
 from socicnn.importers._value import Atoms, Value, negative
 
 
@@ -73,7 +73,7 @@ def _quadratics(group: Atoms, M: sparse.csr_array) -> list[Quadratic]:
     """Return one branch for each weight."""
     source = group.source
     return [
-        Quadratic(beta, _compact(sparse.diags_array(factor) @ source.x[rows]), factor * source.constant[rows])
+        Quadratic(beta, compact(sparse.diags_array(factor) @ source.x[rows]), factor * source.constant[rows])
         for beta, rows, factor in _by_weight(M, 0.5)
     ]
 
@@ -88,7 +88,7 @@ def _norms(group: Atoms, M: sparse.csr_array) -> list[Norm]:
             chosen = group.lengths[atoms] == length
             rows = (starts[atoms[chosen]][:, None] + np.arange(length)).reshape(-1)
             scale = np.repeat(factor[chosen], length)
-            C = _compact(sparse.diags_array(scale) @ source.x[rows])
+            C = compact(sparse.diags_array(scale) @ source.x[rows])
             norms.append(Norm(gamma, C, scale * source.constant[rows], length))
     return norms
 
@@ -101,10 +101,7 @@ def _layers(output: Value) -> tuple[list[Layer], Array]:
     width = 0
     for k in range(1, output.level + 1):
         present = sorted((g for g in last if first[g] <= k <= last[g]), key=lambda g: -first[g])
-        sources = [
-            group.source if first[group] == k else None  # None: carried
-            for group in present
-        ]
+        sources = [group.source if first[group] == k else None for group in present]  # None: carried
         W = [
             _spread(_units(source), below, width, source.size) if source else _carried(group, below, width)
             for group, source in zip(present, sources, strict=True)
@@ -114,8 +111,8 @@ def _layers(output: Value) -> tuple[list[Layer], Array]:
         b = [s.constant if s else np.zeros(g.size) for g, s in zip(present, sources, strict=True)]
         layers.append(
             Layer(
-                None if k == 1 else _compact(sparse.vstack(W, format="csr")),
-                _compact(sparse.vstack(U, format="csr")),
+                None if k == 1 else compact(sparse.vstack(W, format="csr")),
+                compact(sparse.vstack(U, format="csr")),
                 np.concatenate(b),
                 _squares(present, sources),
                 _smoothing(present, sources),
@@ -186,7 +183,7 @@ def _squares(present: list[Atoms], sources: list[Value | None]) -> Squares | Non
     place = unit * common + np.arange(len(unit)) - (np.cumsum(counts) - counts)[unit]
     spread = sparse.csr_array((root, (place, np.arange(len(unit)))), shape=(start * common, len(unit)))
     F = spread @ sparse.csr_array(sparse.vstack(rows, format="csr")[order])
-    return Squares(rho, _compact(F), spread @ np.concatenate(shifts)[order])
+    return Squares(rho, compact(F), spread @ np.concatenate(shifts)[order])
 
 
 def _norms_inside(present: list[Atoms], sources: list[Value | None]) -> Norms | None:
@@ -209,7 +206,7 @@ def _norms_inside(present: list[Atoms], sources: list[Value | None]) -> Norms | 
     for unit, rows, offsets in parts:
         place = slice(unit * common, unit * common + len(offsets))
         C[place], d[place] = rows.toarray(), offsets
-    return Norms(gamma, _compact(C), d)
+    return Norms(gamma, compact(C), d)
 
 
 def _spread(atoms: dict[Atoms, sparse.csr_array], below: dict[Atoms, int], width: int, size: int) -> sparse.csr_array:
@@ -223,10 +220,3 @@ def _spread(atoms: dict[Atoms, sparse.csr_array], below: dict[Atoms, int], width
 
 def _carried(group: Atoms, below: dict[Atoms, int], width: int) -> sparse.csr_array:
     return _spread({group: sparse.eye_array(group.size, format="csr")}, below, width, group.size)
-
-
-def _compact(matrix: Any) -> Matrix:
-    """Return a matrix dense where it is mostly full, sparse elsewhere."""
-    sparse_matrix = sparse.csr_array(matrix)
-    full = sparse_matrix.nnz > 0.3 * sparse_matrix.shape[0] * sparse_matrix.shape[1]
-    return sparse_matrix.toarray() if full else sparse_matrix

@@ -24,12 +24,7 @@ def plus(first: Tensor, second: Tensor) -> Tensor:
 def broadcast(tensors: Sequence[Any]) -> list[Any]:
     """Return tensors in the shape that all of them are broadcast to."""
     shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
-    return [
-        tensor.picked(np.broadcast_to(tensor.index, shape))
-        if isinstance(tensor, Value)
-        else np.broadcast_to(tensor, shape)
-        for tensor in tensors
-    ]
+    return [t.broadcast(shape) if isinstance(t, Value) else np.broadcast_to(t, shape) for t in tensors]
 
 
 def joined(parts: Sequence[Tensor], join: Callable[[list[IntArray]], IntArray]) -> Tensor:

@@ -36,15 +36,7 @@ def product(place: Place, first: Value, second: Value) -> Value:
         origin=place.words,
         kind=first.kind,
     )
-    group = Atoms("product", first.size, both, place.words)
-    return Value(
-        first.shape,
-        np.zeros(first.size),
-        sparse.csr_array((first.size, first.x.shape[1])),
-        {group: sparse.eye_array(first.size, format="csr")},
-        place.words,
-        first.kind,
-    )
+    return Atoms("product", first.size, both, place.words).value(first.shape, place.words)
 
 
 def without_products(place: Place | None, value: Value) -> Value:

@@ -35,14 +35,7 @@ def carried_norms(value: Value) -> Value:
         return value
     plain = replace(value, atoms={group: M for group, M in value.atoms.items() if group not in norms})
     for group, M in norms.items():
-        alone = Value(
-            (group.size,),
-            np.zeros(group.size),
-            sparse.csr_array((group.size, value.x.shape[1])),
-            {group: sparse.csr_array(sparse.eye_array(group.size))},
-            kind=value.kind,
-        )
-        plain = plain.plus(alone.made("relu", group.node).mapped(M, value.shape))
+        plain = plain.plus(group.value((group.size,)).made("relu", group.node).mapped(M, value.shape))
     return plain
 
 

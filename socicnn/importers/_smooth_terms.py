@@ -76,7 +76,7 @@ def _logistic(group: Atoms, M: sparse.csr_array) -> Logistic:
     """Return the branch of softplus units that the output reads with these weights."""
     weights, tau = M.toarray().reshape(-1), group.smoothing
     read = np.flatnonzero(weights)
-    return Logistic(tau * weights[read], _scaled(group.source.x[read], tau), group.source.constant[read] / tau)
+    return Logistic(tau * weights[read], compact(group.source.x[read] / tau), group.source.constant[read] / tau)
 
 
 def _log_sum_exps(chain: list[Atoms], M: sparse.csr_array) -> list[LogSumExp]:
@@ -92,11 +92,11 @@ def _log_sum_exps(chain: list[Atoms], M: sparse.csr_array) -> list[LogSumExp]:
         order = np.arange(pieces * len(units)).reshape(pieces, -1).T.reshape(-1)  # unit by unit
         G = sparse.csr_array(sparse.vstack([matrix[units] for matrix in matrices], format="csr")[order])
         o = np.concatenate([constant[units] for constant in constants])[order]
-        branches.append(LogSumExp(tau * weight, _scaled(G, tau), o / tau, pieces))
+        branches.append(LogSumExp(tau * weight, compact(G / tau), o / tau, pieces))
     return branches
 
 
-def _scaled(matrix: Any, tau: float) -> Matrix:
-    """Return M / tau, dense where it is mostly full."""
-    scaled = sparse.csr_array(matrix) / tau
-    return scaled.toarray() if scaled.nnz > 0.3 * scaled.shape[0] * scaled.shape[1] else scaled
+def compact(matrix: Any) -> Matrix:
+    """Return a matrix dense where it is mostly full, sparse elsewhere."""
+    rows = sparse.csr_array(matrix)
+    return rows.toarray() if rows.nnz > 0.3 * rows.shape[0] * rows.shape[1] else rows

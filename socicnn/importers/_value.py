@@ -41,6 +41,11 @@ class Atoms:
         """Layer of ReLU units, counted from 1; 0 for functions of x alone."""
         return 1 + self.source.level if self.kind == "relu" else 0
 
+    def value(self, shape: tuple[int, ...], origin: str = "") -> Value:
+        """Return the functions alone, one per entry of a tensor of this shape."""
+        none, eye = sparse.csr_array((self.size, self.source.x.shape[1])), sparse.eye_array(self.size, format="csr")
+        return Value(shape, np.zeros(self.size), none, {self: eye}, origin, self.source.kind)
+
 
 @dataclass(frozen=True, eq=False)
 class Value:
@@ -97,19 +102,22 @@ class Value:
         matrix = sparse.csr_array((np.ones(len(rows)), (rows, flat[rows])), shape=(len(flat), self.size))
         return self.mapped(matrix, index.shape)
 
+    def broadcast(self, shape: tuple[int, ...]) -> Value:
+        """Return the tensor in a shape that it is broadcast to."""
+        return self if shape == self.shape else self.picked(np.broadcast_to(self.index, shape))
+
     def times(self, factor: Array) -> Value:
         """Return the entrywise product with a constant, broadcast."""
         shape = np.broadcast_shapes(self.shape, factor.shape)
-        spread = self if shape == self.shape else self.picked(np.broadcast_to(self.index, shape))
-        return spread.mapped(sparse.diags_array(np.broadcast_to(factor, shape).reshape(-1)), shape)
+        return self.broadcast(shape).mapped(sparse.diags_array(np.broadcast_to(factor, shape).reshape(-1)), shape)
 
     def plus(self, other: Value | Array) -> Value:
         """Return the sum, broadcast."""
         shape = np.broadcast_shapes(self.shape, other.shape)
-        own = self if shape == self.shape else self.picked(np.broadcast_to(self.index, shape))
+        own = self.broadcast(shape)
         if not isinstance(other, Value):
             return replace(own, constant=own.constant + np.broadcast_to(other, shape).reshape(-1))
-        theirs = other if shape == other.shape else other.picked(np.broadcast_to(other.index, shape))
+        theirs = other.broadcast(shape)
         atoms = dict(own.atoms)
         for group, M in theirs.atoms.items():
             atoms[group] = _clean(atoms[group] + M) if group in atoms else M
@@ -130,14 +138,7 @@ class Value:
     ) -> Value:
         """Return the atoms of this kind whose source is this tensor, one per entry (a norm: one per length)."""
         size = self.size if lengths is None else len(lengths)
-        group = Atoms(kind, size, self, node, lengths, smoothing)
-        return Value(
-            shape=self.shape if lengths is None else (size,),
-            constant=np.zeros(size),
-            x=sparse.csr_array((size, self.x.shape[1])),
-            atoms={group: sparse.eye_array(size, format="csr")},
-            kind=self.kind,
-        )
+        return Atoms(kind, size, self, node, lengths, smoothing).value(self.shape if lengths is None else (size,))
 
     def reshaped(self, shape: tuple[int, ...]) -> Value:
         """Return the same entries in another shape."""

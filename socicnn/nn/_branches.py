@@ -34,14 +34,9 @@ class BranchMap(nn.Module):
         self.full = None if full is None else nn.Parameter(full)
 
     @property
-    def full_rows(self) -> int:
-        """Number of full rows k."""
-        return 0 if self.full is None else len(self.full)
-
-    @property
     def rows(self) -> int:
         """Number of rows."""
-        return self.full_rows + (0 if self.diagonal is None else len(self.diagonal))
+        return sum(len(rows) for rows in (self.full, self.diagonal) if rows is not None)
 
     def image(self, x: Tensor, product: Tensor) -> Tensor:
         """Return the map's image of x, where `product` is what the full rows give."""

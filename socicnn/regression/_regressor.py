@@ -255,10 +255,6 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
             raise ModelError("a band is of one output; fit one estimator per output")
         return conformal_band(self, self.predict(X), as_float64(y, "y"), alpha, side)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state to pickle."""
-        return dict(super().__getstate__())
-
     def _split(self, X: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)

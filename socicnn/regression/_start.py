@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -47,18 +46,16 @@ def _along_kinks(model: SOCICNN, x: Array, y: Array, weight: Array, seed: int) -
     width = model.hidden_features[0]
     count = max(k for k in range(1, 12) if k * (k - 1) // 2 <= width)
     slopes, offsets = fitted(x, y, weight, (min(count, max(1, len(y) // (2 * x.shape[1] + 2))),), 2, seed)
-    pairs = list(combinations(range(len(slopes)), 2))
-    if not pairs:
+    i, j = np.triu_indices(len(slopes), 1)
+    if not len(i):
         return
-    rows = torch.tensor(np.array([slopes[i] - slopes[j] for i, j in pairs]))
-    shifts = torch.tensor(np.array([offsets[i] - offsets[j] for i, j in pairs]))
+    rows, shifts = torch.tensor(slopes[i] - slopes[j]), torch.tensor(offsets[i] - offsets[j])
     lengths = torch.linalg.vector_norm(rows, dim=1).clamp(min=1e-6)
     rows, shifts = rows / lengths[:, None], shifts / lengths
     signs = model.signs
     model.U[0][: len(rows)] = rows[:, signs.free] if model.signed else rows
     if model.signed:
-        ways = torch.tensor([float(sign) for sign in signs.signs if sign])
-        model.signed[0].get_parameter("theta")[: len(rows)] = (ways * rows[:, signs.bound]).clamp(min=SMALL)
+        model.signed[0].get_parameter("theta")[: len(rows)] = signs.turned(rows).clamp(min=SMALL)
     model.vectors.get_parameter("free.b1")[: len(rows)] = shifts
 
 
@@ -121,12 +118,9 @@ def _assign(model: SOCICNN, parts: dict[str, Array]) -> None:
 def _branch_values(model: SOCICNN, x: Tensor, vectors: dict[str, Tensor]) -> Array:
     """Return what each branch adds to f, offsets being zero at the start, shape `(rows, branches)`."""
     inner = x[:, model.signs.free] if model.signs else x
-    values = []
+    values, weights = [], [*vectors.get("beta", ()), *vectors.get("gamma", ())]
     for index, branch in enumerate([*model.quadratics, *model.norms]):
         image = branch.image(inner, inner if branch.full is None else inner @ branch.full.T)
         square = image.square().sum(dim=1)
-        quadratic = index < len(model.quadratics)
-        weights = vectors["beta"] if quadratic else vectors["gamma"]
-        at = index if quadratic else index - len(model.quadratics)
-        values.append((weights[at] * (square if quadratic else square.sqrt())).numpy())
+        values.append((weights[index] * (square if index < len(model.quadratics) else square.sqrt())).numpy())
     return np.stack(values, axis=1) if values else np.zeros((len(x), 0))

@@ -10,7 +10,7 @@ from scipy import sparse
 from socicnn._arrays import Array, IntArray
 from socicnn._margins import EPS
 
-_SPLIT = 2.0**27 + 1.0
+_SPLIT = 2.0**27 + 1.0  # a float64 is the sum of two halves whose products are exact
 MANY = 100  # rows of a kind that are summed side by side
 
 
@@ -72,12 +72,9 @@ def _sums(values: Array, ends: IntArray) -> Array:
 
 
 def _products(a: Array, b: Array) -> tuple[Array, Array]:
-    """Return the floats of products and their rounding errors, NaN where an error may not be a float."""
+    """Return what `two_products` does, NaN where an error may not be a float."""
     with np.errstate(over="ignore", invalid="ignore"):
-        product = a * b
-        a_high, b_high = _high(a), _high(b)
-        a_low, b_low = a - a_high, b - b_high
-        low = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+        product, low = two_products(a, b)
     some = (a != 0.0) & (b != 0.0)
     for factor in (a, b):
         size = np.abs(factor)
@@ -85,9 +82,12 @@ def _products(a: Array, b: Array) -> tuple[Array, Array]:
     return product, low
 
 
-def _high(a: Array) -> Array:
-    large: Array = _SPLIT * a
-    return large - (large - a)
+def two_products(a: Array, b: Array) -> tuple[Array, Array]:
+    """Return the floats of products and their rounding errors (Dekker, 1971), of factors within 2^-480 and 2^480."""
+    product = a * b
+    a_high, b_high = (large - (large - factor) for large, factor in ((_SPLIT * a, a), (_SPLIT * b, b)))
+    a_low, b_low = a - a_high, b - b_high
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
 class ContradictionError(Exception):

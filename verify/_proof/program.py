@@ -10,7 +10,7 @@ variable) the pass still gives a feasible point, so an upper end, and nothing be
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from scipy import sparse
@@ -176,7 +176,8 @@ class ProgramProver:
 
     def _bracket(self, x: Array) -> Bracket:
         program, N = self._program, x.shape[1]
-        b, q, d = (np.broadcast_to(np.atleast_2d(vector).T, (vector.shape[-1], N)) for vector in _vectors(program))
+        vectors = program.b, program.q, program.d
+        b, q, d = (np.broadcast_to(np.atleast_2d(vector).T, (vector.shape[-1], N)) for vector in vectors)
         r = np.atleast_1d(program.r)
         right = b + self._B @ x  # b + B x, and how far rounding can be off
         margin = relative_margin(self._terms) * (np.abs(b) + self._absolute_B @ np.abs(x)) + TINY
@@ -305,7 +306,3 @@ class ProgramProver:
         used[self._A.indices[self._A.data > 0]] = True
         used[self._lifted.t[self._lifted.weight < self._lifted.second]] = True
         return np.flatnonzero(~used)
-
-
-def _vectors(program: ValueData) -> tuple[Any, Any, Any]:
-    return program.b, program.q, program.d

@@ -117,7 +117,7 @@ class Repeated:
         if self._way is None:
             self._way = _Proven(self._net, self._stack, source, 0, 0, self._solver, self._goal)
         else:
-            self._way.go_on(source)
+            self._way.source = source
         status = self._way.solve(0, judged)
         return replace(judged, failure=status if bool(judged.x.isnan().all()) else "")
 
@@ -196,16 +196,12 @@ class _Proven:
     def __init__(
         self, net: FrozenNet, stack: Stack, source: RowsSource, start: int, first: int, solver: Solver, goal: Goal
     ) -> None:
-        self._net, self._stack, self._source, self._start, self._goal = net, stack, source, start, goal
+        self._net, self._stack, self.source, self._start, self._goal = net, stack, source, start, goal
         self._solver, self._given = tight(solver), solver
         self._typical, self._compiled = own_points(stack), compile_net(net).program
         self._rows = source[start + first]
         self._set_up(some(self._rows, near(self._rows)))
         self._measure(first, None)
-
-    def go_on(self, source: RowsSource) -> None:
-        """Go on with other constraints."""
-        self._source = source
 
     def _set_up(self, rows: Rows) -> None:
         """Set the solver up for these rows."""
@@ -219,13 +215,13 @@ class _Proven:
     def _measure(self, i: int, before: Repair | None) -> None:
         """Find how far the set of a context reaches, and how points are repaired into it."""
         rows, keep = self._rows, near(self._rows)
-        known = Extents(*self._source.bounds(self._start + i))
+        known = Extents(*self.source.bounds(self._start + i))
         self._extents = support_extents(rows, keep, self._weak.rows, self._solver, self._goal, known, self._multipliers)
         self._repair = Repair(rows, keep, self._extents, self._solver, before)
 
     def _enter(self, i: int) -> None:
         """Take the rows of a context: what depends on their matrix alone is kept where it stays the same."""
-        rows = self._source[self._start + i]
+        rows = self.source[self._start + i]
         if rows is self._rows:
             return
         before = self._repair if _alike(self._rows, rows) else None

@@ -99,14 +99,9 @@ def _turned(m: int, heads: IntArray, back: bool = False) -> sparse.csr_array:
     2 (s_0 + s_1) (s_0 - s_1)/2 = s_0^2 - s_1^2. For s_0 = (t + k)/2 and s_1 = (t - k)/2 it gives (t, k/2, p), exactly.
     """
     first, second = heads, heads + 1
-    identity = np.ones(m)
-    if back:  # s_0 = x_0 / 2 + x_1, s_1 = x_0 / 2 - x_1
-        identity[first], identity[second] = 0.5, -1.0
-        corner = (np.ones(len(heads)), np.full(len(heads), 0.5))
-    else:
-        identity[second] = -0.5
-        corner = (np.ones(len(heads)), np.full(len(heads), 0.5))
-    values = np.concatenate([identity, *corner])
+    diagonal = np.ones(m)  # back: s_0 = x_0 / 2 + x_1, s_1 = x_0 / 2 - x_1
+    diagonal[first], diagonal[second] = (0.5, -1.0) if back else (1.0, -0.5)
+    values = np.concatenate([diagonal, np.ones(len(heads)), np.full(len(heads), 0.5)])
     rows, columns = np.concatenate([np.arange(m), first, second]), np.concatenate([np.arange(m), second, first])
     return sparse.csr_array((values, (rows, columns)), shape=(m, m))
 

@@ -141,8 +141,8 @@ class Prepared:
             SolverError: a vector has the wrong length or a non-finite entry.
         """
         m, variables = self.program.A.shape
-        b = _vector("b", b, self.program.b, m)
-        c = _vector("c", c, self.program.c, variables)
+        b = self.program.b if b is None else _vectors("b", b, m)
+        c = self.program.c if c is None else _vectors("c", c, variables)
         offset = self.program.offset if offset is None else float(offset)
         answer = self._checked(self._engine.run(b, c), b, c, offset)
         done = answer.verdict in ("optimal", "limit")
@@ -193,7 +193,7 @@ class Prepared:
             SolverError: the vectors have the wrong shape or a non-finite entry.
         """
         m, variables = self.program.A.shape
-        rows, costs = _vectors("b", b, m), _vectors("c", c, variables)
+        rows, costs = _vectors("b", b, m, 2), _vectors("c", c, variables, 2)
         answers = list[Answer]()
         for right, cost in zip(rows, costs, strict=True):
             answers.append(self._engine.run(right, cost))
@@ -278,23 +278,11 @@ class _Trivial(Engine):
         return Answer("optimal", told, np.zeros(self._shape[1]), np.zeros(self._shape[0]), 0.0)
 
 
-def _vector(name: str, value: Array | None, default: Array, size: int) -> Array:
-    if value is None:
-        return default
-    value = np.asarray(value, dtype=np.float64)
-    if value.shape != (size,):
-        raise SolverError(f"{name} must have shape ({size},), as in the prepared program; received {value.shape}")
-    if not np.all(np.isfinite(value)):
-        raise SolverError(f"{name} has non-finite entries; a solver needs finite ones")
-    return value
-
-
-def _vectors(name: str, values: Array, size: int) -> Array:
+def _vectors(name: str, values: Array, size: int, axes: int = 1) -> Array:
     values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] != size:
-        raise SolverError(
-            f"{name} must have rows of length {size}, as in the prepared program; received {values.shape}"
-        )
+    if values.ndim != axes or values.shape[-1] != size:
+        what = f"shape ({size},)" if axes == 1 else f"rows of length {size}"
+        raise SolverError(f"{name} must have {what}, as in the prepared program; received {values.shape}")
     if not np.all(np.isfinite(values)):
         raise SolverError(f"{name} has non-finite entries; a solver needs finite ones")
     return values

@@ -55,9 +55,7 @@ def _div(node: Node) -> list[Tensor]:
 def _pow(node: Node) -> list[Tensor]:
     powers = node.constant(1, "an exponent")
     value = node.first()
-    shape = np.broadcast_shapes(value.shape, powers.shape)
-    if shape != value.shape:  # the exponent is broadcast, too
-        value = value.picked(np.broadcast_to(value.index, shape))
+    value = value.broadcast(np.broadcast_shapes(value.shape, powers.shape))
     exponent = np.unique(powers).tolist()
     if exponent == [1]:
         return [value]

@@ -50,7 +50,7 @@ def check_size(words: str, kind: str, settings: Settings, inputs: Sequence[Any],
         matrix = _matrix(kind, settings, inputs, shapes)
         heaviest, columns = max(map(_heaviest, values)), max(map(_columns, values))
         count = entries * heaviest if kind in SPREADING else max(matrix, min(matrix * heaviest, entries * columns))
-        most = max(COEFFICIENTS, PER_BYTE * held, *(_coefficients(value) for value in values))
+        most = max(COEFFICIENTS, PER_BYTE * held, *(sum(M.nnz for M in (v.x, *v.atoms.values())) for v in values))
         _within(words, count, most, "coefficients")
 
 
@@ -66,14 +66,6 @@ def check_input(name: str, shape: Sequence[int]) -> None:
 def _within(words: str, count: int, most: int, what: str) -> None:
     if count > most:
         raise ModelError(f"{words} makes {count} {what}, more than the {most} that are read; the file may be damaged")
-
-
-def _broadcast(settings: Settings, inputs: Sequence[Any], shapes: Sequence[Shape]) -> int:
-    return prod(np.broadcast_shapes(*shapes))
-
-
-def _concat(settings: Settings, inputs: Sequence[Any], shapes: Sequence[Shape]) -> int:
-    return sum(map(prod, shapes))
 
 
 def _matmul(settings: Settings, inputs: Sequence[Any], shapes: Sequence[Shape]) -> int:
@@ -101,9 +93,10 @@ def _range(settings: Settings, inputs: Sequence[Any], shapes: Sequence[Shape]) -
 
 def _pad(settings: Settings, inputs: Sequence[Any], shapes: Sequence[Shape]) -> int:
     pads = list(settings.get("pads") or (_integers(inputs[1]) if len(inputs) > 1 else []))
-    if len(pads) == 2 * len(shapes[0]):
-        return _padded(shapes[0], pads)
-    return prod(shapes[0]) * prod(1 + max(0, pad) for pad in pads)  # some axes alone: an upper bound
+    shape = shapes[0]
+    if len(pads) == 2 * len(shape):
+        return prod(n + max(0, a) + max(0, b) for n, a, b in zip(shape, pads, pads[len(shape) :], strict=False))
+    return prod(shape) * prod(1 + max(0, pad) for pad in pads)  # some axes alone: an upper bound
 
 
 def _gather(settings: Settings, inputs: Sequence[Any], shapes: Sequence[Shape]) -> int:
@@ -114,10 +107,6 @@ def _gather(settings: Settings, inputs: Sequence[Any], shapes: Sequence[Shape]) 
 def _gather_nd(settings: Settings, inputs: Sequence[Any], shapes: Sequence[Shape]) -> int:
     data, index = shapes
     return prod(index[:-1]) * prod(data[index[-1] + settings.get("batch_dims", 0) :])
-
-
-def _one_hot(settings: Settings, inputs: Sequence[Any], shapes: Sequence[Shape]) -> int:
-    return prod(shapes[0]) * _count(_integers(inputs[1]))
 
 
 def _resize(settings: Settings, inputs: Sequence[Any], shapes: Sequence[Shape]) -> int:
@@ -200,10 +189,6 @@ def _steps(settings: Settings, rank: int) -> tuple[list[int], list[int]]:
     return [max(1, abs(step)) for step in strides], [max(1, abs(step)) for step in dilations]
 
 
-def _padded(shape: Sequence[int], pads: Sequence[int]) -> int:
-    return prod(n + max(0, a) + max(0, b) for n, a, b in zip(shape, pads, pads[len(shape) :], strict=False))
-
-
 def _count(sizes: Any) -> int:
     """Return the product of sizes, zeros and signs left out: a result that is empty at last may be full on the way."""
     return prod(max(1, abs(int(size))) for size in sizes)
@@ -217,10 +202,6 @@ def _integers(tensor: Any) -> list[int]:
 
 def _size(tensor: Any) -> int:
     return 0 if tensor is None else int(prod(tensor.shape))
-
-
-def _coefficients(value: Value) -> int:
-    return int(value.x.nnz + sum(matrix.nnz for matrix in value.atoms.values()))
 
 
 def _columns(value: Value) -> int:
@@ -241,9 +222,9 @@ GROWING: dict[str, Estimate] = {
         ("Add", "Sub", "Mul", "Div", "Pow", "Sum", "Where", "And", "Or", "Xor", "Less", "LessOrEqual", "Greater",
          "GreaterOrEqual", "Equal", "Mod", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Max", "Min", "Mean",
          "PRelu"),
-        _broadcast,
+        lambda settings, inputs, shapes: prod(np.broadcast_shapes(*shapes)),
     ),
-    "Concat": _concat,
+    "Concat": lambda settings, inputs, shapes: sum(map(prod, shapes)),
     "Constant": lambda settings, inputs, shapes: MOST + 1 if "sparse_value" in settings else 0,
     "MatMul": _matmul,
     "Gemm": _gemm,
@@ -255,7 +236,7 @@ GROWING: dict[str, Estimate] = {
     "Pad": _pad,
     "Gather": _gather,
     "GatherND": _gather_nd,
-    "OneHot": _one_hot,
+    "OneHot": lambda settings, inputs, shapes: prod(shapes[0]) * _count(_integers(inputs[1])),
     "Resize": _resize,
     "Upsample": _resize,
     "Einsum": _einsum,

@@ -125,9 +125,9 @@ class CrossCovariance:
         if any(gradient is None for gradient in gradients):
             raise ModelError("a slack has no gradient; call record() after loss.backward()")
         pair = _pair(self._channels, [gradient for gradient in gradients if gradient is not None])
-        body = (
-            pair.theta - self._channels.slack_values() if self._channels.reads_batch else torch.zeros_like(pair.theta)
-        )
+        body = torch.zeros_like(pair.theta)
+        if self._channels.reads_batch:
+            body = pair.theta - torch.cat([slack.detach().reshape(-1) for slack in self._channels.slacks])
         self._window.append(_Pair(body, pair.gradient, pair.least))
 
     def reading(self) -> Reading:
@@ -149,10 +149,6 @@ class _Channels:
     slack: list[tuple[str, ReadOut]]
     slacks: list[nn.Parameter]
     reads_batch: bool
-
-    @torch.no_grad()
-    def slack_values(self) -> Tensor:
-        return torch.cat([slack.reshape(-1) for slack in self.slacks]) if self.slacks else torch.zeros(0)
 
 
 def _channels(model: nn.Module) -> _Channels:
