@@ -14,16 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from decision._integer_cases import CaseRows, Cases
 from decision._integer_cuts import CutCases
 from decision._minimise.answers import FEASIBLE, Goal
 from decision._minimise.bounds import upper_bound
 from decision._minimise.constrained.bound import proven_empty
 from decision._minimise.constrained.constraints import near, some
+from decision._minimise.constrained.solve import Repeated, RowsSource
 from decision._minimise.constrained.support import support_extents
 from decision._minimise.judging import EPS, Judged
 from decision._minimise.methods import Exact, networks_of
 from decision._minimise.reference import ROUNDING, own_reach, terms
+from decision._minimise.stack import Stack
 from decision._minimise.surrogate import Surrogate
 from decision.sets import ConicSet, CvxpySet
 from decision.sets._base import FeasibleSet
@@ -31,9 +32,12 @@ from decision.sets._conic_set import ConicSystem, RowsOfContexts
 from socicnn._arrays import Array, IntArray
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import tight
+from socicnn.conic.solvers import Solver
 from socicnn.errors import ModelError, NoProgramError
+from socicnn.frozen import FrozenNet
 from verify._optimum.branching import BranchAndBound, Relaxed
 from verify._optimum.extents import Extents, single_bounds
+from verify._optimum.mixed import bounded
 from verify._optimum.outer_cuts import CutCase
 
 
@@ -239,3 +243,50 @@ class _Problem:
     def size(self, x: Tensor) -> Tensor:
         """Return S(x), no entry counting as more than it can be in the set."""
         return terms(self._stack, x, self._reach)
+
+
+class CaseRows(RowsSource):
+    """The rows of one case, with proven bounds of its coordinates."""
+
+    def __init__(self, rows: Rows, extents: Extents) -> None:
+        self._rows, self._extents = rows, extents
+
+    def __getitem__(self, index: int) -> Rows:
+        """Return the rows."""
+        return self._rows
+
+    def bounds(self, index: int) -> tuple[Array, Array]:
+        """Return the bounds."""
+        return self._extents.lower, self._extents.upper
+
+
+class Cases:
+    """The cases of one network over a set.
+
+    Args:
+        net: the network.
+        stack: the same as tensors.
+        rows: the set.
+        columns: the integers among its variables.
+        extents: proven bounds of its variables.
+        solver: the solver.
+        goal: which gap is enough, without a deadline.
+    """
+
+    def __init__(
+        self, net: FrozenNet, stack: Stack, rows: Rows, columns: IntArray, extents: Extents, solver: Solver, goal: Goal
+    ) -> None:
+        self.solver = tight(solver)
+        self._rows, self._columns, self._extents = rows, columns, extents
+        self._solved = Repeated(net, stack, self.solver, goal)
+
+    def rows(self, lower: Array, upper: Array) -> CaseRows:
+        """Return the rows of a case."""
+        ends = Extents(self._extents.lower.copy(), self._extents.upper.copy())
+        ends.lower[self._columns] = np.maximum(ends.lower[self._columns], lower)
+        ends.upper[self._columns] = np.minimum(ends.upper[self._columns], upper)
+        return CaseRows(bounded(self._rows, self._columns, lower, upper), ends)
+
+    def solve(self, lower: Array, upper: Array) -> Judged:
+        """Return the decision of a case, whole numbers or not, and what is proven of it."""
+        return self._solved(self.rows(lower, upper))

@@ -29,7 +29,7 @@ from socicnn._arrays import as_float64
 from socicnn._compile import Freezable, frozen
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError, NoProgramError, SolverError
-from socicnn.nn._devices import as_device
+from socicnn.nn._checks import as_device
 
 NOTE = "Gaps are in plain float64: the function has no conic program to prove more by."
 ORACLES = "That the set's minimise_linear is exact is taken on trust."

@@ -78,8 +78,7 @@ def regret(F_hat: Tensor, F_star: Tensor) -> Tensor:
 
 def relative_regret(F_hat: Tensor, F_star: Tensor) -> Tensor:
     """Return regret / (|F_star| + 1e-8) of each context."""
-    F_hat, F_star = _pair(F_hat, F_star)
-    return (F_hat - F_star) / (F_star.abs() + 1e-8)
+    return regret(F_hat, F_star) / (_plain(F_star).abs() + 1e-8)
 
 
 def decision_error(x_hat: Tensor, x_star: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ from decision._minimise.stack import Dual, Stack, StackLayer
 from decision.sets._base import FeasibleSet
 from socicnn._margins import EPS, TINY, relative_margin
 from verify._proof.columns import LayerColumns, NetColumns, TermColumns, Values
-from verify._proof.groups import in_ball
 from verify._proof.minorant import Minorant as Minorant
+from verify._proof.minorant import in_ball
 from verify._proof.minorant import minorant as minorant_of
 from verify._proof.passes import multipliers, upper
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
@@ -13,6 +14,7 @@ from decision.sets._base import FeasibleSet
 from decision.sets._conic_set import ConicSet, ConicSystem
 from decision.sets._oracles import OracleSet
 from decision.sets._recognised import recognised
+from socicnn._arrays import IntArray
 from socicnn.errors import ProgramError
 
 
@@ -39,15 +41,8 @@ class Product(ConicSet):
 
     def build(self) -> ConicSystem:
         """Return the rows of all factors, side by side."""
-        systems = [system_of(member) for member in self._sets]
-        width = sum(system.G.shape[1] for system in systems)
-        parts, own, helper = [], 0, self.n
-        for factor, system in zip(self._sets, systems, strict=True):
-            more = system.G.shape[1] - factor.n
-            columns = np.concatenate([own + np.arange(factor.n), helper + np.arange(more)])
-            parts.append(system.spread(columns, width))
-            own, helper = own + factor.n, helper + more
-        return ConicSystem.stacked(parts)
+        places = np.split(np.arange(self.n), np.cumsum([member.n for member in self._sets])[:-1])
+        return ConicSystem.stacked(rows_of(self._sets, places, self.n))
 
     def fixed(self) -> FeasibleSet | None:
         """Return the product with the oracles of its factors; None if one of them moves or has none."""
@@ -97,14 +92,7 @@ class Intersection(ConicSet):
 
     def build(self) -> ConicSystem:
         """Return the rows of all sets, one below the other."""
-        systems = [system_of(member) for member in self._sets]
-        width = self.n + sum(system.G.shape[1] - self.n for system in systems)
-        parts, helper = [], self.n
-        for system in systems:
-            more = system.G.shape[1] - self.n
-            parts.append(system.spread(np.concatenate([np.arange(self.n), helper + np.arange(more)]), width))
-            helper += more
-        return ConicSystem.stacked(parts)
+        return ConicSystem.stacked(rows_of(self._sets, [np.arange(self.n)] * len(self._sets), self.n))
 
     def fixed(self) -> FeasibleSet | None:
         """Return the simplex, box or budget that the intersection is; else None."""
@@ -116,13 +104,18 @@ def system_of(member: FeasibleSet | ConicSet) -> ConicSystem:
     return member.system if isinstance(member, ConicSet) else ConicSystem.of(member.rows())
 
 
+def rows_of(sets: Sequence[FeasibleSet | ConicSet], places: Sequence[IntArray], n: int) -> list[ConicSystem]:
+    """Return the rows of sets whose x have these places among n columns; their helper variables follow in turn."""
+    systems = [system_of(member) for member in sets]
+    ends = n + np.cumsum([0, *(system.G.shape[1] - member.n for system, member in zip(systems, sets, strict=True))])
+    helpers = [np.arange(start, stop) for start, stop in pairwise(ends.tolist())]
+    pairs = zip(systems, places, helpers, strict=True)
+    return [system.spread(np.concatenate([own, more]), int(ends[-1])) for system, own, more in pairs]
+
+
 def _checked(sets: Any, owner: str) -> tuple[FeasibleSet | ConicSet, ...]:
-    members = tuple(sets) if isinstance(sets, Iterable) else (sets,)
-    if (
-        not isinstance(sets, Iterable)
-        or not members
-        or not all(isinstance(member, FeasibleSet | ConicSet) for member in members)
-    ):
-        kinds = ", ".join(type(member).__name__ for member in members) or "none"
+    members = tuple(sets) if isinstance(sets, Iterable) else ()
+    if not members or not all(isinstance(member, FeasibleSet | ConicSet) for member in members):
+        kinds = ", ".join(type(member).__name__ for member in members) or type(sets).__name__
         raise ProgramError(f"a {owner} needs a sequence of sets of `decision.sets`; received {kinds}")
     return members

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from decision.sets._base import FeasibleSet
-from decision.sets._combined import system_of
+from decision.sets._combined import rows_of
 from decision.sets._conic_set import ConicSet, ConicSystem
 from decision.sets._moving import Affine, Moving, as_tensor, refuse_infinite
 from decision.sets._polytope import Polytope
@@ -149,15 +149,9 @@ class Horizon(ConicSet):
 
     def build(self) -> ConicSystem:
         """Return the links, the ends, and the rows of all steps."""
-        systems = [system_of(member) for member in self._steps]
-        count = len(systems)
-        helper = count * self._width
-        width = helper + sum(system.G.shape[1] - self._width for system in systems)
-        parts = []
-        for t, system in enumerate(systems):
-            more = system.G.shape[1] - self._width
-            parts.append(system.spread(np.concatenate([self._columns(t), helper + np.arange(more)]), width))
-            helper += more
+        count = len(self._steps)
+        parts = rows_of(self._steps, [self._columns(t) for t in range(count)], count * self._width)
+        width = parts[0].G.shape[1]
         if self._link is not None and count > 1:
             P, Q, r = self._link
             both = sparse.csr_array(np.hstack([P, Q]))

@@ -58,7 +58,7 @@ class PreparedValue:
         return self._prepared.solve(instance.b, instance.c, instance.offset)
 
 
-def same_matrix(first: sparse.csc_array, second: sparse.csc_array) -> bool:
+def same_matrix(first: sparse.csc_array | sparse.csr_array, second: sparse.csc_array | sparse.csr_array) -> bool:
     """Return whether two matrices of one program are equal, entry by entry in the order that they are stored."""
     pairs = ((first.data, second.data), (first.indices, second.indices), (first.indptr, second.indptr))
     return first is second or all(np.array_equal(left, right) for left, right in pairs)

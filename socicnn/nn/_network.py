@@ -14,10 +14,9 @@ from socicnn._ranges import Ranges
 from socicnn._registry import choose
 from socicnn.errors import ModelError
 from socicnn.frozen import AffinePieces, FrozenNet
-from socicnn.nn._checks import check_call, check_weights, one_or_many
+from socicnn.nn._checks import as_device, check_call, check_weights, one_or_many
 from socicnn.nn._configuration import Blank, described, plain, shown
 from socicnn.nn._context import ContextNetwork, ParameterSource, Vector, VectorSource
-from socicnn.nn._devices import as_device
 from socicnn.nn._options import ContextMode, NetOptions
 from socicnn.nn._standardise import Standardisation
 from socicnn.positivity import initialiser as make_initialiser

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, sparse
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, IntArray
 from socicnn._margins import EPS, TINY, relative_margin
 from verify._optimum.dependent import without_dependent
-from verify._optimum.exact import residual
+from verify._optimum.exact import ContradictionError, residual
 from verify._optimum.least_norm import least_norm_box
 from verify._optimum.ranks import WORK
-from verify._optimum.repeated import distinct
 
 FEW = 100  # equations, for which dense matrices are the fastest
 DENSE = 400  # equations, for which a dense inverse takes less than the proof that a row follows from others
@@ -140,3 +139,46 @@ def _radius(R: Array, S: Array, left: Array, error: Array) -> Array | None:
     d = np.abs(R @ left) + (margin * (size @ np.abs(left)) + size @ error) * (1.0 + 2 * margin) + TINY
     radius: Array = (d + sums * float(d.max()) / (1.0 - most)) * (1.0 + 2 * margin)
     return radius
+
+
+def distinct(M: sparse.csr_array, f: Array) -> IntArray:
+    """Return the rows of M x = f that repeat no earlier one times +-2^k.
+
+    Args:
+        M: matrix of shape `(equations, variables)`.
+        f: right-hand sides, shape `(equations,)`.
+
+    Raises:
+        ContradictionError: two rows are alike, and their right-hand sides are not.
+    """
+    S = sparse.csr_array(M, copy=True)
+    S.sum_duplicates()
+    S.eliminate_zeros()
+    length = np.diff(S.indptr)
+    some = np.flatnonzero(length)
+    first = np.ones(len(f))
+    first[some] = S.data[S.indptr[some]]
+    exponent = np.frexp(first)[1]
+    with np.errstate(over="ignore", under="ignore"):
+        data = np.copysign(1.0, np.repeat(first, length)) * np.ldexp(S.data, -np.repeat(exponent, length))
+        right = np.copysign(1.0, first) * np.ldexp(f, -exponent)
+        sums = sparse.csr_array((data, S.indices, S.indptr), shape=S.shape) @ np.sqrt(np.arange(2.0, S.shape[1] + 2.0))
+    alike = np.unique(sums, return_inverse=True, return_counts=True)
+    several = np.flatnonzero((alike[2][alike[1]] > 1) & (length > 0))
+    known, repeated = dict[bytes, int](), list[int]()
+    for i in several.tolist():
+        at = slice(S.indptr[i], S.indptr[i + 1])
+        if not _exact(data[at]) or not (f[i] == 0.0 or _exact(right[i : i + 1])):
+            continue
+        key = S.indices[at].tobytes() + data[at].tobytes()
+        if known.setdefault(key, i) == i:
+            continue
+        if right[i] != right[known[key]]:
+            raise ContradictionError
+        repeated.append(i)
+    return np.setdiff1d(np.arange(len(f)), repeated)
+
+
+def _exact(values: Array) -> bool:
+    """Return whether powers of two have scaled numbers without loss."""
+    return bool((np.isfinite(values) & (np.abs(values) > 2.0**-1000)).all())

@@ -15,7 +15,7 @@ from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from verify._instance import Instance
 from verify._proof.columns import Image, TermColumns
-from verify._proof.groups import in_ball
+from verify._proof.minorant import in_ball
 from verify._proof.network import Low, Prover
 
 

@@ -17,9 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from socicnn._margins import TINY
+from socicnn._margins import TINY, group_sums, relative_margin
 from verify._proof.columns import Linear, NetColumns, TermColumns, Values
-from verify._proof.groups import row_weight, spread
 from verify._proof.softplus import entropy_below
 
 Parts: TypeAlias = Sequence[Values]
@@ -106,3 +105,23 @@ class _Sums:
         self.affine(term.matrix, term.absolute, term.offset, 2.0 * weight * at, 2.0 * heavy * large + TINY)
         self.offset = self.offset - (weight * at**2).sum(0)
         self.offset_size = self.offset_size + (heavy * (large**2 + TINY)).sum(0)
+
+
+def spread(term: TermColumns, values: Values) -> Values:
+    """Return values of the groups, shape `(groups, N)`, as values of their rows."""
+    shape = (len(values), term.rows, values.shape[1])
+    return term.xp.broadcast_to(values[:, None, :], shape).reshape(-1, shape[2])
+
+
+def row_weight(term: TermColumns) -> Values:
+    """Return the weights of a branch as weights of its rows, shape `(rows in all, N)`; a common one is one row."""
+    if term.weight.ndim == 1:
+        return term.weight[None]
+    return term.weight if len(term.weight) == 1 else spread(term, term.weight)
+
+
+def in_ball(term: TermColumns, guess: Values) -> Values:
+    """Return a guess of u, shape `(rows in all, N)`, with ||u|| <= 1 in each group in real arithmetic."""
+    length = term.xp.sqrt(group_sums(guess**2, term.rows) + TINY)
+    longest = term.xp.maximum(length, term.xp.ones_like(length))
+    return guess * spread(term, (1 - relative_margin(term.rows + 8)) / longest)

@@ -18,7 +18,7 @@ from decision._minimise.answers import Goal
 from decision._minimise.bounds import upper_bound
 from decision._minimise.exact import FreePrograms
 from decision._minimise.stack import Stack
-from socicnn._arrays import Array, IntArray
+from socicnn._arrays import IntArray
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
 from socicnn.conic.solvers import Solver
@@ -90,13 +90,9 @@ def _products(G: sparse.csr_array, d: IntArray) -> list[Fraction]:
     products = []
     for i in range(G.shape[0]):
         places = slice(G.indptr[i], G.indptr[i + 1])
-        pairs = zip(_exact(G.data[places]), d[G.indices[places]].tolist(), strict=True)
+        pairs = zip(map(Fraction, G.data[places].tolist()), d[G.indices[places]].tolist(), strict=True)
         products.append(sum((entry * whole for entry, whole in pairs), Fraction(0)))
     return products
-
-
-def _exact(values: Array) -> list[Fraction]:
-    return [Fraction(value) for value in values.tolist()]
 
 
 def _allowed(products: list[Fraction], cones: Cones) -> bool:

@@ -25,6 +25,7 @@ from decision._minimise.reference import own_points, own_reach, terms
 from decision._minimise.stack import Stack
 from socicnn._arrays import Array
 from socicnn._compile import compile_net
+from socicnn.conic._prepared import same_matrix
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import tight
 from socicnn.conic._solution import Solution
@@ -325,11 +326,7 @@ class _Proven:
 
 def _alike(first: Rows, second: Rows) -> bool:
     """Return whether two sets have the same matrix and cones."""
-    a, b = first.G, second.G
-    if a is not b and (a.shape != b.shape or not np.array_equal(a.indptr, b.indptr)):
-        return False
-    same = a is b or (np.array_equal(a.indices, b.indices) and np.array_equal(a.data, b.data))
-    return same and first.cones == second.cones
+    return first.G.shape == second.G.shape and same_matrix(first.G, second.G) and first.cones == second.cones
 
 
 def _small(bound: Bound, allowed: float) -> bool:

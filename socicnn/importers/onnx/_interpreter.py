@@ -17,9 +17,9 @@ from socicnn._files import FileError
 from socicnn.errors import ModelError
 from socicnn.importers._forms import without_products
 from socicnn.importers._value import Value
-from socicnn.importers.onnx._constants import run_node
 from socicnn.importers.onnx._node import Node
 from socicnn.importers.onnx._nodes import HANDLERS, OTHER_DOMAINS
+from socicnn.importers.onnx._runtimes import run_node
 from socicnn.importers.onnx._sizes import check_input, check_size
 from socicnn.importers.onnx._softplus import Beyond
 from socicnn.importers.onnx._source import Source, captured, words

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from socicnn._cvxpy_atom.canonical import canonicalise
+from socicnn._cvxpy_atom.atom import canonicalise
 from socicnn._cvxpy_atom.monotone import decreasing, increasing
 from socicnn.conic._cones import Cones
 from socicnn.conic._program import ValueProgram

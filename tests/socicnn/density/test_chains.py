@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from socicnn.density import Energy, UnreliableEstimate, importance, sample
-from socicnn.density._diagnostics import effective_sample_size, split_r_hat
+from socicnn.density._chains import effective_sample_size, split_r_hat
 from socicnn.errors import ModelError
 from tests.socicnn.density.laws import draws, product, sample_product
 

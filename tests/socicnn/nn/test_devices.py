@@ -8,7 +8,7 @@ from decision._options import DecideOptions
 from decision.sets import Simplex
 from socicnn import SOCICNN
 from socicnn.errors import ModelError
-from socicnn.nn._devices import as_device
+from socicnn.nn._checks import as_device
 
 
 def test_a_gpu_that_torch_does_not_see_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

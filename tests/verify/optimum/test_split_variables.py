@@ -8,8 +8,8 @@ import pytest
 from scipy import sparse
 
 import verify
+from verify._optimum.enclosure import distinct
 from verify._optimum.exact import ContradictionError
-from verify._optimum.repeated import distinct
 
 
 def test_rows_that_repeat_others_times_a_power_of_two_are_found() -> None:

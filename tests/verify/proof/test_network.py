@@ -15,7 +15,7 @@ from tests.support.exact import exact_value
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.instances import instance
 from verify._certify import certify
-from verify._proof import columns, groups, images, network
+from verify._proof import columns, images, minorant, network
 from verify._proof import passes as _passes
 from verify._proof.balls import BallProver
 from verify._proof.duals import Guess, GuessProver, dual_guess, lower_bound
@@ -41,7 +41,7 @@ def test_no_violation_in_10000_random_networks(part: int) -> None:
 
 def test_smaller_margins_break(monkeypatch: pytest.MonkeyPatch) -> None:
     """The margins are there for a reason: a fiftieth of them is violated again and again."""
-    for module in (columns, groups, images, _passes, network):
+    for module in (columns, minorant, images, _passes, network):
         monkeypatch.setattr(module, "relative_margin", lambda terms: relative_margin(terms) / 50)
     broken = 0
     for seed in range(300):
