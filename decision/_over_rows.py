@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from decision._minimise.answers import Goal
-from decision._minimise.constrained import Constraints, solve_constrained
-from decision._minimise.constrained.solve import RowsSource
+from decision._minimise.constrained.constraints import Constraints
+from decision._minimise.constrained.solve import RowsSource, solve_constrained
 from decision._minimise.judging import EPS, Judged
 from decision._minimise.methods import Auto, Exact, Method, networks_of
 from decision._minimise.reference import ROUNDING, own_reach, terms

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import Module
 
 from decision._integers import judged_with_integers
-from decision._jobs import judged_in_jobs
 from decision._minimise.answers import Decision, Goal
 from decision._minimise.judging import Judged
 from decision._minimise.methods import Method, make
@@ -22,7 +21,7 @@ from decision._minimise.surrogate import Surrogate
 from decision._options import RTOL, DecideOptions, MethodName
 from decision._over_rows import AnySet, repeated, resolved, through_solver
 from decision._region import Region
-from decision._work import ContextBlock, Work, blocks_of
+from decision._work import ContextBlock, Work, blocks_of, judged_in_jobs
 from decision.sets import ConicSet, OracleSet
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import as_float64

@@ -27,17 +27,14 @@ class Decided(Protocol):
     @property
     def x(self) -> Tensor:
         """Decisions, shape `(contexts, n)`."""
-        ...
 
     @property
     def value(self) -> Tensor:
         """Surrogate's values f(x), shape `(contexts,)`."""
-        ...
 
     @property
     def gap(self) -> Tensor:
         """Certified gaps f(x) - min f <= gap, in the units of f, shape `(contexts,)`."""
-        ...
 
 
 def relative_error(f: Tensor, y: Tensor) -> float:

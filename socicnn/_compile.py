@@ -41,7 +41,6 @@ class Freezable(Protocol):
 
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return the network at this context as float64 arrays."""
-        ...
 
 
 def frozen(model_or_net: Freezable, context: Any = None) -> FrozenNet:

@@ -23,11 +23,9 @@ class SearchRegion(Protocol):
 
     def sample(self, count: int, generator: Any, /) -> Any:
         """Draw points of shape `(count, n)` by a `torch.Generator`."""
-        ...
 
     def project(self, x: Any, /) -> Any:
         """Return the nearest point of each row of a float64 tensor `(count, n)`."""
-        ...
 
 
 class Counted:
@@ -112,11 +110,9 @@ class Points(Protocol):
 
     def sample(self, count: int) -> Array:
         """Draw points."""
-        ...
 
     def project(self, x: Array) -> Array:
         """Return the nearest point of each row."""
-        ...
 
 
 class _Box:

@@ -19,7 +19,7 @@ from torch.func import functional_call
 
 from decision._layer.array_gradient import AdjointSolution, cotangents
 from decision._layer.array_local import ArrayLocal
-from decision._layer.compiled import adjoint_by_loops
+from decision._layer.compiled.method import adjoint_by_loops
 from decision._layer.face import ActiveRows, Face
 from decision._layer.network_tensors import NetworkTensors
 from decision._layer.objective import Function, Local, Objective

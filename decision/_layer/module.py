@@ -252,14 +252,6 @@ def _with_helpers(rows: ConicSystem, h: Tensor, x: Tensor) -> Tensor:
     """Return [x | u] with h - G [x | u] in K for each row x, shape `(contexts, columns)`.
 
     u is where an interior-point method ends that has nothing to minimise, so that a row is tight only if it must be.
-
-    Args:
-        rows: G and K.
-        h: right-hand sides, shape `(contexts, rows)`.
-        x: shape `(contexts, n)`.
-
-    Raises:
-        SolverError: no u exists.
     """
     n, columns = x.shape[1], rows.G.shape[1]
     if columns == n:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from decision._layer.compiled import polished_by_loops
+from decision._layer.compiled.method import polished_by_loops
 from decision._layer.face import ROUGH, SMALL, ActiveRows, Face, revised
 from decision._layer.objective import Objective
 from decision._layer.rows import SetRows

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from decision._minimise.answers import FEASIBLE, SHARE, Answers, Goal
-from decision._minimise.compiled import Measure, compiled_answers
+from decision._minimise.compiled.measure import Measure
+from decision._minimise.compiled.method import compiled_answers
 from decision._minimise.methods import Auto
 from decision._minimise.origin import snapped
 from decision._minimise.reference import ROUNDING

@@ -22,15 +22,12 @@ class OwnSet(Protocol):
     @property
     def n(self) -> int:
         """Length of x."""
-        ...
 
     def project(self, x: Tensor) -> Tensor:
         """Return the nearest point of the set to each row of x, shape `(*batch, n)`."""
-        ...
 
     def minimise_linear(self, g: Tensor) -> Tensor:
         """Return a point of the set that minimises g'z for each row of g, shape `(*batch, n)`; exact to rounding."""
-        ...
 
 
 def is_own_set(candidate: Any) -> bool:

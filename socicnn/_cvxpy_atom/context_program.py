@@ -220,12 +220,7 @@ def _folded(
 
 @final
 class _Following:
-    """The moved pieces at the value that a context has now; None while it has none.
-
-    Args:
-        map: the program as a function of the context.
-        context: CVXPY expression without variables, of the context's shape.
-    """
+    """The moved pieces at the value that a context, a CVXPY expression, has now; None while it has none."""
 
     def __init__(self, map: ContextProgram, context: Any) -> None:
         self._map, self._context = map, context

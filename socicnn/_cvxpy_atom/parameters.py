@@ -8,7 +8,6 @@ import cvxpy as cp
 import torch
 from torch import Tensor
 
-from socicnn._compile import Piece
 from socicnn._cvxpy_atom.context_program import ContextProgram
 from socicnn.errors import ModelError
 
@@ -35,20 +34,15 @@ class ContextParameters:
 
     Attributes:
         model: the network.
+        map: the program of the network as a function of its context.
         parameters: the Parameters, in the order in which a call returns their values.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._map = ContextProgram.of(model, live=True)
-        moved = zip(self._map.moved, self._map.sizes, strict=True)
-        self._named: dict[Piece, cp.Parameter] = {name: cp.Parameter(size, name=name) for name, size in moved}
-        self.parameters: list[cp.Parameter] = list(self._named.values())
-
-    @property
-    def map(self) -> ContextProgram:
-        """The program of the network as a function of its context."""
-        return self._map
+        self.map = ContextProgram.of(model, live=True)
+        moved = zip(self.map.moved, self.map.sizes, strict=True)
+        self.parameters = [cp.Parameter(size, name=name) for name, size in moved]
 
     def __call__(self, context: Tensor) -> tuple[Tensor, ...]:
         """Return a float64 tensor per Parameter, with gradients.
@@ -59,13 +53,13 @@ class ContextParameters:
         Raises:
             ModelError: a shape that does not fit.
         """
-        shape = self._map.context_shape
+        shape = self.map.context_shape
         if not isinstance(context, Tensor) or tuple(context.shape[context.ndim - len(shape) :]) != shape:
             received = tuple(context.shape) if isinstance(context, Tensor) else type(context).__name__
             raise ModelError(
                 f"context must be a tensor of shape (*batch, {', '.join(map(str, shape))}); received {received}"
             )
-        return tuple(self._map.differentiable(context).values())
+        return tuple(self.map.differentiable(context).values())
 
     @torch.no_grad()
     def assign(self, context: Any) -> None:
@@ -77,5 +71,5 @@ class ContextParameters:
         Raises:
             ModelError: a shape that does not fit.
         """
-        for name, value in self._map.at(context).items():
-            self._named[name].value = value
+        for parameter, value in zip(self.parameters, self.map.at(context).values(), strict=True):
+            parameter.value = value

@@ -14,6 +14,7 @@ from torch import Tensor
 from socicnn._moved import accepts_renamed
 from socicnn._registry import Registry
 from socicnn.errors import ModelError
+from socicnn.positivity._initial import normal
 
 
 class Law(ABC):
@@ -156,7 +157,7 @@ class HalfNormal(Target):
 
     def draw(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Draw the absolute value of a normal."""
-        return _normal((count, 1), generator).abs()
+        return normal((count, 1), generator).abs()
 
     def evaluate(self, x: Tensor) -> Tensor:
         """Return log(2 / pi) / 2 - x^2 / 2."""
@@ -184,7 +185,7 @@ class SkewNormal(Target):
 
     def draw(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Draw delta |z_0| + sqrt(1 - delta^2) z_1, delta = alpha / sqrt(1 + alpha^2)."""
-        z = _normal((count, 2), generator)
+        z = normal((count, 2), generator)
         delta = self.alpha / math.hypot(1.0, self.alpha)
         return delta * z[:, :1].abs() + z[:, 1:] / math.hypot(1.0, self.alpha)
 
@@ -205,7 +206,7 @@ class GammaMode(Target):
     def draw(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Draw the coordinates one after the other."""
         first = _exponential((count, 2), generator).sum(dim=1, keepdim=True) - 3
-        return torch.cat([first, 0.5 * _normal((count, 1), generator)], dim=1)
+        return torch.cat([first, 0.5 * normal((count, 1), generator)], dim=1)
 
     def evaluate(self, x: Tensor) -> Tensor:
         """Return the sum of the two log densities."""
@@ -234,10 +235,6 @@ def target(kind: Target | TargetName) -> Target:
 
 def _exponential(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
     return torch.empty(shape, dtype=torch.float64, device="cpu").exponential_(generator=generator)
-
-
-def _normal(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
 
 
 def _log(x: Tensor) -> Tensor:

@@ -105,12 +105,7 @@ def _polish(run: Run, options: FitOptions, progress: bool) -> None:
 
 @final
 class _SingleEngine:
-    """Takes the steps of one run.
-
-    Args:
-        run: the run.
-        on_step: called as `on_step(step, model)` after every step.
-    """
+    """Takes the steps of one run, by torch's own optimisers."""
 
     def __init__(self, run: Run, on_step: Any = None) -> None:
         self.runs, self.on_step = [run], on_step

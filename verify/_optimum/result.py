@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
+from scipy import sparse
 
+from socicnn._files import replacing
+from socicnn._numpy_files import digest
+from socicnn._packed import pack_program
 from socicnn._results import Result, Row
 from socicnn.errors import ProgramError
-from verify._optimum.claim import OptimumClaim
+from verify._optimum.claim import FORMAT, MIXED, VECTORS, OptimumClaim, unpacked
 from verify._optimum.mixed import MixedProgram, TreeWitness
 from verify._optimum.program import OptimumWitness, QuadraticProgram
 
@@ -107,8 +111,6 @@ class ProvenOptimum(Result):
             ProgramError: nothing is proven.
             FileError: the folder does not exist.
         """
-        from verify._optimum.claim_file import write
-
         if np.isinf(self.lo) and np.isinf(self.hi) and self.kind == "bracket":
             raise ProgramError("nothing is proven about this optimum, so there is nothing to claim")
         lo, hi = self.lo, self.hi
@@ -116,3 +118,22 @@ class ProvenOptimum(Result):
             room = (1e-3 * self.gap if self.ok else 0.0) + 1e-14 * self.scale
             lo, hi = lo - room, hi + room
         write(path, OptimumClaim(self.program, self.sign, self.witness, lo, hi))
+
+
+def write(path: str | os.PathLike[str], claim: OptimumClaim) -> None:
+    """Write a claim; the file appears whole or not at all.
+
+    Raises:
+        FileError: the folder does not exist.
+    """
+    P = sparse.coo_array(claim.program.P)
+    arrays: dict[str, Any] = pack_program(claim.program.conic, VECTORS, "program.") | unpacked(claim.witness)
+    arrays |= {"P.entries": P.data, "P.at": np.stack([P.row, P.col]).astype(np.int64)}
+    arrays |= {name: np.asarray(getattr(claim, name)) for name in ("sign", "lo", "hi")}
+    arrays["format"] = np.asarray(FORMAT)
+    if isinstance(claim.program, MixedProgram):
+        arrays["format"] = np.asarray(MIXED)
+        arrays |= {name: getattr(claim.program, name) for name in ("integers", "lower", "upper")}
+    arrays["digest"] = np.asarray(digest(arrays))
+    with replacing(path) as draft, draft.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)

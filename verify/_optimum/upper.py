@@ -141,12 +141,7 @@ def _on_boundary(rows: Rows, cone: int, v: Array, radius: Array) -> bool:
     """Return whether s_0 >= ||u|| of a second-order cone at v, in exact arithmetic.
 
     Whole numbers lie on the boundary of cones, e.g. 5 = ||(3, 4)||, where floats that are rounded up see no slack.
-
-    Args:
-        rows: the constraints s = h - G v.
-        cone: the number of the cone.
-        v: the point, shape `(variables,)`.
-        radius: how far it may be from the true one, shape `(variables,)`; the answer is no if the cone moves.
+    `radius` is how far v may be from the true point: the answer is no if the cone moves.
     """
     head, size = int(rows.cones.heads[cone]), rows.cones.second_order[cone]
     G = sparse.csr_array(rows.G[head : head + size])

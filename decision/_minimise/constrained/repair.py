@@ -151,11 +151,6 @@ def _onto_crossed(rows: Rows, norms: Array, v: Array) -> Array:
     With c_i the held constraints and J their gradients, v moves by the least-norm solution of J dv = -c. What it
     crosses then is held too. A point that misses the set by a solver's tolerance crosses what is tight near by, which
     all hold with equality at a point near by; so few passes do.
-
-    Args:
-        rows: the set.
-        norms: lengths of its rows, by which they are divided, shape `(rows,)`.
-        v: the point, shape `(variables,)`.
     """
     cones = rows.cones
     held = np.zeros(cones.zero + cones.nonnegative + len(cones.second_order), dtype=bool)

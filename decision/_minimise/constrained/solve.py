@@ -46,11 +46,9 @@ class RowsSource(Protocol):
 
     def __getitem__(self, index: int) -> Rows:
         """Return the rows on [x | further variables] of one context; the same object while they stay the same."""
-        ...
 
     def bounds(self, index: int) -> tuple[Array, Array]:
         """Return proven bounds of each variable, infinite where none is known."""
-        ...
 
 
 def solve_constrained(

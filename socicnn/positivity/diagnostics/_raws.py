@@ -17,7 +17,6 @@ class ReadOut(Protocol):
     @property
     def raw(self) -> Tensor:
         """What psi reads, of the weight's shape."""
-        ...
 
 
 def read_outs(model: nn.Module) -> list[tuple[str, ReadOut]]:

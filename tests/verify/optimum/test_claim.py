@@ -13,7 +13,7 @@ import verify
 from socicnn.errors import FileError
 from verify._optimum.check import check_optimum
 from verify._optimum.claim import read
-from verify._optimum.claim_file import write
+from verify._optimum.result import write
 
 LINES = 3_440  # of ours, loaded once `python -m verify.check FILE` has checked an optimum
 CODE = """

@@ -19,10 +19,10 @@ from socicnn.conic._cones import Cones
 from tests.support.softplus import softplus_net
 from verify._optimum.check import check_optimum
 from verify._optimum.claim import read
-from verify._optimum.claim_file import write
 from verify._optimum.exponential import dual_inside, exp_above, primal_inside
 from verify._optimum.program import OptimumWitness, QuadraticProgram
 from verify._optimum.prove import below
+from verify._optimum.result import write
 
 mp.dps = 50
 x = cp.Variable(3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from decision import Box, Budget, Simplex
-from decision._minimise.compiled import Measure
+from decision._minimise.compiled.measure import Measure
 from decision._minimise.reference import Reference, own_length
 from decision._minimise.stack_surrogate import StackSurrogate
 from decision.sets._base import FeasibleSet
