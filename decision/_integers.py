@@ -28,7 +28,6 @@ from decision._minimise.stack import Stack
 from decision._minimise.surrogate import Surrogate
 from decision.sets import ConicSet, CvxpySet
 from decision.sets._base import FeasibleSet
-from decision.sets._conic_set import ConicSystem, RowsOfContexts
 from socicnn._arrays import Array, IntArray
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import tight
@@ -77,7 +76,11 @@ def judged_with_integers(
     if len(columns) != len(integer) or ((columns < 0) | (columns >= n)).any():
         raise ModelError(f"integer must name different entries of x, from 0 to {n - 1}; received {list(integer)}")
     count = sum(len(surrogate) for surrogate in surrogates)
-    source = _rows_of(feasible_set, theta, count)
+    if isinstance(feasible_set, ConicSet):
+        source: RowsSource = feasible_set.each(theta, count)
+    else:
+        rows = feasible_set.rows()
+        source = CaseRows(rows, Extents.free(rows.G.shape[1]))
     parts = list[Judged]()
     for surrogate in surrogates:
         for i in range(len(surrogate)):
@@ -86,27 +89,6 @@ def judged_with_integers(
             single = surrogate.take(torch.tensor([i], device=surrogate.device))
             parts.append(_decided(single, source[place], source.bounds(place), columns, goal, method, left))
     return Judged.joined(parts)
-
-
-def _rows_of(feasible_set: FeasibleSet | ConicSet, theta: Tensor | None, count: int) -> RowsOfContexts:
-    """Return the rows of each context."""
-    if isinstance(feasible_set, ConicSet):
-        return feasible_set.each(theta, count)
-    return _Fixed(feasible_set.n, feasible_set.rows()).each(None, count)
-
-
-class _Fixed(ConicSet):
-    """A set with oracles, as rows."""
-
-    name = "fixed"
-
-    def __init__(self, n: int, rows: Rows) -> None:
-        super().__init__(n)
-        self._rows = rows
-
-    def build(self) -> ConicSystem:
-        """Return the rows."""
-        return ConicSystem.of(self._rows)
 
 
 def _decided(
@@ -261,7 +243,10 @@ class CaseRows(RowsSource):
 
 
 class Cases:
-    """The cases of one network over a set.
+    """The cases of one network over a set, solved one by one.
+
+    What a solver is set up for is a matrix: it is set up again where other integers are fixed, as an interior-point
+    method needs equalities where both bounds are one.
 
     Args:
         net: the network.

@@ -17,8 +17,7 @@ from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
 from verify._optimum import bends
 from verify._optimum.lengths import most_of, norms, spread
-from verify._optimum.multipliers import NOISE, normals
-from verify._optimum.soft import SoftEquations
+from verify._optimum.multipliers import NOISE, SoftEquations, normals
 
 NEAR = 1e-6  # of a cone's size: the slack of an active cone
 CLOSE = 1e-4  # the same of exponential cones, of which solvers know less

@@ -142,7 +142,7 @@ def _radius(R: Array, S: Array, left: Array, error: Array) -> Array | None:
 
 
 def distinct(M: sparse.csr_array, f: Array) -> IntArray:
-    """Return the rows of M x = f that repeat no earlier one times +-2^k.
+    """Return the rows of M x = f that repeat no earlier one times +-2^k, e.g. where v = v' - v'' stands for a variable.
 
     Args:
         M: matrix of shape `(equations, variables)`.

@@ -121,7 +121,10 @@ def row_weight(term: TermColumns) -> Values:
 
 
 def in_ball(term: TermColumns, guess: Values) -> Values:
-    """Return a guess of u, shape `(rows in all, N)`, with ||u|| <= 1 in each group in real arithmetic."""
+    """Return a guess of u, shape `(rows in all, N)`, with ||u|| <= 1 in each group in real arithmetic.
+
+    A branch gamma sum_i ||p_i|| has a vector u_i for each group i of its rows; a check takes the best u, so its value.
+    """
     length = term.xp.sqrt(group_sums(guess**2, term.rows) + TINY)
     longest = term.xp.maximum(length, term.xp.ones_like(length))
     return guess * spread(term, (1 - relative_margin(term.rows + 8)) / longest)

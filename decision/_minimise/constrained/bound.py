@@ -1,4 +1,4 @@
-"""The minorant slope'v + offset of a network that a dual point gives: what a lower bound over a set starts from."""
+"""What a lower bound over a set starts from: the minorant slope'v + offset that a dual point gives; empty sets."""
 
 from __future__ import annotations
 

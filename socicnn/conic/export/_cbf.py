@@ -238,14 +238,10 @@ class _Reader:
         A = sparse.csr_array((values, (places[:, 0], places[:, 1])), shape=(m, n)) if len(values) else None
         b = self._vector("BCOORD", m)
         # rows of constraints: s = G v + b; domains of variables are more rows, s = v
-        bound = [(name, size) for name, size in self._domains["VAR"] if name != "F"]
-        starts = np.cumsum([0] + [size for _, size in self._domains["VAR"]])
-        chosen = [
-            np.arange(start, start + size)
-            for start, (name, size) in zip(starts[:-1], self._domains["VAR"], strict=True)
-            if name != "F"
-        ]
-        columns = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
+        own = self._domains["VAR"]
+        bound = [(name, size) for name, size in own if name != "F"]
+        sizes = np.array([size for _, size in own], dtype=np.int64)
+        columns = np.flatnonzero(np.repeat(np.array([name != "F" for name, _ in own], dtype=bool), sizes))
         picks = sparse.csr_array((np.ones(len(columns)), (np.arange(len(columns)), columns)), shape=(len(columns), n))
         G = sparse.vstack([sparse.csr_array((m, n)) if A is None else A, picks], format="csr")
         order, cones, rotated, negated = _ordered([*self._domains["CON"], *bound])
