@@ -73,3 +73,8 @@ def test_the_tiny_run_finishes_and_is_summed_up(tmp_path: Path) -> None:
     assert all(float(str(row["effective_sample_size"])) > 50 for row in rows if row["start"] == "principled")
     assert "## product" in out.with_suffix(".md").read_text()
     assert len(densities.cells("paper")) == 3 * 3 * (12 + 5)
+
+
+def test_the_page_holds_the_kept_rows() -> None:
+    text = densities.PAGE.path.read_text(encoding="utf-8")
+    assert text == densities.PAGE.filled(text, densities.page())
