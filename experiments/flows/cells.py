@@ -30,7 +30,7 @@ from socicnn.density import CLOUDS, ComposedFlow, PotentialFlow, cloud, fit_stac
 from socicnn.positivity import recipe as make_recipe
 
 VERSION = 1  # goes up when the job changes
-DRAWN = 256  # points whose inverse is checked
+DRAWN = 64  # points whose inverse is checked
 PAGE = Page("densities.md", "python -m experiments.flows --preset short --render")
 RECIPES = ("lift", "softplus", "projected")
 
@@ -65,7 +65,7 @@ PRESETS = {
     "tiny": Preset(
         (("eight_gaussians", "lift", SEED_START, 1e-2, 1), ("two_spirals", "softplus", "principled", 1e-2, 2),
          ("product", "lift", "principled", 1e-2, 2)),
-        (6, 6), seeds=2, steps=20, batch=32, points=200,
+        (6, 6), seeds=2, steps=6, batch=16, points=100,
     ),
     "short": Preset((*PLANE, *FASTER, *DEEPER), (64, 64, 64), seeds=5, steps=2000, batch=64, points=1024),
     "paper": Preset((*PLANE, *FASTER, *DEEPER, *WIDER), (64, 64, 64), seeds=100, steps=6000, batch=64, points=1024),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import socicnn
 from socicnn._files import FileError
-from socicnn.density import ComposedFlow, PotentialFlow, cloud, fit, fit_stacked, plot
+from socicnn.density import ComposedFlow, PotentialFlow, cloud, fit, fit_stacked
 from socicnn.errors import ModelError
 
 
@@ -39,17 +39,15 @@ def test_density_is_that_of_the_whole_map(n: int) -> None:
         assert float(density) == pytest.approx(normal + float(expected), rel=1e-9)
 
 
-def test_density_integrates_to_one(tmp_path: Path) -> None:
+def test_density_integrates_to_one() -> None:
     made = flow()
-    fit(made, cloud("eight_gaussians"), steps=40, batch_size=32, learning_rate=0.02)
+    fit(made, cloud("eight_gaussians"), steps=12, batch_size=32, learning_rate=0.05)
     plain = made.finalise()
-    axis = torch.linspace(-14, 14, 140, dtype=torch.float64)
+    axis = torch.linspace(-14, 14, 120, dtype=torch.float64)
     x = torch.cartesian_prod(axis, axis)
     with torch.no_grad():
         mass = plain.log_density(x).exp().sum() * (axis[1] - axis[0]) ** 2
     assert float(mass) == pytest.approx(1.0, abs=2e-3)
-    plot(plain, tmp_path / "flow.png", [-4.0, -4.0], [4.0, 4.0])
-    assert (tmp_path / "flow.png").is_file()
 
 
 @pytest.mark.parametrize("positivity", ["softplus", "lift"])
@@ -67,14 +65,14 @@ def test_what_enters_a_block_is_standardised(positivity: str) -> None:
 
 def test_inverse_states_its_residual() -> None:
     made = flow(3)
-    fit(made, points(3), steps=30, batch_size=32, learning_rate=0.02)
-    z = 4 * torch.randn((100, 3), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    fit(made, points(3), steps=8, batch_size=32, learning_rate=0.05)
+    z = 4 * torch.randn((60, 3), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     for tolerance in (1e-4, 1e-11):
         off = torch.linalg.vector_norm(made.transport(made.inverse(z, tolerance)) - z, dim=1)
         assert bool((off <= tolerance * (1 + torch.linalg.vector_norm(z, dim=1))).all())
     with pytest.raises(ModelError, match="not the tolerance"):
         made.inverse(z, tolerance=0.0, steps=30)
-    drawn = made.finalise().sample(400, torch.Generator().manual_seed(2))
+    drawn = made.finalise().sample(200, torch.Generator().manual_seed(2))
     back = made.transport(drawn).detach()
     assert min(stats.kstest(column, "norm").pvalue for column in back.T.numpy()) > 1e-3
 
