@@ -9,7 +9,6 @@ import torch
 
 import decision
 from decision._integer_cuts import CutCase, CutCases
-from decision._integers import _Fixed
 from decision._minimise.answers import Goal
 from decision._minimise.methods import Exact
 from decision._minimise.reference import own_reach, terms
@@ -73,7 +72,7 @@ def test_the_optimum_is_that_of_enumeration(seed: int) -> None:
 
 def cases(net: FrozenNet, width: float) -> tuple[CutCases, Stack]:
     n, stack = net.in_features, Stack.of(net)
-    rows = _Fixed(n, Box(n, -width, width).rows()).each(None, 1)[0]
+    rows = Box(n, -width, width).rows()
     extents = Extents(np.full(n, -width), np.full(n, width))
     made = CutCases.of(net, stack, rows, np.arange(n), extents, Exact(), Goal(rtol=1e-6))
     assert made is not None
