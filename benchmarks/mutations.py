@@ -88,7 +88,7 @@ def any_size(draw: torch.Generator, scaled: bool = False, **_: Any) -> FrozenNet
     n, widths = size(12), [size(16) for _ in range(rng.integers(0, 6))]
     layers: list[Layer] = []
     for h in widths:
-        W = np.abs(part(h, len(layers[-1].b))) / h if layers else None
+        W = np.abs(part(h, layers[-1].width)) / h if layers else None
         layers.append(Layer(W, part(h, n) if not layers or rng.random() < 0.8 else None, part(h)))
     quadratics = [Quadratic(float(np.abs(part())), part(rows, n), part(rows)) for rows in (size(6),) * rng.integers(4)]
     norms = [Norm(float(np.abs(part())), part(rows, n), part(rows)) for rows in (size(6),) * rng.integers(4)]

@@ -84,16 +84,16 @@ class Exact:
     def __init__(self, net: FrozenNet) -> None:
         self._net = net
         self._layers = [
-            (_rows(layer.W), _rows(layer.U), _numbers(layer.b), self._squares(layer)) for layer in net.layers
+            (_rows(layer.W), _rows(layer.U), _numbers(layer.b[0]), self._squares(layer)) for layer in net.layers
         ]
-        self._output = _numbers(net.output.w), _numbers(net.output.v), rational(net.output.c)
-        self._quadratics = [(rational(quad.beta), _rows(quad.A), _numbers(quad.e)) for quad in net.quadratics]
-        self._norms = [(rational(norm.gamma), _rows(norm.C), _numbers(norm.d), norm.group) for norm in net.norms]
+        self._output = _numbers(net.output.w[0]), _numbers(net.output.v[0]), rational(net.output.c[0])
+        self._quadratics = [(rational(quad.beta[0]), _rows(quad.A), _numbers(quad.e[0])) for quad in net.quadratics]
+        self._norms = [(rational(norm.gamma[0]), _rows(norm.C), _numbers(norm.d[0]), norm.group) for norm in net.norms]
 
     @staticmethod
     def _squares(layer: Layer) -> Any:
         inside = layer.squares
-        return None if not layer.inner else (_numbers(inside.rho), _rows(inside.F), _numbers(inside.g), inside.rows)
+        return None if not layer.inner else (_numbers(inside.rho), _rows(inside.F), _numbers(inside.g[0]), inside.rows)
 
     def __call__(self, point: Array) -> tuple[Any, Any]:
         """Return fractions below and above the value at one point; they differ by square roots alone."""
@@ -186,7 +186,7 @@ def network(rng: np.random.Generator) -> tuple[FrozenNet | None, Array]:
     layers: list[Layer] = []
     for number in range(depth):
         h = int(rng.integers(1, 6))
-        W = _stored(rng, np.abs(draw(h, len(layers[-1].b)))) if layers else None
+        W = _stored(rng, np.abs(draw(h, layers[-1].width))) if layers else None
         U = None if number and rng.random() < 0.15 else _stored(rng, draw(h, n))
         inside = None
         if rng.random() < 0.15:
@@ -196,12 +196,12 @@ def network(rng: np.random.Generator) -> tuple[FrozenNet | None, Array]:
     x = np.stack([draw(n) for _ in range(POINTS)])
     x[0] = np.round(x[0])
     if layers and not layers[0].inner and rng.random() < 0.3:
-        U = np.round(np.clip(rng.normal(size=(len(layers[0].b), n)) * 4, -1e6, 1e6))
+        U = np.round(np.clip(rng.normal(size=(layers[0].width, n)) * 4, -1e6, 1e6))
         x[1] = np.round(4 * rng.normal(size=n))
         layers[0] = Layer(None, U, -U @ x[1])  # every unit at its kink
     quadratics = [_quadratic(rng, draw, n) for _ in range(rng.integers(0, 3))]
     norms = [_norm(rng, draw, n) for _ in range(rng.integers(0, 3))]
-    width = len(layers[-1].b) if layers else 0
+    width = layers[-1].width if layers else 0
     net = FrozenNet(layers, Output(np.abs(draw(width)), draw(n), draw()), quadratics, norms)
     value = net(x[:1])[0]
     if rng.random() < 0.3 and np.isfinite(value):  # cancelled to nothing

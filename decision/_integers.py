@@ -144,7 +144,7 @@ class _Problem:
     ) -> None:
         networks = networks_of(surrogate)
         net = networks.net
-        net = replace(net, output=replace(net.output, c=0.0 * np.asarray(net.output.c)))
+        net = replace(net, output=replace(net.output, c=0.0 * net.output.c))
         self._stack, self._rows, self._columns = networks.stack, rows, columns
         goal = replace(goal, deadline=np.inf)
         self._cases = Cases(net, self._stack, rows, columns, extents, method.made(), goal)

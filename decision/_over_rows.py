@@ -121,7 +121,7 @@ def _part(surrogate: Surrogate, source: Constraints | RowsSource, goal: Goal, me
     """Return decisions, relative to the terms of f alone, as points P of the set are not known."""
     networks = networks_of(surrogate)
     net, c = networks.net, networks.constant
-    plain = replace(net, output=replace(net.output, c=0.0 * np.asarray(net.output.c)))
+    plain = replace(net, output=replace(net.output, c=0.0 * net.output.c))
     solved = solve_constrained(plain, networks.stack, source, method.made(), goal, start)
     value = solved.value + c
     gap = solved.gap + 2.0 * EPS * (solved.value.abs() + value.abs())

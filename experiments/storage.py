@@ -144,7 +144,11 @@ def true_costs(load: Array) -> FrozenNet:
     units = Layer(None, np.concatenate([U, U]), np.concatenate([load, load - LIMIT], axis=1))
     slope = np.broadcast_to(SOLD * np.tile(DRAWN, T), (len(load), 3 * T))
     weights = np.concatenate([PRICE - SOLD, np.full(T, PEAK)])
-    return FrozenNet([units], Output(np.broadcast_to(weights, (len(load), 2 * T)), slope, SOLD * load.sum(axis=1)))
+    return FrozenNet(
+        [units],
+        Output(np.broadcast_to(weights, (len(load), 2 * T)), slope, SOLD * load.sum(axis=1)),
+        contexts=len(load),
+    )
 
 
 def learned_costs(model: ICNN, theta: Array) -> FrozenNet:
@@ -157,7 +161,9 @@ def learned_costs(model: ICNN, theta: Array) -> FrozenNet:
     w = np.broadcast_to(out.w, (count * T, width)).reshape(count, T * width)
     v = (np.broadcast_to(out.v, (count * T, 1)) * DRAWN).reshape(count, 3 * T)
     units = Layer(None, U, np.broadcast_to(layer.b, (count * T, width)).reshape(count, T * width))
-    return FrozenNet([units], Output(w, v, np.broadcast_to(out.c, count * T).reshape(count, T).sum(axis=1)))
+    return FrozenNet(
+        [units], Output(w, v, np.broadcast_to(out.c, count * T).reshape(count, T).sum(axis=1)), contexts=count
+    )
 
 
 def trained(days: Days, chosen: Array, preset: Preset) -> ICNN:

@@ -27,8 +27,9 @@ from socicnn.conic._blocks import Block
 from socicnn.conic._builder import Builder, SmoothUnits
 from socicnn.conic._program import ValueProgram
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Layer, Logistic, LogSumExp, Norm, Output, Quadratic, Squares
+from socicnn.frozen import FrozenNet, Layer, Logistic, LogSumExp, Norm, Output, Quadratic
 from socicnn.frozen._exponentials import ExpTerm
+from socicnn.frozen._terms import Term
 
 Piece: TypeAlias = Literal["b", "q", "d", "r"]
 
@@ -138,18 +139,18 @@ def compile_net(net: FrozenNet) -> Compiled:
     """
     build = Builder(net.in_features, net.batch)
     previous = None
-    inside: list[tuple[Block, str, Squares]] = []
+    inside: list[tuple[Block, str, Term]] = []
     smooth: list[tuple[str, SmoothUnits, Layer]] = []
     for k, layer in enumerate(net.layers, start=1):
         h = layer.b.shape[-1]
         entries: list[tuple[Block, sparse.csr_array]] = []
         if previous is not None:
             entries.append((previous, sparse.csr_array(layer.W)))
-        for squares in layer.inner:  # before z, so that every variable depends on earlier ones only
-            variable, cones = (f"{name}{k}" for name in squares.NAMES)
-            t = build.columns(variable, "length" if squares.ROOT else "square", h)
-            entries.append((t, sparse.diags_array(squares.rho, format="csr")))
-            inside.append((t, cones, squares))
+        for part in layer.inner:  # before z, so that every variable depends on earlier ones only
+            variable, cones = (f"{name}{k}" for name in part.NAMES)
+            t = build.columns(variable, "length" if part.ROOT else "square", h)
+            entries.append((t, sparse.diags_array(part.weight, format="csr")))
+            inside.append((t, cones, part))
         z = build.columns(f"z{k}", "activation", h)
         identity = sparse.eye_array(h, format="csr")
         soft = np.flatnonzero(layer.taus)
@@ -171,9 +172,9 @@ def compile_net(net: FrozenNet) -> Compiled:
     build.affine(net.output.v, net.output.c)
     exponentials = [(name, term, *_shares(build, name, term)) for name, term in net.named_exponentials()]
     quadratics, norms = net.weighted()
-    for t, name, squares in inside:
-        add = build.lengths if squares.ROOT else build.rotated
-        add(name, t, sparse.csr_array(squares.F), squares.g)
+    for t, name, own in inside:
+        add = build.lengths if own.ROOT else build.rotated
+        add(name, t, sparse.csr_array(own.matrix), own.offset)
     for m, quad in enumerate(quadratics, start=1):
         build.quadratic(f"quadratic{m}", quad.beta, sparse.csr_array(quad.A), quad.e)
     for r, norm in enumerate(norms, start=1):

@@ -27,8 +27,8 @@ def pack_net(net: Any, prefix: str = "") -> Arrays:
         parts = getattr(net, name)
         arrays[f"{prefix}{name}"] = np.asarray(len(parts))
         for index, part in enumerate(parts):
-            _put_part(arrays, f"{prefix}{name}.{index}", part)
-    _put_part(arrays, f"{prefix}output", net.output)
+            _put_part(arrays, f"{prefix}{name}.{index}", part, net.contexts)
+    _put_part(arrays, f"{prefix}output", net.output, net.contexts)
     return arrays
 
 
@@ -60,13 +60,16 @@ def pack_program(program: Any, vectors: Sequence[str], prefix: str = "") -> Arra
     return arrays
 
 
-def _put_part(arrays: Arrays, prefix: str, part: Any) -> None:
+def _put_part(arrays: Arrays, prefix: str, part: Any, contexts: int | None) -> None:
+    """Add a part; what is shared is written without its axis of contexts, unless there is a stack of one."""
     for entry in fields(part):
         value = getattr(part, entry.name)
         if isinstance(part, Layer) and _is_left_out(part, entry.name):
             continue
         if is_dataclass(value):
-            _put_part(arrays, f"{prefix}.{entry.name}", value)
+            _put_part(arrays, f"{prefix}.{entry.name}", value, contexts)
+        elif entry.name in part.VECTORS and contexts != 1:
+            _put(arrays, f"{prefix}.{entry.name}", value[0] if len(value) == 1 else value)
         elif entry.name != "smoothing" or value.any():  # older readers know ReLU layers alone
             _put(arrays, f"{prefix}.{entry.name}", value)
 

@@ -13,9 +13,12 @@ from scipy import sparse
 from socicnn._plain_arrays import PackingError, Source, integers, matrix, numbers
 from socicnn.frozen._exponentials import Logistic, LogSumExp
 from socicnn.frozen._parts import Layer, Norm, Output, Quadratic
+from socicnn.frozen._terms import Part
 
 LISTS: dict[str, type] = {"layers": Layer, "quadratics": Quadratic, "norms": Norm}
 LATER: dict[str, type] = {"logsumexps": LogSumExp, "logistics": Logistic}  # files without them have no such entry
+KINDS: tuple[type[Part], ...] = (Layer, *Layer.INNER.values(), Output, Quadratic, Norm, LogSumExp, Logistic)
+AXES = {name: axes for kind in KINDS for name, axes in kind.VECTORS.items()}  # of vectors, without that of contexts
 _OPTIONAL = {"W", "U", "e", "d", "g", "o", "s"}
 
 
@@ -28,8 +31,11 @@ def unpack_net(arrays: Source, prefix: str = "") -> dict[str, Any]:
         if not 0 <= count <= len(arrays):
             raise PackingError(f"{prefix}{name} is {count}, more parts than the file has arrays")
         parts[name] = [_part(arrays, kind, f"{prefix}{name}.{index}") for index in range(count)]
+    own = [(AXES.get(name.rpartition(".")[2], 9), array) for name, array in arrays.items() if name.startswith(prefix)]
+    counts = {len(array) for axes, array in own if array.ndim > axes}
     shape = integers(arrays, f"{prefix}input_shape", (-1,)).tolist()
-    return {**parts, "output": _part(arrays, Output, f"{prefix}output"), "input_shape": tuple(shape)}
+    parts |= {"input_shape": tuple(shape), "contexts": 1 if counts == {1} else None}
+    return {**parts, "output": _part(arrays, Output, f"{prefix}output")}
 
 
 def _part(arrays: Source, kind: type, prefix: str) -> Any:

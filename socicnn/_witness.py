@@ -85,7 +85,7 @@ def closed_form(
         a = fill.preactivation(layer, z, inside[-1]) if activations is None else fill.given(activations[number])
         if layer.smooth:
             own: Any = np.flatnonzero(layer.taus) if layer.smoothing.ndim else slice(None)
-            tau = _column(layer.smoothing[own]) if layer.smoothing.ndim else layer.smoothing
+            tau = layer.smoothing[own][:, None] if layer.smoothing.ndim else layer.smoothing
             soft.append(masses(a[own], tau))
             if layer.smoothing.ndim:
                 np.maximum(a, 0.0, out=a)
@@ -107,11 +107,11 @@ def closed_form(
                 fill.rotated(weight * multiplier, p, k)
     for quad in quadratics:
         p = fill.image(quad.A, quad.e)[None]
-        fill.rotated(quad.beta, p, fill.scales(p))
+        fill.rotated(quad.beta[None], p, fill.scales(p))
     for norm in norms:
         p = fill.image(norm.C, norm.d).reshape(-1, norm.group, fill.count)
         fill.lengths(p)
-        fill.norm(norm.gamma, p)
+        fill.norm(norm.gamma[None], p)
     for unit, bound in (*zip(soft, bounds, strict=True), *curved):
         fill.exponentials(unit, bound)
     return fill.witness()
@@ -126,7 +126,7 @@ def _backward(
         The multipliers of the pre-activations, and lambda of each softplus layer.
     """
     left = list(soft)
-    bound = _column(net.output.w)
+    bound = net.output.w.T
     multipliers: list[Array] = []
     bounds: list[Array] = []
     row = fill.row
@@ -209,7 +209,7 @@ class _Filling:
     def preactivation(self, layer: Layer, z: Array, inside: list[_Inside]) -> Array:
         """Write the pre-activations of a layer in place of the next variables, and return them."""
         a = self.primal(layer.width)
-        a[:] = _column(layer.b)
+        a[:] = layer.b.T
         for matrix, values in ((layer.U, self.x), (layer.W, z)):
             if matrix.size:
                 a += matrix @ values
@@ -220,7 +220,7 @@ class _Filling:
     def image(self, matrix: Matrix, offset: Array) -> Array:
         """Return matrix x + offset, shape `(rows, count)`."""
         p: Array = matrix @ self.x
-        p += _column(offset)
+        p += offset.T
         return p
 
     def scales(self, p: Array) -> Array:
@@ -240,10 +240,10 @@ class _Filling:
         return self.y[self.row - size : self.row].reshape(units, rows + heads, count)
 
     def rotated(self, beta: Array, p: Array, k: Array) -> None:
-        """Write the multipliers of the cones of beta_i ||p_i||^2 at scales k_i."""
+        """Write the multipliers of the cones of beta_i ||p_i||^2 at scales k_i; beta has one row, or one per i."""
         cones, square = self._cones(p, 2), (p**2).sum(axis=1) / k
         cones[:, 0], cones[:, 1] = beta * (k + square), beta * (k - square)
-        np.multiply(p, -2.0 * (beta[:, None] if beta.ndim == 2 else beta), out=cones[:, 2:])
+        np.multiply(p, -2.0 * beta[:, None], out=cones[:, 2:])
 
     def masses(self, unit: Masses, tau: Array) -> None:
         """Write u = (tau p, tau q) of softplus units."""
@@ -263,7 +263,7 @@ class _Filling:
             self.primal(term.groups)[:] = share.t
             self.primal(len(a))[:] = share.p.reshape(len(a), -1)
         self.row += term.groups
-        price = np.broadcast_to(_column(term.prices), (term.groups, self.count))
+        price = np.broadcast_to(term.prices.T, (term.groups, self.count))
         self.y[self.row - term.groups : self.row] = price
         return share, price
 
@@ -296,22 +296,16 @@ class _Filling:
         return length
 
     def norm(self, gamma: Array, p: Array) -> None:
-        """Write the multipliers of gamma ||p|| of each group, gamma a number or one per group and point."""
+        """Write the multipliers of gamma_i ||p_i|| of each group i; gamma has one row, or one per i."""
         length = lengths(p, 1)
         cones = self._cones(p, 1)
         cones[:, 0] = gamma
-        np.multiply(_units(p, length), -(gamma[:, None] if gamma.ndim == 2 else gamma), out=cones[:, 1:])
+        np.multiply(_units(p, length), -gamma[:, None], out=cones[:, 1:])
 
     def witness(self) -> Witness:
         """Return what was written, one row per point: views, whose transposes are contiguous."""
         k = np.concatenate(self._k) if self._k else np.ones((0, self.count))
         return Witness(self._v.T, self.y.T, k.T)
-
-
-def _column(vector: Any) -> Array:
-    """Return one column for all points, or one for each."""
-    array: Array = np.asarray(vector)
-    return array[:, None] if array.ndim == 1 else array.T
 
 
 def _units(p: Array, length: Array) -> Array:

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.support import squares
+from tests.support.frozen_nets import NETS, random_net
 from tests.support.house import (
     bound_names,
     circles,
@@ -22,12 +24,18 @@ from tests.support.house import (
     statements,
     twice_named_classes,
 )
+from tests.support.softplus import exponential_net
+from tests.support.stacks import random_stack
 
 CORE = (
     "import sys, verify.check, verify._core.judge; "
     "print(sum(len(open(m.__file__).readlines()) for n, m in sys.modules.items() "
     "if n.split('.')[0] in ('socicnn', 'verify', '__main__') and getattr(m, '__file__', None)))"
 )
+
+
+# fields of parts that all contexts share: matrices, rho, tau, numbers of rows, and parts inside
+SHARED = {"W", "U", "F", "A", "C", "G", "S", "rho", "smoothing", "group", "squares", "norms"}
 
 
 def _core() -> int:
@@ -122,3 +130,21 @@ def test_class_names_are_unique() -> None:
 
 def test_no_keywords_hide_arguments() -> None:
     assert open_keywords() == set(FOREIGN)
+
+
+def test_what_may_vary_with_the_context_has_an_axis_of_contexts() -> None:
+    stack = random_stack(0, inside=True)
+    nets = [
+        *(random_net(1, **kind) for kind in NETS.values()),
+        exponential_net(1),
+        squares.net(),
+        squares.net(contexts=3),
+    ]
+    for net in (*nets, stack, stack[1], stack[1:3], stack.absolute()):
+        inner = [term for layer in net.layers for term in layer.inner]
+        for part in (*net.layers, net.output, *inner, *net.terms, *net.exponentials):
+            for name, axes in part.VECTORS.items():
+                vector = getattr(part, name)
+                assert vector.ndim == axes + 1, name
+                assert len(vector) in (1, net.contexts), name
+            assert set(vars(part)) - set(part.VECTORS) <= SHARED

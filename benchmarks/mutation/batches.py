@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.mutation.mutants import VECTORS, Mutant
-from socicnn._arrays import Array
 from socicnn.conic._program import ValueProgram
 from socicnn.frozen import FrozenNet
 from socicnn.frozen._network import BRANCHES
@@ -63,7 +62,7 @@ def stacked_programs(programs: list[ValueProgram], points: int) -> ValueProgram:
     if len(programs) == 1:
         return programs[0]
     vectors: dict[str, Any] = {
-        name: _repeated([getattr(program, name) for program in programs], points) for name in "bqdr"
+        name: np.repeat(np.stack([getattr(program, name) for program in programs]), points, axis=0) for name in "bqdr"
     }
     return replace(programs[0], **vectors)
 
@@ -75,14 +74,11 @@ def stacked_nets(nets: list[FrozenNet], points: int) -> FrozenNet:
 
     def part(*parts: Any) -> Any:
         names = [entry.name for entry in fields(parts[0]) if entry.name in VECTORS]
-        return replace(parts[0], **{name: _repeated([getattr(one, name) for one in parts], points) for name in names})
+        rows = {name: np.concatenate([getattr(one, name) for one in parts]) for name in names}
+        return replace(parts[0], **{name: np.repeat(vectors, points, axis=0) for name, vectors in rows.items()})
 
     groups: dict[str, Any] = {
         group: [part(*parts) for parts in zip(*(getattr(net, group) for net in nets), strict=True)]
         for group in ("layers", *BRANCHES)
     }
     return replace(nets[0], output=part(*(net.output for net in nets)), **groups)
-
-
-def _repeated(vectors: list[Array], points: int) -> Array:
-    return np.repeat(np.stack(vectors), points, axis=0)

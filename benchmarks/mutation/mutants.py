@@ -292,7 +292,8 @@ def _changes(value: Any) -> Iterator[tuple[str, Any]]:
     yield "sign", -value
     yield "scaled 1.01", 1.01 * value
     yield "float32 rounding", value.astype(np.float32).astype(np.float64)
-    if value.ndim and value.shape[0] > 1:
-        yield "rows turned round", value[::-1].copy()
+    one = isinstance(value, np.ndarray) and value.ndim == 2 and len(value) == 1  # a vector that contexts share
+    if value.ndim and value.shape[int(one)] > 1:
+        yield "rows turned round", value[:, ::-1].copy() if one else value[::-1].copy()
     if value.ndim == 2 and value.shape[0] == value.shape[1] and (value != value.T).sum():
         yield "transposed", value.T.copy()

@@ -88,7 +88,7 @@ def _lying(lie: _Lie, program: ValueProgram) -> Array:
     rows = {block.name: block.start for block in program.rows}
     for number, more in enumerate(lie.biases, start=1):
         start = rows.get(f"relu{number}", rows.get(f"sum{number}", 0))
-        found[start : start + len(more)] = more != 0
+        found[start : start + more.size] = more[0] != 0
     return found
 
 

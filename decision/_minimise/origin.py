@@ -70,12 +70,8 @@ def net_around(net: FrozenNet, origin: Array) -> FrozenNet | None:
     for layer in net.layers:
         inner = {name: _around(term, origin) for name, term in layer.named_inner()}
         layers.append(replace(layer, b=_sums(layer.U, origin, layer.b), **inner))
-    v, c = np.asarray(net.output.v), np.asarray(net.output.c)
-    if v.ndim == 1:
-        c = _sums(v[None], origin, c[..., None])[..., 0]
-    else:
-        pairs = zip(v, np.broadcast_to(c, len(v)), strict=True)
-        c = np.array([_sums(row[None], origin, constant[None])[0] for row, constant in pairs])
+    pairs = zip(*np.broadcast_arrays(net.output.v, net.output.c[:, None]), strict=True)
+    c = np.array([_sums(row[None], origin, constant[:1])[0] for row, constant in pairs])
     branches: dict[str, Any] = {name: [_around(term, origin) for term in getattr(net, name)] for name in BRANCHES}
     return replace(net, layers=layers, output=replace(net.output, c=c), **branches)
 
@@ -89,7 +85,7 @@ def _around(term: Any, origin: Array) -> Any:
 
 
 def _sums(matrix: Matrix, origin: Array, offset: Array) -> Array:
-    """Return offset + matrix origin, each entry rounded once; the offset may have a row per context."""
+    """Return offset + matrix origin, each entry rounded once; the offset has a row per context, or one."""
     rows, moved = sparse.csr_array(matrix), np.array(offset, dtype=np.float64)
     for i in range(rows.shape[0]):
         part = slice(rows.indptr[i], rows.indptr[i + 1])

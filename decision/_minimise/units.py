@@ -62,14 +62,12 @@ class Units:
     def net(self, net: FrozenNet) -> FrozenNet:
         """Return the network f' = 2^-k (f(2^j x') - c)."""
         k = np.exp2(-self.value)
-        f: Any = k if net.stacked else float(k[0])
-        rows: Any = f[:, None] if net.stacked else f
-        x = 2.0**self.x
+        rows, x = k[:, None], 2.0**self.x
         layers = [composed_layer(layer, 1 / x) for layer in net.layers] if self.x else net.layers
-        at = self.x - (self.value[:, None] if net.stacked else self.value[0])  # 2^-k 2^j alone may overflow
-        output = replace(net.output, w=net.output.w * rows, v=np.ldexp(net.output.v, at), c=0.0 * f)
+        at = self.x - self.value[:, None]  # 2^-k 2^j alone may overflow
+        output = replace(net.output, w=net.output.w * rows, v=np.ldexp(net.output.v, at), c=0.0 * k)
         branches: dict[str, Any] = {
-            name: [composed_term(term, 1 / x, factor=rows if name == "logistics" else f) for term in getattr(net, name)]
+            name: [composed_term(term, 1 / x, factor=rows if name == "logistics" else k) for term in getattr(net, name)]
             for name in BRANCHES
         }
         return replace(net, layers=layers, output=output, **branches)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any, final
 
@@ -11,10 +11,11 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from socicnn._arrays import Array, Matrix
+from socicnn._arrays import Matrix
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Logistic, LogSumExp, Norm, Output, Quadratic
+from socicnn.frozen._composition import joined
 from socicnn.frozen._terms import Term
 from socicnn.nn._network import Network
 
@@ -76,49 +77,40 @@ def mean_network(nets: Sequence[FrozenNet]) -> FrozenNet:
     if not nets:
         raise ModelError("there are no networks to average")
     depths, inputs = {len(net.layers) for net in nets}, {net.input_shape for net in nets}
-    batches = {net.batch for net in nets if net.stacked}
-    if len(depths) > 1 or len(inputs) > 1 or len(batches) > 1:
+    contexts = {net.contexts for net in nets if net.contexts is not None}
+    if len(depths) > 1 or len(inputs) > 1 or len(contexts) > 1:
         raise ModelError(
             f"networks that are averaged need equal depth, input and contexts; received depths {sorted(depths)}, "
-            f"inputs {sorted(map(str, inputs))} and contexts {sorted(count for (count,) in batches)}"
+            f"inputs {sorted(map(str, inputs))} and contexts {sorted(contexts)}"
         )
-    batch = batches.pop() if batches else ()
-    share = 1.0 / len(nets)
-
-    def side_by_side(parts: Sequence[Any]) -> Array:
-        return np.concatenate([np.broadcast_to(part, (*batch, part.shape[-1])) for part in parts], axis=-1)
-
-    n, layers = nets[0].in_features, []
+    share, n, layers = 1.0 / len(nets), nets[0].in_features, []
     for k in range(depths.pop()):
         parts = [net.layers[k] for net in nets]
         W = [part.W for part in parts]
-        b = side_by_side([part.b for part in parts])
+        b = joined([part.b for part in parts])
         U = _stacked([part.U for part in parts])
         hidden = sparse.csr_array(sparse.block_diag(W)) if k else None
-        layers.append(
-            Layer(
-                hidden, U, b, **_inner(parts, n, side_by_side), smoothing=np.concatenate([part.taus for part in parts])
-            )
-        )
+        layers.append(Layer(hidden, U, b, **_inner(parts, n), smoothing=np.concatenate([part.taus for part in parts])))
     outputs = [net.output for net in nets]
     return FrozenNet(
         layers=layers,
         output=Output(
-            share * side_by_side([output.w for output in outputs]),
-            np.asarray(share * sum(output.v for output in outputs)),
-            np.asarray(share * sum(output.c for output in outputs)),
+            share * joined([output.w for output in outputs]),
+            share * sum(output.v for output in outputs),
+            share * sum(output.c for output in outputs),
         ),
         quadratics=[Quadratic(share * q.beta, q.A, q.e) for net in nets for q in net.quadratics],
         norms=[Norm(share * r.gamma, r.C, r.d, r.group) for net in nets for r in net.norms],
         input_shape=nets[0].input_shape,
         logsumexps=[LogSumExp(share * s.alpha, s.G, s.o, s.group) for net in nets for s in net.logsumexps],
         logistics=[Logistic(share * s.omega, s.S, s.s) for net in nets for s in net.logistics],
+        contexts=contexts.pop() if contexts else None,
     )
 
 
-def _inner(parts: Sequence[Layer], n: int, side_by_side: Callable[[Sequence[Array]], Array]) -> dict[str, Any]:
+def _inner(parts: Sequence[Layer], n: int) -> dict[str, Any]:
     """Return the terms inside layers side by side: groups with zero rows up to one length, weight 0 without a term."""
-    joined: dict[str, Any] = {}
+    inner: dict[str, Any] = {}
     for name, kind in Layer.INNER.items():
         terms: list[Term] = [getattr(part, name) for part in parts]
         rows = max(term.rows for term in terms)
@@ -135,8 +127,8 @@ def _inner(parts: Sequence[Layer], n: int, side_by_side: Callable[[Sequence[Arra
             matrices.append(sparse.csr_array((M.data, (place[M.row], M.col)), shape=(size, n)))
             offsets.append(offset)
         make: Any = kind
-        joined[name] = make(np.concatenate(weights), sparse.csr_array(sparse.vstack(matrices)), side_by_side(offsets))
-    return joined
+        inner[name] = make(np.concatenate(weights), sparse.csr_array(sparse.vstack(matrices)), joined(offsets))
+    return inner
 
 
 def _stacked(parts: Sequence[Matrix]) -> Matrix:

@@ -166,7 +166,7 @@ class Task:
                 raise NoProgramError(f"{self.atom.name} functions are no branches of networks; use `optimum`")
             for name, branches in own.items():
                 parts[name] += branches
-        return FrozenNet([], Output(np.zeros(0), c, 0.0), **parts)
+        return FrozenNet([], Output(np.zeros(0), c, 0.0), **parts, contexts=len(theta) if theta.ndim > 1 else None)
 
     def gap(self, x: Tensor, context: Tensor) -> Tensor:
         """Return the Frank-Wolfe gap g'(x - minimise_linear(g)) >= F(x, theta) - F_star of members x, g = dF/dx."""

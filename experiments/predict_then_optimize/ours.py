@@ -78,7 +78,7 @@ class Surrogate(nn.Module):
         with torch.no_grad():
             v = self._sign * self.predictor(torch.as_tensor(theta).to(like)).double().numpy()
         squares = [Quadratic(self._ridge, np.eye(self._n), np.zeros(self._n))] if self._ridge else []
-        return FrozenNet([], Output(np.zeros(0), v), squares)
+        return FrozenNet([], Output(np.zeros(0), v), squares, contexts=len(v) if v.ndim > 1 else None)
 
 
 def decisions_loss(problem: Problem, predictor: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:

@@ -73,8 +73,8 @@ def covered(compiled: Compiled, way: int) -> bool:
     fall = _positive(-rises[0])
     for rise, W in zip(rises[1:], weights, strict=True):
         fall = _positive((W @ fall) * _up(W.shape[1]) - rise) * _up(1)
-    total = (net.output.w @ fall) * _up(len(net.output.w))
-    return bool((way * net.output.v >= np.asarray(total).reshape(-1)).all())
+    total = (net.output.w[0] @ fall) * _up(net.output.w.size)
+    return bool((way * net.output.v[0] >= np.asarray(total).reshape(-1)).all())
 
 
 def _positive(matrix: Any) -> Any:

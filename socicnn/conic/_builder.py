@@ -56,20 +56,25 @@ class Builder:
 
     def cost(self, block: Block, q: Any) -> None:
         """Set the cost of a block of variables."""
-        self._q[block.start] = np.broadcast_to(np.asarray(q, dtype=float), (*self._batch, block.stop - block.start))
+        self._q[block.start] = self._stack(q, block.stop - block.start)
 
     def affine(self, d: Any, r: Any) -> None:
         """Set the part d'x + r of the objective."""
-        self._d = np.array(np.broadcast_to(d, (*self._batch, self._n)))
-        self._r = np.array(np.broadcast_to(r, self._batch))
+        self._d, self._r = self._stack(d, self._n), self._stack(r)
 
     def _add_rows(self, name: str, kind: str, size: int, entries: list[Any], B: Any, b: Any) -> Block:
         start = self._rows[-1].stop if self._rows else 0
         self._rows.append(Block(name, kind, start, start + size))
         self._A.append([(block.start, sparse.csr_array(matrix)) for block, matrix in entries])
         self._B.append(sparse.csr_array((size, self._n)) if B is None else B)
-        self._b.append(np.broadcast_to(b, (*self._batch, size)))
+        self._b.append(self._stack(b, size))
         return self._rows[-1]
+
+    def _stack(self, values: Any, *size: int) -> Array:
+        """Return values with the axis of contexts that the vectors of the program have, perhaps none."""
+        full = np.empty((*self._batch, *size))
+        full[...] = values
+        return full
 
     def nonnegative(self, name: str, kind: str, entries: list[tuple[Block, Any]], B: Any, b: Array) -> None:
         """Add rows sum_i M_i v_i + s = b + B x with s >= 0."""
@@ -78,10 +83,10 @@ class Builder:
         block = self._add_rows(name, kind, b.shape[-1], entries, B, b)
         self._inequalities += block.stop - block.start
 
-    def quadratic(self, name: str, beta: Any, A: Any, e: Array) -> None:
+    def quadratic(self, name: str, beta: Array, A: Any, e: Array) -> None:
         """Add the cost beta t with t >= ||A x + e||^2, as ((t + 1)/2, (t - 1)/2, A x + e) in SOC."""
         t = self.columns(f"t_{name}", "square", 1)
-        self.cost(t, np.asarray(beta)[..., None])
+        self.cost(t, beta[:, None])
         self.rotated(name, t, A, e)
 
     def rotated(self, name: str, t: Block, A: Any, e: Array) -> None:
@@ -101,11 +106,11 @@ class Builder:
         self._lifts += [(t.start + i, block.start + int(head), rows + 2) for i, head in enumerate(heads)]
         self._cones += [rows + 2] * count
 
-    def norm(self, name: str, gamma: Any, C: Any, d: Array, group: int) -> None:
+    def norm(self, name: str, gamma: Array, C: Any, d: Array, group: int) -> None:
         """Add the cost gamma sum_g s_g with s_g >= ||C_g x + d_g||, groups of `group` consecutive rows."""
         count = C.shape[0] // group
         length = self.columns(f"s_{name}", "length", count)
-        self.cost(length, np.broadcast_to(np.asarray(gamma)[..., None], (*self._batch, count)))
+        self.cost(length, gamma[:, None])
         self.lengths(name, length, C, d)
 
     def lengths(self, name: str, length: Block, C: Any, d: Array) -> None:
@@ -133,7 +138,7 @@ class Builder:
             units: z, u, and what stands in a with its blocks, one row per unit.
             tau: the smoothing, shape `(h,)`.
             B: matrix of shape `(h, n)`, or None.
-            b: bias, shape `(h,)` or `(contexts, h)`.
+            b: bias, shape `(1 or contexts, h)`.
         """
         h, width = len(units.places), units.z.stop - units.z.start
         first = 3 * np.arange(2 * h)

@@ -87,7 +87,7 @@ def cells(net: ConvexNet, region: HalfSpaces, most: int) -> tuple[list[AffineCel
         split: list[AffineCell] = []
         for cell in done:
             a = transform(layer.U, np.eye(n)).T + layer.W @ cell.A
-            b = layer.b + layer.W @ cell.c
+            b = layer.b[0] + layer.W @ cell.c
             size = abs(layer.U).sum(axis=1) + layer.W @ np.abs(cell.A).sum(axis=1)  # what a's rounding is relative to
             sides = [(cell, np.zeros(0, dtype=bool))]
             for i in range(layer.width):

@@ -9,25 +9,26 @@ from socicnn.errors import ModelError
 
 
 class ArrayCheck:
-    """Checks the arrays of one network with x of length n, and learns from them how many contexts it has."""
+    """Checks the arrays of one network with x of length n, and learns the number of contexts if it is omitted."""
 
-    def __init__(self, n: int) -> None:
-        self.n = n
-        self.batch: tuple[int, ...] = ()  # leading shape of vectors: `(contexts,)` if any vector has an axis more
+    def __init__(self, n: int, contexts: int | None = None) -> None:
+        if contexts is not None and (not isinstance(contexts, int) or contexts < 0):
+            raise ModelError(f"contexts must be a whole number >= 0, or None; received {contexts!r}")
+        self.n, self.contexts = n, contexts
 
     def vector(self, name: str, array: Array, size: int | None = None, *, sign: bool = False) -> None:
-        """Check a vector of this size (any, if omitted), or a stack of them.
+        """Check a vector of this size (any, if omitted) per context, shape `(1 or contexts, size)`.
 
         Raises:
             ModelError: another shape, a non-finite entry, or a negative one where `sign` forbids it.
         """
         self._stack(name, array, 1, "a vector")
         if size is not None and array.shape[-1] != size:
-            raise ModelError(f"{name} must have length {size}; received shape {array.shape}")
+            raise ModelError(f"{name} must have length {size}; received shape {array.shape[len(array) == 1 :]}")
         self._values(name, array, sign=sign)
 
     def number(self, name: str, array: Array, *, sign: bool = False) -> None:
-        """Check a number, or one per context; errors are those of `vector`."""
+        """Check a number per context, shape `(1 or contexts,)`; errors are those of `vector`."""
         self._stack(name, array, 0, "a number")
         self._values(name, array, sign=sign)
 
@@ -41,12 +42,12 @@ class ArrayCheck:
         self._values(name, entries(matrix), sign=sign)
 
     def _stack(self, name: str, array: Array, axes: int, what: str) -> None:
-        if array.ndim == axes + 1:
-            if self.batch not in ((), array.shape[:1]):
-                raise ModelError(f"{name} has {len(array)} contexts, other arrays {self.batch[0]}")
-            self.batch = array.shape[:1]
-        elif array.ndim != axes:
+        if array.ndim != axes + 1:
             raise ModelError(f"{name} must be {what} (one axis more with contexts); received shape {array.shape}")
+        if len(array) != 1:
+            if self.contexts not in (None, len(array)):
+                raise ModelError(f"{name} has {len(array)} contexts, other arrays {self.contexts}")
+            self.contexts = len(array)
 
     @staticmethod
     def _values(name: str, array: Array, *, sign: bool) -> None:

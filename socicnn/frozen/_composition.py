@@ -1,10 +1,11 @@
-"""Networks of changed numbers: parts at (x - m) / s, and parts of absolute values.
+"""Networks of changed numbers: parts at (x - m) / s, parts of absolute values, and vectors side by side.
 
 W_k z + U_k (x - m)/s + b_k = W_k z + (U_k / s) x + b_k - (U_k / s) m, and alike in every term.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -47,6 +48,12 @@ def absolute_term(term: T) -> T:
 def absolute_output(output: Output) -> Output:
     """Return the read-out of |v| and |c|; w is >= 0."""
     return output.changed(v=np.abs(output.v), c=np.abs(output.c))
+
+
+def joined(vectors: Sequence[Array]) -> Array:
+    """Return vectors, some of them one per context, side by side."""
+    lead = np.broadcast_shapes(*(vector.shape[:-1] for vector in vectors))
+    return np.concatenate([np.broadcast_to(vector, (*lead, vector.shape[-1])) for vector in vectors], axis=-1)
 
 
 def _rescaled(matrix: Matrix, s: Array | float) -> Matrix:

@@ -52,7 +52,7 @@ class ExpTerm(Term):
     @property
     @abstractmethod
     def prices(self) -> Array:
-        """Weights of the groups, shape `(1 or groups,)` or `(contexts, 1 or groups)`."""
+        """Weights of the groups, shape `(1 or contexts, 1 or groups)`."""
 
     def used(self) -> Self | None:
         """Return what has a weight in the only context; None if nothing has."""
@@ -68,9 +68,9 @@ class LogSumExp(ExpTerm):
     """The branch alpha log sum_i exp((G x + o)_i), or alpha times the sum of those of consecutive groups of rows.
 
     Args:
-        alpha: >= 0, a number or shape `(contexts,)`.
+        alpha: >= 0, a number, held as shape `(1,)`, or shape `(contexts,)`.
         G: shape `(rows, n)`, dense or sparse.
-        o: shape `(rows,)` or `(contexts, rows)`; zero if omitted.
+        o: shape `(rows,)`, held as `(1, rows)`, or `(contexts, rows)`; zero if omitted.
         group: rows of each group; defaults to all rows together.
 
     >>> LogSumExp(1.0, [[1.0], [2.0], [3.0]]).total(np.ones((1, 1)))
@@ -93,7 +93,7 @@ class LogSumExp(ExpTerm):
     @property
     def prices(self) -> Array:
         """One weight for all groups."""
-        return self.alpha[..., None]
+        return self.alpha[:, None]
 
     def values(self, x: Array) -> Array:
         """Return log sum exp of each group at points x of shape `(count, n)`: `(count, groups)`."""
@@ -105,9 +105,9 @@ class Logistic(ExpTerm):
     """The branch sum_i omega_i log(1 + exp((S x + s)_i)), one weight per row.
 
     Args:
-        omega: >= 0, shape `(rows,)` or `(contexts, rows)`; a number stands for all rows.
+        omega: >= 0, shape `(rows,)`, held as `(1, rows)`, or `(contexts, rows)`; a number stands for all rows.
         S: shape `(rows, n)`, dense or sparse.
-        s: shape `(rows,)` or `(contexts, rows)`; zero if omitted.
+        s: shape `(rows,)`, held as `(1, rows)`, or `(contexts, rows)`; zero if omitted.
 
     >>> Logistic(1.0, [[1.0]]).total(np.array([[1.0], [0.0]]))
     array([1.31326169, 0.69314718])
@@ -124,7 +124,7 @@ class Logistic(ExpTerm):
     def __init__(self, omega: Any, S: Any, s: Any = None) -> None:
         self._fill(omega, S, s)
         if not self.omega.ndim:
-            self._fill(np.full(self.S.shape[:1], float(self.omega)), self.S, self.s)
+            self._set(omega=np.full(self.S.shape[:1], float(self.omega)))
 
     @property
     def rows(self) -> int:
@@ -139,9 +139,9 @@ class Logistic(ExpTerm):
     def used(self) -> Self | None:
         """Return the rows that have a weight in the only context; None if none has."""
         rows = np.flatnonzero(self.omega)
-        if len(rows) in (0, len(self.omega)):
+        if len(rows) in (0, self.omega.size):
             return self if len(rows) else None
-        return self.changed(omega=self.omega[rows], S=self.S[rows], s=self.s[rows])
+        return self.changed(omega=self.omega[:, rows], S=self.S[rows], s=self.s[:, rows])
 
     def values(self, x: Array) -> Array:
         """Return log(1 + exp(p)) of each row p at points x of shape `(count, n)`: `(count, rows)`."""

@@ -89,15 +89,15 @@ def pieces(net: ConvexNet, x: Array) -> tuple[Array, Array, Array]:
     z: list[Array] = []
     net.values(x, z)
     slopes = np.broadcast_to(net.output.v, (len(x), net.in_features)).copy()
-    offsets = np.full(len(x), float(net.output.c))
+    offsets = np.full(len(x), float(net.output.c[0]))
     size = np.append(np.abs(net.output.v), np.abs(net.output.c))
-    y = np.broadcast_to(net.output.w, (len(x), len(net.output.w)))
-    largest = net.output.w
+    largest = net.output.w[0]
+    y = np.broadcast_to(largest, (len(x), len(largest)))
     for layer, units in zip(reversed(net.layers), reversed(z), strict=True):
         y = y * (units > 0)
         slopes += y @ layer.U
-        offsets += y @ layer.b
-        size += np.append(largest @ abs(layer.U), largest @ np.abs(layer.b))
+        offsets += y @ layer.b[0]
+        size += np.append(largest @ abs(layer.U), largest @ np.abs(layer.b[0]))
         y, largest = y @ layer.W, largest @ layer.W
     return slopes, offsets, size
 
@@ -132,7 +132,7 @@ def _region(net: ConvexNet, box: tuple[Any, Any] | None) -> HalfSpaces:
     if net.layers:
         first = net.layers[0]
         norms = np.sqrt(np.asarray((abs(first.U) ** 2).sum(axis=1)).reshape(-1))
-        far = np.abs(first.b[norms > 0]) / norms[norms > 0]
+        far = np.abs(first.b[0, norms > 0]) / norms[norms > 0]
         length = float(np.median(far[far > 0])) if (far > 0).any() else 1.0
     return HalfSpaces(np.zeros((0, n)), np.zeros(0), length)
 

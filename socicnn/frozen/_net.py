@@ -28,8 +28,9 @@ class FrozenNet(ConvexNet):
     f(x) = w'z_L + v'x + c + sum_m beta_m ||A_m x + e_m||^2 + sum_r gamma_r ||C_r x + d_r||_2 + smooth(x)
     smooth(x) = sum_j alpha_j log sum_i exp((G_j x + o_j)_i) + sum_i omega_i log(1 + exp((S x + s)_i))
 
-    with w, beta, gamma, alpha, omega >= 0. Vectors (b, w, v, c, the offsets and the weights of branches) may carry one
-    leading axis, one row per context; matrices may not. `net[i]` is the network of context i.
+    with w, beta, gamma, alpha, omega >= 0. Vectors (b, w, v, c, the offsets and the weights of branches) have a leading
+    axis of contexts, of length 1 where they are shared, e.g. b the shape `(1, h)`; parts that are given without it gain
+    it. Matrices have none. `net[i]` is the network of context i.
 
     Args:
         layers: ReLU or softplus layers, first to last; empty for no hidden layer.
@@ -39,6 +40,8 @@ class FrozenNet(ConvexNet):
         input_shape: shape of x, when x is an image or a sequence; `(n,)` if omitted.
         logsumexps: log-sum-exp branches.
         logistics: logistic branches.
+        contexts: number of stacked contexts; if omitted, the leading length of the vectors that is not 1, or None if
+            there is none. Give 1 for a stack of one.
 
     Raises:
         ModelError: a negative W or weight, a non-finite entry, or shapes that do not agree; the message names

@@ -11,7 +11,7 @@ with w, beta, gamma, alpha, omega >= 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -40,11 +40,11 @@ class ConvexNet:
     input_shape: tuple[int, ...] | None = None
     logsumexps: Sequence[LogSumExp] = ()
     logistics: Sequence[Logistic] = ()
-    batch: tuple[int, ...] = field(init=False, default=())  # leading shape of vectors: `(contexts,)`, or `()` for one
+    contexts: int | None = None  # number of stacked contexts; None if none are stacked
 
     def __post_init__(self) -> None:
         v = self.output.v
-        check = ArrayCheck(int(v.shape[-1]) if v.ndim else 0)
+        check = ArrayCheck(int(v.shape[-1]) if v.ndim else 0, self.contexts)
         check.vector("output weight v", v)
         layers: list[Layer] = []
         for k, layer in enumerate(self.layers, start=1):
@@ -56,8 +56,8 @@ class ConvexNet:
         shape = (check.n,) if self.input_shape is None else tuple(int(size) for size in self.input_shape)
         if int(np.prod(shape, dtype=np.int64)) != check.n:
             raise ModelError(f"input_shape {shape} does not hold the {check.n} inputs of the network")
-        own = {name: tuple(getattr(self, name)) for name in BRANCHES}
-        for name, value in {**own, "layers": tuple(layers), "input_shape": shape, "batch": check.batch}.items():
+        own = {name: tuple(getattr(self, name)) for name in BRANCHES} | {"layers": tuple(layers)}
+        for name, value in {**own, "input_shape": shape, "contexts": check.contexts}.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -88,13 +88,13 @@ class ConvexNet:
 
     @property
     def stacked(self) -> bool:
-        """Whether vectors carry an axis of contexts."""
-        return bool(self.batch)
+        """Whether contexts are stacked, perhaps one: then x has one row per context."""
+        return self.contexts is not None
 
     @property
-    def contexts(self) -> int | None:
-        """Number of stacked contexts; None if none are stacked."""
-        return self.batch[0] if self.batch else None
+    def batch(self) -> tuple[int, ...]:
+        """Leading shape of the vectors of its program: `(contexts,)`, or `()` if none are stacked."""
+        return (self.contexts,) if self.contexts is not None else ()
 
     def weighted(self) -> tuple[list[Quadratic], list[Norm]]:
         """Return the branches in the program: those with a weight; in a stack all, so that its parts are alike."""
@@ -105,9 +105,11 @@ class ConvexNet:
         """Return the network with some of the stacked contexts; itself if none are stacked."""
         if not self.stacked:
             return self
+        places = np.arange(*self.batch)[index]
+        rows = np.atleast_1d(places)
         lists = ("layers", *BRANCHES)
-        chosen: dict[str, Any] = {name: [part.take(index) for part in getattr(self, name)] for name in lists}
-        return replace(self, output=self.output.take(index), **chosen)
+        chosen: dict[str, Any] = {name: [part.take(rows) for part in getattr(self, name)] for name in lists}
+        return replace(self, output=self.output.take(rows), contexts=len(rows) if np.ndim(places) else None, **chosen)
 
     def values(self, x: Array, activations: list[Array] | None = None) -> Array:
         """Return f at points x of shape `(count, n)`: the reference forward pass, straight from the formula.

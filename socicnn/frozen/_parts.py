@@ -3,6 +3,9 @@
 A part holds float64 arrays of its own once it is made, and none is missing: what was left out is an offset of zeros, or
 a matrix without columns, W of the first layer as there are no units before it; F without rows stands for no such terms.
 In a network U has n columns, as every U has: one that was left out then is sparse, without entries.
+
+What may vary with the context, b, w, v, c, offsets and the weights of branches, has a leading axis of contexts, of
+length 1 if it is shared: b has the shape `(1 or contexts, h)`, c `(1 or contexts,)`. Matrices, rho and tau have none.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from scipy import sparse
 from socicnn._arrays import Array, IntArray, Matrix, transform
 from socicnn.errors import ModelError
 from socicnn.frozen._checks import ArrayCheck
-from socicnn.frozen._terms import Part, Term, owned_matrix, owned_vector
+from socicnn.frozen._terms import Part, Term
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -27,7 +30,7 @@ class Squares(Term):
     Args:
         rho: >= 0, one per unit, shape `(h,)`; the same in every context.
         F: shape `(h * k, n)`, dense or sparse: the k rows of unit 1, then those of unit 2, ...
-        g: shape `(h * k,)` or `(contexts, h * k)`; zero if omitted.
+        g: shape `(h * k,)`, held as `(1, h * k)`, or `(contexts, h * k)`; zero if omitted.
     """
 
     rho: Array
@@ -50,7 +53,7 @@ class Squares(Term):
     def check_units(self, check: ArrayCheck, layer: int, h: int) -> None:
         """Check the terms of a layer with h units; errors are those of `Term.check`."""
         what = f"the {self.KIND} in layer {layer}"
-        check.vector(f"weight rho of {what}", self.rho, h, sign=True)
+        check.vector(f"weight rho of {what}", np.atleast_2d(self.rho), h, sign=True)
         check.matrix(f"matrix F of {what}", self.F, None, check.n)
         if self.rho.ndim != 1 or self.F.shape[0] % h:
             raise ModelError(
@@ -76,7 +79,7 @@ class Layer(Part):
         W: hidden weight, entrywise >= 0, shape `(h, h_previous)`, dense or SciPy sparse; None in the first layer, where
             its shape is `(h, 0)`.
         U: input weight, shape `(h, n)`, dense or sparse; None if there is no passthrough: zero.
-        b: bias, shape `(h,)`, or `(contexts, h)`.
+        b: bias, shape `(h,)`, held as `(1, h)`, or `(contexts, h)`.
         squares: quadratics inside the layer; None for none: rho is zero, and F has no rows.
         smoothing: tau >= 0 of the units tau log(1 + exp(a / tau)), which are relu(a) at tau = 0; softplus of sharpness
             s has tau = 1 / s. A number for all units, or one per unit, shape `(h,)`.
@@ -94,12 +97,11 @@ class Layer(Part):
     INNER: ClassVar[dict[str, type[Squares]]] = {"squares": Squares, "norms": Norms}  # fields of terms inside the layer
 
     def __init__(self, W: Any, U: Any, b: Any, squares: Any = None, smoothing: Any = 0.0, norms: Any = None) -> None:
-        own = owned_vector(b)
-        h = sum(own.shape[-1:])
-        W, U = (owned_matrix(np.zeros((h, 0)) if matrix is None else matrix) for matrix in (W, U))
+        self._set(b=b, smoothing=smoothing)
+        h = sum(self.b.shape[-1:])
+        W, U = (np.zeros((h, 0)) if matrix is None else matrix for matrix in (W, U))
         nothing = np.zeros(h), np.zeros((0, 0))
-        self._set(W=W, U=U, b=own, smoothing=owned_vector(smoothing))
-        self._set(squares=squares or Squares(*nothing), norms=norms or Norms(*nothing))
+        self._set(W=W, U=U, squares=squares or Squares(*nothing), norms=norms or Norms(*nothing))
 
     @property
     def width(self) -> int:
@@ -132,22 +134,9 @@ class Layer(Part):
             a = a + term.weight * term.values(x)
         return a
 
-    def with_squared_units(self, F: Matrix, g: Array, units: int) -> Layer:
-        """Return the layer with further units ||F_i x + g_i||^2 after its own, all of equally many rows of F."""
-        h, (rows, n) = self.width, F.shape
-        before, k = self.W.shape[1], rows // units
-        W = sparse.vstack([sparse.csr_array(self.W), sparse.csr_array((units, before))], format="csr")
-        U = sparse.vstack([sparse.csr_array(self.U), sparse.csr_array((units, n))], format="csr")
-        all_rows = sparse.vstack([sparse.csr_array((h * k, n)), F], format="csr")
-        offsets = np.concatenate([np.zeros((*g.shape[:-1], h * k)), g], axis=-1)
-        squares = Squares(np.repeat([0.0, 1.0], [h, units]), all_rows, offsets)
-        b = np.concatenate([self.b, np.zeros((*self.b.shape[:-1], units))], axis=-1)
-        smoothing = np.concatenate([self.taus, np.zeros(units)]) if self.smooth else 0.0
-        return Layer(W if before else None, U, b, squares, smoothing)
-
-    def take(self, index: int | slice | IntArray) -> Layer:
-        """Return the layer with context `index` of each stacked vector."""
-        return super().take(index).changed(**{name: term.take(index) for name, term in self.named_inner()})
+    def take(self, rows: slice | IntArray) -> Layer:
+        """Return the layer with some contexts of what varies with them."""
+        return super().take(rows).changed(**{name: term.take(rows) for name, term in self.named_inner()})
 
     def checked(self, check: ArrayCheck, k: int, before: int) -> Layer:
         """Check layer k and return it, U with its n columns; terms without weight are left out.
@@ -194,9 +183,9 @@ class Output(Part):
     """The affine read-out w'z_L + v'x + c.
 
     Args:
-        w: entrywise >= 0, shape `(h_L,)`, empty if there is no hidden layer, or `(contexts, h_L)`.
-        v: shape `(n,)` or `(contexts, n)`.
-        c: a number, or shape `(contexts,)`.
+        w: entrywise >= 0, shape `(h_L,)`, held as `(1, h_L)`, or `(contexts, h_L)`; empty if there is no hidden layer.
+        v: shape `(n,)`, held as `(1, n)`, or `(contexts, n)`.
+        c: a number, held as shape `(1,)`, or shape `(contexts,)`.
     """
 
     w: Array
@@ -208,7 +197,7 @@ class Output(Part):
     def __init__(self, w: Any, v: Any, c: Any = 0.0) -> None:
         if v is None:
             raise ModelError("output weight v tells the length n of x: without one, give zeros of shape (n,)")
-        self._set(w=owned_vector(w), v=owned_vector(v), c=owned_vector(c))
+        self._set(w=w, v=v, c=c)
 
     def check(self, check: ArrayCheck, width: int) -> None:
         """Check w and c; v comes first of all, as it tells the length of x. Errors are those of `Term.check`."""
@@ -221,9 +210,9 @@ class Quadratic(Term):
     """The branch beta ||A x + e||^2.
 
     Args:
-        beta: >= 0, a number or shape `(contexts,)`.
+        beta: >= 0, a number, held as shape `(1,)`, or shape `(contexts,)`.
         A: shape `(rows, n)`, dense or sparse.
-        e: shape `(rows,)` or `(contexts, rows)`; zero if omitted.
+        e: shape `(rows,)`, held as `(1, rows)`, or `(contexts, rows)`; zero if omitted.
     """
 
     beta: Array
@@ -243,9 +232,9 @@ class Norm(Term):
     """The branch gamma ||C x + d||_2, or gamma times the sum of the norms of consecutive groups of rows.
 
     Args:
-        gamma: >= 0, a number or shape `(contexts,)`.
+        gamma: >= 0, a number, held as shape `(1,)`, or shape `(contexts,)`.
         C: shape `(rows, n)`, dense or sparse.
-        d: shape `(rows,)` or `(contexts, rows)`; zero if omitted.
+        d: shape `(rows,)`, held as `(1, rows)`, or `(contexts, rows)`; zero if omitted.
         group: rows of each group (one second-order cone per group); defaults to all rows together.
     """
 

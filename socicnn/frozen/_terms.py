@@ -19,42 +19,37 @@ from socicnn.errors import ModelError
 from socicnn.frozen._checks import ArrayCheck
 
 
-def owned_vector(values: Any) -> Array:
-    """Return a read-only float64 copy: what is checked stays what it was."""
-    return read_only(np.array(as_float64(values)))
-
-
-def owned_matrix(values: Any) -> Matrix:
-    """Return a read-only float64 copy of a dense or sparse matrix."""
+def owned_matrix(values: Any, axes: int = -1) -> Matrix:
+    """Return a read-only float64 copy; a dense array of this many axes gains a leading one, of contexts."""
     if not sparse.issparse(values):
-        return read_only(as_float64(values).copy())
+        array = as_float64(values)
+        return read_only(np.array(array[None] if array.ndim == axes else array))
     matrix = sparse.csr_array(values, dtype=np.float64, copy=True)
     matrix.sum_duplicates()
     return read_only(matrix)
 
 
 class Part:
-    """A piece of a network: float64 arrays of its own, of which vectors may have one row per context."""
+    """A piece of a network: arrays of its own that nobody can write to; what is checked stays what it was."""
 
-    VECTORS: ClassVar[Mapping[str, int]] = {}  # name -> axes without contexts
+    VECTORS: ClassVar[Mapping[str, int]] = {}  # fields with an axis of contexts -> axes without it
 
-    def take(self, index: int | slice | IntArray) -> Self:
-        """Return the part with context `index` of each stacked vector."""
-        values = {name: getattr(self, name) for name in self.VECTORS}
-        return self.changed(**{name: v[index] for name, v in values.items() if np.ndim(v) > self.VECTORS[name]})
+    def take(self, rows: slice | IntArray) -> Self:
+        """Return the part with some contexts of what varies with them."""
+        vectors = {name: getattr(self, name) for name in self.VECTORS}
+        return self.changed(**{name: vector[rows] for name, vector in vectors.items() if len(vector) != 1})
 
     def changed(self, **fields: Any) -> Self:
         """Return the part with some fields changed; arrays that stay are shared, as nobody can write to them."""
         part = copy(self)
-        for name, value in fields.items():
-            own = owned_matrix if sparse.issparse(value) else owned_vector
-            part._set(**{name: value if isinstance(value, Part) else own(value)})
+        part._set(**fields)
         return part
 
     def _set(self, **fields: Any) -> None:
-        """Set fields of a part that is being made."""
+        """Set fields, arrays as copies."""
         for name, value in fields.items():
-            object.__setattr__(self, name, value)
+            own = name == "group" or isinstance(value, Part)
+            object.__setattr__(self, name, value if own else owned_matrix(value, self.VECTORS.get(name, -1)))
 
 
 class Term(Part, ABC):
@@ -66,13 +61,13 @@ class Term(Part, ABC):
 
     def _fill(self, weight: Any, matrix: Any, offset: Any) -> None:
         """Set the three fields; an offset that was left out is zero."""
-        M = owned_matrix(matrix)
-        o = owned_vector(np.zeros(M.shape[:1]) if offset is None else offset)
-        self._set(**dict(zip(self.LETTERS, (owned_vector(weight), M, o), strict=True)))
+        names = self.LETTERS
+        self._set(**{names[0]: weight, names[1]: matrix})
+        self._set(**{names[2]: np.zeros(self.matrix.shape[:1]) if offset is None else offset})
 
     @property
     def weight(self) -> Array:
-        """Weights >= 0: one for each group, or one for all."""
+        """Weights >= 0: of a branch one per context, shape `(1 or contexts,)`; inside a layer one per unit, `(h,)`."""
         return np.asarray(getattr(self, self.LETTERS[0]))
 
     @property
@@ -83,7 +78,7 @@ class Term(Part, ABC):
 
     @property
     def offset(self) -> Array:
-        """The offset o, shape `(rows in all,)` or `(contexts, rows in all)`."""
+        """The offset o, shape `(1 or contexts, rows in all)`."""
         return np.asarray(getattr(self, self.LETTERS[2]))
 
     @property

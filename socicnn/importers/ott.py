@@ -101,8 +101,8 @@ def _parts(params: Mapping[str, Any], rectifier: Rectifier, readout: Rectifier |
             kernel = np.asarray(_entry(own, f"w_zs_{k - 1}", "kernel"))
             W = as_float64(kernel if readout is None else _RECTIFIERS[readout](kernel)).T
         layers.append(Layer(W, b, c, Squares(np.full(len(c), 0.5), F)))
-    if layers[-1].b.shape != (1,):
-        raise ModelError(f"the last layer of an ott-jax ICNN has one unit; received {layers[-1].b.shape[0]}")
+    if layers[-1].width != 1:
+        raise ModelError(f"the last layer of an ott-jax ICNN has one unit; received {layers[-1].width}")
     F, v, constant = _potentials(own, "pos_def_potentials", "relu")
     return Parts(layers, Output(np.ones(1), v[0], constant[0]), [Quadratic(0.5, F)])
 

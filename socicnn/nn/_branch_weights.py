@@ -18,7 +18,8 @@ from scipy import sparse
 from torch import Tensor
 
 from socicnn._arrays import Array, Matrix
-from socicnn.frozen import Layer, Norm, Output
+from socicnn.frozen import Layer, Norm, Output, Squares
+from socicnn.frozen._composition import joined
 from socicnn.nn._context import Vector
 from socicnn.nn._geometry import Convolution
 from socicnn.nn._operators import grouped_rows
@@ -129,16 +130,23 @@ def with_squares(layers: Sequence[Layer], output: Output, branches: Sequence[Pos
     place = (most * np.arange(units)[:, None] + np.arange(most))[np.arange(most) < channels[:, None]]
     rows = sparse.coo_array(sparse.vstack([branch.matrix for branch in branches]))
     F = sparse.csr_array((rows.data, (place[rows.row], rows.col)), shape=(units * most, n))
-    offsets = _joined([branch.offset for branch in branches])
+    offsets = joined([branch.offset for branch in branches])
     g = np.zeros((*offsets.shape[:-1], units * most))
     g[..., place] = offsets
     last = layers[-1] if layers else Layer(None, sparse.csr_array((0, n)), np.zeros(0))
-    layer = last.with_squared_units(F, g, units)
+    layer = _with_squared_units(last, F, g, units)
     shares = [b.weight / (b.channels * count) for b, count in zip(branches, counts, strict=True)]
-    return [*layers[:-1], layer], Output(_joined([output.w, *shares]), output.v, output.c)
+    return [*layers[:-1], layer], Output(joined([output.w, *shares]), output.v, output.c)
 
 
-def _joined(vectors: Sequence[Array]) -> Array:
-    """Return vectors, some of them one per context, side by side."""
-    lead = np.broadcast_shapes(*(vector.shape[:-1] for vector in vectors))
-    return np.concatenate([np.broadcast_to(vector, (*lead, vector.shape[-1])) for vector in vectors], axis=-1)
+def _with_squared_units(layer: Layer, F: Matrix, g: Array, units: int) -> Layer:
+    """Return the layer with further units ||F_i x + g_i||^2 after its own, all of equally many rows of F."""
+    h, (rows, n) = layer.width, F.shape
+    before, k = layer.W.shape[1], rows // units
+    W = sparse.vstack([sparse.csr_array(layer.W), sparse.csr_array((units, before))], format="csr")
+    U = sparse.vstack([sparse.csr_array(layer.U), sparse.csr_array((units, n))], format="csr")
+    all_rows = sparse.vstack([sparse.csr_array((h * k, n)), F], format="csr")
+    offsets = joined([np.zeros(h * k), g])
+    squares = Squares(np.repeat([0.0, 1.0], [h, units]), all_rows, offsets)
+    smoothing = np.concatenate([layer.taus, np.zeros(units)]) if layer.smooth else 0.0
+    return Layer(W if before else None, U, joined([layer.b, np.zeros(units)]), squares, smoothing)

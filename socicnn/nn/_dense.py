@@ -286,9 +286,9 @@ class Dense(Network, ABC):
             sizes = as_float64(weight().double())
             check.matrix(f"U{k + 1} in monotone entries, times their signs,", sizes, None, sizes.shape[1], sign=True)
         if "v_signed" in vectors:
-            check.vector("v in monotone entries, times their signs,", vectors["v_signed"], sign=True)
+            check.vector("v in monotone entries, times their signs,", np.atleast_2d(vectors["v_signed"]), sign=True)
         if self.nonnegative:
-            check.number("c of a non-negative network", vectors["c"], sign=True)
+            check.number("c of a non-negative network", np.atleast_1d(vectors["c"]), sign=True)
 
     def _frozen_slope(self, vectors: dict[str, Array]) -> Array:
         if self.nonnegative:

@@ -46,17 +46,17 @@ class FrozenModule(nn.Module):
             (
                 self._held(layer.W) if layer.W.shape[1] else None,
                 self._held(layer.U),
-                self._held(layer.b),
-                [self._term(term) for term in layer.inner],
+                self._held(layer.b[0]),
+                [self._term(term, term.weight) for term in layer.inner],
                 layer.taus.tolist(),
             )
             for layer in net.layers
         ]
-        self.output = [self._held(part) for part in (net.output.w, net.output.v, net.output.c)]
+        self.output = [self._held(part) for part in (net.output.w[0], net.output.v[0], net.output.c[0])]
         quadratics, norms = net.weighted()
-        self.terms = [self._term(term) for term in (*quadratics, *norms)]
+        self.terms = [self._term(term, term.weight[0]) for term in (*quadratics, *norms)]
         self.smooth = [
-            (self._held(term.prices), self._held(term.matrix), self._held(term.offset), term.rows, term.KIND)
+            (self._held(term.prices[0]), self._held(term.matrix), self._held(term.offset[0]), term.rows, term.KIND)
             for _, term in net.named_exponentials()
         ]
 
@@ -68,9 +68,9 @@ class FrozenModule(nn.Module):
         self.register_buffer(name, torch.tensor(dense).to(self.dtype))
         return name
 
-    def _term(self, term: Any) -> tuple[str, str, str, int, bool]:
+    def _term(self, term: Any, weight: Array) -> tuple[str, str, str, int, bool]:
         """Hold a term: weight, matrix, offset, rows of each group, whether it is a root."""
-        return self._held(term.weight), self._held(term.matrix), self._held(term.offset), term.rows, term.ROOT
+        return self._held(weight), self._held(term.matrix), self._held(term.offset[0]), term.rows, term.ROOT
 
     def _values(self, x: Tensor, term: tuple[str, str, str, int, bool]) -> Tensor:
         """Return weight h(M x + o) of each group, shape `(batch, groups)`."""

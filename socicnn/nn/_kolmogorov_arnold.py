@@ -150,7 +150,7 @@ class ICKAN(Network):
         """Return the same as ReLU units, one per knot (`socicnn.nn._hinges`)."""
         layers, check = self.layers(), ArrayCheck(self.in_features)
         for name, weight in self.constrained():  # the sum of slopes in the read-out would hide a negative one
-            check.vector(name, as_float64(weight().double()).reshape(-1), sign=True)
+            check.vector(name, as_float64(weight().double()).reshape(1, -1), sign=True)
         shifts = [vectors.get(f"b{k}") for k in range(len(layers))]
         return as_units(layers, shifts, vectors["w"], vectors["v"], vectors["c"])
 

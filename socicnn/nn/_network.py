@@ -170,8 +170,10 @@ class Network(nn.Module, ABC):
         """
         check_weights(self.positivity, self.state_dict())
         theta = self.standard_context(context)
+        many = theta is not None and theta.ndim > len(self.context_shape or ())
         with torch.no_grad():
-            return self.standardisation.fold(self.assemble(self.vectors.frozen(theta)))
+            net = self.assemble(self.vectors.frozen(theta))
+        return self.standardisation.fold(net, len(theta) if theta is not None and many else None)
 
     def max_affine(self, context: Any = None) -> AffinePieces:
         """Return a ReLU network at a context as the maximum of its affine pieces: `freeze(context).max_affine()`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import Any, final
 
@@ -110,16 +111,17 @@ class Standardisation(nn.Module):
         )
         return m, s, float(self.exact_mean("y")), float(self.y_scale)
 
-    def fold(self, net: FrozenNet) -> FrozenNet:
-        """Return the network in the user's own units, folded in float64: U <- U / s, b <- b - U m / s."""
+    def fold(self, net: FrozenNet, contexts: int | None = None) -> FrozenNet:
+        """Return the network, or a stack, in the user's own units, folded in float64: U <- U / s, b <- b - U m / s."""
         assert net.input_shape is not None
         m, s, y_mean, y_scale = self.numbers(net.input_shape)
         if not m.any() and (s == 1).all() and (y_mean, y_scale) == (0.0, 1.0):
-            return net
-
+            own = net if net.contexts == contexts else copy(net)  # a stack of one: nothing is checked again
+            object.__setattr__(own, "contexts", contexts)
+            return own
         layers = [composed_layer(layer, s, m) for layer in net.layers]
         terms = {name: [composed_term(term, s, m, y_scale) for term in getattr(net, name)] for name in BRANCHES}
         branches: dict[str, Any] = terms
         out = net.output
         output = Output(y_scale * out.w, y_scale * out.v / s, y_mean + y_scale * (out.c - out.v @ (m / s)))
-        return replace(net, layers=layers, output=output, **branches)
+        return replace(net, layers=layers, output=output, contexts=contexts, **branches)

@@ -29,9 +29,9 @@ def scaled(net: FrozenNet, by: float) -> FrozenNet:
     output = net.output
     return FrozenNet(
         net.layers,
-        Output(by * np.asarray(output.w), by * np.asarray(output.v), by * float(output.c)),
-        [Quadratic(by * float(part.beta), part.A, part.e) for part in net.quadratics],
-        [Norm(by * float(part.gamma), part.C, part.d) for part in net.norms],
+        Output(by * output.w, by * output.v, by * output.c),
+        [Quadratic(by * part.beta, part.A, part.e) for part in net.quadratics],
+        [Norm(by * part.gamma, part.C, part.d) for part in net.norms],
     )
 
 

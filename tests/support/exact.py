@@ -59,27 +59,27 @@ def root(value: Dyadic, bits: int = 400) -> tuple[Fraction, Fraction]:
 def exact_value(net: FrozenNet, x: np.ndarray) -> tuple[Fraction, Fraction]:
     """Return rationals that enclose f(x), equal where no square root is irrational."""
     point = Dyadic.of(x)
-    total = Dyadic.of(net.output.v) @ point + Dyadic.of(net.output.c)
+    total = Dyadic.of(net.output.v[0]) @ point + Dyadic.of(net.output.c[0])
     z = None
     for layer in net.layers:
-        a = Dyadic.of(layer.b)
+        a = Dyadic.of(layer.b[0])
         if layer.U.size:
             a = a + Dyadic.of(layer.U) @ point
         if z is not None:
             a = a + Dyadic.of(layer.W) @ z
         if layer.inner:
-            p = Dyadic.of(layer.squares.F) @ point + Dyadic.of(layer.squares.g)
+            p = Dyadic.of(layer.squares.F) @ point + Dyadic.of(layer.squares.g[0])
             a = a + Dyadic.of(layer.squares.rho) * (p * p).sums(layer.squares.rows)
         z = a.relu()
     if z is not None:
-        total = total + Dyadic.of(net.output.w) @ z
+        total = total + Dyadic.of(net.output.w[0]) @ z
     for quad in net.quadratics:
-        y = Dyadic.of(quad.A) @ point + Dyadic.of(quad.e)
-        total = total + Dyadic.of(quad.beta) * (y @ y)
+        y = Dyadic.of(quad.A) @ point + Dyadic.of(quad.e[0])
+        total = total + Dyadic.of(quad.beta[0]) * (y @ y)
     lower = upper = total.fraction()
     for norm in net.norms:
-        y = Dyadic.of(norm.C) @ point + Dyadic.of(norm.d)
-        gamma = Dyadic.of(norm.gamma).fraction()
+        y = Dyadic.of(norm.C) @ point + Dyadic.of(norm.d[0])
+        gamma = Dyadic.of(norm.gamma[0]).fraction()
         size = norm.group
         for start in range(0, len(y.integers), size):
             group = Dyadic(y.integers[start : start + size], y.exponent)

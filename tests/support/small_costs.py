@@ -21,5 +21,5 @@ def net(n: int, contexts: int | None = None, seed: int = 1) -> FrozenNet:
 def value(x: Any, network: FrozenNet) -> Any:
     """Return the network as CVXPY's own expression."""
     layer, out = network.layers[0], network.output
-    z = cp.pos(np.asarray(layer.U) @ x + layer.b)
-    return out.w @ z + out.v @ x + float(out.c) + 0.3 * cp.sum_squares(x)
+    z = cp.pos(np.asarray(layer.U) @ x + layer.b[0])
+    return out.w[0] @ z + out.v[0] @ x + float(out.c[0]) + 0.3 * cp.sum_squares(x)

@@ -87,7 +87,7 @@ class HighPrecision:
             ]
 
         def squares(term: Any) -> list:
-            p = image(term.matrix, x, term.offset)
+            p = image(term.matrix, x, term.offset[0])
             return [sum(entry * entry for entry in p[i : i + term.rows]) for i in range(0, len(p), term.rows)]
 
         def inside(term: Any) -> list:
@@ -95,23 +95,23 @@ class HighPrecision:
 
         z: list = []
         for layer in net.layers:
-            a = image(layer.U, x, layer.b)
+            a = image(layer.U, x, layer.b[0])
             if z:
                 a = [first + second for first, second in zip(a, image(layer.W, z, np.zeros(len(a))), strict=True)]
             for term in layer.inner:
                 a = [v + arb(w) * s for v, w, s in zip(a, term.weight.tolist(), inside(term), strict=True)]
             taus = np.broadcast_to(layer.smoothing, len(a)).tolist()
             z = [self.unit(v, tau) if tau else v.max(arb(0)) for v, tau in zip(a, taus, strict=True)]
-        total = arb(float(net.output.c)) + sum(
-            arb(v) * value for v, value in zip(net.output.v.tolist(), x, strict=True)
+        total = arb(float(net.output.c[0])) + sum(
+            arb(v) * value for v, value in zip(net.output.v[0].tolist(), x, strict=True)
         )
-        total += sum(arb(w) * value for w, value in zip(net.output.w.tolist(), z, strict=True))
-        total += sum((arb(float(quad.beta)) * sum(squares(quad)) for quad in net.quadratics), arb(0))
+        total += sum(arb(w) * value for w, value in zip(net.output.w[0].tolist(), z, strict=True))
+        total += sum((arb(float(quad.beta[0])) * sum(squares(quad)) for quad in net.quadratics), arb(0))
         for term in net.logsumexps:
-            p = image(term.matrix, x, term.offset)
+            p = image(term.matrix, x, term.offset[0])
             groups = [p[i : i + term.rows] for i in range(0, len(p), term.rows)]
-            total += arb(float(term.alpha)) * sum((log_sum_exp(group) for group in groups), arb(0))
+            total += arb(float(term.alpha[0])) * sum((log_sum_exp(group) for group in groups), arb(0))
         for term in net.logistics:
-            units = [self.unit(entry, 1.0) for entry in image(term.matrix, x, term.offset)]
-            total += sum((arb(w) * unit for w, unit in zip(term.omega.tolist(), units, strict=True)), arb(0))
-        return total + sum((arb(float(norm.gamma)) * squares(norm)[0].sqrt() for norm in net.norms), arb(0))
+            units = [self.unit(entry, 1.0) for entry in image(term.matrix, x, term.offset[0])]
+            total += sum((arb(w) * unit for w, unit in zip(term.omega[0].tolist(), units, strict=True)), arb(0))
+        return total + sum((arb(float(norm.gamma[0])) * squares(norm)[0].sqrt() for norm in net.norms), arb(0))

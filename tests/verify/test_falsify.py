@@ -29,7 +29,7 @@ def planted(seed: int, size: float, n: int = 6) -> SOCICNN:
     start = holder.detach().clone()
     for _ in range(1000):  # a point of the box on the hyperplane of some unit of the first layer
         unit = int(rng.integers(32))
-        U, b = net.layers[0].U[unit], net.layers[0].b[unit]
+        U, b = net.layers[0].U[unit], net.layers[0].b[0, unit]
         x = rng.uniform(-2, 2, size=n)
         x -= (U @ x + b) * U / (U @ U)
         if np.abs(x).max() < 1.8:

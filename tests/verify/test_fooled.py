@@ -55,7 +55,7 @@ COMPILER_MUTANTS = {
         net, quadratics=[replace(quad, beta=quad.beta / 2) for quad in net.quadratics]
     ),
     "dropped_offset": lambda net: replace(net, quadratics=[replace(quad, e=None) for quad in net.quadratics]),
-    "swapped_inputs": lambda net: replace(net, output=replace(net.output, v=net.output.v[::-1])),
+    "swapped_inputs": lambda net: replace(net, output=replace(net.output, v=net.output.v[:, ::-1])),
 }
 
 

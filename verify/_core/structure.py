@@ -160,8 +160,8 @@ class _Expected:
         self._exponential = 0
         m, variables = program.A.shape
         self.b, self.q = np.zeros((*net.batch, m)), np.zeros((*net.batch, variables))
-        self.d = np.broadcast_to(net.output.v, (*net.batch, net.in_features))
-        self.r = np.broadcast_to(net.output.c, net.batch)
+        self.d, self.r = np.empty((*net.batch, net.in_features)), np.empty(net.batch)
+        self.d[...], self.r[...] = net.output.v, net.output.c
         inequalities, below = 0, slice(0, 0)
         for k, layer in enumerate(net.layers, start=1):
             h = layer.width

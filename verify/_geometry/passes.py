@@ -17,7 +17,7 @@ or the slope of log(1 + exp), and the Hessian M'(diag(w p) - w p p')M, group by 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
 import numpy as np
 
@@ -105,10 +105,10 @@ class Geometry:
         self.flat: list[BoolArray] = []  # norms that are zero, those inside layers first, shape (groups, N)
         z = z_size = np.zeros((0, self._count))
         for layer in net.layers:
-            a, S, terms = column(layer.b), np.abs(column(layer.b)), n + 1
+            a, S, terms = layer.b.T, np.abs(layer.b.T), n + 1
             self._inside.append([])
             for term in layer.inner:
-                weight, offset = term.weight[:, None], column(term.offset)
+                weight, offset = term.weight[:, None], term.offset.T
                 p, p_size = term.matrix @ points + offset, abs(term.matrix) @ size + np.abs(offset)
                 root = _Root.of(p, p_size, term.rows, n) if term.ROOT else None
                 sizes = _summed(p_size**2, term.rows)
@@ -130,11 +130,11 @@ class Geometry:
                 continue
             z = np.where(zero, 0.0, np.maximum(a, 0.0))
             self._add((z > 0).astype(np.float64), zero, None)
-        self._images = [quad.A @ points + column(quad.e) for quad in net.quadratics]
+        self._images = [quad.A @ points + quad.e.T for quad in net.quadratics]
         self._roots: list[_Root] = []  # of the norm branches
         for norm in net.norms:
-            S = abs(norm.C) @ size + np.abs(column(norm.d))
-            self._roots.append(_Root.of(norm.C @ points + column(norm.d), S, norm.group, n))
+            S = abs(norm.C) @ size + np.abs(norm.d.T)
+            self._roots.append(_Root.of(norm.C @ points + norm.d.T, S, norm.group, n))
             self.flat.append(self._roots[-1].flat)
         self._smooth = [(term, *_shares(term, points)) for term in net.exponentials]
 
@@ -177,7 +177,7 @@ class Geometry:
         flat = np.ascontiguousarray(d.transpose(2, 0, 1)).reshape(self._n, N * K)
         full = lambda matrix, values: (matrix @ values).reshape(-1, N, K)  # noqa: E731 (local shorthand)
         output = self._net.output
-        total = np.einsum("in,ink->nk", np.broadcast_to(column(output.v), (self._n, N)), flat.reshape(-1, N, K))
+        total = np.einsum("in,ink->nk", np.broadcast_to(output.v.T, (self._n, N)), flat.reshape(-1, N, K))
         dz = np.zeros((0, N, K))
         switched, rises, tilted = list[BoolArray](), list[Array](), list[Array]()
         for layer, slopes, zero, inside in zip(self._net.layers, self.slopes, self.zero, self._inside, strict=True):
@@ -195,14 +195,14 @@ class Geometry:
             dz = np.where(on, da, slopes[:, :, None] * da)
             switched.append(on)
             rises.append(da)
-        total = total + np.einsum("in,ink->nk", np.broadcast_to(column(output.w), (len(dz), N)), dz)
+        total = total + np.einsum("in,ink->nk", np.broadcast_to(output.w.T, (len(dz), N)), dz)
         for quad, p in zip(self._net.quadratics, self._images, strict=True):
-            total = total + 2 * _weight(quad.beta) * np.einsum("in,ink->nk", p, full(quad.A, flat))
+            total = total + 2 * quad.beta[:, None] * np.einsum("in,ink->nk", p, full(quad.A, flat))
         for term, p, _ in self._smooth:
             total = total + np.einsum("in,ink->nk", p, full(term.matrix, flat))
         for norm, root in zip(self._net.norms, self._roots, strict=True):
             rise, tilt = root.along(full(norm.C, flat), norm.group)
-            total = total + _weight(norm.gamma) * rise.sum(axis=0)
+            total = total + norm.gamma[:, None] * rise.sum(axis=0)
             tilted.append(tilt)
         return _Tangent(total, switched, tilted, rises)
 
@@ -210,12 +210,12 @@ class Geometry:
         """Return the subgradient of a choice at every kink, u = 0 of norms if omitted: one backward pass."""
         N, net = self._count, self._net
         tilts = list(tilted or ())
-        slope = np.repeat(np.broadcast_to(column(net.output.v), (self._n, N))[:, :, None], K, axis=2)
+        slope = np.repeat(np.broadcast_to(net.output.v.T, (self._n, N))[:, :, None], K, axis=2)
         back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
-        bound = np.broadcast_to(column(net.output.w)[:, :, None], (net.output.w.shape[-1], N, K))
+        bound = np.broadcast_to(net.output.w.T[:, :, None], (net.output.w.shape[-1], N, K))
         for norm, whole in zip(reversed(net.norms), reversed(self._roots), strict=True):
             unit = whole.unit[:, :, None] + (tilts.pop() if tilts else np.zeros((1, N, K)))
-            slope = slope + _weight(norm.gamma) * back(norm.C, unit)
+            slope = slope + norm.gamma[:, None] * back(norm.C, unit)
         parts = zip(net.layers, self.slopes, switched, self._inside, strict=True)
         for layer, slopes, on, inside in reversed(list(parts)):
             multiplier = np.where(on, bound, slopes[:, :, None] * bound)
@@ -228,7 +228,7 @@ class Geometry:
             slope = slope + back(layer.U, multiplier)
             bound = back(layer.W, multiplier)
         for quad, p in zip(net.quadratics, self._images, strict=True):
-            slope = slope + 2 * _weight(quad.beta) * (quad.A.T @ p)[:, :, None]
+            slope = slope + 2 * quad.beta[:, None] * (quad.A.T @ p)[:, :, None]
         for exponential, p, _ in self._smooth:
             slope = slope + (exponential.matrix.T @ p)[:, :, None]
         return np.ascontiguousarray(slope.transpose(1, 2, 0))
@@ -245,7 +245,7 @@ class Geometry:
         flat = np.ascontiguousarray(d.transpose(2, 0, 1)).reshape(self._n, N * K)
         total = np.zeros((self._n, N, K))
         back = lambda matrix, values: (matrix.T @ values.reshape(len(values), N * K)).reshape(-1, N, K)  # noqa: E731
-        bound = np.broadcast_to(column(self._net.output.w), (self._net.output.w.shape[-1], N))
+        bound = np.broadcast_to(self._net.output.w.T, (self._net.output.w.shape[-1], N))
         smooth = any(bend is not None for bend in self._bends)
         rises = self._tangent(d).rises if smooth else [None] * len(self.slopes)
         change: Array | None = None  # of the bound along d
@@ -268,10 +268,10 @@ class Geometry:
             bound = layer.W.T @ multiplier
             change = None if changed is None else back(layer.W, changed)
         for quad in self._net.quadratics:
-            total += 2 * _weight(quad.beta) * back(quad.A, quad.A @ flat)
+            total += 2 * quad.beta[:, None] * back(quad.A, quad.A @ flat)
         for norm, root in zip(self._net.norms, self._roots, strict=True):
             image = (norm.C @ flat).reshape(-1, N, K)
-            total += _weight(norm.gamma) * back(norm.C, root.turned(image, norm.group))
+            total += norm.gamma[:, None] * back(norm.C, root.turned(image, norm.group))
         for exponential, p, share in self._smooth:
             image = (exponential.matrix @ flat).reshape(-1, N, K)
             if exponential.KIND == "logistic":
@@ -285,16 +285,11 @@ class Geometry:
 
 def _shares(term: ExpTerm, points: Array) -> tuple[Array, Array]:
     """Return w p of each row, and p; of log(1 + exp) 1 - p instead of p."""
-    a = np.broadcast_to(term.matrix @ points + column(term.offset), (term.matrix.shape[0], points.shape[1]))
+    a = np.broadcast_to(term.matrix @ points + term.offset.T, (term.matrix.shape[0], points.shape[1]))
     if term.KIND == "logistic":
-        return column(term.prices) * softplus_slope(a, ONE), softplus_slope(-a, ONE)
+        return term.prices.T * softplus_slope(a, ONE), softplus_slope(-a, ONE)
     p = shares(a.reshape(term.groups, term.rows, -1)).p.reshape(a.shape)
-    return column(term.prices) * p, p
-
-
-def _weight(value: Any) -> Array:
-    """Return beta or gamma as one row per point, to multiply `(N, K)`."""
-    return np.atleast_1d(value)[:, None]
+    return term.prices.T * p, p
 
 
 def _lengths(values: Array, group: int) -> Array:

@@ -90,11 +90,11 @@ class BallProver:
         terms = _terms(net)
         return _Vectors(
             biases=[self._balls(layer.b) for layer in net.layers],
-            offsets=self._balls(np.concatenate([np.zeros(0), *(term.offset for term in terms)])),
-            weights=[self._balls(np.atleast_1d(term.weight)) for term in terms],
+            offsets=self._balls(np.concatenate([np.zeros(0), *(term.offset[0] for term in terms)])),
+            weights=[self._balls(term.weight) for term in terms],
             w=self._balls(net.output.w),
             v=self._balls(net.output.v),
-            c=self._flint.arb(float(net.output.c)),
+            c=self._flint.arb(float(net.output.c[0])),
             smooth=[(self._balls(term.prices), self._balls(term.offset)) for term in net.exponentials],
         )
 
@@ -177,7 +177,7 @@ class BallProver:
 
     def _balls(self, values: Any) -> list[Any]:
         arb = self._flint.arb
-        return [arb(float(value)) for value in values]
+        return [arb(float(value)) for value in np.ravel(values)]
 
 
 @dataclass

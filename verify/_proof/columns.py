@@ -103,15 +103,15 @@ class NetColumns:
                 abs(layer.W) if least(layer.W) < 0 else None,
                 layer.U,
                 abs(layer.U),
-                column(layer.b),
+                layer.b.T,
                 [_columns(term, column(term.weight)) for term in layer.inner],
                 column(layer.smoothing) if layer.smoothing.ndim else float(layer.smoothing),
             )
             for layer in net.layers
         ]
-        terms = [_columns(term, np.atleast_1d(term.weight)) for term in (*net.quadratics, *net.norms)]
-        w, v, c = column(net.output.w), column(net.output.v), np.atleast_1d(net.output.c)
-        return cls(layers, w, v, c, terms, np, [ExpColumns.of(term) for term in net.exponentials])
+        terms = [_columns(term, term.weight) for term in net.terms]
+        out, smooth = net.output, [ExpColumns.of(term) for term in net.exponentials]
+        return cls(layers, out.w.T, out.v.T, out.c, terms, np, smooth)
 
     @property
     def n(self) -> int:
@@ -142,4 +142,4 @@ def least(array: Any) -> float:
 
 
 def _columns(term: Term, weight: Values) -> TermColumns:
-    return TermColumns(weight, term.matrix, abs(term.matrix), column(term.offset), term.rows, term.ROOT, np)
+    return TermColumns(weight, term.matrix, abs(term.matrix), term.offset.T, term.rows, term.ROOT, np)

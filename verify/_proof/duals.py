@@ -140,8 +140,8 @@ def lower_bound(model_or_net: Freezable, x: Any, y: Any, context: Any = None) ->
     return GuessProver(instance.net, dual_guess(compiled, y))(instance.x).lo
 
 
-def _divided(values: Array, weight: Any) -> Array:
+def _divided(values: Array, weight: Array) -> Array:
     """Return values / weight, 0 where the weight is 0."""
-    weight = np.broadcast_to(np.atleast_1d(weight)[:, None], values.shape)
+    weight = np.broadcast_to(weight[:, None], values.shape)
     with np.errstate(all="ignore"):
         return np.where(weight > 0, values / weight, 0.0)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from socicnn._margins import EPS, TINY, column
+from socicnn._margins import EPS, TINY
 from socicnn.frozen._exponentials import ExpTerm
 from verify._proof.images import Image, Linear, Values, image
 from verify._proof.softplus import entropy_below, rounded_down, rounded_up, slope
@@ -46,8 +46,8 @@ class ExpColumns:
     @classmethod
     def of(cls, term: ExpTerm) -> ExpColumns:
         """Return a term of a frozen network in NumPy."""
-        own = term.matrix, abs(term.matrix), column(term.offset)
-        return cls(column(term.prices), *own, term.rows, term.KIND == "logistic", np)
+        own = term.matrix, abs(term.matrix), term.offset.T
+        return cls(term.prices.T, *own, term.rows, term.KIND == "logistic", np)
 
     def image(self, x: Values, size: Values) -> Image:
         """Return M x + o at columns x, |x| = size, with what rounding can have changed in it."""

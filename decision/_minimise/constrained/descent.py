@@ -57,7 +57,7 @@ def _without_offsets(net: FrozenNet) -> FrozenNet:
     """Return the slope of f along directions in which its quadratics stay as they are."""
     return FrozenNet(
         [layer.changed(b=np.zeros_like(layer.b), smoothing=0.0) for layer in net.layers],  # softplus is relu far out
-        replace(net.output, c=0.0 * np.asarray(net.output.c)),
+        replace(net.output, c=0.0 * net.output.c),
         [],
         [replace(norm, d=np.zeros_like(norm.d)) for norm in net.norms],
     )

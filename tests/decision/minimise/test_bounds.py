@@ -84,7 +84,9 @@ def test_margins_are_needed_and_enough() -> None:
         net = FrozenNet([], Output([], v, -float(v @ corner)))
         stack = Stack.of(net)
         dual = stack.zero_dual(torch.zeros(1, 7, dtype=torch.float64))
-        exact = sum(Fraction(a) * Fraction(b) for a, b in zip(v, corner, strict=True)) + Fraction(float(net.output.c))
+        exact = sum(Fraction(a) * Fraction(b) for a, b in zip(v, corner, strict=True)) + Fraction(
+            float(net.output.c[0])
+        )
         line = minorant(stack, dual)
         naive = float((line.slope[0] * torch.as_tensor(corner)).sum() + line.offset[0])
         broken += Fraction(naive) > exact

@@ -120,12 +120,13 @@ def test_the_optimum_is_that_of_cvxpys_atoms() -> None:
     theta = torch.tensor([0.3, -1.0], dtype=torch.float64)
     net, x = network.freeze(theta), cp.Variable(4)
     cost = (
-        net.output.v @ x
-        + net.output.c
-        + cp.sum_squares(net.quadratics[0].A @ x + net.quadratics[0].e) * float(net.quadratics[0].beta)
+        net.output.v[0] @ x
+        + net.output.c[0]
+        + cp.sum_squares(net.quadratics[0].A @ x + net.quadratics[0].e[0]) * float(net.quadratics[0].beta[0])
     )
-    cost += float(net.logsumexps[0].alpha) * cp.log_sum_exp(net.logsumexps[0].G @ x + net.logsumexps[0].o)
-    cost += net.logistics[0].omega @ cp.logistic(net.logistics[0].S @ x + net.logistics[0].s)
+    smooth, logistic = net.logsumexps[0], net.logistics[0]
+    cost += float(smooth.alpha[0]) * cp.log_sum_exp(smooth.G @ x + smooth.o[0])
+    cost += logistic.omega[0] @ cp.logistic(logistic.S @ x + logistic.s[0])
     value = cp.Problem(cp.Minimize(cost), [x >= 0, cp.sum(x) == 1]).solve(cp.CLARABEL)
     found = decide(network, Simplex(4), theta)
     assert float(found.value[0]) == pytest.approx(value, rel=1e-6, abs=1e-6)

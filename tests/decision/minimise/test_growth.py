@@ -34,8 +34,8 @@ def test_below_the_exact_minimum_and_near_it(n: int, width: float) -> None:
     for _ in range(20):
         net, least = separable(rng, n)
         quadratic = net.quadratics[0]
-        a, beta = np.diag(quadratic.A), float(quadratic.beta)
-        best = -(net.output.v / (2 * beta * a) + quadratic.e) / a
+        a, beta = np.diag(quadratic.A), float(quadratic.beta[0])
+        best = -(net.output.v[0] / (2 * beta * a) + quadratic.e[0]) / a
         for off in (0.0, 1e-9, 1e-6, 1e-2):
             stack = Stack.of(net)
             x = torch.tensor((best + off)[None])

@@ -106,7 +106,7 @@ def test_minima_of_high_precision() -> None:
             net = FrozenNet([Layer(None, [[1.0]], [0.0], None, tau)], Output([scale], [-scale * p]))
             exact, slope, s = (
                 mpmath.mpf(tau),
-                -mpmath.mpf(float(net.output.v[0])) / mpmath.mpf(scale),
+                -mpmath.mpf(float(net.output.v[0, 0])) / mpmath.mpf(scale),
                 mpmath.mpf(scale),
             )
             least = s * exact * (-slope * mpmath.log(slope) - (1 - slope) * mpmath.log(1 - slope))
@@ -127,14 +127,14 @@ def test_minima_of_high_precision() -> None:
 
 def _least_of_one_layer(mp, net: FrozenNet):
     """Return min f of one layer of softplus units and beta ||x||^2 by Newton's method with damping."""
-    layer, beta, tau = net.layers[0], mp.mpf(float(net.quadratics[0].beta)), mp.mpf(float(net.layers[0].smoothing))
-    U, b, w, v = (mp.matrix(part.tolist()) for part in (layer.U, layer.b, net.output.w, net.output.v))
+    layer, beta, tau = net.layers[0], mp.mpf(float(net.quadratics[0].beta[0])), mp.mpf(float(net.layers[0].smoothing))
+    U, b, w, v = (mp.matrix(part.tolist()) for part in (layer.U, layer.b[0], net.output.w[0], net.output.v[0]))
     n, x = U.cols, mp.zeros(U.cols, 1)
 
     def value(x):
         a = U * x + b
         return (
-            mp.mpf(float(net.output.c))
+            mp.mpf(float(net.output.c[0]))
             + mp.fdot(v, x)
             + beta * mp.fdot(x, x)
             + sum(w[i] * tau * mp.log1p(mp.exp(a[i] / tau)) for i in range(len(b)))

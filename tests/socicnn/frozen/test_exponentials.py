@@ -44,13 +44,13 @@ def test_cvxpys_own_atoms_have_the_same_values() -> None:
     for scale in (0.1, 1.0, 10.0, 200.0):
         net = exponential_net(3, layers=False)
         x = scale * rng.normal(size=(1000, 4))
-        values = x @ net.output.v + net.output.c
+        values = x @ net.output.v[0] + net.output.c
         for term in net.logsumexps:
             p = (term.G @ x.T).T + term.o
             for group in np.split(p, term.groups, axis=1):
                 values += term.alpha * cp.log_sum_exp(cp.Constant(group), axis=1).value
         for term in net.logistics:
-            values += cp.logistic(cp.Constant((term.S @ x.T).T + term.s)).value @ term.omega
+            values += cp.logistic(cp.Constant((term.S @ x.T).T + term.s)).value @ term.omega[0]
         assert net(x) == pytest.approx(values, rel=1e-13, abs=1e-13)
 
 
@@ -58,13 +58,13 @@ def test_every_solver_with_the_cone_finds_the_minimum_of_cvxpys_atoms() -> None:
     rng = np.random.default_rng(4)
     net = exponential_net(5, layers=False, scale=0.5)
     z = cp.Variable(4)
-    cost = net.output.v @ z + net.output.c
+    cost = net.output.v[0] @ z + net.output.c[0]
     for term in net.logsumexps:
-        p = term.G @ z + term.o
-        cost += term.alpha * sum(
+        p = term.G @ z + term.o[0]
+        cost += term.alpha[0] * sum(
             cp.log_sum_exp(p[i : i + term.rows]) for i in range(0, term.groups * term.rows, term.rows)
         )
-    cost += sum(term.omega @ cp.logistic(term.S @ z + term.s) for term in net.logistics)
+    cost += sum(term.omega[0] @ cp.logistic(term.S @ z + term.s[0]) for term in net.logistics)
     box = [z <= 1, z >= rng.uniform(-1, 0, size=4)]
     value = cp.Problem(cp.Minimize(cost), box).solve(cp.CLARABEL)
     for solver in (cp.CLARABEL, cp.ECOS, cp.SCS):

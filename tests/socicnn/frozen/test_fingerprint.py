@@ -124,7 +124,7 @@ def test_every_number_and_size_is_in_it() -> None:
         replace(net, norms=[replace(net.norms[0], group=None)]),
         replace(net, norms=[replace(net.norms[0], d=np.ones(2))]),
         replace(net, input_shape=(1, 2)),
-        replace(net, output=replace(net.output, c=np.array([0.25]))),  # one context is not none
+        replace(net, contexts=1),  # one context is not none
         replace(net, output=replace(net.output, c=np.array([0.25, 0.25]))),
     ]
     marks = {other.fingerprint for other in [net, *others]}

@@ -9,8 +9,11 @@ import torch
 from safetensors.numpy import load_file
 from scipy import sparse
 
+from socicnn._compile import value_program
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+
+PARTS = ("layers", "output", "quadratics", "norms")
 
 
 def _net(**changes):
@@ -30,10 +33,10 @@ def _net(**changes):
 def test_forward_is_the_formula_written_out() -> None:
     net, x = _net(), np.array([0.3, -0.2, 1.1])
     first, second = net.layers
-    z = np.maximum(first.U @ x + first.b, 0)
-    z = np.maximum(second.W @ z + second.b, 0)
-    p = net.quadratics[0].A @ x + net.quadratics[0].e
-    u = net.norms[0].C @ x + net.norms[0].d
+    z = np.maximum(first.U @ x + first.b[0], 0)
+    z = np.maximum(second.W @ z + second.b[0], 0)
+    p = net.quadratics[0].A @ x + net.quadratics[0].e[0]
+    u = net.norms[0].C @ x + net.norms[0].d[0]
     expected = net.output.w @ z + net.output.v @ x + 0.5 + 0.5 * p @ p
     expected += 2 * (np.hypot(u[0], u[1]) + np.hypot(u[2], u[3]))
     assert net(x) == pytest.approx(expected, rel=1e-14)
@@ -52,6 +55,45 @@ def test_stacked_contexts_select_to_single_networks() -> None:
     x = rng.normal(size=(6, 3))
     assert net.contexts == 6
     np.testing.assert_array_equal(net(x), [net[i](x[i])[0] for i in range(6)])
+
+
+def test_what_contexts_share_has_an_axis_of_length_one() -> None:
+    """Given without the axis or with it, alone or beside stacked vectors: it is the same network."""
+    rng = np.random.default_rng(2)
+    plain, c = _net(), rng.normal(size=6)
+    first, second = plain.layers
+    assert (first.b.shape, plain.output.v.shape, plain.output.c.shape) == ((1, 4), (1, 3), (1,))
+    assert FrozenNet(**{name: getattr(plain, name) for name in PARTS}).fingerprint == plain.fingerprint
+    stack = _net(output=replace(plain.output, c=c))
+    whole = replace(stack, layers=[replace(first, b=np.repeat(first.b, 6, axis=0)), second])
+    assert stack.contexts == whole.contexts == 6
+    assert stack.fingerprint == whole.fingerprint
+    assert stack[::2].fingerprint == whole[[0, 2, 4]].fingerprint
+    assert stack[-1].fingerprint == _net(output=replace(plain.output, c=c[5])).fingerprint
+
+
+def test_a_stack_of_one_is_told_from_a_network_without_contexts(tmp_path: Path) -> None:
+    net = _net()
+    one = replace(net, contexts=1)
+    assert (net.contexts, net.batch, one.contexts, one.batch) == (None, (), 1, (1,))
+    assert value_program(net).b.ndim == 1
+    assert value_program(one).b.shape == (1, *value_program(net).b.shape)
+    assert one.fingerprint != net.fingerprint == one[0].fingerprint
+    assert one[0:1].fingerprint == one.fingerprint
+    with pytest.raises(IndexError):
+        one[1]
+    one.save(tmp_path / "net.safetensors")
+    loaded = FrozenNet.load(tmp_path / "net.safetensors")
+    assert (loaded.contexts, loaded.fingerprint) == (1, one.fingerprint)
+    two = replace(net, contexts=2)
+    assert (two[0:1].contexts, two[1].contexts) == (1, None)
+    x = np.ones((2, 3))
+    np.testing.assert_array_equal(two(x), net(x))
+    for wrong in (-1, 1.0, "two"):
+        with pytest.raises(ModelError, match=r"contexts must be a whole number >= 0, or None; received"):
+            replace(net, contexts=wrong)
+    with pytest.raises(ModelError, match="output offset c has 3 contexts, other arrays 2"):
+        replace(two, output=replace(net.output, c=np.zeros(3)))
 
 
 def test_arrays_are_its_own_so_that_training_on_changes_nothing() -> None:

@@ -18,15 +18,15 @@ def test_forward_is_the_formula_written_out() -> None:
     z = np.zeros(0)
     for layer in model.layers:
         inside = layer.squares
-        a = layer.U @ x + layer.b + layer.W @ z
+        a = layer.U @ x + layer.b[0] + layer.W @ z
         k = inside.rows
         for i in range(len(a)):
-            p = inside.F[i * k : (i + 1) * k] @ x + inside.g[i * k : (i + 1) * k]
+            p = inside.F[i * k : (i + 1) * k] @ x + inside.g[0, i * k : (i + 1) * k]
             a[i] += inside.rho[i] * (p @ p)
         z = np.maximum(a, 0)
     quad, norm = model.quadratics[0], model.norms[0]
-    u = norm.C @ x + norm.d
-    expected = model.output.w @ z + model.output.v @ x + 0.5 + 0.7 * ((quad.A @ x + quad.e) ** 2).sum()
+    u = norm.C @ x + norm.d[0]
+    expected = model.output.w @ z + model.output.v @ x + 0.5 + 0.7 * ((quad.A @ x + quad.e[0]) ** 2).sum()
     expected += 0.3 * (np.hypot(u[0], u[1]) + np.hypot(u[2], u[3]))
     assert model(x)[0] == pytest.approx(expected, rel=1e-14)
 

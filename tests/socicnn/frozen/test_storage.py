@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,15 @@ def test_every_network_is_kept_with_all_its_contexts(case: Case, tmp_path: Path)
     assert loaded.contexts == net.contexts
     assert loaded.input_shape == net.input_shape
     np.testing.assert_array_equal(loaded(x), net(x))
+
+
+def test_older_files_of_a_stack_of_one_are_read(tmp_path: Path) -> None:
+    """They kept what contexts share without its axis, beside one row of what moves."""
+    net = replace(random_net(1, **NETS["soc"]), contexts=1)
+    net.save(tmp_path / "net.safetensors")
+    older = {"layers.0.b": net.layers[0].b[0], "output.c": np.asarray(net.output.c[0])}
+    loaded = FrozenNet.load(changed(tmp_path / "net.safetensors", older))
+    assert (loaded.contexts, loaded.fingerprint) == (1, net.fingerprint)
 
 
 @pytest.fixture
@@ -168,7 +178,9 @@ def test_a_reader_of_a_few_lines_finds_the_numbers(tmp_path: Path) -> None:
     assert json.loads(header.pop("__metadata__")["config"])["fingerprint"] == net.fingerprint
     start, end = header["output.v"]["data_offsets"]
     assert header["output.v"]["dtype"] == "F64"
-    assert struct.unpack(f"<{(end - start) // 8}d", content[8 + size + start : 8 + size + end]) == tuple(net.output.v)
+    assert struct.unpack(f"<{(end - start) // 8}d", content[8 + size + start : 8 + size + end]) == tuple(
+        net.output.v[0]
+    )
     assert 8 + size + max(entry["data_offsets"][1] for entry in header.values()) == len(content)
 
 

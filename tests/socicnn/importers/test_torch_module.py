@@ -220,7 +220,7 @@ def test_smooth_terms_stand_beside_relu_units() -> None:
 
     net = check(Written(function))
     assert net.hidden_features == (4,)
-    assert ([part.group for part in net.logsumexps], [len(part.omega) for part in net.logistics]) == ([3], [2])
+    assert ([part.group for part in net.logsumexps], [part.omega.size for part in net.logistics]) == ([3], [2])
     above = check(Written(lambda x: torch.relu(nn.functional.softplus(x @ A.to(x), threshold=60.0) - 1.0)))
     assert (above.hidden_features, above.logistics) == ((4, 4), ())
 

@@ -196,7 +196,7 @@ def test_frozen_networks_go_out_and_come_back(tmp_path: Path) -> None:
         assert back.hidden_features == net.hidden_features
     with pytest.raises(ModelError, match=r"holds Softplus, .* to_onnx\(net, path, dtype=torch.float32\)"):
         to_onnx(soft, tmp_path / "net.onnx")
-    stacked = replace(soft, output=Output(soft.output.w, np.stack([soft.output.v] * 2), 0.0))
+    stacked = replace(soft, output=Output(soft.output.w, np.repeat(soft.output.v, 2, axis=0), 0.0))
     with pytest.raises(ModelError, match=r"stacks 2 contexts; choose one: net\[i\]"):
         to_onnx(stacked, tmp_path / "net.onnx")
 

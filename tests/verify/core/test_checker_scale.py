@@ -145,7 +145,7 @@ def test_honest_points_pass_at_kinks_and_under_cancellation_whatever_the_weights
     first = Layer(None, U, np.abs(U) @ np.abs(x) * 1e3)
     W = np.abs(rng.normal(size=(h, h)))
     kink = FrozenNet([Layer(None, U, -(U @ x))], output)
-    cancelled = FrozenNet([first, Layer(W, None, -(W @ np.maximum(U @ x + first.b, 0)))], output)
+    cancelled = FrozenNet([first, Layer(W, None, -(W @ np.maximum(U @ x + first.b[0], 0)))], output)
     points = np.stack([x, np.nextafter(x, np.inf), x * (1 + 1e-15)])
     for net in (kink, cancelled):
         certificate = verify.certify(net, points, proof=True)

@@ -164,7 +164,7 @@ def test_arrays_of_another_network_are_told_apart() -> None:
         {"logsumexps": [replace(smooth, G=smooth.G * (1 + 1e-9)), *net.logsumexps[1:]]},
         {"logsumexps": [replace(smooth, group=3), *net.logsumexps[1:]]},
         {"logsumexps": net.logsumexps[1:]},
-        {"logistics": [replace(logistic, omega=logistic.omega[::-1]), net.logistics[1]]},
+        {"logistics": [replace(logistic, omega=logistic.omega[:, ::-1]), net.logistics[1]]},
         {"logistics": [replace(logistic, s=logistic.s - 1e-9), net.logistics[1]]},
         {"logistics": [replace(logistic, S=logistic.S[::-1]), net.logistics[1]]},
     ):

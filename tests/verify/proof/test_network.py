@@ -72,7 +72,7 @@ def test_any_guess_becomes_a_lower_bound() -> None:
         size = 10.0 ** rng.uniform(-3, 3)
         draw = lambda count: size * rng.normal(size=(1, count))  # noqa: E731, B023
         guess = Guess(
-            [draw(len(layer.b)) for layer in net.layers],
+            [draw(layer.width) for layer in net.layers],
             [draw(len(quad.A)) for quad in net.quadratics],
             [draw(len(norm.C)) for norm in net.norms],
         )

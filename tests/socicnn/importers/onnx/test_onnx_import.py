@@ -41,10 +41,10 @@ def test_weights_are_exact(tmp_path: Path) -> None:
     out = graph("Add", graph("MatMul", z, w), graph("MatMul", "x", v))
     net = FrozenNet.from_onnx(graph.save(tmp_path / "f64.onnx", out))
     np.testing.assert_array_equal(net.layers[0].U, U)
-    np.testing.assert_array_equal(net.layers[0].b, b)
+    np.testing.assert_array_equal(net.layers[0].b[0], b)
     np.testing.assert_array_equal(net.layers[1].W, W)
-    np.testing.assert_array_equal(net.output.w, w)
-    np.testing.assert_array_equal(net.output.v, v)
+    np.testing.assert_array_equal(net.output.w[0], w)
+    np.testing.assert_array_equal(net.output.v[0], v)
     assert net.output.c == 0
 
 
@@ -73,8 +73,8 @@ def test_branches(opset: int, form: str, tmp_path: Path) -> None:
     path = graph.save(tmp_path / "branches.onnx", out)
     net = FrozenNet.from_onnx(path)
     assert net.hidden_features == ()
-    assert sorted(float(q.beta) for q in net.quadratics)[3] == pytest.approx(0.7)
-    assert [float(s.gamma) for s in net.norms] == [0.5]
+    assert sorted(float(q.beta[0]) for q in net.quadratics)[3] == pytest.approx(0.7)
+    assert [float(s.gamma[0]) for s in net.norms] == [0.5]
     close(net, path, points(4))
 
 

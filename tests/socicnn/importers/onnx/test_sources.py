@@ -99,7 +99,7 @@ def test_float16(whole: bool, tmp_path: Path) -> None:
     x = points(4).astype(np.float16)
     found = [session.run(None, {"x": p.astype(graph.kind)})[0].reshape(()) for p in x]
     np.testing.assert_allclose(net(x.astype(float)), np.array(found, float), rtol=5e-3, atol=2e-2)
-    np.testing.assert_array_equal(net.layers[0].b, onnx.numpy_helper.to_array(graph.weights[1]).astype(float))
+    np.testing.assert_array_equal(net.layers[0].b[0], onnx.numpy_helper.to_array(graph.weights[1]).astype(float))
 
 
 @pytest.mark.parametrize("condition", [True, False])
