@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from decision._minimise.interior.products import Columns, Product, adjoint, taken, times, turned
+from decision._minimise.interior.products import ChosenColumns, Product, adjoint, taken, times, turned
 
 CACHE = 2**18  # numbers that are worked on at a time
 
@@ -54,7 +54,7 @@ class LowRank(NamedTuple):
             J: with its W; as one tensor in what is returned, if W belongs to each context.
             M: shape `(contexts, reach, reach)`.
         """
-        contexts, reach, own = len(d), M.shape[-1], not isinstance(J.W, Columns)
+        contexts, reach, own = len(d), M.shape[-1], not isinstance(J.W, ChosenColumns)
         factors, whole = [], []
         block = max(1, CACHE // (d.shape[1] * (reach + root.shape[1])))
         for start in range(0, contexts, block):

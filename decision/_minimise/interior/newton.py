@@ -37,7 +37,7 @@ from decision._minimise.interior.factors import (
 from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.norms import Turn
 from decision._minimise.interior.polyhedron import Polyhedron
-from decision._minimise.interior.products import Columns, adjoint, dense, times
+from decision._minimise.interior.products import ChosenColumns, adjoint, dense, times
 from decision._minimise.interior.units import Kept, by_kind
 
 FLAT = 1e-15  # share of q below which the multipliers of a softplus unit count as no less
@@ -106,7 +106,7 @@ class System:
             self._J.append(J)
             if W is not None:
                 J = J + torch.nn.functional.pad(dense(W) @ A, (0, reach - A.shape[-1]))
-                self._J[k] = Jacobian(kept.U[k], W, A) if isinstance(W, Columns) else J
+                self._J[k] = Jacobian(kept.U[k], W, A) if isinstance(W, ChosenColumns) else J
             if W is None or R is None:
                 S = 1.0 / (soft + give)
                 part += weighed_by(J, S)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 @final
 @dataclass(frozen=True, eq=False)
-class Columns:
+class ChosenColumns:
     """Columns of a matrix, other ones in each context.
 
     Args:
@@ -29,9 +29,9 @@ class Columns:
     rows: Tensor
     index: Tensor
 
-    def take(self, contexts: Contexts) -> Columns:
+    def take(self, contexts: Contexts) -> ChosenColumns:
         """Return the matrices of some contexts."""
-        return Columns(self.matrix, self.rows, self.index[contexts])
+        return ChosenColumns(self.matrix, self.rows, self.index[contexts])
 
     @property
     def turned(self) -> Tensor:
@@ -50,7 +50,7 @@ class Columns:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Folded:
+class FoldedProduct:
     """U + W diag(on) V: the rows V of units below that are taken as on are folded into U.
 
     Args:
@@ -68,22 +68,22 @@ class Folded:
     turned: Tensor
 
     @classmethod
-    def of(cls, U: Tensor, W: Tensor, V: Tensor, on: Tensor) -> Folded:
+    def of(cls, U: Tensor, W: Tensor, V: Tensor, on: Tensor) -> FoldedProduct:
         """Return the matrices of each context."""
         return cls(U, W, V, on, U.T + (on[:, None, :] * V.T) @ W.T)
 
-    def take(self, contexts: Contexts) -> Folded:
+    def take(self, contexts: Contexts) -> FoldedProduct:
         """Return the matrices of some contexts."""
-        return Folded(self.U, self.W, self.V, self.on[contexts], self.turned[contexts])
+        return FoldedProduct(self.U, self.W, self.V, self.on[contexts], self.turned[contexts])
 
-    def without(self, on: Tensor) -> Folded:
+    def without(self, on: Tensor) -> FoldedProduct:
         """Return the matrices with fewer units on; these are overwritten."""
         off = self.on > on
         rows = off.any(dim=1).nonzero()[:, 0]
         if len(rows):
             gone, units = off[rows].to(on).topk(int(off.sum(dim=1).max()), dim=1)
             self.turned[rows] -= (gone[..., None] * self.V[units]).mT @ self.W.T[units]
-        return Folded(self.U, self.W, self.V, on, self.turned)
+        return FoldedProduct(self.U, self.W, self.V, on, self.turned)
 
     def times(self, vectors: Tensor) -> Tensor:
         """Return the product with a vector per context."""
@@ -94,7 +94,7 @@ class Folded:
         return vectors @ self.U + (self.on * (vectors @ self.W)) @ self.V
 
 
-Product = Tensor | Columns | Folded
+Product = Tensor | ChosenColumns | FoldedProduct
 Contexts = Tensor | slice
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from decision._minimise.interior.choice import Choice
-from decision._minimise.interior.products import Columns, Folded, Product, adjoint, dense, taken, times
+from decision._minimise.interior.products import ChosenColumns, FoldedProduct, Product, adjoint, dense, taken, times
 from decision._minimise.stack import Stack, StackLayer
 
 
@@ -143,9 +143,9 @@ def _last_column(matrix: Tensor) -> int:
 
 def _with_more(matrix: Product, choice: Choice, k: int, columns: int, rows: int) -> Product:
     """Return U or W of layer k with room for more units, as a choice that has grown has it."""
-    if isinstance(matrix, Columns):
+    if isinstance(matrix, ChosenColumns):
         return replace(matrix, index=choice.index[k - 1])
-    if isinstance(matrix, Folded):
+    if isinstance(matrix, FoldedProduct):
         return matrix.without(choice.on[k - 1].to(matrix.on))
     return torch.nn.functional.pad(matrix, (0, columns, 0, rows))
 
@@ -214,7 +214,7 @@ class Gatherer:
             if whole[k] and not (folds and (folded or by_columns is None)):
                 U_k = self._U[k][:-1]
             elif W_k is not None and by_columns is not None:
-                U_k = Folded.of(self._U[k][:-1], W_k[:-1], self._U[0][:-1], on)
+                U_k = FoldedProduct.of(self._U[k][:-1], W_k[:-1], self._U[0][:-1], on)
             else:
                 U_k = self._U[k].index_select(0, units.reshape(-1)).reshape(shape)
             if W_k is None:
@@ -222,7 +222,7 @@ class Gatherer:
             elif whole[k] and whole[k - 1]:
                 W.append(W_k[:-1])
             elif by_columns is not None:
-                W.append(Columns(W_k[:-1], by_columns, choice.index[k - 1]))
+                W.append(ChosenColumns(W_k[:-1], by_columns, choice.index[k - 1]))
             else:
                 rows = W_k.index_select(0, units.reshape(-1)).reshape(shape)
                 below = choice.index[k - 1]

@@ -12,7 +12,7 @@ from decision._minimise.interior.choice import Choice
 from decision._minimise.interior.iterate import Iterate
 from decision._minimise.interior.newton import System
 from decision._minimise.interior.polyhedron import Polyhedron
-from decision._minimise.interior.products import Folded, adjoint
+from decision._minimise.interior.products import FoldedProduct, adjoint
 from decision._minimise.interior.start import on_path, settled
 from decision._minimise.interior.units import Gatherer
 from decision._minimise.stack import Stack
@@ -113,7 +113,7 @@ def test_softplus_units_move_as_their_formula_does(smoothing: tuple, first: int,
         every[0] = (torch.arange(first) < few).expand(len(stack), -1)
         on[0] = (torch.arange(first) == few).expand(len(stack), -1)
     kept = Gatherer(stack, scale).gather(Choice.of(every, on), stack)
-    assert isinstance(kept.U[-1], Folded) == (few is not None and smoothing == (0.0, 0.4))
+    assert isinstance(kept.U[-1], FoldedProduct) == (few is not None and smoothing == (0.0, 0.4))
     x, mu = box.centre.repeat(len(stack), 1), torch.full((len(stack),), 0.1, dtype=torch.float64)
     s = box.slack(x)
     widths = [torch.tensor(tau).repeat(len(stack), 1) if tau.any() else None for tau in taus]

@@ -7,7 +7,7 @@ import torch
 
 from decision._minimise.bounds import repaired
 from decision._minimise.interior.choice import Choice
-from decision._minimise.interior.products import Columns, Folded, adjoint, dense, taken, times, turned
+from decision._minimise.interior.products import ChosenColumns, FoldedProduct, adjoint, dense, taken, times, turned
 from decision._minimise.interior.units import Gatherer, Kept
 from decision._minimise.stack import Dual, Stack
 from tests.support.stacks import random_stack
@@ -117,8 +117,8 @@ def test_shared_products_are_those_of_each_contexts_own_matrices(grown: bool) ->
         choice = choice.grown(wanted)
         kept = gatherer.regathered(kept, choice, stack, torch.tensor([1, 2, 3]))
     U, W = kept.U[1], kept.W[1]
-    assert isinstance(U, Folded)
-    assert isinstance(W, Columns)
+    assert isinstance(U, FoldedProduct)
+    assert isinstance(W, ChosenColumns)
     shared = stack.layers[1].W.dense  # type: ignore[union-attr]
     own = shared[:, choice.index[0].clamp(max=8)].transpose(0, 1) * (choice.index[0] < 9)[:, None]
     folded = stack.layers[1].U.dense + torch.einsum(
