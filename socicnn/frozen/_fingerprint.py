@@ -46,7 +46,7 @@ def fingerprint(
     'cc0864b5eb5859db'
     """
     form = _Form(*(batch or (1,)))
-    n = int(np.shape(output.v)[-1])
+    n = output.v.shape[-1]
     form.record("socicnn network 1", (n, sum(batch) + len(batch)))
     form.record("shape", shape)
     width = 0
