@@ -22,6 +22,10 @@ CROSSED = (
     "A lower bound lies above the value that was reached, which the values of a convex function do not do: "
     "these gaps are infinite."
 )
+WIDE = (
+    "The box is far wider than the bends of the network's smooth units, and the last digits of a slope times its width "
+    "are more than the accuracy asked for: narrower bounds give a proof."
+)
 COLUMNS = ("x", "value", "gap", "iterations", "scale", "floor", "violation")
 
 
@@ -73,7 +77,7 @@ def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
     quick = _compiled(search, x, goal)
     if quick is None:
         most = search.reference.largest(search.surrogate)
-        return _searched(search.measured(), x, most, goal)
+        return _explained(search, _searched(search.measured(), x, most, goal), goal)
     answers, measure = quick
     judged = _judged(search, answers, goal, measure)
     left = (~judged.certified(goal)).nonzero()[:, 0]
@@ -82,6 +86,14 @@ def decided(search: Search, x: Tensor | None, goal: Goal) -> Judged:
         again = None if x is None else x[left]
         judged.put(left, _judged(rest, minimise(rest, again, answers.most[left], goal), goal))
     return judged
+
+
+def _explained(search: Search, judged: Judged, goal: Goal) -> Judged:
+    """Return what was found, with the reason why smooth networks over a wide box may have no proof."""
+    networks, asked = search.surrogate, replace(goal, rtol=goal.rtol / SHARE, atol=goal.atol / SHARE)
+    if not isinstance(networks, StackSurrogate) or not networks.stack.smooth or bool(judged.certified(asked).all()):
+        return judged
+    return judged if search.first_box() is None else replace(judged, notes=(*judged.notes, WIDE))
 
 
 def _searched(search: Search, x: Tensor | None, most: Tensor, goal: Goal) -> Judged:

@@ -265,3 +265,10 @@ def test_single_decisions_are_parts_of_the_network() -> None:
     for part in (surrogate.take(every), surrogate.short()):
         assert [layer.smoothing for layer in part.stack.layers] == [1.0, 0.25]
     assert Fraction(float(surrogate.stack.layers[0].unit(torch.zeros(1, dtype=torch.float64)))) > Fraction(69, 100)
+
+
+@pytest.mark.parametrize(("width", "proven"), [(10.0, True), (1e9, False)])
+def test_a_box_that_is_too_wide_for_a_proof_is_told(width: float, proven: bool) -> None:
+    answer = decide(softplus_net(3, (0.5,), terms=True), Box(4, -width, width))
+    assert answer.ok == proven
+    assert ("far wider than the bends" in answer.status) == (not proven)
