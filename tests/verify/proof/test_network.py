@@ -134,6 +134,7 @@ def test_brackets_of_programs_with_negative_weights_are_those_of_the_program() -
             quadratics=(),
             norms=(),
             exponentials=(),
+            terms=(),
         )
         program = compile_net(net).program
         rows, columns = program.rows[2], program.columns[0]
@@ -159,6 +160,7 @@ def test_unbounded_programs_have_no_lower_bound() -> None:
         quadratics=(),
         norms=(),
         exponentials=(),
+        terms=(),
     )
     assert Prover(raw)(np.zeros((1, 4))).lo[0] == -np.inf
 
