@@ -32,7 +32,7 @@ def relu_form(layers: Sequence[Layer], units: Sequence[LayerUnits], output: Outp
     >>> layer = Layer(None, [[1.0]], [0.0])
     >>> made, read = relu_form([layer], [LayerUnits("leaky_relu", 0.25)], Output([4.0], [0.0]))
     >>> read.w.tolist(), read.v.tolist()
-    ([3.0], [1.0])
+    ([[3.0]], [[1.0]])
     """
     if all(unit.plain for unit in units):
         return list(layers), output
