@@ -125,10 +125,10 @@ def page() -> str:
             given, rows = PRESETS[name].settings, read_table(path)
             done, seeds = len({tuple(row[c] for c in KEY) for row in rows}), PRESETS[name].seeds
             parts.append(
-                f"### Preset `{name}`: layers {' x '.join(map(str, given.hidden))}, {given.steps} steps\n\n"
+                f"## Preset `{name}`: layers {' x '.join(map(str, given.hidden))}, {given.steps} steps\n\n"
                 f"{done} of {len(cells(name))} cells have been run; {seeds} {'seeds' if seeds > 1 else 'seed'} in all."
             )
-            parts.append(sections(rows, "####"))
+            parts.append(sections(rows, "###"))
     return "\n\n".join(parts)
 
 
