@@ -28,7 +28,8 @@ def pack_net(net: Any, prefix: str = "") -> Arrays:
         arrays[f"{prefix}{name}"] = np.asarray(len(parts))
         for index, part in enumerate(parts):
             _put_part(arrays, f"{prefix}{name}.{index}", part, net.contexts)
-    _put_part(arrays, f"{prefix}output", net.output, net.contexts)
+    c = net.output.c if net.contexts is None else np.broadcast_to(net.output.c, net.contexts)  # tells the count
+    _put_part(arrays, f"{prefix}output", net.output.changed(c=c), net.contexts)
     return arrays
 
 

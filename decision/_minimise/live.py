@@ -40,10 +40,10 @@ class LiveUnits:
         if not stack.layers:
             return None
         read = (stack.w != 0).any(dim=0).cpu().numpy()
-        key = "live", read.tobytes()
-        if key not in stack.kept:
-            stack.kept[key] = cls._of(stack.layers, read)
-        known: LiveUnits | None = stack.kept[key]
+        last = stack.kept.get("live")  # one alone, as other contexts may read other units again and again
+        if last is None or last[0] != read.tobytes():
+            last = stack.kept["live"] = read.tobytes(), cls._of(stack.layers, read)
+        known: LiveUnits | None = last[1]
         return known
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from socicnn._arrays import Array, Matrix, entries
+from socicnn._integers import as_integer
 from socicnn.errors import ModelError
 
 
@@ -12,9 +13,7 @@ class ArrayCheck:
     """Checks the arrays of one network with x of length n, and learns the number of contexts if it is omitted."""
 
     def __init__(self, n: int, contexts: int | None = None) -> None:
-        if contexts is not None and (not isinstance(contexts, int) or contexts < 0):
-            raise ModelError(f"contexts must be a whole number >= 0, or None; received {contexts!r}")
-        self.n, self.contexts = n, contexts
+        self.n, self.contexts = n, None if contexts is None else as_integer("contexts", contexts, 0)
 
     def vector(self, name: str, array: Array, size: int | None = None, *, sign: bool = False) -> None:
         """Check a vector of this size (any, if omitted) per context, shape `(1 or contexts, size)`.

@@ -1,5 +1,7 @@
 """Units that f does not depend on are left out of searches and proofs, and change nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -77,3 +79,12 @@ def test_a_decider_leaves_them_out_too(name: str, widths: tuple[int, ...]) -> No
     assert expected.ok
     assert bool(((answer.value - expected.value).abs() <= answer.gap + expected.gap).all())
     assert bool((answer.value - model(answer.x, theta)).abs().max() < 1e-12)
+
+
+def test_matrices_of_one_set_of_live_units_are_kept() -> None:
+    net = with_dead_units()
+    stack = Stack.of(net)
+    known = [LiveUnits.of(replace(stack, w=torch.tensor([w]))) for w in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]) * 2]
+    assert [some.places[-1].tolist() for some in known if some is not None] == [[0], [1]] * 2
+    assert LiveUnits.of(replace(stack, w=torch.tensor([[0.0, 9.0, 0.0]]))) is known[-1]
+    assert len(stack.kept) == 1

@@ -89,8 +89,9 @@ def test_a_stack_of_one_is_told_from_a_network_without_contexts(tmp_path: Path) 
     assert (two[0:1].contexts, two[1].contexts) == (1, None)
     x = np.ones((2, 3))
     np.testing.assert_array_equal(two(x), net(x))
-    for wrong in (-1, 1.0, "two"):
-        with pytest.raises(ModelError, match=r"contexts must be a whole number >= 0, or None; received"):
+    assert replace(net, contexts=np.int64(2)).fingerprint == two.fingerprint
+    for wrong in (-1, 1.0, "two", True):
+        with pytest.raises(ModelError, match="contexts must be an integer >= 0; received"):
             replace(net, contexts=wrong)
     with pytest.raises(ModelError, match="output offset c has 3 contexts, other arrays 2"):
         replace(two, output=replace(net.output, c=np.zeros(3)))

@@ -15,6 +15,7 @@ import safetensors.numpy
 import torch
 
 import socicnn
+import verify
 from socicnn._files import FileError
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Norm, Output
@@ -22,6 +23,7 @@ from socicnn.nn import ConvSOCICNN, load_metadata
 from tests.contracts.frozen import FrozenContract
 from tests.support.cases import CASES, Case, generator
 from tests.support.frozen_nets import NETS, random_net
+from verify.check import check
 
 OLD = Path(__file__).parents[1] / "old_files"
 
@@ -52,6 +54,17 @@ def test_older_files_of_a_stack_of_one_are_read(tmp_path: Path) -> None:
     older = {"layers.0.b": net.layers[0].b[0], "output.c": np.asarray(net.output.c[0])}
     loaded = FrozenNet.load(changed(tmp_path / "net.safetensors", older))
     assert (loaded.contexts, loaded.fingerprint) == (1, net.fingerprint)
+
+
+@pytest.mark.parametrize("contexts", [0, 3])
+def test_stacks_whose_contexts_share_every_number_are_read(contexts: int, tmp_path: Path) -> None:
+    stack = replace(random_net(1, **NETS["soc"]), contexts=1)[np.zeros(contexts, dtype=int)]
+    stack.save(tmp_path / "net.safetensors")
+    loaded = FrozenNet.load(tmp_path / "net.safetensors")
+    assert (loaded.contexts, loaded.fingerprint) == (contexts, stack.fingerprint)
+    if contexts:
+        verify.certify(stack, np.ones((contexts, stack.in_features))).save(tmp_path / "claim.npz")
+        assert check(tmp_path / "claim.npz").ok
 
 
 @pytest.fixture
