@@ -41,7 +41,7 @@ class FrozenNet(ConvexNet):
         logsumexps: log-sum-exp branches.
         logistics: logistic branches.
         contexts: number of stacked contexts; if omitted, the leading length of the vectors that is not 1, or None if
-            there is none. Give 1 for a stack of one.
+            all are 1. Give 1 for a stack of one.
 
     Raises:
         ModelError: a negative W or weight, a non-finite entry, or shapes that do not agree; the message names

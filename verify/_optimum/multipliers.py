@@ -131,7 +131,7 @@ class SoftEquations:
 
     @classmethod
     def of(cls, B: sparse.csr_array, weight: Array) -> Self | None:
-        """Return the factors; None if there are none.
+        """Return the factors, or None if SuperLU finds the matrix singular.
 
         Args:
             B: matrix of shape `(equations, unknowns)`.
