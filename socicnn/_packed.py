@@ -28,8 +28,10 @@ def pack_net(net: Any, prefix: str = "") -> Arrays:
         arrays[f"{prefix}{name}"] = np.asarray(len(parts))
         for index, part in enumerate(parts):
             _put_part(arrays, f"{prefix}{name}.{index}", part, net.contexts)
-    c = net.output.c if net.contexts is None else np.broadcast_to(net.output.c, net.contexts)  # tells the count
-    _put_part(arrays, f"{prefix}output", net.output.changed(c=c), net.contexts)
+    output = net.output
+    if net.contexts is not None:  # one array tells the count, also where all are shared
+        output = output.changed(c=np.broadcast_to(output.c, net.contexts))
+    _put_part(arrays, f"{prefix}output", output, net.contexts)
     return arrays
 
 

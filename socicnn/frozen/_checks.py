@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from socicnn._arrays import Array, Matrix, entries
-from socicnn._integers import as_integer
 from socicnn.errors import ModelError
 
 
@@ -13,7 +12,11 @@ class ArrayCheck:
     """Checks the arrays of one network with x of length n, and learns the number of contexts if it is omitted."""
 
     def __init__(self, n: int, contexts: int | None = None) -> None:
-        self.n, self.contexts = n, None if contexts is None else as_integer("contexts", contexts, 0)
+        if contexts is not None:
+            if isinstance(contexts, bool) or not isinstance(contexts, int | np.integer) or contexts < 0:
+                raise ModelError(f"contexts must be an integer >= 0; received {contexts!r}")
+            contexts = int(contexts)
+        self.n, self.contexts = n, contexts
 
     def vector(self, name: str, array: Array, size: int | None = None, *, sign: bool = False) -> None:
         """Check a vector of this size (any, if omitted) per context, shape `(1 or contexts, size)`.
