@@ -1,9 +1,10 @@
 """Convex potential flows: recipes and starts over many seeds, in one block and in several; held-out nats.
 
-python -m experiments.flows --preset tiny|short|paper [--only law=eight_gaussians blocks=1] [--status] [--render]
+python -m experiments.flows --preset tiny|short|paper [--only law=eight_gaussians first_seed=0] [--status] [--render]
 
-A cell trains all seeds of a law, recipe, start, step size and number of blocks at once; a row is a seed, which draws
-weights and batches (of a table also its noise and split). Held-out points of a law in the plane are the same for all.
+A cell trains some seeds of a law, recipe, start, step size and number of blocks at once, so that a table grows by
+seeds; a row is a seed, which draws weights and batches (of a table also its noise and split). Held-out points of a law
+in the plane are the same for all.
 One block is a `PotentialFlow`, as in "A lift for ICNN training"; several are a `ComposedFlow`. Lifts are finalised on
 training points; their likelihood when they are emitted from the held-out points themselves stands beside it. Tables
 are read from the folder that SOCICNN_DATA names.
@@ -43,7 +44,9 @@ class Preset:
         arms: law, recipe, start, step size, number of blocks.
         hidden: widths of each block.
         seeds: number of seeds in the plane.
-        steps: steps of each training.
+        together: how many of these a cell trains at once; of a table one.
+        steps: steps of each training in the plane.
+        table_steps: steps of each training on a table.
         batch: points per step.
         points: held-out points of a law, and points that its lifts are finalised on.
     """
@@ -51,7 +54,9 @@ class Preset:
     arms: tuple[tuple[str, str, str, float, int], ...]
     hidden: tuple[int, ...]
     seeds: int
+    together: int
     steps: int
+    table_steps: int
     batch: int
     points: int
 
@@ -65,18 +70,32 @@ PRESETS = {
     "tiny": Preset(
         (("eight_gaussians", "lift", SEED_START, 1e-2, 1), ("two_spirals", "softplus", "principled", 1e-2, 2),
          ("product", "lift", "principled", 1e-2, 2)),
-        (6, 6), seeds=2, steps=6, batch=16, points=100,
+        (6, 6), seeds=2, together=2, steps=6, table_steps=6, batch=16, points=100,
     ),
-    "short": Preset((*PLANE, *FASTER, *DEEPER), (64, 64, 64), seeds=5, steps=2000, batch=64, points=1024),
-    "paper": Preset((*PLANE, *FASTER, *DEEPER, *WIDER), (64, 64, 64), seeds=100, steps=6000, batch=64, points=1024),
+    "short": Preset(
+        (*PLANE, *FASTER, *DEEPER, *WIDER), (64, 64, 64),
+        seeds=5, together=5, steps=2000, table_steps=300, batch=64, points=1024,
+    ),
+    "paper": Preset(
+        (*PLANE, *FASTER, *DEEPER, *WIDER), (64, 64, 64),
+        seeds=100, together=10, steps=6000, table_steps=1000, batch=64, points=1024,
+    ),
 }  # fmt: skip
 TABLE_SEEDS = 3
 
 
 def fit_flows(
-    law: str, recipe: str, start: str, learning_rate: float, blocks: int, *, settings: Mapping[str, Any], version: int
+    law: str,
+    recipe: str,
+    start: str,
+    learning_rate: float,
+    blocks: int,
+    first_seed: int,
+    *,
+    settings: Mapping[str, Any],
+    version: int,
 ) -> list[Row]:
-    """Fit the flows of all seeds at once, and return one row per seed.
+    """Fit the flows of some seeds at once, and return one row per seed.
 
     Args:
         law: name of a law in the plane, or of a table.
@@ -84,10 +103,11 @@ def fit_flows(
         start: initialiser of the networks, or `seed`, that of the lift's authors.
         learning_rate: step size of Adam.
         blocks: number of blocks.
-        settings: hidden, seeds, steps, batch, points, given (the recipe's settings).
+        first_seed: the least of the seeds.
+        settings: hidden, seeds (their number), steps, batch, points, given (the recipe's settings).
         version: of this function.
     """
-    seeds = settings["seeds"]
+    seeds = range(first_seed, first_seed + settings["seeds"])
     train, test = zip(*[_points(law, seed, settings["points"]) for seed in seeds], strict=True)
     flows = [
         begun(train[place], settings["hidden"], settings["given"], start, blocks, seed)
@@ -151,17 +171,24 @@ def _points(law: str, seed: int, count: int) -> tuple[Tensor, Tensor]:
 
 
 def cells(name: str) -> list[Cell]:
-    """Return one cell per arm."""
+    """Return the cells: all arms with their first seeds, then with the next ones."""
     preset = PRESETS[name]
     return [
         Cell(
-            {"law": law, "recipe": recipe, "start": start, "learning_rate": rate, "blocks": blocks},
+            {
+                "law": law,
+                "recipe": recipe,
+                "start": start,
+                "learning_rate": rate,
+                "blocks": blocks,
+                "first_seed": first,
+            },
             fit_flows,
             {
                 "settings": {
                     "hidden": list(preset.hidden),
-                    "seeds": list(range(TABLE_SEEDS if law in TABLES else preset.seeds)),
-                    "steps": preset.steps,
+                    "seeds": together,
+                    "steps": preset.table_steps if law in TABLES else preset.steps,
                     "batch": preset.batch,
                     "points": preset.points,
                     "given": {"given": recipe, **make_recipe(recipe).config()},
@@ -169,7 +196,10 @@ def cells(name: str) -> list[Cell]:
                 "version": VERSION,
             },
         )
+        for first in range(preset.seeds)
         for law, recipe, start, rate, blocks in preset.arms
+        for together, last in [(1, TABLE_SEEDS) if law in TABLES else (preset.together, preset.seeds)]
+        if first < last and first % together == 0
     ]
 
 
