@@ -20,6 +20,8 @@ from socicnn.density._flow_proposal import flow_proposal as flow_proposal
 from socicnn.density._integration import Quadrature as Quadrature
 from socicnn.density._integration import quadrature as quadrature
 from socicnn.density._likelihood import negative_log_likelihood as negative_log_likelihood
+from socicnn.density._log_determinant import LogDetEstimate as LogDetEstimate
+from socicnn.density._log_determinant import StochasticLogDet as StochasticLogDet
 from socicnn.density._modules import ConvexModule as ConvexModule
 from socicnn.density._plots import plot as plot
 from socicnn.density._rule import Proposal as Proposal

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from socicnn.density._base import Density
 from socicnn.density._estimate import Estimate
+from socicnn.density._log_determinant import LogDetEstimate
 from socicnn.density._rule import Rule, Weighted
 
 
@@ -23,8 +24,21 @@ class Flow(Density):
         """Return T(x), shape that of x."""
 
     @abstractmethod
+    def transport_and_estimate(
+        self, x: Tensor, *, training: bool = False, probes: int | None = None
+    ) -> tuple[Tensor, LogDetEstimate]:
+        """Return T(x), and log |det DT(x)| of shape `(*batch,)` with its errors, which are 0 where it is exact.
+
+        Args:
+            x: points of shape `(*batch, n)`.
+            training: whether to take as many probes as for a step of training, rather than as many as for a judgement.
+            probes: how many to take, in place of either.
+        """
+
     def transport_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return T(x), and log |det DT(x)| of shape `(*batch,)`."""
+        """Return T(x), and log |det DT(x)| of shape `(*batch,)`, exact or estimated."""
+        z, estimate = self.transport_and_estimate(x)
+        return z, estimate.value
 
     @abstractmethod
     def inverse(self, z: Tensor, tolerance: float = 1e-9, steps: int = 100) -> Tensor:
@@ -40,8 +54,10 @@ class Flow(Density):
         """
 
     def log_density(self, x: Tensor) -> Tensor:
-        """Return log p(x), shape `(*batch,)`."""
-        z, log_det = self.transport_and_log_det(x)
+        """Return log p(x), shape `(*batch,)`; an unbiased estimate where the log-determinant is one."""
+        return self._log_density(*self.transport_and_log_det(x))
+
+    def _log_density(self, z: Tensor, log_det: Tensor) -> Tensor:
         return log_det - 0.5 * z.square().sum(dim=-1) - 0.5 * self.features * math.log(2 * math.pi)
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
@@ -51,8 +67,14 @@ class Flow(Density):
 
     def objective(self, x: Tensor, rule: Weighted | None = None) -> Tensor:
         """Return the mean of -log p(x); there is nothing to integrate."""
-        return -self.log_density(x).mean()
+        z, estimate = self.transport_and_estimate(x, training=True)
+        return -self._log_density(z, estimate.value).mean()
 
     def likelihoods(self, x: Tensor, rule: Rule | None = None) -> tuple[Tensor, Estimate]:
-        """Return -log p(x), and log Z = 0."""
-        return -self.log_density(x), Estimate(0.0)
+        """Return -log p(x), and log Z = 0 with the error of the mean log-determinant as its error.
+
+        That error is the standard error over the probes plus the bound on the truncation.
+        """
+        z, log_det = self.transport_and_estimate(x)
+        error = log_det.standard_error.double().square().sum().sqrt() / len(x) + log_det.truncation.double().mean()
+        return -self._log_density(z, log_det.value), Estimate(0.0, error=float(error))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from socicnn._integers import as_integer
 from socicnn.density._change_of_variables import Flow
 from socicnn.density._flow import PotentialFlow
+from socicnn.density._log_determinant import LogDet, LogDetEstimate
 from socicnn.density._points import as_tensor
 from socicnn.errors import ModelError
 from socicnn.nn._kinds import NETWORKS
@@ -25,7 +26,8 @@ class ComposedFlow(Flow):
 
     log p(x) = log N(z; 0, I) + sum_k [log det Hess F_k + sum_i s_ki], z the image of x (Huang et al., "Convex potential
     flows", 2021). The affine maps, "actnorm" (Kingma and Dhariwal, "Glow", 2018), are trained too; `normalise` starts
-    them. Determinants are exact: each block costs n derivatives of a gradient per point, fine up to some 32 dimensions.
+    them. Determinants are those of the blocks: exact up to 32 dimensions, where each block costs n derivatives of a
+    gradient per point, and estimated beyond.
 
     Args:
         blocks: the potential flows, first the one next to x; of one dimension and floating type.
@@ -60,6 +62,7 @@ class ComposedFlow(Flow):
         *,
         blocks: int = 3,
         strong_convexity: float = 0.05,
+        log_det: LogDet | None = None,
         options: NetOptions | None = None,
         **settings: Unpack[NetSettings],
     ) -> Self:
@@ -67,7 +70,12 @@ class ComposedFlow(Flow):
         return cls(
             [
                 PotentialFlow.dense(
-                    in_features, hidden_features, strong_convexity=strong_convexity, options=options, **settings
+                    in_features,
+                    hidden_features,
+                    strong_convexity=strong_convexity,
+                    log_det=log_det,
+                    options=options,
+                    **settings,
                 )
                 for _ in range(as_integer("blocks", blocks))
             ]
@@ -126,13 +134,21 @@ class ComposedFlow(Flow):
             x = block.transport(self._affine(x, k))
         return x
 
-    def transport_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the image of x, and the sum of all blocks' log-determinants, shape `(*batch,)`."""
-        total = self.log_scales.sum()
+    def transport_and_estimate(
+        self, x: Tensor, *, training: bool = False, probes: int | None = None
+    ) -> tuple[Tensor, LogDetEstimate]:
+        """Return the image of x, and the sum of all blocks' log-determinants, shape `(*batch,)`, with its errors.
+
+        Args:
+            x: points of shape `(*batch, n)`.
+            training: whether to take as many probes as for a step of training, rather than as many as for a judgement.
+            probes: how many each block takes, in place of either.
+        """
+        parts = [LogDetEstimate.exact(self.log_scales.sum().expand(x.shape[:-1]))]
         for k, block in enumerate(self.blocks):
-            x, log_det = block.transport_and_log_det(self._affine(x, k))
-            total = total + log_det
-        return x, total
+            x, part = block.transport_and_estimate(self._affine(x, k), training=training, probes=probes)
+            parts.append(part)
+        return x, LogDetEstimate.total(parts)
 
     @torch.no_grad()
     def inverse(self, z: Tensor, tolerance: float = 1e-9, steps: int = 100) -> Tensor:
