@@ -3,7 +3,8 @@
 The plane is chosen to show the gap between two runs (Siahkoohi and Thatipelli, section 5.3): in constrained coordinates
 (the plain tensors of finalised networks) one axis is the difference of the two ends and the other the leading
 principal component of the trajectories orthogonal to it; in lifted coordinates (the tensors of the lift itself) both
-are leading principal components. Directions are normalised filter by filter (Li et al., 2018).
+are leading principal components; a plane of random directions is the control. Directions are normalised filter by
+filter (Li et al., 2018).
 """
 
 from __future__ import annotations
@@ -73,6 +74,18 @@ class Plane:
         rows = rows - _flat(centre, centre) if trajectory else rows
         first, second = _principal(rows, 2, np.linalg.norm(rows))
         return cls._normalised(centre, first, second)
+
+    @classmethod
+    def random(cls, centre: Tensors, generator: torch.Generator | None = None) -> Plane:
+        """Return the plane of two random directions (Li et al., 2018), normal before filters are scaled.
+
+        Args:
+            centre: the tensors of a trained network.
+            generator: of the directions, on the processor; torch's own if omitted.
+        """
+        count = len(_flat(centre, centre))
+        draws = [torch.randn(count, generator=generator, dtype=torch.float64).numpy() for _ in range(2)]
+        return cls._normalised(centre, *draws)
 
     @classmethod
     def _normalised(cls, centre: Tensors, first: Array, second: Array) -> Plane:

@@ -56,6 +56,19 @@ def test_constrained_axes_are_the_difference_and_what_is_orthogonal_to_it() -> N
     np.testing.assert_allclose(sign * flat(plane.second), flat(expected), rtol=1e-8)
 
 
+def test_random_directions_have_the_norms_of_the_filters() -> None:
+    centre = tensors(2)
+    first, again, other = (Plane.random(centre, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    for direction in (first.first, first.second):
+        for name in ("W", "K"):
+            np.testing.assert_allclose(direction[name].flatten(1).norm(dim=1), centre[name].flatten(1).norm(dim=1))
+    assert (flat(first.second) == flat(again.second)).all()
+    cosines = [flat(a) @ flat(b) / (np.linalg.norm(flat(a)) * np.linalg.norm(flat(b)))
+               for a, b in ((first.first, first.second), (first.first, other.first))]  # fmt: skip
+    assert max(map(abs, cosines)) < 0.6
+    np.testing.assert_allclose(flat(first.at(0.0, 0.0)), flat(centre))
+
+
 def _split(vector: np.ndarray) -> list[torch.Tensor]:
     parts = torch.from_numpy(vector).split([int(np.prod(shape)) for shape in SHAPES.values()])
     return [part.reshape(shape) for part, shape in zip(parts, SHAPES.values(), strict=True)]
