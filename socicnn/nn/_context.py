@@ -226,8 +226,11 @@ def shaped(flat: Tensor, shape: tuple[int, ...]) -> Tensor:
 def raw_of(readout: Recipe, values: Tensor) -> Tensor:
     """Return the largest raw in [-40, 40] with readout.emit(raw) <= values, by bisection in float64.
 
-    Every read-out increases to the right of its least point, so that this is its inverse there.
+    Every read-out increases to the right of its least point, so that this is its inverse there. Of a tensor without
+    values, on the device `meta`, only the shape is returned.
     """
+    if values.is_meta:  # a file that is read is compared with such a network; the search would take a second
+        return torch.empty_like(values)
     grid = torch.linspace(-40.0, 40.0, 321, dtype=torch.float64, device=values.device)
     target = values.detach().double().reshape(-1)
     below = readout.emit(grid)[:, None] <= target

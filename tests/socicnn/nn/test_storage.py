@@ -14,6 +14,7 @@ from socicnn import ICNN, SOCICNN
 from socicnn._files import FileError
 from socicnn.errors import ModelError
 from socicnn.nn import load_metadata
+from socicnn.positivity import Projected
 
 OLD = Path(__file__).parents[1] / "old_files"
 VALUE = 1.3418374061584473  # of its network at ones, by 0.1.0
@@ -178,6 +179,18 @@ def test_configurations_that_do_not_fit(path: Path, changes) -> None:
     tracemalloc.stop()
     assert peak < 2**26 + 3 * other.stat().st_size
     assert seconds < 30  # with the tracing of every allocation, on a busy machine; a hang takes hours
+
+
+def test_nothing_is_searched_for_where_only_sizes_are_compared(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    emit, devices = Projected.emit, list[str]()
+
+    def watched(recipe: Projected, raw: torch.Tensor) -> torch.Tensor:
+        devices.append(raw.device.type)
+        return emit(recipe, raw)
+
+    monkeypatch.setattr(Projected, "emit", watched)
+    socicnn.load(path)
+    assert set(devices) == {"cpu"}
 
 
 def test_damaged_metadata_is_named(path: Path) -> None:
