@@ -156,7 +156,7 @@ class Trainer:
         )
         settings = run_settings(options, self.epochs, self.batch_size, self.learning_rate)
         with _branch_weights_held(model):
-            Run(model, rows, loss, 0.0, 0, settings).polish(options.polish, lambda value: None)
+            Run(model, rows, loss, 0.0, 0, settings).polish(settings["polish"], lambda value: None)
 
     def _once(self, model: SOCICNN, train: Data, held: Data | None, loss: Loss, seed: int, *, kinks: bool) -> History:
         frame = Frame(model, train, loss.scale(train.y), standardise=True)

@@ -90,16 +90,16 @@ def fit(
     )
     if errors:
         raise ModelError(errors[0])
-    if options.polish and not run.polished:
+    if run.settings["polish"] and not run.polished:
         _polish(run, options, progress)
     return run.history
 
 
 def _polish(run: Run, options: FitOptions, progress: bool) -> None:
     """Finish a run by L-BFGS, with a progress bar."""
-    label = f"{options.description}, polish"
-    with Progress(options.polish, label, "iteration", shown=progress) as bar:
-        run.polish(options.polish, lambda value: bar.step(f"loss {value:.3g}"))
+    label, iterations = f"{options.description}, polish", run.settings["polish"]
+    with Progress(iterations, label, "iteration", shown=progress) as bar:
+        run.polish(iterations, lambda value: bar.step(f"loss {value:.3g}"))
     run.keep(options.checkpoint)
 
 

@@ -42,7 +42,7 @@ class FitOptions:
         clip: largest norm of the whole gradient; None for no limit.
         patience: epochs without a better validation loss before stopping; None to run all epochs.
         polish: iterations of L-BFGS on all data at once, in float64, after the last epoch; for small networks that are
-            to be fitted to the last digit.
+            to be fitted to the last digit. In `fit_stacked` also one per model.
         ridge: penalties on the squares of the weights, one stage of polishing each, from strong to weak; the stage of
             the least validation loss is kept. None in order not to penalise.
         gradient_weight: weight of the errors of the gradients, where the data have gradients.
@@ -65,7 +65,7 @@ class FitOptions:
     weight_decay: float | Sequence[float] = 0.0
     clip: float | None = None
     patience: int | None = None
-    polish: int = 0
+    polish: int | Sequence[int] = 0
     ridge: Sequence[float] | None = None
     gradient_weight: float = 1.0
     standardise: bool = True
@@ -89,7 +89,10 @@ class FitOptions:
         if self.ridge is not None:
             object.__setattr__(self, "ridge", penalties(self.ridge))
         positive("gradient_weight", self.gradient_weight)
-        object.__setattr__(self, "polish", as_integer("polish", self.polish, 0))
+        polish: Any = self.polish
+        several = isinstance(polish, Sequence) and not isinstance(polish, str)
+        polish = [as_integer("polish", count, 0) for count in polish] if several else as_integer("polish", polish, 0)
+        object.__setattr__(self, "polish", polish)
 
 
 def positive(name: str, value: float) -> float:
@@ -143,7 +146,12 @@ def gathered(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run_settings(
-    options: FitOptions, epochs: int, batch_size: int | None, learning_rate: float, weight_decay: float | None = None
+    options: FitOptions,
+    epochs: int,
+    batch_size: int | None,
+    learning_rate: float,
+    weight_decay: float | None = None,
+    polish: int | None = None,
 ) -> dict[str, Any]:
     """Return what decides a run's course, as a checkpoint remembers it.
 
@@ -151,8 +159,10 @@ def run_settings(
         ModelError: a setting is invalid; the message names it.
     """
     decay = options.weight_decay if weight_decay is None else weight_decay
-    if isinstance(decay, Sequence):
-        raise ModelError(f"weight_decay must be one number for one model; received {len(decay)}")
+    finish = options.polish if polish is None else polish
+    for name, value in (("weight_decay", decay), ("polish", finish)):
+        if isinstance(value, Sequence):
+            raise ModelError(f"{name} must be one number for one model; received {len(value)}")
     return {
         "epochs": as_integer("epochs", epochs),
         "batch_size": None if batch_size is None else as_integer("batch_size", batch_size),
@@ -162,7 +172,7 @@ def run_settings(
         "schedule": options.schedule,
         "clip": options.clip,
         "patience": options.patience,
-        "polish": options.polish,
+        "polish": finish,
         "ridge": list(options.ridge or ()),
         "gradient_weight": options.gradient_weight,
         "standardise": options.standardise,

@@ -79,14 +79,19 @@ def fit_stacked(
     seeds = list(range(count)) if seeds is None else list(seeds)
     sources = list(data) if isinstance(data, list) else [data] * count
     rates, decays = _each("learning_rate", learning_rate, count), _each("weight_decay", options.weight_decay, count)
+    finishes = _each("polish", options.polish, count)
     if len(seeds) != count or len(sources) != count:
         raise ModelError(
             f"{count} models need one seed and one data set each; received {len(seeds)} seeds and "
             f"{len(sources)} data sets"
         )
     runs = [
-        Run(model, source, loss, validation, seed, run_settings(options, epochs, batch_size, rate, decay))
-        for model, source, seed, rate, decay in zip(models, sources, seeds, rates, decays, strict=True)
+        Run(
+            model, source, loss, validation, seed, run_settings(options, epochs, batch_size, rate, decay, round(finish))
+        )
+        for model, source, seed, rate, decay, finish in zip(
+            models, sources, seeds, rates, decays, finishes, strict=True
+        )
     ]
     if any(run.train.gradient is not None or run.train.weight is not None for run in runs):
         raise ModelError("stacked models take no gradients and no weights; fit them one by one")
@@ -97,8 +102,8 @@ def fit_stacked(
         )
     errors = train(_Stack(runs), epochs=runs[0].settings["epochs"], description=options.description, progress=progress)
     for run in runs:
-        if options.polish and not run.lost:
-            run.polish(options.polish, lambda value: None)
+        if run.settings["polish"] and not run.lost:
+            run.polish(run.settings["polish"], lambda value: None)
     if errors:
         raise ModelError("; ".join(errors))
     return [run.history for run in runs]

@@ -127,6 +127,21 @@ def test_rates_and_data_of_each_models_own() -> None:
     assert all(agree(a, b) for a, b in zip(one, many, strict=True))
 
 
+def test_a_finish_of_each_models_own() -> None:
+    one, many = networks(), networks()
+    for seed, (model, polish) in enumerate(zip(one, (0, 3, 5), strict=True)):
+        fit(model, samples(), seed=seed, polish=polish, **QUIET)
+    histories = fit_stacked(many, samples(), polish=[0, 3, 5], **QUIET)
+    assert all(agree(a, b) for a, b in zip(one, many, strict=True))
+    assert [bool(history.polish) for history in histories] == [False, True, True]
+    with pytest.raises(ModelError, match="polish must be one number, or one per model; received 2 for 3"):
+        fit_stacked(many, samples(), polish=[0, 3], **QUIET)
+    with pytest.raises(ModelError, match="polish must be one number for one model; received 2"):
+        fit(one[0], samples(), polish=[0, 3], **QUIET)
+    with pytest.raises(ModelError, match="polish"):
+        fit_stacked(many, samples(), polish=[0, 3, -1], **QUIET)
+
+
 def test_one_that_goes_astray_leaves_the_others_as_they_are() -> None:
     alone, many = networks(), networks()
     with torch.no_grad():
