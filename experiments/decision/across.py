@@ -3,12 +3,14 @@
 python -m experiments.decision --preset paper --instances 5 [--table] [--only n=10 model=soc-partial] [--jobs N]
 
 A cell is an instance, task, n, model and loss, and all of its work: five configurations tried briefly, three trained in
-full, the best of them judged on 1,000 fresh contexts. It takes two to ten minutes, and is kept as soon as it is
-finished. `--table` renders what there is.
+full, the best of them judged on 1,000 fresh contexts. It is kept as soon as it is finished. The first cell of a task, n
+and model trains for all instances that are run, side by side; the others find their models in the folder
+`decision_instances.models` beside the table. `--table` renders what there is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -74,11 +76,18 @@ CONTESTS = {
 }
 
 
-def cells(contest: Contest, instances: int, models: str) -> list[Cell]:
-    """Return one cell per instance, task, n, model and loss, those of the closest contenders first."""
+def cells(contest: Contest, instances: int, models: str, beside: Sequence[int] = ()) -> list[Cell]:
+    """Return one cell per instance, task, n, model and loss, those of the closest contenders first.
+
+    Args:
+        contest: what is covered.
+        instances: how many instances there are.
+        models: folder that trained models are kept in.
+        beside: instances that are trained side by side.
+    """
     dear = tuple((pair,) for pair in contest.dear)
     return [
-        cell(contest, models, {"instance": instance, "task": task, "n": n, "model": model, "loss": loss})
+        cell(contest, models, {"instance": instance, "task": task, "n": n, "model": model, "loss": loss}, beside)
         for n in contest.features
         for pairs in (*contest.rounds, *(dear if n <= contest.dear_features else ()))
         for instance in range(1, instances + 1)
@@ -87,7 +96,7 @@ def cells(contest: Contest, instances: int, models: str) -> list[Cell]:
     ]
 
 
-def cell(contest: Contest, models: str, key: dict[str, Any]) -> Cell:
+def cell(contest: Contest, models: str, key: dict[str, Any], beside: Sequence[int]) -> Cell:
     """Return the cell of a contender."""
     shared = {"sizes": asdict(contest.sizes), "fresh": contest.fresh, "version": bound()}
     model, given = str(key["model"]), peers.PRESETS[contest.peers]
@@ -95,15 +104,19 @@ def cell(contest: Contest, models: str, key: dict[str, Any]) -> Cell:
         return Cell(key, contend_lpcf, {**shared, **given.lpcf, "configurations": peers.LPCF_CONFIGURATIONS})
     if model == "cvxpylayers":
         return Cell(key, contend_layer, {**shared, **given.layer, "configurations": peers.LAYER_CONFIGURATIONS})
-    tried = [as_seed(model)] if key["loss"] == "seed" else configurations(model, key["n"])
-    own = {"configurations": tried, "finalists": min(FINALISTS, len(tried))}
-    return Cell(key, contend, {**shared, **own}, {"models": models})
+    if key["loss"] == "seed":  # large networks and batches, which gain nothing side by side
+        return Cell(key, contend, {**shared, "configurations": [as_seed(model)], "finalists": 1}, {"models": models})
+    own = {"configurations": configurations(model, key["n"]), "finalists": FINALISTS}
+    return Cell(key, contend, {**shared, **own}, {"models": models, "beside": list(beside)})
 
 
 def run(given: Options, instances: int, *, table: bool) -> None:
     """Run the cells that are not finished, unless only the table is asked for, and render what there is."""
     out = given.out
-    every = cells(CONTESTS[given.preset], instances, str(out.with_suffix(".models")))
+    numbers = range(1, instances + 1)
+    wanted = given.only.get("instance", list(map(str, numbers)))
+    beside = [number for number in numbers if str(number) in wanted]
+    every = cells(CONTESTS[given.preset], instances, str(out.with_suffix(".models")), beside)
     rows = kept(every, out) if table else given.run(every).rows
     if given.status or not rows:
         return

@@ -1,28 +1,29 @@
-"""One contender of the benchmark on one instance: tuned, trained, and judged on contexts that no choice has seen."""
+"""One contender of the benchmark on one instance: tuned, trained, and judged on contexts that no choice has seen.
+
+What is trained, and what it costs on validation contexts, is kept at once (`courses`). So the cells of instances that
+are named in `beside` share the work: the first of them trains for all, side by side, and the others read.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from decision.learning import FocusedOptions, fit_focused
 from decision.metrics import relative_gap
 from experiments.baselines.seed.steps import seed_steps
-from experiments.decision.deciding import Decisions, optimum, settle
+from experiments.decision.courses import Course, InstanceFiles, train_courses
+from experiments.decision.deciding import Decisions, settle
 from experiments.decision.instances import FRESH, Instance, Sizes
 from experiments.decision.judging import count, errors, rate_of
-from experiments.decision.models import Configuration, train
+from experiments.decision.models import Configuration
 from experiments.decision.regrets import coded
 from experiments.decision.versions import named
 from experiments.engine.tables import Row
-from socicnn.nn import load, load_metadata, save
-from socicnn.nn._network import Network
 
 
 def contend(
@@ -40,6 +41,7 @@ def contend(
     version: dict[str, Any],
     seed: int | None = None,
     chosen: int | None = None,
+    beside: Sequence[int] = (),
 ) -> list[Row]:
     """Try every configuration briefly and the best of them in full, and judge the one of least cost on fresh contexts.
 
@@ -57,84 +59,63 @@ def contend(
         version: of what makes the row; see `versions`.
         seed: of the network, the split and the batches; that of the instance if omitted.
         chosen: number of the configuration if another seed has chosen it; then nothing is tuned.
+        beside: other instances whose models are tuned and trained side by side with this one's, for their own cells;
+            which they are changes a row by rounding in training.
     """
-    seed = instance if seed is None else seed
-    drawn = Instance.of(task, n, Sizes(**{**sizes, "instance": instance}))
-    contexts = drawn.draw(FRESH, fresh)
-    known = optimum(drawn.task, contexts)  # before the training: what can fail, fails first
-    theta, least = drawn.tuning_contexts(), optimum(drawn.task, drawn.tuning_contexts())[1]
-    started = time.process_time()
+    every = [
+        InstanceFiles(
+            task,
+            n,
+            Sizes(**{**sizes, "instance": number}),
+            number if seed is None else seed,
+            Path(models),
+            version,
+        )
+        for number in dict.fromkeys((instance, *beside))
+    ]
+    files = every[0]
+    drawn, contexts = files.drawn, files.drawn.draw(FRESH, fresh)
+    known = files.optimum(contexts)  # before the training: what can fail, fails first
 
-    def cost_of(surrogate: Any) -> float:
-        return validation_cost(drawn, settle(drawn.task, surrogate, theta, least), theta)
+    def courses(of: InstanceFiles, numbers: Sequence[int], share: float) -> dict[int, Course]:
+        return {number: Course(of, model, loss, configurations[number], share) for number in numbers}
 
-    numbers, labels = list(range(len(configurations))), drawn.train.labels
-    if chosen is not None:
-        numbers = [chosen]
-    elif finalists < len(configurations):
-        tried = [fitted(model, loss, drawn, given, sizes["tuning_share"], seed) for given in configurations]
-        costs = [cost_of(one) for one, _ in tried]
-        labels += sum(asked for _, asked in tried) + len(tried) * len(theta)
-        numbers = sorted(numbers, key=costs.__getitem__)[:finalists]
-    whole, seconds = {}, {}
-    for number in numbers:
-        place = _place(models, drawn, model, loss, configurations[number], version, seed)
-        before = time.process_time()
-        whole[number], asked = _kept_or_fitted(place, model, loss, drawn, configurations[number], seed)
-        seconds[number] = time.process_time() - before
-        labels += asked
-    best = numbers[0]
-    if len(numbers) > 1:
-        best = min(numbers, key=lambda number: cost_of(whole[number]))
-        labels += len(numbers) * len(theta)
-    spent, trained = time.process_time() - started - seconds[best], whole[best]
-    shared: Row = {"configuration": best, "parameters": count(trained), "labels": labels}
-    shared |= {**errors(trained, drawn.validation()), "tuning_cpu_s": spent, "train_cpu_s": seconds[best]}
-    rows = [{"method": "certified", **shared, **afresh(drawn, trained, contexts, known)}]
+    numbers = list(range(len(configurations))) if chosen is None else [chosen]
+    trials = {of: courses(of, numbers if len(numbers) > finalists else (), of.sizes.tuning_share) for of in every}
+    train_courses([course for tried in trials.values() for course in tried.values()])
+    whole = {of: courses(of, shortlist(trials[of], finalists) or numbers, of.sizes.share) for of in every}
+    train_courses([course for trained in whole.values() for course in trained.values()])
+    tried, trained = trials[files], whole[files]
+    judged = [*tried.values(), *(trained.values() if len(trained) > 1 else ())]
+    (best,) = shortlist(trained, 1) if len(trained) > 1 else trained
+    work, last = [*tried.values(), *trained.values()], trained[best].record["cpu_s"]
+    labels = drawn.train.labels + sum(course.record["labels"] for course in work) + len(judged) * files.sizes.tuning
+    spent = sum(course.record["cpu_s"] for course in work) + sum(course.record["judging_cpu_s"] for course in judged)
+    result = trained[best].result()
+    shared: Row = {"configuration": best, "parameters": count(result), "labels": labels}
+    shared |= {**errors(result, files.validation), "tuning_cpu_s": spent - last, "train_cpu_s": last}
+    rows = [{"method": "certified", **shared, **afresh(drawn, result, contexts, known)}]
     if loss == "seed":
-        steps = seed_steps(trained, drawn.task.feasible_set, contexts, rate=rate_of(model))
+        steps = seed_steps(result, drawn.task.feasible_set, contexts, rate=rate_of(model))
         rows.append({"method": "seed-steps", **shared, **judged_afresh(drawn, steps.x, contexts, known)})
     return rows
 
 
-def _place(
-    models: str, drawn: Instance, model: str, loss: str, given: Configuration, version: dict[str, Any], seed: int
-) -> Path:
-    """Return where the model that one configuration is trained to in full is kept."""
-    made_of = [given, vars(drawn.sizes), version["training"]]
-    if seed != drawn.sizes.instance:
-        made_of.append(seed)
-    digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:10]
-    name = f"{drawn.sizes.instance}-{drawn.task.name}-{drawn.task.in_features}-{model}-{loss}-{digest}.safetensors"
-    return Path(models) / name
+def shortlist(courses: dict[int, Course], count: int) -> list[int]:
+    """Return which of the configurations cost least on the validation contexts, the best of them first."""
+    return sorted(courses, key=lambda number: cost(courses[number]))[:count]
 
 
-def _kept_or_fitted(
-    place: Path, model: str, loss: str, drawn: Instance, given: Configuration, seed: int
-) -> tuple[Network, int]:
-    """Return the kept model, or fit it and keep it at once, so that nothing that follows can lose it."""
-    if place.is_file():
-        return load(place), int(load_metadata(place).get("labels", 0))
-    found, labels = fitted(model, loss, drawn, given, drawn.sizes.share, seed)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    save(found, place, {"labels": labels})
-    return found, labels
-
-
-def fitted(
-    model: str, loss: str, drawn: Instance, given: Configuration, share: float, seed: int
-) -> tuple[Network, int]:
-    """Return a trained model, and the true costs that were asked for beside the training data.
-
-    A configuration with `focus` goes on for that many steps on the true cost of its decisions, through a
-    `DecisionLayer`; a gradient of the true cost counts as n + 1 labels.
-    """
-    found = train(model, loss, drawn.train, seed, given, share).model
-    if not given.get("focus"):
-        return found, 0
-    steps, exact = max(1, round(share * given["focus"])), FocusedOptions(gradient="exact")
-    spent = fit_focused(found, drawn.task, drawn.train, steps=steps, seed=seed, progress=False, options=exact)
-    return found, spent.labels
+def cost(course: Course) -> float:
+    """Return the mean true cost of a trained model's decisions for the validation contexts, kept with the model."""
+    record = course.record
+    if "cost" not in record:
+        model, drawn, (theta, least) = course.result(), course.files.drawn, course.files.tuning
+        started = time.process_time()
+        record["cost"] = validation_cost(drawn, settle(drawn.task, model, theta, least), theta)
+        record["judging_cpu_s"] = time.process_time() - started
+        course.keep(model, record)
+    return float(record["cost"])
 
 
 def validation_cost(drawn: Instance, decisions: Decisions, theta: Tensor) -> float:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from decision.tasks import Task
-from experiments.decision.contest import fitted
+from experiments.decision.courses import fitted
 from experiments.decision.deciding import optimum, settle
 from experiments.decision.instances import FRESH, Instance, Sizes
 from experiments.decision.models import configurations

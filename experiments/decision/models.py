@@ -6,7 +6,8 @@ the benchmark's authors do (loss `seed`), it has theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -18,6 +19,7 @@ from decision.baselines import StructuredDCP, StructuredPCF
 from decision.tasks import Data
 from experiments.baselines.seed.training import NETWORKS, SEED_START, STRUCTURED, SeedTraining, fit_as_seed
 from socicnn.nn._network import Network
+from socicnn.training import fit_stacked
 from socicnn.training._history import History
 from socicnn.training._options import gathered
 
@@ -30,12 +32,14 @@ PARTIAL = tuple(f"{kind}-partial" for kind in KINDS)
 LIFTS = tuple(f"lift-{kind}-{context}" for context in ("joint", "partial") for kind in ("relu", "soc"))
 BASELINES: dict[str, type[Network]] = {"structured-pcf": StructuredPCF, "structured-dcp": StructuredDCP}
 SMOOTH = "smooth-partial"  # `soc-partial` with logistic and log-sum-exp branches
-FOCUSED = "focused-partial"  # `soc-partial`, then trained end to end on the true cost of its decisions
+UNFOCUSED = "soc-partial"
+FOCUSED = "focused-partial"  # the same, then trained end to end on the true cost of its decisions
 STEPS = 40  # of that training
 NAMES = (*JOINT, *PARTIAL, *LIFTS, SMOOTH, *BASELINES)
 SILU = {"context_activation": "silu"}  # heads smooth in theta
 FINISH = 400  # iterations of L-BFGS after the last epochs, in one of the five configurations or shared by two
 FEW = 10  # up to this number of inputs the data determine the squares' weights well enough to end with L-BFGS
+OF_EACH = ("learning_rate", "weight_decay", "polish")  # settings that models of one stack have of their own
 NOT_BY_SOLVERS = (
     "softplus-joint",
     "softplus-partial",
@@ -62,7 +66,7 @@ class Fitted:
 def configurations(name: str, n: int) -> list[Configuration]:
     """Return the configurations of a model at n inputs, as many for each model."""
     if name == FOCUSED:
-        found = [{**given, "focus": STEPS} for given in configurations("soc-partial", n)]
+        found = [{**given, "focus": STEPS} for given in configurations(UNFOCUSED, n)]
     elif name in BASELINES:
         rates = ((5e-3, 0.0, 1.0), (1e-2, 0.01, 1.0), (2e-2, 0.0, 2.0), (1e-2, 0.0, 2.0), (1e-2, 0.0, 2.0))
         found = [_configuration({}, share, rate, decay) for rate, decay, share in rates]
@@ -181,7 +185,7 @@ def make(name: str, n: int, p: int, seed: int, shape: dict[str, Any]) -> Network
     if name in BASELINES:
         made: Any = BASELINES[name]
         return made(n, p, generator=generator, **shape)
-    return surrogates.make("soc-partial" if name in (SMOOTH, FOCUSED) else name, n, p, generator=generator, **shape)
+    return surrogates.make(UNFOCUSED if name in (SMOOTH, FOCUSED) else name, n, p, generator=generator, **shape)
 
 
 def train(
@@ -204,19 +208,71 @@ def train(
         share: share of the epochs, and of the iterations of a finish, to run.
         progress: whether to show a progress bar.
     """
-    model = make(name, data.x.shape[-1], data.context.shape[-1], seed, shaped(configuration["shape"]))
-    training = dict(configuration["training"])
-    epochs = max(1, round(share * training.pop("epochs")))
-    if training.get("polish"):  # a shorter training has a shorter finish
-        training["polish"] = max(1, round(share * training["polish"]))
+    (fitted,) = train_side_by_side(name, loss, [data], [seed], [configuration], share, progress)
+    return fitted
+
+
+def train_side_by_side(
+    name: str,
+    loss: str,
+    data: Sequence[Data],
+    seeds: Sequence[int],
+    configurations: Sequence[Configuration],
+    share: float = 1.0,
+    progress: bool = False,
+) -> list[Fitted]:
+    """Train several models as `train` does each of them, to rounding, and in less time where they form one stack.
+
+    Args:
+        name: as in `train`.
+        loss: as in `train`.
+        data: of each model, of equal shapes.
+        seeds: of each model.
+        configurations: of each model, all of the same `stack_of`.
+        share: as in `train`.
+        progress: as in `train`.
+    """
+    settings = [shortened(configuration["training"], share) for configuration in configurations]
+    models = [
+        make(name, labelled.x.shape[-1], labelled.context.shape[-1], seed, shaped(configuration["shape"]))
+        for labelled, seed, configuration in zip(data, seeds, configurations, strict=True)
+    ]
     if loss == "seed":
-        as_authors = SeedTraining(**{**training, "epochs": epochs})
-        history = fit_as_seed(model, data, settings=as_authors, seed=seed, progress=progress)
+        histories = [
+            fit_as_seed(model, labelled, settings=SeedTraining(**own), seed=seed, progress=progress)
+            for model, labelled, own, seed in zip(models, data, settings, seeds, strict=True)
+        ]
+    elif len(models) == 1:
+        options = gathered({**settings[0], "loss": loss})
+        histories = [decision.fit(models[0], data[0], seed=seeds[0], progress=progress, **options)]
     else:
-        settings = gathered({**training, "loss": loss, "epochs": epochs})
-        history = decision.fit(model, data, seed=seed, progress=progress, **settings)
+        each = {part: [own.get(part, 0) for own in settings] for part in OF_EACH}
+        options = gathered({**settings[0], **each, "loss": loss})
+        histories = fit_stacked(models, list(data), seeds=list(seeds), progress=progress, **options)
+    return [
+        Fitted(_finalised(model, labelled), history.epochs, history)
+        for model, labelled, history in zip(models, data, histories, strict=True)
+    ]
+
+
+def stack_of(configuration: Configuration) -> str:
+    """Return what configurations have in common whose models can be trained in one stack."""
+    shared = {part: value for part, value in configuration["training"].items() if part not in OF_EACH}
+    return json.dumps([configuration["shape"], shared], sort_keys=True)
+
+
+def shortened(training: dict[str, Any], share: float) -> dict[str, Any]:
+    """Return settings of a training for a share of the epochs, and of the iterations of a finish."""
+    short = {**training, "epochs": max(1, round(share * training["epochs"]))}
+    if training.get("polish"):
+        short["polish"] = max(1, round(share * training["polish"]))
+    return short
+
+
+def _finalised(model: Network, data: Data) -> Network:
+    """Return a model with plain weights, in float64."""
     theta = data.context.unsqueeze(1).expand(-1, data.x.shape[1], -1)
-    return Fitted(model.finalise((data.x.to(model.dtype), theta.to(model.dtype))).double(), history.epochs, history)
+    return model.finalise((data.x.to(model.dtype), theta.to(model.dtype))).double()
 
 
 def as_seed(name: str) -> Configuration:

@@ -46,14 +46,14 @@ class Cell:
         job: a top-level function; `job(**key, **settings)` returns the rows.
         settings: its other arguments, JSON values; where they change, the cell is run anew. Put a `version` among them
             that goes up when the function itself changes.
-        places: further arguments that say where files lie; they are not part of what a row is known by.
+        places: further arguments that a row is not known by: where files lie, and what is worked on beside it.
         alone: whether it runs after all others with nothing beside it, because it measures time.
     """
 
     key: Mapping[str, Value]
     job: Job
     settings: Mapping[str, Any] = field(default_factory=dict)
-    places: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, Any] = field(default_factory=dict)
     alone: bool = False
 
     def __post_init__(self) -> None:

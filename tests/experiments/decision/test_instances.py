@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.decision import across, contest, models, ratios, stages, versions
+from experiments.decision import across, contest, courses, models, ratios, stages, versions
+from experiments.decision.courses import Course, InstanceFiles, train_courses
 from experiments.decision.deciding import decide_all
 from experiments.decision.instances import FRESH, TRAIN, Instance, Sizes
 from experiments.decision.regrets import coded
@@ -60,6 +61,47 @@ def test_rows_of_another_version_are_said_and_made_again(
     assert row["optimiser"] == versions.OPTIMISER
 
 
+def test_instances_side_by_side_have_the_rows_of_each_alone(table: Path, tmp_path: Path) -> None:
+    settings = across.cells(across.CONTESTS["tiny"], 2, str(tmp_path))
+    (cell,) = (
+        cell
+        for cell in settings
+        if (cell.key["instance"], cell.key["task"], cell.key["model"]) == (2, "simplex_socp", "structured-dcp")
+    )
+    (alone,) = cell.job(**cell.key, **cell.settings, **cell.places)
+    (row,) = (row for row in read_table(table) if (row["instance"], row["model"]) == (2, "structured-dcp"))
+    assert (alone["configuration"], alone["labels"]) == (row["configuration"], row["labels"])
+    for column in ("within_context_error", "regret_mean", "regret_median", "regret_max"):
+        assert alone[column] == pytest.approx(row[column], rel=1e-3)
+    # what was trained side by side was kept for the other instance, and the optimum for the other model
+    names = {path.name.rpartition("-")[0] for path in table.with_suffix(".models").iterdir()}
+    expected = ("optimum", "soc-partial-within_context", "structured-dcp-within_context")
+    assert names == {f"{number}-simplex_socp-3-{kind}" for number in (1, 2) for kind in expected}
+
+
+def test_what_is_kept_is_not_trained_again(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object, **settings: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(courses, "train_side_by_side", refuse)
+    monkeypatch.setattr(courses, "optimum", refuse)
+    monkeypatch.setattr(contest, "validation_cost", refuse)
+    (cell, *_) = across.cells(across.CONTESTS["tiny"], 2, str(table.with_suffix(".models")), [1, 2])
+    (again,) = cell.job(**cell.key, **cell.settings, **cell.places)
+    row = read_table(table)[0]
+    assert all(again[column] == pytest.approx(row[column]) for column in ("tuning_cpu_s", "train_cpu_s", "regret_mean"))
+
+
+def test_stacks_are_of_one_shape_and_length() -> None:
+    stacks = {
+        name: [models.stack_of(given) for given in models.configurations(name, 10)]
+        for name in ("soc-partial", "structured-dcp")
+    }
+    assert len(set(stacks["soc-partial"])) == models.TRIES
+    first, second = stacks["structured-dcp"][0], stacks["structured-dcp"][-1]
+    assert stacks["structured-dcp"] == [first, first, second, second, second]
+
+
 def test_instances_differ_in_task_and_data() -> None:
     small = Sizes(contexts=3, candidates=2, tests=2, tuning=2)
     committed, first = (Instance.of("box_socp", 3, Sizes(**{**vars(small), "instance": i})) for i in (0, 1))
@@ -92,17 +134,23 @@ def test_smooth_branches_are_trained_and_decided_with_proven_gaps(number: int) -
     assert (answer.gap <= 1e-6 * answer.scale).all()
 
 
-def test_training_end_to_end_is_counted_in_labels() -> None:
-    instance = Instance.of("simplex_socp", 3, Sizes(contexts=20, candidates=4, tests=2, tuning=2))
+def test_training_end_to_end_is_counted_in_labels(tmp_path: Path) -> None:
+    sizes = Sizes(contexts=20, candidates=4, tests=2, tuning=2)
     given = models.configurations(models.FOCUSED, 3)[0]
     assert given["focus"] == models.STEPS
     given = {**given, "training": {**given["training"], "epochs": 2}, "focus": 3}
-    model, labels = contest.fitted(models.FOCUSED, "within_context", instance, given, 1.0, 0)
+    files = InstanceFiles("simplex_socp", 3, sizes, 0, tmp_path, versions.bound())
+    course = Course(files, models.FOCUSED, "within_context", given, 1.0)
+    train_courses([course])
     # 18 contexts to train on and 2 to check: 3 steps with gradients, and checks before and after
-    assert labels == 3 * 18 * (1 + 3) + 2 * 2
-    plain, none = contest.fitted("soc-partial", "within_context", instance, {**given, "focus": 0}, 1.0, 0)
-    assert none == 0
-    assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
+    assert course.record["labels"] == 3 * 18 * (1 + 3) + 2 * 2
+    plain = course.beginning()
+    assert plain is not None
+    assert plain.place.name.startswith("0-simplex_socp-3-soc-partial-within_context-")  # where soc-partial finds it
+    assert plain.record["labels"] == 0
+    assert 0 < plain.record["cpu_s"] < course.record["cpu_s"]
+    pairs = zip(course.result().parameters(), plain.result().parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_short_training_has_a_short_finish() -> None:
