@@ -25,14 +25,15 @@ from experiments.engine.options import options
 from experiments.engine.pages import Page
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row, read_table
-from experiments.flows.tables import summary
+from experiments.flows.plots import seeds as plot_seeds
+from experiments.flows.tables import entropy_of_eight_gaussians, summary
 from experiments.positivity.jobs import BATCHES, HELD_OUT, SEED_START, TRAINING, WEIGHTS, as_linear_layers, generator
 from socicnn.density import CLOUDS, ComposedFlow, PotentialFlow, cloud, fit_stacked, negative_log_likelihood
 from socicnn.positivity import recipe as make_recipe
 
 VERSION = 1  # goes up when the job changes
 DRAWN = 64  # points whose inverse is checked
-PAGE = Page("densities.md", "python -m experiments.flows --preset short --render")
+PAGE = Page("flows.md", "python -m experiments.flows --preset paper --render")
 RECIPES = ("lift", "softplus", "projected")
 
 
@@ -206,7 +207,7 @@ def cells(name: str) -> list[Cell]:
 def main(argv: Sequence[str] | None = None) -> None:
     def extend(parser: Any) -> None:
         parser.add_argument(
-            "--render", action="store_true", help="put the table of the rows into the page, run nothing"
+            "--render", action="store_true", help="put tables of the rows into the page, draw the figure, run nothing"
         )
 
     given = options("flows", "Fit convex potential flows.", argv, presets=tuple(PRESETS), extend=extend)
@@ -216,3 +217,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(text)
         if given.others.render:
             PAGE.write(text)
+            least = {"eight_gaussians": entropy_of_eight_gaussians(), "two_spirals": None}
+            laws = {law: least[law] for law in CLOUDS if any(row["law"] == law for row in rows)}
+            print(plot_seeds(rows, laws, given.out.with_name(f"{given.out.stem}_seeds.png")))

@@ -1,4 +1,4 @@
-"""The rows on tables and on flows, from what is kept of `experiments.densities`."""
+"""The rows on tables, from what is kept of `experiments.densities`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from experiments.densities.tables import error
 from experiments.engine.options import RESULTS
 from experiments.engine.tables import Row, read_table
-from experiments.flows.tables import entropy_of_eight_gaussians
 from experiments.lift.claims import Claim
 from experiments.mechanism.numbers import number
 from experiments.mechanism.tables import of
@@ -44,22 +43,5 @@ def claims() -> list[Claim]:
             "confirmed in part",
             "at 6 and 10 dimensions after a short training from one seed; independent components, a log-concave "
             "yardstick that is not a network, are below all three on both tables",
-        ),
-        Claim(
-            "On the 8-Gaussians the lift descends to 0.58 nats, where direct softplus stalls at 3.54",
-            "figure 15",
-            "0.58 and 3.54, one seed",
-            f"minus log p of the law itself over 1,024 held-out points: {entropy_of_eight_gaussians():.2f}",
-            "not decidable here",
-            "the entropy of the law with radius 4 and deviation 0.5, divided by 1.414, is 2.83, and no density has a "
-            "lower expected loss; at which scale 0.58 was measured the paper does not say",
-        ),
-        Claim(
-            "At five blocks and 21 dimensions the lift is below a published convex potential flow",
-            "figure 16, 5.2.3",
-            "HEPMASS; curves",
-            "not run",
-            "not decidable here",
-            "the data are not at hand; `ComposedFlow` has the blocks",
         ),
     ]
