@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.densities.components import START
 from experiments.densities.data import load
 from experiments.densities.energies import Settings, fit_energy
 from experiments.densities.tables import MEANING, sections, summary
@@ -56,16 +57,19 @@ class Preset:
 
 STARTS = ("principled", SEED_START)
 ARMS = (
+    *((recipe, START, 5e-3) for recipe in ("lift", "softplus", "projected")),
     *((recipe, law, 5e-3) for law in STARTS for recipe in ("lift", "softplus", "projected")),
     *((recipe, law, 1e-3) for law in STARTS for recipe in ("lift", "softplus", "projected")),
 )
 PRESETS = {
     "tiny": Preset(
-        ("product",), (("lift", "principled", 5e-3), ("projected", SEED_START, 5e-3)), ("Gaussian", "kernel"), 1,
+        ("product",),
+        (("lift", "principled", 5e-3), ("projected", SEED_START, 5e-3), ("lift", START, 5e-3)),
+        ("Gaussian", "log-concave components", "kernel"), 1,
         Settings((8, 8), steps=30, batch=64, nodes=200, judged=500, temperatures=5, proposal="importance"),
     ),
     "short": Preset(
-        ("magic", "power", "cardiotocography"), ARMS[:6], tuple(LOG_CONCAVE), 1,
+        ("magic", "power", "cardiotocography"), ARMS[:9], tuple(LOG_CONCAVE), 1,
         Settings((32, 32), steps=400, batch=128, nodes=256, judged=1000, temperatures=20, proposal="flow"),
     ),
     "paper": Preset(

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from experiments.densities.components import START, components_start, fit_components
 from experiments.densities.data import Split
 from experiments.engine.tables import Row
-from experiments.positivity.jobs import BATCHES, HELD_OUT, generator, start
+from experiments.positivity.jobs import BATCHES, HELD_OUT, WEIGHTS, generator, start
 from socicnn.density import (
     FlowProposal,
     Importance,
@@ -59,11 +60,15 @@ def fit_energy(data: Split, recipe: str, initialiser: str, learning_rate: float,
     factor = np.linalg.cholesky(np.cov(data.train.T))
     train, test = (torch.tensor(np.linalg.solve(factor, X.T).T.copy()) for X in (data.train, data.test))
     exact, train = train, train.float()
-    named = {"given": recipe, **make_recipe(recipe).config()}
-    energy = start(train.shape[1], given.hidden, named, initialiser, seed)
+    begun = time.process_time()
+    if initialiser == START:
+        fitted = fit_components(exact.numpy(), seed)
+        energy = components_start(fitted, given.hidden, make_recipe(recipe), generator(seed, WEIGHTS))
+    else:
+        named = {"given": recipe, **make_recipe(recipe).config()}
+        energy = start(train.shape[1], given.hidden, named, initialiser, seed)
     draws = generator(seed, PROPOSAL)
     rule = _proposal(train, given, draws)
-    begun = time.process_time()
     fit(
         energy,
         train,

@@ -68,11 +68,11 @@ def test_the_tiny_run_finishes_and_is_summed_up(tmp_path: Path) -> None:
     out = tmp_path / "densities.csv"
     densities.main(["--preset", "tiny", "--out", str(out)])
     rows = read_table(out)
-    assert len(rows) == 4
+    assert len(rows) == 6
     assert all(math.isfinite(float(str(row["nll"]))) for row in rows)
     assert all(float(str(row["effective_sample_size"])) > 50 for row in rows if row["start"] == "principled")
     assert "## product" in out.with_suffix(".md").read_text()
-    assert len(densities.cells("paper")) == 3 * 3 * (12 + 5)
+    assert len(densities.cells("paper")) == 3 * 3 * (15 + 6)
 
 
 def test_the_page_holds_the_kept_rows() -> None:
