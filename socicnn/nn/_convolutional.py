@@ -29,7 +29,7 @@ from socicnn.nn._checks import check_joint_offsets, context_shape
 from socicnn.nn._context import Vector, VectorSource
 from socicnn.nn._dying import warn_if_units_die
 from socicnn.nn._fields import FieldNetwork, JointField
-from socicnn.nn._geometry import AveragePool, Chain, Conv, Convolution, ImageMap, described
+from socicnn.nn._geometry import AveragePool, Chain, Conv, Convolution, ImageMap, channels_last, described
 from socicnn.nn._network import Network
 from socicnn.nn._options import DENSE_ONLY, SMOOTH, Activation, ContextMode, NetOptions, NetSettings, net_options
 from socicnn.nn._relu_form import relu_form
@@ -206,7 +206,7 @@ class ConvSOCICNN(Network):
         for k, unit in enumerate(self.units):
             a = vectors[f"b{k + 1}"]
             if k == 0 or self.passthrough:
-                a = self.x_maps[k].apply(x, next(kernels)) + a
+                a = channels_last(self.x_maps[k].apply(x, next(kernels)), self.axes) + a
             below = self.W_maps[k - 1].apply(z[-1], weights[k - 1]()) if z else None
             z.append(unit(a, below, -1 - self.axes))
         return z

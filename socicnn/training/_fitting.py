@@ -73,6 +73,7 @@ def fit(
     """
     options = options or FitOptions()
     run = Run(model, data, loss, validation, seed, run_settings(options, epochs, batch_size, learning_rate))
+    run.divide(options.micro_batch)
     run.open(options.checkpoint, options.checkpoint_seconds)
 
     def after_epoch(run: Run) -> None:
@@ -124,15 +125,13 @@ class _SingleEngine:
             batch = shuffled[slice(first, first + run.batch_size)]
             run.optimiser.zero_grad(set_to_none=True)
             run.frame.condition(model, batch.x, batch.aligned())
-            loss = run.error(batch)
-            objective = loss if penalty is None else loss + penalty()
-            objective.backward()
+            loss = run.differentiate(batch, penalty)
             if run.settings["clip"] is not None:
                 nn.utils.clip_grad_norm_(run.parameters, run.settings["clip"])
             run.optimiser.step()
             if after_step is not None:
                 after_step()
-            total += loss.detach() * len(batch)
+            total += loss * len(batch)
             run.steps += 1
             if self.on_step is not None:
                 self.on_step(run.steps, model)

@@ -52,6 +52,10 @@ class FitOptions:
         checkpoint: file to keep progress in; if it exists the run continues from there, with the same result as a run
             that was never interrupted. Not for `fit_stacked`.
         checkpoint_seconds: least time between two checkpoints.
+        micro_batch: contexts (or points) of a batch that are computed at a time; their gradients are added, which is
+            the batch's gradient to rounding, in less memory, and in less time where a context is large (images). None
+            for the whole batch. For losses that are means over contexts (all named ones); not for networks whose
+            weights depend on the batch (the lift), nor for `fit_stacked`.
         description: label of the progress bar.
         on_step: called as `on_step(step, model)` after every step. Not for `fit_stacked`.
         on_epoch: called with the history after every epoch. Not for `fit_stacked`.
@@ -71,6 +75,7 @@ class FitOptions:
     standardise: bool = True
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_seconds: float = 10.0
+    micro_batch: int | None = None
     description: str = "fit"
     on_step: Callable[[int, nn.Module], None] | None = None
     on_epoch: Callable[[History], None] | None = None
@@ -86,6 +91,8 @@ class FitOptions:
             positive("clip", self.clip)
         patience = None if self.patience is None else as_integer("patience", self.patience)
         object.__setattr__(self, "patience", patience)
+        if self.micro_batch is not None:
+            object.__setattr__(self, "micro_batch", as_integer("micro_batch", self.micro_batch))
         if self.ridge is not None:
             object.__setattr__(self, "ridge", penalties(self.ridge))
         positive("gradient_weight", self.gradient_weight)

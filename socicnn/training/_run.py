@@ -32,6 +32,7 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 LARGEST_BATCH, STEPS = 256, 32  # points of a batch at most; steps of an epoch of a small table
+VALIDATED = 256  # points or contexts that are validated at a time at most
 
 
 class Run:
@@ -84,6 +85,7 @@ class Run:
             parameters, lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
         )
         self.parameters = parameters
+        self.micro_batch: int | None = None
         self.history = History(loss=self.loss.name, reason=reason)
         self.best: dict[str, Any] = checkpoints.copied(model.state_dict())
         self.best_loss = math.inf
@@ -104,6 +106,16 @@ class Run:
             return samples, None
         order = torch.randperm(len(samples), generator=self.generator)
         return samples[order[count:]], samples[order[:count]]
+
+    def divide(self, micro_batch: int | None) -> None:
+        """Compute so many contexts (or points) at a time; None for whole batches.
+
+        Raises:
+            ModelError: the weights depend on the whole batch.
+        """
+        if micro_batch is not None and getattr(self.model, "needs_data", False):
+            raise ModelError("micro_batch cannot be used where the weights depend on the whole batch; leave it out")
+        self.micro_batch = micro_batch
 
     def _note_ranges(self, ranges: Ranges) -> None:
         """Store the ranges of the data in the model; continued training, without standardising again, widens them."""
@@ -163,7 +175,7 @@ class Run:
         model = model or self.model
         if getattr(model, "needs_data", False):  # its weights depend on the batch; judge those it would end with
             model = self.frame.finalised(model, self.train.like(model))
-        total, size = 0.0, 256
+        total, size = 0.0, self.micro_batch or VALIDATED
         for first in range(0, len(samples), size):
             batch = samples[slice(first, first + size)]
             total += float(self.error(batch, model)) * len(batch)
@@ -181,6 +193,18 @@ class Run:
         errors = errors.flatten(batch.y.ndim).sum(dim=-1)
         weighted = errors if batch.weight is None else batch.weight * errors
         return value + self.settings["gradient_weight"] * weighted.mean()
+
+    def differentiate(self, batch: Data, penalty: Callable[[], Tensor] | None = None) -> Tensor:
+        """Add the gradient of a batch's loss, and of the penalty, to those of the parameters; return the loss."""
+        size = self.micro_batch or len(batch)
+        losses: list[Tensor] = []
+        for first in range(0, len(batch), size):
+            part = batch[slice(first, first + size)]
+            loss = self.error(part) if len(part) == len(batch) else self.error(part) * (len(part) / len(batch))
+            objective = loss + penalty() if penalty is not None and not losses else loss
+            objective.backward()
+            losses.append(loss.detach())
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def postfix(self) -> str:
         """Return the losses for the progress bar."""

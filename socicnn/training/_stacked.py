@@ -72,7 +72,7 @@ def fit_stacked(
     """
     models, options = list(models), options or FitOptions()
     _alike(models)
-    for name in ("checkpoint", "on_step", "on_epoch"):
+    for name in ("checkpoint", "micro_batch", "on_step", "on_epoch"):
         if getattr(options, name) is not None:
             raise ModelError(f"{name} is not for stacked models; fit them one by one, or leave it out")
     count = len(models)

@@ -49,6 +49,27 @@ def test_norm_groups_are_channels_of_one_position() -> None:
     torch.testing.assert_close(model(x), expected)
 
 
+@pytest.mark.parametrize("context", ["joint", "partial"])
+def test_the_order_of_channels_in_memory_changes_nothing(context) -> None:
+    """float32 on a processor, with channels last in memory, is float64, where they come first, to rounding."""
+    settings = {"context_channels": 2, "context": context, "generator": generator(0)}
+    model = ConvSOCICNN((1, 8, 8), (4, AveragePool(2), 4), (Conv(3, 5),), (Conv(4, 3, group=2),), **settings)
+    x = torch.rand(3, 5, 1, 8, 8, generator=generator(1))
+    theta = torch.rand(3, 1, 2, 8, 8, generator=generator(2))
+    assert model.hidden(x, model.vectors(theta))[0].flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        own = model.to(dtype)
+        own.zero_grad()
+        point = x.detach().to(dtype, copy=True).requires_grad_()
+        value = own(point, theta.to(dtype))
+        value.square().sum().backward()
+        gradients = [parameter.grad.flatten() for parameter in own.parameters() if parameter.grad is not None]
+        results.append([value.detach(), point.grad, torch.cat(gradients)])
+    for low, high in zip(*results, strict=True):
+        torch.testing.assert_close(low.double(), high, rtol=1e-4, atol=1e-4 * float(high.abs().max()))
+
+
 def test_exported_arrays_are_sparse_and_of_the_right_size() -> None:
     model = ConvSOCICNN((1, 16, 16), (4, 4), (Conv(2, 5),), (Conv(4, 5, group=2),), generator=generator(0))
     net = model.freeze()

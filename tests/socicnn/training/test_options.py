@@ -34,6 +34,7 @@ def test_stacked_models_take_no_checkpoint_and_no_callback(tmp_path: Path) -> No
         FitOptions(checkpoint=tmp_path / "run.pt"),
         FitOptions(on_step=lambda step, model: None),
         FitOptions(on_epoch=lambda history: None),
+        FitOptions(micro_batch=4),
     ):
         with pytest.raises(ModelError, match="is not for stacked models"):
             fit_stacked([network()], contexts(), epochs=1, options=options, **QUIET)
