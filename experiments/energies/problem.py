@@ -50,6 +50,7 @@ class Problem(ABC):
         steps: how the paper decides.
         batch: contexts of a step of the paper's training, all their candidates together.
         together: contexts that are decided together.
+        micro_batch: contexts that are computed together in training; None for the whole batch.
         method: how certified decisions are taken.
     """
 
@@ -61,6 +62,7 @@ class Problem(ABC):
     batch: int
     together: int
     method: Literal["auto", "exact"] = "auto"
+    micro_batch: int | None = None
 
     @property
     def n(self) -> int:

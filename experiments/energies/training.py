@@ -72,6 +72,7 @@ def train(model: Any, way: Way, problem: Problem, train: Split, validation: Spli
             schedule="constant" if paper else "cosine",
             weight_decay=DECAY if paper else 0.0,
             standardise=False,
+            micro_batch=problem.micro_batch,
         ),
     )
     return time.process_time() - started

@@ -1,15 +1,17 @@
 """Restoration of faces: five convolutional surrogates of an energy, trained and minimised in two ways each.
 
-python -m experiments.restoration --preset tiny|paper [--only name=soc way=within] [--status]
+python -m experiments.restoration --preset tiny|paper|short [--only name=soc way=within] [--status]
 
-`paper` has the settings of the SOC-ICNN paper (Liu and Hu, 2026, appendix C.9). `way` is how a network is trained: as
-in the paper, or within contexts; `shape` has branches that can equal the energy's. Seconds are processor time, one
-thread. It needs `pip install 'socicnn[experiments,images]'`, and the faces: in the folder that SOCICNN_DATA names, or
-through scikit-learn's loader.
+`paper` has the settings of the SOC-ICNN paper (Liu and Hu, 2026, appendix C.9); `short`, whose table is kept, has
+smaller images too, fewer epochs, and fewer images to decide. `way` is how a network is trained: as in the paper, or
+within contexts; `shape` has branches that can equal the energy's. Seconds are processor time, one thread. It needs
+`pip install 'socicnn[experiments,images]'`, and the faces: in the folder that SOCICNN_DATA names, or through
+scikit-learn's loader.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -30,12 +32,12 @@ RTOL = 1e-4
 
 @dataclass(frozen=True)
 class Preset:
-    """What is run: side, surrogates, seeds, sizes of training, validation and test data, epochs.
+    """What is run: sides, surrogates, seeds, sizes of training, validation and test data, epochs.
 
     Epochs are those of the paper's training, and of training within contexts.
     """
 
-    side: int
+    sides: tuple[int, ...]
     names: tuple[str, ...]
     seeds: int
     sizes: tuple[int, int, int]
@@ -43,8 +45,9 @@ class Preset:
 
 
 PRESETS = {
-    "tiny": Preset(8, ("soc", "shape"), 1, (20, 6, 3), (2, 2)),
-    "paper": Preset(64, networks.NAMES, 3, (280, 60, 60), (50, 50)),
+    "tiny": Preset((8,), ("soc", "shape"), 1, (20, 6, 3), (2, 2)),
+    "paper": Preset((64,), networks.NAMES, 3, (280, 60, 60), (50, 50)),
+    "short": Preset((32, 64), networks.NAMES, 3, (280, 20, 10), (20, 12)),
 }
 
 
@@ -65,12 +68,26 @@ def judge(*, name: str, way: str, seed: int, side: int, folder: str, **settings:
 
 
 def cells(preset: str) -> list[Cell]:
-    """Return the cells of a preset."""
+    """Return the cells of a preset; the side is in their keys."""
     chosen = PRESETS[preset]
     settings = {"sizes": list(chosen.sizes), "epochs": list(chosen.epochs), "rtol": RTOL, "version": VERSION}
-    return energies.cells(judge, chosen.names, chosen.seeds, settings, {"side": chosen.side})
+    return [
+        cell
+        for side in chosen.sides
+        for cell in energies.cells(judge, chosen.names, chosen.seeds, settings, {"side": side})
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    given = options("restoration", "Restore faces by convolutional surrogates.", argv)
-    print(summary(given.run(cells(given.preset)).rows, "side"))
+    def extend(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--render", action="store_true", help="also write the page's table and the figure")
+
+    what = "Restore faces by convolutional surrogates."
+    given = options("restoration", what, argv, presets=tuple(PRESETS), extend=extend)
+    rows = given.run(cells(given.preset)).rows
+    print(summary(rows, "side"))
+    if given.others.render:
+        from experiments.restoration import page
+
+        chosen = PRESETS[given.preset]
+        page.render(rows, prepared(chosen.sides[0], chosen.sizes), chosen.epochs, energies.folder(VERSION), RTOL)

@@ -44,6 +44,7 @@ class Restoration(Problem):
         self.side, self.sizes = side, sizes
         self.shape, self.context_shape = (1, side, side), (2, side, side)
         self.batch = 280 // CANDIDATES
+        self.micro_batch = max(1, 2 * 64**2 // side**2)  # keeps what is computed together in the processor's caches
 
     def splits(self) -> tuple[Split, Split, Split]:
         """Return training, validation and test images, none of them twice."""

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import decision
+from experiments.energies.cells import Made, Prepared, without_learning
+from experiments.engine.pages import END, Page
 from experiments.restoration import faces
 from experiments.restoration.cells import main
 from experiments.restoration.problem import Restoration
@@ -80,3 +82,27 @@ def test_the_tiny_sweep_ends_with_a_table(
     printed = capsys.readouterr().out
     assert "| 8 | soc | within | certified |" in printed
     assert "| 8 | shape | within | certified |" in printed
+
+
+@pytest.mark.extra
+def test_the_page_gets_its_table_and_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Restoration
+) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("skimage")
+    from experiments.restoration import page
+
+    monkeypatch.setattr(page, "PAGE", Page("page.md", "make", tmp_path))
+    monkeypatch.setattr(page, "FIGURE", tmp_path / "figure.png")
+    page.PAGE.path.write_text(f"head {page.PAGE.begin} old {END} tail")
+    prepared = Prepared.of(problem)
+    made = Made("shape", "within", 0, (1, 1), tmp_path)
+    made.trained(prepared)
+    rows = [{"side": 8, "name": "exact", "way": "none", **row} for row in without_learning(prepared)]
+    page.render(rows, prepared, (1, 1), tmp_path, 1e-3)
+    assert "| 8 | - | - | total variation |" in page.PAGE.path.read_text()
+    assert page.FIGURE.stat().st_size > 5_000
+    shown = page.images(prepared, (1, 1), tmp_path, 1e-3)
+    assert list(shown) == ["clean", "observed", "total variation", "exact", "shape, within"]
+    assert shown["clean"] == pytest.approx(prepared.test.clean[:2].numpy())
+    assert np.abs(shown["shape, within"] - 0.5).max() <= 0.5
