@@ -10,6 +10,7 @@ which the layers of the network add.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -79,8 +80,11 @@ class Components:
 def fit_components(X: Array, seed: int) -> Components:
     """Return the components of the rows of X and their laws."""
     from sklearn.decomposition import FastICA
+    from sklearn.exceptions import ConvergenceWarning
 
-    found = FastICA(whiten="unit-variance", max_iter=1000, tol=1e-3, random_state=seed).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # any directions give a density, and a start
+        found = FastICA(whiten="unit-variance", max_iter=1000, tol=1e-3, random_state=seed).fit(X)
     B, factor = found.components_, np.linalg.cholesky(np.cov(X.T))
     u, sizes, v = np.linalg.svd(B @ factor)  # of a rotation, but for FastICA's directions that have become equal
     if sizes[-1] < 0.5:

@@ -1,0 +1,1 @@
+"""Log-concave energies of images, in the latent space of an autoencoder."""
