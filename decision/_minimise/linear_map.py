@@ -130,6 +130,11 @@ class Map:
             self._scaled = factor, Map(self._matrix * factor, self._device, self._dtype)
         return self._scaled[1]
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether M is stored by its entries that are not zero."""
+        return not isinstance(self._matrix, np.ndarray)
+
     def isfinite(self) -> bool:
         """Return whether every entry is finite."""
         entries = self._matrix if isinstance(self._matrix, np.ndarray) else self._matrix.data

@@ -25,7 +25,7 @@ from socicnn._arrays import Array
 from socicnn._ranges import Ranges
 
 ROUNDING = 64 * 2.0**-52  # of the terms: the least gap that arithmetic can be asked for
-ROWS = 4096  # evaluations at a time
+ROWS, ENTRIES = 4096, 2**20  # evaluations at a time, and entries of their points: rows of x take memory, too
 RAYS = 2  # corners, and as many opposite ones, towards which a length is looked for
 
 
@@ -81,7 +81,8 @@ class Reference:
         contexts = len(surrogate)
         most = surrogate.constant.new_full((contexts,), -torch.inf)
         overflow = torch.inf if surrogate.proves else -torch.inf
-        for some in self.points.to(most.device).split(max(1, ROWS // max(contexts, 1))):
+        together = min(ROWS, ENTRIES // self.points.shape[1]) // max(contexts, 1)
+        for some in self.points.to(most.device).split(max(1, together)):
             values = surrogate.grid(some)
             most = torch.maximum(most, values.nan_to_num(nan=overflow, posinf=overflow, neginf=-torch.inf).amax(dim=1))
         return most

@@ -238,6 +238,8 @@ class Stack:
 
     def grid(self, points: Tensor) -> Tensor:
         """Return f of each context at each point, shape `(contexts, points)`: what x enters is computed once."""
+        if any(layer.U is not None and layer.U.is_sparse for layer in self.layers):
+            points = points.T.contiguous().T  # or every product with a sparse matrix would copy them
         z: Tensor | None = None
         for layer in self.layers:
             a = layer.b[:, None, :].expand(-1, len(points), -1)

@@ -7,7 +7,9 @@ import pytest
 import torch
 from scipy import sparse
 
-from decision import Simplex, decide
+from decision import Box, Simplex, decide
+from decision._minimise import reference
+from decision._minimise.linear_map import Map
 from decision._minimise.smoothed_stack import smoothed, tangent
 from decision._minimise.stack import Stack, alike
 from decision._minimise.stack_surrogate import StackSurrogate
@@ -124,3 +126,40 @@ def test_decisions_with_merged_norms_are_proven_by_each_method(method: MethodNam
     assert found.ok
     reference = decide(net, Simplex(5), method="interior_point", rtol=1e-9)
     assert ((found.value - reference.value).abs() <= found.gap + reference.gap).all()
+
+
+def sparse_net() -> FrozenNet:
+    """Return a network whose layers are sparse."""
+    draw = np.random.default_rng(3)
+    U, W = (sparse.csr_array(draw.normal(size=(6, n)) * (draw.random((6, n)) < 0.5)) for n in (3, 6))
+    layers = [Layer(None, U, draw.normal(size=6)), Layer(abs(W), U, draw.normal(size=6))]
+    return FrozenNet(layers, Output(np.ones(6), np.ones(3), 0.5))
+
+
+def test_points_of_a_grid_are_turned_once_for_all_sparse_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, seen = sparse_net(), []
+    stack, points = Stack.of(net), torch.randn(7, 3, dtype=torch.float64)
+    plain = Map.apply
+
+    def spy(matrix: Map, rows: torch.Tensor) -> torch.Tensor:
+        seen.append((matrix.shape[1], rows.T.is_contiguous()))
+        return plain(matrix, rows)
+
+    monkeypatch.setattr(Map, "apply", spy)
+    np.testing.assert_allclose(stack.grid(points)[0].numpy(), net(points.numpy()), rtol=1e-13)
+    assert [turned for columns, turned in seen if columns == 3] == [True, True]
+
+
+def test_wide_points_are_evaluated_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    surrogate, at = StackSurrogate.of(sparse_net()), reference.Reference.of(Box(3))
+    whole, counts = at.largest(surrogate), []
+    plain = StackSurrogate.grid
+
+    def spy(networks: StackSurrogate, points: torch.Tensor) -> torch.Tensor:
+        counts.append(len(points))
+        return plain(networks, points)
+
+    monkeypatch.setattr(StackSurrogate, "grid", spy)
+    monkeypatch.setattr(reference, "ENTRIES", 12)
+    torch.testing.assert_close(at.largest(surrogate), whole)
+    assert counts == [4, 4, 4, 1]
