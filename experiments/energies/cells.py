@@ -115,7 +115,7 @@ def judged(prepared: Prepared, made: Made, rtol: float) -> list[Row]:
     }
     answers = {
         "steps": deciding.by_steps(model, problem, theta, seed),
-        "certified": deciding.certified(model, problem, theta, rtol),
+        "certified": deciding.certified(model, problem, theta, rtol, problem.methods.get(made.name)),
     }
     return [
         {"decided": method, **shared, **prepared.figures(answer.x), "gap": answer.gap, "decide_s": answer.seconds}

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 import decision
+from decision._options import MethodName
 from experiments.baselines.seed.steps import seed_steps
 from experiments.energies.problem import Problem
 from socicnn._arrays import Array
@@ -53,10 +54,10 @@ def by_steps(model: nn.Module, problem: Problem, theta: Tensor, seed: int) -> De
     return Decided(np.concatenate(points), None, (time.process_time() - started) / len(theta))
 
 
-def certified(model: Any, problem: Problem, theta: Tensor, rtol: float) -> Decided:
-    """Decide to a proven relative gap."""
+def certified(model: Any, problem: Problem, theta: Tensor, rtol: float, method: MethodName | None = None) -> Decided:
+    """Decide to a proven relative gap, by the problem's method if it is omitted."""
     points, gaps, started = [], [], time.process_time()
-    decider = decision.Decider(model, problem.box, rtol=rtol, method=problem.method)
+    decider = decision.Decider(model, problem.box, rtol=rtol, method=method or problem.method)
     for batch in theta.split(problem.together):
         answer = decider(batch)
         points.append(answer.x.numpy())

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from decision._options import MethodName
 from decision.sets import Box
 from socicnn._arrays import Array
 from socicnn.frozen import FrozenNet
@@ -52,6 +55,7 @@ class Problem(ABC):
         together: contexts that are decided together.
         micro_batch: contexts that are computed together in training; None for the whole batch.
         method: how certified decisions are taken.
+        methods: of surrogates, by name, that take another one.
     """
 
     shape: tuple[int, ...]
@@ -61,8 +65,9 @@ class Problem(ABC):
     steps: Steps
     batch: int
     together: int
-    method: Literal["auto", "exact"] = "auto"
+    method: MethodName = "auto"
     micro_batch: int | None = None
+    methods: Mapping[str, MethodName] = MappingProxyType({})
 
     @property
     def n(self) -> int:

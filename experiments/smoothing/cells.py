@@ -1,11 +1,11 @@
 """Smoothing of trajectories: five recurrent surrogates of an energy, trained and minimised in two ways each.
 
-python -m experiments.smoothing --preset tiny|longer|paper|short [--only name=soc way=within] [--status]
+python -m experiments.smoothing --preset tiny|longer|choice|paper|short [--only name=soc way=within] [--status]
 
 `paper` has the settings of the SOC-ICNN paper (Liu and Hu, 2026, appendix D.6), T = 40; `short`, whose table is kept,
-decides 50 test trajectories in place of 200; `longer` shows how time grows with T, and hardly trains. `way` is how a
-network is trained: as in the paper, or within contexts; `shape` has branches that can equal the energy's. Seconds are
-processor time, one thread.
+decides 50 test trajectories in place of 200; `longer` shows how time grows with T (`longer.py`); `choice` chooses
+the units and epochs of `shape` (`choice.py`). `way` is how a network is trained: as in the paper, or within contexts;
+`shape` has branches that can equal the energy's. Seconds are processor time, one thread.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from experiments.energies.tables import summary
 from experiments.engine.options import options
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row
+from experiments.smoothing import choice, longer
 from experiments.smoothing.problem import Smoothing
 
 VERSION = 2  # goes up when a job changes
@@ -45,7 +46,6 @@ class Preset:
 
 PRESETS = {
     "tiny": Preset((8,), ("softplus", "shape"), 1, (24, 8, 4), (2, 2)),
-    "longer": Preset((40, 80, 160, 640), ("shape",), 1, (20, 5, 5), (0, 2)),
     "paper": Preset((40,), networks.NAMES, 3, (1200, 200, 200), (50, 60)),
     "short": Preset((40,), networks.NAMES, 3, (1200, 200, 50), (50, 60)),
 }
@@ -87,12 +87,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     def extend(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--render", action="store_true", help="also write the page's table and the figure")
 
-    given = options(
-        "smoothing", "Smooth trajectories by recurrent surrogates.", argv, presets=tuple(PRESETS), extend=extend
-    )
+    presets = ("tiny", "longer", "choice", "paper", "short")
+    given = options("smoothing", "Smooth trajectories by recurrent surrogates.", argv, presets=presets, extend=extend)
+    render = given.others.render
+    if given.preset in ("choice", "longer"):
+        paper = PRESETS["paper"]
+        chosen = choice.cells(paper.horizons[0], paper.sizes, RTOL) if given.preset == "choice" else longer.cells(RTOL)
+        others = choice if given.preset == "choice" else longer
+        table = others.table(given.run(chosen).rows)
+        print(table)
+        if render:
+            others.PAGE.write(table)
+        return
     rows = given.run(cells(given.preset)).rows
     print(summary(rows, "T"))
-    if given.others.render:
+    if render:
         from experiments.smoothing import page
 
         chosen = PRESETS[given.preset]

@@ -37,7 +37,8 @@ def render(rows: list[Row], prepared: Prepared, epochs: tuple[int, int], folder:
         made = Made(name, way, 0, epochs, folder)
         if made.path(prepared).is_file():
             model, _ = made.trained(prepared)
-            curves[f"{name}, {way}"] = deciding.certified(model, problem, theta.to(TYPE), rtol).x
+            answer = deciding.certified(model, problem, theta.to(TYPE), rtol, problem.methods.get(name))
+            curves[f"{name}, {way}"] = answer.x
     draw({label: x.reshape(problem.shape) for label, x in curves.items()}, prepared.test.clean[0].numpy())
 
 

@@ -10,6 +10,7 @@ is something to smooth.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, final
 
 import numpy as np
@@ -27,6 +28,7 @@ CURVATURE, SWITCHING, MAGNITUDE, ROUNDING = 0.20, 0.18, 0.02, 1e-5
 NOISE = 0.05
 CANDIDATES = 14
 DENSE = 600
+UNITS = 4  # of `shaped`, by the choice in choice.py
 SEED = 0
 
 
@@ -74,15 +76,18 @@ class Smoothing(Problem):
     Args:
         T: steps.
         sizes: number of training, validation and test references.
+        units: hidden units of `shaped`.
     """
 
     p = 4
     lower, upper = -1.0, 1.0
     steps = Steps(rate=0.04, steps=400, restarts=4)
     together = 50
+    # over 40 layers of ReLU units alone the interior-point method stops short, and its iterations are lost
+    methods = MappingProxyType({"relu": "exact"})
 
-    def __init__(self, T: int, sizes: tuple[int, int, int]) -> None:
-        self.T, self.sizes = T, sizes
+    def __init__(self, T: int, sizes: tuple[int, int, int], units: int = UNITS) -> None:
+        self.T, self.sizes, self.units = T, sizes, units
         self.shape = self.context_shape = (T, self.p)
         self.batch = max(1, 1200 // CANDIDATES)
         if self.n > DENSE:  # a solver of sparse programs then, as Newton's method here has dense systems
@@ -159,9 +164,11 @@ class Smoothing(Problem):
         return RecurrentSOCICNN(self.shape, 20, quadratic, norm, context_channels=self.p, **settings)
 
     def shaped(self, draw: torch.Generator) -> RecurrentSOCICNN:
-        """Return a network whose norms take the p differences of a step and a constant together; it has 4 units."""
+        """Return a network of few units whose norms take the p differences of a step and a constant together."""
         branches = (Conv(24, 5),), (Conv(4 * (self.p + 1), 3, group=self.p + 1),)
-        return RecurrentSOCICNN(self.shape, 4, *branches, context_channels=self.p, context="joint", generator=draw)
+        return RecurrentSOCICNN(
+            self.shape, self.units, *branches, context_channels=self.p, context="joint", generator=draw
+        )
 
     def module_by_hand(self) -> RecurrentSOCICNN:
         """Return the module that equals the energy for every context; its recurrence is switched off."""

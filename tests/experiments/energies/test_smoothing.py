@@ -1,6 +1,7 @@
 """The energy of trajectories is the program's and the network's made by hand; the tiny sweep runs."""
 
 from pathlib import Path
+from typing import Any
 
 import cvxpy as cp
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 import torch
 
 import decision
-from experiments.energies import networks, training
+from experiments.energies import deciding, networks, training
 from experiments.energies.cells import Made, Prepared, without_learning
 from experiments.engine.pages import END, Page
+from experiments.smoothing import choice, longer
 from experiments.smoothing.cells import main
 from experiments.smoothing.problem import Smoothing
 
@@ -78,6 +80,39 @@ def test_the_tiny_sweep_ends_with_a_table(
     assert "| 8 | - | - | kalman |" in printed
     kept = sorted(path.name for path in tmp_path.glob("version-*/*.pt"))
     assert kept == ["shape-within-0-8x4x24x4.pt", "softplus-paper-0-8x4x24x2.pt", "softplus-within-0-8x4x24x2.pt"]
+
+
+def test_a_candidate_is_judged_on_validation_data() -> None:
+    sizes = (6, 3, 99)
+    data = choice.prepared(7, sizes)
+    problem = Smoothing(7, (6, 3, 1))
+    assert torch.equal(data.test.y, problem.splits()[1].y)
+    rows: list[Any] = [
+        choice.tried(T=7, units=units, epochs=1, seed=0, sizes=list(sizes), rtol=1e-5, version=1)[0] for units in (2, 3)
+    ]
+    row, wider = rows
+    assert 0 < row["regret"] < 10
+    assert row["gap"] <= 1e-5
+    assert wider["parameters"] > row["parameters"]
+    assert "| 2 | 1 |" in choice.table([{"units": 2, "epochs": 1, **row}])
+
+
+def test_times_of_a_horizon() -> None:
+    rows: list[Any] = longer.grown(T=6, rtol=1e-5, version=1)
+    assert (rows[0]["inputs"], rows[0]["gap"] <= 1e-5) == (24, True)
+    assert min(rows[0][name] for name in ("step_s", "decide_s", "exact_s", "peak_mb")) > 0
+    assert longer.table([{"T": 6, **rows[0]}]).splitlines()[2].startswith("| 6 | 24 |")
+
+
+def test_units_alone_are_decided_exactly(problem: Smoothing) -> None:
+    theta = problem.splits()[2].context.float()
+    model = networks.make(problem, "relu", 0)
+    answer = deciding.certified(model, problem, theta, 1e-5, problem.methods["relu"])
+    other = deciding.certified(model, problem, theta, 1e-5)
+    assert answer.gap is not None
+    assert answer.gap <= 1e-7
+    nets = model.freeze(theta)
+    assert nets(answer.x) == pytest.approx(nets(other.x), rel=1e-4)
 
 
 def test_kept_weights_are_read_again(problem: Smoothing, tmp_path: Path) -> None:
