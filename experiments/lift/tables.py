@@ -45,7 +45,7 @@ def claims() -> list[Claim]:
             + compared(rows, "components"),
             "confirmed in part",
             "from the principled start at 6 and 10 dimensions, after a short training from one seed; from independent "
-            "components with log-concave laws, a start that takes a second, all recipes are far lower and next to each "
-            "other. On Cardiotocography log Z is not known",
+            "components with log-concave laws, a start that takes a second, all recipes are far lower, lift and direct "
+            "softplus next to each other. On Cardiotocography log Z is not known",
         ),
     ]
