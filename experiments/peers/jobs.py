@@ -246,12 +246,18 @@ def contend_layer(
     values: dict[str, Any],
     fresh: int,
     version: dict[str, Any],
+    seed: int | None = None,
+    chosen: int | None = None,
 ) -> list[Row]:
-    """Train a layer as `peer_layer` does, on an instance of its own, and judge it as `contest.contend` does."""
+    """Train a layer as `peer_layer` does, on an instance of its own, and judge it as `contest.contend` does.
+
+    `seed` and `chosen` are those of `contest.contend`; the others are those of `peer_layer`.
+    """
     drawn = Instance.of(task, n, Sizes(**{**sizes, "instance": instance}))
     contexts = drawn.draw(FRESH, fresh)
     known = optimum(drawn.task, contexts)
-    layer, shared = trained_layer(drawn, instance, configurations, final, tuning, values)
+    seed = instance if seed is None else seed
+    layer, shared = trained_layer(drawn, seed, configurations, final, tuning, values, chosen)
     return [{"method": "certified", **shared, **afresh(drawn, layer.model, contexts, known)}]
 
 
@@ -262,8 +268,9 @@ def trained_layer(
     final: dict[str, int],
     tuning: dict[str, int],
     values: dict[str, Any],
+    chosen: int | None = None,
 ) -> tuple[SolverLayer, Row]:
-    """Return the best of some configurations, trained under the final caps, and the columns that describe it."""
+    """Return the best of some configurations, or the chosen one, trained under the final caps, and what describes it."""
     n = instance.task.in_features
     by_values, values_s = None, 0.0
     if any(given["start"] == "values" for given in configurations):
@@ -288,8 +295,8 @@ def trained_layer(
         )
         return layer, history.labels, history.seconds
 
-    tried = [trained(given, tuning) for given in configurations]
-    number = cheapest(instance, [layer.model for layer, _, _ in tried])
+    tried = [] if chosen is not None else [trained(given, tuning) for given in configurations]
+    number = cheapest(instance, [layer.model for layer, _, _ in tried]) if chosen is None else chosen
     layer, labels, seconds = trained(configurations[number], final)
     from_values = configurations[number]["start"] == "values"
     shared: Row = {
@@ -298,7 +305,7 @@ def trained_layer(
         "labels": instance.train.labels
         + labels
         + sum(seen for _, seen, _ in tried)
-        + len(configurations) * instance.sizes.tuning,
+        + len(tried) * instance.sizes.tuning,
         "epochs": final["epochs"],
         **errors(layer.model, instance.validation()),
         "train_s": seconds + (values_s if from_values else 0.0),
