@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.decision.across import FINALISTS
+from experiments.decision.balanced import contend_balanced
 from experiments.decision.contest import contend
 from experiments.decision.half_table import rendered
 from experiments.decision.instances import Sizes
-from experiments.decision.models import FOCUSED, SMOOTH, configurations
+from experiments.decision.models import BALANCED, FOCUSED, SMOOTH, configurations
 from experiments.decision.versions import bound
 from experiments.engine.options import RESULTS, Options
 from experiments.engine.pages import Page
@@ -71,7 +72,7 @@ PRESETS = {
             ("budget_huber", 50, (SMOOTH,)),
             # the closest by version 1 come first
             ("simplex_socp", 10, (PCF, OURS, DCP)),
-            ("budget_twocone_socp", 10, (DCP, OURS, LAYER)),
+            ("budget_twocone_socp", 10, (DCP, OURS, LAYER, BALANCED)),
             ("budget_huber", 20, (DCP, OURS, LAYER)),
             ("budget_huber", 50, (LAYER, DCP, PCF)),
             ("budget_twocone_socp", 20, (LAYER,)),
@@ -108,6 +109,9 @@ def cells(half: Half, rows: Sequence[Mapping[str, Value]], models: str) -> list[
                 found.append(Cell(key, contend_layer, {**shared, **layer}))
                 continue
             own = {"finalists": FINALISTS, "configurations": configurations(model, n)}
+            if model == BALANCED:
+                found.append(Cell(key, contend_balanced, {**shared, **own}))
+                continue
             found.append(Cell(key, contend, {**shared, **own}, {"models": models}))
     return found
 

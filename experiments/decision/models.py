@@ -35,6 +35,7 @@ SMOOTH = "smooth-partial"  # `soc-partial` with logistic and log-sum-exp branche
 UNFOCUSED = "soc-partial"
 FOCUSED = "focused-partial"  # the same, then trained end to end on the true cost of its decisions
 STEPS = 40  # of that training
+BALANCED = "balanced-partial"  # the same with no more labels than the others have; see `balanced`
 NAMES = (*JOINT, *PARTIAL, *LIFTS, SMOOTH, *BASELINES)
 SILU = {"context_activation": "silu"}  # heads smooth in theta
 FINISH = 400  # iterations of L-BFGS after the last epochs, in one of the five configurations or shared by two
@@ -67,6 +68,8 @@ def configurations(name: str, n: int) -> list[Configuration]:
     """Return the configurations of a model at n inputs, as many for each model."""
     if name == FOCUSED:
         found = [{**given, "focus": STEPS} for given in configurations(UNFOCUSED, n)]
+    elif name == BALANCED:
+        found = configurations(UNFOCUSED, n)
     elif name in BASELINES:
         rates = ((5e-3, 0.0, 1.0), (1e-2, 0.01, 1.0), (2e-2, 0.0, 2.0), (1e-2, 0.0, 2.0), (1e-2, 0.0, 2.0))
         found = [_configuration({}, share, rate, decay) for rate, decay, share in rates]
@@ -136,7 +139,8 @@ def _smooth(n: int, lifted: bool) -> list[dict[str, Any]]:
 
     The first two have nothing but them and a diagonal quadratic: log-sum-exps with heads that have kinks in theta, as a
     centre that is clipped has; and as many logistic rows as steps approximate a kink in the slope, two pairs per atom.
-    So lean, they take large steps, and with few inputs share a finish by L-BFGS.
+    So lean, they take large steps, and with few inputs share a finish by L-BFGS; with more, the data determine them less
+    well, and their weights decay.
     """
     hidden = (16, 16) if lifted else ()
     lean = {"hidden_features": hidden, "norm": (), "quadratic": ("diagonal",), "quadratic_offset": False}
@@ -144,7 +148,7 @@ def _smooth(n: int, lifted: bool) -> list[dict[str, Any]]:
     squares = {"quadratic": ("diagonal", *(1,) * 16), "quadratic_offset": True}
     logistic, blocks = {"logistic": (12,)}, {"logsumexp": (max(4, n // 5),) * 2}
     steps = {"epochs": 400, "learning_rate": 2e-2, "weight_decay": 0.0}
-    finish = {"polish": FINISH // 2} if n <= FEW else {}
+    finish: dict[str, Any] = {"polish": FINISH // 2} if n <= FEW else {"weight_decay": 0.1}
     maxima = {"logsumexp": (max(4, n // 5) + 1,) * 3, "logistic": (8,)}
     return [
         {**lean, **maxima, "context_hidden": 64, "training": {**steps, **finish}},
