@@ -1,4 +1,4 @@
-"""The tables of `half`: regret of the closest baseline, and of every other, over that of the best of ours, in all cells.
+"""The tables of `half`: regret of the closest baseline, and of every other, over that of the best of ours, in 18 cells.
 
 A cell that was run again is judged alike on both sides: on the same fresh contexts, to the same accuracy. Of any other,
 and of baselines that were not run again, there are the rows of version 1: ours on 1,000 fresh contexts, the baselines

@@ -270,7 +270,7 @@ def trained_layer(
     values: dict[str, Any],
     chosen: int | None = None,
 ) -> tuple[SolverLayer, Row]:
-    """Return the best of some configurations, or the chosen one, trained under the final caps, and what describes it."""
+    """Return the best of some configurations, or the chosen one, trained under the final caps, and its columns."""
     n = instance.task.in_features
     by_values, values_s = None, 0.0
     if any(given["start"] == "values" for given in configurations):

@@ -15,7 +15,7 @@ from experiments.engine.tables import Row, read_table
 
 
 def test_further_seeds_take_the_choice_of_the_first(tmp_path: Path) -> None:
-    tiny = replace(half.PRESETS["tiny"], models=("structured-dcp",))
+    tiny = replace(half.PRESETS["tiny"], plan=(("simplex_logistic", 3, ("structured-dcp",)),))
     (first,) = half.cells(tiny, [], str(tmp_path))
     again, second = half.cells(tiny, [{**first.key, "configuration": 4}], str(tmp_path))
     assert again.fingerprint == first.fingerprint
@@ -56,6 +56,49 @@ def test_todays_figures_count_for_what_was_run_again() -> None:
     assert (row["ours"], row["closest baseline"]) == ("smooth-partial", "lpcf, version 1, test contexts")
     assert (row["its mean"], row["its 95 %"], row["half"]) == (7.0, "-", "yes")
     assert float(str(row["mean"])) == pytest.approx(1.5, rel=1e-3)
+
+
+def test_every_baseline_has_its_ratio_and_old_figures_have_a_star() -> None:
+    cell: Row = {"task": "a", "n": 10, "loss": "l", "seed": 0, "regret_median": 1.0, "method": "certified"}
+    fresh: list[Row] = [{**cell, "model": "soc-partial", "regret_mean": 2.0}]
+    before: list[Row] = [{**cell, "model": "lpcf", "regret_mean": 9.0}]
+    before += [{**cell, "model": f"{kind}-joint", "regret_mean": mean} for kind, mean in (("soc", 8.0), ("relu", 6.0))]
+    run: list[Row] = [{**cell, "model": "cvxpylayers", "regrets": coded(torch.tensor([3.0, 5.0]))}]
+    (row,) = half_table.every(run, fresh, before)
+    assert row == {"task": "a", "n": 10, "cvxpylayers": "2", "lpcf": "4.5 *", "joint": "3 *"}
+
+
+def test_what_was_close_in_version_1_was_run_again() -> None:
+    kept = half.kept_rows(half.PRESETS["paper"], half.KEPT, "")
+    sources = (read_table(RESULTS / name) for name in ("decision_version_1.fresh.csv", "decision_version_1.csv"))
+    rows = half_table.every(kept, *sources)
+    old = [float(str(value).split()[0]) for row in rows for value in row.values() if str(value).endswith("*")]
+    assert len(rows) == 18
+    assert min(old) >= 6
+
+
+@pytest.mark.extra
+def test_a_layer_of_cvxpylayers_takes_the_choice_of_the_first_seed(tmp_path: Path) -> None:
+    pytest.importorskip("cvxpylayers")
+    tiny = replace(half.PRESETS["tiny"], plan=(("budget_huber", 3, ("cvxpylayers",)),))
+    (first,) = half.cells(tiny, [], str(tmp_path))
+    _, second = half.cells(tiny, [{**first.key, "configuration": 4}], str(tmp_path))
+    (row,) = second.job(**second.key, **second.settings)
+    assert (row["configuration"], row["contexts"]) == (4, 12)
+    assert row["labels"] == 40 * 6 + 10 * 2  # nothing was tried
+
+
+def test_labels_are_halved_and_no_more_than_all_are_spent(tmp_path: Path) -> None:
+    tiny = replace(half.PRESETS["tiny"], plan=(("budget_twocone_socp", 3, ("balanced-partial",)),))
+    tiny = replace(tiny, sizes=replace(tiny.sizes, contexts=60, candidates=32))
+    (first,) = half.cells(tiny, [], str(tmp_path))
+    (row,) = first.job(**first.key, **first.settings)
+    tried = (5 + 3) * tiny.sizes.tuning
+    assert 60 * 16 + 60 * 8 < int(str(row["labels"])) - tried <= 60 * 32
+    _, second = half.cells(tiny, [{**first.key, "configuration": row["configuration"]}], str(tmp_path))
+    (other,) = second.job(**second.key, **second.settings)
+    assert int(str(other["labels"])) <= 60 * 32
+    assert other["regret_mean"] != row["regret_mean"]
 
 
 def test_an_affine_task_is_its_own_limit(capsys: pytest.CaptureFixture[str]) -> None:
