@@ -4,8 +4,8 @@ python -m experiments.decision --preset paper --half [--table] [--only task=budg
 
 The instance is that of version 1. Every baseline whose regret was there less than six times that of ours is tuned,
 trained and judged anew, and all structured ones on simplex_logistic, whose smooth costs gain most by a finish; ours too
-where a baseline stood within three times. Seed 0 of the network chooses among the configurations, as in `across`; the other seeds train the chosen one.
-A cell is a task, n, model, loss and seed, judged on 1,000 fresh contexts.
+where a baseline stood within three times. Seed 0 of the network chooses among the configurations, as in `across`; the
+other seeds train the chosen one. A cell is a task, n, model, loss and seed, judged on 1,000 fresh contexts.
 """
 
 from __future__ import annotations
