@@ -119,8 +119,8 @@ def rendered(run: Sequence[Row], folder: Path) -> str:
         for (task, n), members in grouped(run, ("task", "n")).items()
     ]
     return (
-        f"At most half of the closest baseline's mean regret in {met} of {len(rows)} cells.\n\n{markdown(rows)}\n"
-        f"Mean regret of every baseline over ours:\n\n{markdown(every(*sources))}\n"
+        f"At most half of the closest baseline's mean regret in {met} of {len(rows)} cells.\n\n{markdown(rows)}\n\n"
+        f"Mean regret of every baseline over ours:\n\n{markdown(every(*sources))}\n\n"
         f"\\* version 1, on 200 test contexts; without a star on 1,000 fresh ones.\n\n{markdown(seeds)}"
     )
 
