@@ -139,8 +139,8 @@ def _smooth(n: int, lifted: bool) -> list[dict[str, Any]]:
 
     The first two have nothing but them and a diagonal quadratic: log-sum-exps with heads that have kinks in theta, as a
     centre that is clipped has; and as many logistic rows as steps approximate a kink in the slope, two pairs per atom.
-    So lean, they take large steps, and with few inputs share a finish by L-BFGS; with more, the data determine them less
-    well, and their weights decay.
+    So lean, they take large steps, and with few inputs share a finish by L-BFGS; with more inputs the data determine
+    them less well, and their weights decay.
     """
     hidden = (16, 16) if lifted else ()
     lean = {"hidden_features": hidden, "norm": (), "quadratic": ("diagonal",), "quadratic_offset": False}
