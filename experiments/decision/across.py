@@ -96,7 +96,7 @@ def cells(contest: Contest, instances: int, models: str, beside: Sequence[int] =
     ]
 
 
-def cell(contest: Contest, models: str, key: dict[str, Any], beside: Sequence[int]) -> Cell:
+def cell(contest: Contest, models: str, key: dict[str, Any], beside: Sequence[int] = ()) -> Cell:
     """Return the cell of a contender."""
     shared = {"sizes": asdict(contest.sizes), "fresh": contest.fresh, "version": bound()}
     model, given = str(key["model"]), peers.PRESETS[contest.peers]
