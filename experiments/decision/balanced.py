@@ -94,6 +94,6 @@ def halved(data: Data) -> Data:
 
 
 def affordable(labels: int, contexts: int, n: int, steps: int) -> int:
-    """Return how many contexts per step so many labels pay for, the checks on held-out contexts paid first."""
+    """Return how many contexts per step the labels pay for, the checks on held-out contexts paid first."""
     checks = max(1, round(EXACT.held_out * contexts)) * (1 + -(-steps // EXACT.every))
     return max(1, (labels - checks) // (steps * (n + 1)))

@@ -249,10 +249,7 @@ def contend_layer(
     seed: int | None = None,
     chosen: int | None = None,
 ) -> list[Row]:
-    """Train a layer as `peer_layer` does, on an instance of its own, and judge it as `contest.contend` does.
-
-    `seed` and `chosen` are those of `contest.contend`; the others are those of `peer_layer`.
-    """
+    """Train a layer as `peer_layer` does, with the seed and choice of `contest.contend`, and judge it as that does."""
     drawn = Instance.of(task, n, Sizes(**{**sizes, "instance": instance}))
     contexts = drawn.draw(FRESH, fresh)
     known = optimum(drawn.task, contexts)

@@ -108,7 +108,7 @@ class Run:
         return samples[order[count:]], samples[order[:count]]
 
     def divide(self, micro_batch: int | None) -> None:
-        """Compute so many contexts (or points) at a time; None for whole batches.
+        """Compute this many contexts (or points) at a time; None for whole batches.
 
         Raises:
             ModelError: the weights depend on the whole batch.
