@@ -74,14 +74,13 @@ class Made:
     epochs: Sequence[int]
     folder: Path
 
-    @property
-    def count(self) -> int:
-        """Passes over the training data; `shape`, whose errors fall the longest, takes twice as many as the others."""
-        return self.epochs[self.way == "within"] * (2 if self.name == "shape" else 1)
+    def count(self, problem: Problem) -> int:
+        """Return how many passes over the training data are made."""
+        return self.epochs[self.way == "within"] * (problem.patience if self.name == "shape" else 1)
 
     def path(self, prepared: Prepared) -> Path:
         """Return the file of the weights."""
-        size = "x".join(map(str, (*prepared.problem.shape, len(prepared.train), self.count)))
+        size = "x".join(map(str, (*prepared.problem.shape, len(prepared.train), self.count(prepared.problem))))
         return self.folder / f"{self.name}-{self.way}-{self.seed}-{size}.pt"
 
     def trained(self, prepared: Prepared) -> tuple[Any, float]:
@@ -90,7 +89,7 @@ class Made:
 
         def run() -> float:
             data = prepared.train, prepared.validation
-            return training.train(model, self.way, prepared.problem, *data, self.count, self.seed)
+            return training.train(model, self.way, prepared.problem, *data, self.count(prepared.problem), self.seed)
 
         return model, training.kept(self.path(prepared), model, run)
 

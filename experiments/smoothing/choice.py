@@ -3,8 +3,7 @@
 python -m experiments.smoothing --preset choice --out experiments/results/smoothing_choice.csv
 
 Every candidate is trained with seed 0, decided on the validation trajectories and judged there. The choice is the one
-of least mean regret among those of at most 120 epochs, twice as many as the other networks have, that are decided
-within 30 ms a trajectory.
+of least mean regret among those that are decided within 30 ms a trajectory.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ CURVATURE, SWITCHING, MAGNITUDE, ROUNDING = 0.20, 0.18, 0.02, 1e-5
 NOISE = 0.05
 CANDIDATES = 14
 DENSE = 600
-UNITS = 4  # of `shaped`, by the choice in choice.py
+UNITS, PATIENCE = 1, 4  # of `shaped`, by the choice in choice.py
 SEED = 0
 
 
@@ -85,6 +85,7 @@ class Smoothing(Problem):
     together = 50
     # over 40 layers of ReLU units alone the interior-point method stops short, and its iterations are lost
     methods = MappingProxyType({"relu": "exact"})
+    patience = PATIENCE
 
     def __init__(self, T: int, sizes: tuple[int, int, int], units: int = UNITS) -> None:
         self.T, self.sizes, self.units = T, sizes, units

@@ -79,7 +79,7 @@ def test_the_tiny_sweep_ends_with_a_table(
     assert "| 8 | shape | within | certified |" in printed
     assert "| 8 | - | - | kalman |" in printed
     kept = sorted(path.name for path in tmp_path.glob("version-*/*.pt"))
-    assert kept == ["shape-within-0-8x4x24x4.pt", "softplus-paper-0-8x4x24x2.pt", "softplus-within-0-8x4x24x2.pt"]
+    assert kept == ["shape-within-0-8x4x24x8.pt", "softplus-paper-0-8x4x24x2.pt", "softplus-within-0-8x4x24x2.pt"]
 
 
 def test_a_candidate_is_judged_on_validation_data() -> None:
