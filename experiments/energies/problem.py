@@ -56,7 +56,7 @@ class Problem(ABC):
         micro_batch: contexts that are computed together in training; None for the whole batch.
         method: how certified decisions are taken.
         methods: of surrogates, by name, that take another one.
-        patience: how many times as long `shape` is trained within contexts as the others, as its errors fall the longest.
+        patience: how many times as long as the others `shape` is trained, as its errors fall the longest.
     """
 
     shape: tuple[int, ...]

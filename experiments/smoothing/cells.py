@@ -105,4 +105,5 @@ def main(argv: Sequence[str] | None = None) -> None:
         from experiments.smoothing import page
 
         chosen = PRESETS[given.preset]
-        page.render(rows, prepared(chosen.horizons[0], chosen.sizes), chosen.epochs, energies.folder(VERSION), RTOL)
+        data = prepared(chosen.horizons[0], chosen.sizes)
+        page.render(rows, page.PAGES[given.preset], data, chosen.epochs, energies.folder(VERSION), RTOL)

@@ -15,7 +15,10 @@ from experiments.engine.tables import Row
 from socicnn._arrays import Array
 from socicnn._files import replacing
 
-PAGE = Page("smoothing.md", "python -m experiments.smoothing --preset short --render")
+PAGES = {
+    preset: Page("smoothing.md", f"python -m experiments.smoothing --preset {preset} --render")
+    for preset in ("short", "paper")
+}
 FIGURE = Path(__file__).parents[1] / "results" / "smoothing.png"
 SHOWN: tuple[tuple[networks.Name, networks.Way], ...] = (
     ("relu", "paper"),
@@ -27,9 +30,9 @@ SHOWN: tuple[tuple[networks.Name, networks.Way], ...] = (
 )
 
 
-def render(rows: list[Row], prepared: Prepared, epochs: tuple[int, int], folder: Path, rtol: float) -> None:
+def render(rows: list[Row], page: Page, prepared: Prepared, epochs: tuple[int, int], folder: Path, rtol: float) -> None:
     """Put the table into the page and draw the figure; networks whose weights are not kept are left out of it."""
-    PAGE.write(summary(rows, "T"))
+    page.write(summary(rows, "T"))
     problem = prepared.problem
     theta = prepared.test.context[:1]
     curves = {"exact": prepared.best[:1], **problem.classical(theta)}

@@ -130,13 +130,13 @@ def test_the_page_gets_its_table_and_figure(
     pytest.importorskip("matplotlib")
     from experiments.smoothing import page
 
-    monkeypatch.setattr(page, "PAGE", Page("page.md", "make", tmp_path))
+    place = Page("page.md", "make", tmp_path)
     monkeypatch.setattr(page, "FIGURE", tmp_path / "figure.png")
-    page.PAGE.path.write_text(f"head {page.PAGE.begin} old {END} tail")
+    place.path.write_text(f"head {place.begin} old {END} tail")
     prepared = Prepared.of(problem)
     made = Made("shape", "within", 0, (1, 1), tmp_path)
     made.trained(prepared)
     rows = [{"T": 9, "name": "exact", "way": "none", **row} for row in without_learning(prepared)]
-    page.render(rows, prepared, (1, 1), tmp_path, 1e-3)
-    assert "| 9 | - | - | kalman |" in page.PAGE.path.read_text()
+    page.render(rows, place, prepared, (1, 1), tmp_path, 1e-3)
+    assert "| 9 | - | - | kalman |" in place.path.read_text()
     assert page.FIGURE.stat().st_size > 10_000
