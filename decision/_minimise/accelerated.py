@@ -86,7 +86,7 @@ class _Run:
         at = self.surrogate.smooth(self.x, self.delta)
         gap = at.fall(self.feasible_set)
         self.answers.offer_bound(at.minorant - gap, at.multipliers)
-        y = self._backtrack(at.gradient, at.value)
+        y, seen = self._backtrack(at.gradient, at.value)
         self.answers.iterations += 1
         restart = ((self.x - y) * (y - self.y)).sum(dim=-1) > 0
         grown = 0.5 * (1.0 + (1.0 + 4.0 * self.momentum.square()).sqrt())
@@ -96,20 +96,30 @@ class _Run:
         narrow = gap < at.above - at.minorant
         self.momentum = torch.where(restart | narrow, 1.0, grown)
         self.delta = torch.where(narrow, SHRINK * self.delta, self.delta)
-        self.step = 1.05 * torch.where(narrow, SHRINK**0.5 * self.step, self.step)
+        # steps that are too short for their values to be told apart cannot be tested: they grow no more, and the
+        # curvature of what is still smoothed goes like 1 / delta
+        fall = torch.where(seen, SHRINK**0.5, SHRINK)
+        self.step = torch.where(seen, 1.05, 1.0) * torch.where(narrow, fall * self.step, self.step)
         if check:
             self.check()
         return check
 
-    def _backtrack(self, gradient: Tensor, value: Tensor) -> Tensor:
-        """Return the projected step, halved until the quadratic model is above the smoothed function."""
+    def _backtrack(self, gradient: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the projected step, halved until the quadratic model is above the smoothed function.
+
+        Returns:
+            The point, and whether its values could show that: whether the fall of the model is above rounding.
+        """
         noise = 50.0 * torch.finfo(value.dtype).eps * value.abs()
         for _ in range(30):
             y = self.feasible_set.project(self.x - self.step[:, None] * gradient)
             move = y - self.x
             model = value + (gradient * move).sum(dim=-1) + 0.5 * move.square().sum(dim=-1) / self.step
+            seen = value - model > noise
+            if not bool(seen.any()):
+                break
             high = self.surrogate.smooth_value(y, self.delta) > model + noise
             if not bool(high.any()):
                 break
             self.step = torch.where(high, 0.5 * self.step, self.step)
-        return y
+        return y, seen

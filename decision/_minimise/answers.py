@@ -139,7 +139,10 @@ class Answers:
         """Keep the bounds that are better."""
         better = lower > self.lower
         self.lower = torch.where(better, lower, self.lower)
-        self.dual = self.dual.where(~better, dual)
+        if bool(better.all()):
+            self.dual = dual
+        elif bool(better.any()):  # large networks have many multipliers to copy
+            self.dual = self.dual.where(~better, dual)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

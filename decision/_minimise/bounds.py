@@ -8,13 +8,12 @@ place.
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from decision._minimise.branch import Branch
+from decision._minimise.extents import coordinate_ends
 from decision._minimise.flat import QUIET, Flat
 from decision._minimise.linear_map import Map, nothing
 from decision._minimise.stack import Dual, Stack, StackLayer
@@ -25,8 +24,6 @@ from verify._proof.minorant import Minorant as Minorant
 from verify._proof.minorant import in_ball
 from verify._proof.minorant import minorant as minorant_of
 from verify._proof.passes import multipliers, upper
-
-_EXTENTS: WeakKeyDictionary[FeasibleSet, Tensor] = WeakKeyDictionary()  # sets are values: computed once
 
 
 def columns(stack: Stack) -> NetColumns:
@@ -107,11 +104,8 @@ def boxes_of(stack: Stack, dual: Dual) -> list[Tensor]:
 
 def extent(feasible_set: FeasibleSet, device: torch.device) -> Tensor:
     """Return max over X of |x_j| for each coordinate, shape `(n,)`."""
-    if feasible_set not in _EXTENTS:
-        eye = torch.eye(feasible_set.n, dtype=torch.float64)
-        ends = feasible_set.minimise_linear(torch.cat([eye, -eye]))
-        _EXTENTS[feasible_set] = ends.abs().amax(dim=0)
-    return _EXTENTS[feasible_set].to(device)
+    lower, upper = coordinate_ends(feasible_set)
+    return torch.maximum(lower.abs(), upper.abs()).to(device)
 
 
 def lower_bound(stack: Stack, feasible_set: FeasibleSet, dual: Dual) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, final
 
 import numpy as np
@@ -11,8 +11,11 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from decision._minimise.convolution import Convolution
 from decision._minimise.windows import Windows
 from socicnn._arrays import Array, IntArray, Matrix
+
+MANY = 10**6  # entries from which a transpose is not stored, as SciPy multiplies with it as fast
 
 
 @final
@@ -23,18 +26,22 @@ class Map:
         matrix: shape `(rows, columns)`.
         device: where to compute.
         dtype: in which float type.
+        image: size of the images that x is made of, if it is: sparse convolutions are computed as such in float32.
     """
 
     def __init__(
-        self, matrix: Matrix, device: torch.device | str | None = None, dtype: torch.dtype = torch.float64
+        self,
+        matrix: Matrix,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float64,
+        image: tuple[int, ...] = (),
     ) -> None:
-        self._matrix, self._device, self._dtype = matrix, device, dtype
+        self._matrix, self._device, self._dtype, self._image = matrix, device, dtype, image
+        self._convolution: tuple[Convolution | None] | None = None
         if isinstance(matrix, np.ndarray):
             self._dense: Tensor | None = torch.tensor(matrix, dtype=dtype, device=device)
         else:
             self._dense = None
-            self._sparse = _csr(matrix, device, dtype)
-            self._transposed = _csr(sparse.csr_array(matrix.T), device, dtype)
         self._gram: Tensor | None = None
         self._grams: Tensor | None = None
         self._windows: tuple[Windows | None] | None = None
@@ -46,6 +53,14 @@ class Map:
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return (int(self._matrix.shape[0]), int(self._matrix.shape[1]))
+
+    @cached_property
+    def _sparse(self) -> Tensor:
+        return _csr(self._matrix, self._device, self._dtype)
+
+    @cached_property
+    def _transposed(self) -> Tensor:
+        return _csr(sparse.csr_array(self._matrix.T), self._device, self._dtype)
 
     @property
     def dense(self) -> Tensor:
@@ -95,7 +110,7 @@ class Map:
     def absolute(self) -> Map:
         """Return |M|, computed once."""
         if self._absolute is None:
-            self._absolute = Map(abs(self._matrix), self._device, self._dtype)
+            self._absolute = Map(abs(self._matrix), self._device, self._dtype, self._image)
         return self._absolute
 
     def part(self, rows: IntArray, columns: IntArray | None = None) -> Map:
@@ -127,7 +142,7 @@ class Map:
         if factor == 1.0:
             return self
         if self._scaled is None or self._scaled[0] != factor:
-            self._scaled = factor, Map(self._matrix * factor, self._device, self._dtype)
+            self._scaled = factor, Map(self._matrix * factor, self._device, self._dtype, self._image)
         return self._scaled[1]
 
     @property
@@ -142,13 +157,14 @@ class Map:
 
     def to(self, dtype: torch.dtype) -> Map:
         """Return M in another float type."""
-        return Map(self._matrix, self._device, dtype)
+        return Map(self._matrix, self._device, dtype, self._image)
 
     def apply(self, points: Tensor) -> Tensor:
         """Return M x for each row x of shape `(columns,)`."""
         if isinstance(self._matrix, np.ndarray):
             return points @ self.dense.T
-        return (self._sparse @ points.T).T
+        convolution = self._as_convolution()
+        return (self._sparse @ points.T).T if convolution is None else convolution.apply(points)
 
     def add(self, base: Tensor, points: Tensor) -> Tensor:
         """Return base + M x for each row x; base has a row for each."""
@@ -160,7 +176,19 @@ class Map:
         """Return M'y for each row y of shape `(rows,)`."""
         if isinstance(self._matrix, np.ndarray):
             return points @ self.dense
+        convolution = self._as_convolution()
+        if convolution is not None:
+            return convolution.adjoint(points)
+        if self._matrix.nnz >= MANY and self._dtype == torch.float64 and points.device.type == "cpu":
+            return torch.from_numpy((self._matrix.T @ points.numpy().T).T)
         return (self._transposed @ points.T).T
+
+    def _as_convolution(self) -> Convolution | None:
+        """Return M as a convolution, looked for once; None if it is none, or sparse products are as fast."""
+        if self._convolution is None:
+            fits = self._dtype == torch.float32 and self._image and torch.device(self._device or "cpu").type == "cpu"
+            self._convolution = (Convolution.of(self._matrix, self._image, torch.float32) if fits else None,)
+        return self._convolution[0]
 
 
 @final
@@ -182,12 +210,14 @@ def nothing(rows: int, columns: int, device: torch.device) -> Map:
 
 
 def _csr(matrix: Any, device: torch.device | str | None, dtype: torch.dtype) -> Tensor:
+    small = max(matrix.nnz, *matrix.shape) < 2**31  # then the products need no copy of the places in a shorter type
+    places = torch.int32 if small else torch.int64
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch says that its sparse rows are in beta; the tests here cover their use
         return torch.sparse_csr_tensor(
-            torch.tensor(matrix.indptr, dtype=torch.int64),
-            torch.tensor(matrix.indices, dtype=torch.int64),
-            torch.tensor(matrix.data, dtype=dtype),
+            torch.from_numpy(matrix.indptr).to(places),  # shared with the matrix where the types are the same
+            torch.from_numpy(matrix.indices).to(places),
+            torch.from_numpy(matrix.data).to(dtype),
             size=matrix.shape,
             device=device,
         )

@@ -18,6 +18,9 @@ from decision.sets import Box
 
 REACH = 8.0  # radii that the first box reaches to each side
 WIDER = 16.0  # from one box to the next; a set that is not wider than this is searched as it is
+LARGEST = 600  # inputs up to which a pseudoinverse is worth its n^3
+LOOK, CLOSE = 10, 0.01  # conjugate gradients end where so many of them move x by less than this part of the radius,
+PRODUCTS = 500  # and here at the latest
 NARROWEST = 2.0**-24  # of the largest coordinate: a narrower box has no interior that floats can use
 TOUCH = 1e-4  # of the width: nearer to a side than this is on it
 
@@ -64,21 +67,18 @@ def within(box: Box, lower: Tensor, upper: Tensor) -> Box | None:
 def _centre(stack: Stack) -> tuple[Tensor, Tensor]:
     """Return x_0 and the radius of each context, shapes `(contexts, n)` and `(contexts,)`."""
     n = stack.in_features
-    planes = [(matrix.dense, matrix.row_norms, offset, width) for matrix, offset, width in stack.rows()]
+    planes = stack.rows()
     if not planes:
         return torch.zeros_like(stack.v), torch.zeros_like(stack.c)
-    norms = torch.cat([norm for _, norm, *_ in planes])
-    kept = norms > 0
-    directions = torch.cat([dense for dense, *_ in planes])[kept] / norms[kept, None]
-    offsets = torch.cat([offset for _, _, offset, _ in planes], dim=1)[:, kept] / norms[kept]
-    widths = (
-        torch.cat([torch.as_tensor(width, device=norm.device).expand(norm.shape) for _, norm, _, width in planes])[kept]
-        / norms[kept]
-    )
-    x = -offsets @ torch.linalg.pinv(directions).T
-    distance = (x @ directions.T + offsets).abs() + widths
-    distance = torch.where(distance > 1e-9 * (offsets.abs() + x.abs().amax(dim=1, keepdim=True)), distance, torch.nan)
-    radius = torch.cat([distance, distance.new_full((len(x), 1), torch.nan)], dim=1).nanmedian(dim=1).values
+    x = _nearest(stack) if n > LARGEST and any(matrix.is_sparse for matrix, *_ in planes) else _nearest_dense(stack)
+    distances = []
+    for matrix, offset, width in planes:
+        norm = matrix.row_norms
+        away = ((matrix.apply(x) + offset).abs() + width) / norm
+        rounding = 1e-9 * (offset.abs() / norm + x.abs().amax(dim=1, keepdim=True))
+        distances.append(torch.where((norm > 0) & (away > rounding), away, torch.nan))
+    distance = torch.cat([*distances, x.new_full((len(x), 1), torch.nan)], dim=1)
+    radius = distance.nanmedian(dim=1).values
     slope, curvature = stack.v, torch.zeros_like(stack.c)
     for branch in stack.quadratics:
         slope = slope + 2.0 * branch.weight * branch.matrix.adjoint(branch.image(x))
@@ -86,3 +86,45 @@ def _centre(stack: Stack) -> tuple[Tensor, Tensor]:
     step = torch.where(curvature > 0, torch.linalg.vector_norm(slope, dim=1) / curvature, 0.0)
     radius = torch.maximum(radius.nan_to_num(nan=0.0), step)
     return x, torch.where(radius > 0, radius, x.abs().amax(dim=1))
+
+
+def _nearest_dense(stack: Stack) -> Tensor:
+    """Return the point nearest to the zeros of all rows, by the pseudoinverse, shape `(contexts, n)`."""
+    planes = stack.rows()
+    norms = torch.cat([matrix.row_norms for matrix, *_ in planes])
+    kept = norms > 0
+    directions = torch.cat([matrix.dense for matrix, *_ in planes])[kept] / norms[kept, None]
+    offsets = torch.cat([offset for _, offset, _ in planes], dim=1)[:, kept] / norms[kept]
+    return -offsets @ torch.linalg.pinv(directions).T
+
+
+def _nearest(stack: Stack) -> Tensor:
+    """Return the same by conjugate gradients on the least squares, which touch no matrix but by products."""
+    planes = stack.rows()
+    weights = [
+        torch.where(norm > 0, norm, torch.inf).reciprocal() for norm in (matrix.row_norms for matrix, *_ in planes)
+    ]
+    residual = [-offset * weight for (_, offset, _), weight in zip(planes, weights, strict=True)]
+
+    def pulled(images: list[Tensor]) -> Tensor:
+        parts = zip(planes, images, weights, strict=True)
+        return sum((plane[0].adjoint(image * weight) for plane, image, weight in parts), torch.zeros_like(stack.v))
+
+    x = before = torch.zeros_like(stack.v)
+    slope = pulled(residual)
+    direction, square = slope, slope.square().sum(dim=1, keepdim=True)
+    for step in range(1, PRODUCTS + 1):
+        images = [plane[0].apply(direction) * weight for plane, weight in zip(planes, weights, strict=True)]
+        curvature = sum((image.square().sum(dim=1, keepdim=True) for image in images), torch.zeros_like(square))
+        length = torch.where(curvature > 0, square / curvature, 0.0)
+        x = x + length * direction
+        residual = [part - length * image for part, image in zip(residual, images, strict=True)]
+        slope = pulled(residual)
+        last, square = square, slope.square().sum(dim=1, keepdim=True)
+        direction = slope + torch.where(last > 0, square / last, 0.0) * direction
+        if step % LOOK == 0:
+            radius = torch.cat(residual, dim=1).abs().median(dim=1).values  # rows of unit length: distances
+            if bool(((x - before).abs().amax(dim=1) <= CLOSE * radius).all()):
+                break
+            before = x
+    return x

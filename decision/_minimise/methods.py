@@ -102,7 +102,7 @@ class ProjectedGradient(Method):
         finish = self.finish and _has_path(problem) and scouting.worth(goal)
         polyhedron = problem.polyhedron() if finish else None
         if polyhedron is None:
-            descend(problem.surrogate, problem.feasible_set, answers, goal)
+            _descended(problem, answers, goal)
         else:
             _scouted(problem, polyhedron, answers, goal)
             _searched(problem, polyhedron, answers, goal)
@@ -137,6 +137,20 @@ class InteriorPoint(Method):
             _scouted(problem, polyhedron, answers, goal)
         if self.searches:
             _searched(problem, polyhedron, answers, goal)
+
+
+def _descended(problem: Problem, answers: Answers, goal: Goal) -> None:
+    """Descend, large networks in float32 first."""
+    surrogate = problem.surrogate
+    if isinstance(surrogate, StackSurrogate) and problem.feasible_set.n > LARGEST and scouting.worth(goal):
+        scouting.descend_short(surrogate, problem.feasible_set, answers, goal)
+    left = (~answers.done(goal)).nonzero()[:, 0]
+    rest = goal.after(int(answers.iterations[left].max())) if len(left) else goal
+    if not len(left) or goal.late or rest.max_iterations == 0:
+        return
+    chosen = answers.take(left)
+    descend(surrogate.take(left), problem.feasible_set, chosen, rest)
+    answers.put(left, chosen)
 
 
 def _has_path(problem: Problem) -> bool:

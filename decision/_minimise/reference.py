@@ -2,12 +2,13 @@
 
 scale(x) = min(max_{p in P} f(p) - f(x), S(x)),    S(x) = the sum of the absolute values of the terms of f, without c
 
-P holds the projections onto X of the centre of R, of the 2n ends of its axes through the centre and of 2n of its
-corners, whose signs are rows of a Hadamard matrix cut to n and their negatives. R is X within the ranges of the
-training data if they are known, else X. P is fixed before the search, so that what counts as certified depends neither
-on the method nor on the start. A constant in f changes neither part; bounds that are far away move the first alone. As
-f may vanish where it is least, as ||x|| does, an entry of x counts in S with at least the network's own length, or
-half the width of R if that is less.
+P holds the projections onto X of the centre of R, of the 2m ends of m of its axes through the centre and of 2m of its
+corners, whose signs are m rows of a Hadamard matrix cut to n and their negatives. m is n up to n = 256, where P holds
+all axes, and else the larger of 4 and 2^14 / n: fewer points make a smaller scale, so a stricter one. R is X within the
+ranges of the training data if they are known, else X. P is fixed before the search, so that what counts as certified
+depends neither on the method nor on the start. A constant in f changes neither part; bounds that are far away move the
+first alone. As f may vanish where it is least, as ||x|| does, an entry of x counts in S with at least the network's own
+length, or half the width of R if that is less.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from decision._minimise.extents import coordinate_ends
 from decision._minimise.stack import Stack
 from decision._minimise.surrogate import Reach, Surrogate
 from decision.sets._base import FeasibleSet
@@ -27,6 +29,7 @@ from socicnn._ranges import Ranges
 ROUNDING = 64 * 2.0**-52  # of the terms: the least gap that arithmetic can be asked for
 ROWS, ENTRIES = 4096, 2**20  # evaluations at a time, and entries of their points: rows of x take memory, too
 RAYS = 2  # corners, and as many opposite ones, towards which a length is looked for
+ALL, COORDINATES, FEWEST = 256, 2**14, 4  # inputs up to which m = n; else m n is at most this, and m at least four
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +37,7 @@ class Reference:
     """The points P of a set, and how far R reaches from its centre.
 
     Args:
-        points: shape `(4 n + 1, n)`, float64.
+        points: shape `(4 m + 1, n)`, float64.
         reach: what else is measured by: half the width of R, an anchor and rays.
         ranges: ends of R, each of shape `(n,)`, if it is X within ranges that are known.
 
@@ -56,9 +59,7 @@ class Reference:
     def of(cls, feasible_set: FeasibleSet, ranges: Ranges | None = None) -> Reference:
         """Return the reference points of X within the ranges of the training data, of X alone if it lies outside."""
         n = feasible_set.n
-        eye = torch.eye(n, dtype=torch.float64)
-        lower = feasible_set.minimise_linear(eye).diagonal()
-        upper = feasible_set.minimise_linear(-eye).diagonal()
+        lower, upper = coordinate_ends(feasible_set)
         inner = None
         if ranges is not None:
             low, high = (torch.tensor(end).reshape(-1) for end in (ranges.x_lower, ranges.x_upper))
@@ -66,10 +67,13 @@ class Reference:
             if bool((low <= high).all()):
                 lower, upper = inner = low, high
         centre, half = lower / 2 + upper / 2, upper / 2 - lower / 2
-        corners = hadamard(n)
-        signs = torch.cat([torch.zeros(1, n, dtype=torch.float64), eye, -eye, corners, -corners])
+        m = n if n <= ALL else max(FEWEST, COORDINATES // n)
+        some = torch.linspace(0, n - 1, m, dtype=torch.float64).round().long()
+        axes, corners = torch.zeros(m, n, dtype=torch.float64), hadamard(n, some)
+        axes[torch.arange(m), some] = 1.0
+        signs = torch.cat([torch.zeros(1, n, dtype=torch.float64), axes, -axes, corners, -corners])
         points = feasible_set.project(centre + signs * half)
-        ends = [corner for row in range(min(n, RAYS)) for corner in (2 * n + 1 + row, 3 * n + 1 + row)]
+        ends = [corner for row in range(min(m, RAYS)) for corner in (2 * m + 1 + row, 3 * m + 1 + row)]
         anchor = feasible_set.project(torch.zeros_like(half).clamp(lower, upper))
         return cls(points, Reach(anchor, half, signs, points[ends]), inner)
 
@@ -88,16 +92,17 @@ class Reference:
         return most
 
 
-def hadamard(n: int) -> Tensor:
-    """Return the first n rows of Sylvester's Hadamard matrix, cut to n columns.
+def hadamard(n: int, rows: Tensor) -> Tensor:
+    """Return some rows of Sylvester's Hadamard matrix, cut to n columns: -1 to the number of bits that i and j share.
 
-    >>> hadamard(2).tolist()
+    >>> hadamard(2, torch.arange(2)).tolist()
     [[1.0, 1.0], [1.0, -1.0]]
     """
-    H = torch.ones(1, 1, dtype=torch.float64)
-    while len(H) < n:
-        H = torch.cat([torch.cat([H, H], dim=1), torch.cat([H, -H], dim=1)])
-    return H[:n, :n]
+    shared, odd = rows[:, None] & torch.arange(n), torch.zeros(len(rows), n, dtype=torch.int64)
+    while bool(shared.any()):
+        odd ^= shared & 1
+        shared = shared >> 1
+    return 1.0 - 2.0 * odd.double()
 
 
 def own_length(stack: Stack) -> Tensor:

@@ -14,6 +14,7 @@ from decision.sets._base import FeasibleSet
 
 ITERATIONS = (30, 10)  # before the pre-activations are noted, and after
 COUNT = sum(ITERATIONS)
+SHORT, FINEST = 1000, 1e-4  # iterations in float32 at most, and the relative accuracy that they aim at
 
 
 def worth(goal: Goal) -> bool:
@@ -36,9 +37,7 @@ def scout(networks: StackSurrogate, feasible_set: FeasibleSet, answers: Answers,
         The pre-activations some iterations before the end, shape `(contexts, h_k)` of each layer.
     """
     short, stack = networks.short(), networks.stack
-    rough = Answers.start(
-        short, answers.x.float(), *(tensor.float() for tensor in (answers.most, answers.size, answers.unit))
-    )
+    rough = _rough(short, answers)
     before: list[Tensor] = []
     for count in ITERATIONS:
         descend(short, feasible_set, rough, replace(goal, max_iterations=count))
@@ -46,7 +45,39 @@ def scout(networks: StackSurrogate, feasible_set: FeasibleSet, answers: Answers,
         a = stack.preactivations(x)
         before = before or a
     answers.offer_point(x, stack.value(x, a))
+    _offer_bound(networks, feasible_set, answers, rough)
+    return before
+
+
+def descend_short(networks: StackSurrogate, feasible_set: FeasibleSet, answers: Answers, goal: Goal) -> None:
+    """Improve `answers` by projected gradient in float32, to the gap asked for or as far as half the digits go.
+
+    Large networks are bound by the memory that a product reads. What was found is judged in float64.
+
+    Args:
+        networks: the networks.
+        feasible_set: the set X.
+        answers: changed in place.
+        goal: when to stop.
+    """
+    short = networks.short()
+    rough = _rough(short, answers)
+    limit = SHORT if goal.max_iterations is None else min(SHORT, goal.max_iterations)
+    descend(short, feasible_set, rough, replace(goal, rtol=max(goal.rtol, FINEST), max_iterations=limit))
+    x = feasible_set.project(rough.x.double())
+    answers.offer_point(x, networks.value(x))
+    _offer_bound(networks, feasible_set, answers, rough)
+
+
+def _rough(short: StackSurrogate, answers: Answers) -> Answers:
+    """Return answers to begin with in float32."""
+    return Answers.start(
+        short, answers.x.float(), *(tensor.float() for tensor in (answers.most, answers.size, answers.unit))
+    )
+
+
+def _offer_bound(networks: StackSurrogate, feasible_set: FeasibleSet, answers: Answers, rough: Answers) -> None:
+    """Offer the bound that multipliers in float32 give in float64, and count their iterations."""
     dual = Dual(*(tuple(tensor.double() for tensor in group) for group in (rough.dual.lam, rough.dual.u, rough.dual.p)))
     answers.offer_bound(networks.bound(feasible_set, dual), dual)
     answers.iterations += rough.iterations
-    return before

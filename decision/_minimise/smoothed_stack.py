@@ -26,6 +26,7 @@ class Smoothed:
     Args:
         x: points, shape `(contexts, n)`.
         value: the smoothed value, at least f(x), shape `(contexts,)`.
+        a: pre-activations of each layer, shape `(contexts, h_k)`.
         z: activations of each layer, shape `(contexts, h_k)`.
         bends: of each layer sqrt(a^2 + 4 delta^2), by which z is divided for the slopes; a / width of softplus units.
         images: p of each branch, quadratics first.
@@ -35,6 +36,7 @@ class Smoothed:
 
     x: Tensor
     value: Tensor
+    a: list[Tensor]
     z: list[Tensor]
     bends: list[Tensor]
     images: list[Tensor]
@@ -55,12 +57,14 @@ def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
         delta: width of the smoothing, > 0, shape `(contexts,)`.
     """
     wide = delta[:, None]
+    preactivations: list[Tensor] = []
     activations: list[Tensor] = []
     bends: list[Tensor] = []
     inner: list[list[Tensor]] = []
     value = (x * stack.v).sum(dim=-1) + stack.c
     for layer in stack.layers:
         a = layer.preactivation(x, activations[-1] if activations else None, delta)
+        preactivations.append(a)
         inner.append(layer.slopes(x, delta))
         z, bend = softplus(a, wide.clamp(min=layer.smoothing)) if layer.smooth else smooth_relu(a, wide)
         activations.append(z)
@@ -80,7 +84,7 @@ def smoothed(stack: Stack, x: Tensor, delta: Tensor) -> Smoothed:
         u.append(p / length.repeat_interleave(branch.group, dim=1))
     for smooth in stack.exponentials:
         value = value + smooth.total(smooth.image(x))
-    return Smoothed(x, value, activations, bends, images, u, inner)
+    return Smoothed(x, value, preactivations, activations, bends, images, u, inner)
 
 
 def tangent(stack: Stack, at: Smoothed) -> Tangent:
@@ -94,9 +98,13 @@ def tangent(stack: Stack, at: Smoothed) -> Tangent:
         if layer.smooth:
             minorant = minorant + (layer.smoothing * box * entropy(at.bends[k])).sum(dim=-1)
         gradient = gradient + layer.pull(multiplier, at.x, at.inner[k])
-        minorant = minorant + (multiplier * layer.minorant(at.x, at.inner[k])).sum(dim=-1)
-        if layer.W is not None:
-            box = layer.W.adjoint(multiplier)
+        box = multiplier if layer.W is None else layer.W.adjoint(multiplier)
+        if layer.inner:
+            minorant = minorant + (multiplier * layer.minorant(at.x, at.inner[k])).sum(dim=-1)
+        else:  # lambda'(a - W z) without another product
+            minorant = minorant + (multiplier * at.a[k]).sum(dim=-1)
+            if layer.W is not None and k:
+                minorant = minorant - (box * at.z[k - 1]).sum(dim=-1)
     count = len(stack.quadratics)
     for branch, p in zip(stack.quadratics, at.images[:count], strict=True):
         gradient = gradient + 2.0 * branch.weight * branch.matrix.adjoint(p)
@@ -110,7 +118,7 @@ def tangent(stack: Stack, at: Smoothed) -> Tangent:
         gradient, minorant = gradient + smooth.slope(p), minorant + smooth.total(p)
     pairs = zip(stack.layers, at.inner, strict=True)
     inside = (u for layer, slopes in pairs for term, u in zip(layer.inner, slopes, strict=True) if term.root)
-    multipliers = Dual(tuple(lam), (*at.u, *inside), stack.images(at.x))
+    multipliers = Dual(tuple(lam), (*at.u, *inside), stack.images(at.x, at.images[:count]))
     return Tangent(at.x, at.value, gradient, minorant, at.value, multipliers)
 
 

@@ -133,21 +133,27 @@ class Stack:
             array = np.array(np.broadcast_to(values, (*(net.batch or (1,)), *tail)), dtype=np.float64)
             return torch.as_tensor(array, device=device)
 
+        image = net.input_shape[1:] if net.input_shape else ()
+
         def mapped(matrix: Matrix) -> Map:
-            return Map(matrix, device)
+            return Map(matrix, device, image=image)
 
         def inside(term: Term) -> Branch:
             return Branch.of(term, rows(term.weight, term.groups)[:1], rows(term.offset, term.matrix.shape[0]))
 
         def branch(term: Term) -> Branch:
-            return Branch.of(term, rows(term.weight)[:, None], rows(term.offset, term.matrix.shape[0]))
+            return Branch(
+                rows(term.weight)[:, None],
+                mapped(term.matrix),
+                rows(term.offset, term.matrix.shape[0]),
+                term.rows,
+                term.ROOT,
+            )
 
         def merged(terms: Sequence[Term]) -> Branch:
             weight = torch.cat([rows(part.weight)[:, None].expand(-1, part.groups) for part in terms], dim=1)
             offset = torch.cat([rows(part.offset, part.matrix.shape[0]) for part in terms], dim=1)
-            return Branch(
-                weight, Map(stacked([part.matrix for part in terms]), device), offset, terms[0].rows, root=True
-            )
+            return Branch(weight, mapped(stacked([part.matrix for part in terms])), offset, terms[0].rows, root=True)
 
         output, n = net.output, net.in_features
         quadratics, norms = net.weighted()
@@ -296,9 +302,14 @@ class Stack:
         rows += [(layer.U, layer.b, layer.smoothing) for layer in self.layers if layer.U is not None]
         return rows + [(term.matrix, term.offset, 0.0) for layer in self.layers for term in layer.inner]
 
-    def images(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return p of every quadratic at x, the branches, then those inside layers, and the softmax of exponentials."""
-        images = tuple(branch.image(x) for branch in self.curved)
+    def images(self, x: Tensor, known: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
+        """Return p of every quadratic at x, the branches, then those inside layers, and the softmax of exponentials.
+
+        Args:
+            x: shape `(contexts, n)`.
+            known: the first of them, which are not computed again.
+        """
+        images = (*known, *(branch.image(x) for branch in self.curved[len(known) :]))
         return images + tuple(branch.shares(branch.image(x)) for branch in self.exponentials)
 
     def zero_dual(self, x: Tensor) -> Dual:

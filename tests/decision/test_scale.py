@@ -2,18 +2,21 @@
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from decision import Box, Decision, Simplex, decide
+from decision._minimise.stack_surrogate import StackSurrogate
 from decision._options import DecideOptions
 from decision._region import Region
-from socicnn import SOCICNN
+from socicnn import SOCICNN, ConvSOCICNN
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
+from socicnn.nn import Conv
 
 METHODS = ("auto", "interior_point", "projected_gradient", "exact")
 
@@ -218,3 +221,26 @@ def test_the_verdict_comes_first() -> None:
     assert repr(one).startswith("<Decision: The decision is certified to a relative gap of 1e-06.")
     rough = decide(network(), Box(3), method="projected_gradient", options=DecideOptions(max_iterations=1))
     assert repr(rough).startswith("<Decision: The decision is not certified to a relative gap of 1e-06 (worst ")
+
+
+def test_a_large_convolutional_network_is_certified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float32 first, as far as that goes; then in float64, from there."""
+    kinds: list[torch.dtype] = []
+    smooth = StackSurrogate.smooth
+    monkeypatch.setattr(
+        StackSurrogate, "smooth", lambda self, x, delta: kinds.append(x.dtype) or smooth(self, x, delta)
+    )
+    settings: dict[str, Any] = {"quadratic": (Conv(4, 5),), "norm": (Conv(4, 3, group=2),)}
+    model = ConvSOCICNN((1, 26, 26), (3, 3), context_channels=1, generator=torch.manual_seed(0), **settings)
+    theta = torch.randn(2, 1, 26, 26, generator=torch.manual_seed(1))
+    answers = []
+    for rtol in (1e-3, 1e-5):
+        kinds.clear()
+        answers.append(decide(model, Box(676, 0.0, 1.0), theta, method="projected_gradient", rtol=rtol))
+        assert kinds.count(torch.float32) > 10
+        assert (kinds.count(torch.float64) > 10) == (rtol < 1e-4)
+    rough, fine = answers
+    assert rough.certified.all()
+    assert fine.certified.all()
+    assert (rough.value - rough.gap <= fine.value).all()
+    assert (fine.value - fine.gap <= rough.value).all()
