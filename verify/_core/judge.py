@@ -26,6 +26,7 @@ CHUNK = 256
 def judge(arrays: Arrays, place: str, fingerprint: str | None = None) -> Report:
     """Return the verdict on the claim in the arrays of the file `place`; the rest is as in `verify.check.check`."""
     claim = parse(arrays, place)
+    arrays.clear()  # what of them is used lives on in the claim; of large programs they take a gigabyte
     N = len(claim.x)
     forward, lo, hi, value, dual = (np.empty(N) for _ in range(5))
     passed = np.empty(N, dtype=bool)

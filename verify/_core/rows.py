@@ -77,7 +77,7 @@ def runs_of(program: ValueData) -> list[RowRun]:
         unlike = (kind[1:] != kind[:-1]) | (lengths[1:] != lengths[:-1]) | (part[1:] != part[:-1])
         for whole in np.split(np.arange(len(starts)), np.flatnonzero(unlike) + 1):
             rows = max(len(whole), int(lengths[whole].sum()))
-            for group in np.array_split(whole, -(-rows // PIECE)) if rows > PIECE else [whole] * (len(whole) > 0):
+            for group in np.array_split(whole, min(len(whole), -(-rows // PIECE))) if len(whole) else ():
                 first, size = int(starts[group[0]]), int(lengths[group[0]])
                 stop = first + len(group) * max(size, 1)
                 names = families[str(kind[group[0]])]

@@ -37,6 +37,18 @@ def test_500_random_networks_are_never_rejected() -> None:
         assert checked.ok.all(), (seed, {n: r.max() for n, r in checked.residuals.items()})
 
 
+@pytest.mark.parametrize("rows", [(767, 1537), (3, 2000, 2000, 5)])
+def test_branches_of_many_rows_are_one_cone_each(rows: tuple[int, ...]) -> None:
+    compiled = compile_net(random_net(2, 3, (4,), rows, (900,)))
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    checked = check(compiled, x)
+    assert checked.ok.all()
+    assert np.allclose(checked.value, compiled.net(x), rtol=1e-13)
+    offset = compiled.program.b.copy()
+    offset[-1] += 0.5  # in the last row of the last cone
+    assert not check(compiled, x, replace(compiled.program, b=offset)).ok.any()
+
+
 def test_kinks_pass() -> None:
     """Units at a = 0 and norms and squares of the zero vector."""
     rng = np.random.default_rng(3)
