@@ -18,12 +18,12 @@ from torch import Tensor
 from socicnn._arrays import Array, Matrix
 
 WIDEST = 7  # |dy| and |dx| at most
-SAMPLE = 4096  # entries that most other matrices are told apart by
+SAMPLE, BLOCK = 2**12, 2**18  # entries that most other matrices are told apart by, and that are read at a time
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Convolution:
+class ConvolutionMap:
     """A convolution of flattened images, as a matrix acts on rows.
 
     Args:
@@ -37,7 +37,7 @@ class Convolution:
     inner: int
 
     @classmethod
-    def of(cls, matrix: Matrix, size: tuple[int, ...], dtype: torch.dtype) -> Convolution | None:
+    def of(cls, matrix: Matrix, size: tuple[int, ...], dtype: torch.dtype) -> ConvolutionMap | None:
         """Return a matrix of shape `(channels H W, image channels H W)` as a convolution; None if it is none.
 
         Args:
@@ -82,31 +82,48 @@ class Convolution:
 
 def _kernel(matrix: sparse.csr_array, size: tuple[int, int], inner: int) -> Array | None:
     """Return K if every entry is where and what the convolution says; None otherwise."""
-    few = matrix[: max(1, SAMPLE * matrix.shape[0] // max(1, matrix.nnz))]
-    if few.shape[0] < matrix.shape[0] and _read(few, matrix.shape, size, inner) is None:
-        return None
-    known = _read(matrix, matrix.shape, size, inner)
-    if known is None:
-        return None
-    kernel, r = known, known.shape[-1] // 2
-    reach = [np.clip(length - np.abs(np.arange(-r, r + 1)), 0, None) for length in size]
+    reading = _Reading(matrix.shape, size, inner)
+    start, count, several = 0, matrix.shape[0], max(1, matrix.nnz)
+    while start < count:
+        stop = start + max(1, (BLOCK if start else SAMPLE) * count // several)
+        if not reading.add(matrix, start, min(stop, count)):
+            return None
+        start = stop
+    kernel, r = reading.kernel, reading.kernel.shape[-1] // 2
+    far = max((abs(int(place) - r) for places in np.nonzero(kernel)[2:] for place in np.unique(places)), default=0)
+    kernel = kernel[..., r - far : r + far + 1, r - far : r + far + 1]
+    reach = [np.clip(length - np.abs(np.arange(-far, far + 1)), 0, None) for length in size]
     expected = int(((kernel != 0) * np.outer(*reach)).sum())
     return kernel if expected == np.count_nonzero(matrix.data) else None
 
 
-def _read(rows: sparse.csr_array, shape: tuple[int, int], size: tuple[int, int], inner: int) -> Array | None:
-    """Return K from the first rows of a matrix; None if two entries contradict each other or one is too far away."""
-    places, entries = size[0] * size[1], sparse.coo_array(rows)
-    outer, place = np.divmod(entries.row, places * inner)
-    place, within = np.divmod(place, inner)
-    outer = outer * inner + within
-    channel, target = np.divmod(entries.col, places)
-    dy, dx = target // size[1] - place // size[1], target % size[1] - place % size[1]
-    del place, within, target  # large matrices are bound by memory
-    r = int(max(np.abs(dy).max(initial=0), np.abs(dx).max(initial=0)))
-    if r > WIDEST:
-        return None
-    kernel = np.zeros((shape[0] // places, shape[1] // places, 2 * r + 1, 2 * r + 1))
-    where = (outer, channel, dy + r, dx + r)
-    kernel[where] = entries.data
-    return kernel if np.array_equal(kernel[where], entries.data) else None
+class _Reading:
+    """K, entered block of rows after block: of large matrices, what is computed of a block stays in the cache."""
+
+    def __init__(self, shape: tuple[int, int], size: tuple[int, int], inner: int) -> None:
+        places, self._r = size[0] * size[1], min(WIDEST, max(size) - 1)
+        width = 2 * self._r + 1
+        self.kernel = np.zeros((shape[0] // places, shape[1] // places, width, width))
+        outer, place = np.divmod(np.arange(shape[0]), places * inner)
+        place, within = np.divmod(place, inner)
+        channel, target = np.divmod(np.arange(shape[1]), places)
+        self._rows = np.divmod(place, size[1])
+        self._columns = np.divmod(target, size[1])
+        self._row_keys = (outer * inner + within) * self.kernel[0].size
+        self._column_keys = channel * width**2
+
+    def add(self, matrix: sparse.csr_array, start: int, stop: int) -> bool:
+        """Enter some rows; tell whether no two entries contradict each other and none is too far away."""
+        part = slice(matrix.indptr[start], matrix.indptr[stop])
+        column, entries = matrix.indices[part], matrix.data[part]
+        row = np.repeat(np.arange(start, stop), np.diff(matrix.indptr[start : stop + 1]))
+        where = self._row_keys[row] + self._column_keys[column]
+        for ours, theirs, step in zip(self._rows, self._columns, (2 * self._r + 1, 1), strict=True):
+            move = theirs[column] - ours[row]
+            if np.abs(move).max(initial=0) > self._r:
+                return False
+            where += (move + self._r) * step
+        flat = self.kernel.reshape(-1)
+        before = flat[where]
+        flat[where] = entries
+        return bool((flat[where] == entries).all() and ((before == 0) | (before == entries)).all())

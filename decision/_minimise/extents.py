@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from decision.sets._base import FeasibleSet
+from decision.sets._box import Box
 
 ENTRIES = 2**20  # of the slopes that are minimised at a time
 _ENDS: WeakKeyDictionary[FeasibleSet, tuple[Tensor, Tensor]] = WeakKeyDictionary()  # sets are values: once for each
@@ -20,6 +21,8 @@ def coordinate_ends(feasible_set: FeasibleSet) -> tuple[Tensor, Tensor]:
     >>> [end.tolist() for end in coordinate_ends(Box(2, [-1.0, 2.0], 3.0))]
     [[-1.0, 2.0], [3.0, 3.0]]
     """
+    if isinstance(feasible_set, Box):
+        return feasible_set.ends(torch.zeros(0, dtype=torch.float64))
     if feasible_set not in _ENDS:
         places = torch.arange(feasible_set.n)
         parts = [_part(feasible_set, some, places) for some in places.split(max(1, ENTRIES // feasible_set.n))]

@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from decision._minimise.convolution import Convolution
+from decision._minimise.convolution import ConvolutionMap
 from decision._minimise.windows import Windows
 from socicnn._arrays import Array, IntArray, Matrix
 
@@ -37,7 +37,7 @@ class Map:
         image: tuple[int, ...] = (),
     ) -> None:
         self._matrix, self._device, self._dtype, self._image = matrix, device, dtype, image
-        self._convolution: tuple[Convolution | None] | None = None
+        self._convolution: tuple[ConvolutionMap | None] | None = None
         if isinstance(matrix, np.ndarray):
             self._dense: Tensor | None = torch.tensor(matrix, dtype=dtype, device=device)
         else:
@@ -183,11 +183,11 @@ class Map:
             return torch.from_numpy((self._matrix.T @ points.numpy().T).T)
         return (self._transposed @ points.T).T
 
-    def _as_convolution(self) -> Convolution | None:
+    def _as_convolution(self) -> ConvolutionMap | None:
         """Return M as a convolution, looked for once; None if it is none, or sparse products are as fast."""
         if self._convolution is None:
             fits = self._dtype == torch.float32 and self._image and torch.device(self._device or "cpu").type == "cpu"
-            self._convolution = (Convolution.of(self._matrix, self._image, torch.float32) if fits else None,)
+            self._convolution = (ConvolutionMap.of(self._matrix, self._image, torch.float32) if fits else None,)
         return self._convolution[0]
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from decision._minimise.convolution import Convolution
+from decision._minimise.convolution import ConvolutionMap
 from decision._minimise.linear_map import Map
 from decision._minimise.stack import Stack
 from socicnn import ConvSOCICNN
@@ -32,7 +32,7 @@ def maps(model: ConvSOCICNN) -> list[sparse.csr_array]:
 def test_every_matrix_of_a_convolutional_network_is_one(group: int) -> None:
     draw = torch.Generator().manual_seed(1)
     for matrix in maps(network(group=group)):
-        found = Convolution.of(matrix, SIZE, torch.float64)
+        found = ConvolutionMap.of(matrix, SIZE, torch.float64)
         assert found is not None
         x = torch.randn(3, matrix.shape[1], dtype=torch.float64, generator=draw)
         y = torch.randn(3, matrix.shape[0], dtype=torch.float64, generator=draw)
@@ -63,25 +63,40 @@ def test_a_matrix_with_one_other_entry_is_none(entry: int, how: str) -> None:
         else:
             far = other.row[entry], (other.col[entry] + PLACES // 2) % PLACES
             other = other + sparse.coo_array(([1.0], ([far[0]], [far[1]])), shape=matrix.shape)
-        assert Convolution.of(sparse.csr_array(other), SIZE, torch.float64) is None
+        assert ConvolutionMap.of(sparse.csr_array(other), SIZE, torch.float64) is None
+
+
+def test_blocks_of_rows_are_read_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [ConvolutionMap.of(matrix, SIZE, torch.float64) for matrix in maps(network())]
+    for name, entries in (("SAMPLE", 50), ("BLOCK", 200)):
+        monkeypatch.setattr(f"decision._minimise.convolution.{name}", entries)
+    for matrix, known in zip(maps(network()), whole, strict=True):
+        parts = ConvolutionMap.of(matrix, SIZE, torch.float64)
+        assert parts is not None
+        assert known is not None
+        assert torch.equal(parts.kernel, known.kernel)
+        for entry in (0, 100, -1):  # in the first block, a later one and the last
+            other = sparse.csr_array(matrix, copy=True)
+            other.data[entry] *= -1
+            assert ConvolutionMap.of(other, SIZE, torch.float64) is None
 
 
 def test_other_maps_of_images_are_none() -> None:
     strided = ConvSOCICNN((1, 8, 8), (4,), (Conv(2, 3, stride=2),), generator=torch.manual_seed(0)).freeze()
-    assert Convolution.of(strided.quadratics[0].matrix, (8, 8), torch.float64) is None
+    assert ConvolutionMap.of(strided.quadratics[0].matrix, (8, 8), torch.float64) is None
     dense = np.eye(64)
-    assert Convolution.of(dense, (8, 8), torch.float64) is None
-    assert Convolution.of(sparse.csr_array(dense), (), torch.float64) is None
-    assert Convolution.of(sparse.csr_array(dense), (7, 9), torch.float64) is None
+    assert ConvolutionMap.of(dense, (8, 8), torch.float64) is None
+    assert ConvolutionMap.of(sparse.csr_array(dense), (), torch.float64) is None
+    assert ConvolutionMap.of(sparse.csr_array(dense), (7, 9), torch.float64) is None
     draw = sparse.random_array((64, 64), density=0.1, rng=np.random.default_rng(0), format="csr")
-    assert Convolution.of(draw, (8, 8), torch.float64) is None
+    assert ConvolutionMap.of(draw, (8, 8), torch.float64) is None
 
 
 def test_empty_and_full_maps() -> None:
-    none = Convolution.of(sparse.csr_array((64, 64)), (8, 8), torch.float64)
+    none = ConvolutionMap.of(sparse.csr_array((64, 64)), (8, 8), torch.float64)
     assert none is not None
     assert not none.apply(torch.ones(1, 64, dtype=torch.float64)).any()
-    one = Convolution.of(sparse.csr_array(np.ones((2, 3))), (1, 1), torch.float64)
+    one = ConvolutionMap.of(sparse.csr_array(np.ones((2, 3))), (1, 1), torch.float64)
     assert one is not None
     assert one.apply(torch.ones(1, 3, dtype=torch.float64)).tolist() == [[3.0, 3.0]]
 
