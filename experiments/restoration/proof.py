@@ -1,6 +1,6 @@
 """A trained network proven at every test image, and its claim checked by somebody else.
 
-python -m experiments.restoration.proof --preset tiny|paper
+python -m experiments.restoration.proof --preset tiny|paper [--render]
 
 The network of the sweep (`experiments.restoration`; weights that are kept are read, others trained) is decided at every
 test image to a relative gap of 1e-4. `verify.certify` proves network = program at each decision, with the value in real
@@ -11,6 +11,7 @@ with PyTorch and the images. It needs Linux, `pip install 'socicnn[experiments,i
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -28,6 +29,7 @@ import verify
 from experiments.energies import cells as energies
 from experiments.energies import deciding
 from experiments.engine.options import options
+from experiments.engine.pages import Page
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row
 from experiments.restoration.cells import RTOL, VERSION
@@ -43,6 +45,7 @@ status = main(sys.argv[1:])
 print(Path("/proc/self/status").read_text())
 sys.exit(status)
 """
+PAGE = Page("architectures.md", "python -m experiments.restoration.proof --preset paper --render")
 PROOF = 1  # goes up when the job changes
 COLUMNS = {
     "side": ("side", "d"),
@@ -160,10 +163,28 @@ def table(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
+def report(
+    name: str,
+    description: str,
+    argv: Sequence[str] | None,
+    cells: Callable[[str], list[Cell]],
+    shown: tuple[Page, Mapping[str, tuple[str, str]]],
+) -> None:
+    """Run the cells that are asked for, print their table, and put it into its page if that is asked for."""
+
+    def extend(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--render", action="store_true", help="also put the table into the page of results")
+
+    given = options(name, description, argv, presets=tuple(PRESETS), extend=extend)
+    text = table(given.run(cells(given.preset)).rows, shown[1])
+    print(text)
+    if given.others.render:
+        shown[0].write(text)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the cells that are asked for, and print the table."""
-    given = options("restoration_proof", "Prove a network at all test images.", argv, presets=tuple(PRESETS))
-    print(table(given.run(cells(given.preset)).rows, COLUMNS))
+    report("restoration_proof", "Prove a network at all test images.", argv, cells, (PAGE, COLUMNS))
 
 
 if __name__ == "__main__":

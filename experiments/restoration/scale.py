@@ -1,6 +1,6 @@
 """How the certified decision of one image grows with its pixels: seconds and memory, each size in a fresh process.
 
-python -m experiments.restoration.scale --preset tiny|paper
+python -m experiments.restoration.scale --preset tiny|paper [--render]
 
 The weights of a convolutional network do not depend on the size of the images, so the network that was trained at one
 side (`experiments.restoration.proof`) is taken as it is to others. The image is the first test face, resized by
@@ -24,7 +24,7 @@ from torch import Tensor
 import decision
 from experiments.energies import cells as energies
 from experiments.energies import networks
-from experiments.engine.options import options
+from experiments.engine.pages import Page
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row
 from experiments.restoration import faces, proof
@@ -32,8 +32,9 @@ from experiments.restoration.cells import RTOL, VERSION
 from experiments.restoration.problem import SEED, Restoration
 from socicnn._arrays import Array
 
+PAGE = Page("architectures.md", "python -m experiments.restoration.scale --preset paper --render")
 SCALE = 1  # goes up when the job changes
-SIDES = {"tiny": (8, 16), "paper": (32, 64, 128)}
+SIDES = {"tiny": (8,), "paper": (32, 64, 128)}
 COLUMNS = {
     "side": ("side", "d"),
     "pixels": ("pixels", "d"),
@@ -104,8 +105,7 @@ def cells(preset: str) -> list[Cell]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the cells that are asked for, and print the table."""
-    given = options("restoration_scale", "Decide one image of growing size.", argv, presets=tuple(SIDES))
-    print(proof.table(given.run(cells(given.preset)).rows, COLUMNS))
+    proof.report("restoration_scale", "Decide one image of growing size.", argv, cells, (PAGE, COLUMNS))
 
 
 if __name__ == "__main__":
