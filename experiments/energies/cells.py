@@ -64,7 +64,7 @@ class Made:
         name: of the surrogate.
         way: how it is trained.
         seed: of the network and its batches.
-        epochs: of the paper's training, and of training within contexts.
+        epochs: of the paper's training, of training within contexts, and of that with slopes.
         folder: where its weights are kept.
     """
 
@@ -76,7 +76,8 @@ class Made:
 
     def count(self, problem: Problem) -> int:
         """Return how many passes over the training data are made."""
-        return self.epochs[self.way == "within"] * (problem.patience if self.name == "shape" else 1)
+        longer = problem.patience if (self.name, self.way) == ("shape", "within") else 1
+        return self.epochs[networks.WAYS.index(self.way)] * longer
 
     def path(self, prepared: Prepared) -> Path:
         """Return the file of the weights."""
@@ -136,13 +137,16 @@ def cells(
     seeds: int,
     settings: dict[str, Any],
     size: dict[str, int],
+    sloped: Sequence[str] = (),
 ) -> list[Cell]:
     """Return the cell without learning, then one per surrogate, way and seed; `size` tells the problem in every key.
 
-    Weights are kept in a folder per version below `out/networks`.
+    The surrogates in `sloped` are also trained with slopes. Weights are kept in a folder per version below
+    `out/networks`.
     """
     keys = [(EXACT, "none", 0)]
     ways = [(name, way) for name in names for way in ("paper", "within") if (name, way) != ("shape", "paper")]
+    ways += [(name, "slopes") for name in names if name in sloped]
     keys += [(name, way, seed) for name, way in ways for seed in range(seeds)]
     places = {"folder": str(folder(settings["version"]))}
     return [Cell({**size, "name": name, "way": way, "seed": seed}, job, settings, places) for name, way, seed in keys]

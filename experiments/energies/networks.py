@@ -18,7 +18,8 @@ from experiments.energies.problem import Problem
 from socicnn.frozen import FrozenNet, Output
 
 Name = Literal["relu", "softplus", "quad", "norm", "soc", "shape"]
-Way = Literal["paper", "within"]  # how it is trained
+Way = Literal["paper", "within", "slopes"]  # how it is trained
+WAYS: tuple[Way, ...] = ("paper", "within", "slopes")
 NAMES: tuple[Name, ...] = ("soc", "shape", "norm", "quad", "softplus", "relu")
 HIDDEN = 16  # channels of the network of a and b
 

@@ -1,4 +1,8 @@
-"""Training: as the paper does (squared errors of single candidates, AdamW, large batches), or within contexts."""
+"""Training: as the paper does (squared errors of single candidates, AdamW, large batches), or within contexts.
+
+`slopes` adds, within contexts, the squared errors of the gradient in x, which is labelled by the energy's: a candidate
+then says as much about a network as it has coordinates, not one number (Sobolev training, Czarnecki et al., 2017).
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,12 @@ from torch import nn
 from experiments.energies.networks import Way
 from experiments.energies.problem import Problem, Split
 from socicnn._files import replacing
-from socicnn.training import MSE, FitOptions, WithinContext, fit
+from socicnn.training import MSE, Data, FitOptions, WithinContext, fit
 
 RATE, DECAY = 2e-3, 1e-6  # of the paper's training
 WITHIN_RATE, WITHIN_BATCH = 1e-2, 20  # of training within contexts; contexts of a step
 LEVEL = 0.1  # weight of the level of a context
+SLOPES_BATCH, SLOPES = 4, 0.03  # of training with gradients: contexts of a step, and weight, over the means of n x_i
 
 
 def kept(path: Path, model: nn.Module, run: Callable[[], float]) -> float:
@@ -39,7 +44,7 @@ def train(model: Any, way: Way, problem: Problem, train: Split, validation: Spli
     Args:
         model: a network of `networks.make`.
         way: `paper`: AdamW with a constant rate, squared errors; `within`: Adam with a falling rate and small batches,
-            squared errors within contexts.
+            squared errors within contexts; `slopes`: that and the squared errors of gradients.
         problem: whose data these are.
         train: training data.
         validation: validation data.
@@ -47,7 +52,7 @@ def train(model: Any, way: Way, problem: Problem, train: Split, validation: Spli
         seed: of the batches.
     """
     started = time.process_time()
-    paper = way == "paper"
+    paper, slopes = way == "paper", way == "slopes"
     network: nn.Module = getattr(model, "network", model)
     network.standardise(  # type: ignore[operator]
         x_mean=train.x.mean(),
@@ -57,14 +62,15 @@ def train(model: Any, way: Way, problem: Problem, train: Split, validation: Spli
         y_mean=train.y.mean(),
         y_scale=train.y.std(),
     )
+    weight = {"gradient_weight": SLOPES * problem.n**2} if slopes else {}
     fit(
         model,
-        train,
+        labelled(problem, train) if slopes else train,
         loss=MSE() if paper else WithinContext(LEVEL),
         epochs=epochs,
         learning_rate=RATE if paper else WITHIN_RATE,
-        batch_size=problem.batch if paper else WITHIN_BATCH,
-        validation=validation,
+        batch_size=problem.batch if paper else SLOPES_BATCH if slopes else WITHIN_BATCH,
+        validation=labelled(problem, validation) if slopes else validation,
         seed=seed,
         progress=False,
         options=FitOptions(
@@ -73,6 +79,14 @@ def train(model: Any, way: Way, problem: Problem, train: Split, validation: Spli
             weight_decay=DECAY if paper else 0.0,
             standardise=False,
             micro_batch=problem.micro_batch,
+            **weight,
         ),
     )
     return time.process_time() - started
+
+
+def labelled(problem: Problem, data: Split) -> Data:
+    """Return data with the gradients of the energy in x, in float32."""
+    x = data.x.clone().requires_grad_()
+    gradients = torch.autograd.grad(problem.energy(x, data.context[:, None]).sum(), x)[0]
+    return Data(*(part.float() for part in (data.x, data.context, data.y, gradients)))

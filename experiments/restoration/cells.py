@@ -1,12 +1,12 @@
 """Restoration of faces: five convolutional surrogates of an energy, trained and minimised in two ways each.
 
-python -m experiments.restoration --preset tiny|paper|short [--only name=soc way=within] [--status]
+python -m experiments.restoration --preset tiny|paper|short [--only name=soc way=within] [--status] [--render]
 
 `paper` has the settings of the SOC-ICNN paper (Liu and Hu, 2026, appendix C.9); `short`, whose table is kept, has
-smaller images too, fewer epochs, and fewer images to decide. `way` is how a network is trained: as in the paper, or
-within contexts; `shape` has branches that can equal the energy's. Seconds are processor time, one thread. It needs
-`pip install 'socicnn[experiments,images]'`, and the faces: in the folder that SOCICNN_DATA names, or through
-scikit-learn's loader.
+fewer images to decide and to validate with, and fewer epochs within contexts. `way` is how a network is trained: as in
+the paper, within contexts, or with the energy's slopes besides; `shape` has branches that can equal the energy's.
+Seconds are processor time, one thread. It needs `pip install 'socicnn[experiments,images]'`, and the faces: in the
+folder that SOCICNN_DATA names, or through scikit-learn's loader.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row
 from experiments.restoration.problem import Restoration
 
+SLOPED = ("shape", "soc")  # surrogates that are trained with slopes, too
 VERSION = 2  # goes up when a job changes
 RTOL = 1e-4
 
@@ -34,20 +35,20 @@ RTOL = 1e-4
 class Preset:
     """What is run: sides, surrogates, seeds, sizes of training, validation and test data, epochs.
 
-    Epochs are those of the paper's training, and of training within contexts.
+    Epochs are those of the paper's training, of training within contexts, and with slopes.
     """
 
     sides: tuple[int, ...]
     names: tuple[str, ...]
     seeds: int
     sizes: tuple[int, int, int]
-    epochs: tuple[int, int]
+    epochs: tuple[int, int, int]
 
 
 PRESETS = {
-    "tiny": Preset((8,), ("soc", "shape"), 1, (20, 6, 3), (2, 2)),
-    "paper": Preset((64,), networks.NAMES, 3, (280, 60, 60), (50, 50)),
-    "short": Preset((32, 64), networks.NAMES, 3, (280, 20, 10), (20, 12)),
+    "tiny": Preset((8,), ("soc", "shape"), 1, (20, 6, 3), (2, 2, 2)),
+    "paper": Preset((64,), networks.NAMES, 3, (280, 60, 60), (50, 50, 8)),
+    "short": Preset((64,), networks.NAMES, 3, (280, 20, 10), (50, 12, 8)),
 }
 
 
@@ -74,7 +75,7 @@ def cells(preset: str) -> list[Cell]:
     return [
         cell
         for side in chosen.sides
-        for cell in energies.cells(judge, chosen.names, chosen.seeds, settings, {"side": side})
+        for cell in energies.cells(judge, chosen.names, chosen.seeds, settings, {"side": side}, SLOPED)
     ]
 
 

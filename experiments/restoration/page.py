@@ -26,16 +26,17 @@ SHOWN: tuple[tuple[networks.Name, networks.Way], ...] = (
     ("soc", "paper"),
     ("soc", "within"),
     ("shape", "within"),
+    ("shape", "slopes"),
 )
 
 
-def render(rows: list[Row], prepared: Prepared, epochs: tuple[int, int], folder: Path, rtol: float) -> None:
+def render(rows: list[Row], prepared: Prepared, epochs: tuple[int, ...], folder: Path, rtol: float) -> None:
     """Put the table into the page and draw the figure; networks whose weights are not kept are left out of it."""
     PAGE.write(summary(rows, "side"))
     draw(images(prepared, epochs, folder, rtol))
 
 
-def images(prepared: Prepared, epochs: tuple[int, int], folder: Path, rtol: float) -> dict[str, Array]:
+def images(prepared: Prepared, epochs: tuple[int, ...], folder: Path, rtol: float) -> dict[str, Array]:
     """Return the drawn faces by label, shape `(FACES, side, side)`: clean, observed, restored in every way."""
     problem, count = prepared.problem, min(FACES, len(prepared.test))
     theta = prepared.test.context[:count]

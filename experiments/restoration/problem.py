@@ -44,6 +44,8 @@ class Restoration(Problem):
         self.side, self.sizes = side, sizes
         self.shape, self.context_shape = (1, side, side), (2, side, side)
         self.batch = 280 // CANDIDATES
+        # without an exact program for what a large network leaves open
+        self.method = "auto" if side < 32 else "projected_gradient"
         self.micro_batch = max(1, 2 * 64**2 // side**2)  # keeps what is computed together in the processor's caches
 
     def splits(self) -> tuple[Split, Split, Split]:
@@ -133,10 +135,13 @@ class Restoration(Problem):
     def shaped(self, draw: torch.Generator) -> ConvSOCICNN:
         """Return a network whose squares have weights per position, as the mask asks, and whose norms take three rows.
 
-        Its norms take two differences and a constant together.
+        Its norms take two differences and a constant together; like its other squares they lie inside the image. It
+        has one channel of units.
         """
-        quadratic, norm = (Conv(4, 5, per_position=True), Conv(12, 3)), Conv(24, 3, group=3)
-        return self.network(quadratic, (norm,), context="partial", generator=draw)
+        quadratic = Conv(4, 5, per_position=True), Conv(8, 3, padding=0)
+        norm = Conv(12, 2, group=3, padding=0)
+        settings: dict[str, Any] = {"context_channels": 2, "context": "partial", "generator": draw}
+        return ConvSOCICNN(self.shape, (1,), quadratic, (norm,), **settings)
 
     def module_by_hand(self) -> ConvSOCICNN:
         """Return the module that equals the energy for every context, without a hidden layer.

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import decision
+from experiments.energies import deciding, judging, networks, training
 from experiments.energies.cells import Made, Prepared, without_learning
 from experiments.engine.pages import END, Page
 from experiments.restoration import faces
@@ -50,6 +51,27 @@ def test_the_exact_program_is_the_energy(problem: Restoration) -> None:
     assert (least[:, None] <= test.y.numpy()).all()
 
 
+def test_slopes_are_those_of_the_energy(problem: Restoration) -> None:
+    """Along a direction, beside a difference of two energies; and they teach `shape` the energy's minimiser."""
+    train, validation, test = problem.splits()
+    data = training.labelled(problem, train)
+    assert data.gradient is not None
+    step = 1e-5 * torch.randn(train.x.shape, dtype=torch.float64, generator=torch.manual_seed(0))
+    ends = [problem.energy(train.x + sign * step, train.context[:, None]) for sign in (1, -1)]
+    along = (data.gradient.double() * step).sum(dim=(-1, -2, -3))
+    torch.testing.assert_close(along, (ends[0] - ends[1]) / 2, rtol=1e-3, atol=1e-9)
+    made = [Made("shape", way, 0, (1, 3, 5), Path()) for way in ("within", "slopes")]
+    assert [each.count(problem) for each in made] == [3 * problem.patience, 5]
+    model = networks.make(problem, "shape", 0)
+    best, least, _ = problem.references(test.context)
+    before = deciding.certified(model, problem, test.context.float(), 1e-4).x
+    training.train(model, "slopes", problem, train, validation, 60, 0)
+    after = deciding.certified(model, problem, test.context.float(), 1e-4).x
+    lost = [judging.regret(problem, x, test.context, least).mean() for x in (before, after)]
+    assert lost[1] < 0.2 * lost[0]
+    assert np.abs(after - best).mean() < 0.5 * np.abs(before - best).mean()
+
+
 def test_blur_and_differences_of_a_known_image(problem: Restoration) -> None:
     image = np.zeros((8, 8))
     image[0, 7] = 1.0
@@ -82,6 +104,7 @@ def test_the_tiny_sweep_ends_with_a_table(
     printed = capsys.readouterr().out
     assert "| 8 | soc | within | certified |" in printed
     assert "| 8 | shape | within | certified |" in printed
+    assert "| 8 | shape | slopes | certified |" in printed
 
 
 @pytest.mark.extra
@@ -96,13 +119,13 @@ def test_the_page_gets_its_table_and_figure(
     monkeypatch.setattr(page, "FIGURE", tmp_path / "figure.png")
     page.PAGE.path.write_text(f"head {page.PAGE.begin} old {END} tail")
     prepared = Prepared.of(problem)
-    made = Made("shape", "within", 0, (1, 1), tmp_path)
+    made = Made("shape", "within", 0, (1, 1, 1), tmp_path)
     made.trained(prepared)
     rows = [{"side": 8, "name": "exact", "way": "none", **row} for row in without_learning(prepared)]
-    page.render(rows, prepared, (1, 1), tmp_path, 1e-3)
+    page.render(rows, prepared, (1, 1, 1), tmp_path, 1e-3)
     assert "| 8 | - | - | total variation |" in page.PAGE.path.read_text()
     assert page.FIGURE.stat().st_size > 5_000
-    shown = page.images(prepared, (1, 1), tmp_path, 1e-3)
+    shown = page.images(prepared, (1, 1, 1), tmp_path, 1e-3)
     assert list(shown) == ["clean", "observed", "total variation", "exact", "shape, within"]
     assert shown["clean"] == pytest.approx(prepared.test.clean[:2].numpy())
     assert np.abs(shown["shape, within"] - 0.5).max() <= 0.5
