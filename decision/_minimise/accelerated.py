@@ -20,7 +20,9 @@ CHECK = 5  # iterations between two evaluations of f itself
 SHRINK = 0.5  # of the width
 
 
-def descend(surrogate: Surrogate, feasible_set: FeasibleSet, answers: Answers, goal: Goal) -> None:
+def descend(
+    surrogate: Surrogate, feasible_set: FeasibleSet, answers: Answers, goal: Goal, patience: int | None = None
+) -> None:
     """Improve `answers` until each context has its gap.
 
     Args:
@@ -28,6 +30,7 @@ def descend(surrogate: Surrogate, feasible_set: FeasibleSet, answers: Answers, g
         feasible_set: the set X; its projection and its linear minimisation are all that is used.
         answers: points to start from and bounds; changed in place.
         goal: when to stop.
+        patience: iterations without a gap that is 10 % smaller after which a context is left as it is; None for all.
     """
     if not len(surrogate):
         return
@@ -36,7 +39,7 @@ def descend(surrogate: Surrogate, feasible_set: FeasibleSet, answers: Answers, g
     for iteration in range(limit):
         if not run.iterate(check=iteration % CHECK == 0):
             continue
-        done = run.answers.done(goal)
+        done = run.answers.done(goal) | run.stuck(iteration, patience)
         if bool(done.all()) or goal.late:
             break
         if int(done.sum()) * 4 > len(done):
@@ -56,6 +59,7 @@ class _Run:
         self.y = self.x = self.answers.x
         self.delta, self.step = self._first()
         self.momentum = torch.ones_like(self.delta)
+        self.mark, self.since = torch.full_like(self.delta, torch.inf), torch.zeros_like(self.rows)
 
     def _first(self) -> tuple[Tensor, Tensor]:
         """Return a width that costs about 25 % of the first gap, and a step of 10 % of the length of the set."""
@@ -74,8 +78,17 @@ class _Run:
         """Drop all contexts but these."""
         self.surrogate, self.answers = self.surrogate.take(rows), self.answers.take(rows)
         self.rows = self.rows[rows]
-        for name in ("x", "y", "delta", "step", "momentum"):
+        for name in ("x", "y", "delta", "step", "momentum", "mark", "since"):
             setattr(self, name, getattr(self, name)[rows])
+
+    def stuck(self, iteration: int, patience: int | None) -> Tensor:
+        """Return which contexts have made no progress for too long: they are at the end of what their floats can do."""
+        gap = self.answers.value - self.answers.lower
+        falls = ~(gap > 0.9 * self.mark)
+        self.mark = torch.where(falls, gap, self.mark)
+        self.since = torch.where(falls, iteration, self.since)
+        late = iteration - self.since
+        return torch.zeros_like(falls) if patience is None else late >= patience
 
     def check(self) -> None:
         """Offer the exact value of the last point."""

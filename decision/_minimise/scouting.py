@@ -15,6 +15,7 @@ from decision.sets._base import FeasibleSet
 ITERATIONS = (30, 10)  # before the pre-activations are noted, and after
 COUNT = sum(ITERATIONS)
 SHORT, FINEST = 1000, 1e-4  # iterations in float32 at most, and the relative accuracy that they aim at
+PATIENCE = 100  # of these without progress: rounding is all that moves
 
 
 def worth(goal: Goal) -> bool:
@@ -63,7 +64,7 @@ def descend_short(networks: StackSurrogate, feasible_set: FeasibleSet, answers: 
     short = networks.short()
     rough = _rough(short, answers)
     limit = SHORT if goal.max_iterations is None else min(SHORT, goal.max_iterations)
-    descend(short, feasible_set, rough, replace(goal, rtol=max(goal.rtol, FINEST), max_iterations=limit))
+    descend(short, feasible_set, rough, replace(goal, rtol=max(goal.rtol, FINEST), max_iterations=limit), PATIENCE)
     x = feasible_set.project(rough.x.double())
     answers.offer_point(x, networks.value(x))
     _offer_bound(networks, feasible_set, answers, rough)

@@ -133,3 +133,17 @@ def test_each_method_closes_the_gap(make: Callable[[], Surrogate], way: str, reg
     for seed in range(3, 20):
         others = region.sample(CONTEXTS, generator(seed))
         assert (surrogate.value(others) >= answers.lower - 1e-12).all()
+
+
+def test_a_descent_that_makes_no_progress_ends() -> None:
+    """In float32 a gap of 1e-12 is out of reach: without patience all iterations are spent on rounding."""
+    surrogate, region = StackSurrogate.of(network().freeze(contexts())).short(), Box(N, -1, 1)
+    x = region.centre(dtype=torch.float32).repeat(CONTEXTS, 1)
+    ones = torch.ones(CONTEXTS)
+    spent = []
+    for patience in (50, 200):
+        answers = Answers.start(surrogate, x, ones, ones, ones)
+        descend(surrogate, region, answers, Goal.of(1e-12, 0.0, None, None), patience)
+        assert ((answers.value - answers.lower) < 1e-2).all()
+        spent.append(int(answers.iterations.max()))
+    assert 50 <= spent[0] < spent[1] < 2000
