@@ -1,5 +1,6 @@
 from socicnn.training._data import Data as Data
 from socicnn.training._fitting import fit as fit
+from socicnn.training._history import DivergedError as DivergedError
 from socicnn.training._history import History as History
 from socicnn.training._losses import MSE as MSE
 from socicnn.training._losses import HuberLoss as HuberLoss

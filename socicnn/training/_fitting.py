@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from socicnn._progress import Progress
-from socicnn.errors import ModelError
-from socicnn.training._history import History
+from socicnn.training._history import DivergedError, History
 from socicnn.training._loop import train
 from socicnn.training._losses import AnyLoss
 from socicnn.training._options import FitOptions, accepts_moved_keywords, run_settings
@@ -60,8 +59,8 @@ def fit(
         The history.
 
     Raises:
-        ModelError: data or settings are invalid, the loss is no longer finite (the best weights so far are restored),
-            or a checkpoint belongs to another run.
+        ModelError: data or settings are invalid, or a checkpoint belongs to another run.
+        DivergedError: the loss is no longer finite; the best weights so far are back in place.
         FileError: a checkpoint cannot be read or written.
 
     >>> from socicnn import SOCICNN
@@ -90,7 +89,7 @@ def fit(
         after_epoch=after_epoch,
     )
     if errors:
-        raise ModelError(errors[0])
+        raise DivergedError(errors[0], [run.history])
     if run.settings["polish"] and not run.polished:
         _polish(run, options, progress)
     return run.history

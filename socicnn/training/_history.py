@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from socicnn._figures import new_figure
 from socicnn._results import Result, Row
+from socicnn.errors import ModelError
 
 
 @dataclass(repr=False)
@@ -107,3 +109,20 @@ class History(Result):
             (k + 1, f"{self.train[k]:.3g}", f"{self.validation[k]:.3g}" if self.validation else "") for k in shown
         ]
         return ("epoch", "training loss", "validation loss"), rows
+
+
+class DivergedError(ModelError):
+    """A loss is no longer finite: of a run, or of some that were trained side by side, whose others have finished.
+
+    Args:
+        message: what happened to which.
+        histories: of every run, in the order of the models; `ok` is False for those that diverged.
+    """
+
+    def __init__(self, message: str, histories: Sequence[History] = ()) -> None:
+        super().__init__(message)
+        self.histories = list(histories)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process with the histories."""
+        return type(self), (*self.args, self.histories)

@@ -13,7 +13,7 @@ from torch.func import stack_module_state
 from socicnn.errors import ModelError
 from socicnn.positivity._base import Weight
 from socicnn.training._data import stacked
-from socicnn.training._history import History
+from socicnn.training._history import DivergedError, History
 from socicnn.training._loop import train
 from socicnn.training._losses import AnyLoss
 from socicnn.training._options import FitOptions, accepts_moved_keywords, run_settings
@@ -60,8 +60,9 @@ def fit_stacked(
         The history of each model; its seconds are an equal share of the time that the steps took.
 
     Raises:
-        ModelError: models that differ in more than their values, invalid settings or data, or a loss that is no longer
-            finite; all models then have their best weights.
+        ModelError: models that differ in more than their values, or invalid settings or data.
+        DivergedError: a loss is no longer finite. It is raised at the end, when the other models are trained; it has
+            all histories, `ok` being False for those that diverged, and all models have their best weights.
 
     >>> from socicnn import SOCICNN
     >>> x = torch.rand(64, 2, generator=torch.Generator().manual_seed(0))
@@ -105,7 +106,7 @@ def fit_stacked(
         if run.settings["polish"] and not run.lost:
             run.polish(run.settings["polish"], lambda value: None)
     if errors:
-        raise ModelError("; ".join(errors))
+        raise DivergedError("; ".join(errors), [run.history for run in runs])
     return [run.history for run in runs]
 
 

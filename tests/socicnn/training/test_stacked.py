@@ -1,5 +1,6 @@
 """Stacked training: what `fit` does to each model, for every recipe and option; models come and go alone."""
 
+import pickle
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from socicnn import SOCICNN
 from socicnn.errors import ModelError
 from socicnn.positivity import RECIPES, Lift
-from socicnn.training import Data, History, WithinContext
+from socicnn.training import Data, DivergedError, History, WithinContext
 from tests.support.cases import generator
 from tests.support.runs import fit, fit_stacked
 
@@ -146,8 +147,12 @@ def test_one_that_goes_astray_leaves_the_others_as_they_are() -> None:
     alone, many = networks(), networks()
     with torch.no_grad():
         many[1].U[0].fill_(torch.nan)
-    with pytest.raises(ModelError, match="model 1: the loss is no longer finite in epoch 1"):
+    with pytest.raises(DivergedError, match="model 1: the loss is no longer finite in epoch 1") as raised:
         fit_stacked(many, samples(), **QUIET)
+    assert [history.ok for history in raised.value.histories] == [True, False, True]
+    assert raised.value.histories[2].epochs > 1
+    again = pickle.loads(pickle.dumps(raised.value))
+    assert (str(again), again.histories[0].train) == (str(raised.value), raised.value.histories[0].train)
     apart([alone[0], alone[2]], samples(), [0, 2], **QUIET)
     assert agree(alone[0], many[0])
     assert agree(alone[2], many[2])
