@@ -17,6 +17,7 @@ from socicnn._arrays import Array
 from socicnn.training._data import Data
 from socicnn.training._frame import Frame
 
+PIECE = 16_384  # points that are differentiated at a time: all at once would not fit the cache
 EVERY = 10  # iterations between two looks at the validation data
 MEMORY = 20  # pairs that L-BFGS keeps
 PATIENCE, LEAST_GAIN = 3, 0.01  # looks without a validation loss lower by that share, before a stage ends
@@ -42,6 +43,7 @@ def polish(
     model: nn.Module,
     frame: Frame,
     objective: Callable[[nn.Module, Data], Tensor],
+    penalty: Callable[[nn.Module], Tensor],
     train: Data,
     judge: Callable[[nn.Module], float] | None,
     iterations: int,
@@ -55,7 +57,8 @@ def polish(
     Args:
         model: the model; it is trained as a float64 copy.
         frame: the units of the samples.
-        objective: the loss of a model on samples.
+        objective: the mean loss of a model on samples.
+        penalty: what is added for the weights alone.
         train: the training data.
         judge: a model's validation loss, evaluated every 10 iterations; None keeps the last weights.
         iterations: iterations at most.
@@ -71,6 +74,7 @@ def polish(
     if getattr(wide, "needs_data", False):  # weights that depend on the data can be evaluated in training alone
         wide.train()
     data = train.like(wide)
+    pieces = _pieces(data, whole=getattr(wide, "needs_data", False))
     parameters = [parameter for parameter in wide.parameters() if parameter.requires_grad]
     bounds = optimize.Bounds(_lower(wide, parameters), np.inf)
     best: tuple[float, Array | None] = (math.inf if judge is None else judge(wide), None)
@@ -84,11 +88,19 @@ def polish(
             for parameter in parameters:
                 parameter.grad = None
             frame.condition(wide, data.x, data.aligned())
-            value = objective(wide, data)
+            total = 0.0
+            for piece, share in pieces:
+                value = share * objective(wide, piece)
+                value.backward()
+                total += value.item()
+            value = penalty(wide)
             for weight in weights:
                 value = value + strength * weight.square().sum()
-            value.backward()
-            return value.item(), _joined([torch.zeros_like(p) if p.grad is None else p.grad for p in parameters])
+            if value.requires_grad:
+                value.backward()
+            return total + value.item(), _joined(
+                [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+            )
 
         def watch(point: Array, value: float) -> float:
             _assign(parameters, point)
@@ -121,6 +133,15 @@ def polish(
         _assign(parameters, best[1])
         model.load_state_dict(wide.state_dict())  # to the model's own type
     return Polished(seen, *kept)
+
+
+def _pieces(data: Data, *, whole: bool) -> list[tuple[Data, float]]:
+    """Return samples in pieces of equal size but for the last, and the share that each has of them."""
+    points = data.y.numel()
+    count = 1 if whole else math.ceil(points / PIECE)
+    size = math.ceil(len(data) / count)
+    cut = [data[slice(first, first + size)] for first in range(0, len(data), size)]
+    return [(piece, len(piece) / len(data)) for piece in cut]
 
 
 @dataclass

@@ -255,12 +255,16 @@ class Run:
         started = time.perf_counter()
 
         def objective(model: Any, samples: Data) -> Tensor:
-            value = self.error(samples, model)
-            return value + model.penalty() if hasattr(model, "penalty") else value
+            return self.error(samples, model)
+
+        def penalty(model: Any) -> Tensor:
+            return model.penalty() if hasattr(model, "penalty") else torch.zeros(())
 
         held = self.validation
         judge = None if held is None else lambda model: self._validate(held.like(model), model)
-        done = polish(self.model, self.frame, objective, self.train, judge, iterations, tick, self.settings["ridge"])
+        done = polish(
+            self.model, self.frame, objective, penalty, self.train, judge, iterations, tick, self.settings["ridge"]
+        )
         self.history.polish, self.history.ridge, self.history.iterations = done
         self.best = checkpoints.copied(self.model.state_dict())
         self.history.seconds += time.perf_counter() - started
