@@ -103,7 +103,7 @@ def _draft(folder: Path, name: str, suffix: str) -> tuple[int, Path]:
     while True:
         handle, made = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
         draft = Path(made)
-        if _locked(handle, wait=True) and not _names(draft, handle):  # swept between its making and its locking
+        if locked(handle, wait=True) and not _names(draft, handle):  # swept between its making and its locking
             os.close(handle)
             continue
         return handle, draft
@@ -120,12 +120,12 @@ def _sweep(folder: Path, prefix: str, suffix: str) -> None:
             handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:  # gone meanwhile, or somebody else's
             continue
-        if _locked(handle) and _names(Path(path), handle):
+        if locked(handle) and _names(Path(path), handle):
             os.unlink(path)
         os.close(handle)
 
 
-def _locked(handle: int, wait: bool = False) -> bool:
+def locked(handle: int, *, wait: bool = False) -> bool:
     """Lock an open file until it is closed; False if another process holds it, or the file system knows no locks."""
     if fcntl is None:
         return False

@@ -3,9 +3,10 @@
 python -m experiments.decision --preset paper --instances 5 [--table] [--only n=10 model=soc-partial] [--jobs N]
 
 A cell is an instance, task, n, model and loss, and all of its work: five configurations tried briefly, three trained in
-full, the best of them judged on 1,000 fresh contexts. It is kept as soon as it is finished. The first cell of a task, n
-and model trains for all instances that are run, side by side; the others find their models in the folder
-`decision_instances.models` beside the table. `--table` renders what there is.
+full, the best of them judged on 1,000 fresh contexts. It is kept as soon as it is finished. The first cell of an n and
+model trains for all tasks and instances that are run, side by side; the others find their models in the folder
+`decision_instances.models` beside the table. Stop it at any time: every stack that is trained is kept, and every cell.
+`--status` says how many hours are left, `--table` renders what there is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from decision import tasks
+from experiments.decision import hours
 from experiments.decision.contest import contend
 from experiments.decision.instances import Sizes
 from experiments.decision.models import as_seed, configurations
@@ -76,14 +78,14 @@ CONTESTS = {
 }
 
 
-def cells(contest: Contest, instances: int, models: str, beside: Sequence[int] = ()) -> list[Cell]:
+def cells(contest: Contest, instances: int, models: str, beside: Sequence[tuple[str, int]] = ()) -> list[Cell]:
     """Return one cell per instance, task, n, model and loss, those of the closest contenders first.
 
     Args:
         contest: what is covered.
         instances: how many instances there are.
         models: folder that trained models are kept in.
-        beside: instances that are trained side by side.
+        beside: (task, instance) of what is trained side by side.
     """
     dear = tuple((pair,) for pair in contest.dear)
     return [
@@ -96,7 +98,7 @@ def cells(contest: Contest, instances: int, models: str, beside: Sequence[int] =
     ]
 
 
-def cell(contest: Contest, models: str, key: dict[str, Any], beside: Sequence[int] = ()) -> Cell:
+def cell(contest: Contest, models: str, key: dict[str, Any], beside: Sequence[tuple[str, int]] = ()) -> Cell:
     """Return the cell of a contender."""
     shared = {"sizes": asdict(contest.sizes), "fresh": contest.fresh, "version": bound()}
     model, given = str(key["model"]), peers.PRESETS[contest.peers]
@@ -113,11 +115,15 @@ def cell(contest: Contest, models: str, key: dict[str, Any], beside: Sequence[in
 def run(given: Options, instances: int, *, table: bool) -> None:
     """Run the cells that are not finished, unless only the table is asked for, and render what there is."""
     out = given.out
-    numbers = range(1, instances + 1)
+    contest, numbers = CONTESTS[given.preset], range(1, instances + 1)
     wanted = given.only.get("instance", list(map(str, numbers)))
-    beside = [number for number in numbers if str(number) in wanted]
-    every = cells(CONTESTS[given.preset], instances, str(out.with_suffix(".models")), beside)
+    beside = [
+        (task, number) for task in given.only.get("task", contest.tasks) for number in numbers if str(number) in wanted
+    ]
+    every = cells(contest, instances, str(out.with_suffix(".models")), beside)
     rows = kept(every, out) if table else given.run(every).rows
+    if given.status:
+        print(hours.rendered(rows, every))
     if given.status or not rows:
         return
     text = rendered(rows, [cell.key for cell in every])

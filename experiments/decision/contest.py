@@ -1,11 +1,13 @@
 """One contender of the benchmark on one instance: tuned, trained, and judged on contexts that no choice has seen.
 
 What is trained, and what it costs on validation contexts, is kept at once (`courses`). So the cells of instances that
-are named in `beside` share the work: the first of them trains for all, side by side, and the others read.
+are named in `beside` share the work: the first of them trains for all, side by side, and the others read. A
+configuration that diverges, or that no solver can decide with, is out of the choice, and counted.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +26,7 @@ from experiments.decision.models import Configuration
 from experiments.decision.regrets import coded
 from experiments.decision.versions import named
 from experiments.engine.tables import Row
+from socicnn.errors import ModelError, SolverError
 
 
 def contend(
@@ -41,7 +44,7 @@ def contend(
     version: dict[str, Any],
     seed: int | None = None,
     chosen: int | None = None,
-    beside: Sequence[int] = (),
+    beside: Sequence[tuple[str, int]] = (),
 ) -> list[Row]:
     """Try every configuration briefly and the best of them in full, and judge the one of least cost on fresh contexts.
 
@@ -59,19 +62,22 @@ def contend(
         version: of what makes the row; see `versions`.
         seed: of the network, the split and the batches; that of the instance if omitted.
         chosen: number of the configuration if another seed has chosen it; then nothing is tuned.
-        beside: other instances whose models are tuned and trained side by side with this one's, for their own cells;
-            which they are changes a row by rounding in training.
+        beside: (task, instance) of others whose models are tuned and trained side by side with this one's, for their
+            own cells; which they are changes a row by rounding in training.
+
+    Raises:
+        ModelError: every configuration failed.
     """
     every = [
         InstanceFiles(
-            task,
+            name,
             n,
             Sizes(**{**sizes, "instance": number}),
             number if seed is None else seed,
             Path(models),
             version,
         )
-        for number in dict.fromkeys((instance, *beside))
+        for name, number in dict.fromkeys([(task, instance), *((name, number) for name, number in beside)])
     ]
     files = every[0]
     drawn, contexts = files.drawn, files.drawn.draw(FRESH, fresh)
@@ -83,16 +89,20 @@ def contend(
     numbers = list(range(len(configurations))) if chosen is None else [chosen]
     trials = {of: courses(of, numbers if len(numbers) > finalists else (), of.sizes.tuning_share) for of in every}
     train_courses([course for tried in trials.values() for course in tried.values()])
-    whole = {of: courses(of, shortlist(trials[of], finalists) or numbers, of.sizes.share) for of in every}
+    best_of = {of: shortlist(tried, finalists) if tried else numbers for of, tried in trials.items()}
+    whole = {of: courses(of, best_of[of], of.sizes.share) for of in every}
     train_courses([course for trained in whole.values() for course in trained.values()])
     tried, trained = trials[files], whole[files]
-    judged = [*tried.values(), *(trained.values() if len(trained) > 1 else ())]
-    (best,) = shortlist(trained, 1) if len(trained) > 1 else trained
-    work, last = [*tried.values(), *trained.values()], trained[best].record["cpu_s"]
-    labels = drawn.train.labels + sum(course.record["labels"] for course in work) + len(judged) * files.sizes.tuning
-    spent = sum(course.record["cpu_s"] for course in work) + sum(course.record["judging_cpu_s"] for course in judged)
+    best = next(iter(shortlist(trained, 1) if len(trained) > 1 else sound(trained)), None)
+    records = [course.record for course in (*tried.values(), *trained.values())]
+    failures = [record["failed"] for record in records if record["failed"]]
+    if best is None:
+        raise ModelError(f"every configuration of {model} failed, the last because: {failures[-1]}")
+    last, judged = trained[best].record["cpu_s"], sum("cost" in record for record in records)
+    labels = drawn.train.labels + sum(record["labels"] for record in records) + judged * files.sizes.tuning
+    spent = sum(record["cpu_s"] + record["judging_cpu_s"] for record in records)
     result = trained[best].result()
-    shared: Row = {"configuration": best, "parameters": count(result), "labels": labels}
+    shared: Row = {"configuration": best, "parameters": count(result), "labels": labels, "diverged": len(failures)}
     shared |= {**errors(result, files.validation), "tuning_cpu_s": spent - last, "train_cpu_s": last}
     rows = [{"method": "certified", **shared, **afresh(drawn, result, contexts, known)}]
     if loss == "seed":
@@ -103,19 +113,31 @@ def contend(
 
 def shortlist(courses: dict[int, Course], count: int) -> list[int]:
     """Return which of the configurations cost least on the validation contexts, the best of them first."""
-    return sorted(courses, key=lambda number: cost(courses[number]))[:count]
+    costs = {number: cost(course) for number, course in courses.items()}
+    return sorted(sound(courses), key=costs.__getitem__)[:count]
+
+
+def sound(courses: dict[int, Course]) -> list[int]:
+    """Return the configurations that have not failed."""
+    return [number for number, course in courses.items() if not course.record["failed"]]
 
 
 def cost(course: Course) -> float:
-    """Return the mean true cost of a trained model's decisions for the validation contexts, kept with the model."""
+    """Return the mean true cost of a trained model's decisions for the validation contexts, kept with the model.
+
+    It is infinite for a model that diverged, or that no solver can decide with.
+    """
     record = course.record
-    if "cost" not in record:
+    if "cost" not in record and not record["failed"]:
         model, drawn, (theta, least) = course.result(), course.files.drawn, course.files.tuning
         started = time.process_time()
-        record["cost"] = validation_cost(drawn, settle(drawn.task, model, theta, least), theta)
+        try:
+            record["cost"] = validation_cost(drawn, settle(drawn.task, model, theta, least), theta)
+        except SolverError as error:
+            record["failed"] = str(error)
         record["judging_cpu_s"] = time.process_time() - started
         course.keep(model, record)
-    return float(record["cost"])
+    return float(record.get("cost", math.inf))
 
 
 def validation_cost(drawn: Instance, decisions: Decisions, theta: Tensor) -> float:

@@ -1,13 +1,14 @@
 """Contenders in training: a course is a configuration on an instance; courses that can be are trained side by side.
 
 What a course comes to is kept at once, and so is the true optimum of an instance: an interrupted contest resumes, and
-contenders that begin alike share their beginning.
+contenders that begin alike share their beginning. Processes that work side by side share the stacks out among them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,9 +24,12 @@ from decision.tasks import Data
 from experiments.decision.deciding import optimum
 from experiments.decision.instances import Instance, Sizes
 from experiments.decision.models import FOCUSED, UNFOCUSED, Configuration, stack_of, train, train_side_by_side
-from socicnn._files import replacing
+from socicnn._files import locked, replacing
+from socicnn.errors import ModelError, SolverError
 from socicnn.nn import load, load_metadata, save
 from socicnn.nn._network import Network
+
+LARGEST = 600  # models of a stack times inputs: larger stacks leave the cache, and are no faster
 
 
 @final
@@ -120,8 +124,12 @@ class Course:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What is kept with the model: `labels` asked for beside the training data, `cpu_s`, and what a judge added."""
-        return {"labels": 0, "cpu_s": 0.0, **load_metadata(self.place)}
+        """What is kept with the model.
+
+        `labels` asked for beside the training data, `cpu_s`, `judging_cpu_s`, what `failed` if anything did, and what a
+        judge added.
+        """
+        return {"labels": 0, "cpu_s": 0.0, "judging_cpu_s": 0.0, "failed": "", **load_metadata(self.place)}
 
     def result(self) -> Network:
         """Return the trained model."""
@@ -149,14 +157,38 @@ def train_courses(courses: Sequence[Course]) -> None:
     left = [course for course in courses if not course.place.is_file()]
     begun = [course.beginning() or course for course in left]
     stacks: dict[tuple[str, ...], list[Course]] = {}
-    for course in {course.place: course for course in begun}.values():
-        if not course.place.is_file():
-            stacks.setdefault(course.stack, []).append(course)
-    for members in stacks.values():
-        _train_stack(members)
+    # kept ones too, and in one order: so every process parts the stacks alike
+    every = {begins.place: begins for course in courses for begins in (course.beginning() or course,)}
+    for place in sorted(every) if left else ():
+        stacks.setdefault(every[place].stack, []).append(every[place])
+    _train_stacks([part for members in stacks.values() for part in _parts(members)])
     for course, beginning in zip(left, begun, strict=True):
-        if beginning is not course:
+        if beginning is not course and not course.place.is_file():
             _go_on(course, beginning)
+
+
+def _parts(courses: Sequence[Course]) -> list[Sequence[Course]]:
+    """Return stacks of about equal size that are small enough."""
+    count = math.ceil(len(courses) * courses[0].files.n / LARGEST)
+    size = math.ceil(len(courses) / count)
+    return [courses[first : first + size] for first in range(0, len(courses), size)]
+
+
+def _train_stacks(stacks: Sequence[Sequence[Course]]) -> None:
+    """Train stacks, first those that no other process is training; wait for the others, and train what they left."""
+    busy = list(stacks)
+    for wait in (False, True):
+        for members in list(busy):
+            place = members[0].place
+            locks = place.parent / "locks"
+            locks.mkdir(parents=True, exist_ok=True)
+            with (locks / place.stem).open("a") as handle:
+                if not locked(handle.fileno(), wait=wait) and not wait:
+                    continue
+                busy.remove(members)
+                still = [course for course in members if not course.place.is_file()]
+                if still:
+                    _train_stack(still)
 
 
 def _train_stack(courses: Sequence[Course]) -> None:
@@ -167,14 +199,20 @@ def _train_stack(courses: Sequence[Course]) -> None:
     spent = time.process_time() - started
     whole = sum(trained.history.seconds for trained in fitted)
     for course, trained in zip(courses, fitted, strict=True):
-        course.keep(trained.model, {"labels": 0, "cpu_s": spent * trained.history.seconds / whole})
+        seconds = spent * trained.history.seconds / whole
+        course.keep(trained.model, {"labels": 0, "cpu_s": seconds, "failed": trained.failed})
 
 
 def _go_on(course: Course, beginning: Course) -> None:
-    model, started = beginning.result(), time.process_time()
-    labels = focus(model, course.files.drawn, course.configuration, course.share, course.files.seed)
-    seconds = beginning.record["cpu_s"] + time.process_time() - started
-    course.keep(model, {"labels": labels, "cpu_s": seconds})
+    model, begun, started = beginning.result(), beginning.record, time.process_time()
+    labels, failed = 0, begun["failed"]
+    if not failed:
+        try:
+            labels = focus(model, course.files.drawn, course.configuration, course.share, course.files.seed)
+        except (ModelError, SolverError) as error:
+            failed = str(error)
+    seconds = begun["cpu_s"] + time.process_time() - started
+    course.keep(model, {"labels": labels, "cpu_s": seconds, "failed": failed})
 
 
 def fitted(

@@ -7,6 +7,7 @@ the benchmark's authors do (loss `seed`), it has theirs.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -20,7 +21,7 @@ from decision.tasks import Data
 from experiments.baselines.seed.training import NETWORKS, SEED_START, STRUCTURED, SeedTraining, fit_as_seed
 from socicnn.nn._network import Network
 from socicnn.training import fit_stacked
-from socicnn.training._history import History
+from socicnn.training._history import DivergedError, History
 from socicnn.training._options import gathered
 
 # {"shape": arguments of the network, "training": arguments of fit, "focus": steps end to end, if any}
@@ -62,6 +63,12 @@ class Fitted:
     model: Network
     epochs: int
     history: History
+
+    @property
+    def failed(self) -> str:
+        """What went wrong if the loss is no longer finite; else nothing."""
+        finite = all(map(math.isfinite, [*self.history.train, *self.history.validation]))
+        return "" if finite else f"the loss is no longer finite in epoch {self.epochs}"
 
 
 def configurations(name: str, n: int) -> list[Configuration]:
@@ -211,8 +218,13 @@ def train(
         configuration: from `configurations`, or of `as_seed`.
         share: share of the epochs, and of the iterations of a finish, to run.
         progress: whether to show a progress bar.
+
+    Raises:
+        DivergedError: the loss is no longer finite.
     """
     (fitted,) = train_side_by_side(name, loss, [data], [seed], [configuration], share, progress)
+    if fitted.failed:
+        raise DivergedError(fitted.failed, [fitted.history])
     return fitted
 
 
@@ -226,6 +238,8 @@ def train_side_by_side(
     progress: bool = False,
 ) -> list[Fitted]:
     """Train several models as `train` does each of them, to rounding, and in less time where they form one stack.
+
+    One that diverges says so in `failed`, and costs only itself.
 
     Args:
         name: as in `train`.
@@ -241,22 +255,33 @@ def train_side_by_side(
         make(name, labelled.x.shape[-1], labelled.context.shape[-1], seed, shaped(configuration["shape"]))
         for labelled, seed, configuration in zip(data, seeds, configurations, strict=True)
     ]
+    quiet = {"progress": progress}
     if loss == "seed":
         histories = [
-            fit_as_seed(model, labelled, settings=SeedTraining(**own), seed=seed, progress=progress)
+            history
             for model, labelled, own, seed in zip(models, data, settings, seeds, strict=True)
+            for history in _histories(fit_as_seed, model, labelled, settings=SeedTraining(**own), seed=seed, **quiet)
         ]
     elif len(models) == 1:
         options = gathered({**settings[0], "loss": loss})
-        histories = [decision.fit(models[0], data[0], seed=seeds[0], progress=progress, **options)]
+        histories = _histories(decision.fit, models[0], data[0], seed=seeds[0], **quiet, **options)
     else:
         each = {part: [own.get(part, 0) for own in settings] for part in OF_EACH}
         options = gathered({**settings[0], **each, "loss": loss})
-        histories = fit_stacked(models, list(data), seeds=list(seeds), progress=progress, **options)
+        histories = _histories(fit_stacked, models, list(data), seeds=list(seeds), **quiet, **options)
     return [
         Fitted(_finalised(model, labelled), history.epochs, history)
         for model, labelled, history in zip(models, data, histories, strict=True)
     ]
+
+
+def _histories(fit: Callable[..., Any], *arguments: Any, **settings: Any) -> list[History]:
+    """Return the histories of a training, those of models that diverged included."""
+    try:
+        trained = fit(*arguments, **settings)
+    except DivergedError as error:
+        return error.histories
+    return trained if isinstance(trained, list) else [trained]
 
 
 def stack_of(configuration: Configuration) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -115,8 +116,21 @@ def contend_lpcf(
     drawn = Instance.of(task, n, Sizes(**{**sizes, "instance": instance}))
     contexts = drawn.draw(FRESH, fresh)
     known = optimum(drawn.task, contexts)
+    started = seconds_spent()
     fitted, shared = fitted_lpcf(drawn, loss, instance, configurations, final, tuning)
+    shared |= spent_since(started, shared)
     return [{"method": "certified", **shared, **afresh(drawn, fitted, contexts, known)}]
+
+
+def seconds_spent() -> float:
+    """Return the CPU seconds of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
+
+
+def spent_since(started: float, shared: Row) -> Row:
+    """Return the CPU seconds of a choice and of the training that counts, as `contest.contend` has them."""
+    last = float(shared["train_s"])  # type: ignore[arg-type]  # seconds
+    return {"tuning_cpu_s": max(0.0, seconds_spent() - started - last), "train_cpu_s": last}
 
 
 def fitted_lpcf(
@@ -254,7 +268,9 @@ def contend_layer(
     contexts = drawn.draw(FRESH, fresh)
     known = optimum(drawn.task, contexts)
     seed = instance if seed is None else seed
+    started = seconds_spent()
     layer, shared = trained_layer(drawn, seed, configurations, final, tuning, values, chosen)
+    shared |= spent_since(started, shared)
     return [{"method": "certified", **shared, **afresh(drawn, layer.model, contexts, known)}]
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.decision import across, contest, courses, models, ratios, stages, versions
+from experiments.decision import across, contest, courses, hours, models, ratios, stages, versions
 from experiments.decision.courses import Course, InstanceFiles, train_courses
 from experiments.decision.deciding import decide_all
 from experiments.decision.instances import FRESH, TRAIN, Instance, Sizes
 from experiments.decision.regrets import coded
 from experiments.engine.tables import Row, read_table
+from socicnn.errors import ModelError
 
 ARGUMENTS = ["--preset", "tiny", "--instances", "2"]
 ONLY = ["--only", "task=simplex_socp", "model=soc-partial,structured-dcp"]
@@ -74,7 +75,7 @@ def test_instances_side_by_side_have_the_rows_of_each_alone(table: Path, tmp_pat
     for column in ("within_context_error", "regret_mean", "regret_median", "regret_max"):
         assert alone[column] == pytest.approx(row[column], rel=1e-3)
     # what was trained side by side was kept for the other instance, and the optimum for the other model
-    names = {path.name.rpartition("-")[0] for path in table.with_suffix(".models").iterdir()}
+    names = {path.name.rpartition("-")[0] for path in table.with_suffix(".models").glob("*.safetensors")}
     expected = ("optimum", "soc-partial-within_context", "structured-dcp-within_context")
     assert names == {f"{number}-simplex_socp-3-{kind}" for number in (1, 2) for kind in expected}
 
@@ -86,10 +87,64 @@ def test_what_is_kept_is_not_trained_again(table: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(courses, "train_side_by_side", refuse)
     monkeypatch.setattr(courses, "optimum", refuse)
     monkeypatch.setattr(contest, "validation_cost", refuse)
-    (cell, *_) = across.cells(across.CONTESTS["tiny"], 2, str(table.with_suffix(".models")), [1, 2])
+    beside = [("simplex_socp", 1), ("simplex_socp", 2)]
+    (cell, *_) = across.cells(across.CONTESTS["tiny"], 2, str(table.with_suffix(".models")), beside)
     (again,) = cell.job(**cell.key, **cell.settings, **cell.places)
     row = read_table(table)[0]
     assert all(again[column] == pytest.approx(row[column]) for column in ("tuning_cpu_s", "train_cpu_s", "regret_mean"))
+
+
+def test_tasks_are_trained_side_by_side_and_what_is_left_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, stacks = tmp_path / "decision_instances.csv", list[int]()
+    side_by_side = courses.train_side_by_side
+
+    def counted(model: str, loss: str, data: list[object], *others: object) -> object:
+        if len(stacks) == 2:
+            raise KeyboardInterrupt
+        stacks.append(len(data))
+        return side_by_side(model, loss, data, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(courses, "train_side_by_side", counted)
+    only = ["--only", "model=structured-dcp", "--out", str(out)]
+    with pytest.raises(KeyboardInterrupt):  # after the short trainings
+        stages.main([*ARGUMENTS, *only])
+    assert sorted(stacks) == [2 * 4, 3 * 4]  # two and three configurations; two tasks, two instances
+    kept = {path: path.read_bytes() for path in out.with_suffix(".models").glob("*.safetensors")}
+    assert len(kept) == 4 + 5 * 4 + 1  # optima for the choice and one for the judging
+    cells = across.cells(across.CONTESTS["tiny"], 2, str(out.with_suffix(".models")))
+    seconds = [hours.kept_seconds(cell) for cell in cells if cell.key["model"] == "structured-dcp"]
+    assert min(seconds) > 0
+    stages.main([*ARGUMENTS, "--status", "--out", str(out)])
+    said = capsys.readouterr().out
+    assert "0 of 12 cells" in said
+    assert f"estimate | {sum(seconds):.0f} |" in said
+    assert "core hours left" in said
+    monkeypatch.setattr(courses, "train_side_by_side", side_by_side)
+    stages.main([*ARGUMENTS, *only])
+    assert all(path.read_bytes() == before for path, before in kept.items())
+    rows = read_table(out)
+    assert len(rows) == 4
+    spent = [sum(float(str(row[column])) for column in hours.SPENT) for row in rows]
+    monkeypatch.setattr(hours, "FEWEST", 4)
+    assert hours.expected(rows, 3, "structured-dcp", "within_context") == (pytest.approx(np.mean(spent)), "4 finished")
+
+
+def test_a_configuration_that_diverges_costs_only_itself(tmp_path: Path) -> None:
+    key = {"instance": 1, "task": "simplex_socp", "n": 3, "model": "structured-dcp", "loss": "within_context"}
+    cell = across.cell(across.CONTESTS["tiny"], str(tmp_path), key, [("simplex_socp", 2)])
+    settings = dict(cell.settings)
+    tries = [{**given, "training": {**given["training"]}} for given in settings["configurations"]]
+    tries[0]["training"]["learning_rate"] = 1e30
+    (row,) = cell.job(**cell.key, **{**settings, "configurations": tries}, **cell.places)
+    (sound,) = cell.job(**cell.key, **{**settings, "configurations": tries[1:]}, **cell.places)
+    assert (row["diverged"], sound["diverged"]) == (1, 0)
+    assert row["configuration"] == sound["configuration"] + 1
+    assert row["regret_mean"] == sound["regret_mean"]
+    assert row["labels"] == sound["labels"]
+    with pytest.raises(ModelError, match=r"every configuration of structured-dcp failed.*no longer finite in epoch"):
+        cell.job(**cell.key, **{**settings, "configurations": tries[:1]}, **cell.places)
 
 
 def test_stacks_are_of_one_shape_and_length() -> None:
