@@ -136,12 +136,25 @@ class Restoration(Problem):
         """Return a network whose squares have weights per position, as the mask asks, and whose norms take three rows.
 
         Its norms take two differences and a constant together; like its other squares they lie inside the image. It
-        has one channel of units.
+        has one channel of units. Its kernels start near the usual operators: a pixel's distance to the observation,
+        differences, and the Laplacian; what they weigh, the blur, and what the mask does is left to training.
         """
         quadratic = Conv(4, 5, per_position=True), Conv(8, 3, padding=0)
         norm = Conv(12, 2, group=3, padding=0)
         settings: dict[str, Any] = {"context_channels": 2, "context": "partial", "generator": draw}
-        return ConvSOCICNN(self.shape, (1,), quadratic, (norm,), **settings)
+        model = ConvSOCICNN(self.shape, (1,), quadratic, (norm,), **settings)
+        skips = _skips(model)
+        with torch.no_grad():
+            distances, curvatures, lengths = *model.A, model.C[0]
+            for kernel_, share in ((distances, 0.1), (skips["e1"], 0.1), (lengths, 0.1), (curvatures, 0.3)):
+                kernel_.mul_(share)
+            distances[:, 0, 2, 2] += 0.3
+            skips["e1"][:, 0, 1, 1] -= 0.4  # the observation has about four thirds of the deviation of x
+            skips["beta1"][:, 1, 1, 1] += 0.3
+            lengths[0::3, 0] += 0.7 * torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+            lengths[1::3, 0] += 0.7 * torch.tensor([[-1.0, 1.0], [0.0, 0.0]])
+            curvatures[0::2, 0] += 0.3 * torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
+        return model
 
     def module_by_hand(self) -> ConvSOCICNN:
         """Return the module that equals the energy for every context, without a hidden layer.
@@ -163,7 +176,7 @@ class Restoration(Problem):
                 parameter.zero_()
             fields: Any = model.vectors
             starts = dict(zip(fields.names, fields.start.split(fields.rows), strict=True))
-            skips = dict(zip(fields.names, fields.skip.split(fields.rows), strict=True))
+            skips = _skips(model)
             model.A[0].copy_(torch.from_numpy(kernel())[None, None])
             skips["e1"][0, 0, 1, 1] = -1.0
             skips["beta1"][0, 1, 1, 1] = 0.5
@@ -207,3 +220,9 @@ class Restoration(Problem):
         count = len(observed)
         variation = np.clip(np.array(smooth).reshape(count, -1), self.lower, self.upper)
         return {"observed": np.clip(observed.reshape(count, -1), self.lower, self.upper), "total variation": variation}
+
+
+def _skips(model: ConvSOCICNN) -> dict[str, Tensor]:
+    """Return the kernels by which the context enters each vector of a network."""
+    fields: Any = model.vectors
+    return dict(zip(fields.names, fields.skip.split(fields.rows), strict=True))
