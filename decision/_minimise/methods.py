@@ -28,6 +28,7 @@ from socicnn.frozen import FrozenNet
 
 LARGEST = 600  # inputs up to which a Newton matrix per context is worth its n^3
 LOOSE = 5e-4  # relative accuracy that `scouting` reaches in float32, or nearly
+ENTRIES = 2**20  # of the dense Jacobians of a sparse network, from which products alone are faster than a Newton step
 LARGEST_HESSIAN = 200  # inputs up to which a Hessian, n products with a vector, is worth its time
 
 
@@ -99,7 +100,7 @@ class ProjectedGradient(Method):
 
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Descend, then finish."""
-        finish = self.finish and _has_path(problem) and scouting.worth(goal)
+        finish = self.finish and _has_path(problem) and scouting.worth(goal) and not _is_large(problem)
         polyhedron = problem.polyhedron() if finish else None
         if polyhedron is None:
             _descended(problem, answers, goal)
@@ -142,7 +143,8 @@ class InteriorPoint(Method):
 def _descended(problem: Problem, answers: Answers, goal: Goal) -> None:
     """Descend, large networks in float32 first."""
     surrogate = problem.surrogate
-    if isinstance(surrogate, StackSurrogate) and problem.feasible_set.n > LARGEST and scouting.worth(goal):
+    large = problem.feasible_set.n > LARGEST or _is_large(problem)
+    if isinstance(surrogate, StackSurrogate) and large and scouting.worth(goal):
         scouting.descend_short(surrogate, problem.feasible_set, answers, goal)
     left = (~answers.done(goal)).nonzero()[:, 0]
     rest = goal.after(int(answers.iterations[left].max())) if len(left) else goal
@@ -151,6 +153,16 @@ def _descended(problem: Problem, answers: Answers, goal: Goal) -> None:
     chosen = answers.take(left)
     descend(surrogate.take(left), problem.feasible_set, chosen, rest)
     answers.put(left, chosen)
+
+
+def _is_large(problem: Problem) -> bool:
+    """Return whether a surrogate is a sparse network, as of images, whose Jacobians would fill memory."""
+    if not isinstance(problem.surrogate, StackSurrogate):
+        return False
+    stack = problem.surrogate.stack
+    rows = [matrix.shape[0] for matrix, *_ in stack.rows()]
+    sparse = any(matrix.is_sparse for matrix, *_ in stack.rows())
+    return sparse and sum(rows) * stack.in_features >= ENTRIES
 
 
 def _has_path(problem: Problem) -> bool:
@@ -299,6 +311,8 @@ class Auto(Method):
                 return first
             simplex = problem.feasible_set.n > LARGEST and self.exact.takes_simplex(problem)
             return [self.exact, *first] if simplex or not _has_path(problem) else [*first, self.exact]
+        if _is_large(problem) and _has_path(problem):
+            return [ProjectedGradient(), InteriorPoint(), self.exact]
         if problem.networks().stack.smooth or not _has_path(problem):
             # exponential cones are slow, but their multipliers are better ones
             newton: list[Method] = [CentralPath()] if problem.feasible_set.n <= LARGEST_HESSIAN else []

@@ -284,6 +284,16 @@ def test_auto_honours_a_loose_accuracy() -> None:
     assert int(loose.iterations[0]) > 1  # no exact solve
 
 
+@pytest.mark.parametrize(("side", "first"), [(8, "interior_point"), (16, "projected_gradient")])
+def test_auto_takes_products_where_jacobians_would_be_large(side: int, first: str) -> None:
+    """A dense Newton step takes half a minute for ten images of 16 x 16 pixels, and two gigabytes."""
+    model = ConvSOCICNN((1, side, side), (10, 10), norm=(Conv(4, 3, group=2),), generator=torch.manual_seed(0))
+    problem = Problem(StackSurrogate.of(model.freeze()), Box(side**2, 0.0, 1.0))
+    assert Auto().order(problem)[0].name == first
+    found = decide(model, Box(side**2, 0.0, 1.0), rtol=1e-3)
+    assert bool(found.certified.all())
+
+
 def test_what_is_printed_fits_on_a_line() -> None:
     net = random_net(0)
     program = value_program(net)
