@@ -8,6 +8,8 @@ what the smoothing costs. Every tangent has a minorant, so that every iteration 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -20,10 +22,27 @@ CHECK = 5  # iterations between two evaluations of f itself
 SHRINK = 0.5  # of the width
 
 
+@dataclass(frozen=True, eq=False)
+class Pace:
+    """Width of the smoothing and step of each context, shape `(contexts,)`: where another descent may go on."""
+
+    delta: Tensor
+    step: Tensor
+
+    def take(self, rows: Tensor) -> Pace:
+        """Return those of some contexts."""
+        return Pace(self.delta[rows], self.step[rows])
+
+
 def descend(
-    surrogate: Surrogate, feasible_set: FeasibleSet, answers: Answers, goal: Goal, patience: int | None = None
-) -> None:
-    """Improve `answers` until each context has its gap.
+    surrogate: Surrogate,
+    feasible_set: FeasibleSet,
+    answers: Answers,
+    goal: Goal,
+    patience: int | None = None,
+    pace: Pace | None = None,
+) -> Pace | None:
+    """Improve `answers` until each context has its gap, and return the pace at the end; None without contexts.
 
     Args:
         surrogate: the functions.
@@ -31,11 +50,13 @@ def descend(
         answers: points to start from and bounds; changed in place.
         goal: when to stop.
         patience: iterations without a gap that is 10 % smaller after which a context is left as it is; None for all.
+        pace: to begin with; found at the first points if omitted.
     """
     if not len(surrogate):
-        return
+        return None
     limit = ITERATIONS if goal.max_iterations is None else goal.max_iterations
-    run = _Run(surrogate, feasible_set, answers)
+    run = _Run(surrogate, feasible_set, answers, pace)
+    last = Pace(run.delta.clone(), run.step.clone())
     for iteration in range(limit):
         if not run.iterate(check=iteration % CHECK == 0):
             continue
@@ -43,21 +64,22 @@ def descend(
         if bool(done.all()) or goal.late:
             break
         if int(done.sum()) * 4 > len(done):
-            answers.put(run.rows, run.answers)
+            run.put(answers, last)
             run.keep((~done).nonzero()[:, 0])
     run.check()
-    answers.put(run.rows, run.answers)
+    run.put(answers, last)
+    return last
 
 
 class _Run:
     """The contexts that are not done, and their state."""
 
-    def __init__(self, surrogate: Surrogate, feasible_set: FeasibleSet, answers: Answers) -> None:
+    def __init__(self, surrogate: Surrogate, feasible_set: FeasibleSet, answers: Answers, pace: Pace | None) -> None:
         self.surrogate, self.feasible_set = surrogate, feasible_set
         self.rows = torch.arange(len(surrogate), device=answers.x.device)
         self.answers = answers.take(self.rows)
         self.y = self.x = self.answers.x
-        self.delta, self.step = self._first()
+        self.delta, self.step = self._first() if pace is None else (pace.delta, pace.step)
         self.momentum = torch.ones_like(self.delta)
         self.mark, self.since = torch.full_like(self.delta, torch.inf), torch.zeros_like(self.rows)
 
@@ -73,6 +95,11 @@ class _Run:
             delta = torch.where(cheap, 2.0 * delta, delta)
         length = torch.linalg.vector_norm(far, dim=-1).clamp(min=1e-12)
         return delta, 0.1 * length / torch.linalg.vector_norm(at.gradient, dim=-1).clamp(min=1e-12)
+
+    def put(self, answers: Answers, last: Pace) -> None:
+        """Write down what is known of these contexts."""
+        answers.put(self.rows, self.answers)
+        last.delta[self.rows], last.step[self.rows] = self.delta, self.step
 
     def keep(self, rows: Tensor) -> None:
         """Drop all contexts but these."""

@@ -143,15 +143,16 @@ class InteriorPoint(Method):
 def _descended(problem: Problem, answers: Answers, goal: Goal) -> None:
     """Descend, large networks in float32 first."""
     surrogate = problem.surrogate
-    large = problem.feasible_set.n > LARGEST or _is_large(problem)
+    large, pace = problem.feasible_set.n > LARGEST or _is_large(problem), None
     if isinstance(surrogate, StackSurrogate) and large and scouting.worth(goal):
-        scouting.descend_short(surrogate, problem.feasible_set, answers, goal)
+        pace = scouting.descend_short(surrogate, problem.feasible_set, answers, goal)
     left = (~answers.done(goal)).nonzero()[:, 0]
     rest = goal.after(int(answers.iterations[left].max())) if len(left) else goal
     if not len(left) or goal.late or rest.max_iterations == 0:
         return
     chosen = answers.take(left)
-    descend(surrogate.take(left), problem.feasible_set, chosen, rest)
+    pace = None if pace is None else pace.take(left)
+    descend(surrogate.take(left), problem.feasible_set, chosen, rest, pace=pace)
     answers.put(left, chosen)
 
 

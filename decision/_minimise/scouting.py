@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from decision._minimise.accelerated import descend
+from decision._minimise.accelerated import Pace, descend
 from decision._minimise.answers import Answers, Goal
 from decision._minimise.stack import Dual
 from decision._minimise.stack_surrogate import StackSurrogate
@@ -50,7 +50,7 @@ def scout(networks: StackSurrogate, feasible_set: FeasibleSet, answers: Answers,
     return before
 
 
-def descend_short(networks: StackSurrogate, feasible_set: FeasibleSet, answers: Answers, goal: Goal) -> None:
+def descend_short(networks: StackSurrogate, feasible_set: FeasibleSet, answers: Answers, goal: Goal) -> Pace | None:
     """Improve `answers` by projected gradient in float32, to the gap asked for or as far as half the digits go.
 
     Large networks are bound by the memory that a product reads. What was found is judged in float64.
@@ -60,14 +60,19 @@ def descend_short(networks: StackSurrogate, feasible_set: FeasibleSet, answers: 
         feasible_set: the set X.
         answers: changed in place.
         goal: when to stop.
+
+    Returns:
+        The pace at which float64 may go on.
     """
     short = networks.short()
     rough = _rough(short, answers)
     limit = SHORT if goal.max_iterations is None else min(SHORT, goal.max_iterations)
-    descend(short, feasible_set, rough, replace(goal, rtol=max(goal.rtol, FINEST), max_iterations=limit), PATIENCE)
+    rougher = replace(goal, rtol=max(goal.rtol, FINEST), max_iterations=limit)
+    pace = descend(short, feasible_set, rough, rougher, PATIENCE)
     x = feasible_set.project(rough.x.double())
     answers.offer_point(x, networks.value(x))
     _offer_bound(networks, feasible_set, answers, rough)
+    return None if pace is None else Pace(pace.delta.double(), pace.step.double())
 
 
 def _rough(short: StackSurrogate, answers: Answers) -> Answers:
