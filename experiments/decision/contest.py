@@ -18,7 +18,7 @@ from torch import Tensor
 
 from decision.metrics import relative_gap
 from experiments.baselines.seed.steps import seed_steps
-from experiments.decision.courses import Course, InstanceFiles, train_courses
+from experiments.decision.courses import Course, InstanceFiles, held, train_courses
 from experiments.decision.deciding import Decisions, settle
 from experiments.decision.instances import FRESH, Instance, Sizes
 from experiments.decision.judging import count, errors, rate_of
@@ -127,16 +127,17 @@ def cost(course: Course) -> float:
 
     It is infinite for a model that diverged, or that no solver can decide with.
     """
-    record = course.record
-    if "cost" not in record and not record["failed"]:
-        model, drawn, (theta, least) = course.result(), course.files.drawn, course.files.tuning
-        started = time.process_time()
-        try:
-            record["cost"] = validation_cost(drawn, settle(drawn.task, model, theta, least), theta)
-        except SolverError as error:
-            record["failed"] = str(error)
-        record["judging_cpu_s"] = time.process_time() - started
-        course.keep(model, record)
+    with held(course.place):
+        record = course.record
+        if "cost" not in record and not record["failed"]:
+            model, drawn, (theta, least) = course.result(), course.files.drawn, course.files.tuning
+            started = time.process_time()
+            try:
+                record["cost"] = validation_cost(drawn, settle(drawn.task, model, theta, least), theta)
+            except SolverError as error:
+                record["failed"] = str(error)
+            record["judging_cpu_s"] = time.process_time() - started
+            course.keep(model, record)
     return float(record.get("cost", math.inf))
 
 

@@ -10,13 +10,14 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
-from safetensors.torch import load_file, save_file
+from safetensors import torch as tensors
 from torch import Tensor
 
 from decision.learning import FocusedOptions, fit_focused
@@ -28,6 +29,23 @@ from socicnn._files import locked, replacing
 from socicnn.errors import ModelError, SolverError
 from socicnn.nn import load, load_metadata, save
 from socicnn.nn._network import Network
+
+
+@contextmanager
+def held(place: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Keep other processes from making the same file; say whether this one may, which it may not know without waiting.
+
+    Where the file system knows no locks, all make it.
+
+    Args:
+        place: the file.
+        wait: whether to wait for the process that is making it.
+    """
+    locks = place.parent / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / place.stem).open("a") as handle:
+        yield locked(handle.fileno(), wait=wait) or wait
+
 
 LARGEST = 600  # models of a stack times inputs: larger stacks leave the cache, and are no faster
 
@@ -73,14 +91,14 @@ class InstanceFiles:
         """Return `deciding.optimum`, from its file where another contender has asked for it before."""
         made_of = [self.sizes.task_seed, self.version["protocol"], theta.numpy().tobytes().hex()]
         place = self.folder / f"{self.sizes.instance}-{self.task}-{self.n}-optimum-{_digest(made_of)}.safetensors"
-        if place.is_file():
-            kept = load_file(place)
-            return kept["x"], kept["F"]
-        x, F = optimum(self.drawn.task, theta)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as draft:
-            save_file({"x": x.contiguous(), "F": F.contiguous()}, draft)
-        return x, F
+        with held(place):
+            if place.is_file():
+                kept = tensors.load_file(place)
+                return kept["x"], kept["F"]
+            x, F = optimum(self.drawn.task, theta)
+            with replacing(place) as draft:
+                draft.write_bytes(tensors.save({"x": x.contiguous(), "F": F.contiguous()}))
+            return x, F
 
     def place(self, model: str, loss: str, configuration: Configuration, share: float) -> Path:
         """Return where the model is kept that a configuration is trained to for a share of its epochs."""
@@ -163,8 +181,10 @@ def train_courses(courses: Sequence[Course]) -> None:
         stacks.setdefault(every[place].stack, []).append(every[place])
     _train_stacks([part for members in stacks.values() for part in _parts(members)])
     for course, beginning in zip(left, begun, strict=True):
-        if beginning is not course and not course.place.is_file():
-            _go_on(course, beginning)
+        if beginning is not course:
+            with held(course.place):
+                if not course.place.is_file():
+                    _go_on(course, beginning)
 
 
 def _parts(courses: Sequence[Course]) -> list[Sequence[Course]]:
@@ -179,11 +199,8 @@ def _train_stacks(stacks: Sequence[Sequence[Course]]) -> None:
     busy = list(stacks)
     for wait in (False, True):
         for members in list(busy):
-            place = members[0].place
-            locks = place.parent / "locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            with (locks / place.stem).open("a") as handle:
-                if not locked(handle.fileno(), wait=wait) and not wait:
+            with held(members[0].place, wait=wait) as may:
+                if not may:
                     continue
                 busy.remove(members)
                 still = [course for course in members if not course.place.is_file()]

@@ -131,6 +131,14 @@ def test_tasks_are_trained_side_by_side_and_what_is_left_is_said(
     assert hours.expected(rows, 3, "structured-dcp", "within_context") == (pytest.approx(np.mean(spent)), "4 finished")
 
 
+def test_a_file_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
+    place = tmp_path / "1-box_socp-3.safetensors"
+    with courses.held(place) as first, courses.held(place, wait=False) as second:
+        assert (first, second) == (True, False)
+    with courses.held(place, wait=False) as third:
+        assert third
+
+
 def test_a_configuration_that_diverges_costs_only_itself(tmp_path: Path) -> None:
     key = {"instance": 1, "task": "simplex_socp", "n": 3, "model": "structured-dcp", "loss": "within_context"}
     cell = across.cell(across.CONTESTS["tiny"], str(tmp_path), key, [("simplex_socp", 2)])
