@@ -39,8 +39,8 @@ class FlowFits:
         return f"{median(values)} ({len(values)})" if len(values) > 1 else f"{values[0]:.4g} (1)"
 
     def wins(self, law: str, start: str = "seed", rate: float = 1e-3) -> str:
-        """Return in how many paired seeds the lift, at its own step size, is below direct softplus."""
-        lift, direct = self.by_seed(law, "lift", start), self.by_seed(law, "softplus", start, rate)
+        """Return in how many paired seeds the lift is below direct softplus at the same step size."""
+        lift, direct = (self.by_seed(law, recipe, start, rate) for recipe in ("lift", "softplus"))
         both = lift.keys() & direct.keys()
         return f"{sum(lift[seed] < direct[seed] for seed in both)} of {len(both)}" if both else NOT_RUN
 
@@ -57,8 +57,9 @@ class FlowFits:
         parts = [
             f"{arm(*key)} {self.nats(law, *map(str, key[:2]), number(key[2]), int(number(key[3])))}" for key in arms
         ]
-        if (wins := self.wins(law)) != NOT_RUN:
-            parts.append(f"the lift below direct softplus in {wins} pairs from the authors' start")
+        for rate, at in ((1e-3, ""), (5e-3, " at five times the step")):
+            if (wins := self.wins(law, rate=rate)) != NOT_RUN:
+                parts.append(f"the lift below direct softplus in {wins} pairs from the authors' start{at}")
         return "; ".join(parts) or NOT_RUN
 
     def moved(self) -> str:
@@ -125,8 +126,11 @@ def claims() -> list[Claim]:
             "figure 14, 5.2.1",
             "100 paired seeds; no numbers",
             pairs,
-            "not decidable here",
-            "the pairs have not been run; one seed after 3,000 steps, three rows below, has them 0.03 nats apart",
+            "confirmed in part",
+            "from the authors' start the lift is below on the 2-spirals in every pair, by 0.18 nats at their step and "
+            "by 0.13 at five times that; on the 8-Gaussians the two are even at their step. From the principled start "
+            "direct softplus is the lower one on both laws, and there or at the larger step it is below the lift of "
+            "the paper",
         ),
         Claim(
             "Most seeds of the lift reach a loss that essentially no seed of direct softplus reaches",
@@ -134,8 +138,8 @@ def claims() -> list[Claim]:
             "a large majority; no number",
             "below every seed of direct softplus: "
             + "; ".join(f"{name} {fits.apart(law)}" for law, name in LAWS.items()),
-            "not decidable here",
-            "the pairs have not been run",
+            "confirmed in part",
+            "of 30 seeds, all on the 2-spirals, 7 on the 8-Gaussians",
         ),
         Claim(
             "On the 8-Gaussians the lift descends to 0.58 nats, where direct softplus stalls at 3.54",
@@ -164,6 +168,8 @@ def claims() -> list[Claim]:
             "HEPMASS; curves",
             tables,
             "not decidable here",
-            "the data are not at hand, and five blocks on two other tables have not been run",
+            "HEPMASS is not at hand; one seed and 1,000 steps on two other tables: on magic the recipes are 0.2 nats "
+            "apart, two standard errors over the held-out rows, direct softplus and projection below the lift; on "
+            "Cardiotocography the lift is below both",
         ),
     ]

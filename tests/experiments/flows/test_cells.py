@@ -21,8 +21,8 @@ def test_the_tiny_run_finishes_and_is_summed_up(tmp_path: Path, capsys: pytest.C
     assert {row["recipe"] for row in rows if row.get("nll_emitted_from_test") is not None} == {"lift"}
     assert summary(rows) in capsys.readouterr().out
     paper = PRESETS["paper"]
-    assert len(paper.arms) == 26
-    assert len(cells("paper")) == 20 * paper.seeds // paper.together + 6 * 3
+    assert len(paper.arms) == 30
+    assert len(cells("paper")) == 24 * paper.seeds // paper.together + 6 * 3
 
 
 def test_lifts_are_finalised_on_training_points() -> None:
