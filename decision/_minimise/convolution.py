@@ -38,11 +38,11 @@ class ConvolutionMap:
 
     @classmethod
     def of(cls, matrix: Matrix, size: tuple[int, ...], dtype: torch.dtype) -> ConvolutionMap | None:
-        """Return a matrix of shape `(channels H W, image channels H W)` as a convolution; None if it is none.
+        """Return a matrix of shape `(channels H W, image channels H W)` as a convolution; None if it is another map.
 
         Args:
             matrix: dense or sparse.
-            size: height and width of the images, or a shape that is none of an image.
+            size: height and width of the images, or another shape, which no image has.
             dtype: type to compute in.
         """
         if isinstance(matrix, np.ndarray) or len(size) != 2:

@@ -184,7 +184,7 @@ class Map:
         return (self._transposed @ points.T).T
 
     def _as_convolution(self) -> ConvolutionMap | None:
-        """Return M as a convolution, looked for once; None if it is none, or sparse products are as fast."""
+        """Return M as a convolution, looked for once; None if it is another map, or sparse products are as fast."""
         if self._convolution is None:
             fits = self._dtype == torch.float32 and self._image and torch.device(self._device or "cpu").type == "cpu"
             self._convolution = (ConvolutionMap.of(self._matrix, self._image, torch.float32) if fits else None,)

@@ -19,7 +19,7 @@ from decision.sets import Box
 REACH = 8.0  # radii that the first box reaches to each side
 WIDER = 16.0  # from one box to the next; a set that is not wider than this is searched as it is
 LARGEST = 600  # inputs up to which a pseudoinverse is worth its n^3
-LOOK, CLOSE = 10, 0.01  # conjugate gradients end where so many of them move x by less than this part of the radius,
+LOOK, CLOSE = 10, 0.01  # conjugate gradients end where ten of them move x by less than this part of the radius,
 PRODUCTS = 500  # and here at the latest
 NARROWEST = 2.0**-24  # of the largest coordinate: a narrower box has no interior that floats can use
 TOUCH = 1e-4  # of the width: nearer to a side than this is on it
