@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from decision._minimise.interior import is_small
 from decision._minimise.stack_surrogate import StackSurrogate
+from decision._minimise.surrogate import Surrogate
+
+ENTRIES = 2**20  # of the dense Jacobians of a sparse network, from which products alone are faster than a Newton step
 
 
 class BatchSize(NamedTuple):
@@ -63,3 +66,11 @@ def batched_ms(size: BatchSize, *, loose: bool) -> float:
     norms = 0 if loose and not size.small else size.norms
     each = 0.4 + size.entries / 8000
     return 32.0 + 0.05 * min(size.units, 200) + each * size.contexts + 0.2 * norms
+
+
+def is_large(surrogate: Surrogate) -> bool:
+    """Return whether a surrogate is a sparse network, as of images, whose Jacobians would fill memory."""
+    if not isinstance(surrogate, StackSurrogate):
+        return False
+    matrices = [matrix for matrix, *_ in surrogate.stack.rows()]
+    return any(M.is_sparse for M in matrices) and sum(M.shape[0] * M.shape[1] for M in matrices) >= ENTRIES

@@ -14,7 +14,7 @@ from decision._minimise import scouting as scouting
 from decision._minimise.accelerated import descend
 from decision._minimise.answers import Answers, Goal
 from decision._minimise.central_path import follow_central_path
-from decision._minimise.costs import BatchSize, batched_ms, exact_ms
+from decision._minimise.costs import BatchSize, batched_ms, exact_ms, is_large
 from decision._minimise.exact import solve_exactly, solver_of
 from decision._minimise.interior import Polyhedron, follow, is_small
 from decision._minimise.module_surrogate import ModuleSurrogate
@@ -28,7 +28,6 @@ from socicnn.frozen import FrozenNet
 
 LARGEST = 600  # inputs up to which a Newton matrix per context is worth its n^3
 LOOSE = 5e-4  # relative accuracy that `scouting` reaches in float32, or nearly
-ENTRIES = 2**20  # of the dense Jacobians of a sparse network, from which products alone are faster than a Newton step
 LARGEST_HESSIAN = 200  # inputs up to which a Hessian, n products with a vector, is worth its time
 
 
@@ -100,7 +99,7 @@ class ProjectedGradient(Method):
 
     def improve(self, problem: Problem, answers: Answers, goal: Goal) -> None:
         """Descend, then finish."""
-        finish = self.finish and _has_path(problem) and scouting.worth(goal) and not _is_large(problem)
+        finish = self.finish and _has_path(problem) and scouting.worth(goal) and not is_large(problem.surrogate)
         polyhedron = problem.polyhedron() if finish else None
         if polyhedron is None:
             _descended(problem, answers, goal)
@@ -143,7 +142,7 @@ class InteriorPoint(Method):
 def _descended(problem: Problem, answers: Answers, goal: Goal) -> None:
     """Descend, large networks in float32 first."""
     surrogate = problem.surrogate
-    large, pace = problem.feasible_set.n > LARGEST or _is_large(problem), None
+    large, pace = problem.feasible_set.n > LARGEST or is_large(problem.surrogate), None
     if isinstance(surrogate, StackSurrogate) and large and scouting.worth(goal):
         pace = scouting.descend_short(surrogate, problem.feasible_set, answers, goal)
     left = (~answers.done(goal)).nonzero()[:, 0]
@@ -154,16 +153,6 @@ def _descended(problem: Problem, answers: Answers, goal: Goal) -> None:
     pace = None if pace is None else pace.take(left)
     descend(surrogate.take(left), problem.feasible_set, chosen, rest, pace=pace)
     answers.put(left, chosen)
-
-
-def _is_large(problem: Problem) -> bool:
-    """Return whether a surrogate is a sparse network, as of images, whose Jacobians would fill memory."""
-    if not isinstance(problem.surrogate, StackSurrogate):
-        return False
-    stack = problem.surrogate.stack
-    rows = [matrix.shape[0] for matrix, *_ in stack.rows()]
-    sparse = any(matrix.is_sparse for matrix, *_ in stack.rows())
-    return sparse and sum(rows) * stack.in_features >= ENTRIES
 
 
 def _has_path(problem: Problem) -> bool:
@@ -312,7 +301,7 @@ class Auto(Method):
                 return first
             simplex = problem.feasible_set.n > LARGEST and self.exact.takes_simplex(problem)
             return [self.exact, *first] if simplex or not _has_path(problem) else [*first, self.exact]
-        if _is_large(problem) and _has_path(problem):
+        if is_large(problem.surrogate) and _has_path(problem):
             return [ProjectedGradient(), InteriorPoint(), self.exact]
         if problem.networks().stack.smooth or not _has_path(problem):
             # exponential cones are slow, but their multipliers are better ones
