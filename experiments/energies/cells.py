@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from experiments.energies import deciding, judging, networks, training
-from experiments.energies.problem import Problem, Split
+from experiments.energies.problem import Problem, References, Split
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row
 from socicnn._arrays import Array
 
 TYPE = torch.float32  # of training, and of the contexts that are decided
 FOLDER = Path("out") / "networks"  # where weights are kept
-EXACT = "exact"  # name of the cell of the exact program and of methods without learning
+EXACT, PROVEN = "exact", "exact, proven"  # the cell of the exact program and of methods without learning; its proof
+DECIDED = ("steps", "certified")  # ways of deciding
 
 
 def folder(version: int) -> Path:
@@ -29,29 +30,27 @@ def folder(version: int) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A problem, its data, and the exact minimisers, energies and seconds per solve of the test contexts."""
+    """A problem, its data, and the exact minimisers of the test contexts."""
 
     problem: Problem
     train: Split
     validation: Split
     test: Split
-    best: Array
-    least: Array
-    seconds: float
+    exact: References
 
     @classmethod
     def of(cls, problem: Problem) -> Prepared:
         """Return a problem with its data and references."""
         splits = problem.splits()
-        return cls(problem, *splits, *problem.references(splits[2].context))
+        return cls(problem, *splits, problem.references(splits[2].context))
 
     def figures(self, x: Array) -> Row:
         """Return what decisions `(contexts, n)` cost, and how near they are to the exact and to the clean ones."""
-        lost = judging.regret(self.problem, x, self.test.context, self.least)
+        lost = judging.regret(self.problem, x, self.test.context, self.exact.energy)
         return {
             "regret": float(lost.mean()),
             "regret_median": float(np.median(lost)),
-            "distance": float(np.sqrt(((x - self.best) ** 2).mean())),
+            "distance": float(np.sqrt(((x - self.exact.x) ** 2).mean())),
             **self.problem.quality(x, self.test.clean),
         }
 
@@ -95,13 +94,14 @@ class Made:
         return model, training.kept(self.path(prepared), model, run)
 
 
-def judged(prepared: Prepared, made: Made, rtol: float) -> list[Row]:
-    """Train a surrogate, decide every test context in both ways, and return one row per way of deciding.
+def judged(prepared: Prepared, made: Made, rtol: float, decided: Sequence[str] = DECIDED) -> list[Row]:
+    """Train a surrogate, decide every test context, and return one row per way of deciding.
 
     Args:
         prepared: the problem with its data.
         made: the surrogate.
         rtol: relative accuracy of certified decisions.
+        decided: ways of deciding.
     """
     problem, seed = prepared.problem, made.seed
     model, seconds = made.trained(prepared)
@@ -113,9 +113,12 @@ def judged(prepared: Prepared, made: Made, rtol: float) -> list[Row]:
         "within_error": within,
         "train_s": seconds,
     }
+    method = problem.methods.get(made.name)
     answers = {
-        "steps": deciding.by_steps(model, problem, theta, seed),
-        "certified": deciding.certified(model, problem, theta, rtol, problem.methods.get(made.name)),
+        way: deciding.by_steps(model, problem, theta, seed)
+        if way == "steps"
+        else deciding.certified(model, problem, theta, rtol, method)
+        for way in decided
     }
     return [
         {"decided": method, **shared, **prepared.figures(answer.x), "gap": answer.gap, "decide_s": answer.seconds}
@@ -127,8 +130,11 @@ def without_learning(prepared: Prepared) -> list[Row]:
     """Return one row for the exact program and one for every method without learning."""
     others = prepared.problem.classical(prepared.test.context)
     rows: list[Row] = [{"decided": method, **prepared.figures(x)} for method, x in others.items()]
-    mean = float(prepared.least.mean())
-    return [{"decided": EXACT, "energy": mean, **prepared.figures(prepared.best), "decide_s": prepared.seconds}, *rows]
+    exact = prepared.exact
+    shared: Row = {"energy": float(exact.energy.mean()), **prepared.figures(exact.x)}
+    gap, seconds = prepared.problem.proven(prepared.test.context, exact.energy)
+    proven: Row = {"decided": PROVEN, **shared, "gap": gap, "decide_s": seconds}
+    return [{"decided": EXACT, **shared, "decide_s": exact.seconds}, proven, *rows]
 
 
 def cells(
@@ -138,15 +144,21 @@ def cells(
     settings: dict[str, Any],
     size: dict[str, int],
     sloped: Sequence[str] = (),
+    decided: Sequence[str] = (),
 ) -> list[Cell]:
     """Return the cell without learning, then one per surrogate, way and seed; `size` tells the problem in every key.
 
-    The surrogates in `sloped` are also trained with slopes. Weights are kept in a folder per version below
-    `out/networks`.
+    The surrogates in `sloped` are also trained with slopes. Ways of deciding in `decided` have cells of their own
+    (`means`); the first that runs trains for all. Weights are kept in a folder per version below `out/networks`.
     """
     keys = [(EXACT, "none", 0)]
     ways = [(name, way) for name in names for way in ("paper", "within") if (name, way) != ("shape", "paper")]
     ways += [(name, "slopes") for name in names if name in sloped]
     keys += [(name, way, seed) for name, way in ways for seed in range(seeds)]
     places = {"folder": str(folder(settings["version"]))}
-    return [Cell({**size, "name": name, "way": way, "seed": seed}, job, settings, places) for name, way, seed in keys]
+    cells = []
+    for name, way, seed in keys:
+        key = {**size, "name": name, "way": way, "seed": seed}
+        apart = [{"means": means} for means in (("none",) if name == EXACT else decided)] if decided else [{}]
+        cells += [Cell({**key, **more}, job, settings, places) for more in apart]
+    return cells

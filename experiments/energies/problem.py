@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+import verify
 from decision._options import MethodName
 from decision.sets import Box
 from socicnn._arrays import Array
@@ -35,11 +36,20 @@ class Split:
 
 @dataclass(frozen=True)
 class Steps:
-    """How the paper decides: rate and number of projected Adam steps, and starts."""
+    """How the paper decides: rate and number of projected Adam steps, starts, and the float type."""
 
     rate: float
     steps: int
     restarts: int
+    dtype: torch.dtype = torch.float64
+
+
+class References(NamedTuple):
+    """Exact minimisers `(contexts, n)` of some contexts, their energies, and the median seconds of a solve."""
+
+    x: Array
+    energy: Array
+    seconds: float
 
 
 class Problem(ABC):
@@ -118,8 +128,8 @@ class Problem(ABC):
     def classical(self, theta: Tensor) -> dict[str, Array]:
         """Return what methods without learning restore, by name, `(contexts, n)` each."""
 
-    def references(self, theta: Tensor) -> tuple[Array, Array, float]:
-        """Return minimisers `(contexts, n)`, energies and the median seconds of a solve (Clarabel, compiled once)."""
+    def references(self, theta: Tensor) -> References:
+        """Return the exact minimisers of contexts (Clarabel, compiled once)."""
         problem, x, set_context = self.program()
         points, seconds = [], []
         for context in theta.double().numpy():
@@ -130,4 +140,20 @@ class Problem(ABC):
             points.append(np.clip(x.value, self.lower, self.upper))
         stacked = np.array(points)
         values = self.energy(torch.from_numpy(stacked).reshape(-1, *self.shape), theta.double())
-        return stacked, values.numpy(), float(np.median(seconds))
+        return References(stacked, values.numpy(), float(np.median(seconds)))
+
+    def proven(self, theta: Tensor, energy: Array) -> tuple[float, float]:
+        """Return how far energies are above the least ones at most, relative and proven, and the seconds of a proof.
+
+        Args:
+            theta: contexts.
+            energy: of points in the box, shape `(contexts,)`.
+        """
+        problem, _, set_context = self.program()
+        lower, seconds = [], []
+        for context in theta.double().numpy():
+            set_context(context)
+            started = time.process_time()
+            lower.append(verify.optimum(problem, solver="clarabel").lo)
+            seconds.append(time.process_time() - started)
+        return float((energy / np.array(lower) - 1).max()), float(np.median(seconds))

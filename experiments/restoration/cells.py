@@ -1,10 +1,9 @@
 """Restoration of faces: five convolutional surrogates of an energy, trained and minimised in two ways each.
 
-python -m experiments.restoration --preset tiny|paper|short [--only name=soc way=within] [--status] [--render]
+python -m experiments.restoration --preset tiny|paper [--only name=soc way=within] [--status] [--render]
 
-`paper` has the settings of the SOC-ICNN paper (Liu and Hu, 2026, appendix C.9); `short`, whose table is kept, has
-fewer images to decide and to validate with, and fewer epochs within contexts. `way` is how a network is trained: as in
-the paper, within contexts, or with the energy's slopes besides; `shape` has branches that can equal the energy's.
+`paper` has the settings of the SOC-ICNN paper (Liu and Hu, 2026, appendix C.9). `way` is how a network is trained: as
+in the paper, within contexts, or with the energy's slopes besides; `shape` has branches that can equal the energy's.
 Seconds are processor time, one thread. It needs `pip install 'socicnn[experiments,images]'`, and the faces: in the
 folder that SOCICNN_DATA names, or through scikit-learn's loader.
 """
@@ -27,7 +26,7 @@ from experiments.engine.tables import Row
 from experiments.restoration.problem import Restoration
 
 SLOPED = ("shape",)  # surrogates that are trained with slopes, too
-VERSION = 2  # goes up when a job changes
+VERSION = 3  # goes up when a job changes
 RTOL = 1e-4
 
 
@@ -47,8 +46,7 @@ class Preset:
 
 PRESETS = {
     "tiny": Preset((8,), ("soc", "shape"), 1, (20, 6, 3), (2, 2, 2)),
-    "paper": Preset((64,), networks.NAMES, 3, (280, 60, 60), (50, 50, 8)),
-    "short": Preset((64,), networks.NAMES, 3, (280, 20, 10), (50, 12, 8)),
+    "paper": Preset((64,), networks.NAMES, 3, (280, 60, 60), (50, 12, 8)),
 }
 
 
@@ -58,24 +56,25 @@ def prepared(side: int, sizes: tuple[int, int, int]) -> energies.Prepared:
     return energies.Prepared.of(Restoration(side, sizes))
 
 
-def judge(*, name: str, way: str, seed: int, side: int, folder: str, **settings: Any) -> list[Row]:
+def judge(*, name: str, way: str, seed: int, side: int, folder: str, means: str, **settings: Any) -> list[Row]:
     """Judge one surrogate; see `experiments.energies.cells.judged`."""
     a, b, c = settings["sizes"]
     data = prepared(side, (a, b, c))
     if name == energies.EXACT:
         return energies.without_learning(data)
     made: Any = energies.Made(name, way, seed, settings["epochs"], Path(folder))  # type: ignore[arg-type]  # names of the cells
-    return energies.judged(data, made, settings["rtol"])
+    return energies.judged(data, made, settings["rtol"], (means,))
 
 
 def cells(preset: str) -> list[Cell]:
     """Return the cells of a preset; the side is in their keys."""
     chosen = PRESETS[preset]
     settings = {"sizes": list(chosen.sizes), "epochs": list(chosen.epochs), "rtol": RTOL, "version": VERSION}
+    shared: Any = {"sloped": SLOPED, "decided": energies.DECIDED}
     return [
         cell
         for side in chosen.sides
-        for cell in energies.cells(judge, chosen.names, chosen.seeds, settings, {"side": side}, SLOPED)
+        for cell in energies.cells(judge, chosen.names, chosen.seeds, settings, {"side": side}, **shared)
     ]
 
 

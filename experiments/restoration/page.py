@@ -15,7 +15,7 @@ from experiments.engine.tables import Row
 from socicnn._arrays import Array
 from socicnn._files import replacing
 
-PAGE = Page("restoration.md", "python -m experiments.restoration --preset short --render")
+PAGE = Page("restoration.md", "python -m experiments.restoration --preset paper --render")
 FIGURE = Path(__file__).parents[1] / "results" / "restoration.png"
 FACES = 2  # that are drawn, the first of the test images
 SHOWN: tuple[tuple[networks.Name, networks.Way], ...] = (
@@ -41,7 +41,7 @@ def images(prepared: Prepared, epochs: tuple[int, ...], folder: Path, rtol: floa
     problem, count = prepared.problem, min(FACES, len(prepared.test))
     theta = prepared.test.context[:count]
     classical = problem.classical(theta)
-    restored = {"observed": classical.pop("observed"), **classical, "exact": prepared.best[:count]}
+    restored = {"observed": classical.pop("observed"), **classical, "exact": prepared.exact.x[:count]}
     for name, way in SHOWN:
         made = Made(name, way, 0, epochs, folder)
         if made.path(prepared).is_file():

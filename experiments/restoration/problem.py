@@ -37,7 +37,7 @@ class Restoration(Problem):
     """
 
     lower, upper = 0.0, 1.0
-    steps = Steps(rate=0.035, steps=350, restarts=3)
+    steps = Steps(rate=0.035, steps=350, restarts=3, dtype=torch.float32)
     together = 10
 
     def __init__(self, side: int, sizes: tuple[int, int, int]) -> None:

@@ -31,7 +31,7 @@ def prepared(T: int, sizes: tuple[int, int, int]) -> Prepared:
     """Return the problem with its validation data in the place of its test data."""
     problem = Smoothing(T, sizes)
     train, validation, _ = problem.splits()
-    return Prepared(problem, train, validation, validation, *problem.references(validation.context))
+    return Prepared(problem, train, validation, validation, problem.references(validation.context))
 
 
 def tried(*, T: int, units: int, epochs: int, seed: int, sizes: list[int], rtol: float, version: int) -> list[Row]:

@@ -35,7 +35,7 @@ def render(rows: list[Row], page: Page, prepared: Prepared, epochs: tuple[int, i
     page.write(summary(rows, "T"))
     problem = prepared.problem
     theta = prepared.test.context[:1]
-    curves = {"exact": prepared.best[:1], **problem.classical(theta)}
+    curves = {"exact": prepared.exact.x[:1], **problem.classical(theta)}
     for name, way in SHOWN:
         made = Made(name, way, 0, epochs, folder)
         if made.path(prepared).is_file():

@@ -50,19 +50,21 @@ def seed_steps(
     steps: int = 200,
     restarts: int = 5,
     seed: int = 0,
+    dtype: torch.dtype = torch.float64,
 ) -> SeedAnswer:
     """Take projected Adam steps from `restarts` starts and keep the best value seen, all contexts at once.
 
     x <- project(x - Adam(gradient)), starts: the centre of the set and projected uniform points of [0, 1]^n.
 
     Args:
-        model: called as `model(x, context)`, convex in x; it is copied and computed with in float64.
+        model: called as `model(x, context)`, convex in x; it is copied.
         feasible_set: the set X.
         context: shape `(contexts, p)`.
         rate: step size of Adam.
         steps: number of steps.
         restarts: number of starts.
         seed: seed of the starts.
+        dtype: of the computation.
 
     >>> import torch
     >>> from decision import Box, surrogates
@@ -71,14 +73,14 @@ def seed_steps(
     torch.Size([4, 3])
     """
     started = time.perf_counter()
-    model = copy.deepcopy(model).double().eval()
+    model = copy.deepcopy(model).to(dtype).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     contexts, n = len(context), feasible_set.n
-    theta = context.to(torch.float64)[None]
+    theta = context.to(dtype)[None]
     draw = torch.Generator().manual_seed(as_seed("seed", seed))
     uniform = torch.rand(restarts - 1, contexts, n, dtype=torch.float64, generator=draw)
-    x = torch.cat([feasible_set.centre().expand(1, contexts, n), feasible_set.project(uniform)])
+    x = torch.cat([feasible_set.centre().expand(1, contexts, n), feasible_set.project(uniform)]).to(dtype)
 
     def value_and_gradient(x: Tensor) -> tuple[Tensor, Tensor]:
         x = x.detach().requires_grad_()
@@ -86,7 +88,7 @@ def seed_steps(
         (gradient,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), gradient
 
-    best, best_x = torch.full((restarts, contexts), torch.inf, dtype=torch.float64), x.clone()
+    best, best_x = torch.full((restarts, contexts), torch.inf, dtype=dtype), x.clone()
     first, second = torch.zeros_like(x), torch.zeros_like(x)
     for step in range(1, steps + 2):
         value, g = value_and_gradient(x)
