@@ -20,6 +20,8 @@ from socicnn._arrays import Array
 TYPE = torch.float32  # of training, and of the contexts that are decided
 FOLDER = Path("out") / "networks"  # where weights are kept
 EXACT, PROVEN = "exact", "exact, proven"  # the cell of the exact program and of methods without learning; its proof
+SOLVERS: dict[str, dict[str, float]] = {"ECOS": {}, "SCS": {"eps": 1e-5}}  # beside Clarabel, for the first contexts
+FIRST = 3
 DECIDED = ("steps", "certified")  # ways of deciding
 
 
@@ -94,6 +96,14 @@ class Made:
         return model, training.kept(self.path(prepared), model, run)
 
 
+def kept(shown: Sequence[Made], prepared: Prepared, figure: Path) -> bool:
+    """Return whether a figure can be drawn: whether the weights of all networks in it are kept; else say what lacks."""
+    lacking = [f"{made.name} ({made.way})" for made in shown if not made.path(prepared).is_file()]
+    if lacking:
+        print(f"{figure.name} stays as it is: the weights of {', '.join(lacking)} are not kept")
+    return not lacking
+
+
 def judged(prepared: Prepared, made: Made, rtol: float, decided: Sequence[str] = DECIDED) -> list[Row]:
     """Train a surrogate, decide every test context, and return one row per way of deciding.
 
@@ -134,7 +144,17 @@ def without_learning(prepared: Prepared) -> list[Row]:
     shared: Row = {"energy": float(exact.energy.mean()), **prepared.figures(exact.x)}
     gap, seconds = prepared.problem.proven(prepared.test.context, exact.energy)
     proven: Row = {"decided": PROVEN, **shared, "gap": gap, "decide_s": seconds}
-    return [{"decided": EXACT, **shared, "decide_s": exact.seconds}, proven, *rows]
+    return [{"decided": EXACT, **shared, "decide_s": exact.seconds}, proven, *_solvers(prepared), *rows]
+
+
+def _solvers(prepared: Prepared) -> list[Row]:
+    """Return what other solvers take for the exact program of the first contexts, and what they lose."""
+    rows: list[Row] = []
+    for solver, options in SOLVERS.items():
+        answer = prepared.problem.references(prepared.test.context[:FIRST], solver, **options)
+        lost = answer.energy - prepared.exact.energy[:FIRST]
+        rows.append({"decided": f"exact, {solver}", "regret": float(lost.mean()), "decide_s": answer.seconds})
+    return rows
 
 
 def cells(

@@ -128,14 +128,20 @@ class Problem(ABC):
     def classical(self, theta: Tensor) -> dict[str, Array]:
         """Return what methods without learning restore, by name, `(contexts, n)` each."""
 
-    def references(self, theta: Tensor) -> References:
-        """Return the exact minimisers of contexts (Clarabel, compiled once)."""
+    def references(self, theta: Tensor, solver: str = "CLARABEL", **options: float) -> References:
+        """Return the exact minimisers of contexts, through CVXPY, compiled once.
+
+        Args:
+            theta: contexts.
+            solver: its name in CVXPY.
+            options: of the solver.
+        """
         problem, x, set_context = self.program()
         points, seconds = [], []
         for context in theta.double().numpy():
             set_context(context)
             started = time.process_time()
-            problem.solve(solver="CLARABEL")
+            problem.solve(solver=solver, **options)
             seconds.append(time.process_time() - started)
             points.append(np.clip(x.value, self.lower, self.upper))
         stacked = np.array(points)

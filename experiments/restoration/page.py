@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.energies import deciding, networks
-from experiments.energies.cells import TYPE, Made, Prepared
+from experiments.energies.cells import TYPE, Made, Prepared, kept
 from experiments.energies.tables import summary
 from experiments.engine.pages import Page
 from experiments.engine.tables import Row
@@ -24,29 +24,27 @@ SHOWN: tuple[tuple[networks.Name, networks.Way], ...] = (
     ("quad", "paper"),
     ("norm", "paper"),
     ("soc", "paper"),
-    ("soc", "within"),
-    ("shape", "within"),
     ("shape", "slopes"),
 )
 
 
 def render(rows: list[Row], prepared: Prepared, epochs: tuple[int, ...], folder: Path, rtol: float) -> None:
-    """Put the table into the page and draw the figure; networks whose weights are not kept are left out of it."""
+    """Put the table into the page, and draw the figure if the weights of every network in it are kept."""
     PAGE.write(summary(rows, "side"))
-    draw(images(prepared, epochs, folder, rtol))
+    made = [Made(name, way, 0, epochs, folder) for name, way in SHOWN]
+    if kept(made, prepared, FIGURE):
+        draw(images(prepared, made, rtol))
 
 
-def images(prepared: Prepared, epochs: tuple[int, ...], folder: Path, rtol: float) -> dict[str, Array]:
+def images(prepared: Prepared, shown: list[Made], rtol: float) -> dict[str, Array]:
     """Return the drawn faces by label, shape `(FACES, side, side)`: clean, observed, restored in every way."""
     problem, count = prepared.problem, min(FACES, len(prepared.test))
     theta = prepared.test.context[:count]
     classical = problem.classical(theta)
     restored = {"observed": classical.pop("observed"), **classical, "exact": prepared.exact.x[:count]}
-    for name, way in SHOWN:
-        made = Made(name, way, 0, epochs, folder)
-        if made.path(prepared).is_file():
-            model, _ = made.trained(prepared)
-            restored[f"{name}, {way}"] = deciding.certified(model, problem, theta.to(TYPE), rtol).x
+    for made in shown:
+        model, _ = made.trained(prepared)
+        restored[f"{made.name}, {made.way}"] = deciding.certified(model, problem, theta.to(TYPE), rtol).x
     side = problem.shape[-1]
     clean = prepared.test.clean[:count].numpy()
     return {"clean": clean, **{label: x.reshape(count, side, side) for label, x in restored.items()}}

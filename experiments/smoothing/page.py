@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.energies import deciding, networks
-from experiments.energies.cells import TYPE, Made, Prepared
+from experiments.energies.cells import TYPE, Made, Prepared, kept
 from experiments.energies.tables import summary
 from experiments.engine.pages import Page
 from experiments.engine.tables import Row
@@ -31,17 +31,18 @@ SHOWN: tuple[tuple[networks.Name, networks.Way], ...] = (
 
 
 def render(rows: list[Row], page: Page, prepared: Prepared, epochs: tuple[int, int], folder: Path, rtol: float) -> None:
-    """Put the table into the page and draw the figure; networks whose weights are not kept are left out of it."""
+    """Put the table into the page, and draw the figure if the weights of every network in it are kept."""
     page.write(summary(rows, "T"))
+    shown = [Made(name, way, 0, epochs, folder) for name, way in SHOWN]
+    if not kept(shown, prepared, FIGURE):
+        return
     problem = prepared.problem
     theta = prepared.test.context[:1]
     curves = {"exact": prepared.exact.x[:1], **problem.classical(theta)}
-    for name, way in SHOWN:
-        made = Made(name, way, 0, epochs, folder)
-        if made.path(prepared).is_file():
-            model, _ = made.trained(prepared)
-            answer = deciding.certified(model, problem, theta.to(TYPE), rtol, problem.methods.get(name))
-            curves[f"{name}, {way}"] = answer.x
+    for made in shown:
+        model, _ = made.trained(prepared)
+        answer = deciding.certified(model, problem, theta.to(TYPE), rtol, problem.methods.get(made.name))
+        curves[f"{made.name}, {made.way}"] = answer.x
     draw({label: x.reshape(problem.shape) for label, x in curves.items()}, prepared.test.clean[0].numpy())
 
 

@@ -117,6 +117,7 @@ def test_the_page_gets_its_table_and_figure(
 
     monkeypatch.setattr(page, "PAGE", Page("page.md", "make", tmp_path))
     monkeypatch.setattr(page, "FIGURE", tmp_path / "figure.png")
+    monkeypatch.setattr(page, "SHOWN", (("shape", "within"),))
     page.PAGE.path.write_text(f"head {page.PAGE.begin} old {END} tail")
     prepared = Prepared.of(problem)
     made = Made("shape", "within", 0, (1, 1, 1), tmp_path)
@@ -124,8 +125,10 @@ def test_the_page_gets_its_table_and_figure(
     rows = [{"side": 8, "name": "exact", "way": "none", **row} for row in without_learning(prepared)]
     page.render(rows, prepared, (1, 1, 1), tmp_path, 1e-3)
     assert "| 8 | - | - | total variation |" in page.PAGE.path.read_text()
+    assert "| 8 | - | - | exact, proven |" in page.PAGE.path.read_text()
+    assert rows[1]["gap"] == pytest.approx(0.0, abs=1e-6)
     assert page.FIGURE.stat().st_size > 5_000
-    shown = page.images(prepared, (1, 1, 1), tmp_path, 1e-3)
+    shown = page.images(prepared, [made], 1e-3)
     assert list(shown) == ["clean", "observed", "total variation", "exact", "shape, within"]
     assert shown["clean"] == pytest.approx(prepared.test.clean[:2].numpy())
     assert np.abs(shown["shape, within"] - 0.5).max() <= 0.5

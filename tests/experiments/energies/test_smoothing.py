@@ -125,18 +125,22 @@ def test_kept_weights_are_read_again(problem: Smoothing, tmp_path: Path) -> None
 
 @pytest.mark.extra
 def test_the_page_gets_its_table_and_figure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Smoothing
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], problem: Smoothing
 ) -> None:
     pytest.importorskip("matplotlib")
     from experiments.smoothing import page
 
     place = Page("page.md", "make", tmp_path)
     monkeypatch.setattr(page, "FIGURE", tmp_path / "figure.png")
+    monkeypatch.setattr(page, "SHOWN", (("shape", "within"),))
     place.path.write_text(f"head {place.begin} old {END} tail")
     prepared = Prepared.of(problem)
     made = Made("shape", "within", 0, (1, 1), tmp_path)
     made.trained(prepared)
     rows = [{"T": 9, "name": "exact", "way": "none", **row} for row in without_learning(prepared)]
+    page.render(rows, place, prepared, (1, 1), tmp_path / "nothing", 1e-3)
+    assert "the weights of shape (within) are not kept" in capsys.readouterr().out
+    assert not page.FIGURE.exists()
     page.render(rows, place, prepared, (1, 1), tmp_path, 1e-3)
     assert "| 9 | - | - | kalman |" in place.path.read_text()
     assert page.FIGURE.stat().st_size > 10_000
