@@ -26,7 +26,8 @@ from experiments.engine.options import Options
 from experiments.engine.store import kept
 from experiments.engine.sweep import Cell
 from experiments.peers import cells as peers
-from experiments.peers.jobs import contend_layer, contend_lpcf
+from experiments.peers.layers import contend_layer
+from experiments.peers.lpcf import contend_lpcf
 from socicnn._files import replacing
 
 FINALISTS = 3  # configurations that are trained in full: which is best then, short training does not always say

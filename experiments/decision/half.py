@@ -30,7 +30,7 @@ from experiments.engine.store import Store
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row, Value
 from experiments.peers import cells as peers
-from experiments.peers.jobs import contend_layer
+from experiments.peers.layers import contend_layer
 
 LOSS = "within_context"
 KEPT = RESULTS / "decision_half.csv"

@@ -165,17 +165,19 @@ def cells(
     size: dict[str, int],
     sloped: Sequence[str] = (),
     decided: Sequence[str] = (),
+    trained: int | None = None,
 ) -> list[Cell]:
     """Return the cell without learning, then one per surrogate, way and seed; `size` tells the problem in every key.
 
     The surrogates in `sloped` are also trained with slopes. Ways of deciding in `decided` have cells of their own
-    (`means`); the first that runs trains for all. Weights are kept in a folder per version below `out/networks`.
+    (`means`); the first that runs trains for all. Weights are kept below `out/networks`, in a folder per version of
+    training, `trained`, or of the settings if that is omitted.
     """
     keys = [(EXACT, "none", 0)]
     ways = [(name, way) for name in names for way in ("paper", "within") if (name, way) != ("shape", "paper")]
     ways += [(name, "slopes") for name in names if name in sloped]
     keys += [(name, way, seed) for name, way in ways for seed in range(seeds)]
-    places = {"folder": str(folder(settings["version"]))}
+    places = {"folder": str(folder(trained or settings["version"]))}
     cells = []
     for name, way, seed in keys:
         key = {**size, "name": name, "way": way, "seed": seed}

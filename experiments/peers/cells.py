@@ -21,13 +21,8 @@ from experiments.decision.instances import Sizes
 from experiments.decision.versions import bound
 from experiments.engine.options import options
 from experiments.engine.sweep import Cell
-from experiments.peers.jobs import (
-    END_TO_END_CONFIGURATIONS,
-    LAYER_CONFIGURATIONS,
-    LPCF_CONFIGURATIONS,
-    peer_layer,
-    peer_lpcf,
-)
+from experiments.peers.layers import END_TO_END_CONFIGURATIONS, LAYER_CONFIGURATIONS, peer_layer
+from experiments.peers.lpcf import LPCF_CONFIGURATIONS, peer_lpcf
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,12 @@ from torch import Tensor
 import verify
 from experiments.energies import cells as energies
 from experiments.energies import deciding
+from experiments.energies.problem import References
 from experiments.engine.options import options
 from experiments.engine.pages import Page
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row
-from experiments.restoration.cells import RTOL, VERSION
+from experiments.restoration.cells import RTOL, TRAINED
 from experiments.restoration.problem import Restoration
 
 T = TypeVar("T")
@@ -83,8 +84,8 @@ def trained(
     """Return a trained network, its problem and the contexts of the test images."""
     a, b, c = sizes
     problem = Restoration(side, (a, b, c))
-    unknown = np.empty(0)  # exact decisions, which no proof needs
-    data = energies.Prepared(problem, *problem.splits(), unknown, unknown, 0.0)
+    unknown = References(np.empty(0), np.empty(0), 0.0)  # exact decisions, which no proof needs
+    data = energies.Prepared(problem, *problem.splits(), unknown)
     made: Any = energies.Made(name, way, seed, epochs, Path(folder))  # type: ignore[arg-type]  # names of the cells
     return made.trained(data)[0], problem, data.test.context.to(energies.TYPE)
 
@@ -151,9 +152,9 @@ def _timed(run: Callable[[], T]) -> tuple[T, float]:
 def cells(preset: str) -> list[Cell]:
     """Return the cells of a preset."""
     chosen = PRESETS[preset]
-    settings = {"sizes": list(chosen.sizes), "epochs": list(chosen.epochs), "rtol": RTOL, "version": [VERSION, PROOF]}
+    settings = {"sizes": list(chosen.sizes), "epochs": list(chosen.epochs), "rtol": RTOL, "version": [TRAINED, PROOF]}
     key = {"side": chosen.side, "name": "soc", "way": "paper", "seed": 0}
-    return [Cell(key, proven, settings, {"folder": str(energies.folder(VERSION))})]
+    return [Cell(key, proven, settings, {"folder": str(energies.folder(TRAINED))})]
 
 
 def table(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> str:

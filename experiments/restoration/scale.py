@@ -28,7 +28,7 @@ from experiments.engine.pages import Page
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row
 from experiments.restoration import faces, proof
-from experiments.restoration.cells import RTOL, VERSION
+from experiments.restoration.cells import RTOL, TRAINED
 from experiments.restoration.problem import SEED, Restoration
 from socicnn._arrays import Array
 
@@ -97,9 +97,9 @@ def cells(preset: str) -> list[Cell]:
         "sizes": list(chosen.sizes),
         "epochs": list(chosen.epochs),
         "rtol": RTOL,
-        "version": [VERSION, SCALE],
+        "version": [TRAINED, SCALE],
     }
-    places = {"folder": str(energies.folder(VERSION))}
+    places = {"folder": str(energies.folder(TRAINED))}
     return [Cell({"side": side}, grown, settings, places) for side in SIDES[preset]]
 
 

@@ -5,18 +5,12 @@ import pytest
 from experiments.baselines.lpcf.process import interpreter
 from experiments.decision import across
 from experiments.decision import models as decision_models
-from experiments.decision.instances import Sizes
+from experiments.decision.instances import Instance, Sizes
 from experiments.decision.tables import COLUMNS, OTHERS
 from experiments.engine.tables import read_table
 from experiments.peers import cells as peers
-from experiments.peers.jobs import (
-    END_TO_END_CONFIGURATIONS,
-    LAYER_CONFIGURATIONS,
-    LPCF_CONFIGURATIONS,
-    Instance,
-    fit_of,
-    source,
-)
+from experiments.peers.layers import END_TO_END_CONFIGURATIONS, LAYER_CONFIGURATIONS
+from experiments.peers.lpcf import LPCF_CONFIGURATIONS, fit_of, source
 from socicnn.errors import MissingExtra
 
 
