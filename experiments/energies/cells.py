@@ -96,7 +96,7 @@ class Made:
         return model, training.kept(self.path(prepared), model, run)
 
 
-def kept(shown: Sequence[Made], prepared: Prepared, figure: Path) -> bool:
+def drawable(shown: Sequence[Made], prepared: Prepared, figure: Path) -> bool:
     """Return whether a figure can be drawn: whether the weights of all networks in it are kept; else say what lacks."""
     lacking = [f"{made.name} ({made.way})" for made in shown if not made.path(prepared).is_file()]
     if lacking:

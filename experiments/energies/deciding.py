@@ -54,7 +54,7 @@ def by_steps(model: nn.Module, problem: Problem, theta: Tensor, seed: int) -> De
             seed=seed,
             dtype=steps.dtype,
         )
-        points.append(answer.x.numpy())
+        points.append(answer.x.double().numpy())
     return Decided(np.concatenate(points), None, (time.process_time() - started) / len(theta))
 
 

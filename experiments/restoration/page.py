@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.energies import deciding, networks
-from experiments.energies.cells import TYPE, Made, Prepared, kept
+from experiments.energies.cells import TYPE, Made, Prepared, drawable
 from experiments.energies.tables import summary
 from experiments.engine.pages import Page
 from experiments.engine.tables import Row
@@ -32,7 +32,7 @@ def render(rows: list[Row], prepared: Prepared, epochs: tuple[int, ...], folder:
     """Put the table into the page, and draw the figure if the weights of every network in it are kept."""
     PAGE.write(summary(rows, "side"))
     made = [Made(name, way, 0, epochs, folder) for name, way in SHOWN]
-    if kept(made, prepared, FIGURE):
+    if drawable(made, prepared, FIGURE):
         draw(images(prepared, made, rtol))
 
 

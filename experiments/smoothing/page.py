@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.energies import deciding, networks
-from experiments.energies.cells import TYPE, Made, Prepared, kept
+from experiments.energies.cells import TYPE, Made, Prepared, drawable
 from experiments.energies.tables import summary
 from experiments.engine.pages import Page
 from experiments.engine.tables import Row
@@ -34,7 +34,7 @@ def render(rows: list[Row], page: Page, prepared: Prepared, epochs: tuple[int, i
     """Put the table into the page, and draw the figure if the weights of every network in it are kept."""
     page.write(summary(rows, "T"))
     shown = [Made(name, way, 0, epochs, folder) for name, way in SHOWN]
-    if not kept(shown, prepared, FIGURE):
+    if not drawable(shown, prepared, FIGURE):
         return
     problem = prepared.problem
     theta = prepared.test.context[:1]

@@ -27,7 +27,7 @@ class SeedAnswer:
     """Decisions of `seed_steps`.
 
     Args:
-        x: decisions, shape `(contexts, n)`, float64.
+        x: decisions, shape `(contexts, n)`, in the type of the computation.
         value: the surrogate's values there, shape `(contexts,)`.
         gap: certified gap at a single subgradient g, g'(x - minimise_linear(g)).
         context: the contexts.
