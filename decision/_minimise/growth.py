@@ -45,10 +45,13 @@ from decision.sets import Box
 from socicnn._margins import EPS, TINY, relative_margin
 
 FLAT = 1e-4  # slopes of softplus units nearer to 0 or 1 than this count as no growth
+LARGEST, ENTRIES = 1024, 2**24  # inputs, and entries of a dense matrix, beyond which growth is not looked for
 
 
 def growth_bound(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor) -> Tensor:
     """Return a proven lower bound of min_X f for each context, shape `(contexts,)`; -inf where f does not grow.
+
+    Its matrices are dense, n x n for each context: a network that is too large for them gets -inf.
 
     Args:
         stack: the networks.
@@ -58,8 +61,16 @@ def growth_bound(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor)
         allowed: what moving a coordinate to its bound may cost, shape `(contexts,)`; the bound without such moves
             counts too, as a slope that is noise moves a coordinate of a wide box far away.
     """
-    still = _grown(stack, box, x, dual, torch.zeros_like(allowed))
-    return torch.maximum(_grown(stack, box, x, dual, allowed), still)
+    n, matrices = stack.in_features, [matrix for matrix, *_ in stack.rows()]
+    entries = n * max([n, *(matrix.shape[0] for matrix in matrices)])
+    below = stack.v.new_full((len(x),), -torch.inf)
+    if n > LARGEST or entries > ENTRIES:
+        return below
+    for rows in torch.arange(len(x), device=x.device).split(max(1, ENTRIES // entries)):
+        some, start, point = stack.take(rows), x[rows], dual.take(rows)
+        still = _grown(some, box, start, point, torch.zeros_like(allowed[rows]))
+        below[rows] = torch.maximum(_grown(some, box, start, point, allowed[rows]), still)
+    return below
 
 
 def _grown(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor) -> Tensor:

@@ -225,14 +225,22 @@ class StackSurrogate:
         else:
             above = upper_bound(self.stack, x)
             below, bound_size = proven_below(self.stack, feasible_set, multipliers)
-        if isinstance(feasible_set, Box) and not self.moved and bool((above - below > allowed).any()):
-            grown = growth_bound(self.stack, feasible_set, x, multipliers, 0.1 * allowed)
-            if self.finer and bool((above - grown > allowed).any()):
-                y = self._anchor(feasible_set, x)
-                grown = torch.maximum(grown, growth_bound(self.stack, feasible_set, y, multipliers, 0.1 * allowed))
-            bound_size = torch.where(grown > below, size, bound_size)  # its terms are those of f at x
-            below = torch.maximum(below, grown)
+        left = (above - below > allowed).nonzero()[:, 0]
+        if isinstance(feasible_set, Box) and not self.moved and len(left):
+            some = self.take(left)
+            grown = some.growth(feasible_set, x[left], multipliers.take(left), above[left], allowed[left])
+            sizes = torch.where(grown > below[left], size[left], bound_size[left])  # its terms are those of f at x
+            below = below.index_copy(0, left, torch.maximum(below[left], grown))
+            bound_size = bound_size.index_copy(0, left, sizes)
         return Proof(above, below, size + bound_size)
+
+    def growth(self, box: Box, x: Tensor, multipliers: Dual, above: Tensor, allowed: Tensor) -> Tensor:
+        """Return what `growth_bound` proves, at a polished point, too, where that is not enough."""
+        grown = growth_bound(self.stack, box, x, multipliers, 0.1 * allowed)
+        if self.finer and bool((above - grown > allowed).any()):
+            y = self._anchor(box, x)
+            grown = torch.maximum(grown, growth_bound(self.stack, box, y, multipliers, 0.1 * allowed))
+        return grown
 
     def _anchor(self, box: Box, x: Tensor) -> Tensor:
         """Return where tangents are taken: networks that are smooth have a point of smaller slopes next to x."""

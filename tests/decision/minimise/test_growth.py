@@ -6,11 +6,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from decision import Box, decide
 from decision._minimise.growth import growth_bound, least_curvature
 from decision._minimise.local import first_box, on_inner_side, wider_box
 from decision._minimise.stack import Dual, Stack
+from decision._minimise.stack_surrogate import StackSurrogate
 from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic
 
 
@@ -104,6 +106,40 @@ def test_without_growth_nothing_is_bounded() -> None:
     assert least_curvature(flat).tolist() == [0.0]
     x = torch.zeros(1, 2, dtype=torch.float64)
     assert growth_bound(flat, Box(2, -1, 1), x, flat.zero_dual(x), torch.zeros(1)).tolist() == [-torch.inf]
+
+
+def test_networks_too_large_for_dense_matrices_do_without() -> None:
+    n = 64 * 64
+    net = FrozenNet([], Output([], np.ones(n)), [Quadratic(1.0, sparse.eye_array(n, format="csr"))])
+    stack = Stack.of(net)
+    x = torch.zeros(1, n, dtype=torch.float64)
+    bound = growth_bound(stack, Box(n, -1, 1), x, stack.zero_dual(x), torch.zeros(1))
+    assert bound.tolist() == [-torch.inf]
+    # where the first proof fails, none of 4,096 x 4,096 entries per context is made
+    [quadratic] = stack.quadratics
+    surrogate = StackSurrogate.of(net)
+    some = torch.ones(1, dtype=torch.float64)
+    proof = surrogate.prove(Box(n, -1, 1), x, stack.zero_dual(x), some, -some)
+    assert float(proof.below[0]) <= float(proof.above[0])
+    assert quadratic.matrix._dense is None
+    assert all(branch.matrix._dense is None for branch in surrogate.stack.quadratics)
+
+
+@pytest.mark.parametrize("entries", [2**24, 16])
+def test_contexts_are_bounded_alike_in_parts(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decision._minimise.growth.ENTRIES", entries)
+    rng = np.random.default_rng(1)
+    A, e = rng.normal(size=(4, 4)) + 3 * np.eye(4), rng.normal(size=(5, 4))
+    many = Stack.of(FrozenNet([], Output([], rng.normal(size=(5, 4))), [Quadratic(1.0, A, e)]))
+    x = torch.from_numpy(rng.normal(size=(5, 4)))
+    box, allowed = Box(4, -1e3, 1e3), torch.zeros(5, dtype=torch.float64)
+    together = growth_bound(many, box, x, many.zero_dual(x), allowed)
+    each = [
+        growth_bound(many.take(i), box, x[i], many.take(i).zero_dual(x[i]), allowed[i])
+        for i in torch.arange(5).split(1)
+    ]
+    torch.testing.assert_close(together, torch.cat(each), rtol=1e-12, atol=0)
+    assert together.isfinite().all()
 
 
 def test_least_curvature_is_a_bound() -> None:
