@@ -22,6 +22,7 @@ from socicnn.training import MSE, Data, FitOptions, WithinContext, fit
 RATE, DECAY = 2e-3, 1e-6  # of the paper's training
 WITHIN_RATE, WITHIN_BATCH = 1e-2, 20  # of training within contexts; contexts of a step
 LEVEL = 0.1  # weight of the level of a context
+PART = 10  # contexts whose gradients are computed together
 SLOPES_BATCH, SLOPES = 4, 0.03  # of training with gradients: contexts of a step, and weight, over the means of n x_i
 
 
@@ -88,6 +89,9 @@ def train(model: Any, way: Way, problem: Problem, train: Split, validation: Spli
 
 def labelled(problem: Problem, data: Split) -> Data:
     """Return data with the gradients of the energy in x, in float32."""
-    x = data.x.clone().requires_grad_()
-    gradients = torch.autograd.grad(problem.energy(x, data.context[:, None]).sum(), x)[0]
+    parts = []
+    for some, context in zip(data.x.split(PART), data.context.split(PART), strict=True):
+        x = some.clone().requires_grad_()
+        parts += torch.autograd.grad(problem.energy(x, context[:, None]).sum(), x)
+    gradients = torch.cat(parts)
     return Data(*(part.float() for part in (data.x, data.context, data.y, gradients)))

@@ -25,6 +25,7 @@ from socicnn.nn import Conv, ConvSOCICNN
 
 LAPLACE, VARIATION, ROUNDING = 0.035, 0.055, 1e-4
 SEED = 0
+PART = 10  # images whose candidates are labelled together: convolutions in float64 take much memory
 
 
 @final
@@ -61,7 +62,9 @@ class Restoration(Problem):
         observed, mask = corrupted(clean, draw)
         x = torch.from_numpy(candidates(clean, observed, mask, draw))[:, :, None]
         theta = torch.from_numpy(np.stack([observed, mask], axis=1))
-        return Split(x, theta, self.energy(x, theta[:, None]), torch.from_numpy(clean))
+        parts = zip(x.split(PART), theta.split(PART), strict=True)
+        y = torch.cat([self.energy(some, context[:, None]) for some, context in parts])
+        return Split(x, theta, y, torch.from_numpy(clean))
 
     def energy(self, x: Tensor, theta: Tensor) -> Tensor:
         """Return E."""
