@@ -14,6 +14,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from experiments.engine.options import options
 from experiments.engine.sweep import Cell
 from experiments.engine.tables import Row
 from experiments.restoration.problem import Restoration
+from socicnn.errors import MissingExtra
 
 SLOPED = ("shape",)  # surrogates that are trained with slopes, too
 TRAINED, VERSION = 2, 3  # go up when training, and when a job changes
@@ -53,6 +55,8 @@ PRESETS = {
 @cache
 def prepared(side: int, sizes: tuple[int, int, int]) -> energies.Prepared:
     """Return the problem with its data and exact decisions."""
+    if find_spec("skimage") is None:  # before hours of training, not after
+        raise MissingExtra("restoration needs the package scikit-image: pip install 'socicnn[experiments,images]'")
     return energies.Prepared.of(Restoration(side, sizes))
 
 

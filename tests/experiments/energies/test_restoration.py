@@ -10,9 +10,10 @@ import decision
 from experiments.energies import deciding, judging, networks, training
 from experiments.energies.cells import Made, Prepared, without_learning
 from experiments.engine.pages import END, Page
-from experiments.restoration import faces
+from experiments.restoration import cells, faces
 from experiments.restoration.cells import main
 from experiments.restoration.problem import Restoration
+from socicnn.errors import MissingExtra
 
 
 @pytest.fixture
@@ -132,3 +133,9 @@ def test_the_page_gets_its_table_and_figure(
     assert list(shown) == ["clean", "observed", "total variation", "exact", "shape, within"]
     assert shown["clean"] == pytest.approx(prepared.test.clean[:2].numpy())
     assert np.abs(shown["shape, within"] - 0.5).max() <= 0.5
+
+
+def test_without_scikit_image_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"scikit-image: pip install 'socicnn\[experiments,images\]'"):
+        cells.prepared(8, (1, 1, 1))
