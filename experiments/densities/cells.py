@@ -46,6 +46,7 @@ class Preset:
         yardsticks: names of the other estimators.
         seeds: number of seeds.
         settings: of the energies.
+        wide: tables that wide networks are fitted to as well.
     """
 
     data: tuple[str, ...]
@@ -53,6 +54,7 @@ class Preset:
     yardsticks: tuple[str, ...]
     seeds: int
     settings: Settings
+    wide: tuple[str, ...] = ()
 
 
 STARTS = ("principled", SEED_START)
@@ -61,20 +63,31 @@ ARMS = (
     *((recipe, law, 5e-3) for law in STARTS for recipe in ("lift", "softplus", "projected")),
     *((recipe, law, 1e-3) for law in STARTS for recipe in ("lift", "softplus", "projected")),
 )
+VARIED = (
+    *((f"admm-{schedule}", "principled", 5e-3) for schedule in ("fixed", "balancing", "doubling")),
+    ("softplus-widened", "principled", 5e-3),
+    ("softplus-widened", SEED_START, 1e-3),
+)
+WIDE_ARMS = tuple(("softplus-wide", law, 1e-3) for law in STARTS)  # five layers of 512, as figure 21 has on POWER
 PRESETS = {
     "tiny": Preset(
         ("product",),
-        (("lift", "principled", 5e-3), ("projected", SEED_START, 5e-3), ("lift", START, 5e-3)),
+        (
+            ("lift", "principled", 5e-3), ("projected", SEED_START, 5e-3), ("lift", START, 5e-3),
+            ("admm-fixed", "principled", 5e-3), ("softplus-widened", SEED_START, 1e-3),
+        ),
         ("Gaussian", "log-concave components", "kernel"), 1,
         Settings((8, 8), steps=30, batch=64, nodes=200, judged=500, temperatures=5, proposal="importance"),
     ),
     "short": Preset(
-        ("magic", "power", "cardiotocography"), ARMS[:9], tuple(LOG_CONCAVE), 1,
+        ("magic", "power", "cardiotocography"), (*ARMS[:9], *VARIED), tuple(LOG_CONCAVE), 1,
         Settings((32, 32), steps=400, batch=128, nodes=256, judged=1000, temperatures=20, proposal="flow"),
+        ("power",),
     ),
     "paper": Preset(
-        ("magic", "power", "cardiotocography"), ARMS, tuple(YARDSTICKS), 3,
+        ("magic", "power", "cardiotocography"), (*ARMS, *VARIED), tuple(YARDSTICKS), 3,
         Settings((64, 64, 64), steps=1000, batch=256, nodes=512, judged=2000, temperatures=40, proposal="flow"),
+        ("power",),
     ),
 }  # fmt: skip
 
@@ -109,6 +122,7 @@ def cells(name: str) -> list[Cell]:
     settings = {**asdict(preset.settings), "hidden": list(preset.settings.hidden)}
     others = [(model, NO_START, 0.0, {}) for model in preset.yardsticks]
     ours = [(model, law, rate, settings) for model, law, rate in preset.arms]
+    wide = [(*arm, settings) for arm in WIDE_ARMS]
     return [
         Cell(
             {"data": data, "model": model, "start": law, "learning_rate": rate, "seed": seed},
@@ -117,7 +131,7 @@ def cells(name: str) -> list[Cell]:
         )
         for seed in range(preset.seeds)
         for data in preset.data
-        for model, law, rate, given in [*others, *ours]
+        for model, law, rate, given in [*others, *ours, *(wide if data in preset.wide else [])]
     ]
 
 

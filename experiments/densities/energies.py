@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ import torch
 from experiments.densities.components import START, components_start, fit_components
 from experiments.densities.data import Split
 from experiments.engine.tables import Row
+from experiments.positivity.arms import WIDE, widened
 from experiments.positivity.jobs import BATCHES, HELD_OUT, WEIGHTS, generator, start
 from socicnn.density import (
     FlowProposal,
@@ -26,6 +29,36 @@ from socicnn.density import (
 from socicnn.positivity import recipe as make_recipe
 
 PROPOSAL = 5  # use of a seed beside those of `experiments.positivity.jobs`
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A recipe with settings of its own, or in a network of other widths than the others have.
+
+    Args:
+        recipe: short name of the recipe.
+        settings: of the recipe.
+        widened: whether the widths are the least at which it trains as many parameters as the lift.
+        hidden: widths in the place of the preset's.
+    """
+
+    recipe: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    widened: bool = False
+    hidden: tuple[int, ...] = ()
+
+    def widths(self, hidden: tuple[int, ...], features: int) -> tuple[int, ...]:
+        """Return the widths of this variant where the recipes have `hidden`."""
+        return widened(hidden, features) if self.widened else self.hidden or hidden
+
+
+VARIANTS = {
+    "admm-fixed": Variant("admm", {"schedule": "fixed"}),
+    "admm-balancing": Variant("admm", {"schedule": "balancing"}),
+    "admm-doubling": Variant("admm", {"schedule": {"name": "doubling", "every": 100}}),  # trainings are short
+    "softplus-widened": Variant("softplus", widened=True),
+    "softplus-wide": Variant("softplus", hidden=WIDE),
+}
 
 
 @dataclass(frozen=True)
@@ -51,22 +84,23 @@ class Settings:
     proposal: str
 
 
-def fit_energy(data: Split, recipe: str, initialiser: str, learning_rate: float, seed: int, given: Settings) -> Row:
+def fit_energy(data: Split, model: str, initialiser: str, learning_rate: float, seed: int, given: Settings) -> Row:
     """Fit an energy and return its row: held-out nats, and log Z by importance sampling and by annealing.
 
-    The energy sees whitened data, L^-1 x with L the Cholesky factor of the covariance of the training rows; log det L
-    is added to its nats.
+    `model` is the short name of a recipe, or that of a variant. The energy sees whitened data, L^-1 x with L the
+    Cholesky factor of the covariance of the training rows; log det L is added to its nats.
     """
     factor = np.linalg.cholesky(np.cov(data.train.T))
     train, test = (torch.tensor(np.linalg.solve(factor, X.T).T.copy()) for X in (data.train, data.test))
     exact, train = train, train.float()
+    variant = VARIANTS.get(model, Variant(model))
+    recipe, hidden = make_recipe(variant.recipe, **variant.settings), variant.widths(given.hidden, train.shape[1])
     begun = time.process_time()
     if initialiser == START:
         fitted = fit_components(exact.numpy(), seed)
-        energy = components_start(fitted, given.hidden, make_recipe(recipe), generator(seed, WEIGHTS))
+        energy = components_start(fitted, hidden, recipe, generator(seed, WEIGHTS))
     else:
-        named = {"given": recipe, **make_recipe(recipe).config()}
-        energy = start(train.shape[1], given.hidden, named, initialiser, seed)
+        energy = start(train.shape[1], hidden, {"given": variant.recipe, **recipe.config()}, initialiser, seed)
     draws = generator(seed, PROPOSAL)
     rule = _proposal(train, given, draws)
     fit(

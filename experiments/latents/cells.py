@@ -169,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     models = chosen.out.with_suffix(".models")
     if chosen.others.render:
         PAGE.write(page())
-        draw((RESULTS / "latents_short.csv").with_suffix(".models"), RESULTS / "latents.png")
+        draw((RESULTS / "latents.csv").with_suffix(".models"), RESULTS / "latents.png")
         return
     rows = chosen.run(cells(chosen.preset, models)).rows
     if not chosen.status:

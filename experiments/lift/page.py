@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from experiments.engine.pages import Page
-from experiments.lift import flows, gallery, mechanism, tables
+from experiments.lift import flows, gallery, latents, mechanism, tables
 from experiments.lift.claims import Claim, table
 
 PAGE = Page("lift.md", "python -m experiments.lift")
@@ -14,6 +14,7 @@ PARTS: dict[str, Callable[[], Sequence[Claim]]] = {
     "How it is said to work": mechanism.claims,
     "One dimension": gallery.claims,
     "Tables": tables.claims,
+    "Image latents": latents.claims,
     "Flows": flows.claims,
 }
 

@@ -183,11 +183,11 @@ def described(arm: Arm) -> dict[str, Any]:
     return {"given": arm.recipe, **settings}
 
 
-def widened(hidden: Sequence[int]) -> tuple[int, ...]:
+def widened(hidden: Sequence[int], features: int = 1) -> tuple[int, ...]:
     """Return the least equal widths at which direct softplus trains as many parameters as the lift at `hidden`."""
 
     def count(widths: Sequence[int], recipe: str) -> int:
-        return sum(p.numel() for p in start(1, widths, {"given": recipe}, "principled", 0).parameters())
+        return sum(p.numel() for p in start(features, widths, {"given": recipe}, "principled", 0).parameters())
 
     wanted, low, high = count(hidden, "lift"), hidden[0], 2 * hidden[0]
     while count([high] * len(hidden), "softplus") < wanted:

@@ -8,9 +8,11 @@ import pytest
 
 from experiments.densities import cells as densities
 from experiments.densities.data import Split, dequantised, independent, load
+from experiments.densities.energies import VARIANTS
 from experiments.densities.tables import error, summary
 from experiments.densities.yardsticks import YARDSTICKS
 from experiments.engine.tables import Row, read_table
+from experiments.positivity.jobs import start
 
 
 def test_columns_lose_ties_and_dependence() -> None:
@@ -30,6 +32,19 @@ def test_splits_are_standardised_by_their_training_rows() -> None:
     np.testing.assert_allclose(data.train.std(axis=0), 1)
     np.testing.assert_array_equal(data.test, again.test)
     assert not np.array_equal(data.test, other.test)
+
+
+def test_variants_have_widths_and_recipes_of_their_own() -> None:
+    def count(widths: tuple[int, ...], recipe: str) -> int:
+        return sum(p.numel() for p in start(6, widths, {"given": recipe}, "principled", 0).parameters())
+
+    wanted, widths = count((8, 8), "lift"), VARIANTS["softplus-widened"].widths((8, 8), 6)
+    assert count(widths, "softplus") >= wanted > count((widths[0] - 1,) * 2, "softplus")
+    assert VARIANTS["softplus-wide"].widths((8, 8), 6) == (512,) * 5
+    assert VARIANTS["admm-doubling"].widths((8, 8), 6) == (8, 8)
+    runs = {(str(cell.key["data"]), str(cell.key["model"])) for cell in densities.cells("paper")}
+    assert all(("cardiotocography", f"admm-{schedule}") in runs for schedule in ("fixed", "balancing", "doubling"))
+    assert {data for data, model in runs if model == "softplus-wide"} == {"power"}
 
 
 @pytest.mark.parametrize(
@@ -68,11 +83,11 @@ def test_the_tiny_run_finishes_and_is_summed_up(tmp_path: Path) -> None:
     out = tmp_path / "densities.csv"
     densities.main(["--preset", "tiny", "--out", str(out)])
     rows = read_table(out)
-    assert len(rows) == 6
+    assert len(rows) == 8
     assert all(math.isfinite(float(str(row["nll"]))) for row in rows)
     assert all(float(str(row["effective_sample_size"])) > 50 for row in rows if row["start"] == "principled")
     assert "## product" in out.with_suffix(".md").read_text()
-    assert len(densities.cells("paper")) == 3 * 3 * (15 + 6)
+    assert len(densities.cells("paper")) == 3 * (3 * (15 + 5 + 6) + 2)
 
 
 def test_the_page_holds_the_kept_rows() -> None:
