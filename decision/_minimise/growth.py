@@ -45,7 +45,8 @@ from decision.sets import Box
 from socicnn._margins import EPS, TINY, relative_margin
 
 FLAT = 1e-4  # slopes of softplus units nearer to 0 or 1 than this count as no growth
-LARGEST, ENTRIES = 1024, 2**24  # inputs, and entries of a dense matrix, beyond which growth is not looked for
+LARGEST, ENTRIES = 4096, 2**26  # inputs, and entries of a dense matrix, beyond which growth is not looked for
+PART = 2**24  # entries of dense matrices that contexts have together
 
 
 def growth_bound(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor) -> Tensor:
@@ -66,7 +67,7 @@ def growth_bound(stack: Stack, box: Box, x: Tensor, dual: Dual, allowed: Tensor)
     below = stack.v.new_full((len(x),), -torch.inf)
     if n > LARGEST or entries > ENTRIES:
         return below
-    for rows in torch.arange(len(x), device=x.device).split(max(1, ENTRIES // entries)):
+    for rows in torch.arange(len(x), device=x.device).split(max(1, PART // entries)):
         some, start, point = stack.take(rows), x[rows], dual.take(rows)
         still = _grown(some, box, start, point, torch.zeros_like(allowed[rows]))
         below[rows] = torch.maximum(_grown(some, box, start, point, allowed[rows]), still)

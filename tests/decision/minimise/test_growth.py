@@ -109,13 +109,13 @@ def test_without_growth_nothing_is_bounded() -> None:
 
 
 def test_networks_too_large_for_dense_matrices_do_without() -> None:
-    n = 64 * 64
+    n = 65 * 65
     net = FrozenNet([], Output([], np.ones(n)), [Quadratic(1.0, sparse.eye_array(n, format="csr"))])
     stack = Stack.of(net)
     x = torch.zeros(1, n, dtype=torch.float64)
     bound = growth_bound(stack, Box(n, -1, 1), x, stack.zero_dual(x), torch.zeros(1))
     assert bound.tolist() == [-torch.inf]
-    # where the first proof fails, none of 4,096 x 4,096 entries per context is made
+    # where the first proof fails, no n x n entries per context are made
     [quadratic] = stack.quadratics
     surrogate = StackSurrogate.of(net)
     some = torch.ones(1, dtype=torch.float64)
@@ -125,9 +125,16 @@ def test_networks_too_large_for_dense_matrices_do_without() -> None:
     assert all(branch.matrix._dense is None for branch in surrogate.stack.quadratics)
 
 
-@pytest.mark.parametrize("entries", [2**24, 16])
-def test_contexts_are_bounded_alike_in_parts(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("decision._minimise.growth.ENTRIES", entries)
+def test_a_wide_box_of_many_inputs_is_still_proven() -> None:
+    rng, n = np.random.default_rng(0), 1100
+    squares = Quadratic(1.0, np.diag(rng.uniform(0.5, 2, n)), rng.normal(size=n))
+    answer = decide(FrozenNet([], Output([], rng.normal(size=n)), [squares]), Box(n, -1e9, 1e9))
+    assert bool(answer.certified.all())
+
+
+@pytest.mark.parametrize("part", [2**24, 16])
+def test_contexts_are_bounded_alike_in_parts(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decision._minimise.growth.PART", part)
     rng = np.random.default_rng(1)
     A, e = rng.normal(size=(4, 4)) + 3 * np.eye(4), rng.normal(size=(5, 4))
     many = Stack.of(FrozenNet([], Output([], rng.normal(size=(5, 4))), [Quadratic(1.0, A, e)]))
