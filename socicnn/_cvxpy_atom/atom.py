@@ -8,6 +8,7 @@ from typing import Any, Self, final
 
 import cvxpy as cp
 import numpy as np
+from cvxpy.atoms import EXP_ATOMS, SOC_ATOMS
 from cvxpy.atoms.affine.reshape import reshape
 from cvxpy.atoms.atom import Atom
 from cvxpy.reductions.dcp2cone.canonicalizers import CANON_METHODS
@@ -44,9 +45,10 @@ class Held(tuple[str, ...]):
         return self.compiled, self.moved
 
 
-@final
 class NetworkCost(Atom):
-    """f(x, theta) as a convex expression without shape.
+    """f(x, theta) as a convex expression without shape; `network_cost` makes it.
+
+    CVXPY chooses a solver by the types of the atoms, before it sees their cones: hence one type per kind of cones.
 
     Args:
         x: expression of shape `(n,)`.
@@ -150,12 +152,51 @@ class NetworkCost(Atom):
         return canonicalise(program, args[0], pieces)
 
 
+@final
+class LinearCost(NetworkCost):
+    """f of a linear program."""
+
+
+@final
+class SecondOrderCost(NetworkCost):
+    """f of a program with second-order cones."""
+
+
+@final
+class ExponentialCost(NetworkCost):
+    """f of a program with exponential cones."""
+
+
+@final
+class MixedCost(NetworkCost):
+    """f of a program with cones of both kinds."""
+
+
+# by whether there are second-order cones, and whether there are exponential ones
+TYPES = {
+    (False, False): LinearCost,
+    (True, False): SecondOrderCost,
+    (False, True): ExponentialCost,
+    (True, True): MixedCost,
+}
+
+
+def network_cost(x: Any, *rest: Any) -> NetworkCost:
+    """Return the atom of the type that its cones have; the arguments are those of `NetworkCost`."""
+    cones = rest[-1].compiled.program.cones
+    return TYPES[any(size > 1 for size in cones.second_order), cones.exponential > 0](x, *rest)
+
+
 def _canonicalise(expr: Any, args: list[Any], solver_context: Any = None) -> Any:
     """Return the cone form of an atom; CVXPY looks this function up by the atom's exact type."""
     return expr.cone_form(args)
 
 
-CANON_METHODS.setdefault(NetworkCost, _canonicalise)
+for (second_order, exponential), atom in TYPES.items():
+    CANON_METHODS.setdefault(atom, _canonicalise)
+    for atoms in [*([SOC_ATOMS] if second_order else []), *([EXP_ATOMS] if exponential else [])]:
+        if atom not in atoms:
+            atoms.append(atom)
 
 
 def canonicalise(program: ValueProgram, x: Any, pieces: dict[Piece, Any]) -> tuple[cp.Expression, list[cp.Constraint]]:

@@ -8,7 +8,7 @@ import cvxpy as cp
 from cvxpy.atoms.affine.reshape import reshape
 
 from socicnn._compile import Freezable, compile_net, frozen
-from socicnn._cvxpy_atom.atom import Held, NetworkCost
+from socicnn._cvxpy_atom.atom import Held, NetworkCost, network_cost
 from socicnn.errors import ModelError, ProgramError
 from socicnn.frozen import FrozenNet
 
@@ -70,7 +70,7 @@ def to_cvxpy(model_or_net: Freezable, x: Any, context: Any = None) -> Any:
 
 def _fixed(net: FrozenNet, x: Any) -> NetworkCost:
     """Return the cost of a network at its own context."""
-    return _checked(NetworkCost(_flat(x, net), Held(compile_net(net))), x)
+    return _checked(network_cost(_flat(x, net), Held(compile_net(net))), x)
 
 
 def _following(model: Any, x: Any, context: Any) -> NetworkCost | list[NetworkCost]:
@@ -82,7 +82,7 @@ def _following(model: Any, x: Any, context: Any) -> NetworkCost | list[NetworkCo
     flat = _flat(x, moving.template.net)
 
     def cost(theta: Any) -> NetworkCost:
-        return _checked(NetworkCost(flat, *following(moving, theta), theta, held), x)
+        return _checked(network_cost(flat, *following(moving, theta), theta, held), x)
 
     many = len(context.shape) == len(moving.context_shape) + 1 and tuple(context.shape[1:]) == moving.context_shape
     return [cost(context[i]) for i in range(context.shape[0])] if many else cost(context)
@@ -93,7 +93,7 @@ def _given(model: Any, x: Any, explicit: ContextParameters) -> NetworkCost:
     if explicit.model is not model:
         raise ModelError("these ContextParameters belong to another network; make them of the network that you export")
     held = Held(explicit.map.template, explicit.map.moved)
-    return _checked(NetworkCost(_flat(x, explicit.map.template.net), *explicit.parameters, held), x)
+    return _checked(network_cost(_flat(x, explicit.map.template.net), *explicit.parameters, held), x)
 
 
 def _checked(cost: NetworkCost, x: Any) -> NetworkCost:

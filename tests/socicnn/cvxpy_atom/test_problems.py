@@ -11,7 +11,7 @@ import socicnn
 from socicnn._compile import value_program
 from socicnn._cvxpy_atom.build import to_cvxpy
 from socicnn.errors import ModelError, ProgramError
-from socicnn.frozen import FrozenNet, Layer, Norm, Output, Quadratic, Squares
+from socicnn.frozen import FrozenNet, Layer, Logistic, Norm, Output, Quadratic, Squares
 from tests.support.frozen_nets import NETS, random_net
 from tests.support.programs_on_simplex import on_simplex, simplex
 
@@ -120,6 +120,30 @@ def test_a_linear_network_goes_to_highs() -> None:
     net = random_net(2, **NETS["relu"])
     problem, _, _ = on_simplex(net)
     assert problem.solve(solver=cp.HIGHS) == pytest.approx(value_program(net).free(simplex(4)).solve().value, abs=1e-6)
+
+
+def exponential_net() -> FrozenNet:
+    rng = np.random.default_rng(0)
+    logistic = Logistic(rng.exponential(size=3), rng.normal(size=(3, 2)))
+    return FrozenNet([], Output([], rng.normal(size=2)), logistics=[logistic])
+
+
+@pytest.mark.parametrize("solver", ["HIGHS", "SCIPY", "OSQP"])
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("kind", ["quad", "norms", "logistic", "context"])
+def test_cones_never_reach_a_solver_without_them(kind: str, whole: bool, solver: str) -> None:
+    # CVXPY looks at the types of atoms; cones that it was not told of were dropped (SciPy), or called infeasible (HiGHS)
+    net = exponential_net() if kind == "logistic" else random_net(2, **{**NETS[kind], "n": 2}) if kind in NETS else None
+    z = cp.Variable(2, integer=whole)
+    if net is None:
+        network = socicnn.nn.SOCICNN(2, (3,), norm=(2,), context_features=1)
+        cost = to_cvxpy(network, z, cp.Parameter(1, value=[0.5]))
+    else:
+        cost = to_cvxpy(net, z)
+    problem = cp.Problem(cp.Minimize(cp.maximum(cost, 0) + cp.sum(z)), [z >= -3, z <= 3, cost <= 1e3])
+    with pytest.raises(cp.SolverError):
+        problem.solve(solver=solver)
+    assert z.value is None
 
 
 @pytest.mark.parametrize(("solver", "kind"), [("HIGHS", "relu"), ("SCIP", "soc")])
