@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from socicnn.density import Energy, UnreliableEstimate, importance, sample
-from socicnn.density._chains import effective_sample_size, split_r_hat
+from socicnn.density._chains import Chains, effective_sample_size, split_r_hat
 from socicnn.errors import ModelError
 from tests.socicnn.density.laws import draws, product, sample_product
 
@@ -39,6 +39,16 @@ def test_diagnostics_are_those_of_arviz(case: tuple[float, float, bool]) -> None
     x = autoregressive(*case)
     np.testing.assert_allclose(split_r_hat(x), r_hat, atol=1e-8)
     np.testing.assert_allclose(effective_sample_size(x), ess, rtol=1e-6)
+
+
+def test_chains_that_stand_still_have_not_mixed() -> None:
+    still = Chains(torch.ones(4, 500, 2), acceptance=0.0, step=1.0)  # ArviZ: 2000 effective draws
+    assert not still.ok
+    moving = torch.tensor(np.random.RandomState(0).normal(size=(4, 500, 1)))
+    assert Chains(moving, 0.9, 1.0).ok
+    assert not Chains(torch.cat([moving, torch.ones_like(moving)], dim=2), 0.9, 1.0).ok
+    with pytest.warns(UnreliableEstimate, match="not mixed"):
+        still.warn()
 
 
 @pytest.mark.parametrize(("leaps", "draw_count"), [(6, 500), pytest.param(1, 8000, marks=pytest.mark.slow)])
