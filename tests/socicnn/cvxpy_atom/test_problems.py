@@ -132,7 +132,7 @@ def exponential_net() -> FrozenNet:
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("kind", ["quad", "norms", "logistic", "context"])
 def test_cones_never_reach_a_solver_without_them(kind: str, whole: bool, solver: str) -> None:
-    # CVXPY looks at the types of atoms; cones that it was not told of were dropped (SciPy), or called infeasible (HiGHS)
+    # CVXPY looks at types of atoms; cones that it was not told of were dropped (SciPy), or called infeasible (HiGHS)
     net = exponential_net() if kind == "logistic" else random_net(2, **{**NETS[kind], "n": 2}) if kind in NETS else None
     z = cp.Variable(2, integer=whole)
     if net is None:
