@@ -31,8 +31,8 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
         quadratic: leave quadratic terms of the objective in P; otherwise they become cones.
 
     Raises:
-        ProgramError: it is not a convex problem, has parameters without values or other cones, or its data
-            are not finite.
+        ProgramError: it is not a convex problem, has no variables, parameters without values or other cones, or its
+            data are not finite.
     """
     import cvxpy as cp
 
@@ -41,6 +41,8 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
     empty = [part.name() for part in problem.parameters() if part.value is None]
     if empty:
         raise ProgramError(f"parameters without a value: {', '.join(empty)}; set them first")
+    if not problem.variables():
+        raise ProgramError("the problem has no variables: nothing is minimised; read problem.objective.value")
     try:
         solver = _relaxing() if problem.is_mixed_integer() else cp.CLARABEL
         data, _, inverse = problem.get_problem_data(solver, solver_opts={"use_quad_obj": quadratic})

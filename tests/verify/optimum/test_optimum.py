@@ -132,6 +132,7 @@ REFUSED = {
     "other cones": (cp.Problem(cp.Minimize(cp.lambda_max(cp.diag(x)))), r"other cones \(psd\)"),
     "nonconvex": (cp.Problem(cp.Minimize(-cp.norm(x))), "DCP"),
     "parameter": (cp.Problem(cp.Minimize(cp.norm(x - cp.Parameter(3, name="p")))), "p; set them"),
+    "no variables": (cp.Problem(cp.Minimize(cp.norm(cp.Constant([3.0, 4.0])))), "no variables"),
     "no problem": (3, "takes a cvxpy.Problem"),
 }
 
