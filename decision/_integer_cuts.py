@@ -13,7 +13,7 @@ from decision._minimise.answers import Goal
 from decision._minimise.constrained.bound import line_of
 from decision._minimise.exact import FreePrograms
 from decision._minimise.methods import Exact
-from decision._minimise.reference import own_points, own_reach, terms
+from decision._minimise.reference import Within, own_points
 from decision._minimise.stack import Stack
 from socicnn._arrays import Array, IntArray
 from socicnn.conic._rows import Rows
@@ -51,6 +51,7 @@ class CutCases:
     ) -> None:
         self._stack, self._columns, self._extents, self._goal = stack, columns, extents, goal
         self._programs, self._weak, self.cuts = programs, WeakDuality(rows), cuts
+        self._within = Within.of(*(end[: stack.in_features] for end in (extents.lower, extents.upper)))
         self._gap = 0.0
 
     @classmethod
@@ -60,7 +61,8 @@ class CutCases:
         """Return the cases if the integers are bounded and neither the program nor the user rules out HiGHS."""
         if method.solver != "auto" or method.settings or not np.isfinite(extents.reach[columns]).all():
             return None
-        programs = FreePrograms(net, rows, Highs(), own_points(stack))
+        typical = own_points(stack, extents.reach[: stack.in_features])
+        programs = FreePrograms(net, rows, Highs(), typical)
         cuts = OuterCuts.of(programs.at(0), columns)
         return None if cuts is None else cls(stack, programs, rows, columns, extents, cuts, goal)
 
@@ -77,7 +79,7 @@ class CutCases:
             return None
         if not self._gap:
             x = torch.as_tensor(planes.v[: self._stack.in_features])[None]
-            self._gap = self._goal.rtol * float(terms(self._stack, x, own_reach(self._stack))[0])
+            self._gap = self._goal.rtol * float(self._within.scale(self._stack, x, self._stack.value(x))[0])
         return Relaxed(planes.value, planes.v[self._columns], 0.0, CutCase(lower, upper, planes))
 
     def prove(self, case: CutCase) -> float:

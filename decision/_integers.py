@@ -23,7 +23,7 @@ from decision._minimise.constrained.solve import Repeated, RowsSource
 from decision._minimise.constrained.support import support_extents
 from decision._minimise.judging import EPS, Judged
 from decision._minimise.methods import Exact, networks_of
-from decision._minimise.reference import ROUNDING, own_reach, terms
+from decision._minimise.reference import Within, least_gap
 from decision._minimise.stack import Stack
 from decision._minimise.surrogate import Surrogate
 from decision.sets import ConicSet, CvxpySet
@@ -115,7 +115,7 @@ def _decided(
     notes = [f"Branch and bound was ended by {search.early}."] if search.early else []
     x, c = problem.x, networks.constant
     plain = networks.stack.value(x)
-    value, size = plain + c, problem.size(x)
+    value = plain + c
     gap = torch.full_like(value, search.hi - least if np.isfinite(search.hi) else np.inf)
     gap = ((gap + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)).clamp(min=0.0)
     failure = ""
@@ -128,8 +128,8 @@ def _decided(
         value,
         gap,
         torch.full((1,), len(cases), dtype=torch.int64),
-        size,
-        ROUNDING * (2.0 * size + c.abs()),
+        problem.scale(x),
+        least_gap(2.0 * problem.terms(x) + c.abs()),
         problem.violation,
         tuple(notes),
         failure,
@@ -151,7 +151,7 @@ class _Problem:
         self._cuts = CutCases.of(net, self._stack, rows, columns, extents, method, goal)
         self._rtol, self._least, self._room = goal.rtol, np.inf, 0.0
         n = self._stack.in_features
-        self._reach = torch.minimum(own_reach(self._stack), torch.as_tensor(extents.reach[:n]))
+        self._within = Within.of(extents.lower[:n], extents.upper[:n])
         self.x = torch.full((1, n), torch.nan, dtype=torch.float64)
         self.violation = torch.full((1,), torch.nan, dtype=torch.float64)
         self._whole = len(columns) == n == rows.G.shape[1]  # x is nothing but whole numbers
@@ -174,7 +174,7 @@ class _Problem:
         return Relaxed(
             float(judged.value[0]),
             judged.x[0].numpy()[self._columns],
-            float(self.size(judged.x)[0]),
+            float(self.scale(judged.x)[0]),
             np.nextafter(least, -np.inf),
         )
 
@@ -204,9 +204,9 @@ class _Problem:
         if not above < least:
             return np.inf, 0.0
         self.x, self.violation = x, torch.full((1,), violation, dtype=torch.float64)
-        size = float(self.size(x)[0])
-        self._least, self._room = above, self._rtol * size
-        return above, size
+        scale = float(self.scale(x)[0])
+        self._least, self._room = above, self._rtol * scale
+        return above, scale
 
     def _point(self, k: Array) -> tuple[Tensor | None, float]:
         if self._whole:
@@ -222,9 +222,13 @@ class _Problem:
         x[0, self._columns] = torch.as_tensor(k)
         return x, max(float(judged.violation[0]), float(off.max(initial=0.0)))
 
-    def size(self, x: Tensor) -> Tensor:
-        """Return S(x), no entry counting as more than it can be in the set."""
-        return terms(self._stack, x, self._reach)
+    def scale(self, x: Tensor) -> Tensor:
+        """Return what gaps at x are measured against."""
+        return self._within.scale(self._stack, x, self._stack.value(x))
+
+    def terms(self, x: Tensor) -> Tensor:
+        """Return S(x)."""
+        return self._within.terms(self._stack, x)
 
 
 class CaseRows(RowsSource):

@@ -15,7 +15,7 @@ from decision._minimise.constrained.constraints import Constraints
 from decision._minimise.constrained.solve import RowsSource, solve_constrained
 from decision._minimise.judging import EPS, Judged
 from decision._minimise.methods import Auto, Exact, Method, networks_of
-from decision._minimise.reference import ROUNDING, own_reach, terms
+from decision._minimise.reference import ROUNDING
 from decision._minimise.surrogate import Surrogate
 from decision.sets import ConicSet, CvxpySet, OracleSet, OwnSet
 from decision.sets._base import FeasibleSet
@@ -118,13 +118,11 @@ def _source(feasible_set: ConicSet | CvxpySet, n: int, theta: Tensor | None, cou
 
 
 def _part(surrogate: Surrogate, source: Constraints | RowsSource, goal: Goal, method: Exact, start: int) -> Judged:
-    """Return decisions, relative to the terms of f alone, as points P of the set are not known."""
+    """Return decisions of the functions without their constants, which are added to what was found."""
     networks = networks_of(surrogate)
     net, c = networks.net, networks.constant
     plain = replace(net, output=replace(net.output, c=0.0 * net.output.c))
     solved = solve_constrained(plain, networks.stack, source, method.made(), goal, start)
     value = solved.value + c
     gap = solved.gap + 2.0 * EPS * (solved.value.abs() + value.abs())
-    size = terms(networks.stack, solved.x, own_reach(networks.stack))
-    floor = ROUNDING * (2.0 * size + c.abs())
-    return replace(solved, value=value, gap=gap, scale=size, floor=floor)
+    return replace(solved, value=value, gap=gap, floor=solved.floor + ROUNDING * c.abs())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from decision._minimise.reference import ROUNDING
+from decision._minimise.reference import ROUNDING, UNDERFLOW
 from decision._minimise.stack import Dual
 from decision._minimise.surrogate import Surrogate
 from socicnn._integers import as_integer
@@ -186,9 +186,12 @@ class Decision(Result):
 
     @property
     def relative_gap(self) -> Tensor:
-        """Gap / scale, shape `(contexts,)`; infinite where nothing is proven or the value overflowed."""
+        """Gap / scale, shape `(contexts,)`; infinite where nothing is proven or the value overflowed.
+
+        It is 0 where the gap is no more than what underflow may leave, for instance of the cost 0.
+        """
         known = self.value.isfinite() & self.gap.isfinite()
-        ratio = torch.where(self.gap > 0, self.gap / self.scale, 0.0)
+        ratio = torch.where(self.gap > UNDERFLOW, self.gap / self.scale, 0.0)
         return torch.where(known & ~ratio.isnan(), ratio, torch.inf)
 
     @property

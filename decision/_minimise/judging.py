@@ -13,7 +13,7 @@ from decision._minimise.compiled.measure import Measure
 from decision._minimise.compiled.method import compiled_answers
 from decision._minimise.methods import Auto
 from decision._minimise.origin import snapped
-from decision._minimise.reference import ROUNDING
+from decision._minimise.reference import least_gap
 from decision._minimise.search import Search, minimise
 from decision._minimise.stack_surrogate import StackSurrogate
 
@@ -137,7 +137,7 @@ def _judged(search: Search, answers: Answers, goal: Goal, measure: Measure | Non
     # the difference is rounded once, and so is the sum that the value is
     between = proof.above - proof.below
     gap = (between + 2.0 * EPS * (plain.abs() + value.abs())) * (1.0 + 8.0 * EPS)
-    floor = ROUNDING * (proof.size + c.abs())
+    floor = least_gap(proof.size + c.abs())
     crossed = between < -floor  # by more than rounding
     proven = value.isfinite() & ~gap.isnan() & ~crossed  # an overflow proves nothing
     gap = torch.where(proven, gap.clamp(min=0.0), torch.inf)

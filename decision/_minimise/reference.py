@@ -5,7 +5,8 @@ scale(x) = min(max_{p in P} f(p) - f(x), S(x)),    S(x) = the sum of the absolut
 P holds the projections onto X of the centre of R, of the 2m ends of m of its axes through the centre and of 2m of its
 corners, whose signs are m rows of a Hadamard matrix cut to n and their negatives. m is n up to n = 256, where P holds
 all axes, and else the larger of 4 and 2^14 / n: fewer points make a smaller scale, so a stricter one. R is X within the
-ranges of the training data if they are known, else X. P is fixed before the search, so that what counts as certified
+ranges of the training data if they are known, else X. Of sets that are given by rows or constraints, P is that of the
+box that is proven to hold X, where there is one. P is fixed before the search, so that what counts as certified
 depends neither on the method nor on the start. A constant in f changes neither part; bounds that are far away move the
 first alone. As f may vanish where it is least, as ||x|| does, an entry of x counts in S with at least the network's own
 length, or half the width of R if that is less.
@@ -16,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +29,7 @@ from socicnn._arrays import Array
 from socicnn._ranges import Ranges
 
 ROUNDING = 64 * 2.0**-52  # of the terms: the least gap that arithmetic can be asked for
+UNDERFLOW = 2.0**-900  # sums of what is added for products below the smallest float stay below it
 ROWS, ENTRIES = 4096, 2**20  # evaluations at a time, and entries of their points: rows of x take memory, too
 RAYS = 2  # corners, and as many opposite ones, towards which a length is looked for
 ALL, COORDINATES, FEWEST = 256, 2**14, 4  # inputs up to which m = n; else m n is at most this, and m at least four
@@ -67,11 +70,8 @@ class Reference:
             if bool((low <= high).all()):
                 lower, upper = inner = low, high
         centre, half = lower / 2 + upper / 2, upper / 2 - lower / 2
-        m = n if n <= ALL else max(FEWEST, COORDINATES // n)
-        some = torch.linspace(0, n - 1, m, dtype=torch.float64).round().long()
-        axes, corners = torch.zeros(m, n, dtype=torch.float64), hadamard(n, some)
-        axes[torch.arange(m), some] = 1.0
-        signs = torch.cat([torch.zeros(1, n, dtype=torch.float64), axes, -axes, corners, -corners])
+        signs = directions(n)
+        m = len(signs) // 4
         points = feasible_set.project(centre + signs * half)
         ends = [corner for row in range(min(m, RAYS)) for corner in (2 * m + 1 + row, 3 * m + 1 + row)]
         anchor = feasible_set.project(torch.zeros_like(half).clamp(lower, upper))
@@ -90,6 +90,60 @@ class Reference:
             values = surrogate.grid(some)
             most = torch.maximum(most, values.nan_to_num(nan=overflow, posinf=overflow, neginf=-torch.inf).amax(dim=1))
         return most
+
+
+def least_gap(size: Tensor) -> Tensor:
+    """Return the gap that rounding alone may leave, size being the sum of the absolute values of all terms."""
+    return ROUNDING * size + UNDERFLOW
+
+
+@dataclass(frozen=True, eq=False)
+class Within:
+    """The same for a set of which no more is known than a box that holds it.
+
+    Args:
+        half: half the width of the box in each coordinate, shape `(n,)`, infinite where no bound is proven.
+        points: P of the box, shape `(4 m + 1, n)`; none where a coordinate has no bound.
+    """
+
+    half: Tensor
+    points: Tensor
+
+    @classmethod
+    def of(cls, lower: Array, upper: Array) -> Within:
+        """Return what gaps are measured against, the set being within these ends, each of shape `(n,)`."""
+        low, high = torch.from_numpy(lower), torch.from_numpy(upper)
+        half = (high / 2 - low / 2).clamp(min=0.0)
+        bounded = bool(half.isfinite().all())
+        signs = directions(len(half)) if bounded else torch.empty(0, len(half), dtype=torch.float64)
+        return cls(half, low / 2 + high / 2 + signs * half if bounded else signs)
+
+    def terms(self, stack: Stack, x: Tensor) -> Tensor:
+        """Return S(x), shape `(contexts,)`."""
+        reach = torch.minimum(own_length(stack)[:, None], self.half)
+        return terms(stack, x, reach.nan_to_num(posinf=0.0))
+
+    def scale(self, stack: Stack, x: Tensor, value: Tensor) -> Tensor:
+        """Return the scale of a gap at x, shape `(contexts,)`; value is f there.
+
+        The box may reach farther than the set, where f is lower than it is at x: that counts as variation, too.
+        """
+        size, least, most = self.terms(stack, x), value, value
+        if not len(self.points):
+            return size
+        for some in self.points.split(max(1, min(ROWS, ENTRIES // self.points.shape[1]) // max(len(stack), 1))):
+            values = stack.grid(some).nan_to_num(nan=torch.inf, posinf=torch.inf)
+            least, most = torch.minimum(least, values.amin(dim=1)), torch.maximum(most, values.amax(dim=1))
+        return torch.minimum(size, most - least)
+
+
+def directions(n: int) -> Tensor:
+    """Return P of the box [-1, 1]^n: its centre, the ends of m axes and 2m corners, shape `(4 m + 1, n)`."""
+    m = n if n <= ALL else max(FEWEST, COORDINATES // n)
+    some = torch.linspace(0, n - 1, m, dtype=torch.float64).round().long()
+    axes, corners = torch.zeros(m, n, dtype=torch.float64), hadamard(n, some)
+    axes[torch.arange(m), some] = 1.0
+    return torch.cat([torch.zeros(1, n, dtype=torch.float64), axes, -axes, corners, -corners])
 
 
 def hadamard(n: int, rows: Tensor) -> Tensor:
@@ -138,15 +192,19 @@ def own_reach(stack: Stack) -> Tensor:
     return own_length(stack).nan_to_num(posinf=0.0)[:, None].expand_as(stack.v)
 
 
-def own_points(stack: Stack) -> Array:
+def own_points(stack: Stack, reach: Array) -> Array:
     """Return points as far from the origin as the networks' own lengths, and the origin itself, shape `(points, n)`.
 
     What nearly vanishes at the origin has its usual size at one of them.
+
+    Args:
+        stack: the networks.
+        reach: largest |x| of each coordinate in the set, shape `(n,)`, infinite where no bound is proven.
     """
     length = float(own_length(stack).nan_to_num(posinf=0.0).amax())
-    signs = torch.ones(3, stack.in_features, dtype=torch.float64)
+    signs = np.ones((3, stack.in_features))
     signs[1, ::2], signs[2] = -1.0, 0.0
-    return (length * signs).numpy()
+    return signs * np.minimum(length, reach)
 
 
 def terms(stack: Stack, x: Tensor, reach: Tensor) -> Tensor:

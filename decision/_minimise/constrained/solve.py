@@ -21,7 +21,7 @@ from decision._minimise.constrained.repair import Repair
 from decision._minimise.constrained.support import Multipliers, support_extents
 from decision._minimise.exact import FreePrograms
 from decision._minimise.judging import Judged
-from decision._minimise.reference import own_points, own_reach, terms
+from decision._minimise.reference import Within, least_gap, own_points, own_reach, terms
 from decision._minimise.stack import Stack
 from socicnn._arrays import Array
 from socicnn._compile import compile_net
@@ -54,7 +54,7 @@ class RowsSource(Protocol):
 def solve_constrained(
     net: FrozenNet, stack: Stack, constraints: Constraints | RowsSource, solver: Solver, goal: Goal, start: int = 0
 ) -> Judged:
-    """Minimise each network under the constraints.
+    """Minimise each network, a function without a constant, under the constraints.
 
     Args:
         net: the networks, perhaps stacked.
@@ -78,7 +78,9 @@ def solve_constrained(
             single = net.take(i)
             constraints.enter(start + i)
             judged.x[i], judged.violation[i], status = through_cvxpy(single, constraints, solver)
-            judged.value[i] = stack.take(torch.tensor([i])).value(judged.x[i : i + 1])[0]
+            alone, x = stack.take(torch.tensor([i])), judged.x[i : i + 1]
+            size = terms(alone, x, own_reach(alone))[0]
+            judged.value[i], judged.scale[i], judged.floor[i] = alone.value(x)[0], size, least_gap(2.0 * size)
         else:
             if i % FRESH == 0:  # so that an answer depends on no more than the contexts of its own block
                 ways = None
@@ -122,11 +124,11 @@ class Repeated:
 
 
 def _unsolved(stack: Stack) -> Judged:
-    """Return no points and no bounds, to be filled in place; gaps are relative to the terms of f."""
+    """Return no points and no bounds, to be filled in place."""
     nan = torch.full_like(stack.c, torch.nan)
     ones = torch.ones(len(stack), dtype=torch.int64)
     x, gap = torch.full_like(stack.v, torch.nan), torch.full_like(nan, torch.inf)
-    return Judged(x, nan.clone(), gap, ones, nan, nan, nan.clone(), ())
+    return Judged(x, nan.clone(), gap, ones, nan.clone(), nan.clone(), nan.clone(), ())
 
 
 def _remarks(judged: Judged, *, proven: bool) -> list[str]:
@@ -156,6 +158,8 @@ class _Found:
     """What is proven of one answer: its point or None, f there, violation and gap.
 
     Args:
+        scale: what the gap is measured against.
+        floor: the gap that rounding alone may leave.
         small: whether the gap is certainly small enough.
         solved: whether the solver says so.
         status: what it says.
@@ -166,6 +170,8 @@ class _Found:
     value: float
     violation: float
     gap: float
+    scale: float
+    floor: float
     small: bool
     solved: bool
     status: str
@@ -197,25 +203,34 @@ class _Proven:
     ) -> None:
         self._net, self._stack, self.source, self._start, self._goal = net, stack, source, start, goal
         self._solver, self._given = tight(solver), solver
-        self._typical, self._compiled = own_points(stack), compile_net(net).program
+        self._compiled = compile_net(net).program
         self._rows = source[start + first]
         self._set_up(some(self._rows, near(self._rows)))
         self._measure(first, None)
 
     def _set_up(self, rows: Rows) -> None:
-        """Set the solver up for these rows."""
-        self._weak, self._programs = WeakDuality(rows), self._programs_of(rows, self._solver)
+        """Begin with rows of another matrix: the solver is set up when it is asked first."""
+        self._weak = WeakDuality(rows)
+        self._made: FreePrograms | None = None
         self._easier: FreePrograms | None = None
         self._multipliers: Multipliers = {}  # of the extents; they serve every right-hand side
 
-    def _programs_of(self, rows: Rows, solver: Solver) -> FreePrograms:
-        return FreePrograms(self._net, rows, solver, self._typical, self._compiled)
+    @property
+    def _programs(self) -> FreePrograms:
+        if self._made is None:
+            self._made = self._programs_of(self._solver)
+        return self._made
+
+    def _programs_of(self, solver: Solver) -> FreePrograms:
+        typical = own_points(self._stack, self._extents.reach[: self._stack.in_features])
+        return FreePrograms(self._net, self._weak.rows, solver, typical, self._compiled)
 
     def _measure(self, i: int, before: Repair | None) -> None:
         """Find how far the set of a context reaches, and how points are repaired into it."""
-        rows, keep = self._rows, near(self._rows)
+        rows, keep, n = self._rows, near(self._rows), self._stack.in_features
         known = Extents(*self.source.bounds(self._start + i))
         self._extents = support_extents(rows, keep, self._weak.rows, self._solver, self._goal, known, self._multipliers)
+        self._within = Within.of(self._extents.lower[:n], self._extents.upper[:n])
         self._repair = Repair(rows, keep, self._extents, self._solver, before)
 
     def _enter(self, i: int) -> None:
@@ -234,7 +249,8 @@ class _Proven:
             self._set_up(rows)
             return
         self._weak = self._weak.moved(rows)
-        self._programs.move(rows)
+        if self._made is not None:
+            self._made.move(rows)
         self._easier = None
 
     def solve(self, i: int, judged: Judged) -> str:
@@ -244,12 +260,12 @@ class _Proven:
         answer = self._found(i, self._programs, solution, point)
         if not answer.small and self._solver is not self._given:  # tolerances of 1e-11 may be out of its reach
             if self._easier is None:
-                self._easier = self._programs_of(self._weak.rows, self._given)
+                self._easier = self._programs_of(self._given)
             answer = answer.better(self._found(i, self._easier, *self._attempt(i, self._easier)))
         if answer.x is None:
             return self._why_no_point(i, answer.status)
         judged.x[i], judged.value[i], judged.violation[i] = answer.x, answer.value, answer.violation
-        judged.gap[i] = answer.gap
+        judged.gap[i], judged.scale[i], judged.floor[i] = answer.gap, answer.scale, answer.floor
         if judged.multipliers is not None and answer.y is not None:
             kept = slice(None) if len(answer.y) == len(self._rows.h) else torch.from_numpy(near(self._rows))
             judged.multipliers[i, kept] = torch.from_numpy(answer.y)
@@ -258,17 +274,20 @@ class _Proven:
     def _found(self, i: int, programs: FreePrograms, solution: Solution, point: tuple[Array, float] | None) -> _Found:
         """Return what is proven of the answer to one of these programs."""
         if point is None:
-            return _Found(None, math.nan, math.nan, math.inf, small=False, solved=solution.ok, status=solution.status)
+            none = (math.nan, math.nan, math.inf, math.nan, math.nan)
+            return _Found(None, *none, small=False, solved=solution.ok, status=solution.status)
         v, violation = point
         single = self._stack.take(torch.tensor([i]))
         x = torch.as_tensor(v[: single.in_features])[None]
         upper = float(upper_bound(single, x)[0])
         gap = (upper - self._lower(i, programs, single, solution, v, upper)) * (1.0 + 2.0**-50)
-        small = gap <= self._goal.rtol * float(terms(single, x, own_reach(single))[0])
+        value = single.value(x)
+        scale = float(self._within.scale(single, x, value)[0])
+        floor = float(least_gap(2.0 * self._within.terms(single, x))[0])
+        small = gap <= self._goal.rtol * scale
         gap = max(gap, 0.0) if math.isfinite(gap) else math.inf
-        value = float(single.value(x)[0])
-        y = programs.set_multipliers(solution.y)
-        return _Found(x[0], value, violation, gap, small=small, solved=solution.ok, status=solution.status, y=y)
+        y, told = programs.set_multipliers(solution.y), {"solved": solution.ok, "status": solution.status}
+        return _Found(x[0], float(value[0]), violation, gap, scale, floor, small=small, y=y, **told)
 
     def _why_no_point(self, i: int, status: str) -> str:
         """Return what is proven about a context without a solution, or what the solver said."""
