@@ -286,8 +286,9 @@ class _Proven:
         floor = float(least_gap(2.0 * self._within.terms(single, x))[0])
         small = gap <= self._goal.rtol * scale
         gap = max(gap, 0.0) if math.isfinite(gap) else math.inf
-        y, told = programs.set_multipliers(solution.y), {"solved": solution.ok, "status": solution.status}
-        return _Found(x[0], float(value[0]), violation, gap, scale, floor, small=small, y=y, **told)
+        y = programs.set_multipliers(solution.y)
+        proven = (x[0], float(value[0]), violation, gap, scale, floor)
+        return _Found(*proven, small=small, solved=solution.ok, status=solution.status, y=y)
 
     def _why_no_point(self, i: int, status: str) -> str:
         """Return what is proven about a context without a solution, or what the solver said."""
