@@ -3,7 +3,8 @@
     build                to_cvxpy: x and the context, checked
     atom                 the atom: value, subgradient, sign, direction, cone form
     monotone             what the arrays say about sign and direction
-    context_program      b, q, d, r as an affine function of what the context emits; a context that is a Parameter
+    context_program      b, q, d, r as an affine function of what the context emits
+    following            a context that is a Parameter, and derivatives that pass to it
     parameters           explicit Parameters fed by a function of torch, for layers
 
 Users call `socicnn.to_cvxpy`.

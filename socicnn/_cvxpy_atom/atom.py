@@ -52,13 +52,14 @@ class NetworkCost(Atom):
 
     Args:
         x: expression of shape `(n,)`.
-        *rest: the moved pieces, then, if given, what they are computed from; the last argument is the network.
+        *rest: if given, what the moved pieces are computed from, then these pieces; the last argument is the network.
+            CVXPY assigns gradients to Parameters in this order, and a piece adds its own to that of the context.
     """
 
     def __init__(self, x: Any, *rest: Any) -> None:
-        *moved, self._held = rest
+        *others, self._held = rest
         self._last: tuple[bytes, Compiled] | None = None
-        super().__init__(x, *moved)
+        super().__init__(x, *others)
 
     def get_data(self) -> list[Any]:
         """Return what makes the same atom from its arguments."""
@@ -66,7 +67,7 @@ class NetworkCost(Atom):
 
     def name(self) -> str:
         """Return `network(x)`, or `network(x, theta)`."""
-        shown = [self.args[0], *self.args[1 + len(self._held.moved) :]]
+        shown = self.args[: len(self.args) - len(self._held.moved)]
         return f"network({', '.join(arg.name() for arg in shown)})"
 
     def __iter__(self) -> Iterator[Any]:
@@ -136,7 +137,7 @@ class NetworkCost(Atom):
             return held.compiled
         moved = {
             name: np.asarray(value, dtype=np.float64).reshape(-1)
-            for name, value in zip(held.moved, values[1:], strict=False)
+            for name, value in zip(held.moved, values[len(values) - len(held.moved) :], strict=True)
         }
         key = b"".join(piece.tobytes() for piece in moved.values())
         if self._last is None or self._last[0] != key:
@@ -148,7 +149,7 @@ class NetworkCost(Atom):
         held = self._held
         program = held.compiled.program
         pieces: dict[Piece, Any] = {**pieces_of(program)}
-        pieces.update(zip(held.moved, args[1:], strict=False))
+        pieces.update(zip(held.moved, args[len(args) - len(held.moved) :], strict=True))
         return canonicalise(program, args[0], pieces)
 
 

@@ -60,7 +60,7 @@ def to_cvxpy(model_or_net: Freezable, x: Any, context: Any = None) -> Any:
         if context.parameters():
             return _following(model_or_net, x, context)
         context = context.value
-    if hasattr(context, "parameters"):
+    if hasattr(context, "parameters"):  # of ContextParameters, which bring torch
         return _given(model_or_net, x, context)
     net = frozen(model_or_net, context)
     if not net.stacked:
@@ -75,14 +75,15 @@ def _fixed(net: FrozenNet, x: Any) -> NetworkCost:
 
 def _following(model: Any, x: Any, context: Any) -> NetworkCost | list[NetworkCost]:
     """Return the cost of a network whose context is a Parameter, or one cost per row of it."""
-    from socicnn._cvxpy_atom.context_program import ContextProgram, following
+    from socicnn._cvxpy_atom.context_program import ContextProgram
+    from socicnn._cvxpy_atom.following import following
 
     moving = ContextProgram.of(model)
     held = Held(moving.template, moving.moved)
     flat = _flat(x, moving.template.net)
 
     def cost(theta: Any) -> NetworkCost:
-        return _checked(network_cost(flat, *following(moving, theta), theta, held), x)
+        return _checked(network_cost(flat, theta, *following(moving, theta), held), x)
 
     many = len(context.shape) == len(moving.context_shape) + 1 and tuple(context.shape[1:]) == moving.context_shape
     return [cost(context[i]) for i in range(context.shape[0])] if many else cost(context)
@@ -90,6 +91,12 @@ def _following(model: Any, x: Any, context: Any) -> NetworkCost | list[NetworkCo
 
 def _given(model: Any, x: Any, explicit: ContextParameters) -> NetworkCost:
     """Return the cost of a network whose pieces are explicit Parameters."""
+    from socicnn._cvxpy_atom.parameters import ContextParameters
+
+    if not isinstance(explicit, ContextParameters):
+        raise ModelError(
+            f"context must be an array, a cvxpy.Parameter or ContextParameters; received {type(explicit).__name__}"
+        )
     if explicit.model is not model:
         raise ModelError("these ContextParameters belong to another network; make them of the network that you export")
     held = Held(explicit.map.template, explicit.map.moved)

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, final
+from typing import Any
 
-import cvxpy as cp
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, IntArray
 from socicnn._compile import PIECES, Compiled, Piece, compile_net
 from socicnn.errors import ModelError
 from socicnn.nn._checks import one_or_many
@@ -78,8 +76,8 @@ class ContextProgram:
         with torch.no_grad():
             emitted = model.vectors.frozen(model.standard_context(nothing[0]))
         names = tuple(name for name in emitted if name in model.vectors.moving)
-        pieces = _folded(model, template.program.B, _linear_in(model, emitted))
         columns = _columns(emitted, names)
+        pieces = _folded(model, template.program.B, _linear_in(model, emitted, columns))
         moved = tuple(name for name in PIECES if pieces[name][0][:, columns].nnz)
         rows = sparse.csr_array(sparse.vstack([pieces[name][0] for name in moved]))
         flat = np.concatenate([vector.reshape(-1) for vector in emitted.values()])
@@ -143,15 +141,19 @@ def _columns(emitted: dict[str, Array], names: tuple[str, ...]) -> Any:
     return np.concatenate([places[name] for name in names])
 
 
-def _linear_in(model: Network, emitted: dict[str, Array]) -> dict[Piece, tuple[sparse.csr_array, Array]]:
+def _linear_in(
+    model: Network, emitted: dict[str, Array], moving: IntArray
+) -> dict[Piece, tuple[sparse.csr_array, Array]]:
     """Return weights `(rows, entries)` and constants `(rows,)` of each piece, in standardised units.
 
     Entry j of the vectors is set to 0, then to j + 1, then to (j + 1)^2: two quotients give j and its weight. If an
-    entry of the program mixes several, each entry of the vectors is set to one by itself.
+    entry of the program mixes several, each entry of the vectors is set to one by itself. If it holds products, as of
+    a slope and a bias, the entries that the context leaves alone stay as they are, and belong to the constants.
 
     Args:
         model: the network.
-        emitted: its vectors at any context, for their names and shapes.
+        emitted: its vectors at any context.
+        moving: the places of the entries that the context moves.
 
     Raises:
         ModelError: the program is not affine in the vectors.
@@ -165,10 +167,23 @@ def _linear_in(model: Network, emitted: dict[str, Array]) -> dict[Piece, tuple[s
     if not _agree(pieces, trial, truth):
         single = _pieces_at(model, emitted, np.eye(count))
         pieces = {name: (sparse.csr_array((single[name] - k).T), k) for name, (_, k) in pieces.items()}
-        if not _agree(pieces, trial, truth):
+    if not _agree(pieces, trial, truth):
+        still = np.concatenate([vector.reshape(-1) for vector in emitted.values()])
+        still[moving] = 0.0
+        units = np.zeros((len(moving), count))
+        units[np.arange(len(moving)), moving] = 1.0
+        known = np.setdiff1d(np.arange(count), moving)
+        trial[known] = still[known]
+        values = _pieces_at(model, emitted, still + np.vstack([0.0 * still, units, trial - still]))
+        pieces = {}
+        for name, value in values.items():
+            weights = sparse.lil_array((value.shape[1], count))
+            weights[:, moving] = (value[1:-1] - value[0]).T
+            pieces[name] = (sparse.csr_array(weights), value[0])
+        if not _agree(pieces, trial, {name: value[-1] for name, value in values.items()}):
             raise ModelError(
-                f"the program of {type(model).__name__} mixes what its context moves, not by sums; give the context "
-                "as a number"
+                f"the program of {type(model).__name__} holds products of what its context moves, so that the context "
+                "cannot be a Parameter; give it as an array, and make the problem anew for each"
             )
     return pieces
 
@@ -177,7 +192,8 @@ def _pieces_at(model: Network, emitted: dict[str, Array], flat: Array) -> dict[P
     """Return the pieces of the program, shape `(count, rows)`, where the vectors have the entries of each row."""
     parts = np.split(flat, np.cumsum([vector.size for vector in emitted.values()])[:-1], axis=1)
     vectors = {
-        name: part.reshape(-1, *vector.shape) for (name, vector), part in zip(emitted.items(), parts, strict=True)
+        name: part.reshape(len(flat), *vector.shape)
+        for (name, vector), part in zip(emitted.items(), parts, strict=True)
     }
     with torch.no_grad():
         program = compile_net(model.assemble(vectors)).program
@@ -216,39 +232,3 @@ def _folded(
             y_mean + y_scale * (kr - (mean / scale) @ kd),
         ),
     }
-
-
-@final
-class _Following:
-    """The moved pieces at the value that a context, a CVXPY expression, has now; None while it has none."""
-
-    def __init__(self, map: ContextProgram, context: Any) -> None:
-        self._map, self._context = map, context
-        self._last: tuple[bytes, dict[Piece, Array]] | None = None
-
-    def now(self, name: Piece) -> Array | None:
-        """Return one piece."""
-        value = self._context.value
-        if value is None:
-            return None
-        theta = np.asarray(value, dtype=np.float64).reshape(self._map.context_shape)
-        if self._last is None or self._last[0] != theta.tobytes():
-            self._last = theta.tobytes(), self._map.at(theta)
-        return self._last[1][name]
-
-
-def following(map: ContextProgram, context: Any) -> list[cp.Parameter]:
-    """Return a Parameter per moved piece, in the order of `map.moved`.
-
-    Raises:
-        ModelError: the context has another shape.
-    """
-    shape, received = map.context_shape, tuple(context.shape)
-    if received != shape and not (received == () and shape == (1,)):
-        raise ModelError(f"context must have shape {shape} or (contexts, *{shape}); received {received}")
-    source = _Following(map, context)
-    label = context.name()
-    return [
-        cp.CallbackParam(partial(source.now, name), size, name=f"{name}({label})")
-        for name, size in zip(map.moved, map.sizes, strict=True)
-    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, final
 
 import cvxpy as cp
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,5 +72,8 @@ class ContextParameters:
         Raises:
             ModelError: a shape that does not fit.
         """
+        shape, received = self.map.context_shape, np.shape(context)
+        if received != shape and not (received == () and shape == (1,)):
+            raise ModelError(f"context must have shape {shape}; received {received}: assign one context at a time")
         for parameter, value in zip(self.parameters, self.map.at(context).values(), strict=True):
             parameter.value = value

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, BoolArray, IntArray
+from socicnn.conic._cones import Cones
 from socicnn.conic._conic_data import ConicData
 from socicnn.conic._program import ConicProgram
 from socicnn.conic._rows import ProgramRows, Rows
@@ -135,10 +136,11 @@ def falling(homogeneous: ConicData, solver: Solver) -> Array:
 
 
 def idle_multipliers(rows: Rows, slope: Array, y: Array, solver: Solver) -> Iterator[Array]:
-    """Yield multipliers next to y; those of inequalities that never have slack are 0.
+    """Yield multipliers next to y; those of inequalities and cones that never have slack are 0.
 
     A free variable that is split into two, v = v' - v'', gives two multipliers y', y'' >= 0 with y' = -y'': both are 0,
-    so that the dual has no interior. With these left out the rest may have one.
+    so that the dual has no interior. A unit that counts nothing has such multipliers, too, in its inequalities and
+    cones. With these left out the rest may have an interior.
 
     Args:
         rows: the constraints.
@@ -151,13 +153,10 @@ def idle_multipliers(rows: Rows, slope: Array, y: Array, solver: Solver) -> Iter
     deep = deepest(dual, np.full(len(size), float(size.max(initial=0.0))), solver)
     if not np.isfinite(deep).all():
         return
-    planes = np.arange(rows.cones.zero, rows.cones.zero + rows.cones.nonnegative)
-    idle = planes[deep[planes] <= IDLE * float(np.abs(deep).max(initial=0.0))]
-    if not len(idle):
+    keep, cones = _some(rows.cones, slack(dual, deep) > IDLE * float(np.abs(deep).max(initial=0.0)))
+    if len(keep) == len(y):
         return
-    keep = np.setdiff1d(np.arange(len(y)), idle)
-    cones = replace(rows.cones, nonnegative=rows.cones.nonnegative - len(idle))
-    rest = dual_rows(Rows(sparse.csr_array(rows.G[keep]), rows.h[keep], cones), slope)
+    rest = dual_rows(replace(rows, G=sparse.csr_array(rows.G[keep]), h=rows.h[keep], cones=cones), slope)
     inner = interior(rest, y[keep], solver)
     if inner is None:
         return
@@ -165,3 +164,18 @@ def idle_multipliers(rows: Rows, slope: Array, y: Array, solver: Solver) -> Iter
         full = np.zeros(len(y))
         full[keep] = point
         yield full
+
+
+def _some(cones: Cones, wanted: BoolArray) -> tuple[IntArray, Cones]:
+    """Return the rows, and their cones, of the equalities and of some inequalities and cones.
+
+    Args:
+        cones: all cones.
+        wanted: of each inequality, second-order cone and exponential cone.
+    """
+    planes, second, third = np.split(wanted, np.cumsum([cones.nonnegative, len(cones.second_order)]))
+    sizes = np.asarray(cones.second_order, dtype=np.int64)
+    bodies = [np.arange(head, head + size) for head, size in zip(cones.heads[second], sizes[second], strict=True)]
+    triples = np.arange(cones.exponential_start, cones.rows).reshape(-1, 3)[third]
+    keep = np.concatenate([np.arange(cones.zero), cones.zero + np.flatnonzero(planes), *bodies, triples.reshape(-1)])
+    return keep, Cones(cones.zero, int(planes.sum()), tuple(sizes[second].tolist()), len(triples))

@@ -254,12 +254,45 @@ def test_a_program_may_add_vectors_up_but_not_multiply_them(monkeypatch: pytest.
     for piece, value in found.items():
         np.testing.assert_allclose(value, wanted[piece], rtol=1e-12, atol=1e-12, err_msg=piece)
     monkeypatch.setattr(model, "assemble", multiplied)
-    with pytest.raises(ModelError, match="mixes what its context moves"):
+    with pytest.raises(ModelError, match="products of what its context moves"):
         ContextProgram.of(model)
+
+
+@pytest.mark.parametrize("context", ["joint", "partial"])
+@pytest.mark.parametrize("monotone", [(1, -1), (1, 1), (-1, 0)])
+def test_monotone_networks_have_no_affine_part(monotone: tuple[int, ...], context: Any) -> None:
+    options = socicnn.NetOptions(monotone=monotone, dtype=torch.float64)
+    model = socicnn.SOCICNN(2, (3,), (), (), context_features=2, context=context, options=options)
+    z, theta = cp.Variable(2), cp.Parameter(2, value=[0.3, -0.4])
+    z.value = np.array([0.2, 0.7])
+    assert to_cvxpy(model, z, theta).value == pytest.approx(model.freeze(theta.value)(z.value)[0], abs=1e-12)
+    assert len(socicnn.ContextParameters(model).parameters)
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "maxout"])
+def test_products_of_what_the_context_leaves_alone_are_constants(activation: Any) -> None:
+    options = socicnn.NetOptions(dtype=torch.float64)
+    shape: dict[str, Any] = {"activation": activation, "context_features": 2, "options": options}
+    model = socicnn.SOCICNN(2, (3, 2), (), (), context="joint", **shape)
+    z, theta = cp.Variable(2), cp.Parameter(2)
+    cost = to_cvxpy(model, z, theta)
+    problem = cp.Problem(cp.Minimize(cost + cp.sum_squares(z)))
+    for value in np.random.default_rng(0).normal(size=(3, 2)):
+        theta.value = value
+        reached = problem.solve(solver=cp.CLARABEL)
+        assert cost.value == pytest.approx(model.freeze(value)(z.value)[0], abs=1e-9)
+        anew = cp.Problem(cp.Minimize(to_cvxpy(model, z, value) + cp.sum_squares(z)))
+        assert reached == pytest.approx(anew.solve(solver=cp.CLARABEL), abs=1e-6)
+    with pytest.raises(ModelError, match="give it as an array"):
+        to_cvxpy(socicnn.SOCICNN(2, (3, 2), (), (), context="partial", **shape), z, theta)
 
 
 def test_what_a_context_cannot_be() -> None:
     z = cp.Variable(4)
+    with pytest.raises(ModelError, match="ContextParameters; received Linear"):
+        to_cvxpy(make("partial"), z, torch.nn.Linear(2, 2))
+    with pytest.raises(ModelError, match=r"shape \(3,\); received \(2, 3\)"):
+        socicnn.ContextParameters(make("partial")).assign(np.zeros((2, 3)))
     with pytest.raises(ProgramError, match="must not hold variables"):
         to_cvxpy(make("partial"), z, cp.Variable(3))
     with pytest.raises(ModelError, match=r"context must have shape \(3,\) .* received \(2,\)"):

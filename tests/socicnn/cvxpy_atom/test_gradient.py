@@ -7,6 +7,7 @@ import torch
 
 import socicnn
 from socicnn._cvxpy_atom.build import to_cvxpy
+from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Norm, Output
 from tests.support.frozen_nets import NETS, random_net
 
@@ -89,3 +90,72 @@ def test_dccp_maximises_a_network() -> None:
     assert dccp.is_dccp(problem)
     problem.solve(method="dccp", solver=cp.CLARABEL)
     assert abs(z.value[0]) == pytest.approx(1.0, abs=1e-4)
+
+
+def smooth(seed: int) -> socicnn.SOCICNN:
+    options = socicnn.NetOptions(generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return socicnn.SOCICNN(3, (), (3,), (), context_features=2, context="partial", options=options)
+
+
+def best(models: list[tuple[socicnn.SOCICNN, np.ndarray]]) -> np.ndarray:
+    """Return argmin sum_i f_i(z, theta_i) + ||z||^2 over sum(z) = 4, f_i quadratic in z, by its KKT equations."""
+
+    def cost(z: torch.Tensor) -> torch.Tensor:
+        return sum(m(z, torch.as_tensor(t)) for m, t in models) + z.square().sum()
+
+    zero = torch.zeros(3, dtype=torch.float64)
+    H, g = torch.autograd.functional.hessian(cost, zero), torch.autograd.functional.jacobian(cost, zero)
+    ones = torch.ones(3, 1, dtype=torch.float64)
+    matrix = torch.cat([torch.cat([H, ones], 1), torch.cat([ones.T, torch.zeros(1, 1)], 1)])
+    return torch.linalg.solve(matrix, torch.cat([-g, torch.tensor([4.0])]))[:3].numpy()
+
+
+def differences(models: list[socicnn.SOCICNN], thetas: np.ndarray, h: float = 1e-4) -> np.ndarray:
+    """Return the derivative of the best z in each entry of the contexts, shape `(3, contexts, 2)`."""
+    slopes = np.zeros((3, *thetas.shape))
+    for place in np.ndindex(*thetas.shape):
+        step = np.zeros_like(thetas)
+        step[place] = h
+        ends = [best(list(zip(models, thetas + sign * step, strict=True))) for sign in (1, -1)]
+        slopes[:, *place] = (ends[0] - ends[1]) / (2 * h)
+    return slopes
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_derivatives_of_a_solution_pass_through_a_parameter(seed: int) -> None:
+    # CVXPY knows nothing of the network between the Parameter and the program: gradients were 0
+    model, value, weights = smooth(seed), np.array([0.3, -0.4]), np.array([1.0, 2.0, 0.0])
+    z, theta = cp.Variable(3), cp.Parameter(2, value=value)
+    cost = to_cvxpy(model, z, theta) + cp.sum_squares(z) + 0.0 * theta[0]
+    problem = cp.Problem(cp.Minimize(cost), [cp.sum(z) == 4])
+    slopes = differences([model], value[None])[:, 0]
+    for _ in range(2):  # what was there before is not added to
+        problem.solve(requires_grad=True, eps=1e-11)
+        z.gradient = weights
+        problem.backward()
+        np.testing.assert_allclose(theta.gradient, weights @ slopes, rtol=1e-3, atol=1e-5)
+    theta.delta = np.array([1.0, -2.0])
+    problem.derivative()
+    np.testing.assert_allclose(z.delta, slopes @ theta.delta, rtol=1e-3, atol=1e-5)
+
+
+def test_derivatives_pass_through_rows_of_a_parameter() -> None:
+    model, values, weights = smooth(0), np.array([[0.3, -0.4], [0.1, 0.2]]), np.array([1.0, 2.0, 0.0])
+    z, theta = cp.Variable(3), cp.Parameter((2, 2), value=values)
+    problem = cp.Problem(cp.Minimize(sum(to_cvxpy(model, z, theta)) + cp.sum_squares(z)), [cp.sum(z) == 4])
+    problem.solve(requires_grad=True, eps=1e-11)
+    z.gradient = weights
+    problem.backward()
+    slopes = np.einsum("i,ijk->jk", weights, differences([model, model], values))
+    np.testing.assert_allclose(theta.gradient, slopes, rtol=1e-3, atol=1e-5)
+
+
+def test_derivatives_through_other_expressions_are_refused() -> None:
+    z, theta = cp.Variable(3), cp.Parameter(2, value=[0.3, -0.4])
+    problem = cp.Problem(cp.Minimize(to_cvxpy(smooth(0), z, 2 * theta) + cp.sum_squares(z)), [cp.sum(z) == 4])
+    problem.solve(requires_grad=True)
+    with pytest.raises(ModelError, match="ContextParameters"):
+        problem.backward()
+    theta.delta = np.ones(2)
+    with pytest.raises(ModelError, match="a row of one"):
+        problem.derivative()

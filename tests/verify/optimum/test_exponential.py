@@ -16,6 +16,7 @@ from benchmarks.exponential_optima import build
 from benchmarks.proven_optima import Liar
 from socicnn import to_cvxpy
 from socicnn.conic._cones import Cones
+from socicnn.frozen import FrozenNet, Layer, Logistic, Output, Squares
 from tests.support.softplus import softplus_net
 from verify._optimum.check import check_optimum
 from verify._optimum.claim import read
@@ -285,3 +286,22 @@ def test_faces_of_the_cone() -> None:
     duals = np.array([[0.0, 1, 1], [0, -1e-300, 1], [1e-300, 1, 1], [-1, 0, 1], [-1, 0, 0.3]])
     own = dual_inside(Cones(exponential=5), duals.reshape(-1), np.zeros(15))
     assert own.tolist() == [True, False, False, True, False]
+
+
+def test_dead_units_beside_both_kinds_of_cones() -> None:
+    # multipliers without an interior are left out: the rows that are left keep their exponential cones
+    squares = Squares([1.0, 1.0], [[1.0], [1.0]], [0.0, 0.0])
+    net = FrozenNet(
+        [Layer(None, [[-0.5], [0.5]], [1.0, 1.0], squares)],
+        Output([1.0, 0.0], [0.0]),
+        logistics=[Logistic([1.0], [[1.0]], [0.0])],
+    )
+    v = cp.Variable(1)
+    result = verify.optimum(cp.Problem(cp.Minimize(to_cvxpy(net, v)), [v <= 2, v >= -2]))
+    grid = np.linspace(-2, 2, 40001)[:, None]
+    assert result.lo <= net(grid).min() + 1e-8
+    assert result.gap <= 1e-6
+    w, u = cp.Variable(), cp.Variable()
+    plain = verify.optimum(cp.Problem(cp.Minimize(cp.logistic(u) + 0.1 * u), [w >= cp.square(u) - 1, w >= 0, u >= -3]))
+    values = np.logaddexp(0, t := np.linspace(-3, 3, 60001)) + 0.1 * t
+    assert plain.lo <= values.min() <= plain.hi + 1e-8
