@@ -72,7 +72,9 @@ def _batched(objective: Objective, rows: SetRows, h: Tensor, x: Tensor, y: Tenso
         mu, y = mu + moved[0], y + moved[1]
         if not bool(dx.isfinite().all()):
             break
-        small = dx.abs().amax(dim=1) <= SMALL * size[:, 0]
+        # the first step of a set with cones, whose multipliers start from 0, lacks their curvature: it is not Newton's
+        newton = turn > 0 or not rows.cones
+        small = (dx.abs().amax(dim=1) <= SMALL * size[:, 0]) & newton
         x = x + dx
         local = objective.at(x, face.states)
     return exact, done

@@ -38,8 +38,10 @@ MOVES = {
 }  # fmt: skip
 # what is affine in its one input that depends on x: its matrix is its derivative
 AFFINE = {
-    "linear", "addmm", "mm", "matmul", "mv", "dot", "bmm", "convolution", "conv1d", "conv2d", "sum", "mean", "mul",
-    "div", "neg", "add", "sub", "rsub", "avg_pool2d", "_adaptive_avg_pool2d", "constant_pad_nd", "dropout", "cumsum",
+    "linear", "addmm", "mm", "matmul", "mv", "dot", "bmm", "sum", "mean", "mul", "div", "neg", "add", "sub", "rsub",
+    "convolution", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d",
+    "adaptive_avg_pool3d", "_adaptive_avg_pool3d", "constant_pad_nd", "dropout", "cumsum",
     "_native_batch_norm_legit_no_training", "native_batch_norm", "batch_norm",
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from decision import (
     Simplex,
     surrogates,
 )
+from socicnn import SOCICNN, NetOptions
 from socicnn.errors import ProgramError, SolverError
 from socicnn.frozen import FrozenNet, Output
 from tests.support.cases import generator
@@ -185,3 +186,17 @@ def test_at_a_degenerate_vertex_dependent_constraints_share() -> None:
     assert weights.sum().item() == pytest.approx(1.0, abs=1e-10)
     assert (weights >= 0).all()
     assert torch.equal(torch.autograd.grad(x.sum(), v)[0], torch.zeros(2, dtype=torch.float64))
+
+
+def test_decisions_on_cones_are_exact_to_rounding() -> None:
+    """Near by, x is smooth in the context: its second differences are those of rounding, not of the solver."""
+    model = SOCICNN(4, (6,), activation="softplus", context_features=3, context="partial", options=NetOptions(
+        dtype=torch.float64, generator=generator(1)
+    ))  # fmt: skip
+    layer = DecisionLayer(model, Intersection([Simplex(4), Ball(4, 0.3, centre=[0.25] * 4)]))
+    theta = torch.randn(3, 3, generator=generator(5), dtype=torch.float64)
+    step = torch.tensor([0.0, 0.0, 1e-6], dtype=torch.float64)
+    with torch.no_grad():
+        before, middle, after = (layer(theta + sign * step) for sign in (-1, 0, 1))
+    assert bool(layer.polished.all())
+    assert float((before - 2 * middle + after).abs().max()) <= 1e-12
