@@ -99,11 +99,11 @@ class Energy(Density):
         values = self(torch.cat([x, rule.nodes]))
         return values[: len(x)], values[len(x) :]
 
-    def finalise(self, data: Tensor | None = None) -> Self:
+    def finalise(self, data: Any = None) -> Self:
         """Return the energy with plain, exactly non-negative weights.
 
         Args:
-            data: the training points, for recipes whose weights depend on data.
+            data: the training points, a tensor or an array, for recipes whose weights depend on data.
         """
         return type(self)(self.network.finalise(data), self.strong_convexity)
 

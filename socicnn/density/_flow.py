@@ -187,11 +187,11 @@ class PotentialFlow(Flow):
             "larger one"
         )
 
-    def finalise(self, data: Tensor | None = None) -> Self:
+    def finalise(self, data: Any = None) -> Self:
         """Return the flow with plain, exactly non-negative weights.
 
         Args:
-            data: the training points, for recipes whose weights depend on data.
+            data: the training points, a tensor or an array, for recipes whose weights depend on data.
         """
         plain = type(self)(self.network.finalise(data), self.strong_convexity, log_det=self.log_det)
         with torch.no_grad():
