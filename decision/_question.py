@@ -27,6 +27,7 @@ from decision.sets._base import FeasibleSet
 from socicnn._arrays import as_float64
 from socicnn._compile import Freezable, frozen
 from socicnn._ranges import Ranges
+from socicnn._registry import of_kind
 from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.nn._checks import as_device
 
@@ -55,10 +56,11 @@ class Question:
     ) -> None:
         if isinstance(region, str) and region != "stored":
             raise ModelError(f"region must be a Region, 'stored' or None; received {region!r}")
+        of_kind("options", options, DecideOptions)
         Goal.of(rtol, atol, options.max_iterations, None)  # refuses what is invalid
         self.model, self.feasible_set = model_or_net, feasible_set
         self.method = make(method, options.solver, options.settings)
-        self.rtol, self.atol, self.region, self.options = rtol, atol, region, options
+        self.rtol, self.atol, self.region, self.options = float(rtol), float(atol), region, options
         self.ranges: Ranges | None = getattr(model_or_net, "ranges", None)
         self._reference: tuple[FeasibleSet, Reference] | None = None
 

@@ -23,6 +23,7 @@ from decision._options import RTOL, DecideOptions, MethodName
 from decision.sets import ConicSet, FeasibleSet
 from decision.sets._combined import system_of
 from decision.sets._conic_set import ConicSystem
+from socicnn._registry import of_kind
 from socicnn.conic._program import ConicProgram
 from socicnn.errors import ModelError, ProgramError, SolverError
 
@@ -111,7 +112,7 @@ class DecisionLayer(nn.Module):
             raise ModelError(f"a DecisionLayer needs a torch module; received {type(model).__name__}")
         if getattr(model, "needs_data", False):
             raise ModelError("the weights depend on data; give the layer what `model.finalise(train_data)` returns")
-        if options.integer:
+        if of_kind("options", options, DecideOptions).integer:
             raise ModelError("whole entries have no gradient; leave out integer= of the options of a DecisionLayer")
         self.model, self.feasible_set = model, _checked(feasible_set)
         self._rtol, self._method, self._options = rtol, method, options
