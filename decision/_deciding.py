@@ -16,6 +16,7 @@ from decision._region import Region
 from socicnn._compile import Freezable
 from socicnn._integers import as_integer
 from socicnn._moved import with_moved, with_renamed
+from socicnn._registry import of_kind
 
 
 def decide(
@@ -87,6 +88,7 @@ def decide(
     (tensor([[0.7500, 0.2500]], dtype=torch.float64), True)
     """
     moved: dict[str, Any] = {**keywords}
+    of_kind("options", options, DecideOptions)
     rtol = with_renamed(rtol, moved, "gap", "rtol", function="decide")
     jobs = as_integer("jobs", moved.pop("jobs", options.jobs))
     integer = moved.pop("integer", options.integer)

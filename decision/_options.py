@@ -9,8 +9,9 @@ from typing import Any, Literal, TypedDict, final
 import torch
 
 from socicnn._integers import as_integer
-from socicnn.conic.solvers import Solver, SolverName
-from socicnn.errors import ModelError
+from socicnn._registry import choose
+from socicnn.conic.solvers import SOLVERS, Solver, SolverName
+from socicnn.errors import ModelError, SolverError
 
 RTOL = 1e-6  # of the library, the command and every method
 MethodName = Literal["auto", "interior_point", "central_path", "projected_gradient", "exact"]
@@ -36,6 +37,7 @@ class DecideOptions:
 
     Raises:
         ModelError: max_iterations or jobs is not an integer >= 1, or integer is not a sequence of integers >= 0.
+        SolverError: the solver's name is unknown.
     """
 
     max_iterations: int | None = None
@@ -47,12 +49,16 @@ class DecideOptions:
     integer: Sequence[int] = ()
 
     def __post_init__(self) -> None:
-        """Check the counts."""
+        """Check the counts and the solver."""
         object.__setattr__(self, "jobs", as_integer("jobs", self.jobs))
         entries = tuple(as_integer("integer", entry, 0) for entry in _sequence(self.integer))
         object.__setattr__(self, "integer", entries)
         if self.max_iterations is not None:
             object.__setattr__(self, "max_iterations", as_integer("max_iterations", self.max_iterations))
+        if not isinstance(self.solver, Solver):
+            name: Any = self.solver
+            name = name.lower() if isinstance(name, str) else name
+            object.__setattr__(self, "solver", choose("solver", name, ("auto", *SOLVERS), error=SolverError))
 
 
 class DecideKeywords(TypedDict, total=False):

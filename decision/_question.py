@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from inspect import Parameter, signature
 from typing import Any, Literal
 
 import torch
@@ -27,6 +28,7 @@ from decision.sets._base import FeasibleSet
 from socicnn._arrays import as_float64
 from socicnn._compile import Freezable, frozen
 from socicnn._ranges import Ranges
+from socicnn._registry import of_kind
 from socicnn.errors import ModelError, NoProgramError, SolverError
 from socicnn.nn._checks import as_device
 
@@ -55,10 +57,11 @@ class Question:
     ) -> None:
         if isinstance(region, str) and region != "stored":
             raise ModelError(f"region must be a Region, 'stored' or None; received {region!r}")
+        of_kind("options", options, DecideOptions)
         Goal.of(rtol, atol, options.max_iterations, None)  # refuses what is invalid
         self.model, self.feasible_set = model_or_net, feasible_set
         self.method = make(method, options.solver, options.settings)
-        self.rtol, self.atol, self.region, self.options = rtol, atol, region, options
+        self.rtol, self.atol, self.region, self.options = float(rtol), float(atol), region, options
         self.ranges: Ranges | None = getattr(model_or_net, "ranges", None)
         self._reference: tuple[FeasibleSet, Reference] | None = None
 
@@ -84,10 +87,8 @@ class Question:
         began = time.perf_counter()
         goal = Goal.of(self.rtol, self.atol, self.options.max_iterations, time_limit)
         theta = _contexts(self.model, context)
-        # a network without a context may be decided over a set that moves with one
-        plain = getattr(self.model, "context_shape", None) is None
-        moves = isinstance(self.feasible_set, ConicSet) and self.feasible_set.moves
-        surrogates = [_live(surrogate) for surrogate in self.surrogates(None if plain and moves else theta)]
+        own = own_context(self.model, self.feasible_set, theta)
+        surrogates = [_live(surrogate) for surrogate in self.surrogates(own)]
         proves = all(surrogate.proves for surrogate in surrogates)
         where = resolved(self.feasible_set, self.method, proves=proves)
         points: list[Tensor | None] = [None] * len(surrogates)
@@ -182,6 +183,33 @@ def surrogates_of(
 def _live(surrogate: Surrogate) -> Surrogate:
     """Return a function without the units that it does not depend on, if it is a network."""
     return surrogate.live() if isinstance(surrogate, StackSurrogate) else surrogate
+
+
+def own_context(model: Any, feasible_set: Any, theta: Tensor | None) -> Tensor | None:
+    """Return the contexts of a model; None for one that takes none and is decided over a set that moves with them."""
+    moves = isinstance(feasible_set, ConicSet) and feasible_set.moves
+    return None if moves and not _takes_context(model) else theta
+
+
+def _takes_context(model: Any) -> bool:
+    """Return whether a model takes a context, as its `context_shape` says, or its signatures if it has none.
+
+    They say so where `freeze` needs an argument, or `forward` one more than x or one that is called `context`.
+    """
+    if hasattr(model, "context_shape"):
+        return model.context_shape is not None
+    freeze, forward = (_parameters(getattr(model, name, None)) for name in ("freeze", "forward"))
+    return any(freeze.values()) or sum(forward.values()) > 1 or "context" in forward
+
+
+def _parameters(method: Any) -> dict[str, bool]:
+    """Return the parameters of a method that may be given by position, and whether each is needed."""
+    try:
+        parameters = signature(method).parameters.values()
+    except (TypeError, ValueError):  # no method, or one that does not tell
+        return {}
+    places = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return {entry.name: entry.default is Parameter.empty for entry in parameters if entry.kind in places}
 
 
 def _contexts(model: Any, context: Any) -> Tensor | None:

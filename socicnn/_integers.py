@@ -1,4 +1,4 @@
-"""Integers of any kind: Python's, NumPy's, those of a grid or of a search."""
+"""Numbers of any kind: Python's, NumPy's, torch's; integers, those of a grid or of a search among them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ import operator
 from typing import Any
 
 from socicnn.errors import ModelError
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is one real number of any type; text is not, even if it reads as a number.
+
+    >>> import numpy as np
+    >>> [is_number(value) for value in (3, np.float32(0.5), np.array(2.0), "3", None, [1.0], 1j)]
+    [True, True, True, False, False, False, False]
+    """
+    if isinstance(value, str | bytes) or getattr(value, "ndim", 0) != 0:
+        return False
+    try:
+        float(value)
+    except (TypeError, ValueError, RuntimeError):  # torch's for complex numbers is a RuntimeError
+        return False
+    return True
 
 
 def is_integer(value: Any) -> bool:

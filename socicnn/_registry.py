@@ -45,6 +45,27 @@ def choose(kind: str, name: Any, names: Iterable[str], *, error: Callable[[str],
     return name
 
 
+def of_kind(name: str, value: Any, kind: type[T]) -> T:
+    """Return a value of a class.
+
+    Args:
+        name: of the argument, for the message.
+        value: what was given.
+        kind: the class.
+
+    Raises:
+        ModelError: it is of another class.
+
+    >>> of_kind("options", {"jobs": 2}, bool)
+    Traceback (most recent call last):
+    ...
+    socicnn.errors.ModelError: options must be a bool(...); received dict
+    """
+    if not isinstance(value, kind):
+        raise ModelError(f"{name} must be a {kind.__name__}(...); received {type(value).__name__}")
+    return value
+
+
 class Registry(Generic[T]):
     """Values by short name. A value may be given as "module:name"; it is then imported when it is first used.
 

@@ -20,9 +20,11 @@ from decision._layer.rows import SetRows
 from decision._minimise.answers import Decision
 from decision._minimise.reference import Reference
 from decision._options import RTOL, DecideOptions, MethodName
+from decision._question import own_context
 from decision.sets import ConicSet, FeasibleSet
 from decision.sets._combined import system_of
 from decision.sets._conic_set import ConicSystem
+from socicnn._registry import of_kind
 from socicnn.conic._program import ConicProgram
 from socicnn.errors import ModelError, ProgramError, SolverError
 
@@ -111,7 +113,7 @@ class DecisionLayer(nn.Module):
             raise ModelError(f"a DecisionLayer needs a torch module; received {type(model).__name__}")
         if getattr(model, "needs_data", False):
             raise ModelError("the weights depend on data; give the layer what `model.finalise(train_data)` returns")
-        if options.integer:
+        if of_kind("options", options, DecideOptions).integer:
             raise ModelError("whole entries have no gradient; leave out integer= of the options of a DecisionLayer")
         self.model, self.feasible_set = model, _checked(feasible_set)
         self._rtol, self._method, self._options = rtol, method, options
@@ -156,9 +158,7 @@ class DecisionLayer(nn.Module):
         kinds = {weight.dtype for weight in self.model.parameters() if weight.is_floating_point()}
         plain = self.model if kinds <= {torch.float64} else copy.deepcopy(self.model).double()
         still = None if theta is None else theta.detach().to("cpu", torch.float64)
-        # a model without a context may be decided over a set that moves with one
-        moves = isinstance(feasible_set, ConicSet) and feasible_set.moves
-        own = None if moves and getattr(self.model, "context_shape", None) is None else theta
+        own = own_context(self.model, feasible_set, theta)
         graph = torch.is_grad_enabled()
         with torch.enable_grad():  # modules without arrays are differentiated in x
             question = AskedQuestion(plain, feasible_set, self._method, rtol=self._rtol, options=self._options)

@@ -13,7 +13,7 @@ from torch import Tensor
 from decision._minimise.reference import ROUNDING, UNDERFLOW
 from decision._minimise.stack import Dual
 from decision._minimise.surrogate import Surrogate
-from socicnn._integers import as_integer
+from socicnn._integers import as_integer, is_number
 from socicnn._results import Result, Row
 from socicnn.errors import ModelError
 
@@ -44,14 +44,14 @@ class Goal:
         Raises:
             ModelError: an accuracy or limit that is not positive.
         """
-        if not rtol > 0:
-            raise ModelError(f"rtol must be a positive number; received {rtol}")
-        if not 0 <= atol < math.inf:
-            raise ModelError(f"atol must be a number >= 0; received {atol}")
+        if not (is_number(rtol) and rtol > 0):
+            raise ModelError(f"rtol must be a positive number; received {rtol!r}")
+        if not (is_number(atol) and 0 <= atol < math.inf):
+            raise ModelError(f"atol must be a number >= 0; received {atol!r}")
         if max_iterations is not None:
             max_iterations = as_integer("max_iterations", max_iterations)
-        if time_limit is not None and not time_limit > 0:
-            raise ModelError(f"time_limit must be a positive number of seconds; received {time_limit}")
+        if time_limit is not None and not (is_number(time_limit) and time_limit > 0):
+            raise ModelError(f"time_limit must be a positive number of seconds; received {time_limit!r}")
         deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
         return cls(SHARE * rtol, max_iterations, deadline, SHARE * atol)
 

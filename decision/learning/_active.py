@@ -19,6 +19,7 @@ from decision.tasks import Data
 from decision.tasks._task import stream
 from socicnn._integers import as_integer
 from socicnn._moved import with_moved
+from socicnn._registry import of_kind
 from socicnn.nn._network import Network
 from socicnn.training._history import History
 from socicnn.training._losses import Loss, LossName
@@ -74,6 +75,8 @@ class ActiveOptions:
         """Check the numbers that no fit checks."""
         positive("spread", self.spread)
         positive("share", self.share)
+        positive("learning_rate", self.learning_rate)
+        of_kind("training", self.training, FitOptions)
 
     def at(self, number: int) -> FitOptions:
         """Return the options of a fit, which keeps its progress in a file of its own and standardises once."""
@@ -125,7 +128,7 @@ def fit_active(
     >>> data.labels, active.data.labels
     (160, 200)
     """
-    options = _with_moved(options, moved)
+    options = _with_moved(of_kind("options", options, ActiveOptions), moved)
     rounds, epochs, near = as_integer("rounds", rounds), as_integer("epochs", epochs), as_integer("near", near, 0)
     settings: dict[str, Any] = {name: getattr(options, name) for name in ("loss", "batch_size", "validation")}
     settings |= {"seed": seed, "progress": progress}

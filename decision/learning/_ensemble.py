@@ -48,6 +48,13 @@ class Ensemble(nn.Module):
         return torch.stack([model(x, context) for model in self.models]).mean(dim=0)
 
     @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """Shape of one context, as the members take it; None without contexts."""
+        first: Any = self.models[0]
+        shape: tuple[int, ...] | None = first.context_shape
+        return shape
+
+    @property
     def ranges(self) -> Ranges | None:
         """Ranges of the data that any member was trained on; None if one of them was never trained."""
         members: list[Any] = list(self.models)

@@ -32,10 +32,10 @@ from decision._layer.module import DecisionLayer
 from decision._simulator import AnyTask
 from decision.sets import ConicSet
 from decision.tasks import Data
-from socicnn._integers import as_integer, as_seed
+from socicnn._integers import as_integer, as_seed, is_number
 from socicnn._moved import with_moved
 from socicnn._ranges import Ranges
-from socicnn._registry import choose
+from socicnn._registry import choose, of_kind
 from socicnn.errors import ModelError
 from socicnn.nn._network import Network
 from socicnn.training._losses import Loss, LossName, make_loss
@@ -88,9 +88,9 @@ class FocusedOptions:
     def __post_init__(self) -> None:
         """Check every option."""
         object.__setattr__(self, "every", as_integer("every", self.every))
-        if not 0 <= self.anchor < math.inf:
+        if not (is_number(self.anchor) and 0 <= self.anchor < math.inf):
             raise ModelError(f"anchor must be a finite number >= 0; received {self.anchor!r}")
-        if not 0 < self.held_out < 1:
+        if not (is_number(self.held_out) and 0 < self.held_out < 1):
             raise ModelError(f"held_out must lie within (0, 1); received {self.held_out!r}")
         make_loss(self.loss)
         choose("gradient", self.gradient, get_args(GradientName))
@@ -139,9 +139,10 @@ def fit_focused(
     >>> focused.costs[focused.best] <= focused.costs[0]
     True
     """
-    options = with_moved(options, moved, function="fit_focused", argument="options")
+    options = with_moved(of_kind("options", options, FocusedOptions), moved, function="fit_focused", argument="options")
     steps, contexts = as_integer("steps", steps), as_integer("contexts", contexts)
     positive("perturbation", perturbation)
+    positive("learning_rate", learning_rate)
     if model.needs_data:
         raise ModelError("the weights depend on data; fine-tune what `model.finalise(train_data)` returns")
     draw = torch.Generator().manual_seed(as_seed("seed", seed))

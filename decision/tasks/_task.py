@@ -121,6 +121,11 @@ class Task:
         """Length p of theta."""
         return self.centre.weight.shape[1]
 
+    @property
+    def context_shape(self) -> tuple[int]:
+        """Shape of one theta: `(p,)`."""
+        return (self.context_features,)
+
     def __repr__(self) -> str:
         return f"Task({self.name!r}, {self.feasible_set!r}, context_features={self.context_features})"
 

@@ -57,11 +57,11 @@ class Density(nn.Module, ABC):
         return {"strong_convexity": self.strong_convexity}
 
     @abstractmethod
-    def finalise(self, data: Tensor | None = None) -> Self:
+    def finalise(self, data: Any = None) -> Self:
         """Return the density with plain, exactly non-negative weights.
 
         Args:
-            data: the training points, for recipes whose weights depend on data.
+            data: the training points, a tensor or an array, for recipes whose weights depend on data.
         """
 
     def config(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from socicnn._integers import is_integer
+from socicnn._integers import is_integer, is_number
 from socicnn.errors import ModelError
 
 ROUNDING = 16 * torch.finfo(torch.float64).eps  # of a few operations, relative to their largest intermediate value
@@ -67,8 +67,9 @@ def log_partition_bounds(
 
 
 def _grid(lower: float, upper: float, points: int) -> Tensor:
-    if not is_integer(points) or points < 2 or not -math.inf < lower < upper < math.inf:
-        raise ModelError(f"a bracket needs lower < upper and points >= 2; received {lower}, {upper}, {points!r}")
+    finite = is_number(lower) and is_number(upper) and -math.inf < lower < upper < math.inf
+    if not is_integer(points) or points < 2 or not finite:
+        raise ModelError(f"a bracket needs lower < upper and points >= 2; received {lower!r}, {upper!r}, {points!r}")
     x = torch.linspace(lower, upper, points, dtype=torch.float64)
     if not bool((x.diff() > 0).all() and torch.isfinite(x.diff()).all()):
         raise ModelError(f"float64 does not resolve {points} points between {lower:g} and {upper:g}; take fewer")

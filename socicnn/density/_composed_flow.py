@@ -174,11 +174,11 @@ class ComposedFlow(Flow):
                 return x.to(z)
         raise ModelError(f"the inverse reached {left:.1e}, not the tolerance {tolerance:g}; set a larger one")
 
-    def finalise(self, data: Tensor | None = None) -> Self:
+    def finalise(self, data: Any = None) -> Self:
         """Return the flow with plain, exactly non-negative weights.
 
         Args:
-            data: the training points, for recipes whose weights depend on data.
+            data: the training points, a tensor or an array, for recipes whose weights depend on data.
         """
         plain = type(self)([block.finalise(data) for block in self.blocks])
         with torch.no_grad():

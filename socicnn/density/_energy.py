@@ -9,9 +9,10 @@ from typing import Any, Self, Unpack, final
 import torch
 from torch import Tensor, nn
 
-from socicnn._integers import is_integer
+from socicnn._integers import is_number
 from socicnn.density._base import Density
 from socicnn.density._estimate import Estimate
+from socicnn.density._points import per_axis
 from socicnn.density._rule import Rule, Weighted
 from socicnn.density._targets import Target
 from socicnn.errors import ModelError
@@ -46,8 +47,8 @@ class Energy(Density):
 
     def __init__(self, network: nn.Module, strong_convexity: float = 0.02, *, in_features: int | None = None) -> None:
         super().__init__(network, in_features)
-        if not 0 <= strong_convexity < math.inf:
-            raise ModelError(f"strong_convexity must be a number >= 0; received {strong_convexity}")
+        if not (is_number(strong_convexity) and 0 <= strong_convexity < math.inf):
+            raise ModelError(f"strong_convexity must be a number >= 0; received {strong_convexity!r}")
         self.strong_convexity = strong_convexity
 
     @classmethod
@@ -99,11 +100,11 @@ class Energy(Density):
         values = self(torch.cat([x, rule.nodes]))
         return values[: len(x)], values[len(x) :]
 
-    def finalise(self, data: Tensor | None = None) -> Self:
+    def finalise(self, data: Any = None) -> Self:
         """Return the energy with plain, exactly non-negative weights.
 
         Args:
-            data: the training points, for recipes whose weights depend on data.
+            data: the training points, a tensor or an array, for recipes whose weights depend on data.
         """
         return type(self)(self.network.finalise(data), self.strong_convexity)
 
@@ -112,7 +113,7 @@ NETWORKS.register("Energy", Energy)  # files of it can be loaded from now on
 
 
 @torch.no_grad()
-def total_variation(energy: Any, target: Target, cells: Sequence[int] | None = None) -> float:
+def total_variation(energy: Any, target: Target, cells: int | Sequence[int] | None = None) -> float:
     """Return 1/2 int |p - q| of an energy's law q and a target p, by the midpoint rule on the target's window.
 
     q is normalised on the window. A jump of the target is integrated exactly where it lies between two cells.
@@ -120,7 +121,8 @@ def total_variation(energy: Any, target: Target, cells: Sequence[int] | None = N
     Args:
         energy: E, from x of shape `(count, n)` to values.
         target: p.
-        cells: number of cells of each axis; defaults to 8,000 in one dimension and 420 x 240 in two.
+        cells: number of cells of each axis, a number in one dimension; defaults to 8,000 in one dimension and
+            420 x 240 in two.
 
     Raises:
         ModelError: the target has more than two dimensions, or the cells do not fit.
@@ -133,11 +135,11 @@ def total_variation(energy: Any, target: Target, cells: Sequence[int] | None = N
     return 0.5 * float((p / p.sum() - q).abs().sum())
 
 
-def grid(target: Target, cells: Sequence[int] | None = None) -> tuple[Tensor, float]:
+def grid(target: Target, cells: int | Sequence[int] | None = None) -> tuple[Tensor, float]:
     """Return the midpoints of equal cells on a target's window, shape `(count, n)` in float64, and a cell's volume."""
     n = target.features
-    counts = CELLS.get(n) if cells is None else tuple(cells)
-    if counts is None or len(counts) != n or any(not is_integer(count) or count < 1 for count in counts):
+    counts = CELLS.get(n) if cells is None else per_axis(cells, n)
+    if counts is None:
         raise ModelError(f"a grid needs {n} integers >= 1 as cells, of one or two dimensions; received {cells!r}")
     axes, volume = [], 1.0
     for a, b, count in zip(target.lower, target.upper, counts, strict=True):

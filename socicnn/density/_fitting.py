@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn._moved import with_moved, with_renamed
+from socicnn._registry import of_kind
 from socicnn.density._base import Density
 from socicnn.density._rule import Rule
 from socicnn.density._runs import DensityOptions, DensityRun, settings
@@ -62,7 +63,7 @@ def fit(
     (2, True)
     """
     batch_size = with_renamed(batch_size, moved, "batch", "batch_size", function="fit")
-    options = with_moved(options, moved, function="fit", argument="options")
+    options = with_moved(of_kind("options", options, DensityOptions), moved, function="fit", argument="options")
     run = DensityRun(
         model, data, settings(model, data, steps, batch_size, learning_rate, rule, note_every, options), seed
     )

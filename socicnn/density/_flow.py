@@ -11,7 +11,7 @@ from typing import Any, Self, Unpack, final
 import torch
 from torch import Tensor, nn
 
-from socicnn._integers import as_integer
+from socicnn._integers import as_integer, is_number
 from socicnn.density._change_of_variables import Flow
 from socicnn.density._log_determinant import (
     EXACT_FEATURES,
@@ -73,8 +73,8 @@ class PotentialFlow(Flow):
             )
         if len(shape) != 1:
             raise ModelError(f"a flow takes points that are vectors; the network takes shape {shape}")
-        if not 0 < strong_convexity < math.inf:
-            raise ModelError(f"strong_convexity must be a number > 0; received {strong_convexity}")
+        if not (is_number(strong_convexity) and 0 < strong_convexity < math.inf):
+            raise ModelError(f"strong_convexity must be a number > 0; received {strong_convexity!r}")
         self.strong_convexity = strong_convexity
         self.log_det = as_log_det(log_det)
         self.w0 = nn.Parameter(torch.tensor(ONE, dtype=dtype, device=device))
@@ -187,11 +187,11 @@ class PotentialFlow(Flow):
             "larger one"
         )
 
-    def finalise(self, data: Tensor | None = None) -> Self:
+    def finalise(self, data: Any = None) -> Self:
         """Return the flow with plain, exactly non-negative weights.
 
         Args:
-            data: the training points, for recipes whose weights depend on data.
+            data: the training points, a tensor or an array, for recipes whose weights depend on data.
         """
         plain = type(self)(self.network.finalise(data), self.strong_convexity, log_det=self.log_det)
         with torch.no_grad():

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from socicnn._integers import is_integer
 from socicnn.density._estimate import Estimate
+from socicnn.density._points import box_ends, per_axis
 from socicnn.density._rule import Rule
 from socicnn.errors import ModelError
 
@@ -133,9 +133,9 @@ class Quadrature(Rule):
 
 
 def quadrature(
-    lower: Sequence[float],
-    upper: Sequence[float],
-    panels: Sequence[int] | None = None,
+    lower: float | Sequence[float],
+    upper: float | Sequence[float],
+    panels: int | Sequence[int] | None = None,
     *,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
@@ -143,9 +143,10 @@ def quadrature(
     """Return the product rule on a box of one or two dimensions.
 
     Args:
-        lower: least coordinates.
-        upper: largest coordinates.
-        panels: number of panels of each axis, 15 nodes each; defaults to 12 in one dimension and 3 x 2 in two.
+        lower: least coordinates; a number in one dimension.
+        upper: largest coordinates; the same.
+        panels: number of panels of each axis, 15 nodes each, a number in one dimension; defaults to 12 in one
+            dimension and 3 x 2 in two.
         dtype: floating type; defaults to torch's.
         device: where the tensors live.
 
@@ -157,17 +158,16 @@ def quadrature(
     >>> round(float(rule.log_partition(energies)), 12) == round(0.5 * math.log(2 * math.pi), 12)
     True
     """
-    n = len(lower)
+    low, high = box_ends(lower, upper)
+    n = len(low)
     if n not in PANELS:
         raise ModelError(
             f"quadrature covers one or two dimensions; received {n}: estimate log Z with `importance` instead"
         )
-    if len(upper) != n or not all(-math.inf < a < b < math.inf for a, b in zip(lower, upper, strict=False)):
-        raise ModelError(f"the box needs finite lower < upper; received {tuple(lower)} and {tuple(upper)}")
-    counts = PANELS[n] if panels is None else tuple(panels)
-    if len(counts) != n or any(not is_integer(count) or count < 1 for count in counts):
-        raise ModelError(f"panels must be {n} integers >= 1; received {counts!r}")
-    axes = [_axis(a, b, count) for a, b, count in zip(lower, upper, counts, strict=True)]
+    counts = PANELS[n] if panels is None else per_axis(panels, n)
+    if counts is None:
+        raise ModelError(f"panels must be {n} integers >= 1; received {panels!r}")
+    axes = [_axis(a, b, count) for a, b, count in zip(low, high, counts, strict=True)]
     grid = np.stack(np.meshgrid(*(axis[0] for axis in axes), indexing="ij"), axis=-1).reshape(-1, n)
     fine, coarse = axes[0][1], axes[0][2]
     for _, more, fewer in axes[1:]:
@@ -175,7 +175,7 @@ def quadrature(
     with np.errstate(divide="ignore"):
         made = [torch.as_tensor(array) for array in (grid, np.log(fine), np.log(coarse))]
     made = [tensor.to(device=device, dtype=dtype or torch.get_default_dtype()) for tensor in made]
-    return Quadrature(made[0], made[1], made[2], tuple(map(float, lower)), tuple(map(float, upper)))
+    return Quadrature(made[0], made[1], made[2], low, high)
 
 
 def _total(logs: Tensor, axes: Sequence[int]) -> Tensor:

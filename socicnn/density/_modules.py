@@ -113,11 +113,11 @@ class ConvexModule(nn.Module):
         """Yield nothing: no recipe holds the module's weights."""
         return iter(())
 
-    def finalise(self, data: Tensor | None = None) -> Self:
+    def finalise(self, data: Any = None) -> Self:
         """Return a copy whose tagged parameters are plain and exactly non-negative.
 
         Args:
-            data: the training points, for a `HyperNetwork`.
+            data: the training points, a tensor or an array, for a `HyperNetwork`.
         """
         module = self.module
         plain = module.finalise(data) if isinstance(module, HyperNetwork) else copy.deepcopy(module)

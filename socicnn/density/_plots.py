@@ -6,14 +6,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from socicnn._figures import new_figure
 from socicnn._files import replacing
 from socicnn.density._base import Density
-from socicnn.density._points import as_tensor
+from socicnn.density._points import as_tensor, box_ends
 from socicnn.density._rule import Rule
 from socicnn.errors import ModelError
 
@@ -25,8 +24,8 @@ SHOWN = 2000  # points drawn at most
 def plot(
     density: Density,
     path: str | os.PathLike[str],
-    lower: Sequence[float],
-    upper: Sequence[float],
+    lower: float | Sequence[float],
+    upper: float | Sequence[float],
     *,
     rule: Rule | None = None,
     points: Any = None,
@@ -36,8 +35,8 @@ def plot(
     Args:
         density: a finalised energy or flow.
         path: the file; its ending names the format, e.g. `.png`, `.pdf`.
-        lower: least coordinates of the box.
-        upper: largest coordinates.
+        lower: least coordinates of the box; a number in one dimension.
+        upper: largest coordinates; the same.
         rule: the rule for log Z; None for a density that needs none.
         points: points to draw over it, e.g. the data, shape `(count, n)`: a histogram in one dimension, the first
             2,000 as dots in two.
@@ -50,30 +49,25 @@ def plot(
     n = density.features
     if n not in CELLS:
         raise ModelError(f"a plot shows one or two dimensions; the density has {n}")
-    if (
-        len(lower) != n
-        or len(upper) != n
-        or not all(-np.inf < a < b < np.inf for a, b in zip(lower, upper, strict=True))
-    ):
-        raise ModelError(f"the box needs {n} finite lower < upper; received {tuple(lower)} and {tuple(upper)}")
+    low, high = box_ends(lower, upper, n)
     shown = None if points is None else as_tensor(points, n, dtype=torch.float64, device="cpu").numpy()
-    axes = [torch.linspace(a, b, CELLS[n], dtype=torch.float64) for a, b in zip(lower, upper, strict=True)]
+    axes = [torch.linspace(a, b, CELLS[n], dtype=torch.float64) for a, b in zip(low, high, strict=True)]
     x = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, n)
     p = _values(density, x, rule).reshape([CELLS[n]] * n).numpy()
     figure = new_figure(5.5, 4.0)
     panel: Any = figure.add_subplot()
     if n == 1:
         if shown is not None:
-            panel.hist(shown[:, 0], bins=60, range=(lower[0], upper[0]), density=True, color="0.8", label="points")
+            panel.hist(shown[:, 0], bins=60, range=(low[0], high[0]), density=True, color="0.8", label="points")
         panel.plot(axes[0], p, label="density")
-        panel.set(xlabel="x", ylabel="p(x)", xlim=(lower[0], upper[0]), ylim=(0, None))
+        panel.set(xlabel="x", ylabel="p(x)", xlim=(low[0], high[0]), ylim=(0, None))
         panel.legend()
     else:
         image = panel.contourf(axes[0], axes[1], p.T, levels=30)
         figure.colorbar(image, ax=panel, label="p(x)")
         if shown is not None:
             panel.scatter(*shown[:SHOWN].T, s=2, color="white", alpha=0.5)
-        panel.set(xlabel="x1", ylabel="x2", xlim=(lower[0], upper[0]), ylim=(lower[1], upper[1]))
+        panel.set(xlabel="x1", ylabel="x2", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     with replacing(path) as draft:
         figure.savefig(draft, dpi=150)
 

@@ -1,13 +1,17 @@
-"""Points that a user gives, as one tensor of finite numbers."""
+"""Points that a user gives, as one tensor of finite numbers; the ends of a box, and integers, one per axis."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from socicnn._arrays import as_float64
+from socicnn._integers import is_integer
 from socicnn.errors import ModelError
 
 
@@ -50,6 +54,40 @@ def as_tensor(
             "replace them"
         )
     return tensor
+
+
+def box_ends(lower: Any, upper: Any, n: int | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the ends of a box, one number per axis; a number alone is the end of one dimension.
+
+    Args:
+        lower: least coordinates.
+        upper: largest coordinates.
+        n: number of axes; any if omitted.
+
+    Raises:
+        ModelError: ends that are not finite numbers with lower < upper, or of another number of axes.
+
+    >>> box_ends(-8, [8.0])
+    ((-8.0,), (8.0,))
+    """
+    arrays = [as_float64(end, name) for name, end in (("lower", lower), ("upper", upper))]
+    low, high = (tuple(array.reshape(-1).tolist()) for array in arrays)
+    fits = len(low) == len(high) == (len(low) if n is None else n) and max(array.ndim for array in arrays) < 2
+    if not fits or not all(-math.inf < a < b < math.inf for a, b in zip(low, high, strict=True)):
+        count = "" if n is None else f"{n} "
+        raise ModelError(f"the box needs {count}finite lower < upper; received {low} and {high}")
+    return low, high
+
+
+def per_axis(counts: Any, n: int) -> tuple[int, ...] | None:
+    """Return n integers >= 1; one alone is that of one dimension. None where they are something else.
+
+    >>> per_axis(20, 1), per_axis([3, 2], 2), per_axis(20, 2), per_axis(2.5, 1)
+    ((20,), (3, 2), None, None)
+    """
+    values = counts if isinstance(counts, Sequence) and not isinstance(counts, str) else np.atleast_1d(counts).tolist()
+    fits = len(values) == n and all(is_integer(value) and value >= 1 for value in values)
+    return tuple(map(int, values)) if fits else None
 
 
 def _tensor(points: Any, name: str) -> Tensor:

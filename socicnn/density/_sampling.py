@@ -13,6 +13,7 @@ from socicnn._integers import as_integer
 from socicnn.density._points import as_tensor
 from socicnn.density._rule import Proposal
 from socicnn.errors import ModelError
+from socicnn.training._options import positive
 
 
 @final
@@ -96,8 +97,7 @@ def importance(
     points = as_tensor(points)
     for name, value, least in (("count", count, 1), ("degrees", degrees, 3)):
         as_integer(name, value, least)
-    if not 0 < spread < math.inf:
-        raise ModelError(f"spread must be a finite number > 0; received {spread}")
+    positive("spread", spread)
     exact = points.detach().to(device="cpu", dtype=torch.float64)
     n = exact.shape[1]
     covariance = torch.cov(exact.T).reshape(n, n) if len(exact) > n else torch.zeros((n, n), dtype=torch.float64)

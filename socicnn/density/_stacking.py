@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from socicnn._moved import with_moved, with_renamed
+from socicnn._registry import of_kind
 from socicnn.density._base import Density
 from socicnn.density._modules import ConvexModule
 from socicnn.density._rule import Nodes, Rule
@@ -70,7 +71,7 @@ def fit_stacked(
             f"{len(models)} models need one seed and one set of points each; received {len(seeds)} and {len(sources)}"
         )
     batch_size = with_renamed(batch_size, moved, "batch", "batch_size", function="fit_stacked")
-    options = with_moved(options, moved, function="fit_stacked", argument="options")
+    options = with_moved(of_kind("options", options, DensityOptions), moved, function="fit_stacked", argument="options")
     if options.on_step is not None:
         raise ModelError("on_step is not for stacked models; fit them one by one, or leave it out")
     shared = settings(models[0], sources[0], steps, batch_size, learning_rate, rule, note_every, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self, get_args
@@ -22,6 +23,7 @@ from socicnn.nn._standardise import Standardisation
 from socicnn.positivity import initialiser as make_initialiser
 from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity._base import Shared, Weight
+from socicnn.positivity._encoder import training_points
 from socicnn.positivity._projected import Projected
 
 CONTEXTS: tuple[ContextMode, ...] = get_args(ContextMode)
@@ -245,9 +247,10 @@ class Network(nn.Module, ABC):
         if self.shared is None:
             return
         batch = x.shape[: x.ndim - len(self.input_shape)]
-        points = x.reshape(*batch, -1)
+        points = x.reshape(*batch, math.prod(self.input_shape))  # -1 is ambiguous for a batch of none
         if context is not None and self.context_shape is not None:
-            theta = context.reshape(*context.shape[: context.ndim - len(self.context_shape)], -1)
+            lead = context.shape[: context.ndim - len(self.context_shape)]
+            theta = context.reshape(*lead, math.prod(self.context_shape))
             points = torch.cat([points, theta.expand(*batch, theta.shape[-1])], dim=-1)
         self.shared.condition(points.reshape(-1, points.shape[-1]), whole=whole)
 
@@ -261,14 +264,15 @@ class Network(nn.Module, ABC):
         for _, weight in self.constrained():
             weight.after_step()
 
-    def finalise(self, data: Tensor | tuple[Tensor, Tensor | None] | None = None) -> Self:
+    def finalise(self, data: Any = None) -> Self:
         """Return a network of the same kind whose weights are plain and exactly non-negative.
 
         Args:
-            data: x, or (x, context), of the whole training set, for recipes whose weights depend on data.
+            data: x, or (x, context), of the whole training set, for recipes whose weights depend on data; tensors or
+                arrays.
 
         Raises:
-            ModelError: the recipe needs data and none was given.
+            ModelError: the recipe needs data and none was given, or data that do not fit or are not finite.
         """
         if self.positivity.needs_data:
             if data is None:
@@ -276,9 +280,10 @@ class Network(nn.Module, ABC):
                     f"recipe '{self.positivity.name}' can only be finalised with data: "
                     "call `model.finalise(train_data)`"
                 )
-            x, context = data if isinstance(data, tuple) else (data, None)
-            theta = None if context is None else context.to(self.device, self.dtype)
-            self.condition(x.to(self.device, self.dtype), theta, whole=True)
+            x, context = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+            like = self.standardisation.x_mean
+            theta = None if context is None else training_points(context, "context", like)
+            self.condition(training_points(x, "x", like), theta, whole=True)
         return self.as_plain()
 
     def as_plain(self) -> Self:

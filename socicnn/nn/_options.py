@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, cast
 
 import torch
 
+from socicnn._registry import of_kind
 from socicnn.errors import ModelError
 from socicnn.nn._branches import BranchSpec
 from socicnn.positivity import InitialiserName, RecipeName
@@ -126,8 +127,7 @@ def net_options(
             raise TypeError(f"{kind}() got an unexpected keyword argument {name!r}{hint}")
     if options is None:
         return replace(_DEFAULTS, **cast("dict[str, Any]", settings))
-    if not isinstance(options, NetOptions):
-        raise ModelError(f"options must be a NetOptions; received {type(options).__name__}")
+    of_kind("options", options, NetOptions)
     for name in refused:
         if getattr(options, name) != getattr(_DEFAULTS, name):
             raise ModelError(f"a {kind} has no {name}; leave it out of its options")

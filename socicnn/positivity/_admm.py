@@ -11,6 +11,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from socicnn._integers import is_number
 from socicnn._registry import Registry
 from socicnn.errors import ModelError
 from socicnn.positivity._base import Recipe, Shared, Weight
@@ -119,8 +120,8 @@ class ADMM(Recipe):
     name = "admm"
 
     def __post_init__(self) -> None:
-        if not 0 < self.rho < math.inf:
-            raise ModelError(f"rho must be a number > 0; received {self.rho}")
+        if not (is_number(self.rho) and 0 < self.rho < math.inf):
+            raise ModelError(f"rho must be a number > 0; received {self.rho!r}")
         object.__setattr__(self, "schedule", _schedule(self.schedule))
 
     def weight(self, initial: Tensor, shared: Shared | None = None) -> Weight:

@@ -12,6 +12,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from socicnn._integers import is_number
 from socicnn.errors import ModelError
 from socicnn.positivity._base import Recipe, Shared, Weight
 from socicnn.positivity._readouts import Softplus
@@ -75,8 +76,8 @@ class Noisy(Recipe):
     name = "noisy"
 
     def __post_init__(self) -> None:
-        if not 0 < self.deviation < math.inf:
-            raise ModelError(f"deviation must be a number > 0; received {self.deviation}")
+        if not (is_number(self.deviation) and 0 < self.deviation < math.inf):
+            raise ModelError(f"deviation must be a number > 0; received {self.deviation!r}")
 
     def weight(self, initial: Tensor, shared: Shared | None = None) -> Weight:
         """Hold raw = softplus^-1(initial)."""

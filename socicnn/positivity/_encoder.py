@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, final, get_args
 import torch
 from torch import Tensor, nn
 
+from socicnn._arrays import as_float64
 from socicnn.errors import ModelError
 from socicnn.positivity._base import Shared
 
@@ -161,6 +162,25 @@ class Encoder(Shared):
         for weight, bias in zip(self.weights, self.biases, strict=True):
             points = torch.relu(nn.functional.linear(points, weight, bias))
         return points
+
+
+def training_points(values: Any, name: str, like: Tensor) -> Tensor:
+    """Return what a user gives as training data in the type and at the place of a tensor.
+
+    Args:
+        values: a tensor, or what NumPy reads as an array of numbers: arrays, lists, data frames.
+        name: of the argument, for messages.
+        like: the tensor.
+
+    Raises:
+        ModelError: no real numbers, or entries that are not finite in that type.
+    """
+    points = torch.tensor(as_float64(values, name)).to(like)
+    bad = int((~torch.isfinite(points)).sum())
+    if bad:
+        kind = str(points.dtype).removeprefix("torch.")
+        raise ModelError(f"{name} has {bad} non-finite entries in {kind}; remove or replace them")
+    return points
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int, generator: torch.Generator | None) -> Tensor:

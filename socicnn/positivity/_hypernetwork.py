@@ -18,7 +18,7 @@ from socicnn._registry import choose
 from socicnn.errors import ModelError
 from socicnn.positivity import InitialiserName
 from socicnn.positivity import initialiser as make_initialiser
-from socicnn.positivity._encoder import Encoder
+from socicnn.positivity._encoder import Encoder, training_points
 from socicnn.positivity._initial import Initialiser
 from socicnn.positivity._lift import Lift, LiftedWeight
 from socicnn.positivity._readouts import Readout
@@ -140,24 +140,25 @@ class HyperNetwork(nn.Module):
         return functional_call(self.downstream_network, emitted, inputs, named)
 
     @torch.no_grad()
-    def emission(self, data: Tensor) -> dict[str, Tensor]:
+    def emission(self, data: Any) -> dict[str, Tensor]:
         """Return the parameters that are emitted from the whole of `data`, by name, detached.
 
         Raises:
-            ModelError: the data are empty or of another width.
+            ModelError: the data are empty, of another width or not finite.
         """
-        self.encoder.condition(self._points(data), whole=True)
+        points = training_points(data, "train_data", self._holders()[0].head)
+        self.encoder.condition(self._points(points), whole=True)
         return {name: weight.final() for name, weight in zip(self.names, self._holders(), strict=True)}
 
-    def finalise(self, train_data: Tensor | None = None) -> nn.Module:
+    def finalise(self, train_data: Any = None) -> nn.Module:
         """Return the plain module with the parameters that the whole training set emits.
 
         Args:
-            train_data: the conditioning points of the training set, shape `(count, ...)`; not needed if the
-                conditioning is constant.
+            train_data: the conditioning points of the training set, shape `(count, ...)`, a tensor or an array; not
+                needed if the conditioning is constant.
 
         Raises:
-            ModelError: no data, empty data, or data of another width.
+            ModelError: no data, empty data, or data of another width or that are not finite.
         """
         if train_data is None:
             if self.needs_data:

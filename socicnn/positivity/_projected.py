@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from socicnn._integers import is_number
 from socicnn.errors import ModelError
 from socicnn.positivity._base import Recipe, Shared, Weight
 
@@ -32,8 +33,8 @@ class Projected(Recipe):
     name = "projected"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.floor < float("inf"):
-            raise ModelError(f"floor must be a number >= 0; received {self.floor}")
+        if not (is_number(self.floor) and 0 <= self.floor < float("inf")):
+            raise ModelError(f"floor must be a number >= 0; received {self.floor!r}")
 
     def weight(self, initial: Tensor, shared: Shared | None = None) -> Weight:
         """Hold the weight, raised to the floor."""

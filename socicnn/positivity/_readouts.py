@@ -10,6 +10,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from socicnn._integers import is_number
 from socicnn.errors import ModelError
 from socicnn.positivity._base import Recipe, Shared, Weight
 
@@ -48,8 +49,8 @@ class ReLUReadout(Readout):
     name = "relu"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.floor < math.inf:
-            raise ModelError(f"floor must be a number >= 0; received {self.floor}")
+        if not (is_number(self.floor) and 0 <= self.floor < math.inf):
+            raise ModelError(f"floor must be a number >= 0; received {self.floor!r}")
 
     def emit(self, raw: Tensor) -> Tensor:
         """Return max(raw, floor); the gradient at the floor itself is that of raw."""

@@ -96,9 +96,35 @@ class Data:
         """Return what there is, by name."""
         return {name: tensor for name in PARTS if (tensor := getattr(self, name)) is not None}
 
+    @property
+    def row_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of one point, and of one context if there are some."""
+        context = {} if self.context is None else {"context": tuple(self.context.shape[1:])}
+        return {"x": tuple(self.x.shape[self.y.ndim :]), **context}
+
     def balanced(self) -> Data:
         """Return the same with weights whose mean is one."""
         return self if self.weight is None else replace(self, weight=self.weight / self.weight.mean())
+
+    def split(self, count: int, generator: torch.Generator) -> tuple[Data, Data]:
+        """Return the rows to train on, and `count` random ones to validate on; both parts have weight.
+
+        Raises:
+            ModelError: fewer than two rows have weight.
+        """
+        order = torch.randperm(len(self), generator=generator)
+        if self.weight is not None:
+            heavy = (self.weight > 0).reshape(len(self), -1).any(dim=1)[order].nonzero()[:, 0].tolist()
+            if len(heavy) < 2:
+                raise ModelError(
+                    f"only 1 of {len(self)} rows has a weight above 0, so that none can be held out; set validation to "
+                    "0, or to data"
+                )
+            if heavy[0] >= count:  # the part held out has no weight: one of its rows changes place
+                order[[0, heavy[0]]] = order[[heavy[0], 0]]
+            elif heavy[-1] < count:
+                order[[-1, heavy[-1]]] = order[[heavy[-1], -1]]
+        return self[order[count:]], self[order[:count]]
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> Data:
         part = copy(self)  # what was checked is not checked again in every batch

@@ -30,7 +30,8 @@ class Frame:
         self.inside = hasattr(model, "standard_value")
         parameter = next(parameter for parameter in model.parameters() if parameter.requires_grad)
         self.dtype, self.device = parameter.dtype, parameter.device
-        low, high = train.y.min(), train.y.max()
+        seen = train.y if train.weight is None else train.y[train.weight > 0]
+        low, high = seen.min(), seen.max()
         constant = high - low <= ULPS * torch.finfo(torch.float64).eps * torch.maximum(low.abs(), high.abs())
         self.y_mean = torch.zeros_like(low) if getattr(model, "nonnegative", False) else _mean(train.y, train.weight)
         if train.weight is not None:
@@ -138,7 +139,8 @@ def statistics(values: Tensor, shape: torch.Size, weight: Tensor | None = None) 
     """
     lead = values.ndim - len(shape)
     axes = [*range(lead), *(lead + axis for axis, size in enumerate(shape) if size == 1)]
-    low, high = values.amin(dim=axes, keepdim=True), values.amax(dim=axes, keepdim=True)
+    seen = values if weight is None else values[weight > 0]
+    low, high = seen.amin(dim=axes, keepdim=True), seen.amax(dim=axes, keepdim=True)
     size = torch.maximum(low.abs(), high.abs())
     constant = high - low <= ULPS * torch.finfo(torch.float64).eps * size
     if weight is None:

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, final
 
 from torch import Tensor, nn
 
+from socicnn._integers import is_number
 from socicnn._registry import Registry
 from socicnn.errors import ModelError
 from socicnn.training._data import Data
@@ -97,7 +98,7 @@ class HuberLoss(Pointwise):
 
     def __post_init__(self) -> None:
         """Check delta."""
-        if not 0 < self.delta < math.inf:
+        if not (is_number(self.delta) and 0 < self.delta < math.inf):
             raise ModelError(f"delta must be a finite number > 0; received {self.delta!r}")
 
     def each(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -128,7 +129,7 @@ class Quantile(Pointwise):
 
     def __post_init__(self) -> None:
         """Check the level."""
-        if not 0 < self.level < 1:
+        if not (is_number(self.level) and 0 < self.level < 1):
             raise ModelError(f"level must lie between 0 and 1; received {self.level!r}")
 
     def each(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -178,6 +179,9 @@ class WithinContext(Loss):
     Args:
         level: weight of the means, > 0 to pin the level down.
 
+    Raises:
+        ModelError: the level is not a finite number >= 0.
+
     >>> import torch
     >>> y = torch.tensor([[0.0, 2.0]])
     >>> float(WithinContext()(y + 1, y)), float(WithinContext()(-y + 2, y))
@@ -186,6 +190,11 @@ class WithinContext(Loss):
 
     level: float = 0.1
     name = "within_context"
+
+    def __post_init__(self) -> None:
+        """Check the level."""
+        if not (is_number(self.level) and 0 <= self.level < math.inf):
+            raise ModelError(f"level must be a finite number >= 0; received {self.level!r}")
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the loss; both arguments have shape `(contexts, candidates)`."""

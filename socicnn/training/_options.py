@@ -11,9 +11,10 @@ from typing import Any, Literal, ParamSpec, TypeVar, final
 
 from torch import nn
 
-from socicnn._integers import as_integer
+from socicnn._arrays import as_float64
+from socicnn._integers import as_integer, is_number
 from socicnn._moved import with_moved
-from socicnn._registry import choose
+from socicnn._registry import choose, of_kind
 from socicnn.errors import ModelError
 from socicnn.training._history import History
 
@@ -84,7 +85,10 @@ class FitOptions:
         """Check every option."""
         choose("optimiser", self.optimiser, ("adam", "adamw", "sgd"))
         choose("schedule", self.schedule, SCHEDULES)
-        for decay in self.weight_decay if isinstance(self.weight_decay, Sequence) else (self.weight_decay,):
+        decays = as_float64(self.weight_decay, "weight_decay")
+        if decays.ndim:
+            object.__setattr__(self, "weight_decay", tuple(decays.tolist()))
+        for decay in decays.reshape(-1).tolist():
             if not 0 <= decay < math.inf:
                 raise ModelError(f"weight_decay must be a finite number >= 0; received {decay!r}")
         if self.clip is not None:
@@ -96,6 +100,8 @@ class FitOptions:
         if self.ridge is not None:
             object.__setattr__(self, "ridge", penalties(self.ridge))
         positive("gradient_weight", self.gradient_weight)
+        if not (is_number(self.checkpoint_seconds) and self.checkpoint_seconds >= 0):
+            raise ModelError(f"checkpoint_seconds must be a number >= 0; received {self.checkpoint_seconds!r}")
         polish: Any = self.polish
         several = isinstance(polish, Sequence) and not isinstance(polish, str)
         polish = [as_integer("polish", count, 0) for count in polish] if several else as_integer("polish", polish, 0)
@@ -104,7 +110,7 @@ class FitOptions:
 
 def positive(name: str, value: float) -> float:
     """Return a finite number > 0, or raise a ModelError that names the argument."""
-    if not 0 < value < math.inf:
+    if not (is_number(value) and 0 < value < math.inf):
         raise ModelError(f"{name} must be a finite number > 0; received {value!r}")
     return value
 
@@ -130,6 +136,8 @@ def accepts_moved_keywords(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def call(*arguments: P.args, **keywords: P.kwargs) -> R:
         loose: dict[str, Any] = dict(keywords)
+        if loose.get("options") is not None:
+            of_kind("options", loose["options"], FitOptions)
         old = {name: loose.pop(name) for name in moved if name in loose}
         if old:
             options = loose.get("options") or FitOptions()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from numbers import Real
 from typing import Any
@@ -20,7 +21,7 @@ from socicnn.training import _checkpoint as checkpoints
 from socicnn.training._data import Data, as_data
 from socicnn.training._frame import Frame
 from socicnn.training._history import History
-from socicnn.training._losses import AnyLoss, chosen_loss
+from socicnn.training._losses import AnyLoss, Pointwise, chosen_loss
 from socicnn.training._options import SCHEDULES
 from socicnn.training._polish import polish
 from socicnn.training._sizing import warn_of_large_branches
@@ -57,10 +58,7 @@ class Run:
         self.generator = seed
         start = self.generator.get_state()
         self.loss, data, reason = chosen_loss(loss, as_data(data))
-        if hasattr(model, "check"):
-            check: Any = model.check
-            first = data[:1].to(self.device, self.dtype)
-            check(first.x, first.aligned())
+        self._check(data)
         warn_of_large_branches(model, data.y.numel())
         train, held = self._split(data, validation)
         usual = 16 if data.grouped else min(LARGEST_BATCH, max(16, len(train) // STEPS))
@@ -78,7 +76,8 @@ class Run:
         )
         self.frame = Frame(model, train, self.loss.scale(train.y), settings["standardise"])
         self.train = self.frame.samples(train.balanced())
-        self.validation = None if held is None else self.frame.samples(held.balanced())
+        with _of_validation():
+            self.validation = None if held is None else self.frame.samples(held.balanced())
         self._note_ranges(data.ranges())
         kind = OPTIMISERS[settings["optimiser"]]
         self.optimiser = kind(
@@ -95,17 +94,40 @@ class Run:
         self.saved = -math.inf
         self.interval = 0.0
 
+    def _check(self, data: Data) -> None:
+        """Raise a ModelError where the model tells that it cannot take the data."""
+        if hasattr(self.model, "check"):
+            check: Any = self.model.check
+            first = data[:1].to(self.device, self.dtype)
+            check(first.x, first.aligned())
+
+    def _held(self, samples: Data, validation: Any) -> Data:
+        """Return data to validate on, which fit the model, the training data and the loss."""
+        held = as_data(validation)
+        if samples.grouped:
+            held = held.gathered()[0]
+        self._check(held)
+        if held.row_shapes != samples.row_shapes:
+            raise ModelError(f"one row has the shapes {held.row_shapes}, in the training data {samples.row_shapes}")
+        if held.grouped != samples.grouped and not isinstance(self.loss, Pointwise):
+            raise ModelError(
+                f"the loss {self.loss.name} needs y in the layout of the training data, shape "
+                f"{tuple(samples.y.shape)}; received {tuple(held.y.shape)}"
+            )
+        if held.weight is not None:
+            self.loss.weighted(held.y, held.y, held.weight)  # refuses weights that it cannot use
+        return held
+
     def _split(self, samples: Data, validation: Any) -> tuple[Data, Data | None]:
         if not isinstance(validation, Real):
-            held = as_data(validation)
-            return samples, held.gathered()[0] if samples.grouped else held
+            with _of_validation():
+                return samples, self._held(samples, validation)
         if not 0 <= float(validation) < 1:
             raise ModelError(f"validation must be a share in [0, 1) or data; received {validation}")
-        count = round(float(validation) * len(samples))
+        count = min(round(float(validation) * len(samples)), len(samples) - 1)
         if not count:
             return samples, None
-        order = torch.randperm(len(samples), generator=self.generator)
-        return samples[order[count:]], samples[order[:count]]
+        return samples.split(count, self.generator)
 
     def divide(self, micro_batch: int | None) -> None:
         """Compute this many contexts (or points) at a time; None for whole batches.
@@ -273,3 +295,12 @@ class Run:
         """Put the best weights in place."""
         self.model.load_state_dict(self.best)
         self.model.eval()
+
+
+@contextmanager
+def _of_validation() -> Iterator[None]:
+    """Say of what is refused that it is the validation data."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"the validation data cannot be used: {error}") from None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import stack_module_state
 
+from socicnn._arrays import as_float64
 from socicnn.errors import ModelError
 from socicnn.positivity._base import Weight
 from socicnn.training._data import stacked
@@ -258,8 +259,9 @@ def _acts(model: nn.Module) -> bool:
 
 
 def _each(name: str, setting: float | Sequence[float], count: int) -> list[float]:
-    values = list(map(float, setting)) if isinstance(setting, Sequence) else [float(setting)] * count
-    if len(values) != count:
+    array = as_float64(setting, name)
+    values: list[float] = array.tolist() if array.ndim else [float(array)] * count
+    if array.ndim > 1 or len(values) != count:
         raise ModelError(f"{name} must be one number, or one per model; received {len(values)} for {count} models")
     return values
 

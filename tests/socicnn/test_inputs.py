@@ -3,22 +3,26 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from torch import nn
 
 from socicnn import SOCICNN, FrozenNet
+from socicnn.errors import ModelError
 from socicnn.frozen import Output, Quadratic
+from socicnn.positivity import HyperNetwork
 from socicnn.training import fit, fit_stacked
 from tests.contracts.inputs import TABLE, InputContract
 
 Y = np.array([1.0, 2.0, 0.0, 1.5])
 
 
-def network(context: int = 0) -> SOCICNN:
+def network(context: int = 0, **settings: Any) -> SOCICNN:
     draw = torch.Generator().manual_seed(0)
-    return SOCICNN(3, (4,), context_features=context, dtype=torch.float64, generator=draw)
+    return SOCICNN(3, (4, 4), context_features=context, dtype=torch.float64, generator=draw, **settings)
 
 
-def trained(model: SOCICNN) -> torch.Tensor:
+def trained(model: nn.Module) -> torch.Tensor:
     return torch.nn.utils.parameters_to_vector(model.parameters()).detach()
 
 
@@ -71,3 +75,54 @@ class TestFrozenPoints(InputContract):
 
     def read(self, values: Any) -> Any:
         return FrozenNet([], Output([], [0.0, 1.0, 2.0]), [Quadratic(1.0, np.eye(3))])(values)
+
+
+def lifted(context: int = 0) -> SOCICNN:
+    """A lift whose weights depend on its data, which they do not at the start."""
+    model = network(context, positivity="lift")
+    fit(model, (TABLE, *([TABLE] if context else []), Y), epochs=2, validation=0, progress=False)
+    return model
+
+
+class TestFinaliseX(InputContract):
+    name = "x"
+
+    def read(self, values: Any) -> Any:
+        return trained(lifted().finalise(values))
+
+
+class TestFinaliseContext(InputContract):
+    name = "context"
+
+    def read(self, values: Any) -> Any:
+        return trained(lifted(3).finalise((TABLE, values)))
+
+
+class TestFinaliseAModule(InputContract):
+    name = "train_data"
+
+    def read(self, values: Any) -> Any:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(3, 4), nn.Softplus(), nn.Linear(4, 1)).double()
+        module[2].weight._pos_required = True
+        wrapped = HyperNetwork(3, [4], module, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            wrapped.weights[0].head += 1.0
+        return trained(wrapped.finalise(values))
+
+
+def test_finalise_keeps_to_the_type_of_the_network() -> None:
+    model = lifted().float()
+    with pytest.raises(ModelError, match="x has 12 non-finite entries in float32"):
+        model.finalise(1e200 * np.sign(TABLE + 10.0))
+    assert torch.equal(trained(model.finalise(TABLE)), trained(model.finalise(torch.tensor(TABLE).float())))
+
+
+def test_finalise_refuses_a_training_set_without_points() -> None:
+    for model, data in ((lifted(), TABLE[:0]), (lifted(3), (TABLE[:0], TABLE[:0]))):
+        with pytest.raises(ModelError, match="batch is empty; give at least one point"):
+            model.finalise(data)
+    with pytest.raises(ModelError, match=r"x must have shape \(\*batch, 3\); received \(4, 2\)"):
+        lifted().finalise(TABLE[:, :2])
+    with pytest.raises(ModelError, match="context is missing"):
+        lifted(3).finalise(TABLE)

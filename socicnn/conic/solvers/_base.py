@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from socicnn._arrays import Array
+from socicnn._integers import is_number
 from socicnn.conic._conic_data import ConicData
 from socicnn.conic._residuals import Residuals, power
 from socicnn.conic._solution import Solution
@@ -61,8 +62,8 @@ class Solver(ABC):
     package: str
 
     def __init__(self, *, time_limit: float | None = None, **settings: Any) -> None:
-        if time_limit is not None and not time_limit > 0:
-            raise SolverError(f"time_limit must be a positive number of seconds; received {time_limit}")
+        if time_limit is not None and not (is_number(time_limit) and time_limit > 0):
+            raise SolverError(f"time_limit must be a positive number of seconds; received {time_limit!r}")
         self.time_limit = time_limit
         self.settings: Mapping[str, Any] = settings
 

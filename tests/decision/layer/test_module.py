@@ -54,6 +54,11 @@ def test_models_that_cannot_be_differentiated_are_refused() -> None:
         DecisionLayer(ICNN(3, hidden_features=(4, 4), positivity="lift"), Simplex(3))
 
 
+def test_options_of_another_kind_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"options must be a DecideOptions\(\.\.\.\); received dict"):
+        DecisionLayer(SOCICNN(3, (4,)), Simplex(3), options={"jobs": 2})
+
+
 def test_a_training_step_lowers_the_true_cost() -> None:
     task = tasks.make("simplex_socp", features=5, seed=0)
     model, theta = surrogate("soc-partial", 5), task.sample_contexts(32, seed=1)

@@ -106,6 +106,7 @@ class TestMeasures:
         assert volume == pytest.approx(21 / 6 * 2)
         assert x[0].tolist() == pytest.approx([-5 + 21 / 12, -2])
         assert len(grid(target("beta"))[0]) == 8000
-        for cells in ([5], [5, 0], [5, 5, 5]):
+        assert torch.equal(grid(target("beta"), 50)[0], grid(target("beta"), [50])[0])
+        for cells in ([5], [5, 0], [5, 5, 5], 5, 2.5, "5"):
             with pytest.raises(ModelError, match="cells"):
                 grid(target("gamma_mode"), cells)

@@ -75,6 +75,24 @@ class TestRule:
             quadrature([-math.inf], [0.0])
         with pytest.raises(ModelError, match="panels"):
             quadrature([0.0], [1.0], [0])
+        for panels in (2.5, "12", [[3]], [3, 2], True):
+            with pytest.raises(ModelError, match="panels must be 1 integers"):
+                quadrature(0.0, 1.0, panels)
+        with pytest.raises(ModelError, match="panels must be 2 integers"):
+            quadrature([0.0, 0.0], [1.0, 1.0], 3)
+        for ends in (([[0.0]], [1.0]), (0.0, [1.0, 2.0]), ([], [])):
+            with pytest.raises(ModelError, match=r"finite lower < upper|received 0"):
+                quadrature(*ends)
+        for ends in (("0", "1"), (0.0, None)):
+            with pytest.raises(ModelError, match="real numbers"):
+                quadrature(*ends)
+
+    def test_numbers_are_the_ends_of_one_dimension(self) -> None:
+        expected = quadrature([-8.0], [8.0], [20])
+        for ends in ((-8.0, 8.0, 20), (-8, [8], [20]), (np.float32(-8), torch.tensor([8.0]), np.array(20))):
+            rule = quadrature(*ends)
+            assert torch.equal(rule.nodes, expected.nodes)
+            assert (rule.lower, rule.upper) == ((-8.0,), (8.0,))
 
 
 class TestBracket:
@@ -184,6 +202,9 @@ class TestBracket:
             log_partition_bounds(lambda x: x[:, 0].square(), 1.0, -1.0)
         with pytest.raises(ModelError, match="points >= 2"):
             log_partition_bounds(lambda x: x[:, 0].square(), -1.0, 1.0, 1)
+        for ends in (("-1", "1"), ([-1.0], [1.0]), (None, 1.0)):
+            with pytest.raises(ModelError, match="a bracket needs lower < upper"):
+                log_partition_bounds(lambda x: x[:, 0].square(), *ends)
 
 
 def test_numpy_agrees_on_the_gauss_rule() -> None:

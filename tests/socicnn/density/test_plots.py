@@ -38,12 +38,18 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "law.png"
     with pytest.raises(ModelError, match="one or two dimensions; the density has 3"):
         plot(energy(3), path, [0.0] * 3, [1.0] * 3)
-    for lower, upper in (([1.0], [0.0]), ([0.0, 0.0], [1.0, 1.0]), ([0.0], [float("inf")])):
+    for lower, upper in (([1.0], [0.0]), ([0.0, 0.0], [1.0, 1.0]), ([0.0], [float("inf")]), (1.0, 0.0)):
         with pytest.raises(ModelError, match="the box needs 1 finite lower < upper"):
             plot(energy(1), path, lower, upper)
     with pytest.raises(ModelError, match="is an integral"):
         plot(energy(1), path, [0.0], [1.0])
     assert not path.exists()
+
+
+def test_numbers_are_the_ends_of_one_dimension(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'socicnn[plot]'")
+    plot(energy(1), tmp_path / "law.png", -4.0, 4.0, rule=quadrature(-9.0, 9.0))
+    assert (tmp_path / "law.png").stat().st_size > 1000
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
