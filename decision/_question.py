@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from inspect import Parameter, signature
 from typing import Any, Literal
 
 import torch
@@ -26,7 +25,7 @@ from decision._work import ContextBlock, Work, blocks_of, judged_in_jobs
 from decision.sets import ConicSet, OracleSet
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import as_float64
-from socicnn._compile import Freezable, frozen
+from socicnn._compile import Freezable, frozen, takes_context
 from socicnn._ranges import Ranges
 from socicnn._registry import of_kind
 from socicnn.errors import ModelError, NoProgramError, SolverError
@@ -188,28 +187,7 @@ def _live(surrogate: Surrogate) -> Surrogate:
 def own_context(model: Any, feasible_set: Any, theta: Tensor | None) -> Tensor | None:
     """Return the contexts of a model; None for one that takes none and is decided over a set that moves with them."""
     moves = isinstance(feasible_set, ConicSet) and feasible_set.moves
-    return None if moves and not _takes_context(model) else theta
-
-
-def _takes_context(model: Any) -> bool:
-    """Return whether a model takes a context, as its `context_shape` says, or its signatures if it has none.
-
-    They say so where `freeze` needs an argument, or `forward` one more than x or one that is called `context`.
-    """
-    if hasattr(model, "context_shape"):
-        return model.context_shape is not None
-    freeze, forward = (_parameters(getattr(model, name, None)) for name in ("freeze", "forward"))
-    return any(freeze.values()) or sum(forward.values()) > 1 or "context" in forward
-
-
-def _parameters(method: Any) -> dict[str, bool]:
-    """Return the parameters of a method that may be given by position, and whether each is needed."""
-    try:
-        parameters = signature(method).parameters.values()
-    except (TypeError, ValueError):  # no method, or one that does not tell
-        return {}
-    places = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    return {entry.name: entry.default is Parameter.empty for entry in parameters if entry.kind in places}
+    return None if moves and not takes_context(model) else theta
 
 
 def _contexts(model: Any, context: Any) -> Tensor | None:

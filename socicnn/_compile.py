@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import Parameter, signature
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -56,7 +57,32 @@ def frozen(model_or_net: Freezable, context: Any = None) -> FrozenNet:
         if getattr(model_or_net, "needs_data", False):
             hint = ", which is not finalised; pass what `finalise(train_data)` returns"
         raise ModelError(f"expected a socicnn network or a FrozenNet; received {type(model_or_net).__name__}{hint}")
-    return model_or_net.freeze() if context is None else model_or_net.freeze(context)
+    if context is not None:
+        return model_or_net.freeze(context)
+    if any(_parameters(model_or_net.freeze).values()):  # of the user's own; networks of `socicnn.nn` say it themselves
+        raise ModelError(f"context is missing: {type(model_or_net).__name__}.freeze takes one")
+    return model_or_net.freeze()
+
+
+def takes_context(model: Any) -> bool:
+    """Return whether a model takes a context, as its `context_shape` says, or its signatures if it has none.
+
+    They say so where `freeze` needs an argument, or `forward` one more than x or one that is called `context`.
+    """
+    if hasattr(model, "context_shape"):
+        return model.context_shape is not None
+    freeze, forward = (_parameters(getattr(model, name, None)) for name in ("freeze", "forward"))
+    return any(freeze.values()) or sum(forward.values()) > 1 or "context" in forward
+
+
+def _parameters(method: Any) -> dict[str, bool]:
+    """Return the parameters of a method that may be given by position, and whether each is needed."""
+    try:
+        parameters = signature(method).parameters.values()
+    except (TypeError, ValueError):  # no method, or one that does not tell
+        return {}
+    places = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return {entry.name: entry.default is Parameter.empty for entry in parameters if entry.kind in places}
 
 
 def value_program(model_or_net: Freezable, context: Any = None) -> ValueProgram:

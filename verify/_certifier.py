@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, cast, final
 import numpy as np
 
 from socicnn._arrays import Array, read_only
-from socicnn._compile import Compiled, Freezable, compile_net, frozen
+from socicnn._compile import Compiled, Freezable, compile_net, frozen, takes_context
 from socicnn._integers import as_integer
 from socicnn._registry import unknown
 from socicnn._witness import Witness
@@ -55,7 +55,7 @@ class Certifier:
     def __init__(
         self, model_or_net: Freezable, *, tolerance: float | None = None, proof: bool | ProofName = False
     ) -> None:
-        needs_context = getattr(model_or_net, "context_shape", None) is not None
+        needs_context = takes_context(model_or_net)
         self._model = model_or_net if needs_context else frozen(model_or_net)
         self._tolerance = 1e-12 if tolerance is None else tolerance
         self._proof = proof

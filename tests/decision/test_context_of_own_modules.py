@@ -7,9 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import socicnn
+import verify
 from decision import Ball, DecisionLayer, Polytope, decide, tasks
 from decision.learning import Ensemble
 from socicnn import SOCICNN
+from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Output, Quadratic
 
 CONTEXTS = torch.tensor([[1.0, 2.0], [0.0, -1.0], [3.0, 0.0]], dtype=torch.float64)
@@ -112,3 +115,11 @@ def test_ensembles_and_costs_of_tasks_say_what_they_take() -> None:
     assert task.context_shape == theta.shape[1:]
     answer = decide(task, BOXES, theta)
     torch.testing.assert_close(answer.value, task.cost(answer.x, theta))
+
+
+def test_proofs_see_the_context_of_a_module_of_ones_own() -> None:
+    context = np.array([1.0, 2.0])
+    assert verify.Certifier(Distance())(np.zeros((1, 2)), context).ok
+    for asked in (lambda: verify.certify(Distance(), np.zeros(2)), lambda: socicnn.value_program(Distance())):
+        with pytest.raises(ModelError, match=r"context is missing: Distance\.freeze takes one"):
+            asked()
