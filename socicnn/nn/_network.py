@@ -21,7 +21,7 @@ from socicnn.nn._options import ContextMode, NetOptions
 from socicnn.nn._standardise import Standardisation
 from socicnn.positivity import initialiser as make_initialiser
 from socicnn.positivity import recipe as make_recipe
-from socicnn.positivity._base import Shared, Weight
+from socicnn.positivity._base import Shared, Weight, in_evaluation_mode
 from socicnn.positivity._projected import Projected
 
 CONTEXTS: tuple[ContextMode, ...] = get_args(ContextMode)
@@ -156,11 +156,12 @@ class Network(nn.Module, ABC):
         """Return g, the value in standardised units, at standardised x and contexts; shapes are those of `forward`."""
         return self.evaluate(x, self.vectors(context))
 
+    @in_evaluation_mode
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return the network as float64 arrays at a context.
 
-        Weights are read in the network's own type, then lifted exactly; standardisation and a joint context are folded
-        in float64.
+        Weights are read as in evaluation mode, in the network's own type, then lifted exactly; standardisation and a
+        joint context are folded in float64.
 
         Args:
             context: shape `context_shape`; with one leading axis more, a stack of networks that share their matrices.

@@ -14,6 +14,7 @@ from socicnn.errors import MissingExtra, ModelError
 from socicnn.frozen import FrozenNet
 from socicnn.nn._frozen_module import FrozenModule
 from socicnn.nn._network import Network
+from socicnn.positivity._base import evaluation_mode
 
 # activations that onnxruntime does not run in float64: such a file could not be used
 NO_FLOAT64 = frozenset({"AveragePool", "Conv", "ConvTranspose", "GlobalAveragePool", "Softplus"})
@@ -66,15 +67,14 @@ def _write(model: Network | FrozenModule, path: str | os.PathLike[str], short: s
     batch = torch.export.Dim("batch")
     # two points, as torch takes a size of one for a constant
     points = tuple(torch.zeros(2, *shape, dtype=model.dtype, device=model.device) for shape in shapes.values())
-    training = model.training
     log = logging.getLogger("torch.onnx")
     level = log.level
     try:
         log.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), evaluation_mode(model):
             warnings.simplefilter("ignore")  # torch's exporter warns about torch's own code
             program = torch.onnx.export(
-                model.eval(),
+                model,
                 points,
                 dynamo=True,
                 verbose=False,
@@ -86,7 +86,6 @@ def _write(model: Network | FrozenModule, path: str | os.PathLike[str], short: s
         raise ModelError(f"torch could not write the network as an ONNX graph: {error}") from error
     finally:
         log.setLevel(level)
-        model.train(training)
     if program is None:
         raise FileError(f"torch gave no graph to write to {path}")
     if model.dtype == torch.float64:
