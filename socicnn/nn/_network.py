@@ -14,7 +14,7 @@ from socicnn._ranges import Ranges
 from socicnn._registry import choose
 from socicnn.errors import ModelError
 from socicnn.frozen import AffinePieces, FrozenNet
-from socicnn.nn._checks import as_device, check_call, check_weights, one_or_many
+from socicnn.nn._checks import as_device, as_dtype, check_call, check_weights, one_or_many
 from socicnn.nn._configuration import Blank, described, plain, shown
 from socicnn.nn._context import ContextNetwork, ParameterSource, Vector, VectorSource
 from socicnn.nn._options import ContextMode, NetOptions
@@ -116,10 +116,7 @@ class Network(nn.Module, ABC):
     def finish(self, source: VectorSource) -> None:
         """Take the source of the vectors, then bring every tensor to its type and device: a constructor's last act."""
         self.vectors = source
-        dtype = self._options.dtype or torch.get_default_dtype()
-        if not dtype.is_floating_point:
-            raise ModelError(f"dtype must be a floating type; received {dtype}")
-        self.to(device=as_device(self._options.device), dtype=dtype)
+        self.to(device=as_device(self._options.device), dtype=as_dtype(self._options.dtype))
 
     # use
 
