@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
+from numbers import Real
 from typing import Any, Literal, final
 
 import numpy as np
@@ -61,9 +62,9 @@ class Solver(ABC):
     package: str
 
     def __init__(self, *, time_limit: float | None = None, **settings: Any) -> None:
-        if time_limit is not None and not time_limit > 0:
-            raise SolverError(f"time_limit must be a positive number of seconds; received {time_limit}")
-        self.time_limit = time_limit
+        if time_limit is not None and not (isinstance(time_limit, Real) and time_limit > 0):
+            raise SolverError(f"time_limit must be a positive number of seconds; received {time_limit!r}")
+        self.time_limit = None if time_limit is None else float(time_limit)
         self.settings: Mapping[str, Any] = settings
 
     def __repr__(self) -> str:
