@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,9 +10,9 @@ import typer
 
 from socicnn._files import FileError
 from socicnn._shadows import refuse_shadow
-from socicnn_cli._frame_output import print_csv, write_csv
+from socicnn_cli._frame_output import own_names, print_csv, write_csv
 from socicnn_cli._models import load_at, read_context
-from socicnn_cli._outputs import check_output
+from socicnn_cli._outputs import as_json, check_output
 from socicnn_cli._table_model import roles_in
 
 
@@ -72,7 +71,8 @@ def decide(
 ) -> None:
     """Minimise the network over the set, with a certified gap on every answer; exit status 1 if one is missed.
 
-    A concave function that was fitted to a table is maximised.
+    A concave function that was fitted to a table is maximised. Of a column of the command's own, a name that the table
+    has ends in an underscore.
     """
     refuse_shadow("decision")
     import decision
@@ -88,10 +88,11 @@ def decide(
     theta = read_context(network, context, moves=getattr(region, "moves", False), names=names)
     answer = decision.decide(network, region, theta, method=method, rtol=rtol, atol=atol)
     x_names = roles.x if roles is not None else [f"x{i}" for i in range(answer.x.shape[1])]
-    header = [*x_names, "value" if roles is None else roles.target, "gap", "relative_gap"]
+    own = ["gap", "relative_gap", *([] if answer.outside is None else ["outside"])]
+    users = [*x_names, "value" if roles is None else roles.target]
+    header = [*users, *own_names(own, users)]
     columns = [answer.x, answer.value if roles is None else roles.sign * answer.value, answer.gap, answer.relative_gap]
     if answer.outside is not None:
-        header.append("outside")
         columns.append(answer.outside)
     rows = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns]).tolist()
     if answer.outside is not None:
@@ -102,7 +103,7 @@ def decide(
     if json:
         entries = [dict(zip(header, row, strict=True)) for row in rows]
         facts = {"decisions": entries, "certified": answer.certified.tolist(), "largest_relative_gap": worst}
-        typer.echo(jsonlib.dumps(facts, indent=2))
+        typer.echo(as_json(facts))
         raise typer.Exit(0 if bool(answer.certified.all()) else 1)
     if out is not None:
         typer.echo(f"wrote {len(rows)} decisions to {out}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +13,7 @@ from socicnn._files import FileError, replacing
 from socicnn._shadows import refuse_shadow
 from socicnn.errors import MissingExtra
 from socicnn_cli._fit import SEEDS
-from socicnn_cli._outputs import check_output
+from socicnn_cli._outputs import as_json, check_output
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +99,7 @@ def demo(
     typer.echo(f"Written to {out}/: {', '.join(written)}")
     if json is not None:
         with replacing(json) as draft:
-            draft.write_text(jsonlib.dumps({"rows": rows}, indent=2) + "\n")
+            draft.write_text(as_json({"rows": rows}) + "\n")
     if not all(row["verified"] for row in rows):
         raise typer.Exit(1)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from socicnn_cli._scores import scores
+from socicnn_cli._outputs import as_json
+from socicnn_cli._scores import score_text, scores
 from socicnn_cli._table_model import TableModel
 
 
@@ -22,16 +22,16 @@ def evaluate(
     table = fitted.table(data, target=True)
     inputs, y = table.values[:, :-1], table.values[:, -1]
     away = fitted.outside(inputs)
-    facts = {**scores(fitted.predict(inputs), y), "rows": len(y), "dropped": table.total - len(y)}
-    facts["outside"] = int(away.sum())
+    measured = scores(fitted.predict(inputs), y)
     if json:
-        typer.echo(jsonlib.dumps({"target": fitted.roles.target, **facts}, indent=2))
+        counts = {"rows": len(y), "dropped": table.total - len(y), "outside": int(away.sum())}
+        typer.echo(as_json({"target": fitted.roles.target, **measured, **counts}))
         return
     if table.said():
         typer.echo(table.said())
     typer.echo(
-        f"{fitted.roles.target}: R2 {facts['R2']:.4f}, RMSE {facts['RMSE']:.4g}, MAE {facts['MAE']:.4g}, mean error "
-        f"{facts['bias']:+.4g}, on {len(y)} rows"
+        f"{fitted.roles.target}: R2 {score_text(measured['R2'], '.4f')}, RMSE {score_text(measured['RMSE'], '.4g')}, "
+        f"MAE {score_text(measured['MAE'], '.4g')}, mean error {score_text(measured['bias'], '+.4g')}, on {len(y)} rows"
     )
     if away.any():
         typer.echo(f"warning: {int(away.sum())} rows lie outside the ranges of the training data", err=True)

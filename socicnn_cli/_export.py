@@ -72,7 +72,10 @@ def export(
 
 
 def _write_onnx(network: Any, target: Path, context: Path | None) -> None:
+    import torch
+
     from socicnn.nn import Network, to_onnx
+    from socicnn.nn._checks import narrowed
 
     if context is not None:
         raise FileError("in ONNX the context is an input of the graph; leave --context out")
@@ -81,4 +84,6 @@ def _write_onnx(network: Any, target: Path, context: Path | None) -> None:
     try:
         to_onnx(network, target)
     except ModelError:  # runtimes have softplus, e.g. in the read-out of a context, in float32 alone
+        for name, tensor in network.state_dict().items():
+            narrowed(tensor, torch.float32, name)
         to_onnx(network.float(), target)

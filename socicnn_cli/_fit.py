@@ -11,7 +11,7 @@ import typer
 from socicnn import __version__
 from socicnn._files import FileError
 from socicnn_cli._fit_table import TableRequest, fit_table
-from socicnn_cli._outputs import check_output
+from socicnn_cli._outputs import check_output, finite
 from socicnn_cli._tables import read_samples
 
 MOST = 65536  # units of a layer, rows of a branch
@@ -133,7 +133,7 @@ def fit(
         "seed": seed,
         "socicnn": __version__,
     }
-    save(final, out, {"trained": trained})
+    save(final, out, finite({"trained": trained}))
     parameters = sum(p.numel() for p in final.parameters())
     typer.echo(f"{history}")
     typer.echo(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -13,6 +12,7 @@ import typer
 from socicnn import __version__
 from socicnn._files import FileError
 from socicnn_cli._frames import NumberTable, names_of, numbers, numeric_names, read_frame
+from socicnn_cli._outputs import as_json, finite
 from socicnn_cli._scores import baselines, better, lines, scores
 from socicnn_cli._table_model import KEY, TableRoles
 
@@ -92,9 +92,9 @@ def fit_table(data: Path, out: Path, request: TableRequest, *, hidden: tuple[int
     }
     trained = {"rows": len(train), "kind": request.kind, "loss": model.history_.loss, "seed": seed}
     trained |= {"epochs": model.history_.epochs, "value": model.history_.value, "socicnn": __version__}
-    save(model.network_, out, {KEY: roles.to_json(), "trained": trained, "report": report})
+    save(model.network_, out, finite({KEY: roles.to_json(), "trained": trained, "report": report}))
     if json:
-        typer.echo(jsonlib.dumps(facts, indent=2))
+        typer.echo(as_json(facts))
         return
     _say(facts, table, roles)
 

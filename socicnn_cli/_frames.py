@@ -88,7 +88,7 @@ def numbers(path: Path, frame: Any, names: Sequence[str]) -> NumberTable:
         FileError: a column does not exist, or holds text or dates; or no row is left.
     """
     columns = {name: column_of(path, frame, name) for name in names}
-    values = np.column_stack(list(columns.values()))
+    values = np.column_stack([columns[name] for name in names])  # a name may stand twice
     whole = np.isfinite(values).all(axis=1)
     if not whole.any():
         raise FileError(f"{path} has no row with a number in each of {', '.join(names)[:300]}; complete the rows")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from socicnn.errors import ModelError
 from socicnn_cli._models import load_at, load_model, read_context
+from socicnn_cli._outputs import as_json
 from socicnn_cli._scores import lines
 from socicnn_cli._table_model import roles_in
 
@@ -37,7 +37,7 @@ def info(
         if facts["context"] is not None:
             facts["context"]["names"] = roles.context
     if json:
-        typer.echo(jsonlib.dumps(facts, indent=2))
+        typer.echo(as_json(facts))
         return
     typer.echo(f"{model}: {facts['network']}")
     if roles is not None:

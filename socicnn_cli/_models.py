@@ -50,7 +50,7 @@ def _existing(path: Path) -> Path:
 
 
 def load_model(path: Path) -> Any:
-    """Return the network in a file, in float64, so that what is certified is what is decided.
+    """Return the network in a file, in float64 and evaluation mode: what is certified is what is decided.
 
     A frozen network and an ONNX graph (`.onnx`) are read too.
     """
@@ -67,7 +67,7 @@ def load_model(path: Path) -> Any:
     from socicnn.nn import Network, load
 
     kind: Any = Network  # no density: it has no program
-    return load(path, kind).double()
+    return load(path, kind).double().eval()
 
 
 def read_context(model: Any, path: Path | None, *, moves: bool = False, names: Sequence[str] = ()) -> Array | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +11,8 @@ import typer
 from socicnn._arrays import Array
 from socicnn._figures import new_figure
 from socicnn._files import replacing
-from socicnn_cli._outputs import check_output
-from socicnn_cli._scores import scores
+from socicnn_cli._outputs import as_json, check_output
+from socicnn_cli._scores import score_text, scores
 from socicnn_cli._table_model import TableModel
 
 MOST_SLICES, POINTS, ROWS = 6, 101, 2000  # columns shown, points of a curve, rows drawn
@@ -34,7 +33,7 @@ def plot(
     with replacing(out) as draft, draft.open("wb") as stream:
         figure.savefig(stream, format=out.suffix.lower().removeprefix("."), dpi=150)
     if json:
-        typer.echo(jsonlib.dumps({"out": str(out), "rows": len(y), "dropped": table.total - len(y)}, indent=2))
+        typer.echo(as_json({"out": str(out), "rows": len(y), "dropped": table.total - len(y)}))
         return
     if table.said():
         typer.echo(table.said())
@@ -66,11 +65,13 @@ def draw(fitted: TableModel, inputs: Array, y: Array) -> Any:
     ends = [min(y.min(), predicted.min()), max(y.max(), predicted.max())]
     panel.plot(ends, ends, color="black", linewidth=1)
     measured = scores(predicted, y)
-    panel.set(xlabel=f"{roles.target}, true", ylabel="predicted", title=f"R2 = {measured['R2']:.3f}, {len(y)} rows")
+    title = f"R2 = {score_text(measured['R2'], '.3f')}, {len(y)} rows"
+    panel.set(xlabel=f"{roles.target}, true", ylabel="predicted", title=title)
     panel = next(axes)
     panel.scatter(predicted[shown], (y - predicted)[shown], **dots)
     panel.axhline(0.0, color="black", linewidth=1)
-    panel.set(xlabel=f"{roles.target}, predicted", ylabel="true - predicted", title=f"RMSE = {measured['RMSE']:.3g}")
+    title = f"RMSE = {score_text(measured['RMSE'], '.3g')}"
+    panel.set(xlabel=f"{roles.target}, predicted", ylabel="true - predicted", title=title)
     for place, name in enumerate(names):
         panel = next(axes)
         panel.scatter(inputs[shown, place], y[shown], **{**dots, "color": "0.6"})

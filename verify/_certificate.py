@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 
 from socicnn._arrays import Array, BoolArray, IntArray, as_float64, read_only
 from socicnn._compile import Compiled, Witness
+from socicnn._integers import as_integer
 from socicnn._results import Result, Row
 from socicnn.conic._program import ValueProgram
 from socicnn.errors import ModelError, VerificationError
@@ -24,6 +25,8 @@ from verify._geometry.passes import Geometry
 from verify._geometry.subdifferential import Subdifferential
 from verify._proof.network import Prover
 from verify._report import Check
+
+Points: TypeAlias = int | slice | Sequence[int] | IntArray | BoolArray
 
 
 @final
@@ -125,13 +128,16 @@ class Certificate(Result):
         ]
         return ("point", "value", "gap", "holds"), rows
 
-    def witness(self, points: slice | IntArray | None = None) -> Witness:
+    def witness(self, points: Points | None = None) -> Witness:
         """Return the witness that was checked; the closed form is computed again.
 
         Args:
-            points: which points; all if omitted.
+            points: which points, by index, slice or mask; all if omitted.
+
+        Raises:
+            ModelError: there is no such point.
         """
-        rows = slice(None) if points is None else points
+        rows = slice(None) if points is None else points if isinstance(points, slice) else self._chosen(points)
         if self.supplied is not None:
             return Witness(self.supplied.v[rows], self.supplied.y[rows], self.supplied.k[rows])
         return self.compiled.part(rows).witness(self.x[rows])
@@ -191,6 +197,7 @@ class Certificate(Result):
         Args:
             point: index of the point.
         """
+        point = as_integer("point", point, None)
         rows = slice(point, point + 1) if point >= 0 else slice(len(self) + point, len(self) + point + 1)
         if not 0 <= rows.start < len(self):
             raise ModelError(f"there is no point {point}; this certificate has {len(self)}")
@@ -237,13 +244,28 @@ class Certificate(Result):
             along[rows] = of(geometry, full[rows])
         return along if several else along[:, 0]
 
+    def _chosen(self, points: Points) -> IntArray:
+        """Return the indices of points; one integer is a list of one."""
+        index = points if isinstance(points, slice) else np.atleast_1d(np.asarray(points))
+        nothing = not isinstance(index, slice) and not index.size
+        try:
+            chosen = np.arange(len(self))[[] if nothing else index]
+        except IndexError:
+            chosen = np.zeros((0, 0), dtype=np.int64)
+        if chosen.ndim != 1:
+            raise ModelError(
+                f"points must be indices from 0 to {len(self) - 1}, a slice or a mask of {len(self)}; "
+                f"received {points!r}"
+            )
+        return chosen
+
     def _holding(self, rows: IntArray, what: str) -> None:
         """Refuse points at which the certificate does not hold."""
         failed = rows[~self.passed[rows]]
         if len(failed):
             raise ModelError(f"the certificate does not hold at point {int(failed[0])}; only what holds {what}")
 
-    def save(self, path: str | os.PathLike[str], points: slice | IntArray | None = None) -> None:
+    def save(self, path: str | os.PathLike[str], points: Points | None = None) -> None:
         """Write the claim to a file that anybody can check: `python -m verify.check FILE`.
 
         It holds the network's arrays, the program with the names of its rows and columns, the points, the claimed
@@ -252,13 +274,13 @@ class Certificate(Result):
 
         Args:
             path: where to write, usually `.npz`.
-            points: which points; all if omitted.
+            points: which points, by index, slice or mask; all if omitted.
 
         Raises:
-            ModelError: the certificate does not hold, the program is not the network's row by row, or the file would
-                hold more than 2^28 numbers.
+            ModelError: there is no such point, the certificate does not hold, the program is not the network's row by
+                row, or the file would hold more than 2^28 numbers.
         """
-        rows = np.arange(len(self)) if points is None else np.arange(len(self))[points]
+        rows = np.arange(len(self)) if points is None else self._chosen(points)
         if not len(rows):
             raise ModelError("there are no points to save; name at least one")
         self._holding(rows, "can be claimed")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from scipy import sparse
 
 from socicnn._arrays import Array
-from socicnn.conic._blocks import Block, Named, check_places, own
+from socicnn.conic._blocks import Block, Named, check_places
 from socicnn.conic._cones import Cones
+from socicnn.conic._rows import own_numbers
 from socicnn.errors import ProgramError
 
 
@@ -45,7 +46,7 @@ class ConicData(Named):
     rows: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
-        own(self, "A", "b", "c")
+        own_numbers(self, sparse.csc_array, ["A"], ["b", "c"])
         m, variables = self.A.shape
         sizes = (self.cones.rows, *self.b.shape, *self.c.shape)
         if sizes != (m, m, variables):

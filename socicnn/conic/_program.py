@@ -15,7 +15,7 @@ from socicnn.conic._blocks import Block
 from socicnn.conic._cones import Cones
 from socicnn.conic._conic_data import ConicData, told
 from socicnn.conic._data import ValueData
-from socicnn.conic._rows import Rows
+from socicnn.conic._rows import Rows, own_numbers
 from socicnn.errors import ProgramError
 
 if TYPE_CHECKING:  # imported when they are used: who builds or checks a program needs no solver
@@ -56,6 +56,11 @@ class ValueProgram(ValueData):
 
     Its arrays are those of `ValueData`. Of stacked contexts `contexts` is the number, and `program[i]` is one.
     """
+
+    def __post_init__(self) -> None:
+        own_numbers(self, sparse.csc_array, ["A"], ["b", "q", "d", "r"])
+        own_numbers(self, sparse.csr_array, ["B"], [])
+        super().__post_init__()
 
     def __repr__(self) -> str:
         many = f"{self.contexts} contexts, " if self.stacked else ""

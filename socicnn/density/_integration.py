@@ -15,6 +15,7 @@ from socicnn.density._estimate import Estimate
 from socicnn.density._points import box_ends, per_axis
 from socicnn.density._rule import Rule
 from socicnn.errors import ModelError
+from socicnn.nn._checks import as_dtype
 
 # the 15-point Kronrod rule on [-1, 1] and the 7-point Gauss rule inside it (Piessens et al., QUADPACK, 1983)
 _HALF = [
@@ -174,7 +175,7 @@ def quadrature(
         fine, coarse = np.multiply.outer(fine, more).ravel(), np.multiply.outer(coarse, fewer).ravel()
     with np.errstate(divide="ignore"):
         made = [torch.as_tensor(array) for array in (grid, np.log(fine), np.log(coarse))]
-    made = [tensor.to(device=device, dtype=dtype or torch.get_default_dtype()) for tensor in made]
+    made = [tensor.to(device=device, dtype=as_dtype(dtype)) for tensor in made]
     return Quadrature(made[0], made[1], made[2], low, high)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from socicnn._arrays import as_float64
 from socicnn._integers import is_integer
 from socicnn.errors import ModelError
+from socicnn.nn._checks import as_dtype
 
 
 def as_tensor(
@@ -43,7 +44,7 @@ def as_tensor(
     if tensor.ndim != 2 or not len(tensor) or (features is not None and tensor.shape[1] != features):
         shape = "(count, n)" if features is None else f"(count, {features})"
         raise ModelError(f"{name} must have shape {shape}, count >= 1; received {tuple(tensor.shape)}")
-    tensor = tensor.to(device=device, dtype=dtype)
+    tensor = tensor.to(device=device, dtype=None if dtype is None else as_dtype(dtype))
     bad = ~torch.isfinite(tensor).all(dim=1)
     if bool(bad.any()):
         rows = bad.nonzero()[:, 0].tolist()

@@ -14,6 +14,7 @@ from torch import Tensor
 from socicnn._moved import accepts_renamed
 from socicnn._registry import Registry
 from socicnn.errors import ModelError
+from socicnn.nn._checks import as_dtype
 from socicnn.positivity._initial import normal
 
 
@@ -39,7 +40,7 @@ class Law(ABC):
         device: torch.device | str | None = None,
     ) -> Tensor:
         """Draw points, shape `(count, n)`: in float64 on the CPU, then brought to `dtype` and `device`."""
-        return self.draw(count, generator).to(device=device, dtype=dtype or torch.get_default_dtype())
+        return self.draw(count, generator).to(device=device, dtype=as_dtype(dtype))
 
 
 class Target(Law, ABC):

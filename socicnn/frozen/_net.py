@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from socicnn._arrays import Array, IntArray
+from socicnn._integers import as_integer, is_integer
 from socicnn._moved import accepts_renamed
 from socicnn._points import as_points
 from socicnn.errors import ModelError
@@ -37,7 +38,7 @@ class FrozenNet(ConvexNet):
         output: the read-out.
         quadratics: quadratic branches.
         norms: Euclidean-norm branches.
-        input_shape: shape of x, when x is an image or a sequence; `(n,)` if omitted.
+        input_shape: shape of x, when x is an image or a sequence; `(n,)`, or n, is the same as leaving it out.
         logsumexps: log-sum-exp branches.
         logistics: logistic branches.
         contexts: number of stacked contexts; if omitted, the leading length of the vectors that is not 1, or None if
@@ -52,6 +53,11 @@ class FrozenNet(ConvexNet):
     >>> net([[3.0], [-3.0]])
     array([ 9., -3.])
     """
+
+    def __post_init__(self) -> None:
+        if self.input_shape is not None:
+            object.__setattr__(self, "input_shape", _shape(self.input_shape))
+        super().__post_init__()
 
     def __repr__(self) -> str:
         parts = [f"{self.in_features} inputs", f"hidden widths {', '.join(map(str, self.hidden_features)) or 'none'}"]
@@ -296,3 +302,12 @@ class FrozenNet(ConvexNet):
         if context is not None:
             raise ModelError("a FrozenNet already has its context; leave `context` out")
         return self
+
+
+def _shape(sizes: Any) -> tuple[int, ...]:
+    """Return a shape of x; one integer is a shape of one axis."""
+    try:
+        listed = [sizes] if is_integer(sizes) else list(sizes)
+    except TypeError:
+        raise ModelError(f"input_shape must be a tuple of integers, such as (3, 8, 8); received {sizes!r}") from None
+    return tuple(as_integer("each entry of input_shape", size, 0) for size in listed)

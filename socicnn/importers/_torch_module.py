@@ -39,7 +39,7 @@ def from_torch(make: Callable[[Parts], N], module: nn.Module, example: Any) -> N
         raise ModelError(f"from_torch reads a torch module; received {type(module).__name__}")
     if getattr(module, "needs_data", False):
         raise ModelError("the module's weights depend on data; give what `finalise(train_data)` returns")
-    wide = copy.deepcopy(module).double().eval()
+    wide = _copied(module).double().eval()
     x = torch.as_tensor(example, dtype=torch.float64).detach().cpu()
     if not x.ndim or not torch.isfinite(x).all():
         raise ModelError("example must be a batch of finite points, e.g. torch.zeros(1, n)")
@@ -50,6 +50,21 @@ def from_torch(make: Callable[[Parts], N], module: nn.Module, example: Any) -> N
     soft = any("softplus" in str(node.target) for node in reader.graph.graph.nodes)
     _compare(net, wide, x, SOFTPLUS_TAIL if soft else TOLERANCES["float64"])
     return net
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """Return a copy; torch copies no tensor that has a graph, as `nn.utils.weight_norm` keeps, so that those are cut.
+
+    Raises:
+        ModelError: the module holds something that cannot be copied.
+    """
+    parts = [part for child in module.modules() for part in (*vars(child).values(), *child.buffers(recurse=False))]
+    cut = {id(part): part.detach().clone() for part in parts if isinstance(part, Tensor) and not part.is_leaf}
+    try:
+        return copy.deepcopy(module, cut)
+    except Exception as error:  # whatever the module holds
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"the module cannot be copied ({reason}); give one that copy.deepcopy copies") from None
 
 
 def _traced(module: nn.Module, x: Tensor) -> tuple[fx.GraphModule, list[Any]]:

@@ -209,12 +209,19 @@ def _einsum(call: Call) -> Value:
 
 
 def _power(call: Call) -> Value:
-    value, power = call.values[0], call.option(1, "exponent", 2)
-    if power == 1:
+    value, exponent = call.values[0], call.option(1, "exponent", 2)
+    if isinstance(exponent, Value):
+        raise call.refused("has an exponent that depends on x; 2, 1 and, of a sum of squares, 0.5 are read")
+    value, powers = broadcast([value, _array(exponent)])
+    kinds = np.unique(powers).tolist()
+    if kinds == [1]:
         return value
-    if power not in (0.5, 2):
-        raise call.refused(f"has exponent {power}; 2, 1 and, of a sum of squares, 0.5 are read")
-    return squared(call, value) if power == 2 else root(call, value)
+    if kinds == [0.5]:
+        return root(call, value)
+    if kinds != [2]:
+        listed = ", ".join(f"{kind:g}" for kind in kinds)
+        raise call.refused(f"has exponent {listed}; 2, 1 and, of a sum of squares, 0.5 are read")
+    return squared(call, value)
 
 
 def _softplus(call: Call) -> Value:

@@ -131,3 +131,39 @@ def as_device(device: torch.device | str | None) -> torch.device:
             "install a build of torch for your GPU"
         )
     return chosen
+
+
+def as_dtype(dtype: torch.dtype | None) -> torch.dtype:
+    """Return a floating type; torch's default if None.
+
+    Raises:
+        ModelError: it is none of torch's floating types.
+
+    >>> as_dtype(torch.float64)
+    torch.float64
+    """
+    if dtype is None:
+        return torch.get_default_dtype()
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ModelError(f"dtype must be a floating type of torch, such as torch.float32; received {dtype!r}")
+    return dtype
+
+
+def narrowed(values: Tensor, dtype: torch.dtype, name: str) -> Tensor:
+    """Return finite numbers in another floating type, without a number that overflows or vanishes there.
+
+    A number may become 0 beside a much larger one in the same tensor, where it is less than rounding.
+
+    Raises:
+        ModelError: the type does not hold the numbers.
+    """
+    held, sizes = values.to(dtype), values.abs()
+    kind, limits = str(dtype).removeprefix("torch."), torch.finfo(dtype)
+    mend = "take a wider type, or other units of x and f"
+    if bool((values.isfinite() & ~held.isfinite()).any()):
+        raise ModelError(f"{name} holds {float(sizes.max()):.3g}, more than {kind} holds ({limits.max:.3g}); {mend}")
+    if values.numel():
+        lost = sizes[(held == 0) & (sizes > limits.eps * sizes.max())]
+        if lost.numel():
+            raise ModelError(f"{name} holds {float(lost.max()):.3g}, which is 0 in {kind}; {mend}")
+    return held

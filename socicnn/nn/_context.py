@@ -21,7 +21,7 @@ from socicnn._integers import as_integer
 from socicnn._registry import choose
 from socicnn.nn._geometry import ImageMap
 from socicnn.nn._options import CONTEXT_HIDDEN, ContextActivation
-from socicnn.positivity._base import Recipe, Shared
+from socicnn.positivity._base import Recipe, Shared, in_evaluation_mode
 from socicnn.positivity._initial import normal
 
 CODE_ACTIVATIONS = {"relu": torch.relu, "silu": nn.functional.silu}
@@ -80,6 +80,7 @@ class VectorSource(nn.Module, ABC):
     def forward(self, context: Tensor | None) -> dict[str, Tensor]:
         """Return each vector; where it depends on the context, the context's leading shape comes first."""
 
+    @in_evaluation_mode
     @torch.no_grad()
     def frozen(self, context: Tensor | None) -> dict[str, Array]:
         """Return the same in float64, every read-out evaluated in the model's own type first."""
@@ -125,6 +126,7 @@ class ParameterSource(VectorSource):
                 vectors[name] = vectors[name] + shaped(move, vectors[name].shape)
         return vectors
 
+    @in_evaluation_mode
     @torch.no_grad()
     def frozen(self, context: Tensor | None) -> dict[str, Array]:
         """Lift the parameters exactly, then add Theta theta in float64."""

@@ -35,7 +35,7 @@ from socicnn.nn._options import DENSE_ONLY, SMOOTH, Activation, ContextMode, Net
 from socicnn.nn._relu_form import relu_form
 from socicnn.nn._smooth_fields import SmoothFields
 from socicnn.nn._stages import branch_specs, kernel_shape, layer_spec, repeated, rows_of_norm, stages, with_channels
-from socicnn.positivity._base import Weight
+from socicnn.positivity._base import Weight, in_evaluation_mode
 from socicnn.positivity._initial import normal
 
 
@@ -235,6 +235,7 @@ class ConvSOCICNN(Network):
                 value = value + averaged(gamma, group_lengths(u, axes, group).mean(dim=-2), map_)
         return value + self.smooth.value(x, vectors)
 
+    @in_evaluation_mode
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as sparse arrays."""
         U, W = iter(self.U), iter(cast("list[Weight]", list(self.W)))

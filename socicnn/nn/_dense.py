@@ -41,7 +41,7 @@ from socicnn.nn._options import SMOOTH, Activation, ContextMode, NetOptions
 from socicnn.nn._relu_form import relu_form
 from socicnn.nn._signs import Signs
 from socicnn.nn._smooth_branches import SmoothBranches
-from socicnn.positivity._base import Weight
+from socicnn.positivity._base import Weight, in_evaluation_mode
 from socicnn.positivity._initial import normal
 
 SPARE = 1e-12  # of the fall, added to v: rounding, also in a change of units, does not turn the sign of a slope
@@ -252,6 +252,7 @@ class Dense(Network, ABC):
             z.append(unit(a, nn.functional.linear(z[-1], W[k - 1]()) if z else None))
         return z
 
+    @in_evaluation_mode
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as arrays."""
         self._refuse_wrong_signs(vectors)

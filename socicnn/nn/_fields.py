@@ -18,7 +18,7 @@ from socicnn._arrays import Array, as_float64
 from socicnn.nn._context import NEAR_ZERO, SKIP, ParameterSource, Vector, VectorSource, raw_of, shaped
 from socicnn.nn._geometry import Conv, Convolution, Resizing
 from socicnn.nn._options import CONTEXT_HIDDEN
-from socicnn.positivity._base import Recipe, Shared
+from socicnn.positivity._base import Recipe, Shared, in_evaluation_mode
 from socicnn.positivity._initial import normal
 
 CONTEXT_HIDDEN_KERNEL, HEAD_KERNEL = 5, 3  # kernels of the context network's two layers; the skip's is the second
@@ -66,6 +66,7 @@ class JointField(VectorSource):
             vectors[name] = vectors[name] + (shaped(move, vectors[name].shape) if field is None else move)
         return vectors
 
+    @in_evaluation_mode
     @torch.no_grad()
     def frozen(self, context: Tensor | None) -> dict[str, Array]:
         """Lift the parameters exactly, then add the context's part in float64."""

@@ -12,6 +12,7 @@ from socicnn._arrays import Array
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from socicnn.nn._activations import softplus
+from socicnn.nn._checks import narrowed
 
 
 @final
@@ -23,7 +24,7 @@ class FrozenModule(nn.Module):
         dtype: floating type.
 
     Raises:
-        ModelError: the network has stacked contexts.
+        ModelError: the network has stacked contexts, or numbers that the type does not hold.
 
     >>> from socicnn.frozen import Layer, Output
     >>> module = FrozenModule(FrozenNet([Layer(None, [[1.0]], [0.0])], Output([2.0], [1.0])))
@@ -44,33 +45,39 @@ class FrozenModule(nn.Module):
         self._count = 0
         self.layers = [
             (
-                self._held(layer.W) if layer.W.shape[1] else None,
-                self._held(layer.U),
-                self._held(layer.b[0]),
-                [self._term(term, term.weight) for term in layer.inner],
+                self._held(layer.W, f"W{k}") if layer.W.shape[1] else None,
+                self._held(layer.U, f"U{k}"),
+                self._held(layer.b[0], f"b{k}"),
+                [self._term(term, term.weight, f"a term inside layer {k}") for term in layer.inner],
                 layer.taus.tolist(),
             )
-            for layer in net.layers
+            for k, layer in enumerate(net.layers, start=1)
         ]
-        self.output = [self._held(part) for part in (net.output.w[0], net.output.v[0], net.output.c[0])]
+        self.output = [self._held(getattr(net.output, name)[0], name) for name in ("w", "v", "c")]
         quadratics, norms = net.weighted()
-        self.terms = [self._term(term, term.weight[0]) for term in (*quadratics, *norms)]
+        self.terms = [self._term(term, term.weight[0], "a quadratic branch") for term in quadratics]
+        self.terms += [self._term(term, term.weight[0], "a norm branch") for term in norms]
         self.smooth = [
-            (self._held(term.prices[0]), self._held(term.matrix), self._held(term.offset[0]), term.rows, term.KIND)
-            for _, term in net.named_exponentials()
+            (*self._parts(term, term.prices[0], name), term.rows, term.KIND) for name, term in net.named_exponentials()
         ]
 
-    def _held(self, values: Any) -> str:
+    def _held(self, values: Any, what: str) -> str:
         """Hold an array as a buffer and return its name."""
         dense: Array = values.toarray() if sparse.issparse(values) else values
         name = f"array{self._count}"
         self._count += 1
-        self.register_buffer(name, torch.tensor(dense).to(self.dtype))
+        self.register_buffer(name, narrowed(torch.tensor(dense), self.dtype, what))
         return name
 
-    def _term(self, term: Any, weight: Array) -> tuple[str, str, str, int, bool]:
+    def _parts(self, term: Any, weight: Array, what: str) -> tuple[str, str, str]:
+        """Hold the weight, the matrix and the offset of a term."""
+        held = self._held
+        matrix = held(term.matrix, f"the matrix of {what}")
+        return held(weight, f"the weight of {what}"), matrix, held(term.offset[0], f"the offset of {what}")
+
+    def _term(self, term: Any, weight: Array, what: str) -> tuple[str, str, str, int, bool]:
         """Hold a term: weight, matrix, offset, rows of each group, whether it is a root."""
-        return self._held(weight), self._held(term.matrix), self._held(term.offset[0]), term.rows, term.ROOT
+        return *self._parts(term, weight, what), term.rows, term.ROOT
 
     def _values(self, x: Tensor, term: tuple[str, str, str, int, bool]) -> Tensor:
         """Return weight h(M x + o) of each group, shape `(batch, groups)`."""

@@ -26,7 +26,7 @@ from socicnn.nn._dense import dot
 from socicnn.nn._hinges import Hinges, as_units
 from socicnn.nn._network import Network
 from socicnn.nn._options import DENSE_ONLY, SMOOTH, ContextMode, NetOptions, NetSettings, net_options
-from socicnn.positivity._base import Weight
+from socicnn.positivity._base import Weight, in_evaluation_mode
 from socicnn.positivity._initial import normal
 
 JITTER = 0.3  # standard deviation of the logits of the widths at the start, so that functions differ in their knots
@@ -146,6 +146,7 @@ class ICKAN(Network):
         return dot(self.hidden(x, vectors)[-1], vectors["w"]) + dot(x, vectors["v"]) + vectors["c"]
 
     @torch.no_grad()
+    @in_evaluation_mode
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the same as ReLU units, one per knot (`socicnn.nn._hinges`)."""
         layers, check = self.layers(), ArrayCheck(self.in_features)

@@ -15,14 +15,14 @@ from socicnn._ranges import Ranges
 from socicnn._registry import choose
 from socicnn.errors import ModelError
 from socicnn.frozen import AffinePieces, FrozenNet
-from socicnn.nn._checks import as_device, check_call, check_weights, one_or_many
+from socicnn.nn._checks import as_device, as_dtype, check_call, check_weights, one_or_many
 from socicnn.nn._configuration import Blank, described, plain, shown
 from socicnn.nn._context import ContextNetwork, ParameterSource, Vector, VectorSource
 from socicnn.nn._options import ContextMode, NetOptions
 from socicnn.nn._standardise import Standardisation
 from socicnn.positivity import initialiser as make_initialiser
 from socicnn.positivity import recipe as make_recipe
-from socicnn.positivity._base import Shared, Weight
+from socicnn.positivity._base import Shared, Weight, in_evaluation_mode
 from socicnn.positivity._encoder import training_points
 from socicnn.positivity._projected import Projected
 
@@ -118,10 +118,7 @@ class Network(nn.Module, ABC):
     def finish(self, source: VectorSource) -> None:
         """Take the source of the vectors, then bring every tensor to its type and device: a constructor's last act."""
         self.vectors = source
-        dtype = self._options.dtype or torch.get_default_dtype()
-        if not dtype.is_floating_point:
-            raise ModelError(f"dtype must be a floating type; received {dtype}")
-        self.to(device=as_device(self._options.device), dtype=dtype)
+        self.to(device=as_device(self._options.device), dtype=as_dtype(self._options.dtype))
 
     # use
 
@@ -158,11 +155,12 @@ class Network(nn.Module, ABC):
         """Return g, the value in standardised units, at standardised x and contexts; shapes are those of `forward`."""
         return self.evaluate(x, self.vectors(context))
 
+    @in_evaluation_mode
     def freeze(self, context: Any = None) -> FrozenNet:
         """Return the network as float64 arrays at a context.
 
-        Weights are read in the network's own type, then lifted exactly; standardisation and a joint context are folded
-        in float64.
+        Weights are read as in evaluation mode, in the network's own type, then lifted exactly; standardisation and a
+        joint context are folded in float64.
 
         Args:
             context: shape `context_shape`; with one leading axis more, a stack of networks that share their matrices.

@@ -12,9 +12,12 @@ import torch
 from socicnn._files import FileError, replacing
 from socicnn.errors import MissingExtra, ModelError
 from socicnn.frozen import FrozenNet
+from socicnn.nn._checks import check_weights
 from socicnn.nn._frozen_module import FrozenModule
 from socicnn.nn._network import Network
+from socicnn.positivity._base import evaluation_mode
 
+RUN = (torch.float16, torch.float32, torch.float64)
 # activations that onnxruntime does not run in float64: such a file could not be used
 NO_FLOAT64 = frozenset({"AveragePool", "Conv", "ConvTranspose", "GlobalAveragePool", "Softplus"})
 
@@ -30,11 +33,11 @@ def to_onnx(model: Network | FrozenNet, path: str | os.PathLike[str], *, dtype: 
     Args:
         model: a network, or a FrozenNet of one context, e.g. one that was imported.
         path: file to write.
-        dtype: floating type of a FrozenNet in the file; networks have their own.
+        dtype: floating type of a FrozenNet in the file, one of these three; networks have their own.
 
     Raises:
-        ModelError: the network's weights depend on data, torch cannot write it as a graph, or no runtime has the
-            graph's operators in the network's floating type.
+        ModelError: the network's weights depend on data or are not finite, a number overflows or vanishes in `dtype`,
+            torch cannot write it as a graph, or no runtime has the graph's operators in its floating type.
         FileError: the file cannot be written.
         MissingExtra: onnx or onnxscript is not installed.
     """
@@ -44,6 +47,9 @@ def to_onnx(model: Network | FrozenNet, path: str | os.PathLike[str], *, dtype: 
         except ImportError as error:
             raise MissingExtra(f'writing ONNX needs the package {package}; run: pip install "socicnn[onnx]"') from error
     if isinstance(model, FrozenNet):
+        if dtype not in RUN:
+            listed = ", ".join(map(str, RUN))
+            raise ModelError(f"dtype must be what runtimes run: {listed}; received {dtype!r}")
         _write(FrozenModule(model, dtype), path, "to_onnx(net, path, dtype=torch.float32)")
         return
     if model.positivity.needs_data:
@@ -51,6 +57,7 @@ def to_onnx(model: Network | FrozenNet, path: str | os.PathLike[str], *, dtype: 
             f"the weights of the '{model.positivity.name}' recipe depend on data; call `model.finalise(train_data)` "
             "and export what it returns"
         )
+    check_weights(model.positivity, model.state_dict())
     if model.dtype == torch.bfloat16:
         raise ModelError(
             "onnxruntime runs no graph in bfloat16; write the network in float32: to_onnx(model.float(), path)"
@@ -66,15 +73,14 @@ def _write(model: Network | FrozenModule, path: str | os.PathLike[str], short: s
     batch = torch.export.Dim("batch")
     # two points, as torch takes a size of one for a constant
     points = tuple(torch.zeros(2, *shape, dtype=model.dtype, device=model.device) for shape in shapes.values())
-    training = model.training
     log = logging.getLogger("torch.onnx")
     level = log.level
     try:
         log.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), evaluation_mode(model):
             warnings.simplefilter("ignore")  # torch's exporter warns about torch's own code
             program = torch.onnx.export(
-                model.eval(),
+                model,
                 points,
                 dynamo=True,
                 verbose=False,
@@ -86,7 +92,6 @@ def _write(model: Network | FrozenModule, path: str | os.PathLike[str], short: s
         raise ModelError(f"torch could not write the network as an ONNX graph: {error}") from error
     finally:
         log.setLevel(level)
-        model.train(training)
     if program is None:
         raise FileError(f"torch gave no graph to write to {path}")
     if model.dtype == torch.float64:

@@ -31,6 +31,7 @@ from socicnn.nn._options import DENSE_ONLY, SMOOTH, Activation, ContextMode, Net
 from socicnn.nn._relu_form import relu_form
 from socicnn.nn._sequence_branches import SequenceBranch, TimeBranch, checked, sequence_branch
 from socicnn.nn._smooth_branches import weights
+from socicnn.positivity._base import in_evaluation_mode
 from socicnn.positivity._initial import normal
 
 SequenceSpec: TypeAlias = "BranchSpec | Conv | dict[str, Any]"
@@ -220,6 +221,7 @@ class RecurrentSOCICNN(Network):
             value = value + branch.logistic(branch.image(x) + vectors[f"s{j}"], vectors[f"omega{j}"])
         return value
 
+    @in_evaluation_mode
     def assemble(self, vectors: dict[str, Array]) -> FrozenNet:
         """Return the unrolled network as arrays, one layer per step."""
         T, p, h = self.steps, self.features, self.hidden_features * self.unit.pieces

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TypeVar, overload
 
 import safetensors.torch
@@ -50,16 +50,16 @@ class Storable(Protocol):
         """Return the tensors by name."""
 
 
-def save(model: Storable | FrozenNet, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
+def save(model: Storable | FrozenNet, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
     """Write a network, frozen or not, or a density, to one file; an older file of that name is replaced in one step.
 
     Args:
         model: any network of `socicnn.nn`, a `FrozenNet`, or another registered model: `Energy`, `PotentialFlow`, ....
         path: where to.
-        metadata: JSON values to store with it; the ranges of the training data are always stored.
+        metadata: JSON values by name to store with it; the ranges of the training data are always stored.
 
     Raises:
-        ModelError: a model of another kind, tied tensors, or metadata that is not JSON.
+        ModelError: a model of another kind, tied tensors, or metadata that is no mapping of names to JSON values.
         FileError: the place cannot be written.
 
     >>> from tempfile import mkdtemp
@@ -69,7 +69,10 @@ def save(model: Storable | FrozenNet, path: str | os.PathLike[str], metadata: di
     >>> load(path).in_features, load_metadata(path)
     (3, {'set': 'simplex'})
     """
-    name, stored = type(model).__name__, _json(metadata or {}, "metadata")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        received = type(metadata).__name__
+        raise ModelError(f"metadata must be a mapping of names to JSON values; received {received}: name each value")
+    name, stored = type(model).__name__, _json(dict(metadata or {}), "metadata")
     if isinstance(model, FrozenNet):
         return frozen_file.save(model, path, stored)
     if not knows_network(name) or type(model) is not NETWORKS[name]:

@@ -3,10 +3,41 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import wraps
+from typing import ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+
+Arguments = ParamSpec("Arguments")
+Made = TypeVar("Made")
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Have a module in evaluation mode for a while; afterwards every part of it has the mode that it had."""
+    training = [part for part in module.modules() if part.training]
+    for part in training:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
+def in_evaluation_mode(method: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
+    """Let a method of a module read the weights as in evaluation mode, whatever mode the module is in."""
+
+    @wraps(method)
+    def run(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Made:
+        with evaluation_mode(cast(nn.Module, arguments[0])):
+            return method(*arguments, **keywords)
+
+    return run
 
 
 class Weight(nn.Module, ABC):

@@ -55,9 +55,18 @@ class Band:
         return f - self.below, f + self.above
 
     def coverage(self, X: Any, y: Any) -> float:
-        """Return the share of values that lie in the band."""
-        lower, upper = self.predict(X)
-        values = as_float64(y, "y")
+        """Return the share of values that lie in the band.
+
+        Args:
+            X: rows.
+            y: their values, shape `(rows,)`.
+
+        Raises:
+            ModelError: y is not finite, or has not one value per row.
+        """
+        f = self.model.predict(X)
+        values = _values(y, f)
+        lower, upper = f - self.below, f + self.above
         return float(np.mean((values >= lower) & (values <= upper)))
 
     def upper(self, z: Any, context: Any = None) -> Any:
@@ -81,7 +90,7 @@ class Band:
         return self.model.to_cvxpy(z, context) - self.below
 
 
-def conformal_band(model: ConvexRegressor, predicted: Array, y: Array, alpha: float, side: Side) -> Band:
+def conformal_band(model: ConvexRegressor, predicted: Array, y: Any, alpha: float, side: Side) -> Band:
     """Return the band of an estimator from its predictions at rows that training has not seen.
 
     Raises:
@@ -90,8 +99,7 @@ def conformal_band(model: ConvexRegressor, predicted: Array, y: Array, alpha: fl
     choose("side", side, ("both", "upper", "lower"))
     if not 0 < alpha < 1:
         raise ModelError(f"alpha must lie between 0 and 1; received {alpha!r}")
-    if y.shape != predicted.shape or not np.isfinite(y).all():
-        raise ModelError(f"y must be finite, one value per row; received shape {y.shape} for {len(predicted)} rows")
+    y = _values(y, predicted)
     rank = math.ceil((len(y) + 1) * (1 - alpha) * (1 - 1e-12))  # 0.9 * 10 is 9, whatever its last bit
     if rank > len(y):
         least = math.ceil(1 / alpha * (1 - 1e-12)) - 1
@@ -106,3 +114,20 @@ def conformal_band(model: ConvexRegressor, predicted: Array, y: Array, alpha: fl
         above=math.inf if side == "lower" else width,
         rows=len(y),
     )
+
+
+def _values(y: Any, predicted: Array) -> Array:
+    """Return values to compare with predictions: no other shape, which NumPy would spread over all pairs of rows.
+
+    Raises:
+        ModelError: they are not finite, or not one per row.
+    """
+    values = as_float64(y, "y")
+    if values.shape != predicted.shape:
+        mend = "flatten it" if values.size == predicted.size else "give the values of these rows"
+        raise ModelError(
+            f"y must hold one value per row, shape {predicted.shape}; received shape {values.shape}: {mend}"
+        )
+    if not np.isfinite(values).all():
+        raise ModelError(f"y has {int((~np.isfinite(values)).sum())} entries that are not finite; leave these rows out")
+    return values

@@ -248,12 +248,13 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
             side: `both`, `upper` (values may lie above alone) or `lower`.
 
         Raises:
-            ModelError: several outputs, alpha is not between 0 and 1, or there are too few rows for it.
+            ModelError: several outputs, alpha is not between 0 and 1, too few rows for it, or y is not one finite
+                value per row.
         """
         check_is_fitted(self)
         if not self._vector:
             raise ModelError("a band is of one output; fit one estimator per output")
-        return conformal_band(self, self.predict(X), as_float64(y, "y"), alpha, side)
+        return conformal_band(self, self.predict(X), y, alpha, side)
 
     def _split(self, X: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         check_is_fitted(self)

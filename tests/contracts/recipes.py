@@ -158,6 +158,26 @@ class RecipeContract(ABC):
         np.testing.assert_allclose(final.freeze(theta)(x), forward, rtol=1e-12, atol=1e-12 * (1 + abs(forward).max()))
         verify.equivalence(final, x, theta, solvers=()).raise_if_failed()
 
+    @pytest.mark.parametrize("kind", NETWORKS)
+    def test_training_mode_freezes_as_evaluation_mode_does(self, kind: str) -> None:
+        model = self.network(kind)
+        theta = None if model.context_shape is None else np.array([0.5, -1.0])
+        if model.needs_data:  # refused in either mode
+            with pytest.raises(ModelError, match="depend on data"):
+                model.freeze(theta)
+            return
+        frozen = model.eval().freeze(theta)
+        model.train()
+        part = next(model.constrained())[1].eval()  # modes may be mixed
+        modes = [module.training for module in model.modules()]
+        assert model.freeze(theta).fingerprint == frozen.fingerprint
+        standard = model.standard_context(theta)
+        assembled = model.assemble(model.vectors.frozen(standard)).fingerprint  # as decisions read it
+        assert [module.training for module in model.modules()] == modes
+        assert not part.training
+        model.eval()
+        assert assembled == model.assemble(model.vectors.frozen(standard)).fingerprint
+
     def test_its_emission_is_what_the_network_was(self) -> None:
         torch.manual_seed(0)
         model = self.network()

@@ -1,5 +1,6 @@
 """What every solver adapter must do: inherit `SolverContract`, give its attributes, and these checks run on it."""
 
+import math
 from abc import ABC
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -258,6 +259,9 @@ class SolverContract(ABC):
         assert all(prepared.solve().ok for _ in range(3))
         with pytest.raises(SolverError, match="time_limit must be a positive"):
             make(self.name, time_limit=0)
+        for limit in ("5", [5], math.nan):
+            with pytest.raises(SolverError, match="positive number of seconds; received"):
+                make(self.name, time_limit=limit)
 
     def large(self) -> ConicProgram:
         hidden, branch = ((40, 40, 40), (20,)) if self.conic else ((60, 60, 60), ())

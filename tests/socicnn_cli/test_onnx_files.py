@@ -55,3 +55,18 @@ def test_an_onnx_graph_of_x_and_a_context_is_read_at_one_context(run, tmp_path: 
     status, _, err = run("verify", path, "--points", points, "--context", theta)
     assert (status, err.count("\n")) == (2, 1)
     assert "has 2 contexts; an ONNX graph is read at one context: give one row" in err
+
+
+@pytest.mark.extra
+def test_a_number_that_float32_does_not_hold_is_refused(run, tmp_path: Path) -> None:
+    """Softplus is written in float32; the weight was infinite there, without a word."""
+    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'socicnn[onnx]'")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'socicnn[onnx]'")
+    network = socicnn.ICNN(2, (3,), activation="softplus", dtype=torch.float64)
+    with torch.no_grad():
+        network.vectors.free["c"].fill_(1e39)
+    socicnn.save(network, tmp_path / "m.safetensors")
+    status, _, err = run("export", tmp_path / "m.safetensors", "--format", "onnx")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "vectors.free.c holds 1e+39, more than float32 holds (3.4e+38)" in err
+    assert not (tmp_path / "m.onnx").exists()

@@ -64,7 +64,7 @@ class Solver(ABC):
     def __init__(self, *, time_limit: float | None = None, **settings: Any) -> None:
         if time_limit is not None and not (is_number(time_limit) and time_limit > 0):
             raise SolverError(f"time_limit must be a positive number of seconds; received {time_limit!r}")
-        self.time_limit = time_limit
+        self.time_limit = None if time_limit is None else float(time_limit)
         self.settings: Mapping[str, Any] = settings
 
     def __repr__(self) -> str:

@@ -126,11 +126,20 @@ def test_arrays_are_its_own_so_that_training_on_changes_nothing() -> None:
         ({"layers": [Layer(None, np.ones((2, 3)), [np.inf, 0])]}, "bias b of layer 1 has 1 non-finite"),
         ({"layers": [Layer(None, np.ones((2, 4)), [0, 0])]}, r"U of layer 1 must have shape \(2, 3\)"),
         ({"input_shape": (2, 2)}, "does not hold the 3 inputs"),
+        ({"input_shape": 2}, r"input_shape \(2,\) does not hold the 3 inputs"),
+        ({"input_shape": 3.0}, r"must be a tuple of integers, such as \(3, 8, 8\); received 3.0"),
+        ({"input_shape": "3"}, "each entry of input_shape must be an integer >= 0; received '3'"),
+        ({"input_shape": (-3, -1)}, "each entry of input_shape must be an integer >= 0; received -3"),
     ],
 )
 def test_refusals_name_the_array_and_the_mend(changes, message) -> None:
     with pytest.raises(ModelError, match=message):
         _net(**changes)
+
+
+@pytest.mark.parametrize("shape", [None, 3, np.int64(3), (3,), [3], np.array([3])])
+def test_a_shape_of_one_axis_may_be_one_integer(shape) -> None:
+    assert _net(input_shape=shape).input_shape == (3,)
 
 
 def test_what_is_left_out_is_an_empty_array(tmp_path: Path) -> None:

@@ -55,6 +55,29 @@ def check(module: nn.Module, n: int = 3) -> FrozenNet:
     return net
 
 
+@pytest.mark.parametrize("exponent", [torch.full((3,), 2), torch.full((2, 3), 2.0), torch.ones(3), torch.tensor(2)])
+def test_an_exponent_may_be_a_tensor_of_equal_entries(exponent: Tensor) -> None:
+    check(Written(lambda x: (x**exponent).reshape(len(x), -1) if exponent.ndim < 2 else (x ** exponent[:1])))
+    net = FrozenNet.from_torch(Written(lambda x: (x**exponent).reshape(1, -1)), torch.zeros(1, 3))
+    power, copies = int(exponent.max()), max(1, exponent.numel() // 3)
+    np.testing.assert_allclose(net([[1.0, -2.0, 3.0]]), copies * np.sum(np.array([1.0, -2.0, 3.0]) ** power))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_what_torch_recomputes_before_each_call_is_read() -> None:
+    """It keeps tensors with a graph, which torch does not copy."""
+    torch.manual_seed(0)
+    for normed in (nn.utils.weight_norm, nn.utils.spectral_norm, nn.utils.parametrizations.weight_norm):
+        module = nn.Sequential(normed(nn.Linear(3, 5)), nn.ReLU(), nn.Linear(5, 1))
+        module[2].weight.data.abs_()
+        module.eval()(torch.zeros(1, 3))
+        check(module)
+    module.register_buffer("open", None)
+    module.stream = (number for number in range(3))
+    with pytest.raises(ModelError, match=r"the module cannot be copied .*; give one that copy\.deepcopy copies"):
+        FrozenNet.from_torch(module, torch.zeros(1, 3))
+
+
 @pytest.mark.parametrize("way", ["plain", "parametrisation", "softplus", "exp", "clamp"])
 def test_every_way_to_non_negative_weights_is_read(way: str) -> None:
     torch.manual_seed(0)
@@ -283,6 +306,9 @@ class Written(nn.Module):
         (lambda x: torch.maximum(torch.relu(torch.relu(x) - 1), x**2), "takes the maximum of"),
         (lambda x: torch.linalg.vector_norm(x, ord=3, dim=-1, keepdim=True), "is a norm of order 3"),
         (lambda x: x**3, "has exponent 3"),
+        (lambda x: x ** torch.tensor([1.0, 2.0, 3.0]), "has exponent 1, 2, 3; 2, 1 and"),
+        (lambda x: 2**x, "has an exponent that depends on x"),
+        (lambda x: x**x, "has an exponent that depends on x"),
         (lambda x: x.max(dim=-1, keepdim=True).indices + x, "reads more than the first result"),
     ],
 )

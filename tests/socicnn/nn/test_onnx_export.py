@@ -201,6 +201,25 @@ def test_frozen_networks_go_out_and_come_back(tmp_path: Path) -> None:
         to_onnx(stacked, tmp_path / "net.onnx")
 
 
+@pytest.mark.parametrize("dtype", ["float32", torch.int64, torch.bfloat16, np.float32])
+def test_the_type_of_a_frozen_network_is_one_that_runtimes_run(dtype, tmp_path: Path) -> None:
+    said = "must be what runtimes run: torch.float16, torch.float32, torch.float64; received"
+    with pytest.raises(ModelError, match=said):
+        to_onnx(inside(), tmp_path / "net.onnx", dtype=dtype)
+
+
+def test_numbers_that_are_not_finite_in_the_file_are_refused(tmp_path: Path) -> None:
+    net = FrozenNet([Layer(None, [[1.0]], [1e39])], Output([2.0], [1.0]))
+    with pytest.raises(ModelError, match=r"b1 holds 1e\+39, more than float32"):
+        to_onnx(net, tmp_path / "net.onnx", dtype=torch.float32)
+    model = ICNN(2, (3,), dtype=torch.float64)
+    with torch.no_grad():
+        model.vectors.free["b1"][0] = 1e39
+    with pytest.raises(ModelError, match=r"vectors.free.b1 has 1 non-finite entries"):
+        to_onnx(model.float(), tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = networks()["plain"]
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)

@@ -61,6 +61,10 @@ def test_what_cannot_be_saved_leaves_the_old_file(path: Path) -> None:
         socicnn.save(ICNN(2), path, metadata={"lower": float("nan")})
     with pytest.raises(ModelError, match="metadata must hold finite JSON values"):
         socicnn.save(ICNN(2), path, metadata={"set": object()})
+    for model in (ICNN(2), ICNN(2).freeze()):
+        for metadata in ([1], [], "text", 5, 0):  # what `load_metadata` would call damaged
+            with pytest.raises(ModelError, match=f"metadata must be a mapping .*; received {type(metadata).__name__}"):
+                socicnn.save(model, path, metadata=metadata)
     with pytest.raises(FileError, match="does not exist"):
         socicnn.save(ICNN(2), path.parent / "nowhere" / "model.safetensors")
     assert path.read_bytes() == before

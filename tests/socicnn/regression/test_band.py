@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import cvxpy as cp
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from socicnn.errors import ModelError, ProgramError
 from socicnn.regression import Band, ConvexRegressor, MaxAffine, Trainer
@@ -78,6 +80,24 @@ def test_what_a_band_needs_is_said(rows: int, alpha: float, side: str, message: 
     with pytest.raises(ModelError, match=message):
         f.conformal(*draw(rng, rows), alpha=alpha, side=side)
     f.conformal(*draw(rng, 9), alpha=0.1)
+
+
+@pytest.mark.parametrize("shape", [(30, 1), (1, 30), (30, 30), (29,), ()])
+def test_values_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    """NumPy would compare every value with every row: coverage 1 / 30 of a band that holds all 30 values."""
+    X = np.linspace(-1, 1, 30)[:, None]
+    f = ConvexRegressor("quad", hidden=(), trainer=Trainer(polish=20, restarts=1), random_state=0).fit(X, X[:, 0])
+    band = Band(f, alpha=0.1, below=0.1, above=0.1, rows=30)
+    assert band.coverage(X, X[:, 0]) == 1
+    for values in (np.resize(X, shape), torch.from_numpy(np.resize(X, shape))):
+        for judge in (band.coverage, f.conformal):
+            with pytest.raises(ModelError, match=r"one value per row, shape \(30,\); received shape"):
+                judge(X, values)
+    for judge in (band.coverage, f.conformal):
+        with pytest.raises(ModelError, match="2 entries that are not finite; leave these rows out"):
+            judge(X, np.where(np.arange(30) < 2, np.nan, X[:, 0]))
+        with pytest.raises(ModelError, match=r"received shape \(30, 1\)"):
+            judge(X, pd.DataFrame({"y": X[:, 0]}))
 
 
 def test_a_band_says_what_it_promises() -> None:

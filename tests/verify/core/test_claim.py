@@ -51,6 +51,27 @@ def test_everything_survives_the_file(tmp_path: Path) -> None:
     assert check(tmp_path / "some.npz").forward == pytest.approx(net(x)[some], rel=1e-14)
 
 
+@pytest.mark.parametrize("points", [2, np.int64(2), -4, [2], (2,), range(2, 3), np.arange(6) == 2, slice(2, 3)])
+def test_a_point_is_named_in_many_ways(points, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    certificate = certify(random_net(3), x)
+    certificate.save(tmp_path / "claim.npz", points=points)
+    assert claims.parse(read_arrays(tmp_path / "claim.npz"), "claim.npz").x.tolist() == [x[2].tolist()]
+    np.testing.assert_allclose(certificate.witness(points).v, certificate.witness().v[2:3], rtol=1e-12)
+    supplied = certify(random_net(3), x, program=certificate.program, witness=certificate.witness())
+    np.testing.assert_array_equal(supplied.witness(points).y, supplied.witness().y[2:3])
+
+
+@pytest.mark.parametrize("points", [6, [6], [-7], "a", 1.5, [[0, 1]], np.ones(5, dtype=bool)])
+def test_points_that_there_are_not_are_refused(points, tmp_path: Path) -> None:
+    certificate = certify(random_net(3), np.zeros((6, 4)))
+    for ask in (lambda: certificate.save(tmp_path / "claim.npz", points=points), lambda: certificate.witness(points)):
+        with pytest.raises(ModelError, match="points must be indices from 0 to 5, a slice or a mask of 6; received"):
+            ask()
+    with pytest.raises(ModelError, match="point must be an integer; received 'a'"):
+        certificate.subdifferential("a")
+
+
 def test_only_what_holds_is_saved(tmp_path: Path) -> None:
     net = random_net(3)
     certificate = certify(net, np.zeros((3, 4)), tolerance=0.0)
