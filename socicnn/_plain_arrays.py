@@ -84,8 +84,11 @@ def _blocks(arrays: Source, name: str, size: int) -> tuple[Block, ...]:
 
 
 def numbers(arrays: Source, name: str) -> NDArray[Any]:
-    """Return an array of real numbers as float64."""
-    return np.asarray(_array(arrays, name, "fiu", "real numbers"), dtype=np.float64)
+    """Return an array of real numbers as float64, which holds them exactly."""
+    array = _array(arrays, name, "fiu", "real numbers")
+    if array.dtype.itemsize > 8 or (array.dtype.kind != "f" and (np.abs(array.astype(np.float64)) > 2.0**53).any()):
+        raise PackingError(f"{name} holds numbers that float64 does not hold")
+    return np.asarray(array, dtype=np.float64)
 
 
 def integers(arrays: Source, name: str, shape: tuple[int, ...]) -> IntArray:

@@ -71,4 +71,4 @@ def _dot(first: Array, second: Array) -> Array:
 def power(vector: Array) -> float:
     """Return the power of two next to the largest entry, 1 for a zero vector; dividing by it is exact."""
     largest = float(np.abs(vector).max(initial=0.0))
-    return 2.0 ** min(max(round(math.log2(largest)), -500), 500) if largest > 0 else 1.0
+    return 2.0 ** round(min(max(math.log2(largest), -500.0), 500.0)) if largest > 0 else 1.0

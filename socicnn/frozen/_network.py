@@ -54,7 +54,7 @@ class ConvexNet:
             for number, branch in enumerate(getattr(self, name), start=1):
                 branch.check(check, f"{name[:-1]} branch {number}")
         shape = (check.n,) if self.input_shape is None else tuple(int(size) for size in self.input_shape)
-        if int(np.prod(shape, dtype=np.int64)) != check.n:
+        if min(shape, default=0) < 0 or int(np.prod(shape, dtype=np.int64)) != check.n:
             raise ModelError(f"input_shape {shape} does not hold the {check.n} inputs of the network")
         own = {name: tuple(getattr(self, name)) for name in BRANCHES} | {"layers": tuple(layers)}
         for name, value in {**own, "input_shape": shape, "contexts": check.contexts}.items():

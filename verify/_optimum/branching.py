@@ -16,6 +16,7 @@ import numpy as np
 
 from socicnn._arrays import Array
 
+LARGEST = 2.0**53  # from here on the whole numbers of float64 have gaps
 ROOM = 1e-7  # of the size of the terms: cases this close to the best value are closed
 WHOLE = 1e-6  # distance from a whole number that counts as none
 OFTEN = 16  # cases between two points that are tried
@@ -137,6 +138,11 @@ class BranchAndBound:
                     continue
                 rises.split(case)
                 j, at = case.split, case.at
+                if abs(at) >= LARGEST:
+                    self.early = "integers from 2^53 on, which float64 does not hold"
+                    case.split = -1
+                    heapq.heappush(heap, (case.guess, count, case))
+                    break
                 for side in (0, 1):
                     low, high = case.lower.copy(), case.upper.copy()
                     low[j], high[j] = (low[j], at) if side == 0 else (at + 1.0, high[j])

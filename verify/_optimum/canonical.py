@@ -15,14 +15,15 @@ from socicnn._arrays import Array
 from socicnn.conic._cones import Cones
 from socicnn.conic._conic_data import ConicData
 from socicnn.errors import ProgramError
+from verify._optimum.altered import altered
 from verify._optimum.mixed import MixedProgram
 from verify._optimum.program import QuadraticProgram
 
 Form = Literal["auto", "quadratic", "cones"]
 
 
-def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | MixedProgram, float]:
-    """Return min v'Pv / 2 + c'v + offset s.t. A v + s = b, s in K, and the sign of the problem's objective.
+def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | MixedProgram, float, tuple[str, ...]]:
+    """Return min v'Pv / 2 + c'v + offset s.t. A v + s = b, s in K, the sign of the problem's objective, and notes.
 
     If variables are integers or booleans, the program says so.
 
@@ -31,8 +32,8 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
         quadratic: leave quadratic terms of the objective in P; otherwise they become cones.
 
     Raises:
-        ProgramError: it is not a convex problem, has no variables, parameters without values or other cones, or its
-            data are not finite.
+        ProgramError: it is not a convex problem, has no variables, parameters without values or other cones, its
+            data are not finite, or the cone form is another problem (see `altered`).
     """
     import cvxpy as cp
 
@@ -74,7 +75,9 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
             )
     sign = -1.0 if isinstance(problem.objective, cp.Maximize) else 1.0
     program = QuadraticProgram(ConicData(matrix, vectors["b"], vectors["c"], offset, cones), P)
-    return (_mixed(program, data["param_prob"].x) if problem.is_mixed_integer() else program), sign
+    note = altered(problem, quadratic=quadratic)
+    mixed = _mixed(program, data["param_prob"].x) if problem.is_mixed_integer() else program
+    return mixed, sign, (note,) if note else ()
 
 
 def _without_infinite(A: sparse.csc_array, b: Array, cones: Cones) -> tuple[sparse.csc_array, Array, Cones]:
@@ -122,10 +125,8 @@ def whole_start(problem: Any, mixed: MixedProgram) -> Array | None:
 
 
 def _symmetric(P: sparse.csr_array) -> sparse.csr_array:
-    """Return P, of which CVXPY may keep the upper triangle only, as a symmetric matrix."""
-    if P.nnz and sparse.tril(P, -1).nnz == 0:
-        P = sparse.csr_array(P + sparse.triu(P, 1).T)
-    elif P.nnz and abs(P - P.T).max() != 0.0:
+    """Return the symmetric matrix of the same quadratic form: CVXPY leaves P as the user gave it, nearly symmetric."""
+    if P.nnz and abs(P - P.T).max() != 0.0:
         P = sparse.csr_array((P + P.T) / 2.0)
     P.eliminate_zeros()
     return P

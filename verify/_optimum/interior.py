@@ -51,7 +51,7 @@ def deepest(rows: Rows, size: Array, solver: Solver) -> Array:
     column[cones.zero : cut] = size[cones.zero : cut] / unit
     column[cones.heads] = most_of(cones, size) / unit
     column[cones.exponential_start + 2 :: 3] = bends.triples(cones, size).max(axis=1) / unit
-    if not column.any():
+    if not column.any() or not np.isfinite(column).all():
         return np.full(n, np.nan)
     top = sparse.csr_array(([1.0], ([0], [n])), shape=(1, n + 1))
     G = sparse.hstack([rows.G, sparse.csr_array(column[:, None])], format="csr")

@@ -185,9 +185,11 @@ def _cover(least: Array, most: Array, extents: Extents, D: Array, u: Array) -> A
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         largest = np.maximum(np.abs(least), np.abs(most))
         tangent = np.minimum(least * u, most * u)
-        curved = tangent - (0.5 * largest * largest / D) * (1.0 + 8 * EPS) - 4 * EPS * np.abs(tangent) - TINY
+        # the quotient first: a product of small numbers would underflow before a small D makes it large
+        fall = 0.5 * largest * ((largest / D) * (1.0 + 8 * EPS) + TINY)
+        curved = tangent - fall * (1.0 + 8 * EPS) - 4 * EPS * np.abs(tangent) - TINY
         cover = np.where(D > 0.0, np.fmax(cover, curved), cover)
         far = np.maximum(np.abs(extents.lower - u), np.abs(extents.upper - u))
-        bent = cover + 0.5 * D * far * far * (1.0 + 8 * EPS) - 4 * EPS * np.abs(cover)
+        bent = cover + (D * far) * (0.5 * far) * (1.0 + 8 * EPS) - 4 * EPS * np.abs(cover) - TINY
         result: Array = np.where(D < 0.0, bent, cover)
     return result

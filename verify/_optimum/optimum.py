@@ -60,20 +60,19 @@ def optimum(
         raise ProgramError(f"form must be one of {', '.join(get_args(Form))}; received {form!r}")
     if time_limit is not None and not time_limit > 0:
         raise ProgramError(f"time_limit must be a positive number of seconds; received {time_limit}")
-    program, sign = canonical(problem, quadratic=form != "cones")
+    program, sign, notes = canonical(problem, quadratic=form != "cones")
     if form == "auto" and not _convex(program):
-        program, sign = canonical(problem, quadratic=False)
+        program, sign, notes = canonical(problem, quadratic=False)
     chosen = make("clarabel" if solver == "auto" else solver)
     name = chosen.label
     witness: OptimumWitness | TreeWitness
-    notes: tuple[str, ...] = ()
     if isinstance(program, MixedProgram):
         start = None if problem.value is None else whole_start(problem, program)
         cuts = planes_of(program) if solver == "auto" else None
         witness, least, early = search_tree(program, chosen, cuts, start=start, time_limit=time_limit or np.inf)
         name = name if cuts is None else f"HiGHS and {name}"
         proof = prove_tree(program, witness)
-        notes = (f"branch and bound was ended by {early}",) if early else ()
+        notes += (f"branch and bound was ended by {early}",) if early else ()
     else:
         witness, solution = search(program, chosen)
         proof, least = prove(program, witness), solution.value

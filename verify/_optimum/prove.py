@@ -43,6 +43,8 @@ def prove(program: QuadraticProgram, witness: OptimumWitness) -> OptimumProof:
     if np.isfinite(up.value) and falls(program, witness):
         return OptimumProof(-np.inf, -np.inf, up.size, "", "unbounded")
     lo = below(program, witness)
+    if lo > up.value:  # arithmetic that is rounded outwards does not do this
+        return OptimumProof(-np.inf, np.inf, up.size, "the ends cross, so that neither is believed", "bracket")
     reasons = []
     if not np.isfinite(lo):
         reasons.append("no lower end: no multipliers near the solver's satisfy the dual constraints")
@@ -61,6 +63,8 @@ def prove_tree(mixed: MixedProgram, witness: TreeWitness) -> OptimumProof:
     if lo == np.inf:
         return OptimumProof(np.inf, np.inf, 0.0, "", "infeasible")
     up = tree_above(mixed, witness.v, witness.tight)
+    if lo > up.value:
+        return OptimumProof(-np.inf, np.inf, up.size, "the ends cross, so that neither is believed", "bracket")
     reasons = []
     if not np.isfinite(lo):
         reasons.append("no lower end: a leaf of the tree has no multipliers that satisfy its dual constraints")

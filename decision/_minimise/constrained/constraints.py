@@ -23,6 +23,7 @@ from socicnn.conic._rows import Rows
 from socicnn.conic.solvers import Solver
 from socicnn.errors import ProgramError, SolverError
 from socicnn.frozen import FrozenNet
+from verify._optimum.altered import altered
 
 FAR = 1e9  # a plane this many times further from the origin than the nearest others is kept from the solver at first
 
@@ -126,6 +127,7 @@ class Constraints:
         problem, plain = self._problem
         if problem.is_mixed_integer():
             return None
+        altered(problem, quadratic=False)  # refuses what CVXPY would replace by another set
         data = problem.get_problem_data(cp.CLARABEL)[0]
         dims, size = data["dims"], self.x.size
         if dims.exp or dims.psd or dims.p3d or getattr(dims, "pnd", None):

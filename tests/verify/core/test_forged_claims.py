@@ -2,12 +2,16 @@
 
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from socicnn._files import FileError
-from socicnn.errors import ProgramError, SocicnnError
+from socicnn._plain_arrays import PackingError, numbers
+from socicnn.errors import ModelError, ProgramError, SocicnnError
+from socicnn.frozen import Output
+from socicnn.frozen._network import ConvexNet
 from tests.support.claims import nudge, retold, saved, saved_sparse
 from verify.check import check, main
 
@@ -147,3 +151,15 @@ def test_sizes_are_looked_at_before_anything_is_made(tmp_path: Path, name: str, 
     tracemalloc.stop()
     assert peak < 2**24
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("array", [np.array([1.5], np.longdouble), np.array([2**53 + 2]), np.array([2**64 - 1], "u8")])
+def test_numbers_that_float64_does_not_hold_are_no_claim(array: Any) -> None:
+    with pytest.raises(PackingError, match="float64 does not hold"):
+        numbers({"lo": array}, "lo")
+    assert numbers({"lo": np.array([2**53], np.int64)}, "lo") == [2.0**53]
+
+
+def test_shapes_have_no_negative_sizes() -> None:
+    with pytest.raises(ModelError, match="does not hold"):
+        ConvexNet((), Output(np.zeros(0), np.ones(2), 0.0), input_shape=(-1, -2))

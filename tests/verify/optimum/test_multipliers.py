@@ -32,7 +32,7 @@ def test_a_solver_that_fails_is_asked_for_less() -> None:
 
 def test_rough_multipliers_of_a_linear_program_become_those_of_its_vertex() -> None:
     x = cp.Variable(2)
-    program, _ = canonical(cp.Problem(cp.Minimize(3 * x[0] + 5 * x[1]), [x[0] + x[1] >= 2, x >= 0]), quadratic=True)
+    program, _, _ = canonical(cp.Problem(cp.Minimize(3 * x[0] + 5 * x[1]), [x[0] + x[1] >= 2, x >= 0]), quadratic=True)
     rows, v = program.rows, np.array([2.0, 0.0])
     slack = rows.h - rows.G @ v
     rough = np.where(slack == 0.0, 2.1, 0.0)
