@@ -43,11 +43,12 @@ def in_evaluation_mode(method: Callable[Arguments, Made]) -> Callable[Arguments,
 def is_batched(tensor: Tensor) -> bool:
     """Return whether `torch.func.vmap` maps over a tensor, within other transforms of `torch.func` too."""
     functorch = torch._C._functorch  # the public interface does not tell
-    while functorch.is_functorch_wrapped_tensor(tensor):
-        if functorch.is_batchedtensor(tensor):
-            return True
+    while not functorch.is_batchedtensor(tensor):
+        # the compiler follows the question above alone
+        if torch.compiler.is_compiling() or not functorch.is_functorch_wrapped_tensor(tensor):
+            return False
         tensor = functorch.get_unwrapped(tensor)
-    return False
+    return True
 
 
 class Weight(nn.Module, ABC):
