@@ -84,6 +84,24 @@ def test_images_in_float32_are_mapped_over() -> None:
     torch.testing.assert_close(curvature.double(), wide, rtol=1e-3, atol=1e-3)
 
 
+def test_images_in_float32_are_compiled_in_one_graph() -> None:
+    model, x = ConvSOCICNN((2, 5, 5), (3, 3), generator=generator(0)), torch.rand(3, 2, 5, 5, generator=generator(1))
+    torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(x), model(x))
+
+
+@pytest.mark.parametrize("activation", ["relu", "softplus", "leaky_relu"])
+@pytest.mark.parametrize("norm", [(), (Conv(4, 3, per_position=True, group=2),)])
+@pytest.mark.parametrize("quadratic", [(), (Conv(2, 3, per_position=True), Conv(2, 3), Conv(1, 1, per_position=True))])
+@pytest.mark.parametrize("hidden", [(), (3,), (3, 3), (AveragePool(2), 3)])
+def test_without_passthrough_branches_are_frozen_as_they_compute(hidden, quadratic, norm, activation) -> None:
+    model = ConvSOCICNN((1, 6, 6), hidden, quadratic, norm, passthrough=False, activation=activation)
+    x = torch.randn(5, 1, 6, 6, dtype=torch.float64, generator=generator(0))
+    net = model.double().freeze()
+    with torch.no_grad():
+        np.testing.assert_allclose(net(x), model(x), rtol=1e-12, atol=1e-12)
+    compile_net(net)
+
+
 def test_exported_arrays_are_sparse_and_of_the_right_size() -> None:
     model = ConvSOCICNN((1, 16, 16), (4, 4), (Conv(2, 5),), (Conv(4, 5, group=2),), generator=generator(0))
     net = model.freeze()
