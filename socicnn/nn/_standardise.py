@@ -153,7 +153,10 @@ class Standardisation(nn.Module):
 
 def _narrows(tensor: Tensor, target: Tensor) -> bool:
     """Return whether the type of a target does not hold all numbers of the tensor's type."""
-    return torch.promote_types(tensor.dtype, target.dtype) != target.dtype
+    if tensor.dtype == target.dtype or not (tensor.is_floating_point() and target.is_floating_point()):
+        return False
+    own, other = torch.finfo(tensor.dtype), torch.finfo(target.dtype)
+    return own.eps < other.eps or own.max > other.max
 
 
 @torch.no_grad()
@@ -161,5 +164,6 @@ def _split(mean: Tensor, low: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Return a mean in the type and at the place of a target, and what it lost; their sum is mean + low."""
     exact = mean.double() + low.double()
     rounded = exact.to(target.dtype)
-    lost = torch.where(rounded.isfinite(), exact - rounded.double(), 0.0)  # an overflow leaves an infinite mean
+    back = rounded.double()
+    lost = torch.where(back.isfinite(), exact - back, 0.0)  # an overflow leaves an infinite mean
     return rounded.to(target.device), lost.to(target)

@@ -118,9 +118,10 @@ def test_a_wide_state_of_an_older_version_is_split_too() -> None:
     np.testing.assert_allclose(means(narrow), means(wide), rtol=0, atol=1e-5)
 
 
-def test_a_mean_beyond_a_type_and_the_meta_device() -> None:
+def test_means_beyond_a_type_the_meta_device_and_types_of_eight_bits() -> None:
     model = network().half()
     assert model.standardisation.x_mean.isinf().all()
     assert not model.standardisation.x_mean_low.any()
     assert network().to("meta", torch.float32).standardisation.x_mean_low.is_meta
     assert network().to("meta").to_empty(device="cpu").standardisation.x_mean.dtype == torch.float64
+    assert network(mean=3.0).to(torch.float8_e5m2).standardisation.x_mean.dtype == torch.float8_e5m2
