@@ -24,6 +24,7 @@ from decision._layer.face import ActiveRows, Face
 from decision._layer.network_tensors import NetworkTensors
 from decision._layer.objective import Function, Local, Objective
 from decision._layer.rows import SetRows
+from socicnn.positivity._base import evaluation_mode
 
 
 @final
@@ -173,11 +174,12 @@ def _tensors(module: nn.Module, weights: Mapping[str, Tensor | None]) -> dict[st
 
 
 def _called(module: nn.Module, own: Mapping[str, Tensor]) -> Function:
-    """Return a module with these parameters and buffers as a function of x and theta."""
+    """Return a module with these parameters and buffers as a function of x and theta, as in evaluation mode."""
 
     def function(x: Tensor, theta: Tensor | None) -> Tensor:
         x = x.reshape(len(x), *getattr(module, "input_shape", x.shape[1:]))
-        value: Tensor = functional_call(module, dict(own), (x,) if theta is None else (x, theta))
+        with evaluation_mode(module):  # as `decide` reads it
+            value: Tensor = functional_call(module, dict(own), (x,) if theta is None else (x, theta))
         return value
 
     return function

@@ -21,6 +21,7 @@ from decision._minimise.linear_map import Map
 from decision._minimise.stack import Stack, StackLayer
 from socicnn.nn._branches import BranchMap
 from socicnn.nn._dense import Dense
+from socicnn.positivity._base import evaluation_mode
 
 LARGEST = 256  # inputs: above, diagonal branches are better kept sparse
 
@@ -56,12 +57,19 @@ class NetworkTensors:
     def of(cls, model: Any, theta: Tensor | None) -> NetworkTensors | None:
         """Return the numbers of a model, None if these are not all of it, or no program's: then `freeze` has to tell.
 
+        Weights are read as in evaluation mode, as `freeze` reads them.
+
         Args:
             model: the model, in float64.
             theta: contexts, shape `(contexts, p)`, float64.
         """
         if theta is None or not isinstance(model, Dense) or not _known(model, theta):
             return None
+        with evaluation_mode(model):
+            return cls._read(model, theta)
+
+    @classmethod
+    def _read(cls, model: Dense, theta: Tensor) -> NetworkTensors | None:
         units, contexts = model.standardisation, len(theta)
         vectors = model.vectors(units.exact("context", theta))
         quadratics, norms = model.quadratics, model.norms

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from socicnn._integers import as_integer
 from socicnn.errors import ProgramError
+from socicnn.nn._checks import as_dtype
 
 if TYPE_CHECKING:
     from socicnn.conic._rows import Rows
@@ -114,12 +115,12 @@ class FeasibleSet(ABC):
             raise ProgramError(
                 f"count must be at least 0 and boundary within [0, 1]; received count={count}, boundary={boundary}"
             )
-        on_faces = round(boundary * count)
+        kind, on_faces = as_dtype(dtype), round(boundary * count)
         x = self._uniform(count - on_faces, generator)
         if on_faces:
             x = torch.cat([x, self.sample_boundary(on_faces, generator)])
             x = x[torch.randperm(count, generator=generator, device=x.device)]
-        return x.to(dtype)
+        return x.to(kind)
 
     def sample_boundary(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw points that reach the boundary: uniform points, thrown out by Gaussian steps and projected back.

@@ -15,6 +15,7 @@ from socicnn._arrays import as_float64, lengths, read_only
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
+from socicnn.nn._checks import as_device, as_dtype
 
 
 @final
@@ -101,7 +102,7 @@ class Box(FeasibleSet):
 
     def centre(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
         """Return the midpoint of the bounds."""
-        return torch.tensor(self._lower / 2 + self._upper / 2, dtype=dtype, device=device)
+        return torch.tensor(self._lower / 2 + self._upper / 2, dtype=as_dtype(dtype), device=as_device(device))
 
     def constraints(self, x: Any) -> list[Any]:
         """Return [x >= lower, x <= upper], with an equality for the coordinates that the bounds fix."""

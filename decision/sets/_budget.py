@@ -15,6 +15,7 @@ from decision.sets._capped_sampling import sample_at_most, sample_equal
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
+from socicnn.nn._checks import as_device, as_dtype
 
 
 @final
@@ -142,7 +143,7 @@ class Budget(FeasibleSet):
     def centre(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
         """Return (total/n, ...); with inequality (min(total/(n+1), 1/2), ...), which leaves a share unspent."""
         value = self._sum / self.n if self._equality else min(self._sum / (self.n + 1), 0.5)
-        return torch.full((self.n,), value, dtype=dtype, device=device)
+        return torch.full((self.n,), value, dtype=as_dtype(dtype), device=as_device(device))
 
     def constraints(self, x: Any) -> list[Any]:
         """Return [x >= 0, x <= 1, sum(x) == total] (or <=); [x == 0] or [x == 1] where that is all there is."""

@@ -13,6 +13,7 @@ from decision.sets._base import FeasibleSet
 from socicnn._moved import accepts_renamed
 from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
+from socicnn.nn._checks import as_device, as_dtype
 
 
 @runtime_checkable
@@ -141,7 +142,8 @@ class OracleSet(FeasibleSet):
 
     def centre(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
         """Return a point of the set, in its middle."""
-        return self._centre.to(dtype=dtype, device=device)
+        place = self._centre.device if device is None else as_device(device)
+        return self._centre.to(dtype=as_dtype(dtype), device=place)
 
     def constraints(self, x: Any) -> list[Any]:
         """Refuse: oracles are no constraints."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from decision.sets._base import FeasibleSet
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
+from socicnn.nn._checks import as_device, as_dtype
 
 
 @final
@@ -71,7 +72,7 @@ class Simplex(FeasibleSet):
 
     def centre(self, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> Tensor:
         """Return (1/n, ..., 1/n)."""
-        return torch.full((self.n,), 1.0 / self.n, dtype=dtype, device=device)
+        return torch.full((self.n,), 1.0 / self.n, dtype=as_dtype(dtype), device=as_device(device))
 
     def constraints(self, x: Any) -> list[Any]:
         """Return [x >= 0, sum(x) == 1]."""

@@ -23,6 +23,7 @@ from socicnn._compile import PIECES, Compiled, Piece, compile_net
 from socicnn.errors import ModelError
 from socicnn.nn._checks import one_or_many
 from socicnn.nn._network import Network
+from socicnn.positivity._base import evaluation_mode
 
 ROUNDING = 1e-12  # of the program's entries, relative to the largest
 
@@ -107,7 +108,7 @@ class ContextProgram:
         return dict(zip(self.moved, parts, strict=True))
 
     def differentiable(self, context: Tensor) -> dict[Piece, Tensor]:
-        """Return the moved pieces as float64 tensors that carry gradients.
+        """Return the moved pieces as float64 tensors that carry gradients, weights read as in evaluation mode.
 
         Args:
             context: shape `(*batch, *context_shape)`.
@@ -117,7 +118,9 @@ class ContextProgram:
         """
         lead = context.shape[: context.ndim - len(self.context_shape)]
         mean = self.standardisation.x_mean
-        vectors = self.vectors(self.standardisation.context(context.to(mean.device, mean.dtype)))
+        standard = self.standardisation.exact("context", context.double()).to(mean.device, mean.dtype)
+        with evaluation_mode(self.vectors):
+            vectors = self.vectors(standard)
         flat = torch.cat([vectors[name].reshape(*lead, -1).double() for name in self.names], dim=-1)
         entries = sparse.coo_array(self.weights)
         weights = torch.sparse_coo_tensor(

@@ -144,7 +144,8 @@ def _with_squared_units(layer: Layer, F: Matrix, g: Array, units: int) -> Layer:
     h, (rows, n) = layer.width, F.shape
     before, k = layer.W.shape[1], rows // units
     W = sparse.vstack([sparse.csr_array(layer.W), sparse.csr_array((units, before))], format="csr")
-    U = sparse.vstack([sparse.csr_array(layer.U), sparse.csr_array((units, n))], format="csr")
+    own = layer.U if layer.U.shape[1] else sparse.csr_array((h, n))  # without passthrough it has no columns
+    U = sparse.vstack([sparse.csr_array(own), sparse.csr_array((units, n))], format="csr")
     all_rows = sparse.vstack([sparse.csr_array((h * k, n)), F], format="csr")
     offsets = joined([np.zeros(h * k), g])
     squares = Squares(np.repeat([0.0, 1.0], [h, units]), all_rows, offsets)

@@ -17,6 +17,7 @@ from socicnn._arrays import Array
 from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ModelError
 from socicnn.nn import _operators as operators
+from socicnn.positivity._base import is_batched
 
 Size = int | Sequence[int]
 
@@ -254,12 +255,15 @@ def channels_last(images: Tensor, axes: int) -> Tensor:
     """Return the same images with channels last in memory where that is faster: float32, two axes, on a processor.
 
     Convolutions of ten channels take a third of the time there, as long as what lies between them keeps the order.
+    `torch.func.vmap` knows no such order: what it maps over is left as it is.
 
     Args:
         images: shape `(*batch, channels, *size)`, with at least one axis of the batch.
         axes: number of sizes.
     """
     if axes != 2 or images.ndim < 4 or images.dtype != torch.float32 or images.device.type != "cpu":
+        return images
+    if is_batched(images):
         return images
     moved = images.flatten(0, -4).contiguous(memory_format=torch.channels_last)
     return moved.reshape(images.shape)

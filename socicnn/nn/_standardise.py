@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from typing import Any, final
@@ -22,7 +23,10 @@ class Standardisation(nn.Module):
     """Means and scales as buffers, 0 and 1 until set.
 
     Each mean has a second buffer, what its first lost to the network's type: means of data far from zero keep their
-    digits in float32 too. In float64 it is zero.
+    digits in float32 too. In float64 it is zero, unless the network came there from a narrower type.
+
+    A conversion to a type that does not hold the mean splits it again, and so does a wider state that is loaded: what
+    the first buffer loses, the second takes.
 
     Args:
         x_shape: shape that broadcasts to x: of x itself, or with ones where one number serves a whole axis.
@@ -95,13 +99,33 @@ class Standardisation(nn.Module):
         mean, scale = self.exact_mean(name), self.get_buffer(f"{name}_scale").double()
         return (values - mean.to(values.device)) / scale.to(values.device)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        """Take the states of older versions too, whose means have no second buffer."""
-        for name in [name for name, _ in self.named_buffers() if name.endswith("_low")]:
-            mean = state_dict.get(prefix + name.removesuffix("_low"))
-            if mean is not None:
-                state_dict.setdefault(prefix + name, torch.zeros_like(mean))
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Standardisation:
+        """Convert or move, with means split again where their type no longer holds them."""
+        before = {key: (self.get_buffer(key), self.get_buffer(f"{key}_low")) for key in self._means()}
+        super()._apply(fn, recurse)
+        for key, (mean, low) in before.items():
+            converted = self.get_buffer(key)
+            if _narrows(mean, converted):
+                self._buffers[key], self._buffers[f"{key}_low"] = _split(mean, low, converted)
+        return self
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *arguments: Any
+    ) -> None:
+        """Take wider states, and those of older versions too, whose means have no second buffer."""
+        replaced = local_metadata.get("assign_to_params_buffers", False)  # the state's tensors become the buffers
+        for key in self._means():
+            mean, own = state_dict.get(prefix + key), self.get_buffer(key)
+            if not isinstance(mean, Tensor):
+                continue
+            low = state_dict.setdefault(f"{prefix}{key}_low", torch.zeros_like(mean))
+            if not replaced and isinstance(low, Tensor) and low.shape == mean.shape and _narrows(mean, own):
+                state_dict[prefix + key], state_dict[f"{prefix}{key}_low"] = _split(mean, low, own)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *arguments)
+
+    def _means(self) -> list[str]:
+        """Return the names of the means, each of which has a second buffer."""
+        return [name.removesuffix("_low") for name in self._buffers if name.endswith("_low")]
 
     def numbers(self, input_shape: tuple[int, ...]) -> tuple[Array, Array, float, float]:
         """Return mean and scale of each entry of x, and those of y, in float64."""
@@ -125,3 +149,21 @@ class Standardisation(nn.Module):
         out = net.output
         output = Output(y_scale * out.w, y_scale * out.v / s, y_mean + y_scale * (out.c - out.v @ (m / s)))
         return replace(net, layers=layers, output=output, contexts=contexts, **branches)
+
+
+def _narrows(tensor: Tensor, target: Tensor) -> bool:
+    """Return whether the type of a target does not hold all numbers of the tensor's type."""
+    if tensor.dtype == target.dtype or not (tensor.is_floating_point() and target.is_floating_point()):
+        return False
+    own, other = torch.finfo(tensor.dtype), torch.finfo(target.dtype)
+    return own.eps < other.eps or own.max > other.max
+
+
+@torch.no_grad()
+def _split(mean: Tensor, low: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a mean in the type and at the place of a target, and what it lost; their sum is mean + low."""
+    exact = mean.double() + low.double()
+    rounded = exact.to(target.dtype)
+    back = rounded.double()
+    lost = torch.where(back.isfinite(), exact - back, 0.0)  # an overflow leaves an infinite mean
+    return rounded.to(target.device), lost.to(target)

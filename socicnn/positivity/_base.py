@@ -40,6 +40,17 @@ def in_evaluation_mode(method: Callable[Arguments, Made]) -> Callable[Arguments,
     return run
 
 
+def is_batched(tensor: Tensor) -> bool:
+    """Return whether `torch.func.vmap` maps over a tensor, within other transforms of `torch.func` too."""
+    functorch = torch._C._functorch  # the public interface does not tell
+    while not functorch.is_batchedtensor(tensor):
+        # the compiler follows the question above alone
+        if torch.compiler.is_compiling() or not functorch.is_functorch_wrapped_tensor(tensor):
+            return False
+        tensor = functorch.get_unwrapped(tensor)
+    return True
+
+
 class Weight(nn.Module, ABC):
     """One non-negative tensor of a network, held as its recipe holds it; call it to read the weight."""
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from socicnn._arrays import as_float64
 from socicnn.errors import ModelError
-from socicnn.positivity._base import Shared
+from socicnn.positivity._base import Shared, is_batched
 
 Conditioning: TypeAlias = Literal["batch", "constant", "independent", "single"]
 Summary: TypeAlias = Literal["deepsets", "moments"]
@@ -101,7 +101,7 @@ class Encoder(Shared):
         wanted = self.count or len(points)
         if self.conditioning == "independent":
             # what went before is independent of this batch, and no generator is needed to draw it
-            if torch._C._functorch.is_batchedtensor(points):  # the public interface does not tell
+            if is_batched(points):
                 raise ModelError(
                     "a lift on independent batches keeps points between steps and cannot be stacked; use conditioning "
                     "'batch' and condition each network on another batch than the loss's"

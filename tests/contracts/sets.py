@@ -1,6 +1,7 @@
 """What every feasible set must do: inherit `SetContract`, give `cases`, and these checks run on each."""
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any
 
 import cvxpy as cp
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from decision.sets import FeasibleSet, make
+from socicnn.errors import ModelError
 
 EPS = {torch.float64: 1e-13, torch.float32: 1e-5}
 
@@ -138,6 +140,15 @@ class SetContract(ABC):
         for X in self.cases():
             assert X.contains(X.centre(), 1e-12 * (1 + X.centre().abs().max().item()))
             assert X.centre(dtype=torch.float32).dtype == torch.float32
+
+    def test_types_and_devices_that_torch_has_not_are_refused_in_a_sentence(self) -> None:
+        for X in self.cases():
+            for dtype in ("float32", torch.int64):
+                for made in (X.centre, partial(X.sample, 2)):
+                    with pytest.raises(ModelError, match="dtype must be a floating type of torch"):
+                        made(dtype=dtype)
+            with pytest.raises(ModelError, match="device must be a torch device"):
+                X.centre(device="gpu")
 
     def test_diameter_bounds_every_distance(self, generator: torch.Generator) -> None:
         for X in self.cases():

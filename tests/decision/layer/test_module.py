@@ -1,6 +1,7 @@
 """The layer as a module: its decisions are those of `decide`, one freeze per call, and what it refuses."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -31,6 +32,49 @@ def test_without_gradients_no_graph_is_kept() -> None:
         x = layer(contexts(2))
     assert not x.requires_grad
     assert torch.equal(layer(contexts(2)).detach(), x)
+
+
+class Dropped(nn.Module):
+    """A module of one's own that differs in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.dropout = nn.Linear(3, 3).double(), nn.Dropout(0.5)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        return (self.dropout(self.linear(x)) - context[:, :1]).square().sum(dim=-1)
+
+
+NOISY: dict[str, Any] = {"context_features": 2, "positivity": "noisy", "dtype": torch.float64}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SOCICNN(3, (6, 6), (3,), (2,), context="joint", generator=generator(0), **NOISY),
+        lambda: SOCICNN(3, (6, 6), activation="softplus", generator=generator(0), **NOISY),
+        lambda: SOCICNN(3, (6, 6), activation="leaky_relu", generator=generator(0), **NOISY),
+        Dropped,
+    ],
+    ids=["joint", "softplus", "leaky_relu", "module"],
+)
+def test_weights_are_read_as_in_evaluation_mode(make) -> None:
+    torch.manual_seed(0)
+    model, theta = make(), contexts(4, 2).requires_grad_()
+    layer = DecisionLayer(model, Box(3, -0.5, 1.0))
+    results = []
+    for training in (True, False):
+        layer.train(training)
+        before = torch.get_rng_state()
+        optimum = layer.optimum(theta)
+        total = optimum.x.square().sum() + optimum.value.sum()
+        slopes = torch.autograd.grad(total, [theta, *model.parameters()], allow_unused=True)
+        assert torch.equal(torch.get_rng_state(), before)  # nothing was drawn
+        assert all(part.training is training for part in model.modules())
+        assert slopes[0] is not None
+        results.append([optimum.x, optimum.value, *(slope for slope in slopes if slope is not None)])
+    for trained, evaluated in zip(*results, strict=True):
+        assert torch.equal(trained, evaluated)
 
 
 def test_second_derivatives_are_refused() -> None:

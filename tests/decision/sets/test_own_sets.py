@@ -39,6 +39,17 @@ def test_three_members_are_a_set() -> None:
     torch.testing.assert_close(found.value, known.value, rtol=1e-6, atol=1e-6)
 
 
+def test_the_centre_comes_in_types_and_at_places_of_torch() -> None:
+    disc = OracleSet.of(Disc())
+    assert disc.centre(dtype=torch.float32).dtype == torch.float32
+    assert disc.centre(device="meta").is_meta
+    for make in (disc.centre, lambda dtype: disc.sample(2, dtype=dtype)):
+        with pytest.raises(ModelError, match="dtype must be a floating type of torch"):
+            make(dtype="float32")
+    with pytest.raises(ModelError, match="device must be a torch device"):
+        disc.centre(device="gpu")
+
+
 def test_a_module_over_a_ball_uses_its_oracles() -> None:
     class Soft(nn.Module):
         def forward(self, x: Tensor, context: Tensor) -> Tensor:

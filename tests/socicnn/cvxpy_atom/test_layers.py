@@ -54,6 +54,30 @@ def test_the_function_gives_the_values_of_the_parameters(mode: str) -> None:
     np.testing.assert_allclose(batch[0][2, 3].detach().numpy(), fed[0].detach().numpy(), rtol=1e-13, atol=1e-13)
 
 
+def test_the_function_reads_weights_as_in_evaluation_mode() -> None:
+    model = socicnn.SOCICNN(3, (6,), context_features=2, context="joint", positivity="noisy", dtype=torch.float64)
+    given, theta = socicnn.ContextParameters(model), torch.tensor([0.3, -1.2], dtype=torch.float64)
+    model.train()
+    before = torch.get_rng_state()
+    trained = given(theta)
+    assert torch.equal(torch.get_rng_state(), before)  # no noise was drawn
+    assert model.vectors.training
+    assert all(value.requires_grad for value in trained)
+    given.assign(theta)
+    for parameter, value in zip(given.parameters, trained, strict=True):
+        np.testing.assert_allclose(value.detach().numpy(), parameter.value, rtol=1e-13, atol=1e-13)
+
+
+def test_contexts_far_from_zero_keep_their_digits_in_float32() -> None:
+    model = make("partial").float()
+    model.standardise(context_mean=[1.7e9, 2020.0])
+    given = socicnn.ContextParameters(model)
+    theta = np.array([1.7e9 + 0.3, 2020.1])
+    given.assign(theta)
+    for parameter, value in zip(given.parameters, given(torch.as_tensor(theta)), strict=True):
+        np.testing.assert_allclose(value.detach().numpy(), parameter.value, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_the_function_is_differentiable(mode: str) -> None:
     given = socicnn.ContextParameters(make(mode))

@@ -1,5 +1,7 @@
 """Convolutional networks: the contract for each case, the formula by another road, sizes, and refusals."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,36 @@ def test_the_order_of_channels_in_memory_changes_nothing(context) -> None:
         results.append([value.detach(), point.grad, torch.cat(gradients)])
     for low, high in zip(*results, strict=True):
         torch.testing.assert_close(low.double(), high, rtol=1e-4, atol=1e-4 * float(high.abs().max()))
+
+
+def test_images_in_float32_are_mapped_over() -> None:
+    model = ConvSOCICNN((2, 5, 5), (4, 4), (Conv(3, 3),), (Conv(4, 3, group=2),), generator=generator(0))
+    x = torch.randn(3, 2, 5, 5, generator=generator(1))
+    value, slope = torch.func.vmap(torch.func.grad_and_value(model))(x)[::-1]
+    torch.testing.assert_close(value, model(x))
+    inputs = x.clone().requires_grad_()
+    torch.testing.assert_close(slope, torch.autograd.grad(model(inputs).sum(), inputs)[0], rtol=1e-4, atol=1e-5)
+    curvature = torch.func.jacrev(torch.func.jacrev(model))(x[0])
+    wide = torch.autograd.functional.hessian(copy.deepcopy(model).double(), x[0].double())
+    torch.testing.assert_close(curvature.double(), wide, rtol=1e-3, atol=1e-3)
+
+
+def test_images_in_float32_are_compiled_in_one_graph() -> None:
+    model, x = ConvSOCICNN((2, 5, 5), (3, 3), generator=generator(0)), torch.rand(3, 2, 5, 5, generator=generator(1))
+    torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(x), model(x))
+
+
+@pytest.mark.parametrize("activation", ["relu", "softplus", "leaky_relu"])
+@pytest.mark.parametrize("norm", [(), (Conv(4, 3, per_position=True, group=2),)])
+@pytest.mark.parametrize("quadratic", [(), (Conv(2, 3, per_position=True), Conv(2, 3), Conv(1, 1, per_position=True))])
+@pytest.mark.parametrize("hidden", [(), (3,), (3, 3), (AveragePool(2), 3)])
+def test_without_passthrough_branches_are_frozen_as_they_compute(hidden, quadratic, norm, activation) -> None:
+    model = ConvSOCICNN((1, 6, 6), hidden, quadratic, norm, passthrough=False, activation=activation)
+    x = torch.randn(5, 1, 6, 6, dtype=torch.float64, generator=generator(0))
+    net = model.double().freeze()
+    with torch.no_grad():
+        np.testing.assert_allclose(net(x), model(x), rtol=1e-12, atol=1e-12)
+    compile_net(net)
 
 
 def test_exported_arrays_are_sparse_and_of_the_right_size() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from socicnn import SOCICNN
+from socicnn import SOCICNN, ConvSOCICNN, NetOptions
 from socicnn.errors import ModelError
 from socicnn.positivity import RECIPES, Lift
 from socicnn.training import Data, DivergedError, History, WithinContext
@@ -195,3 +195,22 @@ def test_what_cannot_be_stacked_is_refused() -> None:
         fit_stacked(networks(2), samples(), learning_rate=[0.1, -1])
     with pytest.raises(ModelError, match="cannot be stacked"):
         fit_stacked(networks(2, positivity=Lift(conditioning="independent")), samples(), **QUIET)
+
+
+@pytest.mark.parametrize("settings", [{}, {"context_channels": 1}, {"options": NetOptions(positivity="lift")}])
+def test_images_in_float32_are_trained_as_alone(settings: dict[str, Any]) -> None:
+    draw = generator(0)
+    x, theta = torch.rand(40, 2, 6, 6, generator=draw), torch.rand(40, 1, 6, 6, generator=draw)
+    y = (x - 0.5).square().sum(dim=(1, 2, 3)).double()
+    data = Data(x, theta if "context_channels" in settings else None, y)
+
+    def made() -> list[ConvSOCICNN]:
+        return [ConvSOCICNN((2, 6, 6), (3, 3), generator=generator(seed), **settings) for seed in range(2)]
+
+    alone, together = made(), made()
+    before = apart(alone, data, [0, 1], **QUIET)
+    after = fit_stacked(together, data, seeds=[0, 1], **QUIET)
+    for one, two, a, b in zip(alone, together, before, after, strict=True):
+        assert b.train == pytest.approx(a.train, rel=1e-4)
+        for p, q in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
+            assert torch.allclose(p, q, rtol=1e-3, atol=1e-4)
