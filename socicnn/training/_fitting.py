@@ -35,8 +35,8 @@ def fit(
     conditioned on every batch; call `model.finalise` afterwards.
 
     Args:
-        model: a network of `socicnn.nn`, or any module called as `model(x, context)`; the hooks `standardise`,
-            `condition`, `penalty` and `after_step` are used if it has them.
+        model: a network of `socicnn.nn`, or any module called as `model(x, context)` that gives one value per point,
+            in the shape of y; the hooks `standardise`, `condition`, `penalty` and `after_step` are used if it has them.
         data: an object with x, y and perhaps context, or (x, y), or (x, context, y). Either several candidates per
             context, x `(contexts, candidates, n)`, context `(contexts, p)`, y `(contexts, candidates)`; or single
             points, x `(points, n)`, y `(points,)`. `Data(x, context, y, gradient, weight)` has labels of the

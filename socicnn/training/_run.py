@@ -18,7 +18,7 @@ from socicnn._integers import as_seed
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.training import _checkpoint as checkpoints
-from socicnn.training._data import Data, as_data
+from socicnn.training._data import Data, as_data, check_layout
 from socicnn.training._frame import Frame
 from socicnn.training._history import History
 from socicnn.training._losses import AnyLoss, Pointwise, chosen_loss
@@ -96,10 +96,13 @@ class Run:
 
     def _check(self, data: Data) -> None:
         """Raise a ModelError where the model tells that it cannot take the data."""
-        if hasattr(self.model, "check"):
-            check: Any = self.model.check
-            first = data[:1].to(self.device, self.dtype)
-            check(first.x, first.aligned())
+        model: Any = self.model
+        if not hasattr(model, "check"):
+            return
+        if hasattr(model, "input_shape") and hasattr(model, "context_shape"):
+            check_layout(data, model.input_shape, model.context_shape)
+        first = data[:1].to(self.device, self.dtype)
+        model.check(first.x, first.aligned())
 
     def _held(self, samples: Data, validation: Any) -> Data:
         """Return data to validate on, which fit the model, the training data and the loss."""
@@ -175,7 +178,8 @@ class Run:
         self.history.train.append(loss)
         watched = self.history.train[-1]
         if self.validation is not None:
-            watched = self._validate(self.validation)
+            with _of_validation():
+                watched = self._validate(self.validation)
             self.history.validation.append(watched)
         self.history.seconds += seconds + time.perf_counter() - started
         if not math.isfinite(self.history.train[-1]) or not math.isfinite(watched):
