@@ -44,7 +44,7 @@ def fit(
         loss: `auto`, `mse`, `smooth_l1`, `huber`, `quantile`, `within_context`, a `Loss`, or a function of standardised
             (prediction, target). `auto` is `within_context` where each context has equally many points, two or more,
             else `mse`; the history says which, and why. Both `auto` and `within_context` gather single points by their
-            contexts, which are equal within 8 roundings of a column's range.
+            contexts, which are equal within 8 roundings of a column's range; `auto` does so from 160 contexts on.
         epochs: passes over the data at most.
         learning_rate: step size at the start.
         batch_size: contexts (or points) per step; defaults to 16 contexts, or to a 32nd of the points,
