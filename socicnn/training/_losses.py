@@ -225,7 +225,7 @@ class _Given(Loss):
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.function = function
-        self.name = getattr(function, "__qualname__", repr(function))
+        self.name = getattr(function, "__qualname__", type(function).__qualname__)  # repr may hold an address
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         return self.function(prediction, target)

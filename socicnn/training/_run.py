@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from socicnn._integers import as_seed
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
+from socicnn.positivity._encoder import Encoder
 from socicnn.training import _checkpoint as checkpoints
 from socicnn.training._data import Data, as_data, check_layout
+from socicnn.training._described import described
 from socicnn.training._frame import Frame
 from socicnn.training._history import History
 from socicnn.training._losses import AnyLoss, Pointwise, chosen_loss
@@ -67,7 +69,7 @@ class Run:
             {
                 **settings,
                 "loss": self.loss.name,
-                "loss_settings": repr(self.loss),
+                "loss_settings": described(self.loss),
                 "generator": start.tolist(),
                 "weights": checkpoints.weights_hash(model),
             },
@@ -249,7 +251,12 @@ class Run:
             "generator": self.generator.get_state(),
             "history": asdict(self.history),
             "steps": self.steps,
+            "earlier": {name: encoder.earlier for name, encoder in self._encoders()},
         }
+
+    def _encoders(self) -> Iterator[tuple[str, Encoder]]:
+        """Yield the name and the encoder of each lift: it may keep points between steps, outside the weights."""
+        return ((name, part) for name, part in self.model.named_modules() if isinstance(part, Encoder))
 
     def open(self, path: str | os.PathLike[str] | None, interval: float) -> None:
         """Go on from the checkpoint, if there is one."""
@@ -261,6 +268,9 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"].cpu())
         self.best, self.best_loss, self.steps = state["best"], state["best_loss"], state["steps"]
+        kept = state.get("earlier", {})  # older checkpoints have none
+        for name, encoder in self._encoders():
+            encoder.earlier = kept.get(name)
         self.history = History(**state["history"])
         self.history.resumed = self.history.epochs
 
