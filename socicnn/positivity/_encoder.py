@@ -67,14 +67,14 @@ class Encoder(Shared):
                 self.P = nn.Parameter(draw / hidden[-1] ** 0.5)
                 self.p = nn.Parameter(torch.zeros(rank, dtype=torch.float64))
         self._points: Tensor | None = None
-        self._earlier: Tensor | None = None
+        self.earlier: Tensor | None = None  # points of the steps before: a checkpoint keeps them
         self._code: Tensor | None = None
         self._key: Any = None
         self._readers: set[int] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the batch: a copy must be conditioned again."""
-        return {**self.__dict__, "_points": None, "_earlier": None, "_code": None, "_key": None, "_readers": set()}
+        return {**self.__dict__, "_points": None, "earlier": None, "_code": None, "_key": None, "_readers": set()}
 
     def condition(self, points: Tensor, *, whole: bool = False) -> None:
         """Take the batch that the weights are emitted from, until the next call.
@@ -106,8 +106,8 @@ class Encoder(Shared):
                     "a lift on independent batches keeps points between steps and cannot be stacked; use conditioning "
                     "'batch' and condition each network on another batch than the loss's"
                 )
-            earlier = self._earlier
-            self._earlier = (points if earlier is None else torch.cat([points, earlier]))[:wanted]
+            earlier = self.earlier
+            self.earlier = (points if earlier is None else torch.cat([points, earlier]))[:wanted]
             return points[:wanted] if earlier is None else earlier
         if wanted >= len(points):
             return points

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -194,6 +195,27 @@ def as_data(data: Any) -> Data:
     return Data(**tensors)
 
 
+def check_layout(data: Data, input_shape: tuple[int, ...], context_shape: tuple[int, ...] | None) -> None:
+    """Raise a ModelError where the shapes of x, y and the context are not those of points of a network.
+
+    A point on its own is a valid call of a network: one row at a time does not tell points from candidates.
+    """
+    rows, x, y = len(data), tuple(data.x.shape), tuple(data.y.shape)
+    own, wanted = tuple(input_shape), (*y, *input_shape)
+    if x != wanted and x[1:] == own:  # so that y has an axis of candidates
+        mend = "give y[:, 0]" if y[1] == 1 else "fit one network per column of y"
+        raise ModelError(f"y must have shape {(rows,)} for x of shape {x}; received {y}: {mend}")
+    if x != wanted:
+        mend = f"; give x.reshape{wanted}" if math.prod(x) == math.prod(wanted) else ""
+        raise ModelError(f"x must have shape {wanted} for y of shape {y} and points of shape {own}; received {x}{mend}")
+    if data.context is None or context_shape is None:
+        return
+    context, wanted = tuple(data.context.shape), (rows, *context_shape)
+    if context != wanted:
+        mend = f"; give context.reshape{wanted}" if math.prod(context) == math.prod(wanted) else ""
+        raise ModelError(f"context must have shape {wanted}, one per row of x; received {context}{mend}")
+
+
 def _check_shapes(data: Data) -> None:
     """Raise a ModelError where the parts do not fit each other."""
     rows = {name: len(tensor) for name, tensor in data.tensors().items() if tensor.ndim}
@@ -201,7 +223,10 @@ def _check_shapes(data: Data) -> None:
         raise ModelError(f"x, y and context need equally many rows, at least one; received {rows}")
     if data.y.ndim not in (1, 2) or data.x.shape[: data.y.ndim] != data.y.shape:
         shapes = tuple(data.x.shape), tuple(data.y.shape)
-        raise ModelError(f"y must have the leading shape of x, (contexts, candidates) or (points,); received {shapes}")
+        mend = ": give y[:, 0]" if data.y.ndim == 2 and data.y.shape[1] == 1 else ""
+        raise ModelError(
+            f"y must have the leading shape of x, (contexts, candidates) or (points,); received {shapes}{mend}"
+        )
     for name, tensor, wanted in (("gradient", data.gradient, data.x.shape), ("weight", data.weight, data.y.shape)):
         if tensor is not None and tensor.shape != wanted:
             raise ModelError(f"{name} of the data must have shape {tuple(wanted)}; received {tuple(tensor.shape)}")

@@ -35,8 +35,8 @@ def fit(
     conditioned on every batch; call `model.finalise` afterwards.
 
     Args:
-        model: a network of `socicnn.nn`, or any module called as `model(x, context)`; the hooks `standardise`,
-            `condition`, `penalty` and `after_step` are used if it has them.
+        model: a network of `socicnn.nn`, or any module called as `model(x, context)` that gives one value per point,
+            in the shape of y; the hooks `standardise`, `condition`, `penalty` and `after_step` are used if it has them.
         data: an object with x, y and perhaps context, or (x, y), or (x, context, y). Either several candidates per
             context, x `(contexts, candidates, n)`, context `(contexts, p)`, y `(contexts, candidates)`; or single
             points, x `(points, n)`, y `(points,)`. `Data(x, context, y, gradient, weight)` has labels of the
@@ -44,7 +44,7 @@ def fit(
         loss: `auto`, `mse`, `smooth_l1`, `huber`, `quantile`, `within_context`, a `Loss`, or a function of standardised
             (prediction, target). `auto` is `within_context` where each context has equally many points, two or more,
             else `mse`; the history says which, and why. Both `auto` and `within_context` gather single points by their
-            contexts, which are equal within 8 roundings of a column's range.
+            contexts, which are equal within 8 roundings of a column's range; `auto` does so from 160 contexts on.
         epochs: passes over the data at most.
         learning_rate: step size at the start.
         batch_size: contexts (or points) per step; defaults to 16 contexts, or to a 32nd of the points,

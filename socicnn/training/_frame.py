@@ -103,7 +103,7 @@ class Frame:
     def predict(self, batch: Data, model: Any = None) -> Tensor:
         """Return the values of a model at a batch, in standardised units."""
         value = self.value(self.model if model is None else model, batch.x, batch.aligned())
-        return (value - self.mean) / self.scale
+        return (checked(value, batch.y) - self.mean) / self.scale
 
     def condition(self, model: Any, x: Tensor, context: Tensor | None) -> None:
         """Give a recipe whose weights depend on data the batch that they are emitted from."""
@@ -119,6 +119,23 @@ class Frame:
             return model.as_plain()
         context = train.aligned()
         return model.finalise(train.x if context is None else (train.x, context))
+
+
+def checked(value: Any, y: Tensor) -> Tensor:
+    """Return a model's values, which have the shape of y; others would broadcast to a loss of every value with every y.
+
+    Raises:
+        ModelError: another shape, or no tensor.
+    """
+    if isinstance(value, Tensor) and value.shape == y.shape:
+        return value
+    if isinstance(value, Tensor) and value.numel() == y.numel() == 1:  # a module's squeeze() of a batch of one row
+        return value.reshape(y.shape)
+    shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    raise ModelError(
+        f"the model must give one value per point, shape {tuple(y.shape)} for this batch; received {shape}: a last "
+        "axis of one goes with value[..., 0], or nn.Flatten(-2) at the end of an nn.Sequential"
+    )
 
 
 def _mean(values: Tensor, weight: Tensor | None) -> Tensor:

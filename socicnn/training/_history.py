@@ -23,7 +23,7 @@ class History(Result):
         seconds: time spent training, over all parts of an interrupted run.
         resumed: epochs that were read from a checkpoint.
         stopped_early: whether patience ended the run.
-        polish: losses seen during the finish by L-BFGS, every 10 iterations.
+        polish: losses seen during the finish by L-BFGS, every 10 iterations and after the last.
         ridge: penalty on the squares of the weights in the stage of polishing that was kept.
         iterations: of that stage, up to the weights that were kept.
         loss: name of the loss.

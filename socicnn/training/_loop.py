@@ -78,6 +78,8 @@ def train(
                 try:
                     run.judge(loss, seconds)
                 except ModelError as error:
+                    if not run.lost:  # what its model gives cannot be used; it did not diverge
+                        raise
                     errors.append(str(error) if len(runs) == 1 else f"model {runs.index(run)}: {error}")
                     continue
                 if after_epoch is not None:

@@ -16,6 +16,8 @@ from socicnn.errors import ModelError
 from socicnn.training._data import Data
 from socicnn.training._grouping import layout
 
+LEAST_CONTEXTS = 160  # that `auto` gathers points of: a tenth of them, held out, is a batch of 16, and nine are trained
+
 
 class Loss(ABC):
     """A loss of predictions and targets of shape `(contexts, candidates)` or `(points,)`."""
@@ -223,7 +225,7 @@ class _Given(Loss):
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         self.function = function
-        self.name = getattr(function, "__qualname__", repr(function))
+        self.name = getattr(function, "__qualname__", type(function).__qualname__)  # repr may hold an address
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         return self.function(prediction, target)
@@ -257,7 +259,8 @@ def chosen_loss(loss: AnyLoss, data: Data) -> tuple[Loss, Data, str]:
     """Return a loss, the data as it needs them, and why it was chosen.
 
     `auto` is `within_context` where each context has equally many points, two or more, and there are no weights; it is
-    `mse` elsewhere. For both `auto` and `within_context`, single points whose contexts repeat are gathered by context.
+    `mse` elsewhere. For both `auto` and `within_context`, single points whose contexts repeat are gathered by context;
+    `auto` leaves them as they are where contexts are few, since batches and validation count contexts then.
 
     Raises:
         ModelError: the name is unknown, or the within-context loss has too few points per context.
@@ -266,7 +269,9 @@ def chosen_loss(loss: AnyLoss, data: Data) -> tuple[Loss, Data, str]:
         return make_loss(loss), data, "as asked"
     if loss == "auto" and data.weight is not None:
         return MSE(), data, "the data have weights"
-    data, spread = data.gathered()
+    rows, (data, spread) = data, data.gathered()
+    if loss == "auto" and data is not rows and len(data) < LEAST_CONTEXTS:
+        return MSE(), rows, f"{spread}, too few to gather: under {LEAST_CONTEXTS}"
     within = data.grouped and data.y.shape[1] > 1
     if data.grouped:
         spread = layout(*data.y.shape)

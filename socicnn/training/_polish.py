@@ -29,7 +29,7 @@ class Polished(NamedTuple):
     """What a finish came to.
 
     Args:
-        losses: validation losses looked at; the objectives where there is no validation.
+        losses: validation losses looked at, one at least; the objectives where there is no validation.
         ridge: penalty of the stage whose weights were kept.
         iterations: of that stage up to those weights; 0 where the weights at the start were kept.
     """
@@ -60,7 +60,7 @@ def polish(
         objective: the mean loss of a model on samples.
         penalty: what is added for the weights alone.
         train: the training data.
-        judge: a model's validation loss, evaluated every 10 iterations; None keeps the last weights.
+        judge: a model's validation loss, evaluated every 10 iterations and after the last; None keeps the last weights.
         iterations: iterations at most.
         tick: called after every iteration with the objective.
         ridge: penalties lambda, one stage each: the objective plus lambda times the squares of the weights that
@@ -118,11 +118,11 @@ def polish(
             callback=stage,
             options={"maxiter": iterations, "maxfun": 3 * iterations, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
         )
+        if stage.looked != stage.count:  # L-BFGS ended it between two looks, or before the first
+            stage.look(result.x, float(result.fun))
         if judge is None:
             best, at, kept = (float(result.fun), result.x), result.x, (strength, stage.count)
             continue
-        if ridge:
-            stage.look(result.x, float(result.fun))  # where a line search ended it between two looks
         at = stage.point
         if stage.best < best[0]:
             best, kept = (stage.best, stage.point), (strength, stage.best_count)
@@ -168,10 +168,11 @@ class _Stage:
     count: int = 0
     stale: int = 0
     best_count: int = 0
+    looked: int = -1  # the count at the last look
 
     def look(self, point: Array, value: float) -> None:
         """Keep the point if it is the best so far."""
-        watched = self.watch(point, value)
+        watched, self.looked = self.watch(point, value), self.count
         self.stale = 0 if watched < (1 - LEAST_GAIN) * self.best else self.stale + 1
         if watched < self.best:
             self.best, self.point, self.best_count = watched, point.copy(), self.count

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from socicnn._integers import as_seed
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
+from socicnn.positivity._encoder import Encoder
 from socicnn.training import _checkpoint as checkpoints
-from socicnn.training._data import Data, as_data
+from socicnn.training._data import Data, as_data, check_layout
+from socicnn.training._described import described
 from socicnn.training._frame import Frame
 from socicnn.training._history import History
 from socicnn.training._losses import AnyLoss, Pointwise, chosen_loss
@@ -67,7 +69,7 @@ class Run:
             {
                 **settings,
                 "loss": self.loss.name,
-                "loss_settings": repr(self.loss),
+                "loss_settings": described(self.loss),
                 "generator": start.tolist(),
                 "weights": checkpoints.weights_hash(model),
             },
@@ -96,10 +98,13 @@ class Run:
 
     def _check(self, data: Data) -> None:
         """Raise a ModelError where the model tells that it cannot take the data."""
-        if hasattr(self.model, "check"):
-            check: Any = self.model.check
-            first = data[:1].to(self.device, self.dtype)
-            check(first.x, first.aligned())
+        model: Any = self.model
+        if not hasattr(model, "check"):
+            return
+        if hasattr(model, "input_shape") and hasattr(model, "context_shape"):
+            check_layout(data, model.input_shape, model.context_shape)
+        first = data[:1].to(self.device, self.dtype)
+        model.check(first.x, first.aligned())
 
     def _held(self, samples: Data, validation: Any) -> Data:
         """Return data to validate on, which fit the model, the training data and the loss."""
@@ -175,7 +180,8 @@ class Run:
         self.history.train.append(loss)
         watched = self.history.train[-1]
         if self.validation is not None:
-            watched = self._validate(self.validation)
+            with _of_validation():
+                watched = self._validate(self.validation)
             self.history.validation.append(watched)
         self.history.seconds += seconds + time.perf_counter() - started
         if not math.isfinite(self.history.train[-1]) or not math.isfinite(watched):
@@ -245,7 +251,12 @@ class Run:
             "generator": self.generator.get_state(),
             "history": asdict(self.history),
             "steps": self.steps,
+            "earlier": {name: encoder.earlier for name, encoder in self._encoders()},
         }
+
+    def _encoders(self) -> Iterator[tuple[str, Encoder]]:
+        """Yield the name and the encoder of each lift: it may keep points between steps, outside the weights."""
+        return ((name, part) for name, part in self.model.named_modules() if isinstance(part, Encoder))
 
     def open(self, path: str | os.PathLike[str] | None, interval: float) -> None:
         """Go on from the checkpoint, if there is one."""
@@ -257,6 +268,9 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"].cpu())
         self.best, self.best_loss, self.steps = state["best"], state["best_loss"], state["steps"]
+        kept = state.get("earlier", {})  # older checkpoints have none
+        for name, encoder in self._encoders():
+            encoder.earlier = kept.get(name)
         self.history = History(**state["history"])
         self.history.resumed = self.history.epochs
 

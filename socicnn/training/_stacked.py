@@ -14,6 +14,7 @@ from socicnn._arrays import as_float64
 from socicnn.errors import ModelError
 from socicnn.positivity._base import Weight
 from socicnn.training._data import stacked
+from socicnn.training._frame import checked
 from socicnn.training._history import DivergedError, History
 from socicnn.training._loop import train
 from socicnn.training._losses import AnyLoss
@@ -245,7 +246,7 @@ class _Stack:
         model = self.networks.placed(row, others)
         theta = context.unsqueeze(1) if context is not None and target.ndim == 2 else context
         self.frame.condition(model, x, theta)
-        value = self.frame.value(model, x, theta)
+        value = checked(self.frame.value(model, x, theta), target)
         loss = self.loss((value - mean) / scale, target)
         return loss, loss + model.penalty() if hasattr(model, "penalty") else loss
 

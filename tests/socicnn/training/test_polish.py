@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import optimize
 from torch import nn
 
-from socicnn import SOCICNN
+from socicnn import ICNN, SOCICNN, training
+from socicnn.training import FitOptions
 from tests.support.cases import generator
 from tests.support.runs import QUIET, Killed, contexts, fit, network, same
 
@@ -72,3 +74,59 @@ def test_a_polished_run_resumes_and_is_read_back(tmp_path: Path) -> None:
     history = fit(again, contexts(), checkpoint=path, **keywords)
     assert same(whole, again)
     assert history.resumed == 4
+
+
+@pytest.mark.parametrize("way", ["fit", "fit_stacked"])
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+@pytest.mark.parametrize("held", [0, 0.1])
+def test_where_it_ends_before_the_tenth_iteration_its_result_is_kept(held: float, noise: float, way: str) -> None:
+    draw = generator(1)
+    x = torch.randn(300, 2, generator=draw, dtype=torch.float64)
+    y = x @ torch.tensor([1.0, 2], dtype=torch.float64) + 3 + noise * torch.randn(300, generator=draw)
+    model = ICNN(2, (), generator=generator(0))
+    keywords = {"epochs": 3, "polish": 200, "validation": held, **QUIET}
+    if way == "fit":
+        history = fit(model, (x, y), **keywords)
+    else:
+        (history,) = training.fit_stacked(
+            [model], (x, y), epochs=3, validation=held, progress=False, options=FitOptions(polish=200)
+        )
+    errors = (model(x.float()) - y).detach().square().mean().item()
+    assert errors < 1.1 * noise**2 + 1e-12
+    assert history.polish
+    assert history.iterations > 0
+
+
+@pytest.mark.parametrize("stop", [7, 13, 18])
+def test_the_iterations_after_the_last_look_are_looked_at(stop: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SciPy is made to end after some iterations, as a line search that finds no lower value does."""
+    whole = optimize.minimize
+
+    def ends(*arguments: Any, **keywords: Any) -> Any:
+        return whole(*arguments, **{**keywords, "options": {**keywords["options"], "maxiter": stop}})
+
+    monkeypatch.setattr("socicnn.training._polish.optimize.minimize", ends)
+    models = [network(dtype=torch.float64) for _ in range(2)]
+    histories = [
+        fit(m, contexts(), epochs=2, validation=contexts(seed=1), polish=200, ridge=ridge, **QUIET)
+        for m, ridge in zip(models, ((), (1e-12,)), strict=True)
+    ]
+    assert [len(history.polish) for history in histories] == [stop // 10 + 1] * 2
+    assert histories[0].iterations == histories[1].iterations == stop
+
+
+def test_a_finish_that_changes_nothing_is_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(60, 2, generator=generator(0), dtype=torch.float64)
+    data = x, torch.zeros(60, dtype=torch.float64)
+    keywords = {"epochs": 2, "polish": 5, "checkpoint": tmp_path / "run.pt", **QUIET}
+
+    def still() -> ICNN:
+        model = ICNN(2, (), dtype=torch.float64)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.zero_()
+        return model
+
+    assert fit(still(), data, **keywords).polish
+    monkeypatch.setattr("socicnn.training._run.polish", None)
+    assert fit(still(), data, **keywords).resumed == 2

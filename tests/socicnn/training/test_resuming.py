@@ -7,6 +7,7 @@ from torch import nn
 
 from socicnn._files import FileError
 from socicnn.errors import ModelError
+from socicnn.positivity import Lift
 from socicnn.training import WithinContext
 from tests.support.runs import QUIET, Killed, contexts, fit, network, same
 
@@ -73,3 +74,27 @@ def test_broken_checkpoints_are_named(tmp_path: Path, content: bytes | None) -> 
         fit(network(), contexts(), epochs=2, checkpoint=path, **QUIET)
     with pytest.raises(FileError, match="does not exist"):
         fit(network(), contexts(), epochs=2, checkpoint=tmp_path / "no" / "run.pt", **QUIET)
+
+
+@pytest.mark.parametrize("settings", [{}, {"points": 5}])
+def test_a_lift_on_points_of_earlier_steps_goes_on_bit_for_bit(tmp_path: Path, settings: dict) -> None:
+    """Those points are no weights."""
+    path = tmp_path / "run.pt"
+    keywords = {"epochs": 6, "batch_size": 10, "checkpoint_seconds": 0.0, **QUIET}
+
+    def lifted() -> nn.Module:
+        return network(context="joint", positivity=Lift(conditioning="independent", **settings))
+
+    whole, resumed = lifted(), lifted()
+    expected = fit(whole, contexts(), **keywords)
+
+    def stop(step: int, model: nn.Module) -> None:
+        if step == 12:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit(lifted(), contexts(), checkpoint=path, on_step=stop, **keywords)
+    history = fit(resumed, contexts(), checkpoint=path, **keywords)
+    assert history.resumed == 2
+    assert same(resumed, whole)
+    assert (history.train, history.validation) == (expected.train, expected.validation)

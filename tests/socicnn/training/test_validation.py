@@ -37,8 +37,8 @@ class Wide(nn.Module):
 
 
 PLAIN = [
-    ((X[:, :1], Y), r"x must have shape \(\*batch, 2\); received \(1, 1\)"),
-    ((np.ones((60, 3)), Y), r"x must have shape \(\*batch, 2\)"),
+    ((X[:, :1], Y), r"x must have shape \(60, 2\) .*received \(60, 1\)$"),
+    ((np.ones((60, 3)), Y), r"x must have shape \(60, 2\)"),
     ((X, THETA, Y), "context was given"),
     ((X[:, 0], Y), "x must have shape"),
     ((X[:0], Y[:0]), "at least one"),
@@ -49,7 +49,7 @@ PLAIN = [
     ("0.1", "data must have x and y"),
 ]
 MOVED = [
-    ((X, THETA[:, :1], Y), r"context must have shape \(\*lead, 3\); received \(1, 1\)"),
+    ((X, THETA[:, :1], Y), r"context must have shape \(60, 3\), .*received \(60, 1\)$"),
     ((X, Y), "context is missing"),
     ((X, THETA * np.nan, Y), "context of the data has 180 non-finite"),
 ]
