@@ -53,7 +53,8 @@ class Standardisation(nn.Module):
         """Set a mean and a scale (> 0), each of the full shape or broadcast to it.
 
         Raises:
-            ModelError: a scale that is not positive, an entry that is not finite, or a shape that does not fit.
+            ModelError: a scale that is not positive, an entry that is not finite, both in the network's type too, or a
+                shape that does not fit.
         """
         buffers = dict(self.named_buffers())
         for part, value in (("mean", mean), ("scale", scale)):
@@ -64,9 +65,11 @@ class Standardisation(nn.Module):
                 raise ModelError(f"{key} was given, but the network takes no {name}; leave it out")
             target = buffers[key]
             numbers = torch.tensor(as_float64(value, key))
-            if not torch.isfinite(numbers).all() or (part == "scale" and not (numbers > 0).all()):
-                kind = "finite and positive" if part == "scale" else "finite"
-                raise ModelError(f"{key} must be {kind}; received {numbers.flatten().tolist()[:5]}")
+            cast = f" in {target.dtype}, so use another unit or `model.double()`"
+            for held, where in ((numbers, ""), (numbers.to(target.dtype), cast)):
+                if not torch.isfinite(held).all() or (part == "scale" and not (held > 0).all()):
+                    kind = "finite and positive" if part == "scale" else "finite"
+                    raise ModelError(f"{key} must be {kind}{where}; received {numbers.flatten().tolist()[:5]}")
             try:
                 target.copy_(numbers.expand(target.shape))
                 if part == "mean":

@@ -32,11 +32,17 @@ class Loss(ABC):
         """Return the mean of weight times loss, weights having mean one over the training data.
 
         Raises:
-            ModelError: there are weights, and the loss is not a mean over single values.
+            ModelError: there are weights, and the loss is not a mean over single values; or no single number.
         """
         if weight is not None:
             raise ModelError(f"the loss {self.name} takes no weights; use mse, smooth_l1, huber or quantile")
-        return self(prediction, target)
+        value: object = self(prediction, target)
+        if isinstance(value, Tensor) and value.numel() == 1:
+            return value
+        shape = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ModelError(
+            f"the loss {self.name} must return a tensor of one number, such as a .mean(); received {shape}"
+        )
 
     def scale(self, y: Tensor) -> Tensor:
         """Return the unit of y: with it, predicting the mean everywhere has a loss of about one."""

@@ -247,7 +247,7 @@ class _Stack:
         theta = context.unsqueeze(1) if context is not None and target.ndim == 2 else context
         self.frame.condition(model, x, theta)
         value = checked(self.frame.value(model, x, theta), target)
-        loss = self.loss((value - mean) / scale, target)
+        loss = self.loss.weighted((value - mean) / scale, target, None)
         return loss, loss + model.penalty() if hasattr(model, "penalty") else loss
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from socicnn import ICNN, SOCICNN
+from socicnn import ICNN, SOCICNN, fit
 from socicnn._compile import value_program
 from socicnn.errors import DyingUnits, ModelError
 from socicnn.frozen import FrozenNet, Output
@@ -305,3 +305,28 @@ def test_smooth_branches_that_are_wrong_are_refused(network: type) -> None:
             SOCICNN(3, (4,), logistic=2)
         with pytest.raises(ModelError, match="each entry of logsumexp must be rows"):
             SOCICNN(3, (4,), logsumexp=(0,))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "units"),
+    [
+        (torch.float32, {"y_scale": 1e-46}),
+        (torch.float32, {"x_scale": [1.0, 1e-46, 1.0]}),
+        (torch.float32, {"x_scale": 1e50}),
+        (torch.float32, {"x_mean": 1e39}),
+        (torch.float16, {"y_mean": 1e5}),
+        (torch.float16, {"y_scale": 1e-9}),
+        (torch.bfloat16, {"x_mean": -1e39}),
+    ],
+)
+def test_units_that_the_type_cannot_hold_are_refused(dtype: torch.dtype, units: dict) -> None:
+    (name,) = units
+    with pytest.raises(ModelError, match=rf"{name} must be finite.* in {dtype}, so use another unit or `model.double"):
+        SOCICNN(3, (4,), dtype=dtype).standardise(**units)
+    SOCICNN(3, (4,), dtype=torch.float64).standardise(**units)
+
+
+def test_a_fit_says_that_the_type_cannot_hold_the_units_of_the_data() -> None:
+    x = torch.randn(20, 3, dtype=torch.float64)
+    with pytest.raises(ModelError, match=r"y_scale must be finite and positive in torch.float32"):
+        fit(SOCICNN(3, (4,)), (x, 1e-46 * x[:, 0]), epochs=1, progress=False)

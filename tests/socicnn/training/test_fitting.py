@@ -11,9 +11,9 @@ from torch import nn
 from socicnn.errors import ModelError
 from socicnn.positivity import RECIPES, recipe
 from socicnn.training import MSE, Data, History, SmoothL1, WithinContext
-from socicnn.training._losses import LOSSES
+from socicnn.training._losses import LOSSES, Loss
 from tests.support.cases import generator
-from tests.support.runs import QUIET, contexts, fit, network, same, weights
+from tests.support.runs import QUIET, contexts, fit, fit_stacked, network, same, weights
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
@@ -248,3 +248,25 @@ def test_history_speaks_in_a_sentence() -> None:
     history = History([3.0, 2.0], [2.5, 4.0], best_epoch=1, seconds=1.25)
     assert str(history) == "2 epochs in 1.2 s, weights of epoch 1 kept, validation loss 2.5"
     assert str(History()) == "0 epochs in 0.0 s, weights of epoch 0 kept"
+
+
+class Each(Loss):
+    name = "each"
+
+    def __call__(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return (prediction - target).square()
+
+
+@pytest.mark.parametrize("way", [fit, lambda model, data, **settings: fit_stacked([model], data, **settings)])
+@pytest.mark.parametrize("settings", [{"validation": 0}, {"polish": 2}])
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda f, y: (f - y).square(), r"<lambda> must return a tensor of one number.*received shape \(20, 8\)"),
+        (Each(), r"the loss each must return a tensor of one number, such as a .mean\(\); received shape \(20, 8\)"),
+        (lambda f, y: 1.0, "one number.*received float"),
+    ],
+)
+def test_a_loss_of_ones_own_returns_one_number(loss, message: str, settings: dict, way) -> None:
+    with pytest.raises(ModelError, match=message):
+        way(network(), contexts(), loss=loss, epochs=1, batch_size=20, **settings, **QUIET)
