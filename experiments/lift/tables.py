@@ -16,33 +16,30 @@ DATA = {"magic": "magic (10-d)", "power": "power (6-d)", "cardiotocography": "Ca
 RECIPES = {"lift": "lift", "softplus": "direct softplus", "projected": "projection"}
 
 
-RATE, AUTHORS_RATE = 5e-3, 1e-3  # step sizes of the energies: five times that of the lift's authors, and theirs
-
-
-def nats(rows: Sequence[Row], data: str, model: str, start: str, rate: float = RATE) -> str | None:
+def nats(rows: Sequence[Row], data: str, model: str, start: str) -> str | None:
     """Return the mean held-out nats of a model and their standard error, or None if it was not run."""
-    own = of(rows, data=data, model=model, start=start, learning_rate=rate)
+    own = of(rows, data=data, model=model, start=start)
     return f"{sum(number(row['nll']) for row in own) / len(own):.2f} +- {error(own):.2f}" if own else None
 
 
-def compared(rows: Sequence[Row], start: str, rate: float = RATE, tables: Sequence[str] = tuple(DATA)) -> str:
-    """Return the nats of the recipes on every one of these tables on which all of them have been run."""
+def compared(rows: Sequence[Row], start: str) -> str:
+    """Return the nats of the recipes on every table on which all of them have been run."""
     parts = []
-    for data in tables:
-        values = {label: nats(rows, data, model, start, rate) for model, label in RECIPES.items()}
+    for data, name in DATA.items():
+        values = {label: nats(rows, data, model, start) for model, label in RECIPES.items()}
         if None not in values.values():
-            parts.append(f"{DATA[data]}: " + ", ".join(f"{label} {value}" for label, value in values.items()))
-    return "; ".join(parts)
+            parts.append(f"{name}: " + ", ".join(f"{label} {value}" for label, value in values.items()))
+    return "<br>".join(parts)
 
 
-def schedules(rows: Sequence[Row], tables: Sequence[str] = tuple(DATA)) -> str:
-    """Return the nats of the three schedules of ADMM beside projection and the lift, on every one of these tables."""
+def schedules(rows: Sequence[Row]) -> str:
+    """Return the nats of the three schedules of ADMM beside projection and the lift, on every table."""
     parts = []
-    for data in tables:
+    for data, name in DATA.items():
         values = [nats(rows, data, f"admm-{schedule}", "principled") for schedule in ("fixed", "balancing", "doubling")]
         beside = [nats(rows, data, model, "principled") for model in ("projected", "lift")]
         if None not in (*values, *beside):
-            parts.append(f"{DATA[data]}: {', '.join(map(str, values))}; projection {beside[0]}, lift {beside[1]}")
+            parts.append(f"{name}: {', '.join(map(str, values))}; projection {beside[0]}, lift {beside[1]}")
     return "<br>".join(parts)
 
 

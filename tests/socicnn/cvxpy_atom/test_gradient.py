@@ -121,8 +121,10 @@ def differences(models: list[socicnn.SOCICNN], thetas: np.ndarray, h: float = 1e
     return slopes
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("seed", range(3))
 def test_derivatives_of_a_solution_pass_through_a_parameter(seed: int) -> None:
+    pytest.importorskip("diffcp")
     # CVXPY knows nothing of the network between the Parameter and the program: gradients were 0
     model, value, weights = smooth(seed), np.array([0.3, -0.4]), np.array([1.0, 2.0, 0.0])
     z, theta = cp.Variable(3), cp.Parameter(2, value=value)
@@ -139,7 +141,9 @@ def test_derivatives_of_a_solution_pass_through_a_parameter(seed: int) -> None:
     np.testing.assert_allclose(z.delta, slopes @ theta.delta, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.extra
 def test_derivatives_pass_through_rows_of_a_parameter() -> None:
+    pytest.importorskip("diffcp")
     model, values, weights = smooth(0), np.array([[0.3, -0.4], [0.1, 0.2]]), np.array([1.0, 2.0, 0.0])
     z, theta = cp.Variable(3), cp.Parameter((2, 2), value=values)
     problem = cp.Problem(cp.Minimize(sum(to_cvxpy(model, z, theta)) + cp.sum_squares(z)), [cp.sum(z) == 4])
@@ -150,7 +154,9 @@ def test_derivatives_pass_through_rows_of_a_parameter() -> None:
     np.testing.assert_allclose(theta.gradient, slopes, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.extra
 def test_derivatives_through_other_expressions_are_refused() -> None:
+    pytest.importorskip("diffcp")
     z, theta = cp.Variable(3), cp.Parameter(2, value=[0.3, -0.4])
     problem = cp.Problem(cp.Minimize(to_cvxpy(smooth(0), z, 2 * theta) + cp.sum_squares(z)), [cp.sum(z) == 4])
     problem.solve(requires_grad=True)

@@ -93,8 +93,10 @@ def test_images_in_float32_are_compiled_in_one_graph() -> None:
 @pytest.mark.parametrize("norm", [(), (Conv(4, 3, per_position=True, group=2),)])
 @pytest.mark.parametrize("quadratic", [(), (Conv(2, 3, per_position=True), Conv(2, 3), Conv(1, 1, per_position=True))])
 @pytest.mark.parametrize("hidden", [(), (3,), (3, 3), (AveragePool(2), 3)])
+@pytest.mark.filterwarnings("ignore::socicnn.errors.DyingUnits")
 def test_without_passthrough_branches_are_frozen_as_they_compute(hidden, quadratic, norm, activation) -> None:
-    model = ConvSOCICNN((1, 6, 6), hidden, quadratic, norm, passthrough=False, activation=activation)
+    shape = ((1, 6, 6), hidden, quadratic, norm)
+    model = ConvSOCICNN(*shape, passthrough=False, activation=activation, generator=generator(3))
     x = torch.randn(5, 1, 6, 6, dtype=torch.float64, generator=generator(0))
     net = model.double().freeze()
     with torch.no_grad():

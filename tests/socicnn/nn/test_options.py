@@ -67,7 +67,7 @@ def test_a_keyword_that_there_is_not_is_refused_with_the_closest() -> None:
 def test_an_object_with_options_that_do_not_belong_is_refused() -> None:
     with pytest.raises(ModelError, match="a RecurrentSOCICNN has no context_hidden"):
         RecurrentSOCICNN((4, 2), options=NetOptions(context_hidden=3))
-    with pytest.raises(ModelError, match="options must be a NetOptions; received dict"):
+    with pytest.raises(ModelError, match=r"options must be a NetOptions\(\.\.\.\); received dict"):
         ICNN(3, options={})  # type: ignore[arg-type]  # that is the test
 
 
