@@ -26,7 +26,7 @@ def means(model: Network) -> list[float]:
 
 
 def loaded(model: Network, dtype: torch.dtype) -> Network:
-    narrow = network(dtype)
+    narrow = network(dtype, 0.0)
     state = model.state_dict()
     kept = dict(state)
     narrow.load_state_dict(state)
