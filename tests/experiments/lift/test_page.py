@@ -17,7 +17,7 @@ def test_the_page_holds_the_rows() -> None:
 
 def test_a_row_says_how_many_seeds() -> None:
     fits = Fits()
-    assert fits.tv("gumbel", "lift").endswith("(30)")
+    assert fits.tv("gumbel", "lift").endswith("(60)")
     wins = fits.wins("gumbel", "lift", "seed", "softplus", "seed")
     assert wins.split(" of ") == ["5", "5"]
 
