@@ -137,7 +137,7 @@ def as_dtype(dtype: torch.dtype | None) -> torch.dtype:
     """Return a floating type; torch's default if None.
 
     Raises:
-        ModelError: it is none of torch's floating types.
+        ModelError: it is not a floating type of torch.
 
     >>> as_dtype(torch.float64)
     torch.float64
