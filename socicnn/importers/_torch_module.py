@@ -56,7 +56,7 @@ def _copied(module: nn.Module) -> nn.Module:
     """Return a copy; torch copies no tensor that has a graph, as `nn.utils.weight_norm` keeps, so that those are cut.
 
     Raises:
-        ModelError: the module holds something that cannot be copied.
+        ModelError: the module cannot be copied.
     """
     parts = [part for child in module.modules() for part in (*vars(child).values(), *child.buffers(recurse=False))]
     cut = {id(part): part.detach().clone() for part in parts if isinstance(part, Tensor) and not part.is_leaf}

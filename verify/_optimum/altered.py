@@ -28,6 +28,8 @@ def altered(problem: Any, *, quadratic: bool) -> str:
     Raises:
         ProgramError: the cone form is another problem, by more than rounding.
     """
+    from cvxpy.atoms.quad_form import QuadForm
+
     worst = 0.0
     for atom, plain in _atoms(problem, quadratic):
         off = getattr(atom, "approx_error", 0.0)
@@ -36,7 +38,7 @@ def altered(problem: Any, *, quadratic: bool) -> str:
                 f"CVXPY replaces {atom.name()} by a rational exponent or weights, {abs(float(off)):.1e} off: a proof "
                 "would be about another problem; choose an exponent that is a small fraction"
             )
-        if type(atom).__name__ == "QuadForm" and not plain and not atom.args[0].is_constant():
+        if isinstance(atom, QuadForm) and not plain and not atom.args[0].is_constant():
             worst = max(worst, _off(atom))
     if not worst:
         return ""

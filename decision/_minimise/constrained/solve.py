@@ -75,9 +75,8 @@ def solve_constrained(
             notes.append(f"The time limit ended the solves after {i} of {len(stack)} contexts; the others are NaN.")
             break
         if not proven and isinstance(constraints, Constraints):
-            single = net.take(i)
             constraints.enter(start + i)
-            judged.x[i], judged.violation[i], status = through_cvxpy(single, constraints, solver)
+            judged.x[i], judged.violation[i], status = through_cvxpy(net.take(i), constraints, solver)
             alone, x = stack.take(torch.tensor([i])), judged.x[i : i + 1]
             size = terms(alone, x, own_reach(alone))[0]
             judged.value[i], judged.scale[i], judged.floor[i] = alone.value(x)[0], size, least_gap(2.0 * size)
@@ -202,8 +201,7 @@ class _Proven:
         self, net: FrozenNet, stack: Stack, source: RowsSource, start: int, first: int, solver: Solver, goal: Goal
     ) -> None:
         self._net, self._stack, self.source, self._start, self._goal = net, stack, source, start, goal
-        self._solver, self._given = tight(solver), solver
-        self._compiled = compile_net(net).program
+        self._solver, self._given, self._compiled = tight(solver), solver, compile_net(net).program
         self._rows = source[start + first]
         self._set_up(some(self._rows, near(self._rows)))
         self._measure(first, None)
