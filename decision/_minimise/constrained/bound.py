@@ -8,8 +8,9 @@ from torch import Tensor
 
 from decision._minimise.bounds import minorant, repaired
 from decision._minimise.stack import Dual, Stack
-from socicnn._arrays import BoolArray
+from socicnn._arrays import Array, BoolArray
 from socicnn._margins import TINY, relative_margin
+from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
 from socicnn.conic.solvers import Solver
 from verify._optimum.extents import Extents
@@ -37,6 +38,19 @@ def line_of(stack: Stack, dual: Dual, variables: int) -> Line:
         offset,
         np.pad(slope_size, (0, more)),
     )
+
+
+def with_multipliers(line: Line, y: Array, cones: Cones, noise: float = 0.0) -> tuple[Line, Array]:
+    """Return a minorant with multipliers in the dual cone; zeros for one that is constant, whose least value is known.
+
+    Args:
+        line: the minorant.
+        y: a guess of the multipliers of the rows.
+        cones: of the rows.
+        noise: as in `into_dual_cone`.
+    """
+    moves = bool(line.slope.any() or line.error.any())
+    return line, into_dual_cone(y, cones, noise) if moves else np.zeros_like(y)
 
 
 def touched(stack: Stack, dual: Dual) -> BoolArray:

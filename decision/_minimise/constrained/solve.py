@@ -13,7 +13,7 @@ from torch import Tensor
 
 from decision._minimise.answers import FEASIBLE, Goal
 from decision._minimise.bounds import upper_bound
-from decision._minimise.constrained.bound import SNAP, line_of, proven_empty, snapped
+from decision._minimise.constrained.bound import SNAP, line_of, proven_empty, snapped, with_multipliers
 from decision._minimise.constrained.constraints import Constraints, near, some, through_cvxpy
 from decision._minimise.constrained.descent import falls_without_end
 from decision._minimise.constrained.level_set import LevelSet
@@ -33,7 +33,7 @@ from socicnn.conic.solvers import Solver
 from socicnn.frozen import FrozenNet
 from verify._optimum.extents import Extents
 from verify._optimum.residual import Bound, lower_bound
-from verify._optimum.weak_duality import WeakDuality, into_dual_cone
+from verify._optimum.weak_duality import WeakDuality
 
 FRESH = 256  # contexts after which solvers are set up again
 COVER = 1e-9  # what the residual may cost, relative to the terms of f, before the cost is asked to bound the set
@@ -317,7 +317,7 @@ class _Proven:
         x = torch.as_tensor(v[: stack.in_features])[None]
         cones, weak = self._weak.rows.cones, self._weak
         duals, y = programs.duals(stack, solution.y, x), programs.set_multipliers(solution.y)
-        tries = [(line_of(stack, dual, len(v)), into_dual_cone(y, cones)) for dual in duals]
+        tries = [with_multipliers(line_of(stack, dual, len(v)), y, cones) for dual in duals]
         bounds = [lower_bound(*each, weak=weak, extents=self._extents) for each in tries]
         best = int(np.argmax([bound.lower for bound in bounds]))
         (line, _), bound, dual = tries[best], bounds[best], duals[best]
@@ -326,7 +326,7 @@ class _Proven:
             return bound.lower
         # a coordinate that nothing bounds needs a slope of exactly 0
         noise = SNAP * float(line.size.max(initial=0.0))
-        tries.append((line_of(stack, snapped(stack, dual, x), len(v)), into_dual_cone(y, cones, noise)))
+        tries.append(with_multipliers(line_of(stack, snapped(stack, dual, x), len(v)), y, cones, noise))
         again = lower_bound(*tries[-1], weak=weak, extents=self._extents)
         least = max(bound.lower, again.lower)
         solved = min(bound.residual.max(), again.residual.max()) <= SOLVED * line.size.max()

@@ -55,6 +55,15 @@ def test_a_liar_is_not_believed() -> None:
     assert not found.certified.any()
 
 
+@pytest.mark.parametrize("value", [0.0, 3.0, -1e8])
+@pytest.mark.parametrize("radius", [1.0, 1e6])
+def test_a_cost_that_is_constant_has_no_gap(value: float, radius: float) -> None:
+    found = decide(FrozenNet([], Output([], [0.0, 0.0], value)), Ball(2, radius, centre=[5.0, -1.0]))
+    assert found.certified.all()
+    assert float(found.gap[0]) <= 1e-12 * abs(value) + 1e-290
+    assert float(found.value[0]) == value
+
+
 def test_unbounded_sets_where_the_cost_bounds_the_minimiser() -> None:
     """(x_1 - 1)^2 + (x_2 - 2)^2 over x_1 + x_2 <= 1: the nearest point (0, 1), 2."""
     x = cp.Variable(2)
