@@ -38,20 +38,25 @@ def from_pyepo(model: Any) -> PyepoProblem:
 
     Read are models of OR-Tools' linear solvers (shortest path, knapsack and your own subclasses of `optOrtModel`),
     problems of PyEPO's modelling language without quadratic terms, compiled for any solver, portfolios of any solver,
-    and what `to_pyepo` returns. Cuts of `addConstr` are among the rows. x has the entries of the model's solution.
+    and what `to_pyepo` returns. Cuts of `addConstr` are among the rows. x has the entries of the model's solution, the
+    predicted costs belong to the first of them.
 
     Args:
         model: an `optModel`.
 
     Raises:
-        ProgramError: another model; or a quadratic term, or a singular covariance.
+        ProgramError: another model; or what a set and c'x do not hold: a quadratic term, known costs beside c'x,
+            predicted costs of other entries than the first, variables of the solver that are not in the solution, a
+            subclass that builds its rows itself (of OR-Tools' solvers they are read), a singular covariance.
     """
     sign = float(getattr(model, "modelSense", 1))
     if hasattr(model, "feasible_set"):
         return PyepoProblem(model.feasible_set, tuple(model.integer), sign)
     if hasattr(model, "problem"):
+        _refuse_own_rows(model)
         return _of_problem(model, sign)
     if hasattr(model, "covariance"):
+        _refuse_own_rows(model)
         return PyepoProblem(_portfolio(model), (), sign)
     if hasattr(getattr(model, "_model", None), "constraints") and hasattr(model, "_vars_list"):
         return _of_linear_solver(model, sign)
@@ -125,9 +130,31 @@ def _cuts(model: Any, table: _Table) -> _Table:
     return table
 
 
+def _refuse_own_rows(model: Any) -> None:
+    """Refuse a subclass that builds its solver's model itself: rows that it adds there are not seen here."""
+    made = getattr(type(model), "_getModel", None)
+    if made is not None and made.__module__.partition(".")[0] != "pyepo":
+        raise ProgramError(
+            f"{type(model).__name__} builds its rows itself, in _getModel, where they are not read; write its set with "
+            "a Polytope, of a portfolio as an Intersection of a Simplex, an Ellipsoid and a Polytope"
+        )
+
+
 def _of_problem(model: Any, sign: float) -> PyepoProblem:
     """Return a compiled problem of the modelling language; its rows are those that it was written in."""
     problem, table = model.problem, _Table()
+    if problem.obj_Q is not None:
+        raise ProgramError("a quadratic cost beside c'x is not read; write it as a network, and decide over the rows")
+    if np.any(problem.fixed_cost):
+        raise ProgramError(
+            "the problem has known costs beside the predicted c'x, which no set holds; write it without them, and add "
+            f"them to the coefficients that `decide` gets: {np.asarray(problem.fixed_cost).tolist()[:8]}"
+        )
+    if not np.array_equal(problem.c_pred_index, np.arange(len(problem.c_pred_index))):
+        raise ProgramError(
+            f"the predicted costs belong to the entries {np.asarray(problem.c_pred_index).tolist()[:8]} of x; write "
+            "the problem with a variable of its own for them, so that they belong to the first entries in order"
+        )
     for quadratic, A, sense, b in problem.constrs:
         if quadratic is not None:
             raise ProgramError("a quadratic constraint is not read; write the set with an Ellipsoid or a Ball")
@@ -143,6 +170,11 @@ def _of_problem(model: Any, sign: float) -> PyepoProblem:
 def _of_linear_solver(model: Any, sign: float) -> PyepoProblem:
     """Return a model of OR-Tools' linear solvers; its rows are those that the solver holds, cuts among them."""
     variables, far = model._vars_list, model._model.infinity()
+    if model._model.NumVariables() != len(variables):
+        raise ProgramError(
+            f"the solver has {model._model.NumVariables()} variables, the model's solution {len(variables)}: the rows "
+            "of the others would be lost; return all of them from _getModel, with a cost of 0"
+        )
     table = _Table()
     for row in model._model.constraints():
         entries = [row.GetCoefficient(variable) for variable in variables]

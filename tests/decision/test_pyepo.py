@@ -90,7 +90,51 @@ def test_a_written_problem_is_read_with_its_binaries() -> None:
 
 
 @pytest.mark.extra
-def test_a_portfolio_is_read_with_its_risk() -> None:
+@pytest.mark.parametrize(
+    ("objective", "refused"),
+    [
+        (lambda x, y, c: c @ x + 5.0 * y[0], "known costs beside the predicted c'x.*5.0"),
+        (lambda x, y, c: (c + np.ones(3)) @ x, "known costs beside"),
+        (lambda x, y, c: c @ x + x @ np.eye(3) @ x, "quadratic cost"),
+        (lambda x, y, c: c @ x[[2, 0, 1]], r"belong to the entries \[2, 0, 1\]"),
+    ],
+)
+def test_costs_that_a_set_does_not_hold_are_refused(objective: Any, refused: str) -> None:
+    """They were left out in silence: decisions were those of another problem."""
+    pytest.importorskip("pyepo")
+    from pyepo import dsl
+
+    x, y, c = dsl.Variable(3, lb=0.0, ub=2.0), dsl.Variable(2, lb=0.0, ub=1.0), dsl.Parameter(3)
+    problem = dsl.Problem(dsl.Minimize(objective(x, y, c)), [x[0] + x[1] + x[2] + y[0] >= 2.5])
+    with pytest.raises(ProgramError, match=refused):
+        decision.from_pyepo(SimpleNamespace(problem=problem, modelSense=problem.modelSense, _extra_constrs=[]))
+
+
+class _Linear:
+    """A linear solver as OR-Tools shows it: x_0 <= 10 z, z among the variables but not in the model's solution."""
+
+    def infinity(self) -> float:
+        return np.inf
+
+    def NumVariables(self) -> int:
+        return 2
+
+    def constraints(self) -> list[Any]:
+        return [SimpleNamespace(GetCoefficient=lambda variable: variable.entry, lb=lambda: -np.inf, ub=lambda: 0.0)]
+
+
+def test_a_variable_of_the_solver_that_is_not_in_the_solution_is_refused() -> None:
+    """Its coefficients were left out of the rows: x_0 <= 10 z became x_0 <= 0."""
+    ends = {"lb": lambda: 0.0, "ub": lambda: 1.0, "integer": lambda: False}
+    x, z = (SimpleNamespace(entry=entry, **ends) for entry in (1.0, -10.0))
+    read = decision.from_pyepo(SimpleNamespace(modelSense=-1, _model=_Linear(), _vars_list=[x, z]))
+    assert decided(read, np.array([1.0, 0.0]))[1] == pytest.approx(1.0)
+    with pytest.raises(ProgramError, match="2 variables, the model's solution 1"):
+        decision.from_pyepo(SimpleNamespace(modelSense=-1, _model=_Linear(), _vars_list=[x]))
+
+
+@pytest.mark.extra
+def test_a_portfolio_is_read_with_its_risk(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyepo")
     from pyepo import EPO
     from pyepo.data import portfolio
@@ -107,6 +151,10 @@ def test_a_portfolio_is_read_with_its_risk() -> None:
             raise NotImplementedError
 
     S, _, C = portfolio.genData(3, 4, 6, deg=2, noise_level=1, seed=0)
+    with pytest.raises(ProgramError, match="Portfolio builds its rows itself"):
+        decision.from_pyepo(Portfolio(6, S))
+    # as a model of the package, whose solvers are not installed here
+    monkeypatch.setattr(Portfolio._getModel, "__module__", "pyepo.model.omo.portfolio")
     problem = decision.from_pyepo(Portfolio(6, S))
     assert problem.sign == float(EPO.MAXIMIZE)
     for c in C.astype(np.float64):
