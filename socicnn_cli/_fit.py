@@ -38,9 +38,9 @@ def fit(
     concave: Annotated[bool, typer.Option("--concave", help="Learn a concave function of x.")] = False,
     nonnegative: Annotated[bool, typer.Option("--nonnegative", help="Learn a function >= 0 everywhere.")] = False,
     kind: Annotated[
-        Literal["stacked", "relu", "softplus", "quad", "norm", "soc"],
-        typer.Option(help="Kind of network, with --target."),
-    ] = "stacked",
+        Literal["stacked", "relu", "softplus", "quad", "norm", "soc"] | None,
+        typer.Option(help="Kind of network, with --target. Default: stacked."),
+    ] = None,
     quantile: Annotated[float | None, typer.Option(help="Learn this quantile, e.g. 0.9, and not the mean.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, with --target.")] = False,
     set: Annotated[
@@ -65,9 +65,12 @@ def fit(
         str, typer.Option(help="With --target: columns in which f is free. Without: partial, or joint.")
     ] = "partial",
     loss: Annotated[
-        str, typer.Option(help="within_context, mse, smooth_l1, or auto: the first where contexts repeat, else mse.")
-    ] = "auto",
-    epochs: Annotated[int, typer.Option(help="Passes over the data at most.")] = 200,
+        str | None,
+        typer.Option(
+            help="within_context, mse, smooth_l1, or auto (default): the first where contexts repeat, else mse."
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data at most. Default: 200.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation, batches and split.", min=0, max=SEEDS)] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="Save progress here, and resume from it.")] = None,
 ) -> None:
@@ -83,17 +86,29 @@ def fit(
     check_output(out, "--out", data, checkpoint, suffixes=(".safetensors",))
     check_output(checkpoint, "--checkpoint", data)
     if target is not None:
-        others = {"set": set, "checkpoint": checkpoint, "quadratic": quadratic, "norm": norm}
+        others: dict[str, Any] = {
+            "set": set,
+            "lower": lower,
+            "upper": upper,
+            "total": total,
+            "loss": loss,
+            "epochs": epochs,
+        }
+        others |= {"checkpoint": checkpoint, "quadratic": quadratic, "norm": norm}
         for name, value in others.items():
             if value is not None:
                 raise FileError(f"--{name} does not go with --target; leave it out")
         names = None if context == "partial" else context
-        request = TableRequest(target, x, names, increasing, decreasing, gradient, concave, nonnegative, kind, quantile)
+        request = TableRequest(
+            target, x, names, increasing, decreasing, gradient, concave, nonnegative, kind or "stacked", quantile
+        )
         widths = _sizes("hidden", "16" if hidden is None else hidden)
         fit_table(data, out, request, hidden=widths, seed=seed, json=json)
         return
-    if any((x, increasing, decreasing, gradient, concave, nonnegative, quantile, json)):
-        raise FileError("--x, --increasing, --concave and the like describe a table with names; add --target NAME")
+    if any((x, increasing, decreasing, gradient, concave, nonnegative, kind, quantile is not None, json)):
+        raise FileError(
+            "--x, --increasing, --concave, --kind and the like describe a table with names; add --target NAME"
+        )
     if context not in ("joint", "partial"):
         raise FileError(f"--context must be partial or joint, or name columns beside --target; received {context!r}")
     if set is None and (lower, upper, total) != (None, None, None):
@@ -111,7 +126,7 @@ def fit(
         raise FileError(
             f"{data}: the within-context loss needs equally many points per context, two or more; use --loss mse"
         )
-    chosen: Any = loss  # the library refuses unknown names
+    named: Any = "auto" if loss is None else loss  # the library refuses unknown names
     widths = _sizes("hidden", "32" if hidden is None else hidden)
     rows = {"quadratic": quadratic, "norm": norm}
     branches: Any = {name: _sizes(name, text) for name, text in rows.items() if text is not None}
@@ -122,7 +137,8 @@ def fit(
         generator=torch.Generator().manual_seed(seed),
         **branches,
     ).double()
-    history = train(model, samples, loss=chosen, epochs=epochs, seed=seed, options=FitOptions(checkpoint=checkpoint))
+    passes = 200 if epochs is None else epochs
+    history = train(model, samples, loss=named, epochs=passes, seed=seed, options=FitOptions(checkpoint=checkpoint))
     final = model.finalise()
     trained = {
         "loss": history.loss,

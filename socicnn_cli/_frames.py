@@ -21,6 +21,8 @@ MISSING = ["?", "-", "--"]  # beside what pandas takes for missing: empty, NA, N
 COMPRESSED = {".gz", ".bz2", ".xz", ".zip", ".zst"}
 SHOWN = 40  # names that a message lists
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+_COMMA = r"[+-]?(\d+,?\d*|,\d+)([eE][+-]?\d+)?"  # a number whose decimal mark, if it has one, is a comma
+_NO_NAME = re.compile(r"(Unnamed: \d+)?")  # what pandas calls a column without a name, such as the index that it writes
 
 
 @final
@@ -65,7 +67,8 @@ def read_frame(path: Path, *, bare: bool = False) -> Any:
         bare: whether a file may begin with numbers instead of names; its columns are then called 0, 1, ...
 
     Raises:
-        FileError: the file is missing, broken or empty, or two columns have one name.
+        FileError: the file is missing, broken or empty, two columns have one name, or it does not tell whether its
+            first line are names, or its commas decimal marks.
     """
     if not path.exists():
         raise FileError(f"no file {path}; check the path")
@@ -79,6 +82,11 @@ def read_frame(path: Path, *, bare: bool = False) -> Any:
     if not len(frame):
         raise FileError(f"{path} has no rows; it needs a header and one row per observation")
     return frame
+
+
+def named_frame(path: Path, names: Sequence[str]) -> Any:
+    """Return a table that may have columns of these names, or none; errors are those of `read_frame`."""
+    return read_frame(path, bare=not any(map(_NUMBER.fullmatch, names)))
 
 
 def numbers(path: Path, frame: Any, names: Sequence[str]) -> NumberTable:
@@ -97,10 +105,14 @@ def numbers(path: Path, frame: Any, names: Sequence[str]) -> NumberTable:
 
 
 def numeric_names(frame: Any) -> list[str]:
-    """Return the names of the columns that hold numbers alone."""
+    """Return the names of the columns that hold numbers alone; a column without a name is none of them."""
+    return [str(name) for name in frame.columns if _holds_numbers(frame[name]) and not _NO_NAME.fullmatch(str(name))]
+
+
+def _holds_numbers(column: Any) -> bool:
     import pandas as pd
 
-    return [str(name) for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name])]
+    return bool(pd.api.types.is_numeric_dtype(column))
 
 
 def column_of(path: Path, frame: Any, name: str) -> Array:
@@ -154,6 +166,11 @@ def _text(path: Path, bare: bool) -> Any:
         separator = _separator(header)
         names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
         bare = bare and all(map(_NUMBER.fullmatch, names))
+        if bare and names == [str(i) for i in range(len(names))]:  # what pandas writes for columns without names
+            raise FileError(
+                f"{path} begins with {', '.join(names)[:80]}, which may be names or a row of numbers; name the "
+                "columns, x0, x1, ... or theta0, theta1, ..., or write 0.0 for the first number"
+            )
         if len(set(names)) < len(names) and not bare:  # pandas would number them
             name = next(name for name in names if names.count(name) > 1)
             raise FileError(f"{path} has several columns {name!r}; give each a name of its own")
@@ -167,8 +184,14 @@ def _text(path: Path, bare: bool) -> Any:
         if pd.__version__.startswith(("2.", "3.0")):  # later ones are exact to the last bit by default
             options["float_precision"] = "round_trip"
         frame = pd.read_csv(io.StringIO(text), **options)
-        if separator == ";" and any("," in str(cell) for cell in frame.head(50).to_numpy().reshape(-1)):
-            frame = pd.read_csv(io.StringIO(text), decimal=",", **options)
+        if separator != "," and (commas := _with_commas(frame)):
+            points, frame = frame, pd.read_csv(io.StringIO(text), decimal=",", **options)
+            mixed = [name for name in frame if _holds_numbers(points[name]) and not _holds_numbers(frame[name])]
+            if mixed:
+                raise FileError(
+                    f"{path} has numbers with a comma in column {str(commas[0])!r} and with a point in column "
+                    f"{str(mixed[0])!r}; write all of them with one decimal mark, and none for thousands"
+                )
     except FileError:
         raise
     except UnicodeDecodeError as error:
@@ -183,6 +206,18 @@ def _text(path: Path, bare: bool) -> Any:
     if isinstance(frame.index, pd.MultiIndex) or not isinstance(frame.index, pd.RangeIndex):
         raise FileError(f"{path} has rows with more entries than its header; complete the header")
     return frame
+
+
+def _with_commas(frame: Any) -> list[Any]:
+    """Return the columns that hold text which is numbers with decimal commas, all of it."""
+    columns = []
+    for name in frame.columns:
+        cells = frame[name].dropna()
+        if len(cells) and not _holds_numbers(cells):
+            cells = cells.astype(str).str.strip()
+            if cells.str.contains(",").any() and cells.str.fullmatch(_COMMA).all():
+                columns.append(name)
+    return columns
 
 
 def _separator(header: str) -> str:

@@ -31,7 +31,7 @@ def info(
     roles, _ = roles_in(model)
     names = roles.context if roles is not None else []
     facts = describe(network, None if rest is None else read_context(network, rest, names=names))
-    facts["metadata"] = _metadata(network, model)
+    facts["metadata"] = _metadata(model)
     if roles is not None:
         facts["x"]["names"] = roles.x
         if facts["context"] is not None:
@@ -91,11 +91,10 @@ def describe(network: Any, context: Any = None) -> dict[str, Any]:
     return facts
 
 
-def _metadata(network: Any, path: Path) -> dict[str, Any]:
-    from socicnn.frozen import FrozenNet
+def _metadata(path: Path) -> dict[str, Any]:
     from socicnn.nn import load_metadata
 
-    return {} if isinstance(network, FrozenNet) else load_metadata(path)
+    return {} if path.suffix.lower() == ".onnx" else load_metadata(path)
 
 
 def _parameters(network: Any) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from socicnn._arrays import Array
 from socicnn._files import FileError
-from socicnn_cli._frames import numbers, read_frame
+from socicnn_cli._frames import named_frame, numbers
 from socicnn_cli._tables import read_rows
 
 
@@ -103,7 +103,7 @@ def read_named(path: Path, names: Sequence[str]) -> Array | None:
     """
     if not names or path.suffix.lower() in (".npy", ".npz"):
         return None
-    frame = read_frame(path)
+    frame = named_frame(path, names)
     if not set(names) & set(frame.columns):
         return None
     table = numbers(path, frame, names)

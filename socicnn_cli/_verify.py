@@ -10,7 +10,7 @@ import typer
 from socicnn._arrays import Array
 from socicnn._files import FileError, replacing
 from socicnn._shadows import refuse_shadow
-from socicnn_cli._frames import numbers, read_frame
+from socicnn_cli._frames import named_frame, numbers
 from socicnn_cli._models import load_at, read_context, read_named
 from socicnn_cli._outputs import check_output
 from socicnn_cli._table_model import TableRoles, roles_in
@@ -84,7 +84,7 @@ def _rows_of_table(points: Path, roles: TableRoles) -> tuple[Array | None, Array
     """Return x and the context in the whole rows of a table; None, None of a file without the model's columns."""
     if points.suffix.lower() in (".npy", ".npz"):
         return None, None
-    frame = read_frame(points)
+    frame = named_frame(points, roles.inputs)
     if not set(roles.inputs) <= set(frame.columns):
         return None, None
     table = numbers(points, frame, roles.inputs)

@@ -227,7 +227,7 @@ def _sizes(value: Any) -> Iterator[int]:
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     tensors, header = read(path, "pt", "socicnn.save")
-    check_version(path, header, VERSION)
+    check_version(path, header, frozen_file.VERSION if header.get("network") == frozen_file.NAME else VERSION)
     missing = [key for key in ("network", "config", "metadata") if key not in header]
     if missing:
         raise FileError(f"{path} is damaged: its header lacks {missing[0]}; save the network again")

@@ -56,6 +56,8 @@ def test_frozen_networks_and_networks_that_do_not_freeze(run, tmp_path: Path) ->
     net.save(tmp_path / "net.safetensors")
     status, out, _ = run("info", tmp_path / "net.safetensors")
     assert (status, net.fingerprint in out) == (0, True)
+    socicnn.save(net, tmp_path / "net.safetensors", {"set": "simplex"})
+    assert "metadata: set simplex" in run("info", tmp_path / "net.safetensors")[1]
     soft = ICNN(3, (4,), activation="softplus")
     socicnn.save(soft, tmp_path / "soft.safetensors")
     status, out, _ = run("info", tmp_path / "soft.safetensors")

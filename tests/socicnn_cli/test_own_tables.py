@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import socicnn
+from socicnn.errors import FileError
 from socicnn_cli import main
-from socicnn_cli._frames import read_frame
+from socicnn_cli._frames import numeric_names, read_frame
 
 POWER, REACTIVE = "Global active power [kW]", "Q, reactive"
 X = f'"{POWER}","{REACTIVE}"'
@@ -125,6 +126,10 @@ def test_names_run_through_to_decisions_proofs_and_info(run, model: Path, data: 
     status, out, _ = run("verify", model, "--points", tmp_path / "points.csv", "--context", tmp_path / "points.csv")
     assert status == 0
     assert out.startswith("PASSED")
+    (tmp_path / "bare.csv").write_text("2,2\n3,4\n")  # no names, though the first line could be two of one name
+    (tmp_path / "v.csv").write_text("V\n230\n")
+    words = ("--context", tmp_path / "v.csv", "--solver", "none", "--json", "-")
+    assert len(json.loads(run("verify", model, "--points", tmp_path / "bare.csv", *words)[1])["value"]) == 2
     status, out, err = run("verify", model, "--points", data, "--solver", "none", "--json", "-")  # the table as it is
     assert status == 0
     assert err.startswith("dropped 1 of 220 rows")
@@ -204,6 +209,36 @@ def test_every_layout_is_the_same_table(kind: str, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_frame(path), table, check_dtype=False)
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_decimal_commas_are_seen_wherever_they_are(tmp_path: Path, separator: str) -> None:
+    """Beyond the first 50 rows, behind any separator, and not in words that hold a comma."""
+    rows = [["Doe, John", str(i), "2"] for i in range(60)]
+    text = "\n".join(map(separator.join, [["name", "x", "y"], *rows, ["Roe, J", "1,5", "3"]]))
+    (tmp_path / "t.csv").write_text(text)
+    frame = read_frame(tmp_path / "t.csv")
+    assert numeric_names(frame) == ["x", "y"]
+    assert frame["x"].iloc[-1] == 1.5
+    (tmp_path / "t.csv").write_text(text.replace("1,5", "1.5"))
+    assert numeric_names(read_frame(tmp_path / "t.csv")) == ["x", "y"]
+
+
+def test_commas_beside_points_are_refused(tmp_path: Path) -> None:
+    """1.234 beside 0,5 may be 1234; it was read as 1.234, or its column left out."""
+    (tmp_path / "t.csv").write_text("x;y\n1.234;0,5\n2.000;1,5\n")
+    with pytest.raises(FileError, match="a comma in column 'y' and with a point in column 'x'"):
+        read_frame(tmp_path / "t.csv")
+
+
+def test_a_column_without_a_name_is_no_input(run, tmp_path: Path) -> None:
+    """The index that pandas writes was learned from."""
+    x = np.linspace(-1, 1, 30)
+    pd.DataFrame({"x": x, "y": x**2}).to_csv(tmp_path / "t.csv")
+    words = ("fit", tmp_path / "t.csv", "--target", "y", "--kind", "relu", "--out", tmp_path / "m.safetensors")
+    facts = json.loads(run(*words, "--json")[1])
+    assert facts["table"]["x"] == ["x"]
+    assert facts["unused"] == ["Unnamed: 0"]
+
+
 def test_gradients_and_quantiles_come_from_columns_and_options(run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, 120)
@@ -228,7 +263,12 @@ def test_gradients_and_quantiles_come_from_columns_and_options(run, tmp_path: Pa
         (["--target", "I", "--x", "V", "--increasing", "I"], "--increasing names 'I', which is not among"),
         (["--target", "I", "--x", "V", "--gradient", "V,V"], "one column for each of V; received 2"),
         (["--target", "I", "--checkpoint", "c.pt"], "--checkpoint does not go with --target"),
+        (["--target", "I", "--epochs", "50"], "--epochs does not go with --target"),
+        (["--target", "I", "--loss", "smooth_l1"], "--loss does not go with --target"),
+        (["--target", "I", "--lower", "0"], "--lower does not go with --target"),
         (["--x", "V"], "add --target NAME"),
+        (["--kind", "softplus"], "add --target NAME"),
+        (["--quantile", "0"], "add --target NAME"),
         ([], "name your own columns with --target"),
         (["--target", "I", "--kind", "cubic"], "cubic"),
         (["--target", "I", "--quantile", "2"], "level must lie between 0 and 1"),

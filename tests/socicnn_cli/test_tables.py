@@ -108,7 +108,7 @@ def test_points_from_each_format(tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", points)
     np.savez(tmp_path / "p.npz", x=points, other=np.zeros(1))
     write_csv(tmp_path / "p.csv", ["x0", "x1"], points.tolist())
-    _write(tmp_path / "bare.csv", "0,1\n2,3\n4,5\n")
+    _write(tmp_path / "bare.csv", "0.0,1\n2,3\n4,5\n")
     for name in ("p.npy", "p.npz", "p.csv", "bare.csv"):
         np.testing.assert_array_equal(read_rows(tmp_path / name, "points", "x"), points)
 
@@ -129,6 +129,14 @@ def test_what_is_a_number(tmp_path: Path, text: str) -> None:
 def test_separators_and_decimal_commas_are_seen(tmp_path: Path, text: str) -> None:
     samples = read_samples(_write(tmp_path / "data.csv", text))
     assert (samples.x.tolist(), samples.y.tolist()) == ([[1.0]], [3.5])
+
+
+@pytest.mark.parametrize("header", ["0", "0,1", "0;1"])
+def test_a_first_line_that_pandas_writes_as_names_is_no_row(tmp_path: Path, header: str) -> None:
+    """It was read as a point or context (0, 1, ...), and every answer moved down by one row."""
+    path = _write(tmp_path / "t.csv", header + "\n" + header.replace("0", "0.5") + "\n")
+    with pytest.raises(FileError, match="may be names or a row of numbers; name the columns"):
+        read_rows(path, "contexts", "theta")
 
 
 def test_whole_numbers_are_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ import socicnn
 import verify
 from socicnn._files import FileError
 from socicnn.errors import ModelError
-from socicnn.frozen import FrozenNet, Norm, Output
+from socicnn.frozen import FrozenNet, LogSumExp, Norm, Output
 from socicnn.nn import ConvSOCICNN, load_metadata
 from tests.contracts.frozen import FrozenContract
 from tests.support.cases import CASES, Case, generator
@@ -94,6 +94,15 @@ def test_one_pair_saves_and_loads_both_kinds(path: Path) -> None:
     assert socicnn.load(path).freeze().fingerprint == net.fingerprint
     with pytest.raises(ModelError, match="metadata must hold finite JSON values"):
         socicnn.save(net, path, {"total": float("nan")})
+
+
+def test_metadata_and_the_class_of_networks_that_older_readers_do_not_know(tmp_path: Path) -> None:
+    """Log-sum-exps make it version 3; the reader of metadata knew 2, and asked for an update of socicnn."""
+    net = replace(random_net(1), logsumexps=[LogSumExp(1.0, np.eye(random_net(1).in_features))])
+    socicnn.save(net, tmp_path / "net.safetensors", {"set": "simplex"})
+    assert load_metadata(tmp_path / "net.safetensors") == {"set": "simplex"}
+    with pytest.raises(FileError, match="holds a model of the class FrozenNet, where SOCICNN is expected"):
+        socicnn.load(tmp_path / "net.safetensors", socicnn.SOCICNN)
 
 
 def changed(path: Path, tensors=None, config=None, **header) -> Path:
