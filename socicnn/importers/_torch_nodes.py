@@ -236,6 +236,8 @@ def _log_sum_exp(call: Call) -> Value:
 
 
 def _p_relu(call: Call) -> Value:
+    if isinstance(call.arguments[1], Value):
+        raise call.refused("has slopes that depend on x; only constant ones keep the network convex")
     value, slope = call.values[0], _array(call.arguments[1])
     if slope.ndim == 1 and slope.size > 1:  # one per channel
         slope = slope.reshape(-1, *(1 for _ in value.shape[2:]))
@@ -246,8 +248,7 @@ def _clamp(call: Call) -> Value:
     low, high = call.option(1, "min", None), call.option(2, "max", None)
     if high is not None:
         raise call.refused("clamps from above: min(a, c) bends down, so that it is not convex")
-    value = call.values[0]
-    return maximum(call, [value, np.broadcast_to(_array(low), value.shape)])
+    return maximum(call, broadcast(_tensors([call.arguments[0], low])))
 
 
 def _maximum(call: Call) -> Any:

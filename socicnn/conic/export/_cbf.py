@@ -56,7 +56,7 @@ def _lines(program: ConicProgram) -> Iterator[str]:
     b = (turn @ program.b)[order]
     yield "# written by socicnn: min c'v + offset s.t. b - A v in K"
     for kind, blocks in (("columns", program.columns), ("rows", program.rows)):
-        yield from (f"# {kind} {block.name} {block.kind} {block.start} {block.stop}" for block in blocks)
+        yield from (f"# {kind} {b.name} {b.kind} {b.start} {b.stop}" for b in blocks if _is_word(b.name))
     yield from ("VER", "3", "", "OBJSENSE", "MIN", "")
     yield from ("VAR", f"{variables} {1 if variables else 0}", *([f"F {variables}"] if variables else []), "")
     sizes = zip(program.cones.heads.tolist(), program.cones.second_order, strict=True)
@@ -75,6 +75,11 @@ def _lines(program: ConicProgram) -> Iterator[str]:
     yield from _entries("ACOORD", list(places), (-A.data[kept]).tolist())
     rows = np.flatnonzero(b)
     yield from _entries("BCOORD", rows.tolist(), b[rows].tolist())
+
+
+def _is_word(name: str) -> bool:
+    """Return whether a name can stand in a comment; a file that lacks one is read without names."""
+    return name.isascii() and len(name.split()) == 1
 
 
 def _entries(keyword: str, places: list[Any], values: list[float]) -> Iterator[str]:

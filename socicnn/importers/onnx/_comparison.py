@@ -45,6 +45,13 @@ def compare(source: Source, net: Imported, x: Any, shape: tuple[int, ...], fixed
     held = magnitude(net, points) < 1e-2 * _largest(coarsest)
     if kinds.intersection(OVERFLOWING):
         held &= np.isfinite(values)
+    if not held.any():  # large terms everywhere: what is finite says something after all
+        held = np.isfinite(values) & (magnitude(net, points) < _largest(coarsest))
+    if not held.any():
+        raise ModelError(
+            f"{source.name} has no value that {coarsest} holds at any point of the comparison, and a network that was "
+            "not compared with its file is refused; write the file in a wider type, or f in another unit"
+        )
     again = np.array([_number(evaluate, feed) for feed in feeds])
     with np.errstate(invalid="ignore"):
         same = (values == again) | (np.abs(values - again) <= tolerance * magnitude(net, points)) | ~held

@@ -172,7 +172,17 @@ class Interpreter:
     def _fixed(self, tensor: Any, number: Any) -> Any:
         """Return a fixed input in the graph's type, with a batch of one in front where the graph has a batch."""
         kind = tensor.type.tensor_type
-        array = as_float64(number).astype(self._helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        exact = as_float64(number, f"the number for input '{tensor.name}'")
+        held = np.dtype(self._helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        with np.errstate(over="ignore", invalid="ignore"):
+            array = exact.astype(held)
+            back = array.astype(np.float64)
+        rounded = str(held) in _FLOATS
+        if not np.isfinite(exact).all() or not (np.isfinite(back).all() if rounded else np.array_equal(back, exact)):
+            raise ModelError(
+                f"the number for input '{tensor.name}' must be finite and one that {held} holds; received "
+                f"{exact.reshape(-1)[:5].tolist()}"
+            )
         rank = len(kind.shape.dim)
         array = array[None] if array.ndim == rank - 1 else array
         sizes = [dim.dim_value if dim.HasField("dim_value") else 1 for dim in kind.shape.dim]

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 
 
@@ -43,3 +44,34 @@ def test_other_linear_layers_of_torch_are_read(name: str) -> None:
     x = torch.randn(5, *shape, dtype=torch.float64)
     with torch.no_grad():
         np.testing.assert_allclose(net(x.flatten(1).numpy()), module.double()(x)[:, 0].numpy(), rtol=1e-9, atol=1e-11)
+
+
+class Clamped(nn.Module):
+    """The sum of clamp(a(x), min=b(x)), or of a PReLU whose slopes are b(x)."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.a, self.b, self.kind = nn.Linear(2, 3), nn.Linear(2, 3), kind
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a, b = self.a(x), self.b(x)
+        if self.kind == "prelu":
+            return nn.functional.prelu(a, b[0]).sum(dim=-1)
+        low = {"value": b, "constant": self.b.bias, "turned": a}[self.kind]
+        return torch.clamp(self.a.bias.expand_as(a) if self.kind == "turned" else a, min=low).sum(dim=-1)
+
+
+@pytest.mark.parametrize("kind", ["value", "constant", "turned"])
+def test_a_clamp_from_below_by_what_depends_on_x_is_a_maximum(kind: str) -> None:
+    """It ended in a TypeError of NumPy."""
+    torch.manual_seed(0)
+    module = Clamped(kind)
+    net = FrozenNet.from_torch(module, torch.zeros(1, 2))
+    x = torch.randn(5, 2, dtype=torch.float64)
+    with torch.no_grad():
+        np.testing.assert_allclose(net(x.numpy()), module.double()(x).numpy(), rtol=1e-9, atol=1e-11)
+
+
+def test_slopes_that_depend_on_x_are_refused() -> None:
+    with pytest.raises(ModelError, match="has slopes that depend on x"):
+        FrozenNet.from_torch(Clamped("prelu"), torch.zeros(1, 2))

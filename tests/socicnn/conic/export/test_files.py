@@ -97,6 +97,17 @@ def test_names_are_readable(tmp_path: Path) -> None:
     assert "# columns z1 activation 4 10" in (tmp_path / "p.cbf").read_text()
 
 
+@pytest.mark.parametrize("name", ["größe", "two words", "line\nMAX"])
+def test_names_that_no_file_of_words_holds_are_left_out(name: str, tmp_path: Path) -> None:
+    """CBF ended in a UnicodeEncodeError."""
+    program = value_program(random_net(0)).at(np.ones(random_net(0).in_features))
+    named = replace(program, columns=(replace(program.columns[0], name=name), *program.columns[1:]))
+    export(named, tmp_path / "named.cbf")
+    back = read(tmp_path / "named.cbf")
+    assert (back.columns, back.row_names) == ((), program.row_names)
+    assert (back.A != program.A).nnz == 0
+
+
 def test_formats_and_paths(tmp_path: Path) -> None:
     program = KNOWN["box_corner"].program
     assert list(FORMATS) == ["npz", "cbf", "mps"]

@@ -133,6 +133,25 @@ def test_float64_files_are_compared_to_float64(monkeypatch: pytest.MonkeyPatch) 
             FrozenNet.from_onnx(made)
 
 
+@pytest.mark.parametrize("constant", [2e3, 1e5])
+def test_float16_files_of_large_values_are_compared_too(constant: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All points of the comparison were left out, and whatever was read was accepted."""
+    graph = Graph(("N", 4), kind=np.float16)
+    r = draw(4)
+    z = graph("Relu", graph("Gemm", "x", 0.1 * r(4, 3), r(3)))
+    with np.errstate(over="ignore"):
+        shift = graph.weight(np.full((1, 1), constant).astype(np.float16))
+    made = model(graph, graph("Add", graph("MatMul", graph("Identity", z), abs(r(3, 1))), shift))
+    if constant > 65504:
+        with pytest.raises(ModelError):
+            FrozenNet.from_onnx(made)
+        return
+    assert FrozenNet.from_onnx(made)(np.zeros(4))[0] == pytest.approx(constant, rel=1e-2)
+    monkeypatch.setitem(nodes.HANDLERS, "Identity", lambda node: [node.first().plus(np.array(-constant))])
+    with pytest.raises(ModelError, match="is another function than the file's"):
+        FrozenNet.from_onnx(made)
+
+
 @pytest.mark.parametrize("mean", [1e2, 1e5])
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_inputs_far_from_zero_and_in_any_unit_are_read(mean: float, scale: float) -> None:

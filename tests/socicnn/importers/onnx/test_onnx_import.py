@@ -245,6 +245,19 @@ def test_input_without_a_batch(tmp_path: Path) -> None:
     close(FrozenNet.from_onnx(path), path, points(4, batch=False))
 
 
+def test_a_fixed_whole_number_is_not_rounded(tmp_path: Path) -> None:
+    """2.7 chose the row of 2."""
+    from tests.support.graphs import onnx
+
+    graph = Graph((1, 4))
+    graph.inputs.append(onnx.helper.make_tensor_value_info("kind", onnx.TensorProto.INT64, [1]))
+    chosen = graph("Gather", draw(9)(3, 4), "kind")
+    path = graph.save(tmp_path / "kind.onnx", graph("ReduceSum", graph("Mul", "x", chosen), keepdims=0))
+    assert FrozenNet.from_onnx(path, fixed={"kind": [2.0]})(np.ones(4))[0] == pytest.approx(draw(9)(3, 4)[2].sum())
+    with pytest.raises(ModelError, match=r"input 'kind' must be finite and one that int64 holds; received \[2.7\]"):
+        FrozenNet.from_onnx(path, fixed={"kind": [2.7]})
+
+
 def test_a_fixed_second_input(tmp_path: Path) -> None:
     from tests.support.graphs import onnx
 
@@ -266,6 +279,8 @@ def test_a_fixed_second_input(tmp_path: Path) -> None:
         FrozenNet.from_onnx(path, fixed={"theta": r(3)})
     with pytest.raises(ModelError, match=r"the number for input 'context' must have shape \(1, 3\)"):
         FrozenNet.from_onnx(path, fixed={"context": r(2)})
+    with pytest.raises(ModelError, match="number for input 'context' must be finite and one that float32 holds"):
+        FrozenNet.from_onnx(path, fixed={"context": [0.0, 1e300, 0.0]})
     with pytest.raises(ModelError, match="inputs left are none"):
         FrozenNet.from_onnx(path, fixed={"context": r(3), "x": r(4)})
     with pytest.raises(ModelError, match="Tanh"):
