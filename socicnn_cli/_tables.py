@@ -17,6 +17,7 @@ from socicnn._numpy_files import read_arrays
 from socicnn.training._grouping import group, layout
 from socicnn_cli._frames import column_of, read_frame
 
+ROLES = {"x", "theta", "y"}  # names that say what an array holds
 _DIGITS = "(0|[1-9][0-9]{0,8})"
 
 
@@ -107,7 +108,8 @@ def read_rows(path: Path, name: str, prefix: str) -> Array:
     """Return a table of points (`prefix` "x") or contexts ("theta") of shape `(rows, width)` or, from .npy, as stored.
 
     Args:
-        path: .npy, .npz (the array called `prefix`, or its only array) or .csv (columns `prefix`0.., or no header).
+        path: .npy, .npz (the array called `prefix`, or its only array, if that has no other role) or .csv (columns
+            `prefix`0.., or no header).
         name: what the rows are, for messages.
         prefix: column prefix.
     """
@@ -120,7 +122,7 @@ def read_rows(path: Path, name: str, prefix: str) -> Array:
         rows = _stacked(path, frame, names)
     elif path.suffix.lower() in {".npy", ".npz"}:
         content = _arrays(path)
-        if prefix not in content and len(content) != 1:
+        if prefix not in content and (len(content) != 1 or ROLES & content.keys()):
             raise FileError(f"{path} holds {', '.join(sorted(content))}; name the array of the {name} {prefix!r}")
         rows = content[prefix] if prefix in content else next(iter(content.values()))
         if rows.ndim == 0:
@@ -144,6 +146,11 @@ def read_samples(path: Path) -> Table:
         missing = {"x", "y"} - content.keys()
         if missing:
             raise FileError(f"{path} lacks {' and '.join(sorted(missing))}; it needs x, y and, with contexts, theta")
+        if others := sorted(content.keys() - ROLES):
+            raise FileError(
+                f"{path} has arrays other than x, theta and y: {', '.join(others)[:200]}; call contexts theta, leave "
+                "out what is not to be learned from"
+            )
         x, y, theta = content["x"], content["y"], content.get("theta")
     elif suffix == ".csv":
         frame = read_frame(path, bare=True)

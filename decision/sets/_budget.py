@@ -28,7 +28,8 @@ class Budget(FeasibleSet):
         equality: whether the whole budget is to be spent.
 
     Raises:
-        ProgramError: the set is empty (total < 0, or total > n with equality) or total is not finite.
+        ProgramError: the set is empty (total < 0, or total > n with equality), total is not finite, or equality is
+            neither True nor False.
 
     >>> import torch
     >>> Budget(3, 2.0).project(torch.tensor([3.0, 0.5, 0.5]))
@@ -39,6 +40,8 @@ class Budget(FeasibleSet):
 
     def __init__(self, n: int, total: float, *, equality: bool = True) -> None:
         super().__init__(n)
+        if not isinstance(equality, bool | np.bool_):  # "false" would be true
+            raise ProgramError(f"equality of a Budget must be True or False; received {equality!r}")
         total = float(total)
         if not math.isfinite(total):
             raise ProgramError(f"total of a Budget must be finite; received {total}")

@@ -70,13 +70,22 @@ def read_set(path: str | Path, n: int | None = None) -> FeasibleSet | ConicSet:
         FileError: the file cannot be read or is no such description; the message says where.
     """
     try:
-        spec = json.loads(Path(path).read_text())
+        spec = json.loads(Path(path).read_text(), object_pairs_hook=_object)
     except (OSError, ValueError) as error:
         raise FileError(f"{path} cannot be read as JSON: {error}") from error
     try:
         return set_of(spec, n)
     except ProgramError as error:
         raise FileError(f"{path}: {error}") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these keys and values; of a key that stands twice, JSON would silently keep the last."""
+    keys = [key for key, _ in pairs]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise ValueError(f"the key {twice!r} stands twice in one object; keep one of them")
+    return dict(pairs)
 
 
 def set_of(spec: Any, n: int | None = None, where: str = "the set") -> FeasibleSet | ConicSet:

@@ -94,6 +94,12 @@ def test_bad_npz_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "code.npz", x=np.array([{}], dtype=object), y=np.zeros(1))
     with pytest.raises(FileError, match="not a valid NumPy file"):
         read_samples(tmp_path / "code.npz")
+    np.savez(tmp_path / "others.npz", x=np.zeros((3, 2)), y=np.zeros(3), context=np.ones((3, 1)))
+    with pytest.raises(FileError, match="arrays other than x, theta and y: context; call contexts theta"):
+        read_samples(tmp_path / "others.npz")  # they were left out, and a function of x alone was learned
+    np.savez(tmp_path / "points.npz", x=np.zeros((3, 2)))
+    with pytest.raises(FileError, match="holds x; name the array of the contexts 'theta'"):
+        read_rows(tmp_path / "points.npz", "contexts", "theta")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 nothing more")
     with pytest.raises(FileError, match="not a valid NumPy file"):
         read_samples(tmp_path / "broken.npz")

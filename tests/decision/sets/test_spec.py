@@ -54,6 +54,7 @@ def test_every_kind_is_read(spec: dict[str, Any], shown: str, tmp_path: Path) ->
         ({"set": "bal"}, "did you mean 'ball'"),
         ({"set": "ball", "middle": 0}, r"the set \(ball\) does not take middle; it takes centre"),
         ({"set": "budget"}, "lacks total"),
+        ({"set": "budget", "total": 1, "equality": "false"}, "equality of a Budget must be True or False; received 'f"),
         ({"set": "product", "sets": {"set": "box"}}, "the set.sets must be a list"),
         ({"set": "product", "sets": [{"set": "box", "n": 2}, {"set": "no"}]}, "unknown set 'no'"),
         ({"set": "horizon", "step": {"set": "box", "n": 1}, "steps": 2, "link": {"P": [[1]]}}, "with P, Q, r"),
@@ -80,3 +81,6 @@ def test_files_that_are_no_json_are_refused(tmp_path: Path) -> None:
     (tmp_path / "set.json").write_text("{")
     with pytest.raises(FileError, match="cannot be read as JSON"):
         read_set(tmp_path / "set.json")
+    (tmp_path / "set.json").write_text('{"set": "box", "upper": 1, "upper": 2}')  # the last would count
+    with pytest.raises(FileError, match="the key 'upper' stands twice in one object; keep one"):
+        read_set(tmp_path / "set.json", 2)
