@@ -47,7 +47,7 @@ def verify(
 ) -> None:
     """Prove that the network equals its conic program at each point; exit status 0 if proven, 1 if not.
 
-    What a solver says is printed, but is not part of the proof.
+    What a solver says is printed, but is not part of the proof. Of a concave function f the values are those of -f.
     """
     refuse_shadow("verify")
     from verify import certify, equivalence

@@ -16,6 +16,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, fx, nn
 
+from socicnn._arrays import as_float64
 from socicnn.errors import ModelError
 from socicnn.frozen._bundle import Parts
 from socicnn.importers._agreement import TOLERANCES, Imported, disagreement
@@ -39,10 +40,15 @@ def from_torch(make: Callable[[Parts], N], module: nn.Module, example: Any) -> N
         raise ModelError(f"from_torch reads a torch module; received {type(module).__name__}")
     if getattr(module, "needs_data", False):
         raise ModelError("the module's weights depend on data; give what `finalise(train_data)` returns")
-    wide = _copied(module).double().eval()
-    x = torch.as_tensor(example, dtype=torch.float64).detach().cpu()
-    if not x.ndim or not torch.isfinite(x).all():
-        raise ModelError("example must be a batch of finite points, e.g. torch.zeros(1, n)")
+    if any(part.is_meta for part in (*module.parameters(), *module.buffers())):
+        raise ModelError(
+            "the module is on the meta device, where weights have no values; call module.to_empty(device='cpu') and "
+            "load its weights"
+        )
+    wide = _copied(module).cpu().double().eval()  # the graph is evaluated beside arrays of NumPy
+    x = torch.tensor(as_float64(example, "example"))
+    if not x.ndim or not len(x) or not torch.isfinite(x).all():
+        raise ModelError("example must be a batch of finite points, one or more, e.g. torch.zeros(1, n)")
     x = x[:1] if x.ndim > 1 else x
     shape = tuple(x.shape[1:]) if x.ndim > 1 else tuple(x.shape)
     reader = _Reader(*_traced(wide, x))

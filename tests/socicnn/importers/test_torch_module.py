@@ -324,3 +324,23 @@ def test_what_is_not_convex_is_refused_by_layer(make, message: str) -> None:
     torch.manual_seed(3)
     with pytest.raises(ModelError, match=message):
         FrozenNet.from_torch(make(), torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("example", [np.zeros((0, 2)), "x", None, [[0.0, np.nan]]])
+def test_an_example_that_is_no_batch_of_points_is_refused(example) -> None:
+    """No points ended in an IndexError, text and None in a TypeError."""
+    with pytest.raises(ModelError, match="example must"):
+        FrozenNet.from_torch(nn.Linear(2, 1), example)
+
+
+def test_a_module_without_values_is_refused() -> None:
+    with pytest.raises(ModelError, match="on the meta device, where weights have no values"):
+        FrozenNet.from_torch(nn.Linear(2, 1, device="meta"), np.zeros((1, 2)))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+def test_a_module_on_a_gpu_is_read() -> None:
+    module = nn.Linear(2, 1, device="cuda")
+    net = FrozenNet.from_torch(module, torch.zeros(1, 2, device="cuda"))
+    assert module.weight.is_cuda
+    assert net([[0.0, 0.0]])[0] == module.bias.item()
