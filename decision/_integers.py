@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from decision._integer_cuts import CutCases
@@ -29,6 +30,7 @@ from decision._minimise.surrogate import Surrogate
 from decision.sets import ConicSet, CvxpySet
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import Array, IntArray
+from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
 from socicnn.conic._scaled import tight
 from socicnn.conic.solvers import Solver
@@ -155,6 +157,7 @@ class _Problem:
         self.x = torch.full((1, n), torch.nan, dtype=torch.float64)
         self.violation = torch.full((1,), torch.nan, dtype=torch.float64)
         self._whole = len(columns) == n == rows.G.shape[1]  # x is nothing but whole numbers
+        self._alone = _alone(rows, columns)
 
     def relax(self, lower: Array, upper: Array) -> Relaxed:
         """Solve the case, whole numbers or not."""
@@ -209,11 +212,11 @@ class _Problem:
         return above, scale
 
     def _point(self, k: Array) -> tuple[Tensor | None, float]:
+        missed = _missed(self._alone, k)
         if self._whole:
-            s, rows = self._rows.h - self._rows.G @ k, self._rows
-            size = np.maximum(np.abs(rows.h), abs(rows.G) @ np.abs(k)).max(initial=0.0)
-            worst = float(rows.cones.violation(s).max(initial=0.0))
-            return torch.as_tensor(k)[None].clone(), worst / size if worst > 0.0 else 0.0
+            return torch.as_tensor(k)[None].clone(), missed
+        if missed > FEASIBLE:
+            return None, np.inf
         judged = self._cases.solve(k, k)
         x = judged.x.clone()
         off = np.abs(x[0].numpy()[self._columns] - k) / np.maximum(np.abs(k), 1.0)
@@ -229,6 +232,31 @@ class _Problem:
     def terms(self, x: Tensor) -> Tensor:
         """Return S(x)."""
         return self._within.terms(self._stack, x)
+
+
+def _alone(rows: Rows, columns: IntArray) -> Rows:
+    """Return the rows and cones that hold no variables but these, on them alone."""
+    others = np.setdiff1d(np.arange(rows.G.shape[1]), columns)
+    free, cones = np.diff(sparse.csr_array(rows.G[:, others]).indptr) == 0, rows.cones
+    cut = cones.zero + cones.nonnegative
+    whole = [free[head : head + size].all() for head, size in zip(cones.heads, cones.second_order, strict=True)]
+    keep = np.concatenate([free[:cut], np.repeat(np.array(whole, dtype=bool), cones.second_order)])
+    kept = tuple(size for size, held in zip(cones.second_order, whole, strict=True) if held)
+    own = Cones(int(keep[: cones.zero].sum()), int(keep[cones.zero : cut].sum()), kept)
+    return Rows(sparse.csr_array(rows.G[np.flatnonzero(keep)][:, columns]), rows.h[keep], own)
+
+
+def _missed(rows: Rows, k: Array) -> float:
+    """Return the worst violation of a row or cone at whole numbers, relative to its own size.
+
+    Other rows do not matter: next to a bound of 1e9, x_1 + x_2 <= 1 still leaves out (1, 1).
+    """
+    size = np.maximum(np.abs(rows.h), abs(rows.G) @ np.abs(k))
+    cut = rows.cones.zero + rows.cones.nonnegative
+    if len(rows.cones.heads):
+        size[rows.cones.heads] = np.maximum.reduceat(size[cut:], rows.cones.heads - cut)
+    worst = rows.cones.violation(rows.h - rows.G @ k)
+    return float(np.divide(worst, size, out=np.zeros_like(worst), where=worst > 0.0).max(initial=0.0))
 
 
 class CaseRows(RowsSource):

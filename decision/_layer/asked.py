@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from decision._layer.network_tensors import NetworkTensors
 from decision._minimise.judging import Judged
+from decision._minimise.module_surrogate import ModuleSurrogate
 from decision._minimise.reference import Reference, own_length
 from decision._minimise.stack import Stack
 from decision._minimise.stack_surrogate import Networks, StackSurrogate
 from decision._minimise.surrogate import Surrogate
+from decision._over_rows import resolved
 from decision._question import Question
 from decision.sets import FeasibleSet
 from socicnn._compile import Freezable
@@ -42,6 +44,18 @@ class AskedQuestion(Question):
         if last is None or last[0] is not feasible_set or last[1] is not self.ranges:
             last = self.known["last"] = feasible_set, self.ranges, super()._reference_over(feasible_set)
         return last[2]
+
+    def length(self, count: int, place: torch.device) -> Tensor | None:
+        """Return the functions' own length in each context, shape `(contexts,)`; None if it is not known."""
+        if len(self.asked) != 1:
+            return None
+        asked, where = self.asked[0], resolved(self.feasible_set, self.method, proves=self.asked[0].proves)
+        if isinstance(asked, StackSurrogate):
+            return own_length(asked.stack).to(place).expand(count)
+        if isinstance(asked, ModuleSurrogate) and isinstance(where, FeasibleSet):
+            own = asked.measured(where, self._reference_over(where).reach).own
+            return None if own is None else own.length.to(place).expand(count)
+        return None
 
     def found(self, judged: Judged) -> None:
         """Keep the multipliers."""
@@ -73,10 +87,3 @@ def stack_of(surrogates: Sequence[Surrogate], count: int, place: torch.device) -
     if stack.smooth or stack.roots:  # pieces of arrays are those of ReLU units
         return None
     return stack if len(stack) == count else stack.take(torch.zeros(count, dtype=torch.int64, device=place))
-
-
-def length_of(surrogates: Sequence[Surrogate], count: int, place: torch.device) -> Tensor | None:
-    """Return the networks' own length in each context, shape `(contexts,)`; None if it is not known."""
-    if len(surrogates) != 1 or not isinstance(surrogates[0], StackSurrogate):
-        return None
-    return own_length(surrogates[0].stack).to(place).expand(count)

@@ -12,18 +12,20 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from decision._layer.adjoint import ImplicitDecision, SolvedBatch, function_of
-from decision._layer.asked import AskedQuestion, length_of, stack_of
+from decision._layer.asked import AskedQuestion, stack_of
 from decision._layer.face import EXACT, ROUGH
 from decision._layer.objective import Objective
 from decision._layer.polish import polished
 from decision._layer.rows import SetRows
 from decision._minimise.answers import Decision
+from decision._minimise.bounds import upper_bound
 from decision._minimise.reference import Reference
 from decision._options import RTOL, DecideOptions, MethodName
 from decision._question import own_context
 from decision.sets import ConicSet, FeasibleSet
 from decision.sets._combined import system_of
 from decision.sets._conic_set import ConicSystem
+from socicnn._arrays import as_float64
 from socicnn._registry import of_kind
 from socicnn.conic._program import ConicProgram
 from socicnn.errors import ModelError, ProgramError, SolverError
@@ -64,8 +66,8 @@ class DecisionLayer(nn.Module):
     or f is flat along the face (several minimisers), the least-norm solution of the system counts: dependent
     constraints share what moves x, and x does not move along what nothing determines. Gradients are never NaN.
 
-    Second derivatives are refused. Kinks of other functions than relu and `torch.linalg.vector_norm` (over
-    one axis) in a module of your own are not seen: there the gradient is right only where x is off them.
+    Second derivatives are refused. Kinks of other functions than relu and `torch.linalg.vector_norm` in a module of
+    your own are not seen: there the gradient is right only where x is off them. Both need one row per point.
 
     Args:
         model: a network, or another torch module that is convex in x, called as `model(x, context)` or `model(x)`.
@@ -80,7 +82,8 @@ class DecisionLayer(nn.Module):
             so have their gradients.
 
     Raises:
-        ModelError: the model cannot be differentiated, or lengths that do not fit.
+        ModelError: the model cannot be differentiated, or lengths that do not fit; a call refuses a module of your own
+            that takes relu or norms of something else than one row per point, W @ x.T for instance.
 
     Source of the derivative: Amos and Kolter, "OptNet: differentiable optimization as a layer in neural networks"
     (2017); of the rule at kinks: Bolte, Le, Pauwels and Silveti-Falls, "Nonsmooth implicit differentiation for machine
@@ -121,11 +124,12 @@ class DecisionLayer(nn.Module):
         self._references: dict[str, tuple[object, object, Reference]] = {}
         self._kept: tuple[FeasibleSet | ConicSet, torch.device, ConicSystem, SetRows] | None = None
 
-    def forward(self, context: Tensor | None = None, feasible_set: FeasibleSet | ConicSet | None = None) -> Tensor:
+    def forward(self, context: Any = None, feasible_set: FeasibleSet | ConicSet | None = None) -> Tensor:
         """Return the decisions, shape `(contexts, n)`, float64; `(n,)` for one context.
 
         Args:
-            context: contexts, shape `(contexts, p)`, or one, shape `(p,)`; None for a model without.
+            context: contexts, shape `(contexts, p)`, or one, shape `(p,)`; None for a model without. Gradients reach
+                tensors; NumPy arrays, data frames and lists are read as numbers.
             feasible_set: a set for this call, e.g. one whose right-hand sides another module has just computed.
 
         Raises:
@@ -135,7 +139,7 @@ class DecisionLayer(nn.Module):
         """
         return self.optimum(context, feasible_set).x
 
-    def optimum(self, context: Tensor | None = None, feasible_set: FeasibleSet | ConicSet | None = None) -> Optimum:
+    def optimum(self, context: Any = None, feasible_set: FeasibleSet | ConicSet | None = None) -> Optimum:
         """Return the decisions and the optimal values min_X f.
 
         The value's gradient is that of the Lagrangian at the optimum (envelope theorem): d f in weights and context,
@@ -149,6 +153,8 @@ class DecisionLayer(nn.Module):
             SolverError: as in `forward`.
         """
         chosen = self.feasible_set if feasible_set is None else _checked(feasible_set)
+        if context is not None and not isinstance(context, Tensor):
+            context = torch.tensor(as_float64(context, "context"))
         single = context is None or context.ndim == len(getattr(self.model, "context_shape", None) or (0,))
         theta = context[None] if single and context is not None else context
         optimum = self._solved(theta, chosen)
@@ -220,17 +226,22 @@ class DecisionLayer(nn.Module):
         context = None if theta is None else theta.to(place)
         function = None if stack else function_of(question.module, {})
         objective = Objective(feasible_set.n, function, context, stack)
-        size = rows.size(x, h, length_of(question.asked, len(x), place))
+        size = rows.size(x, h, question.length(len(x), place))
         objective = objective.explored(x[:, : feasible_set.n], size)
         exact, done = polished(objective, rows, h, x, question.multipliers)
         value = objective.value(exact)
         inside = rows.values(exact, h) <= rows.lengths(h, INSIDE * size)
         done &= inside[:, : rows.tips].all(dim=1)
         done &= value - answer.value.to(place) <= INSIDE * answer.scale.to(place)
+        # the bound stays that of `decide`: where f is higher at the exact point, so is the gap
+        before = answer.gap.to(place)
+        gap = before + (_above(objective, exact, value) - _above(objective, x, answer.value.to(place))).clamp(min=0.0)
+        allowed = torch.maximum(answer.rtol * answer.scale, answer.floor).clamp(min=answer.atol).to(place)
+        done &= gap <= torch.maximum(before, allowed)
         exact = torch.where(done[:, None], exact, x)
-        value = torch.where(done, value, answer.value.to(place))
         self.polished = done
-        self.decision = replace(answer, x=exact[:, : feasible_set.n].cpu(), value=value.cpu())
+        self.decision = _replaced(answer, done, exact, value, gap, rows.violation(exact, h))
+        value = torch.where(done, value, answer.value.to(place))
         tolerance = torch.where(done, EXACT, ROUGH)[:, None]
         names = [name for name, weight in self.model.named_parameters() if weight.requires_grad]
         numbers = question.numbers if stack else None
@@ -245,7 +256,30 @@ def _checked(feasible_set: Any) -> FeasibleSet | ConicSet:
             f"a DecisionLayer needs a set of `decision.sets` with conic rows; received {type(feasible_set).__name__}: "
             "write it as a Polytope, Ball, Ellipsoid, Product, Intersection or Horizon"
         )
+    if feasible_set.detached and torch.is_grad_enabled():
+        raise ProgramError(
+            f"{' and '.join(feasible_set.detached)} would get no gradients: decisions have them in right-hand sides, "
+            "bounds of a Polytope, radii and centres; write the set with these, or give .detach()"
+        )
     return feasible_set
+
+
+def _above(objective: Objective, x: Tensor, value: Tensor) -> Tensor:
+    """Return an upper bound of f at [x | u] less its constant where that can be proven, else the value."""
+    if objective.stack is None:
+        return value
+    return upper_bound(replace(objective.stack, c=torch.zeros_like(value)), x[:, : objective.n])
+
+
+def _replaced(answer: Decision, done: Tensor, x: Tensor, value: Tensor, gap: Tensor, violation: Tensor) -> Decision:
+    """Return an answer after some of its decisions were made exact."""
+
+    def changed(new: Tensor, old: Tensor | None) -> Tensor:
+        return new.cpu() if old is None else torch.where(done.cpu(), new.cpu(), old)
+
+    value, gap = changed(value, answer.value), changed(gap, answer.gap)
+    x, violation = x[:, : answer.x.shape[1]].cpu(), changed(violation, answer.violation)
+    return replace(answer, x=x, value=value, gap=gap, violation=violation)
 
 
 def _with_helpers(rows: ConicSystem, h: Tensor, x: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from decision._layer.array_local import ArrayLocal, kink_rows
-from decision._layer.pieces import Explored, Kinks, OnPiece, Pieces, State
+from decision._layer.pieces import LAYOUT, Explored, Kinks, OnPiece, Pieces, State
 from decision._minimise.stack import Stack
+from socicnn.errors import ModelError
 
 Function = Callable[[Tensor, Tensor | None], Tensor]
 
@@ -148,6 +149,9 @@ class Objective:
         Args:
             x: shape `(contexts, n)`.
             size: of the set, shape `(contexts, 1)`: the function is evaluated about as far away from x.
+
+        Raises:
+            ModelError: the argument of a kink does not hold one row per point.
         """
         # a direction that no function of a user is likely to be blind to
         away = torch.sin(1.0 + torch.arange(self.n, dtype=x.dtype, device=x.device).square())
@@ -155,8 +159,22 @@ class Objective:
         if self.function is None:
             assert self.stack is not None  # an objective has a function or a stack
             return replace(self, size=size, known=Explored((), tuple(kink_rows(self.stack, other))))
+        leaf = other.detach().requires_grad_()
         with Pieces(len(x)) as pieces:
-            self.function(other.detach().requires_grad_(), self.theta)
+            self.function(leaf, self.theta)
+        if len(x) > 1 and pieces.calls:
+            _check_rows(pieces.calls, leaf)
         return replace(
             self, size=size, known=Explored(tuple(pieces.numbers), tuple(call.rows.detach() for call in pieces.calls))
         )
+
+
+def _check_rows(calls: Sequence[Kinks], x: Tensor) -> None:
+    """Raise a ModelError if the first row of a kink's argument depends on other points than the first.
+
+    An axis of units may be as long as that of points by chance.
+    """
+    for call in calls:
+        (slope,) = torch.autograd.grad(call.rows[0].sum(), x, retain_graph=True, materialize_grads=True)
+        if bool(slope[1:].any()):
+            raise ModelError(LAYOUT)

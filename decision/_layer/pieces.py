@@ -15,6 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from socicnn.errors import ModelError
+
+LAYOUT = (
+    "relu, or a norm, takes an argument of which row i does not belong to point i, so that its kinks cannot be told "
+    "apart; compute with one row per point, x @ W.T in place of W @ x.T"
+)
 _RELUS = (torch.relu, nn.functional.relu, Tensor.relu)
 
 
@@ -155,8 +161,12 @@ class Pieces(TorchFunctionMode):
     def _moves(self, argument: Any) -> bool:
         """Return whether a call's argument depends on x."""
         number, self._count = self._count, self._count + 1
-        batched = isinstance(argument, Tensor) and argument.ndim > 0 and len(argument) == self._contexts
-        moves = batched and (argument.requires_grad if self._known is None else number in self._known.numbers)
+        if self._known is not None:
+            moves = number in self._known.numbers
+        else:
+            moves = isinstance(argument, Tensor) and argument.requires_grad
+            if moves and (not argument.ndim or len(argument) != self._contexts):
+                raise ModelError(LAYOUT)
         if moves:
             self.numbers.append(number)
         return moves
@@ -172,19 +182,23 @@ class Pieces(TorchFunctionMode):
         return output
 
     def _norm(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        dim = kwargs.get("dim")
-        if len(args) != 1 or set(kwargs) - {"dim", "keepdim"} or not isinstance(dim, int) or dim % args[0].ndim == 0:
-            self.numbers.pop()  # another norm, or one across contexts: differentiable almost everywhere
+        if len(args) != 1 or set(kwargs) - {"dim", "keepdim"}:
+            self.numbers.pop()  # another norm, which `decide` refuses
             return func(*args, **kwargs)
-        groups = args[0].movedim(dim, -1)
+        argument, dim = args[0], kwargs.get("dim")
+        named = range(argument.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
+        axes = sorted({axis % argument.ndim for axis in named})
+        if 0 in axes:
+            raise ModelError(LAYOUT)
+        groups = argument.movedim(axes, tuple(range(-len(axes), 0))).flatten(-len(axes))
         rows = groups.flatten(1, -2) if groups.ndim > 2 else groups[:, None, :]
         scale, state = self._placed(rows, root=True)
         zero = state.held | (rows.detach() == 0).all(dim=-1)  # the slope at zero is 0, not NaN
         square = rows.square().sum(dim=-1)
         length = torch.where(zero, 0.0, torch.where(zero, 1.0, square).sqrt())
         output = length.reshape(groups.shape[:-1])
-        if kwargs.get("keepdim"):
-            output = output.unsqueeze(dim)
+        for axis in axes if kwargs.get("keepdim") else ():
+            output = output.unsqueeze(axis)
         self.calls.append(Kinks(rows, output, True, scale, state))
         return output
 

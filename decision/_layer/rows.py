@@ -92,6 +92,19 @@ class SetRows:
         cones = [_excess(-c[:, first : first + size]) for first, size in self.cones]
         return torch.cat([c[:, : self.linear], *cones, c[:, self.linear :]], dim=1)
 
+    def violation(self, x: Tensor, h: Tensor) -> Tensor:
+        """Return the worst violation of a row or cone, relative to the size of x and of the set's data, `(contexts,)`.
+
+        Args:
+            x: [x | u], shape `(contexts, columns)`.
+            h: shape `(contexts, rows)`.
+        """
+        missed = self.values(x, h)[:, : self.tips]
+        missed = torch.cat([missed[:, : self.zero].abs(), missed[:, self.zero :].clamp(min=0.0)], dim=1)
+        lengths = self.lengths(torch.zeros_like(h), h.new_ones(len(h), 1))[:, : self.tips]
+        worst = torch.where(lengths > 0, missed / lengths, missed).amax(dim=1)
+        return worst / self.size(x, h)[:, 0]
+
     def near(self, x: Tensor, h: Tensor, distance: Tensor) -> Tensor:
         """Return which constraints hold x: the equalities, and others that are within a distance, `(contexts, 1)`."""
         c, most = self.values(x, h), self.lengths(h, distance)

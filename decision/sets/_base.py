@@ -35,6 +35,7 @@ class FeasibleSet(ABC):
     """
 
     name: str
+    detached: tuple[str, ...] = ()  # arguments that require gradients, of which decisions have none in them
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -11,6 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from decision.sets._base import FeasibleSet
+from decision.sets._moving import with_gradients
 from socicnn._arrays import as_float64, lengths, read_only
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
@@ -39,6 +40,7 @@ class Box(FeasibleSet):
 
     def __init__(self, n: int, lower: Any = 0.0, upper: Any = 1.0) -> None:
         super().__init__(n)
+        self.detached = with_gradients(self, lower=lower, upper=upper)
         bounds = []
         for label, value in (("lower", lower), ("upper", upper)):
             array = as_float64(value, label)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from decision.sets._base import FeasibleSet
 from decision.sets._capped_sampling import sample_at_most, sample_equal
+from decision.sets._moving import with_gradients
 from socicnn.conic._cones import Cones
 from socicnn.conic._rows import Rows
 from socicnn.errors import ProgramError
@@ -42,7 +43,8 @@ class Budget(FeasibleSet):
         super().__init__(n)
         if not isinstance(equality, bool | np.bool_):  # "false" would be true
             raise ProgramError(f"equality of a Budget must be True or False; received {equality!r}")
-        total = float(total)
+        self.detached = with_gradients(self, total=total)
+        total = float(total.detach() if isinstance(total, Tensor) else total)
         if not math.isfinite(total):
             raise ProgramError(f"total of a Budget must be finite; received {total}")
         if total < 0 or (equality and total > n):

@@ -37,6 +37,7 @@ class Product(ConicSet):
 
     def __init__(self, sets: Sequence[FeasibleSet | ConicSet]) -> None:
         self._sets = _checked(sets, "Product")
+        self.detached = detached_of(self._sets)
         super().__init__(sum(member.n for member in self._sets))
 
     def build(self) -> ConicSystem:
@@ -85,6 +86,7 @@ class Intersection(ConicSet):
 
     def __init__(self, sets: Sequence[FeasibleSet | ConicSet]) -> None:
         self._sets = _checked(sets, "Intersection")
+        self.detached = detached_of(self._sets)
         lengths = {member.n for member in self._sets}
         if len(lengths) != 1:
             raise ProgramError(f"sets of an Intersection must have one length; received {sorted(lengths)}")
@@ -99,9 +101,14 @@ class Intersection(ConicSet):
         return None if self.moves or self.system.G.shape[1] > self.n else recognised(self.rows())
 
 
+def detached_of(sets: Sequence[FeasibleSet | ConicSet]) -> tuple[str, ...]:
+    """Return the `detached` of all sets, each argument once."""
+    return tuple(dict.fromkeys(name for member in sets for name in member.detached))
+
+
 def system_of(member: FeasibleSet | ConicSet) -> ConicSystem:
     """Return the rows of any set."""
-    return member.system if isinstance(member, ConicSet) else ConicSystem.of(member.rows())
+    return member.fresh() if isinstance(member, ConicSet) else ConicSystem.of(member.rows())
 
 
 def rows_of(sets: Sequence[FeasibleSet | ConicSet], places: Sequence[IntArray], n: int) -> list[ConicSystem]:

@@ -130,6 +130,7 @@ class ConicSet(ABC):
     """
 
     name: str
+    detached: tuple[str, ...] = ()  # arguments that require gradients, of which decisions have none in them
 
     def __init__(self, n: int) -> None:
         self._n = as_integer(f"n of a {type(self).__name__}", n, error=ProgramError)
@@ -141,12 +142,20 @@ class ConicSet(ABC):
 
     @abstractmethod
     def build(self) -> ConicSystem:
-        """Return the rows; called once."""
+        """Return the rows."""
 
     @cached_property
     def system(self) -> ConicSystem:
-        """The rows, x first among the columns."""
-        return self.build()
+        """The rows, x first among the columns; with the graph of what they were made from, whoever asks first."""
+        with torch.enable_grad():
+            return self.build()
+
+    def fresh(self) -> ConicSystem:
+        """Return the rows, built again if they have a graph: one that was gone through backwards is used up."""
+        if not self.system.h.graph:
+            return self.system
+        with torch.enable_grad():
+            return self.build()
 
     def fixed(self) -> FeasibleSet | None:
         """Return the same set with exact oracles; None if it moves with the context or has none."""
@@ -170,12 +179,13 @@ class ConicSet(ABC):
             count: number of contexts; defaults to what `context` or the set says, else 1.
 
         Raises:
-            ProgramError: the contexts do not fit the set, or a right-hand side is NaN or infinite.
+            ProgramError: the contexts do not fit the set, a right-hand side is NaN or infinite, or a tensor with
+                gradients that it was made from has been written to since.
         """
         theta = context if isinstance(context, Tensor) or context is None else torch.tensor(as_float64(context))
         if count is None:
             count = (self.contexts or 1) if theta is None else len(theta)
-        h = self.system.h.at(theta, count)
+        h = self.fresh().h.at(theta, count)
         bad = ~h.isfinite()
         if bool(bad.any()):
             row = int(bad.any(dim=1).nonzero()[0])
@@ -203,17 +213,27 @@ class ConicSet(ABC):
         """Return the worst violation of one row or cone at each point, shape `(*batch,)`.
 
         Args:
-            x: shape `(*batch, n)`; row i of all rows belongs to context i if the set moves.
+            x: shape `(*batch, n)`; if the set moves `(contexts, n)` or `(contexts, points, n)`, or any shape for one
+                context.
             context: shape `(contexts, p)`.
 
         Raises:
-            ProgramError: the set has helper variables; whether x can be completed is a problem of its own.
+            ProgramError: x does not fit, or the set has helper variables; whether x can be completed is a problem of
+                its own.
         """
         rows_of_x = torch.tensor(as_float64(x, "x"))
+        if not rows_of_x.ndim or rows_of_x.shape[-1] != self.n:
+            raise ProgramError(f"x must have shape (*batch, {self.n}); received {tuple(rows_of_x.shape)}")
         points = rows_of_x.reshape(-1, self.n)
         if self.system.G.shape[1] != self.n:
             raise ProgramError(f"a {type(self).__name__} with helper variables cannot be measured at x alone")
-        h = self.right_hand_sides(context, len(points)).detach().numpy()
+        sides = self.right_hand_sides(context).detach() if self.moves else self.right_hand_sides()
+        if len(sides) not in (1, len(rows_of_x)) or (len(sides) > 1 and rows_of_x.ndim == 1):
+            raise ProgramError(
+                f"x must have one row, or one group of points, for each of {len(sides)} contexts; received shape "
+                f"{tuple(rows_of_x.shape)}"
+            )
+        h = sides.repeat_interleave(len(points) // len(sides), dim=0).detach().numpy()
         slack = h - (self.system.G @ points.numpy().T).T
         worst = [float(self.system.cones.violation(row).max(initial=0.0)) for row in slack]
         return torch.tensor(worst, dtype=torch.float64).reshape(rows_of_x.shape[:-1])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from decision.sets._base import FeasibleSet
 from decision.sets._conic_set import ConicSet, ConicSystem, Span
-from decision.sets._moving import Moving, radius_of, refuse_infinite
+from decision.sets._moving import Moving, radius_of, refuse_infinite, with_gradients
 from decision.sets._oracles import OracleSet
 from socicnn._arrays import as_float64
 from socicnn._margins import relative_margin
@@ -52,7 +52,7 @@ class Ellipsoid(ConicSet):
         if bad:
             raise ProgramError(f"B of an Ellipsoid has {bad} non-finite entries; remove or replace them")
         super().__init__(len(matrix))
-        self._B = matrix
+        self._B, self.detached = matrix, with_gradients(self, B=B)
         self._radius = radius_of(radius, "an Ellipsoid")
         self._centre = Moving.of(centre, self.n, "centre")
         refuse_infinite(self._centre, "centre of an Ellipsoid")

@@ -9,9 +9,9 @@ import numpy as np
 from scipy import sparse
 
 from decision.sets._base import FeasibleSet
-from decision.sets._combined import rows_of
+from decision.sets._combined import detached_of, rows_of
 from decision.sets._conic_set import ConicSet, ConicSystem
-from decision.sets._moving import Affine, Moving, as_tensor, refuse_infinite
+from decision.sets._moving import Affine, Moving, as_tensor, refuse_infinite, with_gradients
 from decision.sets._polytope import Polytope
 from socicnn._arrays import Array, IntArray, as_float64
 from socicnn._integers import as_integer, is_integer
@@ -62,6 +62,7 @@ class Horizon(ConicSet):
             )
         self._inputs = _indices(inputs, self._width)
         super().__init__(len(self._steps) * len(self._inputs))
+        self.detached = detached_of(self._steps)
         self._link = None if link is None else self._linked(*_parts(link, "link", "(P, Q, r)", 3))
         self._first = None if first is None else self._end(first, "first")
         self._last = None if last is None else self._end(last, "last")
@@ -102,7 +103,7 @@ class Horizon(ConicSet):
         step = Polytope(lower=np.zeros(3), upper=Moving.joined(limits))
         level = np.array([[0.0, 0.0, 1.0]])
         start = Moving.of(initial, 1, "initial").times(-1.0)
-        return cls(
+        made = cls(
             step,
             steps,
             link=(level, balance, [0.0]),
@@ -110,9 +111,12 @@ class Horizon(ConicSet):
             last=None if final is None else (level, final),
             inputs=inputs,
         )
+        made.detached += with_gradients(made, efficiency=efficiency)
+        return made
 
     def _linked(self, P: Any, Q: Any, r: Any) -> tuple[Any, Any, Moving]:
         """Return the matrices of a link and all its right-hand sides, step after step."""
+        self.detached += with_gradients(self, P=P, Q=Q)
         P, Q = _finite(P, "P of link"), _finite(Q, "Q of link")
         if P.ndim != 2 or P.shape != Q.shape or P.shape[1] != self._width:
             raise ProgramError(f"P and Q must have shape (rows, {self._width}); received {P.shape} and {Q.shape}")
@@ -126,12 +130,13 @@ class Horizon(ConicSet):
                 f"{tuple(sides.shape)}"
             )
         sides = sides.expand(links, rows) if sides.ndim == 1 else sides
-        moving = Moving.of(sides.reshape(*sides.shape[:-2], links * rows), links * rows, "r of link")
+        moving = Moving.of(sides.reshape(*sides.shape[:-2], links * rows), links * rows, "r of link").made_from(r)
         refuse_infinite(moving, "r of link")
         return P, Q, moving
 
     def _end(self, rows: Any, name: str) -> tuple[Any, Moving]:
         E, f = _parts(rows, name, "(E, f)", 2)
+        self.detached += with_gradients(self, E=E)
         matrix = _finite(E, f"E of {name}")
         if matrix.ndim != 2 or matrix.shape[1] != self._width:
             raise ProgramError(f"E of {name} must have shape (rows, {self._width}); received {matrix.shape}")

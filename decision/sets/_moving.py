@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
@@ -29,6 +29,7 @@ class Affine:
     """
 
     def __init__(self, bias: Any, weight: Any) -> None:
+        self.sources = _sources(bias, weight)
         self.bias, self.weight = torch.atleast_1d(as_tensor(bias, "bias")), as_tensor(weight, "weight")
         if self.weight.ndim == 1:
             self.weight = self.weight[None]
@@ -66,6 +67,43 @@ def as_tensor(values: Any, name: str) -> Tensor:
     return torch.tensor(as_float64(values, name))
 
 
+def with_gradients(owner: Any, **values: Any) -> tuple[str, ...]:
+    """Return which arguments of a set require gradients, of which decisions have none in them: `DecisionLayer` asks."""
+    return tuple(
+        f"{name} of the {type(owner).__name__}"
+        for name, value in values.items()
+        if isinstance(value, Tensor) and value.requires_grad
+    )
+
+
+@final
+class Source:
+    """A tensor that numbers with a graph were made from: an optimiser's step changes it, but not the set."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor: Tensor | None = tensor
+        self._version = tensor._version
+
+    def __reduce__(self) -> Any:
+        """Leave the tensor behind: it does not change in another process."""
+        return _still, ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether it has been written to."""
+        return self._tensor is not None and self._tensor._version != self._version
+
+
+def _still() -> Source:
+    source = Source(torch.zeros(0))
+    source._tensor = None
+    return source
+
+
+def _sources(*values: Any) -> tuple[Source, ...]:
+    return tuple(Source(part) for part in values if isinstance(part, Tensor) and part.requires_grad)
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Moving:
@@ -74,10 +112,12 @@ class Moving:
     Args:
         table: shape `(1, size)`, or `(contexts, size)` if each context has its own.
         weight: shape `(size, p)`, or None if theta does not matter.
+        sources: what both were made from, if they have a graph.
     """
 
     table: Tensor
     weight: Tensor | None = None
+    sources: tuple[Source, ...] = ()
 
     @classmethod
     def of(cls, values: Any, size: int, name: str) -> Moving:
@@ -91,7 +131,7 @@ class Moving:
         if isinstance(values, Affine):
             if len(values.bias) not in (1, size):
                 raise ProgramError(f"{name} needs an Affine with {size} outputs; received {len(values.bias)}")
-            return cls(values.bias.expand(size)[None], values.weight.expand(size, -1))
+            return cls(values.bias.expand(size)[None], values.weight.expand(size, -1), values.sources)
         table = as_tensor(values, name)
         if table.ndim == 0:
             table = table.expand(size)
@@ -100,7 +140,7 @@ class Moving:
             raise ProgramError(f"{name} must have shape {wanted} or be an Affine; received {tuple(table.shape)}")
         if bool(table.isnan().any()):
             raise ProgramError(f"{name} holds NaN; give finite numbers (infinite bounds say nothing)")
-        return cls(torch.atleast_2d(table))
+        return cls(torch.atleast_2d(table), None, _sources(values))
 
     @classmethod
     def joined(cls, parts: Sequence[Moving]) -> Moving:
@@ -114,13 +154,17 @@ class Moving:
         if len(counts) > 1 or len(widths) > 1:
             what = f"{sorted(counts)} contexts" if len(counts) > 1 else f"{sorted(widths)} context features"
             raise ProgramError(f"parts of a set must move with the same contexts; received {what}")
-        rows = max(counts, default=1)
+        rows, sources = max(counts, default=1), tuple(source for part in parts for source in part.sources)
         table = torch.cat([part.table.expand(rows, -1) for part in parts], dim=1)
         if not widths:
-            return cls(table)
+            return cls(table, None, sources)
         p = widths.pop()
         weights = [table.new_zeros(part.size, p) if part.weight is None else part.weight for part in parts]
-        return cls(table, torch.cat(weights))
+        return cls(table, torch.cat(weights), sources)
+
+    def made_from(self, values: Any) -> Moving:
+        """Return the same vector, which was made from these values."""
+        return replace(self, sources=_sources(values))
 
     @property
     def size(self) -> int:
@@ -137,12 +181,22 @@ class Moving:
         """Whether every context has the same numbers."""
         return len(self.table) == 1 and self.weight is None
 
+    @property
+    def graph(self) -> bool:
+        """Whether gradients are asked for in what it was made from."""
+        return self.table.requires_grad or (self.weight is not None and self.weight.requires_grad)
+
     def at(self, context: Tensor | None, count: int) -> Tensor:
         """Return the numbers of `count` contexts theta, shape `(count, size)`.
 
         Raises:
-            ProgramError: the contexts do not fit.
+            ProgramError: the contexts do not fit, or what the numbers were made from has been written to.
         """
+        if any(source.changed for source in self.sources):
+            raise ProgramError(
+                "a tensor that the set was made from has changed since, by a step of an optimiser perhaps; make the "
+                "set anew for each step, e.g. layer(context, Polytope(A, b))"
+            )
         if self.contexts not in (None, count):
             raise ProgramError(f"the set has right-hand sides for {self.contexts} contexts; {count} are to be decided")
         if self.weight is None:
@@ -159,21 +213,21 @@ class Moving:
 
     def times(self, factor: float) -> Moving:
         """Return the vector times a number."""
-        return Moving(factor * self.table, None if self.weight is None else factor * self.weight)
+        return Moving(factor * self.table, None if self.weight is None else factor * self.weight, self.sources)
 
     def mapped(self, matrix: Any) -> Moving:
         """Return matrix times the vector; matrix of shape `(rows, size)`, dense."""
         M = torch.as_tensor(matrix, dtype=torch.float64)
-        return Moving(self.table @ M.T, None if self.weight is None else M @ self.weight)
+        return Moving(self.table @ M.T, None if self.weight is None else M @ self.weight, self.sources)
 
     def take(self, places: Any) -> Moving:
         """Return some of the entries."""
         index = torch.as_tensor(places)
-        return Moving(self.table[:, index], None if self.weight is None else self.weight[index])
+        return Moving(self.table[:, index], None if self.weight is None else self.weight[index], self.sources)
 
     def rows(self, contexts: Any) -> Moving:
         """Return the vector for some of the contexts."""
-        return self if len(self.table) == 1 else Moving(self.table[contexts], self.weight)
+        return self if len(self.table) == 1 else Moving(self.table[contexts], self.weight, self.sources)
 
 
 def radius_of(values: Any, owner: str) -> Moving:

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from decision.sets._base import FeasibleSet
 from decision.sets._conic_set import ConicSet, ConicSystem
-from decision.sets._moving import Affine, Moving
+from decision.sets._moving import Affine, Moving, with_gradients
 from decision.sets._recognised import recognised
 from socicnn._arrays import as_float64
 from socicnn.errors import ProgramError
@@ -58,6 +58,7 @@ class Polytope(ConicSet):
     ) -> None:
         matrices = {"A": _matrix(A, "A"), "E": _matrix(E, "E")}
         super().__init__(_width(matrices, lower, upper) if n is None else n)
+        self.detached = with_gradients(self, A=A, E=E)
         self._A, self._b = self._pair(matrices["A"], b, "A", "b")
         self._E, self._f = self._pair(matrices["E"], f, "E", "f")
         self._lower = Moving.of(-np.inf if lower is None else lower, self.n, "lower")

@@ -129,6 +129,33 @@ def test_the_scale_knows_that_whole_entries_cannot_leave_the_box() -> None:
     assert float(answer.scale) == pytest.approx(4.0, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("rows", "sides", "upper", "wanted", "best"),
+    [
+        (
+            [[1.0, 1.0]],
+            [2.5],
+            1e9,
+            [1.4, 1.6],
+            [1.0, 1.0],
+        ),  # 3 <= 2.5 is violated by 5e-10 of 1e9
+        ([[5e8, 7e8], [1.0, 1.0]], [2.6e9, 1.4], 3.0, [0.7, 0.6], [1.0, 0.0]),
+    ],
+    ids=["a bound that says nothing", "prices"],
+)
+def test_large_numbers_in_other_rows_excuse_no_violation(
+    rows: Any, sides: Any, upper: float, wanted: list[float], best: list[float]
+) -> None:
+    near = FrozenNet([], Output([], np.zeros(2)), [Quadratic(1.0, np.eye(2), -np.array(wanted))])
+    answer = decision.decide(near, Polytope(A=rows, b=sides, lower=0.0, upper=upper), integer=[0, 1])
+    assert answer.x.tolist() == [best]
+    assert answer.violation is not None
+    assert float(answer.violation) == 0.0
+    longer = FrozenNet([], Output([], np.zeros(3)), [Quadratic(1.0, np.eye(3), [*-np.array(wanted), -0.3])])
+    wide = Polytope(A=np.pad(rows, ((0, 0), (0, 1))), b=sides, lower=0.0, upper=[upper, upper, 1.0])
+    assert decision.decide(longer, wide, integer=[0, 1]).x[0, :2].tolist() == best
+
+
 def test_a_limit_leaves_a_wide_gap_and_says_so() -> None:
     net = _relu(30, 20)
     answer = decision.decide(net, Box(30, -3.0, 3.0), integer=range(30), time_limit=0.5)

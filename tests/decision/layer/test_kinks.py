@@ -1,6 +1,6 @@
 """Where decisions are not differentiable: kinks of units and norms, vertices, curved kinks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from decision import Box, Budget, DecisionLayer, FeasibleSet, Simplex
+from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic, Squares
 from tests.support.layers import EXACT, errors, slope_of
 
@@ -35,6 +36,48 @@ def slope_at(shape: str, q: float, lower: float, upper: float = 5.0) -> tuple[fl
     x = DecisionLayer(Scalar(shape), Box(1, lower, upper))(theta)
     (slope,) = torch.autograd.grad(x.sum(), theta)
     return x.item(), slope.item()
+
+
+class Laid(nn.Module):
+    """A convex function whose kinks are computed in some layout."""
+
+    def __init__(self, kinks: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.kinks = kinks
+
+    def forward(self, x: Tensor, q: Tensor) -> Tensor:
+        """Return f(x, q)."""
+        return (x - q).square().sum(dim=-1) + 10.0 * self.kinks(x)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(
+    "kinks",
+    [
+        lambda x: torch.relu(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], dtype=x.dtype) @ x.T).sum(dim=0),
+        lambda x: torch.linalg.vector_norm(x.T, dim=0),
+    ],
+    ids=["units", "norm"],
+)
+def test_kinks_that_are_not_one_row_per_point_are_refused(kinks: Callable[[Tensor], Tensor], count: int) -> None:
+    q = torch.tensor([[1.0, -1.0]], dtype=torch.float64).expand(count, -1)
+    with pytest.raises(ModelError, match=r"x @ W\.T in place of W @ x\.T"):
+        DecisionLayer(Laid(kinks), Box(2, -2.0, 2.0))(q)
+
+
+@pytest.mark.parametrize("dim", [(1, 2), (-1, -2), [2, 1]])
+def test_a_norm_over_several_axes_holds_x_on_its_kink(dim: Sequence[int]) -> None:
+    layer = DecisionLayer(Laid(lambda x: torch.linalg.vector_norm(x.reshape(-1, 2, 2), dim=dim)), Box(4, -20.0, 20.0))
+    q = torch.tensor([[0.1, -0.1, 0.1, 0.1], [6.0, 0.0, 8.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    x = layer(q)
+    assert torch.allclose(x[1], 0.5 * q[1], rtol=0.0, atol=1e-9)  # ||q|| = 10 and the norm takes 5 off
+    x.sum().backward()
+    assert layer.polished is not None
+    assert layer.polished.all()
+    assert q.grad is not None
+    assert torch.equal(q.grad[0], torch.zeros(4, dtype=torch.float64))
+    along = q.detach()[1] / 10.0
+    assert torch.allclose(q.grad[1], 0.5 + 0.5 * along * along.sum(), rtol=0.0, atol=1e-9)
 
 
 @pytest.mark.parametrize(("q", "x", "slope"), [(-0.5, 0.0, 0.0), (0.0, 0.0, 0.0), (0.5, 0.5, 1.0), (1e-6, 1e-6, 1.0)])

@@ -129,6 +129,53 @@ def test_bounds_that_are_far_away_change_nothing(width: float) -> None:
     assert torch.allclose(*slopes, rtol=0.0, atol=1e-8)
 
 
+class Bent(nn.Module):
+    """(x - q)^2 + relu(x) / 100, without a program."""
+
+    def forward(self, x: Tensor, q: Tensor) -> Tensor:
+        """Return f(x, q)."""
+        return (x - q).square().sum(dim=-1) + 0.01 * torch.relu(x).sum(dim=-1)
+
+
+def test_bounds_that_are_far_away_do_not_bring_a_module_to_its_kink() -> None:
+    q = torch.tensor([[-0.05]], dtype=torch.float64, requires_grad=True)
+    x = DecisionLayer(Bent(), Box(1, -1e9, 1e9))(q)
+    x.sum().backward()
+    assert x.item() == pytest.approx(-0.05, abs=1e-12)
+    assert q.grad is not None
+    assert q.grad.item() == pytest.approx(1.0)
+
+
+def test_a_gap_counts_what_f_has_risen_by_at_the_polished_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, theta = surrogate("soc-partial", 5), contexts(6)
+    best = decide(model, Simplex(5), theta, rtol=5e-10)
+
+    def nearly(objective: Any, rows: Any, h: Tensor, x: Tensor, y: Any = None) -> tuple[Tensor, Tensor]:
+        risen = x
+        for step in 2.0 ** -torch.arange(20.0, 40.0):  # the longest step that is still taken for rounding
+            moved = x + step * (0.2 - x)
+            small = objective.value(moved) - best.value <= 0.9e-9 * best.scale
+            risen = torch.where(small[:, None] & (risen == x).all(dim=1, keepdim=True), moved, risen)
+        return risen, torch.ones(len(x), dtype=torch.bool)
+
+    monkeypatch.setattr("decision._layer.module.polished", nearly)
+    for rtol in (5e-10, 1e-8):
+        layer = DecisionLayer(model, Simplex(5), rtol=rtol)
+        layer(theta)
+        assert layer.decision is not None
+        assert layer.decision.ok
+        assert (layer.decision.value - layer.decision.gap <= best.value + 1e-15).all()
+        assert layer.decision.violation is not None
+        assert (layer.decision.violation <= 1e-15).all()
+
+
+def test_contexts_may_be_arrays_and_lists() -> None:
+    layer, theta = DecisionLayer(surrogate("soc-partial", 3), Simplex(3)), contexts(2)
+    for values in (theta.numpy(), theta.tolist()):
+        assert torch.equal(layer(values), layer(theta))
+    assert layer(theta[0].numpy()).shape == (3,)
+
+
 @pytest.mark.parametrize("power", [-20, 20])
 def test_units_of_x_and_f_change_nothing(power: int) -> None:
     unit = 2.0**power

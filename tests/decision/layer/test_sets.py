@@ -10,6 +10,7 @@ from decision import (
     Affine,
     Ball,
     Box,
+    Budget,
     ConicSet,
     DecisionLayer,
     Ellipsoid,
@@ -138,6 +139,48 @@ def test_projections_onto_a_ball_have_the_known_derivative() -> None:
     assert torch.allclose(torch.cat([row[1] for row in rows]), unit, rtol=0.0, atol=1e-12)
     (slope,) = torch.autograd.grad(value, radius)
     assert slope.item() == pytest.approx(-2.0 * 3.0, abs=1e-9)  # d/dr (5 - r)^2
+
+
+def test_a_set_keeps_its_graph_whoever_asks_first_and_however_often() -> None:
+    layer, theta = DecisionLayer(surrogate(), Simplex(N)), contexts(2)
+    total = torch.tensor([0.3], requires_grad=True)  # float32: the set holds a copy
+    inner = Polytope(E=torch.ones(1, N), f=total, lower=0.0)
+    made = Intersection([inner, Ball(N, 1.0)])
+    with torch.no_grad():
+        layer(theta, made)
+    slopes = [torch.autograd.grad(layer.optimum(theta, made).value.sum(), total)[0] for _ in range(2)]
+    assert slopes[0] != 0.0
+    assert torch.equal(*slopes)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_a_set_whose_tensors_an_optimiser_has_changed_is_refused(kind: torch.dtype) -> None:
+    budget = nn.Parameter(torch.tensor([0.3], dtype=kind))
+    step = torch.optim.SGD([budget], lr=0.1)
+    layer = DecisionLayer(surrogate(), Polytope(A=torch.ones(1, N), b=budget, lower=0.0))
+    layer(contexts(2)).sum().backward()
+    step.step()
+    with pytest.raises(ProgramError, match="has changed since"):
+        layer(contexts(2))
+    assert layer(contexts(2), Polytope(A=torch.ones(1, N), b=budget, lower=0.0)).shape == (2, N)
+
+
+LEARNED = torch.ones(N, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: Box(N, 0.0, LEARNED), "upper of the Box"),
+        (lambda: Polytope(A=LEARNED[None], b=[1.0], lower=0.0), "A of the Polytope"),
+        (lambda: Intersection([Ellipsoid(LEARNED), Box(N)]), "B of the Ellipsoid"),
+        (lambda: Horizon(Box(1), N, link=(LEARNED[:1, None], [[-1.0]], [0.0])), "P of the Horizon"),
+        (lambda: Budget(N, LEARNED[0]), "total of the Budget"),
+    ],
+)
+def test_numbers_of_a_set_that_have_no_gradients_are_refused(make: Callable[[], ConicSet], name: str) -> None:
+    with pytest.raises(ProgramError, match=f"{name} would get no gradients"):
+        DecisionLayer(surrogate(), make())
 
 
 def test_an_empty_set_is_an_error() -> None:

@@ -23,6 +23,7 @@ from decision.sets import (
     Product,
     Simplex,
 )
+from socicnn.errors import ProgramError
 from tests.support.small_costs import net, value
 
 RNG = np.random.default_rng(0)
@@ -128,6 +129,17 @@ def test_oracles_are_those_of_cvxpy(name: str) -> None:
     inside = oracles.sample(50, torch.Generator().manual_seed(0), boundary=0.5)
     assert oracles.violation(inside).max() <= 1e-12
     assert torch.cdist(inside, inside).max() <= oracles.diameter * (1.0 + 1e-14)  # opposite corners, rounded
+
+
+def test_points_of_sets_that_move_are_measured_context_by_context() -> None:
+    made = Polytope(A=[[1.0, 1.0]], b=Affine([0.0], [[1.0]]), lower=0.0)
+    theta = [[1.0], [3.0]]
+    assert made.violation(np.ones((2, 2)), theta).tolist() == [1.0, 0.0]
+    assert made.violation(np.ones((2, 3, 2)), theta).tolist() == [[1.0] * 3, [0.0] * 3]
+    assert made.violation(np.ones(2), theta[:1]).tolist() == 1.0
+    for points in (np.ones((3, 2)), np.ones(2), np.ones((2, 3))):
+        with pytest.raises(ProgramError, match="x must have"):
+            made.violation(points, theta)
 
 
 def test_one_network_over_a_set_that_moves() -> None:
