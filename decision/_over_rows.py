@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from decision._minimise.answers import Goal
-from decision._minimise.constrained.constraints import Constraints
+from decision._minimise.constrained.constraints import Constraints, kept
 from decision._minimise.constrained.solve import RowsSource, solve_constrained
 from decision._minimise.judging import EPS, Judged
 from decision._minimise.methods import Auto, Exact, Method, networks_of
@@ -102,8 +102,9 @@ def decided_over_rows(
             "a function without a conic program needs a set with exact oracles: a simplex, box, budget, ball, "
             "ellipsoid, a product of these, or an object with n, project and minimise_linear"
         )
-    source = _source(feasible_set, networks_of(surrogate).net.in_features, theta, count)
-    return _part(surrogate, source, goal, method, first)
+    with kept(feasible_set.parameters if isinstance(feasible_set, CvxpySet) else None):
+        source = _source(feasible_set, networks_of(surrogate).net.in_features, theta, count)
+        return _part(surrogate, source, goal, method, first)
 
 
 def _source(feasible_set: ConicSet | CvxpySet, n: int, theta: Tensor | None, count: int) -> Constraints | RowsSource:

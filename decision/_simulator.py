@@ -8,8 +8,10 @@ from typing import Any, final
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from decision._drawing import drawn
+from decision._minimise.answers import FEASIBLE
 from decision.sets import ConicSet, OracleSet, OwnSet
 from decision.sets._base import FeasibleSet
 from decision.sets._samplers import Sampler, SamplerName
@@ -23,6 +25,7 @@ STEP = 1e-4  # of a coordinate's spread, between the points of a difference quot
 SEGMENTS = 64  # on which a cost is tested for being linear
 SEARCHED = 128  # candidates of each context in the search for the best known decision
 ROUNDS = 12  # of that search, each in half the neighbourhood of the one before
+NEAR = 1e-6  # of the size of decisions: what violates the set by no more is one of a solver
 TRIED = 8  # candidates of each context in a round
 
 
@@ -130,7 +133,8 @@ class Simulator:
         Raises:
             ModelError: shapes that do not fit, or a cost that is not finite.
         """
-        x, context = aligned(self, x, context.detach())
+        x, context = aligned(self, x, context)
+        context = context.detach()
         batch = torch.broadcast_shapes(x.shape[:-1], context.shape[:-1])
         points = x.expand(*batch, -1).reshape(-1, self.in_features)
         theta = context.expand(*batch, -1).reshape(-1, self.context_features)
@@ -222,14 +226,16 @@ class Simulator:
 
         Args:
             context: shape `(contexts, p)`.
-            x: decisions to count as well, shape `(contexts, n)` or `(contexts, candidates, n)`.
+            x: decisions to count as well, shape `(contexts, n)` or `(contexts, candidates, n)`. Those outside the set
+                count at the nearest point of it, or not at all where the set has no projection; sets with helper
+                variables take them on trust.
         """
         theta = context.detach().to("cpu", torch.float64)
         pool = drawn(self.feasible_set, theta, SEARCHED, stream("search", 0))
         best, least = self._better(pool, theta, None)
         if x is not None:
             extra = x.detach().to("cpu", torch.float64).reshape(len(theta), -1, self.in_features)
-            best, least = self._better(extra, theta, (best, least))
+            best, least = self._better(self._inside(extra, theta, best), theta, (best, least))
         generator = stream("search", 1)
         for round_ in range(ROUNDS):
             picks = torch.randint(SEARCHED, (len(theta), TRIED), generator=generator)
@@ -240,6 +246,18 @@ class Simulator:
                 least[i], best[i] = self._best[key]
             self._best[key] = float(least[i]), best[i].clone()
         return best, least
+
+    def _inside(self, x: Tensor, theta: Tensor, best: Tensor) -> Tensor:
+        """Return candidates `(contexts, candidates, n)` with points of the set in place of those outside it."""
+        known = self.feasible_set if isinstance(self.feasible_set, FeasibleSet) else self.feasible_set.fixed()
+        if known is not None:
+            return torch.where((known.relative_violation(x) <= FEASIBLE)[..., None], x, known.project(x))
+        assert isinstance(self.feasible_set, ConicSet)
+        if self.feasible_set.system.G.shape[1] != self.in_features:
+            return x
+        size = torch.maximum(x.abs().amax(dim=-1), best.abs().amax(dim=-1)[:, None])
+        inside = self.feasible_set.violation(x, theta) <= NEAR * size
+        return torch.where(inside[..., None], x, best[:, None])
 
     def _better(self, x: Tensor, theta: Tensor, before: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """Return the best of the candidates x and of what was best before."""
@@ -252,7 +270,7 @@ class Simulator:
         return torch.where(better[:, None], best, before[0]), torch.where(better, least, before[1])
 
     def is_linear(self, seed: int = 0) -> bool:
-        """Return whether the cost is linear in x on random segments of the set, up to rounding.
+        """Return whether the cost is linear in x on random segments of the set, whatever its constant, up to rounding.
 
         Args:
             seed: of the segments.
@@ -261,8 +279,11 @@ class Simulator:
         ends = drawn(self.feasible_set, context, 2 * (SEGMENTS // len(context)), stream("segments", seed))
         first, second = ends.chunk(2, dim=1)
         costs = [self.cost(x, context) for x in (first, second, 0.5 * (first + second))]
-        size = torch.stack(costs).abs().amax()
-        return bool(((0.5 * (costs[0] + costs[1]) - costs[2]).abs() <= 1e-9 * size).all())
+        every = torch.stack(costs)
+        spread = every.amax(dim=(0, 2)) - every.amin(dim=(0, 2))
+        rounding = 2.0**-46 * every.abs().amax()  # of a cost whose variation is small beside its constant
+        bent = (0.5 * (costs[0] + costs[1]) - costs[2]).abs()
+        return bool((bent <= 1e-9 * spread[:, None] + rounding).all())
 
 
 AnyTask = Task | Simulator
@@ -280,6 +301,7 @@ class _Cost(torch.autograd.Function):
         return costs
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient in x."""
         x, theta = ctx.saved_tensors

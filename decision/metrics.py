@@ -14,6 +14,7 @@ from torch import Tensor
 from decision._simulator import AnyTask, Simulator
 from decision.sets._base import FeasibleSet
 from decision.tasks import Task
+from socicnn._arrays import as_float64
 from socicnn._results import Result, Row
 from socicnn.errors import ModelError
 
@@ -92,7 +93,7 @@ def relative_gap(gap: Tensor, scale: Tensor) -> Tensor:
         scale: what they are relative to, as `decide` returns it, same shape.
     """
     gap, scale = _pair(gap, scale)
-    return torch.where(gap > 0, gap / scale, 0.0)
+    return torch.where(gap <= 0, 0.0, gap / scale)  # NaN, of an empty set, stays NaN
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -248,8 +249,9 @@ def _infeasibility(feasible_set: Any, answer: Decided, x: Tensor, context: Tenso
     return _plain(feasible_set.violation(x, context) if violation is None else violation)
 
 
-def _plain(values: Tensor) -> Tensor:
-    return torch.as_tensor(values).detach().to("cpu", torch.float64)
+def _plain(values: Any) -> Tensor:
+    tensor = values if isinstance(values, Tensor) else torch.tensor(as_float64(values))
+    return tensor.detach().to("cpu", torch.float64)
 
 
 def _pair(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

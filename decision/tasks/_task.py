@@ -266,12 +266,16 @@ class Task:
         return self._optimiser.solve(context, solver, cross_check, tolerance, progress, settings)
 
 
-def aligned(task: Any, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-    """Return x and contexts in float64 on the CPU, with axes of contexts for the candidates, which come last.
+def aligned(task: Any, x: Any, context: Any) -> tuple[Tensor, Tensor]:
+    """Return x and contexts, tensors or arrays, in float64 on the CPU, with axes for the candidates, which come last.
 
     Raises:
         ModelError: shapes that do not fit the task.
     """
+    x, context = (
+        values if isinstance(values, Tensor) else torch.tensor(as_float64(values, label))
+        for label, values in (("x", x), ("context", context))
+    )
     for label, values, size in (("x", x, task.in_features), ("context", context, task.context_features)):
         if values.ndim == 0 or values.shape[-1] != size:
             raise ModelError(f"{label} must have shape (*batch, {size}); received {tuple(values.shape)}")

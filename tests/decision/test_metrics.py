@@ -86,6 +86,12 @@ def test_given_optima_are_used_and_contexts_may_come_with_the_answer(task: Task)
         metrics.evaluate(task, answer_at(x), theta[:1])
 
 
+def test_a_gap_that_is_not_known_is_no_gap_of_zero() -> None:
+    gap, scale = torch.tensor([torch.nan, 0.0, 1.0, torch.inf]), torch.tensor([2.0, 0.0, 2.0, 2.0])
+    assert metrics.relative_gap(gap, scale).isnan().tolist() == [True, False, False, False]
+    assert metrics.relative_gap(gap, scale)[1:].tolist() == [0.0, 0.5, torch.inf]
+
+
 def test_what_is_wrong_shows(task: Task) -> None:
     theta = task.sample_contexts(3, seed=1)
     x = task.feasible_set.centre().expand(3, -1).clone()

@@ -1,5 +1,6 @@
 """A cost of one's own as a task: a newsvendor, a shortest path, a plant with gradients, a load that moves."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,46 @@ def test_a_set_that_moves_with_the_context_is_sampled_trained_on_and_judged() ->
     judged = decision.evaluate(task, answer)
     assert judged.infeasibility.max() <= 1e-9
     assert -1e-9 <= judged.regret.min() <= judged.regret.max() < 0.3
+
+
+def test_decisions_outside_the_set_are_no_best_known() -> None:
+    for region in (Box(2), Polytope(A=[[1.0, 1.0]], b=Affine([1.0], [[0.0]]), lower=0.0)):
+        task = decision.problem(
+            lambda x, theta: x.sum(axis=1), region, sample_contexts=lambda count, rng: rng.uniform(size=(count, 1))
+        )
+        theta = task.sample_contexts(2, seed=0)
+        below = SimpleNamespace(x=torch.full((2, 2), -5.0), value=torch.zeros(2), gap=torch.zeros(2))
+        assert decision.evaluate(task, below, theta).regret.max() <= -10.0 + 1e-9
+        best = SimpleNamespace(x=torch.zeros(2, 2), value=torch.zeros(2), gap=torch.zeros(2))
+        assert decision.evaluate(task, best, theta).regret.abs().max() <= 1e-9  # it was 10: -5 was remembered
+        assert task.best_known(theta, best.x)[1].abs().max() <= 1e-9
+
+
+@pytest.mark.parametrize("constant", [0.0, 1e7])
+def test_a_constant_hides_no_curvature(constant: float) -> None:
+    def cost(curvature: float) -> decision.Simulator:
+        return decision.problem(
+            lambda x, theta: constant + (x * theta).sum(axis=1) + curvature * (x**2).sum(axis=1),
+            Box(2),
+            sample_contexts=lambda count, rng: rng.uniform(size=(count, 2)),
+        )
+
+    assert cost(0.0).is_linear()
+    assert not cost(1e-3).is_linear()
+
+
+def test_costs_take_arrays_and_refuse_second_derivatives() -> None:
+    task = decision.problem(
+        lambda x, theta: ((x**3).sum(axis=1), 3 * x**2),
+        Box(2),
+        sample_contexts=lambda count, rng: rng.uniform(size=(count, 1)),
+    )
+    theta = task.sample_contexts(3, seed=0)
+    assert task.cost(np.full((3, 2), 0.5), theta.numpy()).tolist() == [0.25] * 3
+    x = torch.full((3, 2), 0.5, requires_grad=True)
+    (slope,) = torch.autograd.grad(task.cost(x, theta).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
 
 
 def test_contexts_may_be_a_table() -> None:

@@ -6,8 +6,9 @@ that they describe the constraints is CVXPY's part.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,7 +102,11 @@ class Constraints:
     def enter(self, index: int) -> None:
         """Give the parameters their values in a context."""
         for parameter, value in self.values.items():
-            parameter.value = value[index]
+            try:
+                parameter.value = value[index]
+            except ValueError as error:  # nonneg=True and the like
+                where = f"the value of {parameter.name()} in context {index}"
+                raise ProgramError(f"{where} does not fit: {error}") from error
 
     def __getitem__(self, index: int) -> Rows:
         place = index if self.values else 0
@@ -140,6 +145,17 @@ class Constraints:
         G.eliminate_zeros()
         rows = Rows(G, np.asarray(data["b"], dtype=np.float64), Cones(dims.zero, dims.nonneg, tuple(dims.soc)))
         return _finite(_without_copies(rows, size))
+
+
+@contextlib.contextmanager
+def kept(parameters: Mapping[Any, Any] | None) -> Iterator[None]:
+    """Give parameters their own values again at the end: they may stand in other problems of the user, too."""
+    before = [(parameter, parameter.value) for parameter in parameters or {} if hasattr(parameter, "value")]
+    try:
+        yield
+    finally:
+        for parameter, value in before:
+            parameter.value = value
 
 
 def _variable(listed: list[Any], n: int, x: Any) -> Any:

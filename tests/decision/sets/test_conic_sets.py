@@ -202,3 +202,14 @@ def test_constraints_that_were_pickled_decide_alike() -> None:
     day = CvxpySet([x >= 0, cp.sum(x) == total], x=x, parameters={total: np.linspace(1.0, 2.0, K)})
     again = pickle.loads(pickle.dumps(day))
     assert torch.equal(decide(net(3, K), day).x, decide(net(3, K), again).x)
+
+
+def test_parameters_have_their_own_values_again() -> None:
+    x, total, share = cp.Variable(3), cp.Parameter(value=7.0), cp.Parameter(nonneg=True)
+    day = CvxpySet([cp.sum(x) == total, x >= -9, x <= 9], x=x, parameters={total: [1.0, 2.0]})
+    assert decide(net(3), day).certified.all()
+    assert total.value == 7.0
+    tight = CvxpySet([share * cp.norm(x) <= 1], x=x, parameters={share: [1.0, -1.0]})
+    with pytest.raises(ProgramError, match="in context 1 does not fit: Parameter value must be nonnegative"):
+        decide(net(3), tight)
+    assert share.value is None
