@@ -208,7 +208,10 @@ def _grounds(model: Any, surrogates: Sequence[Surrogate]) -> list[str]:
 
 def _start(start: Any, feasible_set: FeasibleSet, model: Any, surrogates: Sequence[Surrogate]) -> list[Tensor | None]:
     """Return feasible starting points of each batch, one per context; None if the user gives none."""
-    n = getattr(model, "in_features", feasible_set.n)
+    n = getattr(model, "in_features", None)
+    if n is None:  # of an ensemble, for instance
+        known = surrogates[0] if len(surrogates) else None
+        n = known.net.in_features if isinstance(known, StackSurrogate) else feasible_set.n
     if feasible_set.n != n:
         raise ModelError(f"the set has {feasible_set.n} coordinates, the network {n} inputs")
     if start is None:

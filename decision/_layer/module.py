@@ -177,10 +177,15 @@ class DecisionLayer(nn.Module):
                 f"{answer.status} A gradient there would be that of another point; raise rtol of the layer, or let "
                 "`decide` go on for longer by its options"
             )
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        if not len(answer.x):
+            self.polished = torch.zeros(0, dtype=torch.bool)
+            leaves = [tensor for tensor in (own, *weights) if tensor is not None]
+            graph_of_none = sum((0.0 * tensor.double().sum().cpu() for tensor in leaves), torch.zeros(()))
+            return Optimum(answer.x + graph_of_none, answer.value + graph_of_none)
         h = self._right_hand_sides(feasible_set, theta, len(answer.x))
         with torch.enable_grad():  # of its own, in x alone
             solved = self._polished(question, None if own is None else still, answer, h.detach(), feasible_set)
-        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         x, value = ImplicitDecision.apply(solved, own, h, *weights)
         return Optimum(x, value)
 

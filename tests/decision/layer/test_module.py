@@ -169,6 +169,18 @@ def test_a_gap_counts_what_f_has_risen_by_at_the_polished_point(monkeypatch: pyt
         assert (layer.decision.violation <= 1e-15).all()
 
 
+@pytest.mark.parametrize("kind", ["soc-partial", "softplus-partial"])
+def test_no_contexts_have_no_decisions_and_no_gradients(kind: str) -> None:
+    model, theta = surrogate(kind, 3), contexts(2)[:0].requires_grad_()
+    x, value = DecisionLayer(model, Simplex(3))(theta), DecisionLayer(model, Simplex(3)).optimum(theta).value
+    assert x.shape == (0, 3)
+    assert value.shape == (0,)
+    (x.sum() + value.sum()).backward()
+    assert theta.grad is not None
+    assert theta.grad.shape == theta.shape
+    assert all(weight.grad is None or not weight.grad.any() for weight in model.parameters())
+
+
 def test_contexts_may_be_arrays_and_lists() -> None:
     layer, theta = DecisionLayer(surrogate("soc-partial", 3), Simplex(3)), contexts(2)
     for values in (theta.numpy(), theta.tolist()):

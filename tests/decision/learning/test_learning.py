@@ -9,7 +9,7 @@ import torch
 
 import decision
 import verify
-from decision import DecisionLayer, surrogates, tasks
+from decision import Box, DecisionLayer, surrogates, tasks
 from decision._deciding import decide
 from decision.learning import (
     ActiveOptions,
@@ -300,3 +300,11 @@ class TestEnsemble:
             mean_network([])
         with pytest.raises(ModelError, match="at least one network"):
             Ensemble([])
+
+
+def test_an_ensemble_over_a_set_of_another_length_is_refused_in_one_sentence() -> None:
+    made = [surrogates.make("soc-partial", 3, generator=generator(seed)) for seed in (0, 1)]
+    theta = torch.zeros(2, 8)
+    for ask in (lambda: decide(Ensemble(made), Box(4), theta), lambda: DecisionLayer(Ensemble(made), Box(4))(theta)):
+        with pytest.raises(ModelError, match="the set has 4 coordinates, the network 3 inputs"):
+            ask()
