@@ -77,7 +77,7 @@ def with_gradients(owner: Any, **values: Any) -> tuple[str, ...]:
 
 
 @final
-class Source:
+class GradientSource:
     """A tensor that numbers with a graph were made from: an optimiser's step changes it, but not the set."""
 
     def __init__(self, tensor: Tensor) -> None:
@@ -94,14 +94,14 @@ class Source:
         return self._tensor is not None and self._tensor._version != self._version
 
 
-def _still() -> Source:
-    source = Source(torch.zeros(0))
+def _still() -> GradientSource:
+    source = GradientSource(torch.zeros(0))
     source._tensor = None
     return source
 
 
-def _sources(*values: Any) -> tuple[Source, ...]:
-    return tuple(Source(part) for part in values if isinstance(part, Tensor) and part.requires_grad)
+def _sources(*values: Any) -> tuple[GradientSource, ...]:
+    return tuple(GradientSource(part) for part in values if isinstance(part, Tensor) and part.requires_grad)
 
 
 @final
@@ -117,7 +117,7 @@ class Moving:
 
     table: Tensor
     weight: Tensor | None = None
-    sources: tuple[Source, ...] = ()
+    sources: tuple[GradientSource, ...] = ()
 
     @classmethod
     def of(cls, values: Any, size: int, name: str) -> Moving:
