@@ -13,7 +13,8 @@ from socicnn._integers import as_integer
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.nn._feedforward import ICNN, SOCICNN
-from socicnn.positivity._base import Weight
+from socicnn.nn._network import Network
+from socicnn.positivity._base import Weight, penalty_of, weights_in
 from socicnn.positivity._hypernetwork import TAG, HyperNetwork
 
 DECLARED = "twice_differentiable"  # attribute of a module: its author's word
@@ -27,7 +28,8 @@ class ConvexModule(nn.Module):
     """A torch module that maps x of shape `(*batch, n)` to f(x), with the hooks of a network of `socicnn.nn`.
 
     That f is convex is the caller's promise. Parameters tagged with `w._pos_required = True` are projected to
-    non-negative values after each step; those of a `HyperNetwork` are emitted from the batch.
+    non-negative values after each step; those of a `HyperNetwork` are emitted from the batch. In networks of
+    `socicnn.nn` inside the module, recipes act as they do elsewhere.
 
     Args:
         module: the module, held and not copied; its values have shape `(*batch,)` or `(*batch, 1)`.
@@ -98,12 +100,14 @@ class ConvexModule(nn.Module):
         self._batch = x if isinstance(self.module, HyperNetwork) else None
 
     def penalty(self) -> Tensor:
-        """Return zero: a module adds nothing to the loss."""
-        return torch.zeros((), dtype=self.dtype, device=self.device)
+        """Return what the recipes of networks inside the module add to the loss; zero without any."""
+        return penalty_of(self.module).to(dtype=self.dtype, device=self.device)
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Project the tagged parameters to non-negative values."""
+        """Project the tagged parameters to non-negative values, and let recipes inside the module act."""
+        for weight in weights_in(self.module):
+            weight.after_step()
         named = dict(self.module.named_parameters())
         for name in self.tagged:
             parameter = named[name]
@@ -114,7 +118,7 @@ class ConvexModule(nn.Module):
         return iter(())
 
     def finalise(self, data: Any = None) -> Self:
-        """Return a copy whose tagged parameters are plain and exactly non-negative.
+        """Return a copy whose tagged parameters, and networks inside it, are plain and exactly non-negative.
 
         Args:
             data: the training points, a tensor or an array, for a `HyperNetwork`.
@@ -123,6 +127,10 @@ class ConvexModule(nn.Module):
         plain = module.finalise(data) if isinstance(module, HyperNetwork) else copy.deepcopy(module)
         for name in self.tagged:
             setattr(plain.get_parameter(name), TAG, True)
+        for parent in list(plain.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, Network):
+                    setattr(parent, name, child.finalise())
         made = type(self)(plain, self.input_shape[0])
         made.after_step()
         return made

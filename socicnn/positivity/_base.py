@@ -74,6 +74,26 @@ class Weight(nn.Module, ABC):
         """Return the exactly non-negative tensor that training ends with, detached."""
 
 
+def weights_in(module: nn.Module) -> list[Weight]:
+    """Return every weight that a recipe holds in a module, those of networks inside it too."""
+    return [part for part in module.modules() if isinstance(part, Weight)]
+
+
+def act_after_step(model: nn.Module) -> None:
+    """Let the recipes of a model act: by its own `after_step`, or, of a module around a network, weight by weight."""
+    own = getattr(model, "after_step", None)
+    for act in [part.after_step for part in weights_in(model)] if own is None else [own]:
+        act()
+
+
+def penalty_of(model: nn.Module) -> Tensor:
+    """Return what the recipes of a model add to the loss: by its own `penalty`, or weight by weight."""
+    if (own := getattr(model, "penalty", None)) is not None:
+        return cast(Tensor, own())
+    terms = [term for part in weights_in(model) if (term := part.penalty()) is not None]
+    return torch.stack(terms).sum() if terms else torch.zeros(())
+
+
 class Shared(nn.Module, ABC):
     """What all weights of one network share and what depends on data: the lift's encoder."""
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from socicnn._progress import Progress
+from socicnn.positivity._base import act_after_step, penalty_of
 from socicnn.training._history import DivergedError, History
 from socicnn.training._loop import train
 from socicnn.training._losses import AnyLoss
@@ -37,6 +38,7 @@ def fit(
     Args:
         model: a network of `socicnn.nn`, or any module called as `model(x, context)` that gives one value per point,
             in the shape of y; the hooks `standardise`, `condition`, `penalty` and `after_step` are used if it has them.
+            In a module around a network of `socicnn.nn` that network's recipe acts; nothing is standardised there.
         data: an object with x, y and perhaps context, or (x, y), or (x, context, y). Either several candidates per
             context, x `(contexts, candidates, n)`, context `(contexts, p)`, y `(contexts, candidates)`; or single
             points, x `(points, n)`, y `(points,)`. `Data(x, context, y, gradient, weight)` has labels of the
@@ -114,7 +116,6 @@ class _SingleEngine:
         """Run one pass over the training data; return its mean loss."""
         (run,) = self.runs
         model: Any = run.model
-        penalty, after_step = (getattr(model, name, None) for name in ("penalty", "after_step"))
         for group in run.optimiser.param_groups:
             group["lr"] = run.rate()
         shuffled = run.shuffled()
@@ -124,12 +125,11 @@ class _SingleEngine:
             batch = shuffled[slice(first, first + run.batch_size)]
             run.optimiser.zero_grad(set_to_none=True)
             run.frame.condition(model, batch.x, batch.aligned())
-            loss = run.differentiate(batch, penalty)
+            loss = run.differentiate(batch, lambda: penalty_of(model))
             if run.settings["clip"] is not None:
                 nn.utils.clip_grad_norm_(run.parameters, run.settings["clip"])
             run.optimiser.step()
-            if after_step is not None:
-                after_step()
+            act_after_step(model)
             total += loss * len(batch)
             run.steps += 1
             if self.on_step is not None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from socicnn._integers import as_seed
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
+from socicnn.positivity._base import penalty_of
 from socicnn.positivity._encoder import Encoder
 from socicnn.training import _checkpoint as checkpoints
 from socicnn.training._data import Data, as_data, check_layout
@@ -293,13 +294,10 @@ class Run:
         def objective(model: Any, samples: Data) -> Tensor:
             return self.error(samples, model)
 
-        def penalty(model: Any) -> Tensor:
-            return model.penalty() if hasattr(model, "penalty") else torch.zeros(())
-
         held = self.validation
         judge = None if held is None else lambda model: self._validate(held.like(model), model)
         done = polish(
-            self.model, self.frame, objective, penalty, self.train, judge, iterations, tick, self.settings["ridge"]
+            self.model, self.frame, objective, penalty_of, self.train, judge, iterations, tick, self.settings["ridge"]
         )
         self.history.polish, self.history.ridge, self.history.iterations = done
         self.best = checkpoints.copied(self.model.state_dict())

@@ -12,7 +12,7 @@ from torch.func import stack_module_state
 
 from socicnn._arrays import as_float64
 from socicnn.errors import ModelError
-from socicnn.positivity._base import Weight
+from socicnn.positivity._base import Weight, act_after_step, penalty_of, weights_in
 from socicnn.training._data import stacked
 from socicnn.training._frame import checked
 from socicnn.training._history import DivergedError, History
@@ -159,7 +159,7 @@ class SideBySide:
         """Let the recipe of each act after a step; it changes the tensors in place."""
 
         def act(row: Tensor, others: tuple[Tensor, ...]) -> Tensor:
-            self.placed(row, others).after_step()
+            act_after_step(self.placed(row, others))
             return torch.zeros_like(row[0])
 
         if self.acts:
@@ -248,15 +248,14 @@ class _Stack:
         self.frame.condition(model, x, theta)
         value = checked(self.frame.value(model, x, theta), target)
         loss = self.loss.weighted((value - mean) / scale, target, None)
-        return loss, loss + model.penalty() if hasattr(model, "penalty") else loss
+        return loss, loss + penalty_of(model)
 
 
 def _acts(model: nn.Module) -> bool:
     """Return whether there is an `after_step` that acts: none does where every recipe leaves its weights alone."""
-    if not hasattr(model, "constrained"):
-        return hasattr(model, "after_step")
-    constrained: Any = model.constrained
-    return any(type(weight).after_step is not Weight.after_step for _, weight in constrained())
+    if hasattr(model, "after_step") and not hasattr(model, "constrained"):
+        return True
+    return any(type(weight).after_step is not Weight.after_step for weight in weights_in(model))
 
 
 def _each(name: str, setting: float | Sequence[float], count: int) -> list[float]:

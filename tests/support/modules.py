@@ -34,5 +34,17 @@ class Opaque(nn.Module):
         return self.net(x, theta)
 
 
+class Around(nn.Module):
+    """A network at points in other units, in a module that has none of the network's hooks."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return f((x - 1) / 2)."""
+        return self.net((x - 1) / 2)
+
+
 def contexts(count: int = 6, p: int = 3) -> torch.Tensor:
     return torch.randn(count, p, generator=generator(1), dtype=torch.float64)

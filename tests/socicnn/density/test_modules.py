@@ -1,6 +1,7 @@
 """Anybody's convex modules as energies and flows, plain and lifted; what is not twice differentiable makes no flow."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -20,8 +21,10 @@ from socicnn.density import (
     total_variation,
 )
 from socicnn.errors import ModelError
+from socicnn.frozen import FrozenNet
 from socicnn.nn._network import Network
 from socicnn.positivity import HyperNetwork, Lift
+from tests.support.modules import Around
 
 
 def module(n: int = 1, seed: int = 0, tagged: bool = True) -> nn.Sequential:
@@ -83,6 +86,22 @@ class TestEnergy:
         values = values + 0.25 * torch.cat([x, rule.nodes]).square()[:, 0]
         expected = values[:40].mean() + rule.log_partition(values[40:])
         assert torch.allclose(energy.objective(x, rule), expected)
+
+    @pytest.mark.parametrize("recipe", ["projected", "admm"])
+    def test_networks_inside_a_module_stay_convex(self, recipe: Literal["projected", "admm"]) -> None:
+        draw = torch.Generator().manual_seed(1)
+        net = ICNN(1, (8, 8), activation="softplus", positivity=recipe, generator=draw, dtype=torch.float64)
+        energy = Energy(Around(net), in_features=1)
+        fit(energy, target("gumbel"), steps=60, batch_size=32, learning_rate=0.05)
+        assert (float(energy.penalty().detach()) > 0) == (recipe == "admm")
+        plain = energy.finalise()
+        inner = plain.network.module
+        assert isinstance(inner, Around)
+        weights = [weight().detach() for _, weight in inner.net.constrained()]
+        assert min(float(weight.min()) for weight in weights) >= 0
+        x = target("gumbel").sample(20, draw, torch.float64)
+        assert torch.equal(plain(x), inner(x) + 0.01 * x.square().sum(dim=1))
+        assert isinstance(inner.net.freeze(), FrozenNet)  # which refuses negative weights
 
     def test_module_of_ones_own(self) -> None:
         with pytest.raises(ModelError, match="give `in_features=n`"):

@@ -13,6 +13,7 @@ from socicnn.positivity import RECIPES, recipe
 from socicnn.training import MSE, Data, History, SmoothL1, WithinContext
 from socicnn.training._losses import LOSSES, Loss
 from tests.support.cases import generator
+from tests.support.modules import Around
 from tests.support.runs import QUIET, contexts, fit, fit_stacked, network, same, weights
 
 
@@ -138,6 +139,20 @@ def test_hooks_of_any_module_are_used() -> None:
     model = Custom()
     fit(model, contexts(20), epochs=1, batch_size=20, validation=0, **QUIET)
     assert model.calls == [("condition", (20, 8, 3), (20, 1, 2)), "penalty", "after_step"]
+
+
+@pytest.mark.parametrize("positivity", ["projected", "admm"])
+def test_recipes_act_in_a_module_around_a_network(positivity: str) -> None:
+    """Else weights that stand for a convex function turn negative in silence."""
+    x = 1 + 2 * torch.rand(200, 3, generator=generator(0), dtype=torch.float64)
+    data = (x, -(x - 2).square().sum(dim=1))  # concave, so that every weight wants to be negative
+    inner, own = (network(context_features=0, positivity=positivity, dtype=torch.float64) for _ in range(2))
+    settings = {"epochs": 3, "learning_rate": 0.05, "validation": 0, "standardise": False, **QUIET}
+    fit(Around(inner), data, **settings)
+    fit(own, ((x - 1) / 2, data[1]), **settings)
+    assert all(torch.allclose(a, b, atol=1e-9) for a, b in zip(weights(inner), weights(own), strict=True))
+    if positivity == "projected":
+        assert min(float(weight().detach().min()) for _, weight in inner.constrained()) == 0
     plain = nn.Linear(3, 1)
     fit(nn.Sequential(plain, nn.Flatten(0)), (torch.rand(9, 3), torch.rand(9)), epochs=1, **QUIET)
 

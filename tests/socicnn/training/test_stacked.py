@@ -12,6 +12,7 @@ from socicnn.errors import ModelError
 from socicnn.positivity import RECIPES, Lift
 from socicnn.training import Data, DivergedError, History, WithinContext
 from tests.support.cases import generator
+from tests.support.modules import Around
 from tests.support.runs import fit, fit_stacked
 
 QUIET: dict[str, Any] = {"progress": False, "batch_size": 8, "epochs": 3}
@@ -100,6 +101,15 @@ def test_modules_of_any_kind() -> None:
 
     x = torch.rand(40, 3, generator=generator(0))
     compare([plain(0), plain(1)], [plain(0), plain(1)], (x, x.square().sum(dim=1)), learning_rate=0.02)
+
+
+@pytest.mark.parametrize("positivity", ["projected", "admm"])
+def test_recipes_act_in_modules_around_networks(positivity: str) -> None:
+    x = torch.rand(40, 3, generator=generator(0), dtype=torch.float64)
+    one, many = ([Around(net) for net in networks(2, context_features=0, positivity=positivity)] for _ in range(2))
+    compare(one, many, (x, -x.square().sum(dim=1)), learning_rate=0.05)
+    if positivity == "projected":
+        assert min(float(weight().detach().min()) for model in many for _, weight in model.net.constrained()) == 0
 
 
 def test_parameters_that_are_fixed_stay() -> None:
