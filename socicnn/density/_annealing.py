@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from socicnn._integers import as_integer
-from socicnn.density._base import Density
+from socicnn.density._base import Density, check_energy
 from socicnn.density._rule import Proposal, Sampled
 from socicnn.density._walkers import Walkers
 from socicnn.errors import ModelError
@@ -75,7 +75,7 @@ def annealed(
         generator: source of the draws, on the CPU; defaults to torch's own.
 
     Raises:
-        ModelError: an invalid setting, or an energy that is NaN at a node.
+        ModelError: an invalid setting, a flow in place of an energy, or an energy that is NaN at a node.
 
     >>> from socicnn.density import importance
     >>> draw = torch.Generator().manual_seed(0)
@@ -88,6 +88,7 @@ def annealed(
     """
     as_integer("temperatures", temperatures, 1)
     as_integer("leaps", leaps, 1)
+    check_energy(energy)
     nodes = proposal.nodes
     if isinstance(energy, Density):
         nodes = nodes.to(dtype=energy.network.dtype, device=energy.network.device)

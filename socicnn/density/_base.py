@@ -17,6 +17,14 @@ from socicnn.nn._kinds import NETWORKS, knows_network
 from socicnn.nn._network import Network
 
 
+def check_energy(energy: Any) -> None:
+    """Raise a ModelError where a flow stands for an energy: its values are a potential, and exp(-F) is another law."""
+    if isinstance(energy, Density) and energy.normalised:
+        raise ModelError(
+            f"a {type(energy).__name__} is no energy: its values are not -log p; give `lambda x: -flow.log_density(x)`"
+        )
+
+
 class Density(nn.Module, ABC):
     """A density on R^n made of a convex network; its hooks are the network's, so every recipe trains it.
 

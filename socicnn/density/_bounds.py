@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from socicnn._integers import is_integer, is_number
+from socicnn.density._base import check_energy
 from socicnn.errors import ModelError
 
 ROUNDING = 16 * torch.finfo(torch.float64).eps  # of a few operations, relative to their largest intermediate value
@@ -35,13 +36,14 @@ def log_partition_bounds(
 
     Raises:
         ModelError: fewer than two points; an empty interval, or one that float64 does not resolve; energies that are
-            NaN, infinite at all points but one, or not convex along the points; or no finite bracket: E does not fall
-            at `lower` or does not rise at `upper`.
+            NaN, infinite at all points but one, or not convex along the points; a flow in place of an energy; or no
+            finite bracket: E does not fall at `lower` or does not rise at `upper`.
 
     >>> lo, hi = log_partition_bounds(lambda x: 0.5 * x[:, 0].square(), -8.0, 8.0)
     >>> lo <= 0.5 * math.log(2 * math.pi) <= hi, hi - lo < 1e-5
     (True, True)
     """
+    check_energy(energy)
     x, E, g = _evaluate(energy, _grid(lower, upper, points))
     finite = torch.isfinite(E).nonzero()[:, 0]
     first, last = int(finite[0]), int(finite[-1]) + 1

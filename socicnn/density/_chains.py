@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from socicnn._integers import as_integer
-from socicnn.density._base import Density
+from socicnn.density._base import Density, check_energy
 from socicnn.density._estimate import UnreliableEstimate
 from socicnn.density._rule import Proposal
 from socicnn.density._walkers import Walkers
@@ -108,7 +108,8 @@ def sample(
         generator: source of the draws, on the CPU; defaults to torch's own.
 
     Raises:
-        ModelError: an invalid setting, one chain alone, or a start where the energy is not finite.
+        ModelError: an invalid setting, a flow in place of an energy, one chain alone, or a start where the energy is
+            not finite.
 
     >>> from socicnn.density import importance
     >>> draw = torch.Generator().manual_seed(0)
@@ -120,6 +121,7 @@ def sample(
     """
     for name, value, least in (("draws", draws, 10), ("warmup", warmup, 1), ("leaps", leaps, 1)):
         as_integer(name, value, least)
+    check_energy(energy)
     nodes = proposal.nodes
     if isinstance(energy, Density):
         nodes = nodes.to(dtype=energy.network.dtype, device=energy.network.device)

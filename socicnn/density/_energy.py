@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn._integers import is_number
-from socicnn.density._base import Density
+from socicnn.density._base import Density, check_energy
 from socicnn.density._estimate import Estimate
 from socicnn.density._points import per_axis
 from socicnn.density._rule import Rule, Weighted
@@ -49,7 +49,7 @@ class Energy(Density):
         super().__init__(network, in_features)
         if not (is_number(strong_convexity) and 0 <= strong_convexity < math.inf):
             raise ModelError(f"strong_convexity must be a number >= 0; received {strong_convexity!r}")
-        self.strong_convexity = strong_convexity
+        self.strong_convexity = float(strong_convexity)
 
     @classmethod
     def dense(
@@ -119,16 +119,18 @@ def total_variation(energy: Any, target: Target, cells: int | Sequence[int] | No
     q is normalised on the window. A jump of the target is integrated exactly where it lies between two cells.
 
     Args:
-        energy: E, from x of shape `(count, n)` to values.
+        energy: E, an energy or any function from x of shape `(count, n)` to values.
         target: p.
         cells: number of cells of each axis, a number in one dimension; defaults to 8,000 in one dimension and
             420 x 240 in two.
 
     Raises:
-        ModelError: the target has more than two dimensions, or the cells do not fit.
+        ModelError: the target has more than two dimensions, the cells do not fit, or a flow stands for the energy.
     """
+    check_energy(energy)
     x, _ = grid(target, cells)
-    dtype = next((parameter.dtype for parameter in energy.parameters()), torch.float64)
+    held = energy.parameters() if isinstance(energy, nn.Module) else ()
+    dtype = next((parameter.dtype for parameter in held), torch.float64)
     values = torch.cat([energy(part.to(dtype)) for part in x.split(8192)]).double()
     q = torch.softmax(-values, dim=0)  # the mass of each cell
     p = target.log_density(x).exp()

@@ -1,13 +1,28 @@
 """Energies: convex, with the hooks of every recipe; total variation and likelihood against closed forms."""
 
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from socicnn import ICNN, SOCICNN
-from socicnn.density import Energy, grid, negative_log_likelihood, quadrature, target, total_variation
+from socicnn.density import (
+    ComposedFlow,
+    Energy,
+    PotentialFlow,
+    annealed,
+    grid,
+    importance,
+    log_partition_bounds,
+    negative_log_likelihood,
+    quadrature,
+    sample,
+    target,
+    total_variation,
+)
 from socicnn.errors import ModelError
 from socicnn.positivity import RECIPES
 
@@ -99,6 +114,29 @@ class TestMeasures:
         assert total_variation(normal, target("half_normal")) == pytest.approx(0.5, abs=2e-3)
         wide = Formula(lambda x: x[:, 0].abs() / 2)  # exp(-|x|)/2 and exp(-|x|/2)/4 cross at 2 log 2: TV = 1/4
         assert total_variation(wide, target("laplace")) == pytest.approx(0.25, abs=1e-3)
+
+    def test_functions_are_energies_and_flows_are_none(self) -> None:
+        """exp(-F) of a flow's potential F is a law, too, with bounds, draws and a distance, but not the flow's."""
+        law, draw = target("laplace"), torch.Generator().manual_seed(0)
+        assert total_variation(lambda x: x[:, 0].abs(), law) < 1e-12
+        flow = PotentialFlow.dense(1, (4,), dtype=torch.float64, generator=draw)
+        several, proposal = ComposedFlow([flow]), importance(law.sample(50, draw, torch.float64), 4, generator=draw)
+        for model in (flow, several):
+            for use in (
+                lambda m: total_variation(m, law),
+                lambda m: log_partition_bounds(m, -8.0, 8.0),
+                lambda m: sample(m, proposal, generator=draw),
+                lambda m: annealed(m, proposal, generator=draw),
+            ):
+                with pytest.raises(ModelError, match=r"is no energy: .* `lambda x: -flow.log_density\(x\)`"):
+                    use(model)
+        assert 0 < total_variation(lambda x: -flow.log_density(x), law) < 1
+
+    def test_numbers_of_any_type_are_stored(self) -> None:
+        for number in (np.float32(0.25), torch.tensor(0.25), 1):
+            for kind in (Energy, PotentialFlow):
+                config = kind(ICNN(1, (2,), activation="softplus"), number).config()
+                assert json.loads(json.dumps(config))["strong_convexity"] == float(number)
 
     def test_cells(self) -> None:
         x, volume = grid(target("gamma_mode"), [6, 3])
