@@ -19,7 +19,8 @@ def negative_log_likelihood(density: Density, rule: Rule | None, x: Any) -> Esti
 
     The result is a float. Its `error` is that of log Z, its `sampling_error` that of the mean: the standard deviation
     of -log p over the square root of the number of points. An `UnreliableEstimate` warning is given where the error
-    cannot be believed: an effective sample size below 100, or more than 1 % of the mass outside a quadrature's box.
+    cannot be believed: an effective sample size below 100, two rules of a quadrature that are more than 0.1 apart, or
+    more than 1 % of the mass outside its box.
 
     Args:
         density: a finalised energy or flow.
@@ -28,7 +29,7 @@ def negative_log_likelihood(density: Density, rule: Rule | None, x: Any) -> Esti
 
     Raises:
         ModelError: points that are not finite numbers of that shape or, for a quadrature, lie outside its box; no rule
-            for an energy.
+            for an energy; a flow whose potential is not convex at the points.
 
     >>> from socicnn.density import PotentialFlow
     >>> flow = PotentialFlow.dense(2, (8,), generator=torch.Generator().manual_seed(0))

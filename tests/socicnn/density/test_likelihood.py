@@ -56,6 +56,7 @@ class TestEstimate:
         [
             (Estimate(1.0, effective_sample_size=99.0), "effective sample size is 99, below 100"),
             (Estimate(1.0, outside=0.02), "about 2 % of the mass"),
+            (Estimate(1.0, error=0.2, outside=0.0), "0.2 apart in log Z, so that it does not resolve"),
             (Estimate(math.nan), "not finite"),
             (Estimate(1.0, error=math.inf), "not finite"),
         ],
@@ -90,6 +91,14 @@ class TestImportance:
 
 
 class TestQuadrature:
+    @pytest.mark.parametrize("centre", [0.0, 0.03, 0.1, 0.5, 0.7])
+    @pytest.mark.parametrize("deviation", [0.003, 0.01, 0.05, 0.1, 0.2])
+    def test_a_law_between_the_nodes_warns(self, centre: float, deviation: float) -> None:
+        """Where one node takes all, the two rules differ by the factor 2 of its weights, however far off both are."""
+        rule = quadrature(-10.0, 10.0, dtype=torch.float64)
+        made = rule.estimate(0.5 * ((rule.nodes[:, 0] - centre) / deviation).square())
+        assert not made.ok or abs(made - math.log(deviation) - 0.5 * LOG_2PI) < 0.1
+
     def test_mass_outside_the_box(self) -> None:
         energy = normal(1)
         for half in (1.0, 2.0, 3.0):
