@@ -12,6 +12,7 @@ from socicnn.density._base import Density
 from socicnn.density._estimate import Estimate
 from socicnn.density._log_determinant import LogDetEstimate
 from socicnn.density._rule import Rule, Weighted
+from socicnn.errors import ModelError
 
 
 class Flow(Density):
@@ -74,7 +75,15 @@ class Flow(Density):
         """Return -log p(x), and log Z = 0 with the error of the mean log-determinant as its error.
 
         That error is the standard error over the probes plus the bound on the truncation.
+
+        Raises:
+            ModelError: a potential is not convex at the points.
         """
         z, log_det = self.transport_and_estimate(x)
+        if count := int(torch.isinf(log_det.truncation).sum()):
+            raise ModelError(
+                f"a potential of the flow is not convex at {count} of {len(x)} points, so that log p is wrong; "
+                "finalise the flow, and tag the weights of a module of your own that must be non-negative"
+            )
         error = log_det.standard_error.double().square().sum().sqrt() / len(x) + log_det.truncation.double().mean()
         return -self._log_density(z, log_det.value), Estimate(0.0, error=float(error))

@@ -75,7 +75,7 @@ class PotentialFlow(Flow):
             raise ModelError(f"a flow takes points that are vectors; the network takes shape {shape}")
         if not (is_number(strong_convexity) and 0 < strong_convexity < math.inf):
             raise ModelError(f"strong_convexity must be a number > 0; received {strong_convexity!r}")
-        self.strong_convexity = strong_convexity
+        self.strong_convexity = float(strong_convexity)
         self.log_det = as_log_det(log_det)
         self.w0 = nn.Parameter(torch.tensor(ONE, dtype=dtype, device=device))
         self.w1 = nn.Parameter(torch.zeros((), dtype=dtype, device=device))
@@ -136,12 +136,20 @@ class PotentialFlow(Flow):
         """
         if (chosen := self.estimator) is None:
             gradient, hessian = self.transport_and_hessian(x)
-            return gradient, LogDetEstimate.exact(torch.linalg.slogdet(hessian).logabsdet)
+            value = torch.linalg.slogdet(hessian).logabsdet
+            return gradient, LogDetEstimate.exact(value, None if training else self._bent(hessian.detach()))
         if probes is None:
             probes = chosen.probes if training else chosen.evaluation_probes
         gradient, pull = torch.func.vjp(self.transport, x)[:2]
         least = self.least_curvature
         return gradient, estimated(lambda v: pull(v)[0], x, least, as_integer("probes", probes), chosen.steps)
+
+    def _bent(self, hessian: Tensor) -> Tensor:
+        """Return which Hessians, shape `(*batch, n, n)`, have an eigenvalue below their bound by more than rounding."""
+        diagonal = hessian.diagonal(dim1=-2, dim2=-1)
+        slack = torch.finfo(hessian.dtype).eps ** 0.5 * diagonal.abs().amax(dim=-1)
+        moved = hessian - torch.diag_embed((self.least_curvature.detach() - slack)[..., None].expand_as(diagonal))
+        return (torch.linalg.cholesky_ex(moved).info > 0) & torch.isfinite(slack)
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments other than the network, as JSON values: sc, and how log-determinants are computed."""
@@ -158,8 +166,10 @@ class PotentialFlow(Flow):
             steps: Newton steps at most.
 
         Raises:
-            ModelError: the tolerance is not reached.
+            ModelError: z has another shape, or the tolerance is not reached.
         """
+        if z.ndim != 2 or z.shape[1] != self.features:
+            raise ModelError(f"z must have shape (count, {self.features}); received {tuple(z.shape)}")
         exact = copy.deepcopy(self).double()
         target = z.double()
         x = torch.zeros_like(target)

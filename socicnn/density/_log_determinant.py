@@ -76,7 +76,8 @@ class LogDetEstimate:
         standard_error: standard error of the mean over the probes, shape `(*batch,)`; nan for a single probe, 0 for an
             exact determinant.
         truncation: bound on what is lost by stopping Lanczos early, up to rounding: half the distance of Gauss and
-            Gauss-Radau quadrature, mean over the probes, shape `(*batch,)`.
+            Gauss-Radau quadrature, mean over the probes, shape `(*batch,)`; infinite where H has an eigenvalue below
+            the least one of a convex potential.
         residual: largest ||H u - v|| / ||v|| of the solves that the gradient is made of, shape `(*batch,)`.
     """
 
@@ -86,10 +87,10 @@ class LogDetEstimate:
     residual: Tensor
 
     @classmethod
-    def exact(cls, value: Tensor) -> Self:
-        """Return exact log-determinants."""
+    def exact(cls, value: Tensor, bent: Tensor | None = None) -> Self:
+        """Return exact log-determinants; `bent` tells which Hessians have an eigenvalue below their lower end."""
         zero = torch.zeros_like(value.detach())
-        return cls(value, zero, zero, zero)
+        return cls(value, zero, zero if bent is None else zero.masked_fill(bent, torch.inf), zero)
 
     @classmethod
     def total(cls, parts: Iterable[LogDetEstimate]) -> Self:
@@ -162,21 +163,25 @@ def quadrature(product: Product, v: Tensor, least: Tensor, steps: int) -> tuple[
     squared = v.square().sum(dim=-1)
     basis, tridiagonal, last = lanczos(product, v, steps)
     nodes, vectors = torch.linalg.eigh(tridiagonal)
-    nodes = torch.maximum(nodes, least)  # below it by rounding alone
-    first = vectors[..., 0, :]
+    first, eps = vectors[..., 0, :], torch.finfo(v.dtype).eps
+    # eigenvalues of T lie between those of H, but for rows after the space is exhausted, which v has no part in
+    below = nodes < least - eps**0.5 * nodes.abs().amax(dim=-1, keepdim=True)
+    bent = (below & (first.square() > eps)).any(dim=-1)
+    nodes = torch.maximum(nodes, least)  # below it by rounding alone, where nothing is bent
     gauss = squared * (first.square() * nodes.log()).sum(dim=-1)
     weights = first / nodes
     solution = torch.einsum("...kn,...kj,...j->...n", basis, vectors, weights) * squared.sqrt()[..., None]
     residual = last * (vectors[..., -1, :] * weights).sum(dim=-1).abs()
     # Gauss-Radau: one more row of T, whose corner makes `least` an eigenvalue
-    above = (nodes - least).clamp(min=torch.finfo(v.dtype).eps * nodes)
+    above = (nodes - least).clamp(min=eps * nodes)
     corner = least + last.square() * (vectors[..., -1, :].square() / above).sum(dim=-1)
     edge = torch.nn.functional.pad(last[..., None], (tridiagonal.shape[-1] - 1, 0))
     bottom = torch.cat([edge, corner[..., None]], dim=-1)
     bordered = torch.cat([torch.cat([tridiagonal, edge[..., None]], dim=-1), bottom[..., None, :]], dim=-2)
     nodes, vectors = torch.linalg.eigh(bordered)
     radau = squared * (vectors[..., 0, :].square() * torch.maximum(nodes, least).log()).sum(dim=-1)
-    return 0.5 * (gauss + radau), 0.5 * (gauss - radau).abs(), solution, residual
+    truncation = (0.5 * (gauss - radau).abs()).masked_fill(bent, torch.inf)
+    return 0.5 * (gauss + radau), truncation, solution, residual
 
 
 def lanczos(product: Product, v: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -199,7 +204,7 @@ def lanczos(product: Product, v: Tensor, steps: int) -> tuple[Tensor, Tensor, Te
         size = torch.maximum(size, slope + norm)
         norm = torch.where(norm > tiny * size, norm, 0.0)
         following = image / torch.where(norm > 0, norm, 1.0)[..., None] * (norm > 0)[..., None]
-        diagonal.append(torch.where(slope > 0, slope, 1.0))
+        diagonal.append(torch.where(slope.abs() > 0, slope, 1.0))
         beside.append(norm)
         basis = torch.cat([basis, following[..., None, :]], dim=-2)
     between = torch.stack(beside, dim=-1)[..., :-1]

@@ -70,6 +70,9 @@ class TestFlow:
         assert torch.allclose(made.inverse(made.transport(randn(50, 3)).detach()), randn(50, 3), atol=1e-6)
         with pytest.raises(ModelError, match="tolerance 0"):
             made.inverse(z, tolerance=0.0, steps=3)
+        for wrong in (z[0], z[:, :2], z[None]):
+            with pytest.raises(ModelError, match=r"z must have shape \(count, 3\); received"):
+                made.inverse(wrong)
 
     def test_samples_follow_the_density(self) -> None:
         made = flow(1, trained=True)

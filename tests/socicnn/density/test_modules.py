@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from socicnn import ICNN, SOCICNN
 from socicnn.density import (
+    ComposedFlow,
     ConvexModule,
     Energy,
     PotentialFlow,
@@ -149,7 +150,36 @@ class TestEnergy:
             ConvexModule(vector)(torch.zeros(5, 3, dtype=torch.float64))
 
 
+class Concave(nn.Module):
+    """-size x'x, whose author is wrong about it."""
+
+    twice_differentiable = True
+
+    def __init__(self, size: float) -> None:
+        super().__init__()
+        self.size = nn.Parameter(torch.tensor(size, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -self.size * x.square().sum(dim=-1)
+
+
 class TestFlow:
+    @pytest.mark.parametrize("log_det", ["exact", "stochastic"])
+    def test_a_potential_that_is_not_convex_has_no_likelihood(self, log_det: Literal["exact", "stochastic"]) -> None:
+        """|det| knows no sign: log p was finite, and the mass of such a law is not one."""
+        x = torch.randn(40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        for size, bent in ((3.0, 40), (0.5, 40), (0.0, 0)):  # curvature below zero, below its bound, at its bound
+            flow = PotentialFlow(Concave(size), in_features=2, log_det=log_det)
+            made = ComposedFlow([PotentialFlow.dense(2, (3,), dtype=torch.float64), flow])
+            for model in (flow, made):
+                if not bent:
+                    assert negative_log_likelihood(model, None, x).ok
+                    continue
+                with pytest.raises(ModelError, match=f"not convex at {bent} of 40 points"):
+                    negative_log_likelihood(model, None, x)
+        history = fit(PotentialFlow(Concave(3.0), in_features=2, log_det=log_det), x, steps=2, batch_size=8)
+        assert math.isfinite(history.value)  # a module may start there, and come out of it
+
     @pytest.mark.parametrize("lift", [False, True])
     def test_modules_make_flows(self, lift: bool) -> None:
         law = cloud("eight_gaussians")
