@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from socicnn.errors import ModelError
 
 CELLS = {1: 800, 2: 120}  # points per axis
 SHOWN = 2000  # points drawn at most
+BINS = 60  # of the histogram
 
 
 @torch.no_grad()
@@ -38,8 +40,8 @@ def plot(
         lower: least coordinates of the box; a number in one dimension.
         upper: largest coordinates; the same.
         rule: the rule for log Z; None for a density that needs none.
-        points: points to draw over it, e.g. the data, shape `(count, n)`: a histogram in one dimension, the first
-            2,000 as dots in two.
+        points: points to draw over it, e.g. the data, shape `(count, n)`: a histogram in one dimension, whose bars
+            have the share of all points as area, the first 2,000 as dots in two.
 
     Raises:
         ModelError: more than two dimensions, an empty box, or invalid points.
@@ -58,7 +60,10 @@ def plot(
     panel: Any = figure.add_subplot()
     if n == 1:
         if shown is not None:
-            panel.hist(shown[:, 0], bins=60, range=(low[0], high[0]), density=True, color="0.8", label="points")
+            # `density=True` would share all the mass among the points on the box
+            width = (high[0] - low[0]) / BINS
+            each = np.full(len(shown), 1 / (len(shown) * width))
+            panel.hist(shown[:, 0], BINS, range=(low[0], high[0]), weights=each, color="0.8", label="points")
         panel.plot(axes[0], p, label="density")
         panel.set(xlabel="x", ylabel="p(x)", xlim=(low[0], high[0]), ylim=(0, None))
         panel.legend()

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from socicnn._figures import new_figure
 from socicnn._files import FileError
-from socicnn.density import Density, Energy, PotentialFlow, plot, quadrature
+from socicnn.density import Density, Energy, PotentialFlow, _plots, plot, quadrature
 from socicnn.density._plots import _values
 from socicnn.errors import ModelError
 
@@ -26,6 +27,17 @@ def test_figures_are_written(n: int, tmp_path: Path) -> None:
             path.unlink(missing_ok=True)
             plot(model, path, [-3.0] * n, [3.0] * n, rule=given, points=points)  # type: ignore[arg-type]  # a rule or None
             assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_bars_are_shares_of_all_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a box that holds a part of the points the bars had area one, and p seemed too low."""
+    pytest.importorskip("matplotlib", reason="pip install 'socicnn[plot]'")
+    figures = []
+    monkeypatch.setattr(_plots, "new_figure", lambda *size: figures.append(new_figure(*size)) or figures[-1])
+    points = torch.linspace(-2, 2, 4000, dtype=torch.float64)[:, None]
+    plot(energy(1), tmp_path / "law.png", 0.0, 1.0, rule=quadrature(-9.0, 9.0), points=points)
+    (panel,) = figures[0].axes
+    assert sum(bar.get_height() * bar.get_width() for bar in panel.patches) == pytest.approx(0.25, abs=1e-3)
 
 
 def test_values_integrate_to_one() -> None:
