@@ -39,6 +39,7 @@ def fit(
         model: a network of `socicnn.nn`, or any module called as `model(x, context)` that gives one value per point,
             in the shape of y; the hooks `standardise`, `condition`, `penalty` and `after_step` are used if it has them.
             In a module around a network of `socicnn.nn` that network's recipe acts; nothing is standardised there.
+            Parameters that are tagged as non-negative need an `after_step`, or a `HyperNetwork` around the module.
         data: an object with x, y and perhaps context, or (x, y), or (x, context, y). Either several candidates per
             context, x `(contexts, candidates, n)`, context `(contexts, p)`, y `(contexts, candidates)`; or single
             points, x `(points, n)`, y `(points,)`. `Data(x, context, y, gradient, weight)` has labels of the

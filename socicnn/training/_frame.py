@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn.errors import ModelError
+from socicnn.positivity._hypernetwork import HyperNetwork
 from socicnn.training._data import Data
 
 ULPS = 8  # a column whose entries agree to this many units in the last place is constant
@@ -117,7 +118,7 @@ class Frame:
         if self.inside:
             model.standard_condition(train.x, train.aligned(), whole=True)
             return model.as_plain()
-        context = train.aligned()
+        context = None if isinstance(model, HyperNetwork) else train.aligned()  # it reads x alone
         return model.finalise(train.x if context is None else (train.x, context))
 
 

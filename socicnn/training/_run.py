@@ -19,6 +19,7 @@ from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.positivity._base import penalty_of
 from socicnn.positivity._encoder import Encoder
+from socicnn.positivity._hypernetwork import TAG
 from socicnn.training import _checkpoint as checkpoints
 from socicnn.training._data import Data, as_data, check_layout
 from socicnn.training._described import described
@@ -55,6 +56,7 @@ class Run:
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if not parameters:
             raise ModelError("the model has no parameters to train")
+        self._check_tags()
         self.dtype, self.device = parameters[0].dtype, parameters[0].device
         if not isinstance(seed, torch.Generator):
             seed = torch.Generator().manual_seed(as_seed("seed", seed))
@@ -106,6 +108,16 @@ class Run:
             check_layout(data, model.input_shape, model.context_shape)
         first = data[:1].to(self.device, self.dtype)
         model.check(first.x, first.aligned())
+
+    def _check_tags(self) -> None:
+        """Raise a ModelError where a parameter is marked as non-negative, and nothing would keep it so."""
+        named = self.model.named_parameters()
+        tagged = [name for name, parameter in named if getattr(parameter, TAG, False) and parameter.requires_grad]
+        if tagged and not hasattr(self.model, "after_step"):
+            raise ModelError(
+                f"{tagged[0]} of {type(self.model).__name__} is tagged `{TAG}`, and nothing keeps it non-negative; "
+                "give the module an `after_step` that clamps it, or fit a HyperNetwork around it"
+            )
 
     def _held(self, samples: Data, validation: Any) -> Data:
         """Return data to validate on, which fit the model, the training data and the loss."""

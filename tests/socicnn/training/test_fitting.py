@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from socicnn.errors import ModelError
-from socicnn.positivity import RECIPES, recipe
+from socicnn.positivity import RECIPES, HyperNetwork, recipe
 from socicnn.training import MSE, Data, History, SmoothL1, WithinContext
 from socicnn.training._losses import LOSSES, Loss
 from tests.support.cases import generator
@@ -285,3 +285,32 @@ class Each(Loss):
 def test_a_loss_of_ones_own_returns_one_number(loss, message: str, settings: dict, way) -> None:
     with pytest.raises(ModelError, match=message):
         way(network(), contexts(), loss=loss, epochs=1, batch_size=20, **settings, **QUIET)
+
+
+class Tagged(nn.Module):
+    """A module of somebody's own with one weight that must stay non-negative, and a context."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own, self.other, self.out = nn.Linear(3, 4), nn.Linear(2, 4), nn.Linear(4, 1)
+        self.out.weight._pos_required = True
+
+    def forward(self, x: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        return self.out(torch.relu(self.own(x) + self.other(context)))[..., 0]
+
+
+def test_a_lifted_module_with_contexts_is_validated_by_its_points() -> None:
+    for data in (contexts(40), Data(contexts(40).x[:, 0], contexts(40).context, contexts(40).y[:, 0])):
+        lifted = HyperNetwork(3, [8], Tagged(), generator=generator(0))
+        history = fit(lifted, data, epochs=2, **QUIET)
+        assert len(history.validation) == 2
+        assert bool((lifted.finalise(data.x).out.weight >= 0).all())
+
+
+def test_tags_that_nothing_keeps_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"out.weight of Tagged is tagged `_pos_required`, and nothing keeps it"):
+        fit(Tagged(), contexts(), epochs=1, **QUIET)
+    model = Tagged()
+    model.after_step = lambda: model.out.weight.data.clamp_(min=0)
+    fit(model, contexts(), epochs=1, **QUIET)
+    assert bool((model.out.weight >= 0).all())
