@@ -8,6 +8,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from socicnn._integers import as_integer
 from socicnn.density._base import Density
 from socicnn.density._estimate import Estimate
 from socicnn.density._log_determinant import LogDetEstimate
@@ -63,6 +64,7 @@ class Flow(Density):
 
     def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw points from p: the inverse of standard normal ones, shape `(count, n)`."""
+        count = as_integer("count", count, 0)
         z = torch.randn((count, self.features), generator=generator, dtype=torch.float64, device="cpu")
         return self.inverse(z.to(self.network.device)).to(self.network.dtype)
 

@@ -13,7 +13,7 @@ from socicnn._integers import is_number
 from socicnn.density._base import Density, check_energy
 from socicnn.density._estimate import Estimate
 from socicnn.density._points import per_axis
-from socicnn.density._rule import Rule, Weighted
+from socicnn.density._rule import Rule, Weighted, check_values
 from socicnn.density._targets import Target
 from socicnn.errors import ModelError
 from socicnn.nn import ICNN
@@ -125,13 +125,14 @@ def total_variation(energy: Any, target: Target, cells: int | Sequence[int] | No
             420 x 240 in two.
 
     Raises:
-        ModelError: the target has more than two dimensions, the cells do not fit, or a flow stands for the energy.
+        ModelError: the target has more than two dimensions, the cells do not fit, a flow stands for the energy, or its
+            values are not one per point.
     """
     check_energy(energy)
     x, _ = grid(target, cells)
     held = energy.parameters() if isinstance(energy, nn.Module) else ()
     dtype = next((parameter.dtype for parameter in held), torch.float64)
-    values = torch.cat([energy(part.to(dtype)) for part in x.split(8192)]).double()
+    values = torch.cat([check_values(energy(part.to(dtype)), len(part)) for part in x.split(8192)]).double()
     q = torch.softmax(-values, dim=0)  # the mass of each cell
     p = target.log_density(x).exp()
     return 0.5 * float((p / p.sum() - q).abs().sum())

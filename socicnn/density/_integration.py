@@ -13,7 +13,7 @@ from torch import Tensor
 
 from socicnn.density._estimate import Estimate
 from socicnn.density._points import box_ends, per_axis
-from socicnn.density._rule import Rule
+from socicnn.density._rule import Rule, check_values
 from socicnn.errors import ModelError
 from socicnn.nn._checks import as_dtype
 
@@ -109,7 +109,7 @@ class Quadrature(Rule):
 
     def estimate(self, energies: Tensor) -> Estimate:
         """Return log Z, with the error of the quadrature and the share of the mass outside the box."""
-        values = energies.detach().double()
+        values = check_values(energies, len(self.log_weights)).detach().double()
         error, outside = self.error(values), self.outside(values)
         return Estimate(float(self.log_partition(values)), error=float(error), outside=float(outside))
 
@@ -152,7 +152,8 @@ def quadrature(
         device: where the tensors live.
 
     Raises:
-        ModelError: more dimensions than two, an empty box, or panels that do not fit.
+        ModelError: more dimensions than two, an empty box, panels that do not fit, or nodes that the type does not tell
+            apart.
 
     >>> rule = quadrature([-8.0], [8.0], dtype=torch.float64)
     >>> energies = 0.5 * rule.nodes.square().sum(dim=1)
@@ -176,6 +177,13 @@ def quadrature(
     with np.errstate(divide="ignore"):
         made = [torch.as_tensor(array) for array in (grid, np.log(fine), np.log(coarse))]
     made = [tensor.to(device=device, dtype=as_dtype(dtype)) for tensor in made]
+    for axis, (x, _, _) in enumerate(axes):
+        if len(made[0][:, axis].unique()) < len(x):
+            kind = str(made[0].dtype).removeprefix("torch.")
+            raise ModelError(
+                f"{kind} does not tell all nodes between {low[axis]:g} and {high[axis]:g} apart; take points nearer to "
+                "zero (subtract their mean), fewer panels, or dtype=torch.float64"
+            )
     return Quadrature(made[0], made[1], made[2], low, high)
 
 

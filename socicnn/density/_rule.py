@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from socicnn.density._estimate import Estimate
+from socicnn.errors import ModelError
 
 
 class Weighted(Protocol):
@@ -20,6 +21,24 @@ class Weighted(Protocol):
 
     def log_partition(self, energies: Tensor) -> Tensor:
         """Return log Z."""
+
+
+def check_values(energies: Tensor, count: int, *, batched: bool = False) -> Tensor:
+    """Return energies that are one per point; others, such as a column, would broadcast to all pairs of points.
+
+    Args:
+        energies: of shape `(count,)`.
+        count: number of points.
+        batched: whether there may be axes before the last.
+
+    Raises:
+        ModelError: another shape, or no tensor.
+    """
+    shape = tuple(energies.shape) if isinstance(energies, Tensor) else type(energies).__name__
+    if shape != (count,) and not (batched and isinstance(shape, tuple) and shape[-1:] == (count,)):
+        mend = ": give values[:, 0]" if shape == (count, 1) else ""
+        raise ModelError(f"energies of {count} points must have shape ({count},); received {shape}{mend}")
+    return energies
 
 
 class Nodes(NamedTuple):
@@ -35,6 +54,7 @@ class Nodes(NamedTuple):
 
     def log_partition(self, energies: Tensor) -> Tensor:
         """Return log sum_i exp(log_weight_i - E_i), shape `(*batch,)` from energies of shape `(*batch, count)`."""
+        check_values(energies, len(self.log_weights), batched=True)
         return torch.logsumexp(self.log_weights - energies, dim=-1)
 
 
@@ -54,7 +74,11 @@ class Rule(ABC):
 
     @abstractmethod
     def estimate(self, energies: Tensor) -> Estimate:
-        """Return log Z with its error, from the energies at the nodes, shape `(count,)`."""
+        """Return log Z with its error, from the energies at the nodes, shape `(count,)`.
+
+        Raises:
+            ModelError: energies of another shape.
+        """
 
     @abstractmethod
     def draw(self, generator: torch.Generator | None = None) -> Self:
@@ -84,7 +108,7 @@ class Sampled(Rule):
 
     def estimate(self, energies: Tensor) -> Estimate:
         """Return log Z, with its standard error and the effective sample size."""
-        values = energies.detach().double()
+        values = check_values(energies, len(self.log_weights)).detach().double()
         log_z, ess = self.log_partition(values), self.effective_sample_size(values)
         return Estimate(float(log_z), error=float(self.error(values)), effective_sample_size=float(ess))
 

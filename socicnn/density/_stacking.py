@@ -20,7 +20,7 @@ from socicnn.errors import ModelError
 from socicnn.nn._network import Network
 from socicnn.training._history import History
 from socicnn.training._loop import train
-from socicnn.training._stacked import SideBySide, clipped
+from socicnn.training._stacked import SideBySide, check_distinct, clipped
 
 
 def fit_stacked(
@@ -145,8 +145,7 @@ def _nodes(rules: Sequence[Rule | None]) -> tuple[Nodes | None, int | None]:
 
 
 def _alike(models: Sequence[Density]) -> None:
-    if not models:
-        raise ModelError("there are no models to fit")
+    check_distinct(models)
     kinds = [(type(model), model.settings(), [*map(_architecture, model.networks)]) for model in models]
     if any(kind != kinds[0] for kind in kinds[1:]):
         raise ModelError("stacked models must share architecture, recipe, type and settings; fit them apart")

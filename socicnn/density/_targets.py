@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias, final
 import torch
 from torch import Tensor
 
+from socicnn._integers import as_integer
 from socicnn._moved import accepts_renamed
 from socicnn._registry import Registry
 from socicnn.errors import ModelError
@@ -40,7 +41,7 @@ class Law(ABC):
         device: torch.device | str | None = None,
     ) -> Tensor:
         """Draw points, shape `(count, n)`: in float64 on the CPU, then brought to `dtype` and `device`."""
-        return self.draw(count, generator).to(device=device, dtype=as_dtype(dtype))
+        return self.draw(as_integer("count", count, 0), generator).to(device=device, dtype=as_dtype(dtype))
 
 
 class Target(Law, ABC):

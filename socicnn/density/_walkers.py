@@ -9,6 +9,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from socicnn.density._rule import check_values
+
 AIM = 0.8  # mean acceptance that the step size is tuned to (Betancourt et al., arXiv:1411.6669, 2014)
 JITTER = 0.2  # relative change of the step; it and the number of leaps vary, as fixed ones can lead back to the start
 
@@ -83,7 +85,7 @@ class Walkers:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             for energy in self.energies:
-                value = energy(x)
+                value = check_values(energy(x), len(x))
                 slopes.append(torch.autograd.grad(value.sum(), x)[0])
                 values.append(value.detach())
         return torch.stack(values), torch.stack(slopes)

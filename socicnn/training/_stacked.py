@@ -266,9 +266,16 @@ def _each(name: str, setting: float | Sequence[float], count: int) -> list[float
     return values
 
 
-def _alike(models: list[nn.Module]) -> None:
+def check_distinct(models: Sequence[nn.Module]) -> None:
+    """Raise a ModelError where there are no models, or one of them stands in two places: the last run would win."""
     if not models:
         raise ModelError("there are no models to fit")
+    if len(set(map(id, models))) < len(models):
+        raise ModelError("a model stands in two places; make one per run, such as [make() for _ in range(3)]")
+
+
+def _alike(models: list[nn.Module]) -> None:
+    check_distinct(models)
 
     def kind(model: Any) -> Any:
         tensors = {name: (tensor.shape, tensor.dtype, tensor.device) for name, tensor in model.state_dict().items()}

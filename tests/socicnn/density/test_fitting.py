@@ -168,6 +168,8 @@ class TestFit:
 
     def test_data_that_do_not_fit_are_refused(self) -> None:
         (energy,) = energies(1)
+        with pytest.raises(ModelError, match="a model stands in two places"):
+            fit_stacked([energy] * 2, target("gumbel"), steps=1)
         rule = quadrature([0.0], [1.0], dtype=torch.float64)
         with pytest.raises(ModelError, match="2 dimensions"):
             fit(energy, target("gamma_mode"), rule=rule)

@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from socicnn.density import Energy, log_partition_bounds, quadrature
+from socicnn.density import (
+    Energy,
+    annealed,
+    importance,
+    log_partition_bounds,
+    quadrature,
+    sample,
+    target,
+    total_variation,
+)
 from socicnn.density._integration import COARSE, FINE, NODES
 from socicnn.errors import ModelError
 
@@ -86,6 +95,29 @@ class TestRule:
         for ends in (("0", "1"), (0.0, None)):
             with pytest.raises(ModelError, match="real numbers"):
                 quadrature(*ends)
+
+    def test_energies_that_are_not_one_per_node_are_refused(self) -> None:
+        """A column broadcasts to all pairs of nodes: log Z of each row was a number, and no one's."""
+        rule = quadrature(-8.0, 8.0, dtype=torch.float64)
+        column = 0.5 * rule.nodes.square()
+        for ask in (rule.log_partition, rule.estimate):
+            with pytest.raises(ModelError, match=r"180 points must have shape \(180,\); .* give values\[:, 0\]"):
+                ask(column)
+            with pytest.raises(ModelError, match=r"received \(179,\)"):
+                ask(column[1:, 0])
+        with pytest.raises(ModelError, match=r"received \(8000, 1\): give values\[:, 0\]"):
+            total_variation(lambda x: x.abs(), target("laplace"))
+        proposal = importance(torch.linspace(-2, 2, 50, dtype=torch.float64)[:, None], 5)
+        for use in (sample, annealed):
+            with pytest.raises(ModelError, match=r"received \(5, 1\): give values\[:, 0\]"):
+                use(lambda x: x.abs(), proposal)
+
+    @pytest.mark.parametrize("ends", [(1e5, 1e5 + 1), (1.7e9, 1.7e9 + 1e4)])
+    def test_nodes_that_the_type_does_not_tell_apart_are_refused(self, ends: tuple[float, float]) -> None:
+        with pytest.raises(ModelError, match=r"float32 does not tell all nodes between .* apart; take points nearer"):
+            quadrature(*ends, dtype=torch.float32)
+        rule = quadrature(*ends, dtype=torch.float64)
+        assert float(rule.log_partition(0 * rule.nodes[:, 0])) == pytest.approx(math.log(ends[1] - ends[0]))
 
     def test_numbers_are_the_ends_of_one_dimension(self) -> None:
         expected = quadrature([-8.0], [8.0], [20])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from socicnn.density import TARGETS, Target, grid, target
+from socicnn.density import TARGETS, PotentialFlow, Target, grid, target
 from socicnn.density._targets import SkewNormal
 from socicnn.errors import ModelError
 
@@ -70,6 +70,15 @@ class TestTarget:
     def test_points_of_another_dimension_are_refused(self, name: str) -> None:
         with pytest.raises(ModelError, match="x must have shape"):
             target(name).log_density(torch.zeros(4, 3))
+
+
+def test_a_count_is_an_integer() -> None:
+    flow = PotentialFlow.dense(1, (2,))
+    for sample in (target("beta").sample, flow.sample):
+        assert len(sample(0)) == 0
+        for count in (-1, 2.5, "3"):
+            with pytest.raises(ModelError, match="count must be an integer >= 0"):
+                sample(count)
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:

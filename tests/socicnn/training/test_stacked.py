@@ -178,6 +178,8 @@ def test_it_repeats_and_draws_from_its_seeds_alone() -> None:
 
 
 def test_what_cannot_be_stacked_is_refused() -> None:
+    with pytest.raises(ModelError, match="a model stands in two places"):
+        fit_stacked(networks(1) * 2, samples(), **QUIET)
     with pytest.raises(ModelError, match="there are no models"):
         fit_stacked([], samples())
     with pytest.raises(ModelError, match="must share architecture"):
