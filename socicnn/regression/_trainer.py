@@ -105,7 +105,7 @@ class Trainer:
         if held is not None and history.iterations:
             train = joined(train, held)
             self._refit(model, train, loss, history)
-        if model.needs_data:
+        if not isinstance(model.positivity, Projected):  # weights of other recipes may depend on data, or be negative
             x = train.x if train.context is None else (train.x, train.context)
             model = model.finalise(x)
         return model, history

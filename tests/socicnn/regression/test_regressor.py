@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from typing import Literal
 
 import cvxpy as cp
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from socicnn import ConvexRegressor
 from socicnn.errors import ModelError
+from socicnn.positivity import ADMM
 from socicnn.regression import MaxAffine, Trainer
 from socicnn.training import FitOptions, HuberLoss, Quantile
 
@@ -65,6 +67,19 @@ def test_monotone_columns_hold_by_construction_and_are_used(kind: str, curvature
     assert (steps(model, far, down) <= 1e-9).all()
     assert model.score(X, target) > 0.9  # 0.1 or less without either column
     assert np.abs(model.gradient(X)[:, :2]).max(axis=0).min() > 0.3
+
+
+@pytest.mark.parametrize("recipe", [ADMM(rho=0.01), "softplus"])
+def test_it_ends_convex_whatever_the_recipe(recipe: ADMM | Literal["softplus"]) -> None:
+    """Weights of ADMM are negative on the way; predictions were not convex, and only the program said so."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (60, 2))
+    trainer = Trainer(recipe=recipe, epochs=10, learning_rate=0.05, polish=0, restarts=1)
+    model = regressor(hidden=(4, 4), trainer=trainer).fit(X, -(X**2).sum(axis=1))
+    a, b = rng.uniform(-2, 2, (2, 2000, 2))
+    assert (model.predict((a + b) / 2) <= (model.predict(a) + model.predict(b)) / 2 + 1e-12).all()
+    assert min(float(weight().detach().min()) for _, weight in model.network_.constrained()) >= 0
+    assert model.certify(X[:3]).ok
 
 
 def test_a_false_direction_is_not_followed() -> None:
