@@ -34,6 +34,8 @@ def plot(
 ) -> None:
     """Draw p on a box and write the figure: a curve in one dimension, filled contours in two.
 
+    An `UnreliableEstimate` warning is given where the error of log Z cannot be believed.
+
     Args:
         density: a finalised energy or flow.
         path: the file; its ending names the format, e.g. `.png`, `.pdf`.
@@ -83,5 +85,7 @@ def _values(density: Density, x: Tensor, rule: Rule | None) -> Tensor:
     parts = []
     for part in x.to(dtype=network.dtype, device=network.device).split(8192):
         values, log_z = density.likelihoods(part, rule)
+        if not parts:  # the same for all parts
+            log_z.warn()
         parts.append((-values.double() - log_z.value).exp().cpu())
     return torch.cat(parts)

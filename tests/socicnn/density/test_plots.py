@@ -7,7 +7,7 @@ import torch
 
 from socicnn._figures import new_figure
 from socicnn._files import FileError
-from socicnn.density import Density, Energy, PotentialFlow, _plots, plot, quadrature
+from socicnn.density import Density, Energy, PotentialFlow, UnreliableEstimate, _plots, plot, quadrature
 from socicnn.density._plots import _values
 from socicnn.errors import ModelError
 
@@ -38,6 +38,12 @@ def test_bars_are_shares_of_all_points(tmp_path: Path, monkeypatch: pytest.Monke
     plot(energy(1), tmp_path / "law.png", 0.0, 1.0, rule=quadrature(-9.0, 9.0), points=points)
     (panel,) = figures[0].axes
     assert sum(bar.get_height() * bar.get_width() for bar in panel.patches) == pytest.approx(0.25, abs=1e-3)
+
+
+def test_a_doubtful_log_z_warns(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install 'socicnn[plot]'")
+    with pytest.warns(UnreliableEstimate, match="of the mass lies outside"):
+        plot(energy(1), tmp_path / "law.png", -0.5, 0.5, rule=quadrature(-1.0, 1.0))
 
 
 def test_values_integrate_to_one() -> None:
