@@ -123,6 +123,13 @@ class Within:
         reach = torch.minimum(own_length(stack)[:, None], self.half)
         return terms(stack, x, reach.nan_to_num(posinf=0.0))
 
+    def slope(self, stack: Stack, x: Tensor) -> Tensor:
+        """Return S(x) over the network's own length: what is large for a slope, also where f has none; 0 if no length.
+
+        Shape `(contexts,)`.
+        """
+        return self.terms(stack, x) / own_length(stack)
+
     def scale(self, stack: Stack, x: Tensor, value: Tensor) -> Tensor:
         """Return the scale of a gap at x, shape `(contexts,)`; value is f there.
 

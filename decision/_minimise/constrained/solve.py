@@ -308,9 +308,8 @@ class _Proven:
 
     def _attempt(self, i: int, programs: FreePrograms) -> tuple[Solution, tuple[Array, float] | None]:
         solution = programs.solve(i, self._goal)
-        v = solution.v[: self._weak.rows.G.shape[1]]
         whole = np.isfinite(solution.v).all() and np.isfinite(solution.y).all()
-        return solution, self._repair(v) if whole else None
+        return solution, self._repair(solution.v[: self._weak.rows.G.shape[1]]) if whole else None
 
     def _lower(self, i: int, programs: FreePrograms, stack: Stack, solution: Solution, v: Array, upper: float) -> float:
         """Return a proven lower bound of context i."""
@@ -329,14 +328,15 @@ class _Proven:
         tries.append(with_multipliers(line_of(stack, snapped(stack, dual, x), len(v)), y, cones, noise))
         again = lower_bound(*tries[-1], weak=weak, extents=self._extents)
         least = max(bound.lower, again.lower)
-        solved = min(bound.residual.max(), again.residual.max()) <= SOLVED * line.size.max()
+        sizes = np.maximum(line.size, float(self._within.slope(stack, x)[0]))
+        solved = min(bound.residual.max(), again.residual.max()) <= SOLVED * sizes.max()
         if _small(again, allowed) or not solved or not np.isfinite(upper):
             return least
         costly = np.minimum(bound.cost, again.cost)
         needed = ~np.isfinite(costly)
         wanted = np.flatnonzero(~np.isfinite(self._extents.reach) | (costly > allowed / len(v)))
         level = LevelSet(programs, i, stack, weak, upper, self._goal)
-        extents = level.extents(self._extents, wanted, needed, line.size)
+        extents = level.extents(self._extents, wanted, needed, sizes)
         return max(least, *(min(lower_bound(*each, weak=weak, extents=extents).lower, upper) for each in tries))
 
 

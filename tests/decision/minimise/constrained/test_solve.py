@@ -11,7 +11,7 @@ from benchmarks.constrained_sets import SETS, decided
 from benchmarks.soundness_decisions import Liar, bounds_above_minimum
 from decision import decide
 from decision._options import DecideOptions
-from decision.sets import Ball, CvxpySet, Simplex
+from decision.sets import Ball, CvxpySet, Polytope, Simplex
 from socicnn import SOCICNN
 from socicnn.errors import SolverError
 from socicnn.frozen import FrozenNet, Layer, Output, Quadratic
@@ -62,6 +62,14 @@ def test_a_cost_that_is_constant_has_no_gap(value: float, radius: float) -> None
     assert found.certified.all()
     assert float(found.gap[0]) <= 1e-12 * abs(value) + 1e-290
     assert float(found.value[0]) == value
+
+
+@pytest.mark.parametrize("centre", [(-0.5, 0.0), (0.0, 0.25), (-2.0, 0.0), (-3e4, 0.0)])
+def test_a_half_plane_that_holds_the_minimiser_of_a_cost_that_is_zero_there(centre: tuple[float, float]) -> None:
+    bowl_at = FrozenNet([], Output([], [0.0, 0.0]), [Quadratic(1.0, np.eye(2), [-centre[0], -centre[1]])])
+    found = decide(bowl_at, Polytope([[1.0, 1.0]], [1.0]))
+    assert found.certified.all(), found.status
+    assert (found.x[0] - torch.tensor(centre, dtype=torch.float64)).abs().max() <= 1e-2 * max(map(abs, centre))
 
 
 def test_unbounded_sets_where_the_cost_bounds_the_minimiser() -> None:
