@@ -66,8 +66,9 @@ class DecisionLayer(nn.Module):
     or f is flat along the face (several minimisers), the least-norm solution of the system counts: dependent
     constraints share what moves x, and x does not move along what nothing determines. Gradients are never NaN.
 
-    Second derivatives are refused. Kinks of other functions than relu and `torch.linalg.vector_norm` in a module of
-    your own are not seen: there the gradient is right only where x is off them. Both need one row per point.
+    Second derivatives are refused. In a module of your own, kinks of relu, leaky_relu, abs, maximum, clamp(min=...) and
+    norms of order 2 and 1 along an axis hold x; they need one row per point. Calls of amax, sort, minimum and others
+    with kinks are refused where they depend on x; where kinks are made otherwise (torch.where), x must be off them.
 
     Args:
         model: a network, or another torch module that is convex in x, called as `model(x, context)` or `model(x)`.
@@ -83,7 +84,7 @@ class DecisionLayer(nn.Module):
 
     Raises:
         ModelError: the model cannot be differentiated, or lengths that do not fit; a call refuses a module of your own
-            that takes relu or norms of something else than one row per point, W @ x.T for instance.
+            that takes relu or norms of something else than one row per point, W @ x.T for instance, or amax of x.
 
     Source of the derivative: Amos and Kolter, "OptNet: differentiable optimization as a layer in neural networks"
     (2017); of the rule at kinks: Bolte, Le, Pauwels and Silveti-Falls, "Nonsmooth implicit differentiation for machine

@@ -12,16 +12,20 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from decision._minimise.kinks import RELUS, in_known_kinks, is_unknown
 from socicnn.errors import ModelError
 
 LAYOUT = (
     "relu, or a norm, takes an argument of which row i does not belong to point i, so that its kinks cannot be told "
     "apart; compute with one row per point, x @ W.T in place of W @ x.T"
 )
-_RELUS = (torch.relu, nn.functional.relu, Tensor.relu)
+UNKNOWN = (
+    "the module calls {} on what depends on x, and the layer does not see its kinks: a gradient there could be wrong; "
+    "write it in relu, abs, maximum, clamp(min=...) or Euclidean norms"
+)
 
 
 @final
@@ -151,8 +155,16 @@ class Pieces(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Replace what has a kink, pass on the rest."""
         kwargs = kwargs or {}
-        root = func is torch.linalg.vector_norm
-        if not (root or func in _RELUS) or not args or not self._moves(args[0]):
+        root = func is torch.linalg.vector_norm and len(args) == 1 and "ord" not in kwargs
+        if not (root or func in RELUS):
+            rewritten = in_known_kinks(func, args, kwargs)
+            if rewritten is not None:
+                with self:
+                    return rewritten()
+            if self._known is None and is_unknown(func) and _depends(args):
+                raise ModelError(UNKNOWN.format(getattr(func, "__name__", func)))
+            return func(*args, **kwargs)
+        if not args or not self._moves(args[0]):
             return func(*args, **kwargs)
         if root:
             return self._norm(func, args, kwargs)
@@ -201,6 +213,11 @@ class Pieces(TorchFunctionMode):
             output = output.unsqueeze(axis)
         self.calls.append(Kinks(rows, output, True, scale, state))
         return output
+
+
+def _depends(args: Sequence[Any]) -> bool:
+    """Return whether a call depends on x: nothing else requires a gradient while a function is explored."""
+    return any(isinstance(argument, Tensor) and argument.requires_grad for argument in args)
 
 
 def placed(

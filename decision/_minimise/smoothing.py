@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from decision._minimise.kinks import RELUS, in_known_kinks
 from socicnn.errors import ModelError
 
 NARROW = 1e-150  # a width that no value in float64 feels, but whose square is not 0
 TAIL = 40.0  # exp(-40) is nothing beside 1
 LEAST = 1e-300  # width whose inverse is finite
-_RELUS = (torch.relu, nn.functional.relu, Tensor.relu)
 
 
 def smooth_relu(a: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,6 +60,8 @@ def entropy(t: Tensor) -> Tensor:
 class Smoothing(TorchFunctionMode):
     """While it is entered, relu and Euclidean norms of x are evaluated smoothed, never above their own values.
 
+    So are abs, maximum, clamp from below, leaky_relu and norms of order 1, which are rewritten (`in_known_kinks`).
+
     Only tensors that require a gradient, as x does and what is computed from it, are smoothed: a context's part in a
     network is neither convex nor increasing, and a smaller relu there could raise f. If a network whose later layers
     are non-decreasing is evaluated, it becomes a smooth f_delta <= f.
@@ -80,8 +82,13 @@ class Smoothing(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Replace what is smoothed, pass on the rest."""
         kwargs = kwargs or {}
+        if func is not torch.linalg.vector_norm or len(args) > 1 or "ord" in kwargs:
+            rewritten = in_known_kinks(func, args, kwargs)
+            if rewritten is not None:
+                with self:
+                    return rewritten()
         moves = bool(args) and isinstance(args[0], Tensor) and args[0].requires_grad
-        if func in _RELUS and moves:
+        if func in RELUS and moves:
             delta = self._width(args[0])
             return smooth_relu(args[0], delta)[0] - delta
         if func is torch.linalg.vector_norm and moves:

@@ -65,6 +65,66 @@ def test_kinks_that_are_not_one_row_per_point_are_refused(kinks: Callable[[Tenso
         DecisionLayer(Laid(kinks), Box(2, -2.0, 2.0))(q)
 
 
+@pytest.mark.parametrize(
+    "kinks",
+    [
+        lambda x: x.abs().sum(dim=1),
+        lambda x: abs(x).sum(dim=1),
+        lambda x: torch.maximum(x, -x).sum(dim=1),
+        lambda x: torch.max(x, -2.0 * x).sum(dim=1),
+        lambda x: (x.clamp(min=0.0) + (-x).clamp_min(0.0)).sum(dim=1),
+        lambda x: (torch.clip(x, min=0.5) + nn.functional.leaky_relu(-2.0 * x, 0.1) + x.abs()).sum(dim=1),
+        lambda x: torch.norm(x, p=1, dim=-1),
+        lambda x: torch.linalg.vector_norm(x, 1, -1),
+        lambda x: x.norm(dim=1),
+        lambda x: torch.norm(x, dim=1, keepdim=True)[:, 0],
+        lambda x: torch.linalg.norm(x, dim=-1),
+        lambda x: torch.linalg.vector_norm(x, ord=2, dim=[-1]),
+    ],
+)
+def test_kinks_by_any_name_hold_x(kinks: Callable[[Tensor], Tensor]) -> None:
+    """(x - q)^2 + 10 kinks(x - q + 1), least at x = q - 1 for every q."""
+    q = torch.tensor([[1.0, -1.0], [0.5, 0.7]], dtype=torch.float64, requires_grad=True)
+
+    class Moved(nn.Module):
+        def forward(self, x: Tensor, q: Tensor) -> Tensor:
+            return (x - q).square().sum(dim=-1) + 10.0 * kinks(x - q + 1.0)
+
+    layer = DecisionLayer(Moved(), Box(2, -4.0, 4.0))
+    x = layer(q)
+    (slope,) = torch.autograd.grad((x * torch.tensor([1.0, 2.0])).sum(), q)
+    assert layer.polished is not None
+    assert bool(layer.polished.all())
+    assert (x - q + 1.0).abs().max() <= 1e-12
+    assert slope.numpy() == pytest.approx(np.array([[1.0, 2.0], [1.0, 2.0]]))
+
+
+@pytest.mark.parametrize(
+    ("name", "kinks"),
+    [
+        ("amax", lambda x: x.amax(dim=1)),
+        ("max", lambda x: x.max(dim=1).values),
+        ("clamp", lambda x: x.clamp(max=3.0).sum(dim=1)),
+        ("sort", lambda x: x.sort(dim=1).values[:, -1]),
+        ("minimum", lambda x: -torch.minimum(x, -x).sum(dim=1)),
+    ],
+)
+def test_kinks_that_are_not_seen_are_refused(name: str, kinks: Callable[[Tensor], Tensor]) -> None:
+    q = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
+    with pytest.raises(ModelError, match=f"calls {name} on what depends on x"):
+        DecisionLayer(Laid(lambda x: 1e-9 * kinks(x)), Box(2, -2.0, 2.0), rtol=1e-3)(q)
+
+
+def test_kinks_of_the_context_are_nobodys_business() -> None:
+    class Shifted(nn.Module):
+        def forward(self, x: Tensor, q: Tensor) -> Tensor:
+            return (x - q.abs() - q.amax(dim=1, keepdim=True)).square().sum(dim=-1) + torch.relu(x).sum(dim=-1)
+
+    q = torch.tensor([[1.0, -0.5]], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(DecisionLayer(Shifted(), Box(2, -9.0, 9.0))(q).sum(), q)
+    assert slope.numpy() == pytest.approx(np.array([[3.0, -1.0]]))
+
+
 @pytest.mark.parametrize("dim", [(1, 2), (-1, -2), [2, 1]])
 def test_a_norm_over_several_axes_holds_x_on_its_kink(dim: Sequence[int]) -> None:
     layer = DecisionLayer(Laid(lambda x: torch.linalg.vector_norm(x.reshape(-1, 2, 2), dim=dim)), Box(4, -20.0, 20.0))

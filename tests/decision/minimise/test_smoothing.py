@@ -1,5 +1,7 @@
 """Smoothed modules: never above the module itself, and only where x has a part in it."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,27 @@ def test_smoothing_never_exceeds_and_costs_at_most_delta(delta: float) -> None:
     for low, value, cost in zip(smooth, exact, (delta, delta), strict=True):
         assert (low <= value + 1e-15).all()
         assert (low >= value - cost - 1e-15).all()
+
+
+@pytest.mark.parametrize(
+    ("kinks", "cost"),
+    [
+        (torch.abs, 2.0),
+        (lambda a: torch.maximum(a, 2.0 - a), 1.0),
+        (lambda a: a.clamp(min=-1.0), 1.0),
+        (lambda a: torch.nn.functional.leaky_relu(a, 0.2), 0.8),
+        (lambda a: torch.norm(a.reshape(-1, 3), dim=1), 1.0),
+        (lambda a: torch.linalg.vector_norm(a.reshape(-1, 3), 1, dim=1), 6.0),
+    ],
+)
+def test_kinks_by_other_names_are_smoothed(kinks: Callable[[torch.Tensor], torch.Tensor], cost: float) -> None:
+    a = torch.linspace(-5, 5, 2001, dtype=torch.float64).requires_grad_()
+    exact = kinks(a)
+    with Smoothing(torch.tensor([0.1], dtype=torch.float64)):
+        smooth = kinks(a)
+    assert (smooth <= exact + 1e-14).all()
+    assert (smooth >= exact - 0.1 * cost - 1e-14).all()
+    assert (exact - smooth).max() > 0.05
 
 
 def test_what_does_not_depend_on_x_stays_as_it_is() -> None:
