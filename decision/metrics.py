@@ -191,7 +191,7 @@ def evaluate(
         moved: these settings by keyword; deprecated.
 
     Raises:
-        ModelError: the contexts are missing, or do not fit the decisions.
+        ModelError: the answer is no decisions, or the contexts are missing or do not fit them.
 
     >>> from types import SimpleNamespace
     >>> from decision import tasks
@@ -208,6 +208,11 @@ def evaluate(
     context = getattr(answer, "context", None) if context is None else context
     if context is None:
         raise ModelError("evaluate needs the contexts of the decisions; pass `context`")
+    if not hasattr(answer, "x"):
+        raise ModelError(
+            f"evaluate takes decisions as `decide` returns them, with x, value and gap; received "
+            f"{type(answer).__name__}: of points of your own, task.cost(x, context) gives the cost"
+        )
     context, x_hat = _plain(context), _plain(answer.x)
     if context.ndim != 2 or x_hat.shape != (len(context), task.in_features):
         raise ModelError(

@@ -16,7 +16,8 @@ M = TypeVar("M", bound=Any)
 def as_float64(values: Any, name: str = "the array") -> Array:
     """Return a float64 NumPy array; floats of lower precision are lifted exactly.
 
-    A tensor is detached and copied, so that training on leaves the result as it is.
+    A tensor is detached and copied, so that training on leaves the result as it is. What runs backwards in memory, as
+    `a[::-1]` does, is copied: torch takes no such arrays.
 
     Args:
         values: numbers or booleans: a scalar, nested lists, NumPy, torch, pandas or polars.
@@ -27,10 +28,12 @@ def as_float64(values: Any, name: str = "the array") -> Array:
             sparse matrix, or a tensor on the meta device.
     """
     if type(values) is np.ndarray and values.dtype == np.float64:
-        return np.asarray(values, dtype=np.float64)  # native byte order
-    from socicnn._conversion import converted  # arrays of files need none of it
+        array = np.asarray(values, dtype=np.float64)  # native byte order
+    else:
+        from socicnn._conversion import converted  # arrays of files need none of it
 
-    return converted(values, name)
+        array = converted(values, name)
+    return array if min(array.strides, default=0) >= 0 else array.copy()
 
 
 def read_only(value: M) -> M:

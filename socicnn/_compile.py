@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import Parameter, signature
+from types import FunctionType
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -54,6 +55,8 @@ def frozen(model_or_net: Freezable, context: Any = None) -> FrozenNet:
     if not isinstance(model_or_net, Freezable):
         inner = getattr(model_or_net, "module", None)  # DataParallel, AveragedModel
         hint = "; pass its .module" if isinstance(inner, Freezable) else ""
+        if isinstance(model_or_net, FunctionType):
+            hint = ", which has no program; `decide` minimises a torch.nn.Module, `verify.falsify` searches functions"
         if getattr(model_or_net, "needs_data", False):
             hint = ", which is not finalised; pass what `finalise(train_data)` returns"
         raise ModelError(f"expected a socicnn network or a FrozenNet; received {type(model_or_net).__name__}{hint}")

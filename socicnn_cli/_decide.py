@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from socicnn._files import FileError
+from socicnn._registry import unknown
 from socicnn._shadows import refuse_shadow
 from socicnn_cli._frame_output import own_names, print_csv, write_csv
 from socicnn_cli._models import load_at, read_context
@@ -26,6 +27,8 @@ def feasible_set(name: str, n: int, lower: str | None, upper: str | None, total:
         if any(value is not None for value in options.values()):
             raise FileError("--lower, --upper and --total belong to short names; write them into the JSON file")
         return sets.read_set(name, n)
+    if name not in sets.names():
+        raise FileError(f"{unknown('set', name, sets.names())}, and files whose names end in .json")
     takes = {"simplex": (), "box": ("lower", "upper"), "budget": ("total",)}.get(name, tuple(options))
     for option, value in options.items():
         if value is not None and option not in takes:
@@ -99,7 +102,8 @@ def decide(
         rows = [[*row[:-1], int(row[-1])] for row in rows]
     if out is not None:
         write_csv(out, header, rows)
-    worst = float(answer.relative_gap.max()) if len(answer) else 0.0
+    beyond = answer.relative_gap[~(answer.gap <= answer.floor)]  # what rounding leaves has no relative size
+    worst = float(beyond.max()) if len(beyond) else 0.0
     if json:
         entries = [dict(zip(header, row, strict=True)) for row in rows]
         facts = {"decisions": entries, "certified": answer.certified.tolist(), "largest_relative_gap": worst}

@@ -70,14 +70,18 @@ def oracle_of(model: Any, context: Any, n: int) -> Counted:
         return Counted(_torch_oracle(model, context))
 
     def differences(points: Array, slopes: bool) -> tuple[Array, Array | None]:
-        values = np.asarray(model(points), dtype=np.float64)
+        values = _numbers(model(points))
         if not slopes:
             return values, None
         step = 1e-7 * (1.0 + np.abs(points).max())
-        around = [model(points + side * step * unit) for unit in np.eye(n) for side in (1, -1)]
+        around = [_numbers(model(points + side * step * unit)) for unit in np.eye(n) for side in (1, -1)]
         return values, np.stack([(a - b) / (2 * step) for a, b in zip(around[::2], around[1::2], strict=True)], axis=1)
 
     return Counted(differences, slope=2 * n)
+
+
+def _numbers(values: Any) -> Array:
+    return as_float64(values, "what the function returns")
 
 
 def _slopes(net: FrozenNet, points: Array) -> Array:

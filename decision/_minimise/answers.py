@@ -253,7 +253,12 @@ def _verdict(decided: Decision) -> str:
     asked = f"a relative gap of {decided.rtol:g}" + (f" or a gap of {decided.atol:g}" if decided.atol else "")
     if not short:
         which = "The decision is" if count == 1 else f"All {count} decisions are"
-        return f"{which} certified to {asked}."
+        wanted = (decided.rtol * decided.scale).clamp(min=max(decided.atol, UNDERFLOW))
+        alone = int((decided.gap > wanted).sum())  # within the floor: a point as a set, for instance
+        if not alone:
+            return f"{which} certified to {asked}."
+        rounded = "to rounding alone" if alone == count else f"to {asked}, {alone} of them to rounding alone"
+        return f"{which} certified {rounded}: next to its terms, f hardly varies over the set."
     worst = float(decided.relative_gap[~decided.certified].max())
     which = "The decision is" if count == 1 else f"{short} of {count} decisions {'is' if short == 1 else 'are'}"
     return f"{which} not certified to {asked} (worst relative gap {worst:.1e})."

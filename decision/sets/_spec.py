@@ -117,6 +117,8 @@ def set_of(spec: Any, n: int | None = None, where: str = "the set") -> FeasibleS
     values = {key: _value(key, spec[key], f"{where}.{key}") for key in keys}
     if kind in SIZED and "n" not in values and n is not None and not keys & MATRICES:
         values["n"] = n
+    if "n" in allowed and "n" not in values and kind != "polytope":
+        raise ProgramError(f"{where} ({kind}) lacks n, the number of entries of x, which the network would say")
     try:
         made: FeasibleSet | ConicSet = make(**values)
     except (TypeError, ValueError) as error:

@@ -79,7 +79,7 @@ class Estimate(float):
             )
         if self.outside is not None and self.outside > MOST_OUTSIDE:
             return (
-                f"about {100 * self.outside:.2g} % of the mass lies outside the quadrature's box, on which alone log Z "
+                f"about {100 * self.outside:.3g} % of the mass lies outside the quadrature's box, on which alone log Z "
                 "is computed; take a larger box"
             )
         return None
@@ -97,7 +97,7 @@ class Estimate(float):
         if self.effective_sample_size is not None:
             parts.append(f"effective sample size {self.effective_sample_size:.0f}")
         if self.outside is not None:
-            parts.append(f"{100 * self.outside:.2g} % outside the box")
+            parts.append(f"{100 * self.outside:.3g} % outside the box")
         return ("" if self.ok else "unreliable: ") + ", ".join(parts)
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import numpy as np
 
 from socicnn._arrays import Array, as_float64
+from socicnn._conversion import refuse_other_order
 from socicnn._registry import choose
 from socicnn.errors import ModelError, ProgramError
 
@@ -64,6 +65,7 @@ class Band:
         Raises:
             ModelError: y is not finite, or has not one value per row.
         """
+        refuse_other_order({"X": X, "y": y})
         f = self.model.predict(X)
         values = _values(y, f)
         lower, upper = f - self.below, f + self.above

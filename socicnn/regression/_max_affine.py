@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from socicnn._arrays import Array
+from socicnn._conversion import refuse_columns, refuse_other_order
 from socicnn._integers import as_integer
 from socicnn.frozen import FrozenNet
 from socicnn.regression._rows import TableRows
@@ -61,6 +62,8 @@ class MaxAffine(RegressorMixin, BaseEstimator):
             ValueError: data that scikit-learn refuses.
             ModelError: `pieces` or `restarts` is not an integer >= 1.
         """
+        refuse_columns(X, "X")
+        refuse_other_order({"X": X, "y": y, "sample_weight": sample_weight})
         X, y = validate_data(self, X, y, y_numeric=True, dtype=np.float64)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         restarts = as_integer("restarts", self.restarts)

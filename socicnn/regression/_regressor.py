@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from socicnn._arrays import Array, as_float64
+from socicnn._conversion import refuse_columns, refuse_other_order
 from socicnn._registry import choose
 from socicnn._shadows import refuse_shadow
 from socicnn.errors import ModelError
@@ -113,6 +114,8 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
             ValueError: data that scikit-learn refuses.
             ModelError: an argument is invalid; the message says which.
         """
+        refuse_columns(X, "X")
+        refuse_other_order({"X": X, "y": y, "sample_weight": sample_weight, "gradient": gradient})
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.float64)
         y = np.asarray(y, dtype=np.float64)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -254,10 +257,12 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         if not self._vector:
             raise ModelError("a band is of one output; fit one estimator per output")
+        refuse_other_order({"X": X, "y": y})
         return conformal_band(self, self.predict(X), y, alpha, side)
 
     def _split(self, X: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         check_is_fitted(self)
+        refuse_columns(X, "X")
         X = validate_data(self, X, reset=False, dtype=np.float64)
         x, theta = self._columns.split(X)
         return torch.from_numpy(x.copy()), None if theta is None else torch.from_numpy(theta.copy())

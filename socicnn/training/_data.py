@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn._arrays import as_float64
+from socicnn._conversion import refuse_other_order
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.training._grouping import group
@@ -45,15 +46,14 @@ class Data:
     weight: Tensor | None = None
 
     def __post_init__(self) -> None:
+        refuse_other_order({name: getattr(self, name) for name in PARTS})
         for name in PARTS:
             values = getattr(self, name)
             if values is None:
                 if name in ("x", "y"):
                     raise ModelError(f"{name} of the data is None; give points x and values y")
                 continue
-            tensor = (
-                values if isinstance(values, Tensor) else torch.from_numpy(as_float64(values, f"{name} of the data"))
-            )
+            tensor = values if isinstance(values, Tensor) else torch.tensor(as_float64(values, f"{name} of the data"))
             bad = int((~torch.isfinite(tensor)).sum())
             if bad:
                 raise ModelError(f"{name} of the data has {bad} non-finite entries; remove or replace them")
@@ -188,6 +188,7 @@ def as_data(data: Any) -> Data:
         if not (hasattr(data, "x") and hasattr(data, "y")):
             raise ModelError(f"data must have x and y, or be a tuple (x, y); received {type(data).__name__}")
         parts = {name: getattr(data, name, None) for name in PARTS}
+    refuse_other_order(parts)
     tensors: dict[str, Any] = {
         name: None if values is None else torch.from_numpy(as_float64(values, f"{name} of the data").copy())
         for name, values in parts.items()

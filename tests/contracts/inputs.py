@@ -25,6 +25,12 @@ def _nullable(values: list[Any]) -> Any:
     return pandas.DataFrame({name: pandas.Series(values, dtype="Float64") for name in "abc"})
 
 
+def _dated(kind: str) -> Any:
+    pandas = pytest.importorskip("pandas")
+    entries = pandas.Series(["u"] * 4) if kind == "str" else pandas.Series(range(4)).astype(kind)
+    return pandas.DataFrame({"a": TABLE[:, 0], "b": TABLE[:, 1], "c": entries})
+
+
 EQUAL: dict[str, Callable[[], Any]] = {
     "list": lambda: TABLE.tolist(),
     "tuples": lambda: tuple(map(tuple, TABLE.tolist())),
@@ -33,7 +39,8 @@ EQUAL: dict[str, Callable[[], Any]] = {
     "float16": lambda: TABLE.astype(np.float16),
     "big-endian": lambda: TABLE.astype(">f8"),
     "non-contiguous": lambda: np.repeat(np.repeat(TABLE, 2, axis=0), 3, axis=1)[::2, ::3],
-    "reversed": lambda: TABLE[::-1][::-1],
+    "rows from the last": lambda: TABLE[::-1].copy()[::-1],
+    "columns from the last": lambda: TABLE[:, ::-1].copy()[:, ::-1],
     "Fortran": lambda: np.asfortranarray(TABLE),
     "objects": lambda: TABLE.astype(object),
     "unmasked": lambda: np.ma.array(TABLE),
@@ -56,6 +63,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "complex": (lambda: TABLE + 0j, "complex"),
     "torch complex": (lambda: torch.tensor(TABLE + 0j), "complex"),
     "dates": (lambda: TABLE.astype("M8[D]"), "dates"),
+    "pandas dates": (lambda: _dated("datetime64[ns, UTC]"), "column 'c' of .* holds dates"),
+    "pandas times": (lambda: _dated("timedelta64[ns]"), "column 'c' of .* holds times"),
+    "pandas text beside numbers": (lambda: _dated("str"), "column 'c' of .* holds text"),
     "ragged": (lambda: [[1.0, 2.0, 3.0], [1.0, 2.0]], "different lengths"),
     "sparse": (lambda: sparse.csr_array(TABLE), "sparse"),
     "torch sparse": (lambda: torch.tensor(TABLE).to_sparse(), "sparse"),

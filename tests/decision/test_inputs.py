@@ -3,12 +3,19 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from decision import Box, Region, Simplex, decide
 from socicnn import SOCICNN
+from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Output, Quadratic
 from tests.contracts.inputs import InputContract
+
+
+def test_a_function_is_no_network() -> None:
+    with pytest.raises(ModelError, match=r"received function, which has no program; `decide` minimises a torch\.nn"):
+        decide(lambda x: x.square().sum(dim=-1), Simplex(3))  # type: ignore[arg-type]
 
 
 class TestContexts(InputContract):

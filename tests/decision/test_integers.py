@@ -190,6 +190,12 @@ def test_one_model_of_highs_serves_all_cases(monkeypatch: pytest.MonkeyPatch) ->
     assert float(answer.value) == pytest.approx(float(usual.value), abs=2e-6 * float(usual.scale))
 
 
+def test_integers_among_cvxpy_constraints_need_a_solver_that_takes_them() -> None:
+    x = cp.Variable(3, integer=True)
+    with pytest.raises(SolverError, match=r"have integers: name a solver .* or prove the problem .* verify\.optimum"):
+        decision.decide(_relu(3, 4), [x >= -2.5, x <= 2.5])
+
+
 @pytest.mark.extra
 @pytest.mark.parametrize("kind", ["relu", "cones"])
 def test_scip_finds_no_less(kind: str) -> None:

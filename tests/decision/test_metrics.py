@@ -5,6 +5,7 @@ import torch
 
 from decision import metrics
 from decision.tasks import Task, make
+from socicnn.errors import ModelError
 
 
 def test_errors_against_loops() -> None:
@@ -100,3 +101,10 @@ def test_what_is_wrong_shows(task: Task) -> None:
     x[1, 0] = torch.nan
     row = metrics.evaluate(task, answer_at(x), theta).row()
     assert all(row[key] != row[key] for key in ("regret_mean", "regret_median", "regret_max", "infeasibility"))
+
+
+def test_points_without_a_decision_are_refused() -> None:
+    task = make("box_socp", seed=0)
+    x = torch.zeros(2, task.in_features, dtype=torch.float64)
+    with pytest.raises(ModelError, match=r"received Tensor: of points of your own, task\.cost\(x, context\)"):
+        metrics.evaluate(task, x, task.sample_contexts(2, seed=1))

@@ -216,6 +216,14 @@ def test_data_outside_the_stored_ranges_are_flagged() -> None:
     assert own.outside.tolist() == [False, False, True]
 
 
+def test_a_set_that_is_a_point_is_certified_to_rounding() -> None:
+    """The scale is 0 there, and no gap is small against it."""
+    point = decide(network(), Box(3, 0.5, 0.5))
+    assert point.ok
+    assert point.scale.tolist() == [0.0]
+    assert point.status.startswith("The decision is certified to rounding alone: next to its terms, f hardly varies")
+
+
 def test_the_verdict_comes_first() -> None:
     one = decide(network(), Box(3))
     assert repr(one).startswith("<Decision: The decision is certified to a relative gap of 1e-06.")

@@ -66,6 +66,10 @@ def test_a_wrong_network_gives_status_1(run, model: Path, context: Path, tmp_pat
         ),
         (["export", "cost.safetensors", "--format", "cbf", "--context", "one.npy", "--out", "c.mps"], "end in .cbf"),
         (["demo", "--out", "good.csv"], "good.csv is a file"),
+        (
+            ["decide", "cost.safetensors", "--set", "bxo", "--context", "one.npy"],
+            "(did you mean 'box'?); there are: box, budget, simplex, and files whose names end in .json",
+        ),
         (["export", "cost.safetensors", "--format", "docx", "--context", "one.npy"], "docx"),
         (["export", "cost.safetensors", "--format", "npz", "--context", "contexts.npy"], "keep one row"),
     ],

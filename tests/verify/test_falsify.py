@@ -160,6 +160,13 @@ def test_evaluations_are_what_the_model_is_asked_for(n: int) -> None:
     assert found.evaluations == sum(asked) <= 20_000
 
 
+def test_functions_may_return_lists() -> None:
+    found = verify.falsify(lambda x: [-float(row @ row) for row in x], (-np.ones(2), np.ones(2)), evaluations=5_000)
+    assert found.violated
+    with pytest.raises(ModelError, match="what the function returns must hold real numbers; received text"):
+        verify.falsify(lambda x: ["high"] * len(x), (-np.ones(2), np.ones(2)), evaluations=5_000)
+
+
 def test_a_region_by_its_protocol() -> None:
     class Ball:
         def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:

@@ -270,6 +270,11 @@ def through_cvxpy(net: FrozenNet, constraints: Constraints, solver: Solver) -> t
         status = f"{solver.name} through CVXPY ended with '{problem.status}'"
     except cp.error.SolverError as error:
         status = f"{solver.name} through CVXPY failed after {time.perf_counter() - began:.1f} s: {error}"
+        if problem.is_mixed_integer():
+            status += (
+                " The constraints have integers: name a solver that takes them, DecideOptions(solver='highs') for ReLU "
+                "networks, or prove the problem of to_cvxpy(model, x) with verify.optimum"
+            )
     except (AttributeError, TypeError, ValueError) as error:  # what solvers say to a setting that they do not know
         raise SolverError(f"{solver.name} through CVXPY refused {dict(solver.settings)}: {error}") from error
     if x.value is None:

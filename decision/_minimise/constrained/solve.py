@@ -134,7 +134,7 @@ def _remarks(judged: Judged, *, proven: bool) -> list[str]:
     notes = []
     count = len(judged.x)
     if not proven:
-        notes.append("Nothing is proven about these decisions: their constraints need other than second-order cones.")
+        notes.append("Nothing is proven about these decisions: their constraints need integers or other cones.")
     else:
         unbounded = int((judged.gap.isinf() & judged.value.isfinite()).sum())
         if unbounded:

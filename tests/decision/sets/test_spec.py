@@ -75,6 +75,14 @@ def test_what_is_wrong_is_named(spec: Any, message: str, tmp_path: Path) -> None
         read_set(path, 2)
 
 
+@pytest.mark.parametrize("kind", ["simplex", "box", "ball"])
+def test_a_set_without_a_size_says_so(kind: str) -> None:
+    with pytest.raises(ProgramError, match=rf"the set \({kind}\) lacks n, the number of entries of x"):
+        set_of({"set": kind})
+    with pytest.raises(ProgramError, match=rf"the set.sets\[0\] \({kind}\) lacks n"):
+        set_of({"set": "product", "sets": [{"set": kind}]}, 2)
+
+
 def test_files_that_are_no_json_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be read as JSON"):
         read_set(tmp_path / "none.json")

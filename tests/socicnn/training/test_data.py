@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from socicnn.training import Data
+from socicnn import SOCICNN, ConvexRegressor, MaxAffine
+from socicnn.errors import ModelError
+from socicnn.training import Data, fit
 
 
 def data(contexts: int = 4, candidates: int = 3) -> Data:
@@ -42,3 +44,28 @@ def test_there_is_one_class_of_data() -> None:
     import decision
 
     assert decision.Data is decision.tasks.Data is Data
+
+
+def test_row_labels_in_another_order_are_refused() -> None:
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({"a": [1.0, 2.0, 3.0], "b": [0.0, 1.0, 5.0]}, index=["mon", "tue", "wed"])
+    y = pandas.Series([1.0, 2.0, 4.0], index=x.index)
+    assert len(Data(x, None, y)) == 3
+    assert len(Data(x[:2], None, y[1:])) == 2  # other rows: nothing says that the same were meant
+    assert len(Data(x, None, y[::-1].to_numpy())) == 3
+    message = "x and y have the same row labels in different orders"
+    with pytest.raises(ModelError, match=message):
+        Data(x, None, y[::-1])
+    with pytest.raises(ModelError, match=message):
+        fit(SOCICNN(2, (2,)), (x, y[::-1]), epochs=1, progress=False)
+    with pytest.raises(ModelError, match="context and y have the same"):
+        Data(x, x[["a"]], y[::-1])
+    for learner in (ConvexRegressor(), MaxAffine()):
+        with pytest.raises(ModelError, match="X and y have the same row labels in different orders"):
+            learner.fit(x, y[::-1])
+
+
+def test_frames_bring_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    pandas = pytest.importorskip("pandas")
+    Data(pandas.DataFrame({"a": [1.0, 2.0]}), None, pandas.Series([1.0, 2.0]))
+    assert not recwarn.list
