@@ -19,6 +19,7 @@ ORDER = [
     "socicnn._figures",
     "socicnn._files",
     "socicnn._numpy_files",
+    "socicnn._frames",
     "socicnn._conversion",
     "socicnn._arrays",
     "socicnn._points",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import numpy as np
 
 from socicnn._arrays import Array, as_float64
-from socicnn._conversion import refuse_other_order
+from socicnn._frames import refuse_other_order
 from socicnn._registry import choose
 from socicnn.errors import ModelError, ProgramError
 

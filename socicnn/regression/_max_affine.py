@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from socicnn._arrays import Array
-from socicnn._conversion import refuse_columns, refuse_other_order
+from socicnn._frames import refuse_columns, refuse_other_order
 from socicnn._integers import as_integer
 from socicnn.frozen import FrozenNet
 from socicnn.regression._rows import TableRows

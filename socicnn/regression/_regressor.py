@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from socicnn._arrays import Array, as_float64
-from socicnn._conversion import refuse_columns, refuse_other_order
+from socicnn._frames import refuse_columns, refuse_other_order
 from socicnn._registry import choose
 from socicnn._shadows import refuse_shadow
 from socicnn.errors import ModelError

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn._arrays import as_float64
-from socicnn._conversion import refuse_other_order
+from socicnn._frames import refuse_other_order
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.training._grouping import group

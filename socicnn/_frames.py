@@ -1,0 +1,66 @@
+"""What users hold beside arrays of numbers: objects, and data frames with columns of dates or rows in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from socicnn.errors import ModelError
+
+
+def refuse_columns(frame: Any, name: str) -> None:
+    """Refuse a data frame with a column of dates, times or text, by the column's name; anything else passes.
+
+    Raises:
+        ModelError: the first such column, and what it holds.
+    """
+    for label in getattr(frame, "columns", ()):
+        column = frame[label]
+        kind = getattr(getattr(column, "dtype", None), "kind", None)
+        what = {"M": "dates", "m": "times"}.get(kind or "")
+        if kind in ("O", "T", "U"):
+            text = next((entry for entry in column if isinstance(entry, str) and not _reads_as_number(entry)), None)
+            what = None if text is None else f"text, e.g. {text[:20]!r}"
+        if what is not None:
+            raise ModelError(f"column {label!r} of {name} holds {what}; make numbers of it, or leave it out")
+
+
+def refuse_other_order(parts: Mapping[str, Any]) -> None:
+    """Refuse pandas objects that have the same labels of rows in different orders: row i would meet another row.
+
+    Args:
+        parts: argument's name -> what a user gave; what has no labels of rows passes.
+
+    Raises:
+        ModelError: two of them, and how to mend it.
+    """
+    labelled = {name: part.index for name, part in parts.items() if hasattr(getattr(part, "index", None), "isin")}
+    for (name, labels), (other, more) in zip(labelled.items(), list(labelled.items())[1:], strict=False):
+        if len(labels) == len(more) and not labels.equals(more) and bool(labels.isin(more).all()):
+            raise ModelError(
+                f"{name} and {other} have the same row labels in different orders, so that row i of one belongs to "
+                f"another row of the other; align them by .loc, or give .to_numpy() if they are in order as they are"
+            )
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def odd_entry(array: NDArray[np.object_]) -> str | None:
+    """Return what an array of objects holds that NumPy would convert in silence, or could not; None if nothing is."""
+    for entry in array.reshape(-1):
+        if isinstance(entry, str | bytes):
+            return "text"
+        if isinstance(entry, complex | np.complexfloating):
+            return "complex numbers"
+        if entry is None or type(entry).__name__ in {"NAType", "NaTType"}:
+            return "missing values"
+    return None
