@@ -100,7 +100,8 @@ def decided_over_rows(
     if not surrogate.proves:
         raise NoProgramError(
             "a function without a conic program needs a set with exact oracles: a simplex, box, budget, ball, "
-            "ellipsoid, a product of these, or an object with n, project and minimise_linear"
+            "ellipsoid, a product of these, or an object with n, project and minimise_linear; or give the module "
+            "a method freeze(context) that returns a FrozenNet"
         )
     with kept(feasible_set.parameters if isinstance(feasible_set, CvxpySet) else None):
         source = _source(feasible_set, networks_of(surrogate).net.in_features, theta, count)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from decision._minimise.kinks import RELUS, in_known_kinks, is_unknown
+from decision._minimise.kinks import RELUS, depends, in_known_kinks, is_unknown
 from socicnn.errors import ModelError
 
 LAYOUT = (
@@ -161,7 +161,7 @@ class Pieces(TorchFunctionMode):
             if rewritten is not None:
                 with self:
                     return rewritten()
-            if self._known is None and is_unknown(func) and _depends(args):
+            if self._known is None and is_unknown(func) and depends(args):
                 raise ModelError(UNKNOWN.format(getattr(func, "__name__", func)))
             return func(*args, **kwargs)
         if not args or not self._moves(args[0]):
@@ -213,11 +213,6 @@ class Pieces(TorchFunctionMode):
             output = output.unsqueeze(axis)
         self.calls.append(Kinks(rows, output, True, scale, state))
         return output
-
-
-def _depends(args: Sequence[Any]) -> bool:
-    """Return whether a call depends on x: nothing else requires a gradient while a function is explored."""
-    return any(isinstance(argument, Tensor) and argument.requires_grad for argument in args)
 
 
 def placed(

@@ -2,13 +2,13 @@
 
     |a| = relu(a) + relu(-a)        max(a, b) = a + relu(b - a)        leaky_relu(a) = s a + (1 - s) relu(a)
 
-Both are smoothed by `Smoothing` and held by the pieces of a `DecisionLayer`. Whether a call is rewritten depends on its
-arguments' types alone, so that every evaluation of a module has the same calls in the same order.
+Both are smoothed by `Smoothing` and held by the pieces of a `DecisionLayer`. Whether a call can be rewritten
+depends on its arguments' types alone, so that every piece of a module has the same calls in the same order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -53,6 +53,11 @@ def in_known_kinks(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 def is_unknown(func: Any) -> bool:
     """Return whether a function has kinks that are not known here, unless `in_known_kinks` rewrites the call."""
     return func in _OTHERS
+
+
+def depends(args: Sequence[Any]) -> bool:
+    """Return whether an argument of a call requires a gradient, as x does and what is computed from it."""
+    return any(isinstance(argument, Tensor) and argument.requires_grad for argument in args)
 
 
 def _clamped(a: Tensor, min: Any = None, max: Any = None) -> Callable[[], Tensor] | None:  # torch's own names

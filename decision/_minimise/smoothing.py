@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from decision._minimise.kinks import RELUS, in_known_kinks
+from decision._minimise.kinks import RELUS, depends, in_known_kinks
 from socicnn.errors import ModelError
 
 NARROW = 1e-150  # a width that no value in float64 feels, but whose square is not 0
@@ -82,7 +82,7 @@ class Smoothing(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Replace what is smoothed, pass on the rest."""
         kwargs = kwargs or {}
-        if func is not torch.linalg.vector_norm or len(args) > 1 or "ord" in kwargs:
+        if (func is not torch.linalg.vector_norm or len(args) > 1 or "ord" in kwargs) and depends(args):
             rewritten = in_known_kinks(func, args, kwargs)
             if rewritten is not None:
                 with self:

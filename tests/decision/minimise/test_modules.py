@@ -44,7 +44,7 @@ def test_every_method_takes_softplus_networks(name: str) -> None:
     for method in ("exact", "interior_point"):
         with pytest.raises(NoProgramError, match="it has no `freeze`"):
             decide(Opaque(model), Simplex(4), contexts(), method=method)
-    with pytest.raises(NoProgramError, match="a function without a conic program needs a set with exact oracles"):
+    with pytest.raises(NoProgramError, match=r"needs a set with exact oracles.* a method freeze\(context\)"):
         decide(Opaque(model), [x >= 0, cvxpy.sum(x) == 1], contexts())
 
 
