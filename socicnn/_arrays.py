@@ -16,8 +16,7 @@ M = TypeVar("M", bound=Any)
 def as_float64(values: Any, name: str = "the array") -> Array:
     """Return a float64 NumPy array; floats of lower precision are lifted exactly.
 
-    A tensor is detached and copied, so that training on leaves the result as it is. What runs backwards in memory, as
-    `a[::-1]` does, is copied: torch takes no such arrays.
+    A tensor is copied, so that training on changes nothing; so is `a[::-1]`, which torch takes from nobody.
 
     Args:
         values: numbers or booleans: a scalar, nested lists, NumPy, torch, pandas or polars.

@@ -40,8 +40,7 @@ def converted(values: Any, name: str) -> NDArray[np.float64]:
     if array.dtype.kind == "O":
         from socicnn._frames import odd_entry
 
-        what = odd_entry(array)
-        if what is not None:
+        if (what := odd_entry(array)) is not None:
             _refuse(name, what)
     if array.dtype.kind not in "biufO":
         kind = {"U": "text", "S": "text", "T": "text", "c": "complex numbers", "M": "dates", "m": "times"}
