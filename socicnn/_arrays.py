@@ -16,10 +16,9 @@ M = TypeVar("M", bound=Any)
 def as_float64(values: Any, name: str = "the array") -> Array:
     """Return a float64 NumPy array; floats of lower precision are lifted exactly.
 
-    A tensor is copied, so that training on changes nothing; so is `a[::-1]`, which torch takes from nobody.
-
     Args:
-        values: numbers or booleans: a scalar, nested lists, NumPy, torch, pandas or polars.
+        values: numbers or booleans: a scalar, nested lists, pandas, polars, NumPy (copied if it runs backwards, which
+            torch does not take) or torch (copied, so that training on leaves the result as it is).
         name: of the argument, for messages.
 
     Raises:
