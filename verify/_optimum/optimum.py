@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from socicnn._integers import is_number
 from socicnn.conic.solvers import Solver, SolverName, make
 from socicnn.errors import ProgramError
 from verify._optimum.canonical import Form, canonical, whole_start
@@ -58,8 +59,8 @@ def optimum(
     """
     if form not in get_args(Form):
         raise ProgramError(f"form must be one of {', '.join(get_args(Form))}; received {form!r}")
-    if time_limit is not None and not time_limit > 0:
-        raise ProgramError(f"time_limit must be a positive number of seconds; received {time_limit}")
+    if time_limit is not None and not (is_number(time_limit) and time_limit > 0):
+        raise ProgramError(f"time_limit must be a positive number of seconds; received {time_limit!r}")
     program, sign, notes = canonical(problem, quadratic=form != "cones")
     if form == "auto" and not _convex(program):
         program, sign, notes = canonical(problem, quadratic=False)
