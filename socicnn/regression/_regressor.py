@@ -19,7 +19,7 @@ from socicnn.nn import SOCICNN
 from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity._projected import Projected
 from socicnn.regression._band import Band, Side, conformal_band
-from socicnn.regression._columns import ColumnList, Columns
+from socicnn.regression._columns import ColumnList, Columns, refuse_repeated
 from socicnn.regression._kinds import Kind, network
 from socicnn.regression._rows import TableRows
 from socicnn.regression._trainer import Trainer
@@ -113,6 +113,7 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
             ValueError: data that scikit-learn refuses.
             ModelError: an argument is invalid; the message says which.
         """
+        refuse_repeated(X)
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.float64)
         y = np.asarray(y, dtype=np.float64)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -258,6 +259,7 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
 
     def _split(self, X: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         check_is_fitted(self)
+        refuse_repeated(X)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         x, theta = self._columns.split(X)
         return torch.from_numpy(x.copy()), None if theta is None else torch.from_numpy(theta.copy())
