@@ -138,7 +138,7 @@ def _pinched(rows: Rows) -> bool:
 def _near_planes(rows: Rows, keep: BoolArray) -> Array:
     """Return min_j |G_ij| d_j of each row, d_j the least |h_k / G_kj| of the rows that are kept and cut axis j.
 
-    Where none cuts an axis, d_j is the least of all, and 1 where all rows go through the origin.
+    An axis that none of them cuts has the least d of all, and 1 if all rows go through the origin.
     """
     G = sparse.coo_array(rows.G)
     entries, cut = np.abs(G.data), keep[G.row] & (rows.h[G.row] != 0.0) & (G.data != 0.0)
