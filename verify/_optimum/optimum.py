@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -29,7 +30,8 @@ def optimum(
 
     The lower end is weak duality with multipliers that are feasible for sure; the upper end is the objective at a point
     that is. Both start from a solve of CVXPY's cone form; no word of a solver is part of the proof. That the cone form
-    is the problem is CVXPY's part. If the problem was solved before, its value is compared with the bracket.
+    is the problem is CVXPY's part. If the problem was solved before, its value is compared with the bracket; where
+    parameters have changed since, it is that of their values then.
 
     Variables may be integers or booleans: branch and bound splits the problem into cases, each of which has its own
     multipliers, and the least of their bounds is the lower end. The integers of an earlier solve are tried first.
@@ -84,7 +86,10 @@ def optimum(
         value, name = float(problem.value), getattr(stats, "solver_name", None) or "CVXPY"
     kind: Kind = proof.kind  # type: ignore[assignment]
     notes += (proof.reason,) if proof.reason else ()
-    return ProvenOptimum(lo, hi, value, proof.size, kind, name, notes, program, sign, witness)
+    result = ProvenOptimum(lo, hi, value, proof.size, kind, name, notes, program, sign, witness)
+    if problem.value is not None and problem.parameters() and not result.agreed:  # perhaps they have changed since
+        return replace(result, solver=f"{name}, of the parameters that it was given,")
+    return result
 
 
 def _convex(program: QuadraticProgram | MixedProgram) -> bool:
