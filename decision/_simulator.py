@@ -25,7 +25,7 @@ STEP = 1e-4  # of a coordinate's spread, between the points of a difference quot
 SEGMENTS = 64  # on which a cost is tested for being linear
 SEARCHED = 128  # candidates of each context in the search for the best known decision
 ROUNDS = 12  # of that search, each in half the neighbourhood of the one before
-NEAR = 1e-6  # of the size of decisions: what violates the set by no more is one of a solver
+NEAR = 1e-6  # of a row's size: what violates it by no more is a decision of a solver
 TRIED = 8  # candidates of each context in a round
 
 
@@ -235,7 +235,7 @@ class Simulator:
         best, least = self._better(pool, theta, None)
         if x is not None:
             extra = x.detach().to("cpu", torch.float64).reshape(len(theta), -1, self.in_features)
-            best, least = self._better(self._inside(extra, theta, best), theta, (best, least))
+            best, least = self._better(self._inside(extra, theta, best, pool), theta, (best, least))
         generator = stream("search", 1)
         for round_ in range(ROUNDS):
             picks = torch.randint(SEARCHED, (len(theta), TRIED), generator=generator)
@@ -247,17 +247,32 @@ class Simulator:
             self._best[key] = float(least[i]), best[i].clone()
         return best, least
 
-    def _inside(self, x: Tensor, theta: Tensor, best: Tensor) -> Tensor:
-        """Return candidates `(contexts, candidates, n)` with points of the set in place of those outside it."""
+    def _inside(self, x: Tensor, theta: Tensor, best: Tensor, pool: Tensor) -> Tensor:
+        """Return candidates `(contexts, candidates, n)` with points of the set in place of those outside it.
+
+        What counts as outside is measured by how far each coordinate reaches in the pool, not by the largest of all:
+        next to an entry of 1e8, x_1 + x_2 <= 1 still leaves out (1, 0.5).
+        """
         known = self.feasible_set if isinstance(self.feasible_set, FeasibleSet) else self.feasible_set.fixed()
+        reach = pool.abs().amax(dim=1, keepdim=True)
         if known is not None:
-            return torch.where((known.relative_violation(x) <= FEASIBLE)[..., None], x, known.project(x))
+            z = known.project(x)
+            near = (x - z).abs() <= FEASIBLE * torch.maximum(reach, z.abs())
+            return torch.where(near.all(dim=-1, keepdim=True), x, z)
         assert isinstance(self.feasible_set, ConicSet)
-        if self.feasible_set.system.G.shape[1] != self.in_features:
+        system = self.feasible_set.system
+        if system.G.shape[1] != self.in_features:
             return x
-        size = torch.maximum(x.abs().amax(dim=-1), best.abs().amax(dim=-1)[:, None])
-        inside = self.feasible_set.violation(x, theta) <= NEAR * size
-        return torch.where(inside[..., None], x, best[:, None])
+        h = self.feasible_set.right_hand_sides(theta, len(theta)).detach().numpy()
+        inside = np.zeros(x.shape[:2], dtype=bool)
+        for i, points in enumerate(x.numpy()):
+            missed = system.cones.violation(h[i][:, None] - system.G @ points.T)
+            size = abs(system.G) @ np.maximum(reach[i].numpy(), np.abs(points)).T
+            heads, cut = system.cones.heads, system.cones.zero + system.cones.nonnegative
+            if len(heads):
+                size[heads] = np.maximum.reduceat(size[cut:], heads - cut)
+            inside[i] = (missed <= NEAR * np.maximum(size, np.abs(h[i])[:, None])).all(axis=0)
+        return torch.where(torch.from_numpy(inside)[..., None], x, best[:, None])
 
     def _better(self, x: Tensor, theta: Tensor, before: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
         """Return the best of the candidates x and of what was best before."""

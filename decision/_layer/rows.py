@@ -15,6 +15,7 @@ from torch import Tensor
 from decision.sets._conic_set import ConicSystem
 
 ROUNDING = 64 * 2.0**-53  # of a right-hand side
+LEAST = 2.0**-50  # violation that is rounding
 
 
 @final
@@ -93,7 +94,9 @@ class SetRows:
         return torch.cat([c[:, : self.linear], *cones, c[:, self.linear :]], dim=1)
 
     def violation(self, x: Tensor, h: Tensor) -> Tensor:
-        """Return the worst violation of a row or cone, relative to the size of x and of the set's data, `(contexts,)`.
+        """Return the worst violation of a row or cone, relative to its own size, max(|h_i|, |G_i| |x|), `(contexts,)`.
+
+        What is rounding of numbers as large as x or the set's data counts as that.
 
         Args:
             x: [x | u], shape `(contexts, columns)`.
@@ -101,9 +104,12 @@ class SetRows:
         """
         missed = self.values(x, h)[:, : self.tips]
         missed = torch.cat([missed[:, : self.zero].abs(), missed[:, self.zero :].clamp(min=0.0)], dim=1)
-        lengths = self.lengths(torch.zeros_like(h), h.new_ones(len(h), 1))[:, : self.tips]
-        worst = torch.where(lengths > 0, missed / lengths, missed).amax(dim=1)
-        return worst / self.size(x, h)[:, 0]
+        own = torch.maximum(h.abs(), x.abs() @ self.G.abs().T)
+        cones = [own[:, first : first + size].amax(dim=1, keepdim=True) for first, size in self.cones]
+        own = torch.cat([own[:, : self.linear], *cones], dim=1)
+        largest = self.lengths(torch.zeros_like(h), self.size(x, h))[:, : self.tips]
+        own = torch.where(missed <= LEAST * largest, torch.maximum(own, largest), own)
+        return torch.where(missed > 0.0, missed / own, missed).amax(dim=1)
 
     def near(self, x: Tensor, h: Tensor, distance: Tensor) -> Tensor:
         """Return which constraints hold x: the equalities, and others that are within a distance, `(contexts, 1)`."""

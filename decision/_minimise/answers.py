@@ -17,7 +17,7 @@ from socicnn._integers import as_integer, is_number
 from socicnn._results import Result, Row
 from socicnn.errors import ModelError
 
-FEASIBLE = 1e-9  # violation, relative to the data, up to which a decision counts as one in the set
+FEASIBLE = 1e-9  # violation, relative to a row's own data, up to which a decision counts as one in the set
 SHARE = 0.99  # of the gap asked for, that an optimiser has to reach; the rest is left to rounding
 
 
@@ -163,8 +163,9 @@ class Decision(Result):
         context: the contexts decided for, shape `(contexts, p)`, or None.
         outside: whether x or the context left the region of the training data, shape `(contexts,)`; None if that
             region is not known.
-        violation: worst violation of one constraint at x, relative to the size of the set's data, shape
-            `(contexts,)`; None if it was not measured. Above 1e-9 a decision is not certified.
+        violation: worst violation of one constraint at x, relative to the constraint's own numbers (of a simplex, box,
+            budget or a set of oracles alone, to the size of the set), shape `(contexts,)`; None if it was not measured.
+            Above 1e-9 a decision is not certified.
         atol: the absolute accuracy asked for.
         notes: what a user should know besides the verdict, one sentence each.
     """
@@ -202,7 +203,7 @@ class Decision(Result):
 
     @property
     def feasible(self) -> Tensor:
-        """Whether x violates no constraint by more than 1e-9 of the set's data, shape `(contexts,)`.
+        """Whether x violates no constraint by more than 1e-9 of its own data, shape `(contexts,)`.
 
         If the violation was not measured, whether x is finite.
         """

@@ -82,7 +82,7 @@ def plot(
 def _values(density: Density, x: Tensor, rule: Rule | None) -> Tensor:
     """Return p at points, in float64."""
     network = density.network
-    parts = []
+    parts: list[Tensor] = []
     for part in x.to(dtype=network.dtype, device=network.device).split(8192):
         values, log_z = density.likelihoods(part, rule)
         if not parts:  # the same for all parts

@@ -74,22 +74,29 @@ class Band:
     def upper(self, z: Any, context: Any = None) -> Any:
         """Return the upper end f(z) + above as a CVXPY expression: convex where f is, e.g. for `upper <= limit`.
 
+        Of several contexts it is a list, one expression each.
+
         Raises:
             ProgramError: the band has no upper end.
         """
         if math.isinf(self.above):
             raise ProgramError("this band is open above; make it with side='upper' or 'both'")
-        return self.model.to_cvxpy(z, context) + self.above
+        return self._moved(z, context, self.above)
 
     def lower(self, z: Any, context: Any = None) -> Any:
-        """Return the lower end f(z) - below as a CVXPY expression: concave where f is.
+        """Return the lower end f(z) - below as a CVXPY expression: concave where f is; of several contexts a list.
 
         Raises:
             ProgramError: the band has no lower end.
         """
         if math.isinf(self.below):
             raise ProgramError("this band is open below; make it with side='lower' or 'both'")
-        return self.model.to_cvxpy(z, context) - self.below
+        return self._moved(z, context, -self.below)
+
+    def _moved(self, z: Any, context: Any, distance: float) -> Any:
+        """Return f(z) + distance at one context, or at each of several."""
+        f = self.model.to_cvxpy(z, context)
+        return [part + distance for part in f] if isinstance(f, list) else f + distance
 
 
 def conformal_band(model: ConvexRegressor, predicted: Array, y: Any, alpha: float, side: Side) -> Band:

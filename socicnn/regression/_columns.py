@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Self, final
@@ -96,8 +97,21 @@ class Columns:
         return np.stack([as_float64(context[name], name) for name in self.context_names], axis=-1)
 
 
+def refuse_repeated(X: Any) -> None:
+    """Refuse a data frame with a name twice: which of its columns a role means would be a guess.
+
+    Raises:
+        ModelError: names stand twice.
+    """
+    names = Counter(name for name in getattr(X, "columns", ()) if isinstance(name, str))
+    repeated = [name for name, times in names.items() if times > 1]
+    if repeated:
+        raise ModelError(f"X has several columns called {', '.join(map(repr, repeated))}; rename or drop all but one")
+
+
 def _places(role: str, listed: ColumnList, names: tuple[str, ...] | None, count: int) -> tuple[int, ...]:
-    entries = () if listed is None else (listed,) if isinstance(listed, str) or is_integer(listed) else tuple(listed)  # type: ignore[arg-type]
+    several = isinstance(listed, Iterable) and not isinstance(listed, str) and not is_integer(listed)
+    entries: tuple[Any, ...] = () if listed is None else tuple(listed) if several else (listed,)  # type: ignore[arg-type]
     places = [_place(role, entry, names, count) for entry in entries]
     if len(set(places)) < len(places):
         raise ModelError(f"{role} lists a column twice; received {list(entries)}")

@@ -19,6 +19,7 @@ from socicnn._arrays import Array
 from socicnn._frames import refuse_columns, refuse_other_order
 from socicnn._integers import as_integer
 from socicnn.frozen import FrozenNet
+from socicnn.regression._columns import refuse_repeated
 from socicnn.regression._rows import TableRows
 
 CHOICES = (1, 2, 3, 5, 8)  # numbers of pieces that are tried if none is given
@@ -62,6 +63,7 @@ class MaxAffine(RegressorMixin, BaseEstimator):
             ValueError: data that scikit-learn refuses.
             ModelError: `pieces` or `restarts` is not an integer >= 1.
         """
+        refuse_repeated(X)
         refuse_columns(X, "X")
         refuse_other_order({"X": X, "y": y, "sample_weight": sample_weight})
         X, y = validate_data(self, X, y, y_numeric=True, dtype=np.float64)
@@ -75,6 +77,7 @@ class MaxAffine(RegressorMixin, BaseEstimator):
     def predict(self, X: Any) -> Array:
         """Return f at each row, shape `(rows,)`."""
         check_is_fitted(self)
+        refuse_repeated(X)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         values: Array = (X @ self.slopes_.T + self.offsets_).max(axis=1)
         return values

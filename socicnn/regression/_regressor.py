@@ -20,7 +20,7 @@ from socicnn.nn import SOCICNN
 from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity._projected import Projected
 from socicnn.regression._band import Band, Side, conformal_band
-from socicnn.regression._columns import ColumnList, Columns
+from socicnn.regression._columns import ColumnList, Columns, refuse_repeated
 from socicnn.regression._kinds import Kind, network
 from socicnn.regression._rows import TableRows
 from socicnn.regression._trainer import Trainer
@@ -114,6 +114,7 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
             ValueError: data that scikit-learn refuses.
             ModelError: an argument is invalid; the message says which.
         """
+        refuse_repeated(X)
         refuse_columns(X, "X")
         refuse_other_order({"X": X, "y": y, "sample_weight": sample_weight, "gradient": gradient})
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.float64)
@@ -262,6 +263,7 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
 
     def _split(self, X: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         check_is_fitted(self)
+        refuse_repeated(X)
         refuse_columns(X, "X")
         X = validate_data(self, X, reset=False, dtype=np.float64)
         x, theta = self._columns.split(X)

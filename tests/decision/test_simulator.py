@@ -189,6 +189,20 @@ def test_decisions_outside_the_set_are_no_best_known() -> None:
         assert task.best_known(theta, best.x)[1].abs().max() <= 1e-9
 
 
+@pytest.mark.parametrize(
+    "region",
+    [Box(3, 0.0, [1.0, 1.0, 1e8]), Polytope(A=[[1.0, 1.0, 0.0]], b=[1.9], lower=0.0, upper=[1.0, 1.0, 1e8])],
+    ids=["box", "polytope"],
+)
+def test_large_entries_of_x_excuse_no_other(region: Box | Polytope) -> None:
+    """x_2 = 1.05 <= 1 is violated by 5e-10 of 1e8."""
+    task = decision.problem(
+        lambda x, theta: -x[:, :2].sum(axis=1), region, sample_contexts=lambda count, rng: rng.uniform(size=(count, 1))
+    )
+    outside = torch.tensor([[1.0, 1.05, 5e7]], dtype=torch.float64)
+    assert task.best_known(task.sample_contexts(1, seed=0), outside)[1] >= -2.0
+
+
 @pytest.mark.parametrize("constant", [0.0, 1e7])
 def test_a_constant_hides_no_curvature(constant: float) -> None:
     def cost(curvature: float) -> decision.Simulator:

@@ -1,7 +1,8 @@
-"""Where CVXPY's cone form is not the problem: factors of the matrices of `quad_form`, and rational powers.
+"""Where CVXPY's cone form is not the problem: factors of the matrices of `quad_form`, rational powers, quadratures.
 
 A quadratic form that does not stand alone in the objective becomes ||F x||^2, F'F ~ P by an eigendecomposition that
-drops small eigenvalues. A power with an exponent that is no small fraction becomes one that is.
+drops small eigenvalues. A power with an exponent that is no small fraction becomes one that is. The logarithm of
+`RelEntrConeQuad` becomes a rational function.
 """
 
 from __future__ import annotations
@@ -29,9 +30,15 @@ def altered(problem: Any, *, quadratic: bool) -> str:
         ProgramError: the cone form is another problem, by more than rounding.
     """
     from cvxpy.atoms.quad_form import QuadForm
+    from cvxpy.constraints.exponential import OpRelEntrConeQuad, RelEntrConeQuad
 
     worst = 0.0
     for atom, plain in _atoms(problem, quadratic):
+        if isinstance(atom, RelEntrConeQuad | OpRelEntrConeQuad):
+            raise ProgramError(
+                f"CVXPY replaces the logarithm of a {type(atom).__name__} by a rational function: a proof would be "
+                "about another problem; write cp.rel_entr(x, y) <= z"
+            )
         off = getattr(atom, "approx_error", 0.0)
         if off and abs(float(off)) > EXACT:
             raise ProgramError(

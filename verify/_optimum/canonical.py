@@ -76,7 +76,8 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
     sign = -1.0 if isinstance(problem.objective, cp.Maximize) else 1.0
     program = QuadraticProgram(ConicData(matrix, vectors["b"], vectors["c"], offset, cones), P)
     note = altered(problem, quadratic=quadratic)
-    mixed = _mixed(program, data["param_prob"].x) if problem.is_mixed_integer() else program
+    stacked = data["param_prob"].x  # CVXPY may add booleans: FiniteSet, of which is_mixed_integer() knows nothing
+    mixed = _mixed(program, stacked) if stacked.integer_idx or stacked.boolean_idx else program
     return mixed, sign, (note,) if note else ()
 
 

@@ -104,7 +104,10 @@ def _matrix(arrays: Arrays, n: int) -> sparse.csr_array:
     at = integers(arrays, "P.at", (2, len(entries)))
     if at.size and not (at.min() >= 0 and at.max() < n):
         raise PackingError(f"P has an entry outside its {n} rows and columns")
-    return sparse.csr_array(sparse.coo_array((entries, (at[0], at[1])), shape=(n, n)))
+    P = sparse.csr_array(sparse.coo_array((entries, (at[0], at[1])), shape=(n, n)))
+    if P.nnz and abs(P - P.T).max() != 0.0:  # slopes of the cost are P v
+        raise PackingError("P must be symmetric")
+    return P
 
 
 def unpacked(witness: OptimumWitness | TreeWitness) -> Arrays:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from socicnn._integers import is_number
 from socicnn.conic.solvers import Solver, SolverName, make
 from socicnn.errors import ProgramError
 from verify._optimum.canonical import Form, canonical, whole_start
@@ -28,7 +30,8 @@ def optimum(
 
     The lower end is weak duality with multipliers that are feasible for sure; the upper end is the objective at a point
     that is. Both start from a solve of CVXPY's cone form; no word of a solver is part of the proof. That the cone form
-    is the problem is CVXPY's part. If the problem was solved before, its value is compared with the bracket.
+    is the problem is CVXPY's part. If the problem was solved before, its value is compared with the bracket; where
+    parameters have changed since, it is that of their values then.
 
     Variables may be integers or booleans: branch and bound splits the problem into cases, each of which has its own
     multipliers, and the least of their bounds is the lower end. The integers of an earlier solve are tried first.
@@ -58,8 +61,8 @@ def optimum(
     """
     if form not in get_args(Form):
         raise ProgramError(f"form must be one of {', '.join(get_args(Form))}; received {form!r}")
-    if time_limit is not None and not time_limit > 0:
-        raise ProgramError(f"time_limit must be a positive number of seconds; received {time_limit}")
+    if time_limit is not None and not (is_number(time_limit) and time_limit > 0):
+        raise ProgramError(f"time_limit must be a positive number of seconds; received {time_limit!r}")
     program, sign, notes = canonical(problem, quadratic=form != "cones")
     if form == "auto" and not _convex(program):
         program, sign, notes = canonical(problem, quadratic=False)
@@ -83,7 +86,10 @@ def optimum(
         value, name = float(problem.value), getattr(stats, "solver_name", None) or "CVXPY"
     kind: Kind = proof.kind  # type: ignore[assignment]
     notes += (proof.reason,) if proof.reason else ()
-    return ProvenOptimum(lo, hi, value, proof.size, kind, name, notes, program, sign, witness)
+    result = ProvenOptimum(lo, hi, value, proof.size, kind, name, notes, program, sign, witness)
+    if problem.value is not None and problem.parameters() and not result.agreed:  # perhaps they have changed since
+        return replace(result, solver=f"{name}, of the parameters that it was given,")
+    return result
 
 
 def _convex(program: QuadraticProgram | MixedProgram) -> bool:

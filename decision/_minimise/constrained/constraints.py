@@ -135,6 +135,11 @@ class Constraints:
         altered(problem, quadratic=False)  # refuses what CVXPY would replace by another set
         data = problem.get_problem_data(cp.CLARABEL)[0]
         dims, size = data["dims"], self.x.size
+        if data["param_prob"].x.boolean_idx:  # of FiniteSet, which is_mixed_integer() does not know
+            raise ProgramError(
+                "the constraints hold a FiniteSet, whose whole numbers decide would leave out; put the network into "
+                "the problem by `to_cvxpy`, and call `verify.optimum`"
+            )
         if dims.exp or dims.psd or dims.p3d or getattr(dims, "pnd", None):
             return None
         start = data["param_prob"].var_id_to_col[plain.id]
@@ -284,7 +289,11 @@ def through_cvxpy(net: FrozenNet, constraints: Constraints, solver: Solver) -> t
 
 
 def _violation(constraints: list[Any]) -> float:
-    """Return the worst violation of the constraints by CVXPY's measure, relative to the size of their variables."""
-    worst = max(float(np.max(part.violation(), initial=0.0)) for part in constraints)
-    values = [float(np.abs(variable.value).max()) for part in constraints for variable in part.variables()]
-    return worst / max(1.0, *values) if worst > 0.0 else worst
+    """Return the worst violation of one constraint by CVXPY's measure, relative to its own sides, or to 1."""
+
+    def relative(part: Any) -> float:
+        worst = float(np.max(part.violation(), initial=0.0))
+        sides = [float(np.abs(side.value).max(initial=0.0)) for side in part.args if side.value is not None]
+        return worst / max(1.0, *sides)
+
+    return max(map(relative, constraints))

@@ -49,7 +49,7 @@ class Repair:
         self._rows, self._keep, self._extents, self._solver = rows, keep, extents, solver
         self._norms: Array = _norms(rows) if before is None else before._norms
         self._inner_before = None if before is None else before.__dict__.get("inner")
-        self._size = float((np.abs(rows.h) / self._norms)[keep].max(initial=0.0))
+        self._near = _near_planes(rows, keep)
         zero = rows.cones.zero
         self._onto: Array | None = None if before is None else before._onto
         if before is None and zero and max(zero, rows.G.shape[1]) <= LARGEST:
@@ -69,7 +69,7 @@ class Repair:
         return self._interior(near)
 
     def __call__(self, v: Array) -> tuple[Array, float]:
-        """Return the repaired point and its violation, relative to the data of the rows; the best of a few."""
+        """Return the repaired point and its violation, relative to the row's own data; the best of a few."""
         missed = self.violation(v)
         if missed <= LEAST:
             return v, missed
@@ -83,15 +83,19 @@ class Repair:
         return min(best, (held, self.violation(held)), key=lambda pair: pair[1])
 
     def violation(self, v: Array) -> float:
-        """Return max_i (violation_i / ||G_i||) / max(max_i |h_i| / ||G_i||, max_j |v_j|).
+        """Return the worst violation of a row or cone, relative to its own size, max(|h_i|, |G_i| |v|).
 
-        Rows of a cone share the largest norm among them; planes that are far away, like x <= 1e15, do not enlarge the
-        data.
+        Rows of a cone share the largest size among them. Other rows do not matter: next to a bound of 1e8,
+        x_1 + x_2 <= 1.4 still leaves out (1, 0.41). What rounding leaves of numbers as large as the planes next to the
+        origin that cut the same axes counts as rounding: -1e-17 in x >= 0, where x <= 1.
         """
-        missed = self._rows.cones.violation(self._rows.h - self._rows.G @ v) / self._norms
-        size = max(self._size, float(np.abs(v).max(initial=0.0)))
-        worst = float(missed.max(initial=0.0))
-        return worst / size if worst > 0.0 else worst
+        rows = self._rows
+        missed = rows.cones.violation(rows.h - rows.G @ v)
+        if not missed.any():
+            return 0.0
+        size = _shared(rows.cones, np.maximum(np.abs(rows.h), rows.absolute @ np.abs(v)))
+        size = np.where(missed <= LEAST * self._near, np.maximum(size, self._near), size)
+        return float(np.divide(missed, size, out=np.zeros_like(missed), where=missed != 0.0).max())
 
     def _on_equalities(self, v: Array) -> Array:
         zero = self._rows.cones.zero
@@ -131,10 +135,32 @@ def _pinched(rows: Rows) -> bool:
     return bool((np.nextafter(ends.lower, np.inf) >= np.nextafter(ends.upper, -np.inf)).any())
 
 
+def _near_planes(rows: Rows, keep: BoolArray) -> Array:
+    """Return min_j |G_ij| d_j of each row, d_j the least |h_k / G_kj| of the rows that are kept and cut axis j.
+
+    An axis that none of them cuts has the least d of all, and 1 if all rows go through the origin.
+    """
+    G = sparse.coo_array(rows.G)
+    entries, cut = np.abs(G.data), keep[G.row] & (rows.h[G.row] != 0.0) & (G.data != 0.0)
+    d = np.full(G.shape[1], np.inf)
+    np.minimum.at(d, G.col[cut], np.abs(rows.h[G.row[cut]]) / entries[cut])
+    least = float(d.min(initial=np.inf))
+    d[np.isinf(d)] = least if np.isfinite(least) else 1.0
+    nearest = np.full(G.shape[0], np.inf)
+    np.minimum.at(nearest, G.row, np.where(entries > 0.0, entries * d[G.col], np.inf))
+    return _shared(rows.cones, np.where(np.isfinite(nearest), nearest, 0.0))
+
+
+def _shared(cones: Cones, sizes: Array) -> Array:
+    """Return sizes of rows, those of a cone all the largest of its rows."""
+    sizes = sizes.copy()
+    sizes[cones.zero + cones.nonnegative :] = spread(cones, most_of(cones, sizes))
+    return sizes
+
+
 def _norms(rows: Rows) -> Array:
     """Return ||G_i|| of each row, the largest of its cone for rows of a cone, 1 for rows of zeros."""
-    norms = rows.lengths.copy()
-    norms[rows.cones.zero + rows.cones.nonnegative :] = spread(rows.cones, most_of(rows.cones, norms))
+    norms = _shared(rows.cones, rows.lengths)
     return np.where(norms > 0, norms, 1.0)
 
 

@@ -19,6 +19,7 @@ from socicnn.conic._solution import Solution
 from socicnn.errors import MissingExtra, SolverError
 
 ALMOST = 3e-3  # residual, relative to the data, above which a program counts as almost solved
+ROUNDING = 2.0**-40  # of the largest entry of b: what its computation may leave
 Verdict = Literal["optimal", "almost", "infeasible", "unbounded", "limit", "failed"]
 
 
@@ -272,7 +273,7 @@ class _Trivial(Engine):
         """Decide by hand: v = 0 and y = 0 are optimal where b in K and c = 0."""
         kind = "variables" if self._shape[1] == 0 else "rows"
         told = f"was not asked: the program has no {kind}"
-        if self._cones.violation(b).max(initial=0.0) > 1e-9 * (1.0 + np.abs(b).max(initial=0.0)):
+        if self._cones.violation(b).max(initial=0.0) > ROUNDING * np.abs(b).max(initial=0.0):
             return Answer("infeasible", f"{told} and is infeasible, as b does not lie in K", None, None, 0.0)
         if np.any(c):
             return Answer("unbounded", f"{told} and is unbounded below, as c is not 0", None, None, 0.0)

@@ -21,6 +21,7 @@ from decision import (
     Simplex,
     surrogates,
 )
+from decision._layer.rows import SetRows
 from socicnn import SOCICNN, NetOptions
 from socicnn.errors import ProgramError, SolverError
 from socicnn.frozen import FrozenNet, Output
@@ -32,6 +33,15 @@ N = 5
 
 def contexts(count: int) -> Tensor:
     return torch.randn(count, 8, generator=generator(3), dtype=torch.float64)
+
+
+def test_a_violation_is_relative_to_its_own_row() -> None:
+    region = Polytope(A=[[1.0, 1.0, 0.0]], b=[1.4], lower=0.0, upper=[5.0, 5.0, 1e8])
+    rows, h = SetRows.of(region.system), region.right_hand_sides()
+    x = torch.tensor([[1.0, 0.401, 1e8], [0.0, -1e-3, 1e8], [0.4, 1.0, 1e8]], dtype=torch.float64)
+    torch.testing.assert_close(
+        rows.violation(x, h.expand(3, -1)), torch.tensor([1e-3 / 1.401, 1.0, 0.0], dtype=torch.float64)
+    )
 
 
 def surrogate() -> nn.Module:

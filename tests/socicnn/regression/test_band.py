@@ -65,6 +65,18 @@ def test_the_upper_end_is_a_convex_expression() -> None:
         f.conformal(*draw(rng, 99), side="lower").upper(z)
 
 
+def test_ends_at_several_contexts_are_a_list() -> None:
+    rng = np.random.default_rng(1)
+    trainer = Trainer(epochs=1, polish=5, ridge=(1e-2,), restarts=1)
+    X, y = draw(rng, 99)
+    f = ConvexRegressor("relu", hidden=(2,), context=[1], trainer=trainer, random_state=0).fit(X, y)
+    band, z = f.conformal(X, y), cp.Variable(1, value=[0.25])
+    rows = np.array([[0.25, 0.0], [0.25, 0.5]])
+    lower, upper = band.predict(rows)
+    np.testing.assert_allclose([end.value for end in band.lower(z, rows[:, 1:])], lower)
+    np.testing.assert_allclose([end.value for end in band.upper(z, rows[:, 1:])], upper)
+
+
 @pytest.mark.parametrize(
     ("rows", "alpha", "side", "message"),
     [

@@ -296,6 +296,7 @@ def test_places_and_names_mean_the_same() -> None:
         ({"context": ["P"], "increasing": ["P"]}, "'P' is both context and increasing"),
         ({"context": [0, 1, 2]}, "every column is context"),
         ({"increasing": [3]}, "increasing names 3"),
+        ({"context": 1.0}, "context names 1.0"),
         ({"increasing": ["P", 0]}, "twice"),
         ({"kind": "cubic"}, "unknown kind 'cubic'"),
         ({"curvature": "flat"}, "unknown curvature"),
@@ -309,6 +310,13 @@ def test_arguments_that_do_not_fit_are_named(settings: dict, message: str) -> No
         regressor(**settings).fit(X, y)
     with pytest.raises(ModelError, match="lacks V"):
         regressor(context="V (mean)").fit(X, y).to_cvxpy(cp.Variable(2), {"volts": 1.0})
+
+
+@pytest.mark.parametrize("estimator", [regressor(context="P"), MaxAffine(2)], ids=["ConvexRegressor", "MaxAffine"])
+def test_names_that_stand_twice_are_refused(estimator: ConvexRegressor | MaxAffine) -> None:
+    X, y = table(30)
+    with pytest.raises(ModelError, match="several columns called 'P'; rename"):
+        estimator.fit(X.set_axis(["P", "Q", "P"], axis=1), y)
 
 
 def test_weights_are_repetitions_and_no_more() -> None:

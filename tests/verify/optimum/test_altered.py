@@ -6,6 +6,7 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 import pytest
+from cvxpy.constraints import FiniteSet
 from scipy import sparse
 
 import verify
@@ -52,6 +53,25 @@ def test_constraints_of_a_decision_are_looked_at_too() -> None:
     with pytest.raises(ProgramError, match="drops small eigenvalues"):
         decide(net, [cp.quad_form(x, SMALL) <= 1])
     assert decide(net, [cp.quad_form(x, np.diag([1.0, 4.0])) <= 1]).ok
+
+
+def test_the_quadrature_of_a_relative_entropy_is_refused() -> None:
+    """Its bracket was [13.3559, 13.3559]; the optimum is 13.3739."""
+    z = cp.Variable(2)
+    cone = cp.RelEntrConeQuad(x, s * np.ones(2), z, 2, 2)
+    with pytest.raises(ProgramError, match=r"RelEntrConeQuad by a rational function.*write cp.rel_entr"):
+        verify.optimum(cp.Problem(cp.Minimize(cp.sum(z)), [cone, x == [1, 5], s <= 2]))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # CVXPY flattens
+def test_the_booleans_of_a_finite_set_are_whole() -> None:
+    """CVXPY adds them, and `is_mixed_integer()` is False: the problem was "unbounded, which is proven"."""
+    problem = cp.Problem(cp.Minimize(cp.sum(x)), [FiniteSet(x, [1.5, 2.5, 4.0]), x[0] >= 2])
+    result = verify.optimum(problem)
+    assert result.lo <= 4.0 <= result.hi
+    assert result.gap < 1e-9
+    with pytest.raises(ProgramError, match=r"hold a FiniteSet.*verify\.optimum"):
+        decide(FrozenNet([], Output([], [1.0, 1.0])), problem.constraints)  # (2, 1.5) and worse were certified
 
 
 def test_factors_that_are_right_to_rounding_are_named() -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 import cvxpy as cp
 import numpy as np
 import pytest
+from scipy import sparse
 
 import verify
 from socicnn.errors import FileError
 from verify._optimum.check import check_optimum
 from verify._optimum.claim import read
+from verify._optimum.program import QuadraticProgram
 from verify._optimum.result import write
 
 LINES = 3_440  # of ours, loaded once `python -m verify.check FILE` has checked an optimum
@@ -82,3 +84,15 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         check_optimum(path)
     np.savez(path, **{name: array for name, array in arrays.items() if name != "format"})
     assert verify.check.main([str(path)]) == 2
+
+
+def test_a_matrix_that_is_not_symmetric_is_refused(tmp_path: Path) -> None:
+    """Upper ends read slopes P v from it, which are half as large there."""
+    path = tmp_path / "optimum.npz"
+    problem = cp.Problem(cp.Minimize(cp.quad_form(x, np.eye(4) + np.ones((4, 4))) + x[0]), [x >= -1, x <= 2])
+    verify.optimum(problem).save(path)
+    claim = read(path)
+    P = sparse.csr_array(2 * sparse.triu(claim.program.P) - sparse.diags_array(claim.program.P.diagonal()))
+    write(path, replace(claim, program=QuadraticProgram(claim.program.conic, P)))
+    with pytest.raises(FileError, match="P must be symmetric"):
+        check_optimum(path)

@@ -128,6 +128,17 @@ def test_a_wrong_value_of_a_solver_is_shown() -> None:
     assert repr(result).startswith("<ProvenOptimum: optimal value in [")
 
 
+def test_a_value_of_other_parameters_is_no_word_on_these() -> None:
+    q, z = cp.Parameter(value=1.0), cp.Variable()
+    problem = cp.Problem(cp.Minimize(z), [z >= q])
+    problem.solve(solver=cp.CLARABEL)
+    assert verify.optimum(problem).solver == "CLARABEL"
+    q.value = 5.0
+    assert (
+        "CLARABEL, of the parameters that it was given, says 1, which is outside" in verify.optimum(problem).summary()
+    )
+
+
 REFUSED = {
     "other cones": (cp.Problem(cp.Minimize(cp.lambda_max(cp.diag(x)))), r"other cones \(psd\)"),
     "nonconvex": (cp.Problem(cp.Minimize(-cp.norm(x))), "DCP"),

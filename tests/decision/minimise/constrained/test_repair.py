@@ -85,6 +85,18 @@ def test_a_row_in_small_units_counts_as_any_other() -> None:
     assert repair.violation(np.array([1.5, 0.0])) > 0.1
 
 
+@pytest.mark.parametrize("wide", [1e3, 1e6, 1e8, 5e8])
+def test_large_numbers_in_other_rows_excuse_no_violation(wide: float) -> None:
+    x = cp.Variable(3)
+    repair = repair_of([x[0] + x[1] <= 1.4, x[:2] >= 0, x[2] >= 0, x[2] <= wide], 3)
+    assert repair.violation(np.array([1.0, 0.401, wide])) == pytest.approx(1e-3 / 1.401, rel=1e-6)
+    assert repair.violation(np.array([0.0, -1e-3, wide])) == 1.0
+    assert repair.violation(np.array([0.0, -1e-17, wide])) <= 1e-15  # of what x_1 may be, it is rounding
+    switched = repair_of([x[1] <= wide * x[0], x[0] == 0, x[1] >= 0, x[1] <= wide, cp.norm(x[1:]) <= wide], 3)
+    off = np.array([0.0, 0.05, 0.0, *np.full(switched._rows.G.shape[1] - 3, wide)])
+    assert switched.violation(off) == 1.0  # it is 0 where the switch x_0 is
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_a_point_next_to_a_set_without_interior_is_moved_into_it(scale: float) -> None:
     """Rows that hold with equality everywhere leave no slack, and a ball may touch a plane in one point."""

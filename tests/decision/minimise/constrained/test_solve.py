@@ -10,6 +10,7 @@ import torch
 from benchmarks.constrained_sets import SETS, decided
 from benchmarks.soundness_decisions import Liar, bounds_above_minimum
 from decision import decide
+from decision._minimise.constrained.constraints import _violation
 from decision._options import DecideOptions
 from decision.sets import Ball, CvxpySet, Polytope, Simplex
 from socicnn import SOCICNN
@@ -149,6 +150,27 @@ def test_points_that_stay_outside_are_flagged_and_not_certified() -> None:
     assert (found.violation > 1e-9).all()
     assert not found.certified.any()
     assert "3 of 3 decisions miss the constraints" in found.status
+
+
+@pytest.mark.parametrize("wide", [1e6, 1e8])
+def test_large_numbers_in_other_rows_excuse_no_violation(wide: float) -> None:
+    """The set is empty by 1e-3; next to a bound of 1e6, (1, 0.401) was a certified decision."""
+    layer = Layer(None, [[1.0, 0.5, 0.0], [0.2, -1.0, 1e-3]], [-1.0, 0.3])
+    net = FrozenNet([layer], Output([1.0, 2.0], [0.1, 0.2, 0.0]))
+    region = Polytope(A=[[1.0, 1.0, 0.0]], b=[1.4], lower=[1.0, 0.401, 0.0], upper=[5.0, 5.0, wide])
+    try:
+        answer = decide(net, region)
+    except SolverError:
+        return
+    assert not answer.feasible.any()
+    assert not answer.certified.any()
+
+
+def test_large_variables_excuse_no_violation_of_what_is_not_proven() -> None:
+    """CVXPY's own answers, of sets that need other cones, are measured constraint by constraint."""
+    x = cp.Variable(3)
+    x.value = np.array([1.0, 0.5, 1e8])
+    assert _violation([x[0] + x[1] <= 1.4, cp.exp(x[0]) <= x[2]]) == pytest.approx(0.1 / 1.5)
 
 
 def test_good_rows_survive_a_bad_one() -> None:
