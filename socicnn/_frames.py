@@ -46,6 +46,26 @@ def refuse_other_order(parts: Mapping[str, Any]) -> None:
             )
 
 
+def refuse_reordered_columns(frame: Any, other: Any, name: str, where: str) -> None:
+    """Refuse a data frame with the columns of another one in another order: column j would stand for another.
+
+    Args:
+        frame: what a user gave; what has no columns passes.
+        other: what came before it.
+        name: of both.
+        where: where the frame was given.
+
+    Raises:
+        ModelError: both orders, and how to mend it.
+    """
+    labels, before = (list(getattr(part, "columns", ())) for part in (frame, other))
+    if labels != before and set(labels) == set(before):
+        raise ModelError(
+            f"{name} of {where} has the columns {labels[:8]}, before they were in the order {before[:8]}; give them in "
+            "that order"
+        )
+
+
 def _reads_as_number(text: str) -> bool:
     try:
         float(text)

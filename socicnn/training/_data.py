@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn._arrays import as_float64
-from socicnn._frames import refuse_other_order
+from socicnn._frames import refuse_other_order, refuse_reordered_columns
 from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.training._grouping import group
@@ -180,20 +180,31 @@ def as_data(data: Any) -> Data:
     Raises:
         ModelError: shapes that do not agree, no rows, or an entry that is not finite.
     """
-    if isinstance(data, tuple):
-        if len(data) not in (2, 3):
-            raise ModelError(f"data must be (x, y) or (x, context, y); received a tuple of {len(data)}")
-        parts = {"x": data[0], "context": data[1] if len(data) == 3 else None, "y": data[-1]}
-    else:
-        if not (hasattr(data, "x") and hasattr(data, "y")):
-            raise ModelError(f"data must have x and y, or be a tuple (x, y); received {type(data).__name__}")
-        parts = {name: getattr(data, name, None) for name in PARTS}
+    parts = _parts(data)
     refuse_other_order(parts)
     tensors: dict[str, Any] = {
         name: None if values is None else torch.from_numpy(as_float64(values, f"{name} of the data").copy())
         for name, values in parts.items()
     }
     return Data(**tensors)
+
+
+def refuse_reordered(data: Any, validation: Any) -> None:
+    """Refuse frames of validation data whose columns are those of the training data in another order."""
+    train, held = _parts(data), _parts(validation)
+    for name in ("x", "context"):
+        refuse_reordered_columns(held.get(name), train.get(name), name, "the validation data")
+
+
+def _parts(data: Any) -> dict[str, Any]:
+    """Return what data of any accepted kind consist of, as it was given."""
+    if isinstance(data, tuple):
+        if len(data) not in (2, 3):
+            raise ModelError(f"data must be (x, y) or (x, context, y); received a tuple of {len(data)}")
+        return {"x": data[0], "context": data[1] if len(data) == 3 else None, "y": data[-1]}
+    if not (hasattr(data, "x") and hasattr(data, "y")):
+        raise ModelError(f"data must have x and y, or be a tuple (x, y); received {type(data).__name__}")
+    return {name: getattr(data, name, None) for name in PARTS}
 
 
 def check_layout(data: Data, input_shape: tuple[int, ...], context_shape: tuple[int, ...] | None) -> None:

@@ -21,7 +21,7 @@ from socicnn.positivity._base import penalty_of
 from socicnn.positivity._encoder import Encoder
 from socicnn.positivity._hypernetwork import TAG
 from socicnn.training import _checkpoint as checkpoints
-from socicnn.training._data import Data, as_data, check_layout
+from socicnn.training._data import Data, as_data, check_layout, refuse_reordered
 from socicnn.training._described import described
 from socicnn.training._frame import Frame
 from socicnn.training._history import History
@@ -62,10 +62,13 @@ class Run:
             seed = torch.Generator().manual_seed(as_seed("seed", seed))
         self.generator = seed
         start = self.generator.get_state()
-        self.loss, data, reason = chosen_loss(loss, as_data(data))
+        source = data
+        self.loss, data, reason = chosen_loss(loss, as_data(source))
         self._check(data)
         warn_of_large_branches(model, data.y.numel())
         train, held = self._split(data, validation)
+        if not isinstance(validation, Real):
+            refuse_reordered(source, validation)
         usual = 16 if data.grouped else min(LARGEST_BATCH, max(16, len(train) // STEPS))
         self.batch_size: int = settings["batch_size"] or usual
         self.mark = checkpoints.Mark.of(

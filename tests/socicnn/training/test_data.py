@@ -69,3 +69,13 @@ def test_frames_bring_no_warning(recwarn: pytest.WarningsRecorder) -> None:
     pandas = pytest.importorskip("pandas")
     Data(pandas.DataFrame({"a": [1.0, 2.0]}), None, pandas.Series([1.0, 2.0]))
     assert not recwarn.list
+
+
+def test_validation_frames_with_their_columns_in_another_order_are_refused() -> None:
+    pandas = pytest.importorskip("pandas")
+    draw = torch.Generator().manual_seed(0)
+    x = pandas.DataFrame(torch.rand(40, 2, generator=draw).numpy(), columns=["power", "price"])
+    y, model = x["power"] ** 2, SOCICNN(2, (4,), generator=draw)
+    with pytest.raises(ModelError, match=r"x of the validation data has the columns \['price', 'power'\]"):
+        fit(model, (x, y), validation=(x[["price", "power"]], y), epochs=1, progress=False)
+    fit(model, (x, y), validation=(x, y), epochs=1, progress=False)
