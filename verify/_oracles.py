@@ -103,7 +103,9 @@ def _torch_oracle(model: Any, context: Any) -> Oracle:
             values = twin(folded) if theta is None else twin(folded, theta)
             if not slopes:
                 return values.numpy(), None
-            (gradient,) = torch.autograd.grad(values.sum(), x)
+            gradient = torch.zeros_like(x)
+            if values.requires_grad:  # not of a constant
+                (gradient,) = torch.autograd.grad(values.sum(), x, materialize_grads=True)
         return values.detach().numpy(), gradient.numpy()
 
     return evaluate
@@ -149,9 +151,14 @@ class _TorchSet:
 
 def region_of(model: Any, region: Any, rng: np.random.Generator) -> tuple[Points, int]:
     """Return the region in arrays, and the length of x."""
-    if not isinstance(region, tuple):
+    if hasattr(region, "sample") and hasattr(region, "project"):
         points = _TorchSet(region, int(rng.integers(2**31)))
         return points, points.sample(1).shape[1]
+    if not isinstance(region, tuple | list) or len(region) != 2:
+        raise ModelError(
+            "the region must be bounds (lower, upper), or a set with `sample` and `project`; received "
+            f"{type(region).__name__}"
+        )
     lower, upper = (as_float64(bound, "a bound of the region") for bound in region)
     shape = getattr(model, "input_shape", None)
     if lower.ndim == upper.ndim == 0 and shape is None:

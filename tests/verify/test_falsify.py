@@ -1,6 +1,7 @@
 """The search for counterexamples: it finds planted ones, and none where there is none."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,3 +179,18 @@ def test_a_region_by_its_protocol() -> None:
     found = verify.falsify(lambda x: -(x**2).sum(axis=1), Ball(), evaluations=10_000)
     assert found.violated
     assert np.linalg.norm(found.points, axis=1).max() <= 1 + 1e-12
+
+
+class Constant(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.new_full((len(x),), 3.0)
+
+
+def test_a_constant_module_has_slopes_of_zero() -> None:
+    assert not verify.falsify(Constant(), (np.zeros(2), np.ones(2)), evaluations=2_000).violated
+
+
+@pytest.mark.parametrize("region", [2, [np.zeros(2)], None])
+def test_what_is_no_region_is_refused(region: Any) -> None:
+    with pytest.raises(ModelError, match=r"the region must be bounds \(lower, upper\), or a set"):
+        verify.falsify(Constant(), region)
