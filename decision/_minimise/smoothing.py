@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from decision._minimise.kinks import RELUS, depends, in_known_kinks
+from decision._minimise.kinks import BOUNDED, RELUS, constant_first, depends, in_known_kinks
 from socicnn.errors import ModelError
 
 NARROW = 1e-150  # a width that no value in float64 feels, but whose square is not 0
@@ -41,6 +41,22 @@ def smooth_length(square: Tensor, delta: Tensor) -> Tensor:
     return (square + delta.square()).sqrt()
 
 
+def smooth_hinge(a: Tensor, delta: Tensor) -> Tensor:
+    """Return a convex function of a with two derivatives, between relu(a) - delta and relu(a): 0 up to a = 0.
+
+        2 delta (t^3 - t^4 / 2)   for t = a / (2 delta) in [0, 1]
+
+    It keeps the range of relu, so that a square or a power of 1.5 may follow; its curvature is three times as large.
+
+    Args:
+        a: any shape.
+        delta: width, > 0, broadcast against a; from a = 2 delta on the function is a - delta.
+    """
+    width = 2.0 * delta
+    t = (a / width).clamp(0.0, 1.0)
+    return torch.where(a >= width, a - delta, width * t**3 * (1.0 - 0.5 * t))
+
+
 def softplus(a: Tensor, width: Tensor | float) -> tuple[Tensor, Tensor]:
     """Return width log(1 + exp(a / width)), to full precision, and t = a / width; the slope is sigmoid(t)."""
     t = a / width
@@ -61,6 +77,7 @@ class Smoothing(TorchFunctionMode):
     """While it is entered, relu and Euclidean norms of x are evaluated smoothed, never above their own values.
 
     So are abs, maximum, clamp from below, leaky_relu and norms of order 1, which are rewritten (`in_known_kinks`).
+    Maxima and clamps stay above their bounds.
 
     Only tensors that require a gradient, as x does and what is computed from it, are smoothed: a context's part in a
     network is neither convex nor increasing, and a smaller relu there could raise f. If a network whose later layers
@@ -78,19 +95,24 @@ class Smoothing(TorchFunctionMode):
         super().__init__()
         self.delta = delta
         self._least = delta.min() if len(delta) else delta.new_ones(())
+        self._bounded = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Replace what is smoothed, pass on the rest."""
         kwargs = kwargs or {}
         if (func is not torch.linalg.vector_norm or len(args) > 1 or "ord" in kwargs) and depends(args):
-            rewritten = in_known_kinks(func, args, kwargs)
+            rewritten = in_known_kinks(func, constant_first(func, args), kwargs)
             if rewritten is not None:
-                with self:
-                    return rewritten()
+                self._bounded = func in BOUNDED
+                try:
+                    with self:
+                        return rewritten()
+                finally:
+                    self._bounded = False
         moves = bool(args) and isinstance(args[0], Tensor) and args[0].requires_grad
         if func in RELUS and moves:
             delta = self._width(args[0])
-            return smooth_relu(args[0], delta)[0] - delta
+            return smooth_hinge(args[0], delta) if self._bounded else smooth_relu(args[0], delta)[0] - delta
         if func is torch.linalg.vector_norm and moves:
             if set(kwargs) - {"dim", "keepdim"} or len(args) != 1:
                 raise ModelError(

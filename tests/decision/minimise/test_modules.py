@@ -143,3 +143,21 @@ def test_modules_are_decided_where_gradients_are_off(method: str) -> None:
         answer = decide(model, Simplex(3), theta, method, rtol=1e-3)  # type: ignore[arg-type]
     assert answer.ok
     assert torch.equal(answer.x, decide(model, Simplex(3), theta, method, rtol=1e-3).x)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("power", [1.5, 2.0])
+@pytest.mark.parametrize("shift", [0.2, 9.0])
+def test_powers_of_positive_parts_are_decided(power: float, shift: float) -> None:
+    """Smoothed below 0, 40 squares of units that are off raise f: "a lower bound lies above the value"."""
+
+    class Hinges(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rows = torch.linspace(-2, 2, 40, dtype=torch.float64)[:, None] * torch.tensor([1.0, -0.5, 0.3, 0.7])
+            zero = torch.zeros(1, dtype=torch.float64)
+            hinges = (x @ rows.T - shift).clamp(min=0) ** power + torch.maximum(x @ rows.T - shift, zero) ** power
+            return hinges.sum(dim=-1) + torch.logsumexp(3.0 * x, dim=-1) + torch.relu(x - 0.3).sum(dim=-1)
+
+    found = decide(Hinges(), Box(4, -1.0, 1.0))
+    assert bool(found.certified.all()), found.status
+    x = Box(4, -1.0, 1.0).sample(2000, generator(1))
+    assert (Hinges()(x) >= found.value - found.gap).all()

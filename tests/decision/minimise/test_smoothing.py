@@ -46,6 +46,34 @@ def test_kinks_by_other_names_are_smoothed(kinks: Callable[[torch.Tensor], torch
     assert (exact - smooth).max() > 0.05
 
 
+@pytest.mark.parametrize(
+    ("kinks", "bound"),
+    [
+        (lambda a: a.clamp(min=0), 0.0),
+        (lambda a: a.clamp(min=1e-12), 1e-12),
+        (lambda a: torch.maximum(a, torch.full_like(a, 0.5).detach()), 0.5),
+        (lambda a: torch.max(torch.full_like(a, 0.5).detach(), a), 0.5),
+    ],
+)
+def test_maxima_stay_above_their_bound(kinks: Callable[[torch.Tensor], torch.Tensor], bound: float) -> None:
+    """What follows may fall below it, and be no number: squares, logarithms."""
+    a = torch.linspace(-5, 5, 2001, dtype=torch.float64).requires_grad_()
+    with Smoothing(torch.tensor([0.1], dtype=torch.float64)):
+        smooth = kinks(a)
+    assert (smooth >= bound).all()
+    assert (smooth.diff().diff() >= -1e-14).all()
+    assert (smooth <= kinks(a)).all()
+
+
+@pytest.mark.parametrize("bound", [-torch.inf, -1e20, -1e9])
+def test_bounds_that_are_far_below_take_no_digits_of_x(bound: float) -> None:
+    a = torch.linspace(-5, 5, 21, dtype=torch.float64).requires_grad_()
+    with Smoothing(torch.tensor([0.1], dtype=torch.float64)):
+        for smooth in (a.clamp(min=bound), torch.maximum(a, torch.full((21,), bound, dtype=torch.float64))):
+            assert torch.allclose(smooth, a, rtol=0.0, atol=0.1 + 1e-12)
+            assert (smooth <= a).all()
+
+
 def test_what_does_not_depend_on_x_stays_as_it_is() -> None:
     theta = torch.linspace(-1, 1, 21, dtype=torch.float64)
     with Smoothing(torch.tensor([0.5])):
