@@ -24,7 +24,7 @@ LAYOUT = (
 )
 UNKNOWN = (
     "the module calls {} on what depends on x, and the layer does not see its kinks: a gradient there could be wrong; "
-    "write it in relu, abs, maximum, clamp(min=...) or Euclidean norms"
+    "write it in relu, abs, maximum, clamp(min=...), Euclidean norms or torch.logsumexp"
 )
 
 
@@ -161,7 +161,7 @@ class Pieces(TorchFunctionMode):
             if rewritten is not None:
                 with self:
                     return rewritten()
-            if self._known is None and is_unknown(func) and depends(args):
+            if self._known is None and is_unknown(func) and depends((*args, *kwargs.values())):
                 raise ModelError(UNKNOWN.format(getattr(func, "__name__", func)))
             return func(*args, **kwargs)
         if not args or not self._moves(args[0]):

@@ -74,6 +74,7 @@ def test_kinks_that_are_not_one_row_per_point_are_refused(kinks: Callable[[Tenso
         lambda x: torch.max(x, -2.0 * x).sum(dim=1),
         lambda x: (x.clamp(min=0.0) + (-x).clamp_min(0.0)).sum(dim=1),
         lambda x: (torch.clip(x, min=0.5) + nn.functional.leaky_relu(-2.0 * x, 0.1) + x.abs()).sum(dim=1),
+        lambda x: nn.functional.leaky_relu(x, -0.5).sum(dim=1),
         lambda x: torch.norm(x, p=1, dim=-1),
         lambda x: torch.linalg.vector_norm(x, 1, -1),
         lambda x: x.norm(dim=1),
@@ -107,6 +108,8 @@ def test_kinks_by_any_name_hold_x(kinks: Callable[[Tensor], Tensor]) -> None:
         ("clamp", lambda x: x.clamp(max=3.0).sum(dim=1)),
         ("sort", lambda x: x.sort(dim=1).values[:, -1]),
         ("minimum", lambda x: -torch.minimum(x, -x).sum(dim=1)),
+        ("maximum", lambda x: torch.maximum(input=x, other=-x).sum(dim=1)),
+        ("leaky_relu", lambda x: nn.functional.leaky_relu(1.0 * x, 0.1, inplace=True).sum(dim=1)),
     ],
 )
 def test_kinks_that_are_not_seen_are_refused(name: str, kinks: Callable[[Tensor], Tensor]) -> None:
