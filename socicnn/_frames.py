@@ -17,7 +17,7 @@ def refuse_columns(frame: Any, name: str) -> None:
     Raises:
         ModelError: the first such column, and what it holds.
     """
-    for label in getattr(frame, "columns", ()):
+    for label in frame.columns if hasattr(frame, "dtypes") else ():  # columns of an Arrow table are no labels
         column = frame[label]
         kind = getattr(getattr(column, "dtype", None), "kind", None)
         what = {"M": "dates", "m": "times"}.get(kind or "")
@@ -39,11 +39,19 @@ def refuse_other_order(parts: Mapping[str, Any]) -> None:
     """
     labelled = {name: part.index for name, part in parts.items() if hasattr(getattr(part, "index", None), "isin")}
     for (name, labels), (other, more) in zip(labelled.items(), list(labelled.items())[1:], strict=False):
-        if len(labels) == len(more) and not labels.equals(more) and bool(labels.isin(more).all()):
+        if len(labels) == len(more) and not labels.equals(more) and _same_labels(labels, more):
             raise ModelError(
                 f"{name} and {other} have the same row labels in different orders, so that row i of one belongs to "
                 f"another row of the other; align them by .loc, or give .to_numpy() if they are in order as they are"
             )
+
+
+def _same_labels(labels: Any, more: Any) -> bool:
+    """Return whether each label stands as often in both; frames put together without new labels hold 0 in every row."""
+    if not bool(labels.isin(more).all()):
+        return False
+    times, others = (each.value_counts(dropna=False) for each in (labels, more))
+    return len(times) == len(others) and bool((times.reindex(others.index) == others).all())
 
 
 def refuse_reordered_columns(frame: Any, other: Any, name: str, where: str) -> None:
@@ -58,7 +66,7 @@ def refuse_reordered_columns(frame: Any, other: Any, name: str, where: str) -> N
     Raises:
         ModelError: both orders, and how to mend it.
     """
-    labels, before = (list(getattr(part, "columns", ())) for part in (frame, other))
+    labels, before = (list(part.columns) if hasattr(part, "dtypes") else [] for part in (frame, other))
     if labels != before and set(labels) == set(before):
         raise ModelError(
             f"{name} of {where} has the columns {labels[:8]}, before they were in the order {before[:8]}; give them in "

@@ -65,6 +65,24 @@ def test_row_labels_in_another_order_are_refused() -> None:
             learner.fit(x, y[::-1])
 
 
+def test_labels_that_stand_in_many_rows_are_no_order() -> None:
+    pandas = pytest.importorskip("pandas")
+    x = pandas.concat([pandas.DataFrame({"a": [float(i)]}) for i in range(3)])
+    assert list(x.index) == [0, 0, 0]
+    assert len(Data(x, None, pandas.Series([1.0, 2.0, 4.0]))) == 3
+    twice = pandas.Series([1.0, 2.0, 4.0], index=[0, 0, 1])
+    with pytest.raises(ModelError, match="same row labels in different orders"):
+        Data(twice.to_frame(), None, twice[::-1])
+
+
+def test_arrow_tables_are_read() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({"a": [1.0, 2.0], "b": [0.0, 5.0]})
+    assert Data(table, None, [1.0, 2.0]).x.tolist() == [[1.0, 0.0], [2.0, 5.0]]
+    draw = torch.Generator().manual_seed(0)
+    fit(SOCICNN(2, (2,), generator=draw), (table, [1.0, 2.0]), validation=(table, [1.0, 2.0]), epochs=1, progress=False)
+
+
 def test_frames_bring_no_warning(recwarn: pytest.WarningsRecorder) -> None:
     pandas = pytest.importorskip("pandas")
     Data(pandas.DataFrame({"a": [1.0, 2.0]}), None, pandas.Series([1.0, 2.0]))
