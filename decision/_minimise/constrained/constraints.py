@@ -293,7 +293,9 @@ def _violation(constraints: list[Any]) -> float:
 
     def relative(part: Any) -> float:
         worst = float(np.max(part.violation(), initial=0.0))
-        sides = [float(np.abs(side.value).max(initial=0.0)) for side in part.args if side.value is not None]
+        values = [side.value for side in part.args if side.value is not None]
+        entries = [value.data if sparse.issparse(value) else value for value in values]
+        sides = [float(np.abs(each).max(initial=0.0)) for each in entries]
         return worst / max(1.0, *sides)
 
     return max(map(relative, constraints))

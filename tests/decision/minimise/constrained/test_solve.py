@@ -6,6 +6,7 @@ import cvxpy as cp
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from benchmarks.constrained_sets import SETS, decided
 from benchmarks.soundness_decisions import Liar, bounds_above_minimum
@@ -171,6 +172,8 @@ def test_large_variables_excuse_no_violation_of_what_is_not_proven() -> None:
     x = cp.Variable(3)
     x.value = np.array([1.0, 0.5, 1e8])
     assert _violation([x[0] + x[1] <= 1.4, cp.exp(x[0]) <= x[2]]) == pytest.approx(0.1 / 1.5)
+    X = cp.Variable((2, 2), value=np.array([[2.5, 0.0], [0.0, 1.0]]))
+    assert _violation([sparse.eye_array(2) * 2.0 >= X]) == pytest.approx(0.5 / 2.5)
 
 
 def test_good_rows_survive_a_bad_one() -> None:
