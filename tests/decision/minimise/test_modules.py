@@ -157,7 +157,7 @@ def test_powers_of_positive_parts_are_decided(power: float, shift: float) -> Non
             hinges = (x @ rows.T - shift).clamp(min=0) ** power + torch.maximum(x @ rows.T - shift, zero) ** power
             return hinges.sum(dim=-1) + torch.logsumexp(3.0 * x, dim=-1) + torch.relu(x - 0.3).sum(dim=-1)
 
-    found = decide(Hinges(), Box(4, -1.0, 1.0))
-    assert bool(found.certified.all()), found.status
+    answer = decide(Hinges(), Box(4, -1.0, 1.0))
+    assert bool(answer.certified.all()), answer.status
     x = Box(4, -1.0, 1.0).sample(2000, generator(1))
-    assert (Hinges()(x) >= found.value - found.gap).all()
+    assert (Hinges()(x) >= answer.value - answer.gap).all()
