@@ -64,7 +64,7 @@ class Preset:
 
 STARTS = (SEED_START, "principled")
 PLANE = tuple((law, recipe, start, 1e-3, 1) for start in STARTS for law in CLOUDS for recipe in RECIPES)
-FASTER = tuple((law, recipe, start, 5e-3, 1) for start in STARTS for law in CLOUDS for recipe in ("lift", "softplus"))
+FASTER = tuple((law, recipe, start, 5e-3, 1) for start in STARTS for law in CLOUDS for recipe in RECIPES)
 DEEPER = tuple((law, recipe, "principled", 5e-3, 3) for law in CLOUDS for recipe in ("lift", "softplus"))
 WIDER = tuple((law, recipe, "principled", 5e-3, 5) for law in ("magic", "cardiotocography") for recipe in RECIPES)
 PRESETS = {
