@@ -21,7 +21,7 @@ def test_the_tiny_run_finishes_and_is_summed_up(tmp_path: Path, capsys: pytest.C
     assert {row["recipe"] for row in rows if row.get("nll_emitted_from_test") is not None} == {"lift"}
     assert summary(rows) in capsys.readouterr().out
     paper = PRESETS["paper"]
-    assert len(paper.arms) == 30
+    assert len(paper.arms) == 34
     assert len(cells("paper")) == 24 * paper.seeds // paper.together + 6 * 3
 
 
