@@ -22,7 +22,7 @@ def test_the_tiny_run_finishes_and_is_summed_up(tmp_path: Path, capsys: pytest.C
     assert summary(rows) in capsys.readouterr().out
     paper = PRESETS["paper"]
     assert len(paper.arms) == 34
-    assert len(cells("paper")) == 24 * paper.seeds // paper.together + 6 * 3
+    assert len(cells("paper")) == 28 * paper.seeds // paper.together + 6 * 3
 
 
 def test_lifts_are_finalised_on_training_points() -> None:
