@@ -105,7 +105,7 @@ def numbers(path: Path, frame: Any, names: Sequence[str]) -> NumberTable:
 
 
 def numeric_names(frame: Any) -> list[str]:
-    """Return the names of the columns that hold numbers alone; a column without a name is none of them."""
+    """Return the names of the columns that hold numbers alone; columns without a name are left out."""
     return [str(name) for name in frame.columns if _holds_numbers(frame[name]) and not _NO_NAME.fullmatch(str(name))]
 
 

@@ -33,7 +33,7 @@ _OTHERS = {  # have kinks, and are not rewritten
 
 
 def in_known_kinks(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Tensor] | None:
-    """Return how to compute a call by relu and Euclidean norms alone; None if it is none of those known here.
+    """Return how to compute a call by relu and Euclidean norms alone; None where that is not known here.
 
     Args:
         func: function of torch, as a `TorchFunctionMode` is told.

@@ -73,10 +73,9 @@ def test_monotone_columns_hold_by_construction_and_are_used(kind: str, curvature
 def test_it_ends_convex_whatever_the_recipe(recipe: ADMM | Literal["softplus"]) -> None:
     """Weights of ADMM are negative on the way; predictions were not convex, and only the program said so."""
     rng = np.random.default_rng(0)
-    X = rng.uniform(-1, 1, (60, 2))
+    X, (a, b) = rng.uniform(-1, 1, (60, 2)), rng.uniform(-2, 2, (2, 2000, 2))
     trainer = Trainer(recipe=recipe, epochs=10, learning_rate=0.05, polish=0, restarts=1)
     model = regressor(hidden=(4, 4), trainer=trainer).fit(X, -(X**2).sum(axis=1))
-    a, b = rng.uniform(-2, 2, (2, 2000, 2))
     assert (model.predict((a + b) / 2) <= (model.predict(a) + model.predict(b)) / 2 + 1e-12).all()
     assert min(float(weight().detach().min()) for _, weight in model.network_.constrained()) >= 0
     assert model.certify(X[:3]).ok
