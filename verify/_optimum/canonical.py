@@ -18,6 +18,7 @@ from socicnn.errors import ProgramError
 from verify._optimum.altered import altered
 from verify._optimum.mixed import MixedProgram
 from verify._optimum.program import QuadraticProgram
+from verify._optimum.unvalued import unvalued
 
 Form = Literal["auto", "quadratic", "cones"]
 
@@ -46,7 +47,8 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
         raise ProgramError("the problem has no variables: nothing is minimised; read problem.objective.value")
     try:
         solver = _relaxing() if problem.is_mixed_integer() else cp.CLARABEL
-        data, _, inverse = problem.get_problem_data(solver, solver_opts={"use_quad_obj": quadratic})
+        with unvalued(problem):
+            data, _, inverse = problem.get_problem_data(solver, solver_opts={"use_quad_obj": quadratic})
     except (cp.error.SolverError, cp.error.DCPError, ValueError) as error:
         if not problem.is_dcp():
             wrong = "the problem must be convex by CVXPY's rules (DCP); problem.is_dcp() is False"

@@ -25,6 +25,7 @@ from socicnn.conic.solvers import Solver
 from socicnn.errors import ProgramError, SolverError
 from socicnn.frozen import FrozenNet
 from verify._optimum.altered import altered
+from verify._optimum.unvalued import unvalued
 
 FAR = 1e9  # a plane this many times further from the origin than the nearest others is kept from the solver at first
 
@@ -133,7 +134,8 @@ class Constraints:
         if problem.is_mixed_integer():
             return None
         altered(problem, quadratic=False)  # refuses what CVXPY would replace by another set
-        data = problem.get_problem_data(cp.CLARABEL)[0]
+        with unvalued(problem):
+            data = problem.get_problem_data(cp.CLARABEL)[0]
         dims, size = data["dims"], self.x.size
         if data["param_prob"].x.boolean_idx:  # of FiniteSet, which is_mixed_integer() does not know
             raise ProgramError(
@@ -270,6 +272,8 @@ def through_cvxpy(net: FrozenNet, constraints: Constraints, solver: Solver) -> t
     x = constraints.x
     problem = cp.Problem(cp.Minimize(to_cvxpy(net, x)), constraints.listed)
     began = time.perf_counter()
+    for variable in problem.variables():
+        variable.save_value(None)  # a failure must not return an older answer, nor values change the data
     try:
         problem.solve(solver=solver.name.upper(), **solver.settings)
         status = f"{solver.name} through CVXPY ended with '{problem.status}'"

@@ -1,0 +1,52 @@
+"""What has been solved has values, and is proven and decided as what has none."""
+
+import cvxpy as cp
+import numpy as np
+import pytest
+
+import verify
+from decision import DecideOptions, decide
+from socicnn import SOCICNN
+from verify._optimum.unvalued import unvalued
+
+RETURNS = np.random.default_rng(0).normal(size=(50, 4))
+
+
+def portfolio() -> tuple[cp.Variable, list[cp.Constraint]]:
+    """Return weights with a bound on the mean of the worst 7 % of 50 losses: 3.5 of them."""
+    weights = cp.Variable(4, nonneg=True)
+    return weights, [cp.cvar(-RETURNS @ weights, 0.93) <= 1.5, cp.sum(weights) == 1]
+
+
+def test_an_answer_with_a_conditional_value_at_risk_is_proven() -> None:
+    weights, constraints = portfolio()
+    problem = cp.Problem(cp.Minimize(cp.sum_squares(weights)), constraints)
+    problem.solve(solver=cp.CLARABEL)
+    answer = weights.value
+    result = verify.optimum(problem)
+    assert result.agreed and result.lo <= float(np.sum(answer**2)) + 1e-9
+    assert np.array_equal(weights.value, answer)  # the answer stays with its user
+
+
+@pytest.mark.parametrize("further", [False, True], ids=["rows and cones", "through CVXPY"])
+def test_decisions_under_constraints_that_have_been_solved(further: bool) -> None:
+    weights, constraints = portfolio()
+    if further:  # exponential cones go through CVXPY
+        constraints.append(cp.sum(cp.entr(weights)) >= 0.5)
+    network = SOCICNN(4, [6])
+    options = DecideOptions(solver="clarabel")
+    fresh = decide(network, constraints, options=options)
+    cp.Problem(cp.Minimize(cp.sum_squares(weights)), constraints[1:]).solve(solver=cp.CLARABEL)
+    again = decide(network, constraints, options=options)
+    assert np.allclose(again.x, fresh.x, atol=1e-5)
+    assert float(again.violation.max()) < 1e-6
+
+
+def test_values_return_after_an_error() -> None:
+    """The answer of a solver may miss its bounds by rounding; it is given back as it was."""
+    weights = cp.Variable(2, nonneg=True)
+    weights.save_value(np.array([-1e-9, 1.0]))
+    with pytest.raises(KeyError), unvalued(cp.Problem(cp.Minimize(cp.sum(weights)))):
+        assert weights.value is None
+        raise KeyError
+    assert weights.value is not None and weights.value.tolist() == [-1e-9, 1.0]
