@@ -24,7 +24,8 @@ def test_an_answer_with_a_conditional_value_at_risk_is_proven() -> None:
     problem.solve(solver=cp.CLARABEL)
     answer = weights.value
     result = verify.optimum(problem)
-    assert result.agreed and result.lo <= float(np.sum(answer**2)) + 1e-9
+    assert result.agreed
+    assert result.lo <= float(np.sum(answer**2)) + 1e-9
     assert np.array_equal(weights.value, answer)  # the answer stays with its user
 
 
@@ -49,4 +50,5 @@ def test_values_return_after_an_error() -> None:
     with pytest.raises(KeyError), unvalued(cp.Problem(cp.Minimize(cp.sum(weights)))):
         assert weights.value is None
         raise KeyError
-    assert weights.value is not None and weights.value.tolist() == [-1e-9, 1.0]
+    assert weights.value is not None
+    assert weights.value.tolist() == [-1e-9, 1.0]
