@@ -40,6 +40,7 @@ def test_decisions_under_constraints_that_have_been_solved(further: bool) -> Non
     cp.Problem(cp.Minimize(cp.sum_squares(weights)), constraints[1:]).solve(solver=cp.CLARABEL)
     again = decide(network, constraints, options=options)
     assert np.allclose(again.x, fresh.x, atol=1e-5)
+    assert again.violation is not None
     assert float(again.violation.max()) < 1e-6
 
 
