@@ -36,11 +36,14 @@ def _graph_at(path: Path, names: list[str], context: Path | None) -> Any:
     if len(names) > 2 or context is None:
         how = "--context FILE gives the context of a graph of x and one context"
         raise FileError(f"{path} has the inputs {', '.join(names)}; {how}")
+    known = [name for name in names if name in ("context", "theta")] or [name for name in names if name != "x"]
+    if len(known) != 1:
+        how = "call x 'x' or the context 'context' in the graph, or use FrozenNet.from_onnx(path, fixed=...)"
+        raise FileError(f"{path} has the inputs {', '.join(names)}, and either may be the context; {how}")
     rows = read_rows(context, "contexts", "theta")
     if len(rows) != 1:
         raise FileError(f"{context} has {len(rows)} contexts; an ONNX graph is read at one context: give one row")
-    name = next((name for name in names if name in ("context", "theta")), names[1])
-    return FrozenNet.from_onnx(path, fixed={name: rows[0]})
+    return FrozenNet.from_onnx(path, fixed={known[0]: rows[0]})
 
 
 def _existing(path: Path) -> Path:

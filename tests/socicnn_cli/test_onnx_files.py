@@ -70,3 +70,33 @@ def test_a_number_that_float32_does_not_hold_is_refused(run, tmp_path: Path) -> 
     assert (status, err.count("\n")) == (2, 1)
     assert "vectors.free.c holds 1e+39, more than float32 holds (3.4e+38)" in err
     assert not (tmp_path / "m.onnx").exists()
+
+
+@pytest.mark.extra
+@pytest.mark.parametrize(("names", "least"), [(["p", "x"], 50.0), (["context", "z"], 50.0), (["x", "p"], 30.0)])
+def test_the_context_of_a_graph_is_told_by_names(run, tmp_path: Path, names: list[str], least: float) -> None:
+    """Of (p, x) the second was fixed, so that the decision was about the context."""
+    status, out, err = run("decide", *_parted(tmp_path, names), "--json")
+    assert status == 0, err
+    assert json.loads(out)["decisions"][0]["value"] == pytest.approx(least, abs=1e-3)
+
+
+@pytest.mark.extra
+def test_a_context_that_no_name_tells_is_refused(run, tmp_path: Path) -> None:
+    status, _, err = run("decide", *_parted(tmp_path, ["load", "z"]))
+    assert (status, err.count("\n")) == (2, 1)
+    assert "has the inputs load, z, and either may be the context" in err
+
+
+def _parted(folder: Path, names: list[str]) -> list[object]:
+    """Return the first words of a command about ||first||^2 + 3 sum second+ over the box, its context 5, 5."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed: pip install 'socicnn[onnx]'")
+    node, kind = onnx.helper.make_node, onnx.TensorProto.FLOAT
+    nodes = [node("ReduceSumSquare", names[:1], ["a"], axes=[1], keepdims=0), node("Relu", names[1:], ["r"])]
+    nodes += [node("ReduceL1", ["r"], ["b"], axes=[1], keepdims=0), node("Sum", ["a", "b", "b", "b"], ["f"])]
+    inputs = [onnx.helper.make_tensor_value_info(name, kind, [1, 2]) for name in names]
+    graph = onnx.helper.make_graph(nodes, "parted", inputs, [onnx.helper.make_tensor_value_info("f", kind, [1])])
+    path, theta = folder / "parted.onnx", folder / "theta.npy"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8), path)
+    np.save(theta, [[5.0, 5.0]])
+    return [path, "--set", "box", "--context", theta]
