@@ -119,7 +119,7 @@ def column_of(path: Path, frame: Any, name: str) -> Array:
     """Return a column as numbers, NaN where a value is missing.
 
     Raises:
-        FileError: there is no such column, or it holds text or dates.
+        FileError: there is no such column, or it holds text, dates or durations.
     """
     import pandas as pd
 
@@ -130,8 +130,10 @@ def column_of(path: Path, frame: Any, name: str) -> Array:
         hint = f" (did you mean {lowered[close[0]]!r}?)" if close else ""
         raise FileError(f"{path} has no column {name!r}{hint}; it has {', '.join(there[:SHOWN])}")
     column = frame[name]
-    if pd.api.types.is_datetime64_any_dtype(column):
+    if pd.api.types.is_datetime64_any_dtype(column) or isinstance(column.dtype, pd.PeriodDtype):
         raise FileError(f"column {name!r} of {path} holds dates; make numbers of them (e.g. the hour), or leave it out")
+    if pd.api.types.is_timedelta64_dtype(column):  # as numbers they depend on the unit that the file is kept in
+        raise FileError(f"column {name!r} of {path} holds durations; make numbers of them, e.g. hours, or leave it out")
     converted = pd.to_numeric(column, errors="coerce")
     text = column[converted.isna() & column.notna()]
     if len(text):

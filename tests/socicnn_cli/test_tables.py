@@ -9,6 +9,7 @@ import pytest
 
 from socicnn._files import FileError
 from socicnn_cli._frame_output import print_csv, write_csv
+from socicnn_cli._frames import column_of
 from socicnn_cli._tables import read_rows, read_samples
 
 
@@ -188,3 +189,13 @@ def test_the_layout_of_the_points_is_said_in_words(tmp_path: Path) -> None:
     assert read_samples(path).layout == "contexts have unequal numbers of points, from 1 to 2"
     path = _write(tmp_path / "data.csv", "x0,y\n1,10\n2,20\n")
     assert read_samples(path).layout == "there are no contexts"
+
+
+@pytest.mark.parametrize(("kind", "said"), [("duration", "durations"), ("month", "dates")])
+def test_durations_and_months_are_no_numbers(kind: str, said: str) -> None:
+    """As numbers they depended on the unit of the file, and a missing one was -9.2e18."""
+    pd = pytest.importorskip("pandas")
+    hours, months = pd.to_timedelta([1.0, None, 3.0], unit="h"), pd.PeriodIndex(["2020-01"] * 3, freq="M")
+    frame = pd.DataFrame({"time": hours if kind == "duration" else months})
+    with pytest.raises(FileError, match=f"column 'time' of days.parquet holds {said}"):
+        column_of(Path("days.parquet"), frame, "time")
