@@ -154,13 +154,15 @@ def _model_forward(model: Any, instance: Instance) -> tuple[Array, float] | None
         return None
     import torch
 
+    from socicnn.positivity._base import evaluation_mode
+
     parameter = next(iter(model.parameters()), None)
     dtype = getattr(model, "dtype", torch.float64 if parameter is None else parameter.dtype)
     device = getattr(model, "device", None if parameter is None else parameter.device)
     shape = instance.net.input_shape
     assert shape is not None
     values = []
-    with torch.no_grad(), _without_tf32(torch):
+    with torch.no_grad(), _without_tf32(torch), evaluation_mode(model):
         for start in range(0, len(instance.x), 4096):
             rows = slice(start, start + 4096)
             x = torch.as_tensor(np.array(instance.x[rows])).reshape(-1, *shape).to(device, dtype)

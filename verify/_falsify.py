@@ -83,7 +83,8 @@ def falsify(
 ) -> Falsification:
     """Search a region for a point where the model is not convex, or is not its program.
 
-    A torch model is evaluated as a float64 copy, so that rounding is not taken for a violation.
+    A torch model is evaluated as a float64 copy in evaluation mode, so that neither rounding nor noise is taken for a
+    violation; nor is what central differences miss of the slopes of a plain function.
 
     Args:
         model: a torch module on `(count, n)` (or its `input_shape`), a FrozenNet, or a function of `(count, n)` arrays.
@@ -97,7 +98,8 @@ def falsify(
         The worst that was found; `.violated` tells whether it is a violation. Finding none proves nothing.
 
     Raises:
-        ModelError: bounds that do not fit, or a model that does not give one value per point.
+        ModelError: bounds that do not fit, a model that does not give one value per point, or a context for what takes
+            none.
 
     >>> bent = lambda x: np.abs(x).sum(axis=1) - 0.01 * np.maximum(x[:, 0] - 0.3, 0)
     >>> falsify(bent, (np.full(2, -1.0), np.full(2, 1.0)), evaluations=20_000).violated
@@ -149,7 +151,11 @@ class _Search:
         where = self._rng.choice(LINE, size=SLOPES, replace=False)
         values, slopes = self._oracle(points[where], True)
         assert slopes is not None
-        above = (values[:, None] + slopes @ points.T - (slopes * points[where]).sum(axis=1)[:, None] - f) / size
+        g = slopes.value
+        above = values[:, None] + g @ points.T - (g * points[where]).sum(axis=1)[:, None] - f
+        if slopes.error is not None:
+            above -= np.stack([np.abs(points - points[i]) @ e for i, e in zip(where, slopes.error, strict=True)])
+        above /= size
         i, j = np.unravel_index(int(np.argmax(above)), above.shape)
         if above[i, j] > self._cut[0]:
             self._cut = float(above[i, j]), "cut", np.stack([points[where[i]], points[j]])
@@ -173,7 +179,7 @@ class _Search:
             )
             better = violation > best
             best[better], best_ends[better] = violation[better], ends[better]
-            g_low, g_high, g_mid = slopes.reshape(3, len(ends), -1)
+            g_low, g_high, g_mid = slopes.value.reshape(3, len(ends), -1)
             gradient = np.stack([g_mid - g_low, g_mid - g_high], axis=1) / 2
             mean = 0.9 * mean + 0.1 * gradient
             square = 0.99 * square + 0.01 * (gradient**2).sum(axis=(1, 2), keepdims=True)

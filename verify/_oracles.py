@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,22 @@ from verify._geometry.passes import Geometry
 
 BATCH = 2**20  # numbers that the points of one evaluation hold at most
 
-Oracle: TypeAlias = Callable[[Array, bool], tuple[Array, Array | None]]  # points, slopes wanted -> values, slopes
+ROUNDING = 2.0**-49  # of a value of a plain function, relative to the largest around it
+
+
+class Slopes(NamedTuple):
+    """Slopes at some points.
+
+    Args:
+        value: the slopes, shape `(count, n)`.
+        error: how far each entry is from one of a subgradient at most, if f is convex; None where it is one.
+    """
+
+    value: Array
+    error: Array | None = None
+
+
+Oracle: TypeAlias = Callable[[Array, bool], tuple[Array, Slopes | None]]  # points, slopes wanted -> values, slopes
 
 
 class SearchRegion(Protocol):
@@ -44,7 +59,7 @@ class Counted:
         """Return how many values these points take."""
         return points * (1 + self._slope * slopes)
 
-    def __call__(self, points: Array, slopes: bool) -> tuple[Array, Array | None]:
+    def __call__(self, points: Array, slopes: bool) -> tuple[Array, Slopes | None]:
         """Return the values, and the slopes where wanted; a few points at a time where x is long."""
         self.used += self.price(len(points), slopes)
         size = max(1, BATCH // points.shape[1])
@@ -58,24 +73,40 @@ class Counted:
                 raise ModelError(
                     f"the model gives a value that is not finite, at {np.array2string(where, threshold=8)}"
                 )
-        gradients = [gradient for _, gradient in parts if gradient is not None]
-        return np.concatenate([values for values, _ in parts]), np.concatenate(gradients) if gradients else None
+        values = np.concatenate([values for values, _ in parts])
+        given = [part for _, part in parts if part is not None]
+        if not given:
+            return values, None
+        errors = [part.error for part in given if part.error is not None]
+        error = np.concatenate(errors) if errors else None
+        return values, Slopes(np.concatenate([part.value for part in given]), error)
 
 
 def oracle_of(model: Any, context: Any, n: int) -> Counted:
-    """Return the oracle's values and slopes; those of a plain function by central differences."""
+    """Return the oracle's values and slopes; those of a plain function by central differences.
+
+    Raises:
+        ModelError: a context for what takes none.
+    """
+    if context is not None and not hasattr(model, "parameters"):
+        kind = "a FrozenNet already has its context" if isinstance(model, FrozenNet) else "a function takes x alone"
+        raise ModelError(f"{kind}; leave `context` out")
     if isinstance(model, FrozenNet):
-        return Counted(lambda points, slopes: (model(points), _slopes(model, points) if slopes else None))
+        return Counted(lambda points, slopes: (model(points), Slopes(_slopes(model, points)) if slopes else None))
     if hasattr(model, "parameters"):
         return Counted(_torch_oracle(model, context))
 
-    def differences(points: Array, slopes: bool) -> tuple[Array, Array | None]:
+    def differences(points: Array, slopes: bool) -> tuple[Array, Slopes | None]:
         values = _numbers(model(points))
         if not slopes:
             return values, None
         step = 1e-7 * (1.0 + np.abs(points).max())
         around = [_numbers(model(points + side * step * unit)) for unit in np.eye(n) for side in (1, -1)]
-        return values, np.stack([(a - b) / (2 * step) for a, b in zip(around[::2], around[1::2], strict=True)], axis=1)
+        above, below = np.stack(around[::2], axis=1), np.stack(around[1::2], axis=1)
+        # every subgradient lies between the differences to both sides, whose mean this is
+        rounding = ROUNDING * np.abs(around).max(axis=0)[:, None]
+        error = (np.maximum(above + below - 2 * values[:, None], 0.0) + rounding) / (2 * step)
+        return values, Slopes((above - below) / (2 * step), error)
 
     return Counted(differences, slope=2 * n)
 
@@ -92,11 +123,11 @@ def _slopes(net: FrozenNet, points: Array) -> Array:
 def _torch_oracle(model: Any, context: Any) -> Oracle:
     import torch
 
-    twin = copy.deepcopy(model).double().cpu()
+    twin = copy.deepcopy(model).double().cpu().eval()
     shape = getattr(model, "input_shape", None)
     theta = None if context is None else torch.tensor(as_float64(context, "context"))
 
-    def evaluate(points: Array, slopes: bool) -> tuple[Array, Array | None]:
+    def evaluate(points: Array, slopes: bool) -> tuple[Array, Slopes | None]:
         x = torch.tensor(points).requires_grad_(slopes)
         with torch.set_grad_enabled(slopes):
             folded = x if shape is None else x.reshape(-1, *shape)
@@ -106,7 +137,7 @@ def _torch_oracle(model: Any, context: Any) -> Oracle:
             gradient = torch.zeros_like(x)
             if values.requires_grad:  # not of a constant
                 (gradient,) = torch.autograd.grad(values.sum(), x, materialize_grads=True)
-        return values.detach().numpy(), gradient.numpy()
+        return values.detach().numpy(), Slopes(gradient.numpy())
 
     return evaluate
 

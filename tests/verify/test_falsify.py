@@ -194,3 +194,44 @@ def test_a_constant_module_has_slopes_of_zero() -> None:
 def test_what_is_no_region_is_refused(region: Any) -> None:
     with pytest.raises(ModelError, match=r"the region must be bounds \(lower, upper\), or a set"):
         verify.falsify(Constant(), region)
+
+
+@pytest.mark.parametrize("width", [1.0, 100.0, 1e5])
+def test_what_central_differences_miss_is_no_violation(width: float) -> None:
+    """Rounding, divided by the step and multiplied by the width, was a cut above an affine function."""
+    slopes = np.arange(1.0, 4.0)
+    found = verify.falsify(lambda x: x @ slopes, (np.full(3, -width), np.full(3, width)), evaluations=60_000)
+    assert not found.violated, found
+
+
+def test_a_kink_between_the_ends_of_a_difference_is_no_violation() -> None:
+    """The points are next to the kink, where a central difference is no slope of either side."""
+
+    class Near:
+        def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
+            return 1e-7 * torch.rand(count, 1, generator=generator, dtype=torch.float64)
+
+        def project(self, x: torch.Tensor) -> torch.Tensor:
+            return x.clamp(0.0, 1e-7)
+
+    found = verify.falsify(lambda x: np.abs(x[:, 0] - 0.5e-7), Near(), evaluations=10_000, threshold=1e-12)
+    assert not found.violated, found
+
+
+@pytest.mark.parametrize("search", ["falsify", "equivalence"])
+def test_noise_of_training_is_no_violation(search: str) -> None:
+    model = SOCICNN(2, (4, 3), (2,), (2,), positivity="noisy", dtype=torch.float64, generator=torch.manual_seed(0))
+    assert model.training
+    if search == "falsify":
+        assert verify.falsify(model, (-1.0, 1.0), evaluations=12_000).ok
+    else:
+        verify.equivalence(model, torch.randn(5, 2, dtype=torch.float64), solvers=()).raise_if_failed()
+    assert model.training
+
+
+def test_a_context_for_what_takes_none_is_refused() -> None:
+    """It was left out, so that the search was for another function."""
+    with pytest.raises(ModelError, match="a function takes x alone; leave `context` out"):
+        verify.falsify(lambda x: (x**2).sum(axis=1), (np.zeros(2), np.ones(2)), [1.0])
+    with pytest.raises(ModelError, match="a FrozenNet already has its context; leave `context` out"):
+        verify.falsify(random_net(1), (-1.0, 1.0), [1.0])
