@@ -49,6 +49,8 @@ class MovingVectors:
         """Return the vectors of a model with a context; None if they cannot be told apart from its matrices."""
         if not isinstance(model, Dense) or model.context_shape is None or not len(theta):
             return None
+        if model.signs or model.nonnegative:  # their v is not what the row holds
+            return None
         net = model.freeze(theta[:1])  # refuses what has no program
         # terms of exponentials: decided as a module; other activations: other layers
         if net.exponentials or any(name not in ("relu", "softplus") for name in model.activations):

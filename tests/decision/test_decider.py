@@ -1,5 +1,7 @@
 """A Decider answers as `decide` does, with what does not depend on the context computed once."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -135,3 +137,13 @@ def test_a_warm_start_is_no_obstacle_where_nothing_starts_from_points() -> None:
         decider = Decider(net, Box(6, -1.0, 2.0), method, options=options, warm_start=True)
         for theta in contexts(2):
             assert decider(theta).ok
+
+
+@pytest.mark.parametrize("settings", [{"monotone": [1, 0, -1]}, {"nonnegative": True}])
+def test_networks_with_signs_are_decided_again_and_again(settings: dict[str, Any]) -> None:
+    """Their linear term is not what a context emits; a Decider ended in an error of NumPy."""
+    net = SOCICNN(3, (4,), (), (), context_features=2, generator=generator(0), dtype=torch.float64, **settings)
+    theta = torch.randn(3, 2, generator=generator(1), dtype=torch.float64)
+    decider, region = Decider(net, Box(3, -1.0, 2.0)), Box(3, -1.0, 2.0)
+    assert decider(theta[:1]).ok
+    assert torch.equal(decider(theta).x, decide(net, region, theta).x)
