@@ -17,7 +17,7 @@ from decision.sets._base import FeasibleSet
 from decision.sets._samplers import Sampler, SamplerName
 from decision.tasks import Data, Task
 from decision.tasks._task import aligned, stream
-from socicnn._arrays import Array, as_float64
+from socicnn._arrays import Array, as_float64, owned
 from socicnn._integers import as_integer
 from socicnn.errors import ModelError
 
@@ -79,7 +79,7 @@ class Simulator:
         self.name, self._cost, self._optimum = name, cost, optimum
         known = isinstance(feasible_set, FeasibleSet | ConicSet)
         self.feasible_set: FeasibleSet | ConicSet = feasible_set if known else OracleSet.of(feasible_set)
-        self._table = None if callable(sample_contexts) else as_float64(sample_contexts, "sample_contexts")
+        self._table = None if callable(sample_contexts) else owned(as_float64(sample_contexts, "sample_contexts"))
         self._draw = sample_contexts
         if self._table is not None and (self._table.ndim != 2 or not np.isfinite(self._table).all()):
             raise ModelError(

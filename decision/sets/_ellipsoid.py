@@ -13,7 +13,7 @@ from decision.sets._base import FeasibleSet
 from decision.sets._conic_set import ConicSet, ConicSystem, Span
 from decision.sets._moving import Moving, radius_of, refuse_infinite, with_gradients
 from decision.sets._oracles import OracleSet
-from socicnn._arrays import as_float64
+from socicnn._arrays import as_float64, owned
 from socicnn._margins import relative_margin
 from socicnn._moved import accepts_renamed
 from socicnn.conic._cones import Cones
@@ -44,7 +44,7 @@ class Ellipsoid(ConicSet):
 
     @accepts_renamed(center="centre")
     def __init__(self, B: Any, centre: Any = 0.0, radius: Any = 1.0) -> None:
-        matrix = as_float64(B, "B")
+        matrix = owned(as_float64(B, "B"))
         matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
         if matrix.ndim != 2 or not matrix.shape[1]:
             raise ProgramError(f"B must be a matrix of shape (n, k) or a vector; received shape {matrix.shape}")

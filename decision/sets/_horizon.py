@@ -13,7 +13,7 @@ from decision.sets._combined import detached_of, rows_of
 from decision.sets._conic_set import ConicSet, ConicSystem
 from decision.sets._moving import Affine, Moving, as_tensor, refuse_infinite, with_gradients
 from decision.sets._polytope import Polytope
-from socicnn._arrays import Array, IntArray, as_float64
+from socicnn._arrays import Array, IntArray, as_float64, owned
 from socicnn._integers import as_integer, is_integer
 from socicnn.errors import ProgramError
 
@@ -170,7 +170,7 @@ class Horizon(ConicSet):
 
 
 def _finite(values: Any, name: str) -> Array:
-    matrix = as_float64(values, name)
+    matrix = owned(as_float64(values, name))
     bad = int((~np.isfinite(matrix)).sum())
     if bad:
         raise ProgramError(f"{name} of a Horizon has {bad} non-finite entries; remove or replace them")

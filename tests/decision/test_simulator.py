@@ -233,6 +233,7 @@ def test_costs_take_arrays_and_refuse_second_derivatives() -> None:
 def test_contexts_may_be_a_table() -> None:
     table = np.arange(12.0).reshape(6, 2)
     task = decision.problem(lambda x, theta: x[:, 0], Box(1), sample_contexts=table)
+    table *= 9.0  # the caller's buffer, filled again
     drawn = task.sample_contexts(6, seed=0)
     assert sorted(drawn[:, 0].tolist()) == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
     assert torch.equal(drawn, task.sample_contexts(6, seed=0))

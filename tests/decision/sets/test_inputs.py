@@ -145,3 +145,24 @@ def test_bounds_of_a_box_come_in_any_form(kind: Any) -> None:
 def test_bounds_that_are_not_numbers_are_refused(given: Any) -> None:
     with pytest.raises(ValueError, match="lower"):
         sets.Box(3, given, 9.0)
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["new", "asked"])
+@pytest.mark.parametrize("name", ["ellipsoid", "horizon"])
+def test_a_set_keeps_its_matrices_when_their_buffer_is_filled_again(name: str, asked: bool) -> None:
+    """In a loop that fills one buffer, every set was the last; one that had been asked was half of each."""
+    buffer = np.eye(2)
+
+    def made(matrix: np.ndarray) -> ConicSet:
+        if name == "ellipsoid":
+            return sets.Ellipsoid(matrix)
+        return sets.Horizon(sets.Box(2, 0.0, 1.0), 2, link=(matrix, matrix, np.zeros(2)))
+
+    own, expected = made(buffer), made(np.eye(2))
+    if asked:
+        own.rows()
+    buffer *= 3.0
+    assert (own.rows().G != expected.rows().G).nnz == 0
+    oracles = own.fixed()
+    if oracles is not None:
+        assert oracles.minimise_linear(torch.tensor([-1.0, 0.0])).tolist() == [1.0, 0.0]
