@@ -44,8 +44,10 @@ def export(
     check_output(target, "--out", model, context, suffixes=(f".{format}",))
     roles, _ = roles_in(model)
     if format == "onnx":
-        _write_onnx(load_model(model), target, context)
-        typer.echo(jsonlib.dumps({"out": str(target), "format": format}) if json else f"wrote {target}")
+        dtype = _write_onnx(load_model(model), target, context)
+        note = "" if dtype == "float64" else f" in {dtype}, its inputs too: runtimes have softplus in no other type"
+        facts = {"out": str(target), "format": format, "dtype": dtype}
+        typer.echo(jsonlib.dumps(facts) if json else f"wrote {target}{note}")
         return
     network, context = load_at(model, context)
     theta = read_context(network, context, names=roles.context if roles is not None else [])
@@ -55,7 +57,7 @@ def export(
     write(program, target, format)
     cones = program.cones
     if json:
-        facts = {
+        sizes = {
             "out": str(target),
             "format": format,
             "inputs": program.in_features,
@@ -63,7 +65,7 @@ def export(
             "inequalities": cones.nonnegative,
             "second_order_cones": len(cones.second_order),
         }
-        typer.echo(jsonlib.dumps(facts))
+        typer.echo(jsonlib.dumps(sizes))
         return
     typer.echo(
         f"wrote {target}: {program.in_features} inputs, {program.A.shape[1]} further variables, {cones.nonnegative} "
@@ -71,7 +73,8 @@ def export(
     )
 
 
-def _write_onnx(network: Any, target: Path, context: Path | None) -> None:
+def _write_onnx(network: Any, target: Path, context: Path | None) -> str:
+    """Write a network in float64 if runtimes take it so, else in float32; return which."""
     import torch
 
     from socicnn.nn import Network, to_onnx
@@ -83,7 +86,9 @@ def _write_onnx(network: Any, target: Path, context: Path | None) -> None:
         raise FileError("only a trained network is written as ONNX, not a frozen one; export it as npz, cbf or mps")
     try:
         to_onnx(network, target)
+        return "float64"
     except ModelError:  # runtimes have softplus, e.g. in the read-out of a context, in float32 alone
         for name, tensor in network.state_dict().items():
             narrowed(tensor, torch.float32, name)
         to_onnx(network.float(), target)
+        return "float32"

@@ -73,6 +73,19 @@ def test_a_number_that_float32_does_not_hold_is_refused(run, tmp_path: Path) -> 
 
 
 @pytest.mark.extra
+@pytest.mark.parametrize(("features", "dtype", "said"), [(0, "float64", ""), (1, "float32", " in float32, its inputs")])
+def test_it_is_said_where_a_graph_is_in_float32(run, tmp_path: Path, features: int, dtype: str, said: str) -> None:
+    """Inputs far from zero, seconds since 1970 for instance, lose their digits there."""
+    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'socicnn[onnx]'")
+    pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'socicnn[onnx]'")
+    socicnn.save(SOCICNN(2, (3,), (), (), context_features=features), tmp_path / "m.safetensors")
+    _, out, _ = run("export", tmp_path / "m.safetensors", "--format", "onnx")
+    assert f"m.onnx{said}" in out
+    _, out, _ = run("export", tmp_path / "m.safetensors", "--format", "onnx", "--json")
+    assert json.loads(out)["dtype"] == dtype
+
+
+@pytest.mark.extra
 @pytest.mark.parametrize(("names", "least"), [(["p", "x"], 50.0), (["context", "z"], 50.0), (["x", "p"], 30.0)])
 def test_the_context_of_a_graph_is_told_by_names(run, tmp_path: Path, names: list[str], least: float) -> None:
     """Of (p, x) the second was fixed, so that the decision was about the context."""
