@@ -182,7 +182,9 @@ def _text(path: Path, bare: bool) -> Any:
             "skipinitialspace": True,
             "low_memory": False,
             "header": None if bare else 0,
+            "skip_blank_lines": len(names) > 1,  # in a file of one column an empty line is a missing value
         }
+        text = text.strip() if len(names) == 1 else text
         if pd.__version__.startswith(("2.", "3.0")):  # later ones are exact to the last bit by default
             options["float_precision"] = "round_trip"
         frame = pd.read_csv(io.StringIO(text), **options)

@@ -199,3 +199,15 @@ def test_durations_and_months_are_no_numbers(kind: str, said: str) -> None:
     frame = pd.DataFrame({"time": hours if kind == "duration" else months})
     with pytest.raises(FileError, match=f"column 'time' of days.parquet holds {said}"):
         column_of(Path("days.parquet"), frame, "time")
+
+
+@pytest.mark.parametrize("text", ["theta0\n1\n\n3\n", "1.5\n\n3\n", "theta0\r\n1\r\n \r\n3\r\n"])
+def test_an_empty_line_in_a_file_of_one_column_is_a_missing_value(tmp_path: Path, text: str) -> None:
+    """It was left out, so that every answer below belonged to the row above."""
+    with pytest.raises(FileError, match="has 1 entries that are NaN or infinite, the first in row 1"):
+        read_rows(_write(tmp_path / "contexts.csv", text), "contexts", "theta")
+
+
+def test_empty_lines_around_a_table_say_nothing(tmp_path: Path) -> None:
+    rows = read_rows(_write(tmp_path / "contexts.csv", "\n\ntheta0\n1\n3\n\n\n"), "contexts", "theta")
+    assert rows.tolist() == [[1.0], [3.0]]
