@@ -74,12 +74,12 @@ class Counted:
                     f"the model gives a value that is not finite, at {np.array2string(where, threshold=8)}"
                 )
         values = np.concatenate([values for values, _ in parts])
-        given = [part for _, part in parts if part is not None]
-        if not given:
+        sloped = [part for _, part in parts if part is not None]
+        if not sloped:
             return values, None
-        errors = [part.error for part in given if part.error is not None]
+        errors = [part.error for part in sloped if part.error is not None]
         error = np.concatenate(errors) if errors else None
-        return values, Slopes(np.concatenate([part.value for part in given]), error)
+        return values, Slopes(np.concatenate([part.value for part in sloped]), error)
 
 
 def oracle_of(model: Any, context: Any, n: int) -> Counted:
