@@ -115,6 +115,8 @@ class _Prepared(Question):
             if self._fixed is None:
                 self._fixed = super().surrogates(None)
             return self._fixed
+        if not theta.ndim:  # refuses it
+            return super().surrogates(theta)
         if not self._asked and len(theta) and self.options.device in (None, "cpu"):
             self._asked, self._moving = True, MovingVectors.of(self.model, theta)
         if self._moving is None or not len(theta):

@@ -88,6 +88,9 @@ class Question:
         theta = _contexts(self.model, context)
         own = own_context(self.model, self.feasible_set, theta)
         surrogates = [_live(surrogate) for surrogate in self.surrogates(own)]
+        count = sum(map(len, surrogates))
+        if own is None and theta is not None and count not in (1, len(theta)):
+            raise ModelError(f"{count} networks need as many contexts for the set; received {len(theta)}")
         proves = all(surrogate.proves for surrogate in surrogates)
         where = resolved(self.feasible_set, self.method, proves=proves)
         points: list[Tensor | None] = [None] * len(surrogates)
@@ -95,7 +98,7 @@ class Question:
         by_solver = bool(options.integer) or not isinstance(where, FeasibleSet)
         if not by_solver:
             assert isinstance(where, FeasibleSet)
-            usual = self.usual_start(sum(len(surrogate) for surrogate in surrogates))
+            usual = self.usual_start(count)
             points = _start(usual if start is None else start, where, self.model, surrogates)
             reference = self._reference_over(where)
         else:
@@ -106,7 +109,7 @@ class Question:
         if options.integer:
             judged = judged_with_integers(surrogates, where, theta, options.integer, goal, exact)
         else:
-            count = sum(len(surrogate) for surrogate in surrogates)
+            count = sum(map(len, surrogates))  # of a single one perhaps as many as the set has contexts
             work = Work(self.feasible_set, self.method, proves, self.ranges, theta, count, options.progress, reference)
             judged = _judged(work, blocks_of(surrogates, points), goal, options.jobs)
         self.found(judged)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from decision import Box, Region, Simplex, decide
+from decision import Affine, Box, Decider, Polytope, Region, Simplex, decide
 from socicnn import SOCICNN
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet, Output, Quadratic
@@ -42,3 +42,19 @@ class TestCandidates(InputContract):
         region = Region.of(values)
         assert region.outside(torch.full((1, 3), 9.0)).all()
         return torch.stack([region.lower, region.upper])
+
+
+@pytest.mark.parametrize("contexts", [2, 4])
+def test_networks_and_contexts_of_their_set_are_equally_many(contexts: int) -> None:
+    """Of four contexts the last had no decision, without a word."""
+    nets = FrozenNet([], Output([], np.ones((3, 2)), np.zeros(3)))
+    region = Polytope(A=[[1.0, 1.0]], b=Affine([1.0], [[1.0]]), lower=0.0)
+    assert len(decide(nets, region, np.ones((3, 1))).x) == 3
+    with pytest.raises(ModelError, match=f"3 networks need as many contexts for the set; received {contexts}"):
+        decide(nets, region, np.ones((contexts, 1)))
+
+
+def test_a_number_is_no_context_of_a_decider() -> None:
+    model = SOCICNN(2, (3,), (), (), context_features=1, dtype=torch.float64)
+    with pytest.raises(ModelError, match="context must have shape"):
+        Decider(model, Simplex(2))(1.0)
