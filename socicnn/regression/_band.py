@@ -31,7 +31,7 @@ class Band:
     """The interval [f(x) - below, f(x) + above] around a prediction.
 
     Args:
-        model: the estimator.
+        model: the estimator as it was when the band was made; fitting it anew does not change the band.
         alpha: share of new values that may lie outside.
         below: width below f; infinite for an upper bound.
         above: width above f; infinite for a lower bound.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Self, final
@@ -95,6 +96,18 @@ class Columns:
         if missing:
             raise ModelError(f"the context lacks {', '.join(missing)}; it needs {', '.join(self.context_names)}")
         return np.stack([as_float64(context[name], name) for name in self.context_names], axis=-1)
+
+
+@contextmanager
+def as_before_on_failure(estimator: Any) -> Iterator[None]:
+    """Leave an estimator as it was where fitting it ends in an error: no old weights beside new columns or signs."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:  # an interrupt too
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 def refuse_repeated(X: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -20,7 +21,7 @@ from socicnn.nn import SOCICNN
 from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity._projected import Projected
 from socicnn.regression._band import Band, Side, conformal_band
-from socicnn.regression._columns import ColumnList, Columns, refuse_repeated
+from socicnn.regression._columns import ColumnList, Columns, as_before_on_failure, refuse_repeated
 from socicnn.regression._kinds import Kind, network
 from socicnn.regression._rows import TableRows
 from socicnn.regression._trainer import Trainer
@@ -114,6 +115,10 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
             ValueError: data that scikit-learn refuses.
             ModelError: an argument is invalid; the message says which.
         """
+        with as_before_on_failure(self):
+            return self._fit(X, y, sample_weight, gradient)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, gradient: Any) -> Self:
         refuse_repeated(X)
         refuse_columns(X, "X")
         refuse_other_order({"X": X, "y": y, "sample_weight": sample_weight, "gradient": gradient})
@@ -259,7 +264,7 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
         if not self._vector:
             raise ModelError("a band is of one output; fit one estimator per output")
         refuse_other_order({"X": X, "y": y})
-        return conformal_band(self, self.predict(X), y, alpha, side)
+        return conformal_band(copy(self), self.predict(X), y, alpha, side)  # a later fit of this one leaves it alone
 
     def _split(self, X: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         check_is_fitted(self)
