@@ -148,11 +148,12 @@ class Data:
         return replace(self[rows], context=self.context[rows[:, 0]]), grouping.layout
 
     def ranges(self) -> Ranges:
-        """Return the least and largest value of each entry of x and of the context."""
-        axes = self.x.ndim - self.y.ndim
-        return Ranges.of(
-            self.x, self.context, x_axes=axes, context_axes=0 if self.context is None else self.context.ndim - 1
-        )
+        """Return the least and largest value of each entry of x and of the context, over what has a weight above 0."""
+        x, context, axes = self.x, self.context, self.x.ndim - self.y.ndim
+        if self.weight is not None:
+            x, rows = x[self.weight > 0], (self.weight > 0).reshape(len(self), -1).any(dim=1)
+            context = None if context is None else context[rows]
+        return Ranges.of(x, context, x_axes=axes, context_axes=0 if context is None else context.ndim - 1)
 
     def aligned(self) -> Tensor | None:
         """Return the context with an axis for the candidates, ready for `model(x, context)`."""

@@ -97,3 +97,15 @@ def test_validation_frames_with_their_columns_in_another_order_are_refused() -> 
     with pytest.raises(ModelError, match=r"x of the validation data has the columns \['price', 'power'\]"):
         fit(model, (x, y), validation=(x[["price", "power"]], y), epochs=1, progress=False)
     fit(model, (x, y), validation=(x, y), epochs=1, progress=False)
+
+
+def test_ranges_are_of_the_rows_with_weight() -> None:
+    x, context = torch.arange(12.0).reshape(3, 2, 2), torch.arange(3.0)[:, None]
+    weight = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    ranges = Data(x, context, torch.zeros(3, 2), weight=weight).ranges()
+    assert ranges.x_lower.tolist() == [0, 1]
+    assert ranges.x_upper.tolist() == [6, 7]
+    assert ranges.context_upper is not None
+    assert ranges.context_upper.tolist() == [1]
+    single = Data(x[:, 0], context, torch.zeros(3), weight=torch.tensor([0.0, 1.0, 0.0])).ranges()
+    assert single.x_lower.tolist() == single.x_upper.tolist() == [4, 5]
