@@ -65,7 +65,8 @@ def polish(
         tick: called after every iteration with the objective.
         ridge: penalties lambda, one stage each: the objective plus lambda times the squares of the weights that
             `_penalised` names. Each stage starts from the best weights of the one before. A stage ends where its
-            validation loss no longer falls, and all end with a stage that is worse than the one before.
+            validation loss no longer falls, and all end with a stage that is worse than the one before, once one of
+            them has been better than the start.
 
     Returns:
         What was seen, and which stage was kept.
@@ -126,7 +127,7 @@ def polish(
         at = stage.point
         if stage.best < best[0]:
             best, kept = (stage.best, stage.point), (strength, stage.best_count)
-        if stage.best >= before:
+        if stage.best >= before and best[1] is not None:  # else all were too strong for a start as good as this one
             break
         before = stage.best
     if best[1] is not None:

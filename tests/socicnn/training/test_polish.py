@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy import optimize
+from sklearn.linear_model import QuantileRegressor
 from torch import nn
 
-from socicnn import ICNN, SOCICNN, training
-from socicnn.training import FitOptions
+from socicnn import ICNN, SOCICNN, ConvexRegressor, training
+from socicnn.training import FitOptions, Quantile
 from tests.support.cases import generator
 from tests.support.runs import QUIET, Killed, contexts, fit, network, same
 
@@ -130,3 +132,16 @@ def test_a_finish_that_changes_nothing_is_done_once(tmp_path: Path, monkeypatch:
     assert fit(still(), data, **keywords).polish
     monkeypatch.setattr("socicnn.training._run.polish", None)
     assert fit(still(), data, **keywords).resumed == 2
+
+
+def test_strong_penalties_on_a_good_start_do_not_end_the_path() -> None:
+    """With the pinball loss the first penalties lose to the weights of Adam, and the weak ones are far better."""
+    draw = np.random.default_rng(0)
+    x = draw.uniform(-1, 1, (150, 2))
+    y = (x**2).sum(axis=1) + 0.05 * draw.normal(size=150)
+    columns = np.column_stack([x, x**2, x[:, :1] * x[:, 1:]])
+    best = QuantileRegressor(quantile=0.9, alpha=0, solver="highs").fit(columns, y).predict(columns)
+    model = ConvexRegressor("quad", hidden=(), random_state=0, loss=Quantile(0.9)).fit(x, y)
+    losses = [np.maximum(0.9 * r, -0.1 * r).mean() for r in (y - best, y - model.predict(x))]
+    assert losses[1] < 2 * losses[0]
+    assert abs((y <= model.predict(x)).mean() - 0.9) < 0.03
