@@ -265,6 +265,7 @@ class Run:
             "best_loss": self.best_loss,
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
+            "own": _own_states(self.device),
             "history": asdict(self.history),
             "steps": self.steps,
             "earlier": {name: encoder.earlier for name, encoder in self._encoders()},
@@ -283,6 +284,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"].cpu())
+        _go_on_with(state.get("own", {}))  # older checkpoints have none
         self.best, self.best_loss, self.steps = state["best"], state["best_loss"], state["steps"]
         kept = state.get("earlier", {})  # older checkpoints have none
         for name, encoder in self._encoders():
@@ -322,6 +324,20 @@ class Run:
         """Put the best weights in place."""
         self.model.load_state_dict(self.best)
         self.model.eval()
+
+
+def _own_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of torch's own generators, which dropout and noise draw from, by device."""
+    own = {"cpu": torch.get_rng_state()}
+    return own | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def _go_on_with(states: dict[str, Tensor]) -> None:
+    """Put torch's own generators where they were, so that dropout and noise go on as in an uninterrupted run."""
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"].cpu())
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"].cpu())
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
+from socicnn import SOCICNN
 from socicnn._files import FileError
 from socicnn.errors import ModelError
 from socicnn.positivity import Lift
-from socicnn.training import WithinContext
+from socicnn.training import History, WithinContext
 from tests.support.runs import QUIET, Killed, contexts, fit, network, same
 
 
@@ -98,3 +100,36 @@ def test_a_lift_on_points_of_earlier_steps_goes_on_bit_for_bit(tmp_path: Path, s
     assert history.resumed == 2
     assert same(resumed, whole)
     assert (history.train, history.validation) == (expected.train, expected.validation)
+
+
+class Dropping(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1), nn.Flatten(-2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)
+
+
+@pytest.mark.parametrize("kind", ["dropout", "noisy"])
+def test_what_torchs_own_generator_draws_goes_on_too(tmp_path: Path, kind: str) -> None:
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    keywords = {"epochs": 4, "batch_size": 10, "checkpoint_seconds": 0.0, **QUIET}
+
+    def run(seed: int, **settings: object) -> tuple[nn.Module, History]:
+        torch.manual_seed(1)
+        model = Dropping() if kind == "dropout" else SOCICNN(3, (6,), positivity="noisy")
+        torch.manual_seed(seed)
+        return model, fit(model, (x, x.square().sum(dim=1)), **keywords, **settings)
+
+    def stop(step: int, model: nn.Module) -> None:
+        if step == 15:
+            raise Killed
+
+    whole, expected = run(2)
+    with pytest.raises(Killed):
+        run(2, checkpoint=tmp_path / "run.pt", on_step=stop)
+    resumed, history = run(3, checkpoint=tmp_path / "run.pt")
+    assert history.resumed == 2
+    assert history.train == expected.train
+    assert same(resumed, whole)
