@@ -19,7 +19,7 @@ from socicnn._arrays import Array
 from socicnn._frames import refuse_columns, refuse_other_order
 from socicnn._integers import as_integer
 from socicnn.frozen import FrozenNet
-from socicnn.regression._columns import refuse_repeated
+from socicnn.regression._columns import as_before_on_failure, refuse_repeated
 from socicnn.regression._rows import TableRows
 
 CHOICES = (1, 2, 3, 5, 8)  # numbers of pieces that are tried if none is given
@@ -63,6 +63,10 @@ class MaxAffine(RegressorMixin, BaseEstimator):
             ValueError: data that scikit-learn refuses.
             ModelError: `pieces` or `restarts` is not an integer >= 1.
         """
+        with as_before_on_failure(self):
+            return self._fit(X, y, sample_weight)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
         refuse_repeated(X)
         refuse_columns(X, "X")
         refuse_other_order({"X": X, "y": y, "sample_weight": sample_weight})
@@ -95,9 +99,7 @@ def fitted(
     """Return slopes and offsets of the best number of pieces, judged on a fifth of the rows if there is a choice."""
     draw = check_random_state(random_state)
     mean, level = np.average(x, axis=0, weights=weight), float(np.average(y, weights=weight))
-    scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
-    scale = np.where(scale > 0, scale, 1.0)
-    unit = float(np.sqrt(np.average((y - level) ** 2, weights=weight))) or 1.0
+    scale, unit = _spread(x - mean, weight), float(_spread(y - level, weight))
     x, y = (x - mean) / scale, (y - level) / unit
     count = counts[0]
     if len(counts) > 1 and len(x) >= 20:
@@ -111,6 +113,15 @@ def fitted(
     a, b = _best(x, y, weight, count, restarts, draw)
     slopes: Array = unit * a / scale
     return slopes, level + unit * b - slopes @ mean
+
+
+def _spread(centred: Array, weight: Array) -> Array:
+    """Return the standard deviation of each column; the largest entry where squares overflow or vanish, else 1."""
+    with np.errstate(over="ignore", under="ignore"):
+        spread = np.sqrt(np.average(centred**2, axis=0, weights=weight))
+    largest = np.abs(centred).max(axis=0)
+    spread = np.where((spread > 0) & np.isfinite(spread), spread, largest)
+    return np.where(spread > 0, spread, 1.0)
 
 
 def _best(x: Array, y: Array, weight: Array, count: int, restarts: int, draw: Any) -> tuple[Array, Array]:

@@ -37,7 +37,9 @@ class Frame:
         self.y_mean = torch.zeros_like(low) if getattr(model, "nonnegative", False) else _mean(train.y, train.weight)
         if train.weight is not None:
             y_scale = _mean((train.y - _mean(train.y, train.weight)).square(), train.weight).sqrt()
-        self.y_scale = torch.ones_like(y_scale) if constant or not y_scale > 0 else y_scale
+        if not 0 < y_scale < torch.inf:  # squares that underflow, or overflow
+            y_scale = high - low
+        self.y_scale = torch.ones_like(y_scale) if constant else y_scale
         if standardise and hasattr(model, "standardise"):
             self._standardise(train)
         mean, scale = self.y_mean, self.y_scale

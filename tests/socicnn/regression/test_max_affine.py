@@ -43,3 +43,13 @@ def test_its_network_and_its_program_are_the_same_function(pieces: int) -> None:
     np.testing.assert_allclose(model.network_(X), model.predict(X), rtol=1e-12, atol=1e-12)
     solution = value_program(model.network_).at(X[0]).solve()
     assert solution.value == pytest.approx(model.predict(X[:1])[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e160])
+@pytest.mark.parametrize("what", ["x", "y"])
+def test_units_whose_squares_vanish_or_overflow(unit: float, what: str) -> None:
+    X = np.random.default_rng(0).uniform(-1, 1, (60, 2))
+    scales = {"x": 1.0, "y": 1.0, what: unit}
+    y = np.abs(X[:, 0]) - X[:, 1]
+    model = MaxAffine(2, random_state=0).fit(scales["x"] * X, scales["y"] * y)
+    np.testing.assert_allclose(model.predict(scales["x"] * X) / scales["y"], y, atol=1e-3)

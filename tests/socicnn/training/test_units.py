@@ -121,3 +121,11 @@ def test_states_of_older_versions_load() -> None:
     again.load_state_dict(older)
     assert equal(again, model)
     assert not again.standardisation.x_mean_low.any()
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e160])
+def test_a_target_whose_squares_vanish_or_overflow_is_learnt(unit: float) -> None:
+    model = network()
+    fit(model, (X, THETA, unit * Y), epochs=30, batch_size=16, learning_rate=0.03, progress=False)
+    value = model(torch.from_numpy(X), torch.from_numpy(THETA)).detach().numpy() / unit
+    assert np.mean((value - Y) ** 2) < 0.5 * Y.var()
