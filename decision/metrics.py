@@ -191,7 +191,7 @@ def evaluate(
         moved: these settings by keyword; deprecated.
 
     Raises:
-        ModelError: the answer is no decisions, or the contexts are missing or do not fit them.
+        ModelError: the answer is no decisions, or contexts, gaps or `exact` are missing or do not fit them.
 
     >>> from types import SimpleNamespace
     >>> from decision import tasks
@@ -219,6 +219,10 @@ def evaluate(
             f"decisions must have shape (contexts, {task.in_features}), one per context; received "
             f"{tuple(x_hat.shape)} for contexts of shape {tuple(context.shape)}"
         )
+    gap, x_exact = _plain(answer.gap), None if exact is None else _plain(exact)
+    for name, given, wanted in (("gap", gap, (len(x_hat),)), ("exact", x_exact, tuple(x_hat.shape))):
+        if given is not None and given.shape != wanted:  # one of them would count for every context
+            raise ModelError(f"{name} must have shape {wanted}, one per context; received {tuple(given.shape)}")
     known = True
     if optimum is None and isinstance(task, Simulator):
         known = task.has_optimum
@@ -232,13 +236,13 @@ def evaluate(
     x_star, F_star = optimum
     F_hat = task.cost(x_hat, context)
     scale = getattr(answer, "scale", None)
-    F_exact = None if exact is None else task.cost(_plain(exact), context)
+    F_exact = None if x_exact is None else task.cost(x_exact, context)
     return Evaluation(
         regret=regret(F_hat, F_star),
         relative_regret=relative_regret(F_hat, F_star),
         decision_error=decision_error(x_hat, x_star),
         infeasibility=_infeasibility(task.feasible_set, answer, x_hat, context),
-        gap=_plain(answer.gap),
+        gap=gap,
         optimiser_regret=None if F_exact is None else regret(F_hat, F_exact),
         surrogate_regret=None if F_exact is None else regret(F_exact, F_star),
         relative_gap=None if scale is None else relative_gap(answer.gap, scale),

@@ -284,7 +284,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"].cpu())
-        _go_on_with(state.get("own", {}))  # older checkpoints have none
+        _go_on_with(state.get("own", {}), self.device)  # older checkpoints have none
         self.best, self.best_loss, self.steps = state["best"], state["best_loss"], state["steps"]
         kept = state.get("earlier", {})  # older checkpoints have none
         for name, encoder in self._encoders():
@@ -332,12 +332,12 @@ def _own_states(device: torch.device) -> dict[str, Tensor]:
     return own | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
-def _go_on_with(states: dict[str, Tensor]) -> None:
+def _go_on_with(states: dict[str, Tensor], device: torch.device) -> None:
     """Put torch's own generators where they were, so that dropout and noise go on as in an uninterrupted run."""
     if "cpu" in states:
         torch.set_rng_state(states["cpu"].cpu())
     if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"].cpu())
+        torch.cuda.set_rng_state(states["cuda"].cpu(), device)
 
 
 @contextmanager

@@ -108,3 +108,16 @@ def test_points_without_a_decision_are_refused() -> None:
     x = torch.zeros(2, task.in_features, dtype=torch.float64)
     with pytest.raises(ModelError, match=r"received Tensor: of points of your own, task\.cost\(x, context\)"):
         metrics.evaluate(task, x, task.sample_contexts(2, seed=1))
+
+
+@pytest.mark.parametrize("what", ["exact", "gap"])
+def test_one_row_does_not_count_for_every_context(task: Task, what: str) -> None:
+    theta = task.sample_contexts(3, seed=1)
+    x = task.feasible_set.sample(3, torch.Generator().manual_seed(0))
+    answer, exact = answer_at(x), x
+    if what == "exact":
+        exact = x[:1]
+    else:
+        answer.gap = answer.gap[:1]
+    with pytest.raises(ModelError, match=f"{what} must have shape .*, one per context"):
+        metrics.evaluate(task, answer, theta, optimum=(x, task.cost(x, theta)), exact=exact)
