@@ -220,9 +220,9 @@ def evaluate(
             f"{tuple(x_hat.shape)} for contexts of shape {tuple(context.shape)}"
         )
     gap, x_exact = _plain(answer.gap), None if exact is None else _plain(exact)
-    for name, given, wanted in (("gap", gap, (len(x_hat),)), ("exact", x_exact, tuple(x_hat.shape))):
-        if given is not None and given.shape != wanted:  # one of them would count for every context
-            raise ModelError(f"{name} must have shape {wanted}, one per context; received {tuple(given.shape)}")
+    for name, values, wanted in (("gap", gap, (len(x_hat),)), ("exact", x_exact, tuple(x_hat.shape))):
+        if values is not None and values.shape != wanted:  # one of them would count for every context
+            raise ModelError(f"{name} must have shape {wanted}, one per context; received {tuple(values.shape)}")
     known = True
     if optimum is None and isinstance(task, Simulator):
         known = task.has_optimum

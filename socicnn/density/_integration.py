@@ -86,8 +86,8 @@ class Quadrature(Rule):
         apart = (log_z - torch.logsumexp(self.coarse - energies, dim=-1)).abs()
         shares = self._panels(torch.exp(self.log_weights - energies - log_z[..., None]))
         rules, n = torch.as_tensor(NULLS / FINE).to(shares), self.nodes.shape[1]
-        found = [_summed(shares, [k - n for k in range(n) if k != axis]) @ rules.T for axis in range(n)]
-        return torch.maximum(torch.cat(found, dim=-1).square().sum(dim=-1).sqrt().sum(dim=-1), apart)
+        nulls = [_summed(shares, [k - n for k in range(n) if k != axis]) @ rules.T for axis in range(n)]
+        return torch.maximum(torch.cat(nulls, dim=-1).square().sum(dim=-1).sqrt().sum(dim=-1), apart)
 
     def _panels(self, values: Tensor) -> Tensor:
         """Return values at the nodes, shape `(*batch, count)`, as `(*batch, panels, 15)`, of two axes with 15 twice."""
