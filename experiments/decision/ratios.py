@@ -126,10 +126,13 @@ def levels(rows: Sequence[Row]) -> list[Row]:
         row["worst relative gap"] = max(
             (float(str(member["relative_gap_max"])) for member in members if "relative_gap_max" in member), default="-"
         )
-        seconds = [float(str(member["tuning_cpu_s"])) + float(str(member["train_cpu_s"])) for member in members]
-        row["CPU s"] = round(statistics.fmean(seconds))
+        row["CPU s"] = round(statistics.fmean(map(_seconds, members)))
         table.append(row)
     return table
+
+
+def _seconds(row: Mapping[str, Value]) -> float:
+    return float(str(row["tuning_cpu_s"])) + float(str(row["train_cpu_s"]))
 
 
 def verdicts(table: Sequence[Row]) -> list[Row]:
@@ -147,12 +150,13 @@ def verdicts(table: Sequence[Row]) -> list[Row]:
 def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
     """Return all tables in Markdown."""
     table = ratios(rows)
-    done = {tuple(row[column] for column in cells[0]) for row in rows}
+    done = {tuple(row[column] for column in cells[0]): _seconds(row) for row in rows}  # of a cell's rows all say it
     made = ", ".join(sorted({f"{name} {row[name]}" for row in rows for name in VERSIONS}))
     packages = "; ".join(sorted({str(row["packages"]) for row in rows}))
     texts = [
         "# Decisions over instances",
-        f"{len(done)} of {len(cells)} cells have been run. Rows are made by {made} ({packages}).",
+        f"{len(done)} of {len(cells)} cells have been run; choice and training took "
+        f"{sum(done.values()) / 3600:.1f} hours of one core. Rows are made by {made} ({packages}).",
         "## Regrets\n\nGeometric means over instances of mean, median and 95 % quantile over the fresh contexts; "
         "contexts without a decision; the worst relative gap of a decision; CPU seconds of choice and training.\n\n"
         + markdown(levels(rows)),
