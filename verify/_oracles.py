@@ -15,7 +15,7 @@ from verify._geometry.passes import Geometry
 
 BATCH = 2**20  # numbers that the points of one evaluation hold at most
 
-ROUNDING = 2.0**-49  # of a value of a plain function, relative to the largest around it
+ROUNDING = 2.0**-49  # of a value of a plain function, relative to the largest around it and to the sum of |g_i x_i|
 
 
 class Slopes(NamedTuple):
@@ -103,10 +103,12 @@ def oracle_of(model: Any, context: Any, n: int) -> Counted:
         step = 1e-7 * (1.0 + np.abs(points).max())
         around = [_numbers(model(points + side * step * unit)) for unit in np.eye(n) for side in (1, -1)]
         above, below = np.stack(around[::2], axis=1), np.stack(around[1::2], axis=1)
-        # every subgradient lies between the differences to both sides, whose mean this is
-        rounding = ROUNDING * np.abs(around).max(axis=0)[:, None]
+        slope = (above - below) / (2 * step)
+        # terms g_i x_i that cancel leave their rounding in a small value
+        rounding = ROUNDING * (np.abs(around).max(axis=0) + (np.abs(slope) * np.abs(points)).sum(axis=1))[:, None]
+        # every subgradient lies between the differences to both sides, whose mean is the slope
         error = (np.maximum(above + below - 2 * values[:, None], 0.0) + rounding) / (2 * step)
-        return values, Slopes((above - below) / (2 * step), error)
+        return values, Slopes(slope, error)
 
     return Counted(differences, slope=2 * n)
 
