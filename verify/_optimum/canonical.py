@@ -117,7 +117,8 @@ def _mixed(program: QuadraticProgram, x: Any) -> MixedProgram:
 
 def whole_start(problem: Any, mixed: MixedProgram) -> Array | None:
     """Return the integers that the last solve of a problem gave to a mixed program, None if it gave none."""
-    data = problem.get_problem_data(_relaxing())[0]["param_prob"]
+    with unvalued(problem):
+        data = problem.get_problem_data(_relaxing())[0]["param_prob"]
     v = np.full(mixed.conic.A.shape[1], np.nan)
     for variable in problem.variables():
         at = data.var_id_to_col.get(variable.id)

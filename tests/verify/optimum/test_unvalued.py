@@ -29,6 +29,17 @@ def test_an_answer_with_a_conditional_value_at_risk_is_proven() -> None:
     assert np.array_equal(weights.value, answer)  # the answer stays with its user
 
 
+def test_a_problem_with_integers_is_proven_after_it_has_been_solved() -> None:
+    weights, constraints = portfolio()
+    held = cp.Variable(4, boolean=True)
+    problem = cp.Problem(cp.Minimize(cp.sum(held)), [*constraints, weights <= held])
+    first = verify.optimum(problem)
+    problem.solve(solver=cp.HIGHS)
+    again = verify.optimum(problem)
+    assert again.lo <= problem.value + 1e-6
+    assert again.lo == pytest.approx(first.lo, abs=1e-6)
+
+
 @pytest.mark.parametrize("further", [False, True], ids=["rows and cones", "through CVXPY"])
 def test_decisions_under_constraints_that_have_been_solved(further: bool) -> None:
     weights, constraints = portfolio()
