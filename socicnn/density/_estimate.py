@@ -7,7 +7,7 @@ import warnings
 from typing import Any, Self, final
 
 LEAST_SAMPLE = 100.0  # effective draws below which an importance estimate, and its own error, say little
-MOST_APART = 0.1  # of a quadrature's two rules: beyond it both may miss the law, by any amount
+MOST_APART = 0.1  # error of a quadrature: beyond it its rules may all miss the law, by any amount
 MOST_OUTSIDE = 0.01  # share of the mass outside a quadrature's box from which on the box is too small
 
 
@@ -74,8 +74,8 @@ class Estimate(float):
             )
         if self.outside is not None and self.error > MOST_APART:
             return (
-                f"the two rules of the quadrature are {self.error:.2g} apart in log Z, so that it does not resolve the "
-                "law, and may be off by more: take more panels, or a smaller box"
+                f"the quadrature's rules are {self.error:.2g} apart in log Z, so that it does not resolve the law, and "
+                "may be off by more: take more panels, or a smaller box"
             )
         if self.outside is not None and self.outside > MOST_OUTSIDE:
             return (

@@ -48,7 +48,7 @@ NODES = np.array([*(-x for x in _HALF), 0.0, *reversed(_HALF)])
 FINE = np.array([*_KRONROD, _KRONROD_MIDDLE, *reversed(_KRONROD)])
 COARSE = np.zeros(15)
 COARSE[1::2] = [*_GAUSS, _GAUSS_MIDDLE, *reversed(_GAUSS)]
-# weights that vanish on polynomials of degree 10, orthogonal, as long as FINE - COARSE (Berntsen and Espelid, 1991)
+# null rules: orthogonal, zero on polynomials of degree 10, with the norm of FINE - COARSE (Berntsen and Espelid, 1991)
 NULLS = np.linalg.norm(FINE - COARSE) * np.linalg.qr(legvander(NODES, 14))[0][:, 11:].T
 PANELS = {1: (12,), 2: (3, 2)}  # default panels per axis: 180 and 1,350 nodes
 
@@ -59,7 +59,7 @@ class Quadrature(Rule):
     """Nodes and weights on a box: integral of f ~ sum_i exp(log_weight_i) f(node_i).
 
     Each axis is cut into panels of 15 Kronrod nodes, exact for polynomials of degree 22 on each panel; every second
-    node belongs to the Gauss rule of 7 that the error is estimated with, beside null rules.
+    node belongs to a Gauss rule of 7. The error is estimated from the difference of the two, and from null rules.
 
     Args:
         nodes: shape `(count, n)`, the last axis of the box running fastest.
@@ -79,15 +79,15 @@ class Quadrature(Rule):
         """Return |log Z - log Z_Gauss|, or what the null rules find in single panels if larger: usually too large.
 
         The two rules may agree by chance where E has a kink, and panels with errors of different signs hide each other.
-        The null rules of a panel, four for each axis, are zero for every polynomial of degree 10; their roots of the
-        sums of squares add up over the panels.
+        The null rules, four for each axis, vanish on polynomials of degree 10 in that coordinate. What they find in a
+        panel is the root of the sum of their squares; the error is the sum over the panels.
         """
         log_z = self.log_partition(energies)
         apart = (log_z - torch.logsumexp(self.coarse - energies, dim=-1)).abs()
         shares = self._panels(torch.exp(self.log_weights - energies - log_z[..., None]))
         rules, n = torch.as_tensor(NULLS / FINE).to(shares), self.nodes.shape[1]
         nulls = [_summed(shares, [k - n for k in range(n) if k != axis]) @ rules.T for axis in range(n)]
-        return torch.maximum(torch.cat(nulls, dim=-1).square().sum(dim=-1).sqrt().sum(dim=-1), apart)
+        return torch.maximum(torch.linalg.vector_norm(torch.cat(nulls, dim=-1), dim=-1).sum(dim=-1), apart)
 
     def _panels(self, values: Tensor) -> Tensor:
         """Return values at the nodes, shape `(*batch, count)`, as `(*batch, panels, 15)`, of two axes with 15 twice."""

@@ -19,8 +19,8 @@ def negative_log_likelihood(density: Density, rule: Rule | None, x: Any) -> Esti
 
     The result is a float. Its `error` is that of log Z, its `sampling_error` that of the mean: the standard deviation
     of -log p over the square root of the number of points. An `UnreliableEstimate` warning is given where the error
-    cannot be believed: an effective sample size below 100, two rules of a quadrature that are more than 0.1 apart, or
-    more than 1 % of the mass outside its box.
+    cannot be believed: an effective sample size below 100, an error of a quadrature above 0.1, or more than 1 % of the
+    mass outside its box.
 
     Args:
         density: a finalised energy or flow.

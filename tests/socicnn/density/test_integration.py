@@ -76,6 +76,13 @@ class TestRule:
         assert len(off) > 150
         assert np.mean(off) < 0.01
 
+    def test_the_error_has_a_gradient_where_panels_hold_no_mass(self) -> None:
+        rule = quadrature([-100.0], [100.0], dtype=torch.float64)
+        energies = rule.nodes[:, 0].square().requires_grad_()
+        rule.error(energies).backward()
+        assert energies.grad is not None
+        assert bool(energies.grad.isfinite().all())
+
     def test_two_oblique_kinks_in_two_dimensions(self) -> None:
         def energy(x: torch.Tensor) -> torch.Tensor:
             return 2 * (x[:, 0] + 0.4 * x[:, 1]).abs() + (x[:, 1] - 0.3 * x[:, 0] - 0.2).abs()
