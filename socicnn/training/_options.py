@@ -51,7 +51,7 @@ class FitOptions:
             scale 1; the scale of y is such that predicting the mean has a loss of about one). False continues from the
             standardisation in the network, and widens its stored ranges.
         checkpoint: file to keep progress in; if it exists the run continues from there, with the same result as a run
-            that was never interrupted. Not for `fit_stacked`.
+            that was never interrupted; torch's own generator is then set to where it was. Not for `fit_stacked`.
         checkpoint_seconds: least time between two checkpoints.
         micro_batch: contexts (or points) of a batch that are computed at a time; their gradients are added, which is
             the batch's gradient to rounding, in less memory, and in less time where a context is large (images). None

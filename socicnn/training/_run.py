@@ -336,7 +336,7 @@ def _go_on_with(states: dict[str, Tensor], device: torch.device) -> None:
     """Put torch's own generators where they were, so that dropout and noise go on as in an uninterrupted run."""
     if "cpu" in states:
         torch.set_rng_state(states["cpu"].cpu())
-    if "cuda" in states:
+    if "cuda" in states and device.type == "cuda":  # a run may go on elsewhere
         torch.cuda.set_rng_state(states["cuda"].cpu(), device)
 
 
