@@ -150,7 +150,7 @@ def verdicts(table: Sequence[Row]) -> list[Row]:
 def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
     """Return all tables in Markdown."""
     table = ratios(rows)
-    done = {tuple(row[column] for column in cells[0]): _seconds(row) for row in rows}  # of a cell's rows all say it
+    done = {tuple(row[column] for column in cells[0]): _seconds(row) for row in rows}  # the same in every row of a cell
     made = ", ".join(sorted({f"{name} {row[name]}" for row in rows for name in VERSIONS}))
     packages = "; ".join(sorted({str(row["packages"]) for row in rows}))
     texts = [
