@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Surprise: with auto_pad VALID and ceil_mode, onnxruntime's MaxPool has a window more than the operator's formula.
+# Surprise: with auto_pad VALID and ceil_mode, onnxruntime's MaxPool has one window more than the operator's formula says.
 # Guess: VALID means windows inside the input alone, whatever ceil_mode is.
 # Seen: input 7, kernel 2, stride 2: ceil((7 - 2 + 1) / 2) = 3 by the text and in the reference evaluator, 4 in onnxruntime.
 # In this project: importers refuse ceil_mode.

@@ -169,6 +169,7 @@ def statistics(values: Tensor, shape: torch.Size, weight: Tensor | None = None) 
         share = (weight / weight.mean()).reshape(-1, *[1] * (values.ndim - 1))
         centre = (share * values).mean(dim=axes, keepdim=True)
         spread = (share * (values - centre).square()).mean(dim=axes, keepdim=True).sqrt()
+    spread = torch.where((spread > 0) & spread.isfinite(), spread, high - low)  # squares that underflow, or overflow
     mean = torch.where(constant, low, centre)
     fixed = torch.where(high > low, size, torch.ones_like(size))
     scale = torch.where(constant, fixed, spread)

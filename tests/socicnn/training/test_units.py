@@ -129,3 +129,11 @@ def test_a_target_whose_squares_vanish_or_overflow_is_learnt(unit: float) -> Non
     fit(model, (X, THETA, unit * Y), epochs=30, batch_size=16, learning_rate=0.03, progress=False)
     value = model(torch.from_numpy(X), torch.from_numpy(THETA)).detach().numpy() / unit
     assert np.mean((value - Y) ** 2) < 0.5 * Y.var()
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e160])
+def test_columns_whose_squares_vanish_or_overflow_are_standardised(unit: float) -> None:
+    model = network()
+    fit(model, (unit * X, unit * THETA, Y), epochs=30, batch_size=16, learning_rate=0.03, progress=False)
+    value = model(torch.from_numpy(unit * X), torch.from_numpy(unit * THETA)).detach().numpy()
+    assert np.mean((value - Y) ** 2) < 0.5 * Y.var()
