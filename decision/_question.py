@@ -90,7 +90,7 @@ class Question:
         surrogates = [_live(surrogate) for surrogate in self.surrogates(own)]
         count = sum(map(len, surrogates))
         if own is None and theta is not None and count not in (1, len(theta)):
-            raise ModelError(f"{count} stacked networks need {count} contexts of the set, one each; received {len(theta)}")
+            raise ModelError(f"{count} stacked networks need {count} contexts of the set; received {len(theta)}")
         proves = all(surrogate.proves for surrogate in surrogates)
         where = resolved(self.feasible_set, self.method, proves=proves)
         points: list[Tensor | None] = [None] * len(surrogates)

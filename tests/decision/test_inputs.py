@@ -50,7 +50,7 @@ def test_networks_and_contexts_of_their_set_are_equally_many(contexts: int) -> N
     nets = FrozenNet([], Output([], np.ones((3, 2)), np.zeros(3)))
     region = Polytope(A=[[1.0, 1.0]], b=Affine([1.0], [[1.0]]), lower=0.0)
     assert len(decide(nets, region, np.ones((3, 1))).x) == 3
-    with pytest.raises(ModelError, match=f"3 stacked networks need 3 contexts of the set, one each; received {contexts}"):
+    with pytest.raises(ModelError, match=f"3 stacked networks need 3 contexts of the set; received {contexts}"):
         decide(nets, region, np.ones((contexts, 1)))
 
 
