@@ -91,7 +91,8 @@ def falsify(
         region: bounds `(lower, upper)`, numbers or shape `(n,)`, or a convex set with `sample` and `project`.
         context: one context theta, for a network that takes one.
         evaluations: values of f to ask for, about.
-        threshold: violations up to this times 1 + |f| are put down to rounding.
+        threshold: violations up to this times 1 + |f| are put down to rounding; raise it for a plain function in which
+            much larger terms cancel, whose rounding its values do not show.
         seed: of the search.
 
     Returns:
