@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,7 @@ def compared(ours: dict[Value, Array], theirs: dict[Value, Array]) -> Row | None
     shared = [instance for instance in ours if instance in theirs]
     if not shared:
         return None
-    generator = np.random.default_rng(0)
-    ratios, middle, high, wins, draws = [], [], [], [], np.zeros(DRAWS)
+    ratios, middle, high, wins, decided = [], [], [], [], []
     for instance in shared:
         a, b = ours[instance], theirs[instance]
         wins.append(float(np.mean(np.where(np.isnan(a), 0.0, np.where(np.isnan(b), 1.0, (a < b) + 0.5 * (a == b))))))
@@ -61,11 +61,14 @@ def compared(ours: dict[Value, Array], theirs: dict[Value, Array]) -> Row | None
         ratios.append(quotient(b.mean(), a.mean()))
         middle.append(quotient(np.median(b), np.median(a)))
         high.append(quotient(np.quantile(b, 0.95), np.quantile(a, 0.95)))
-        counts = generator.multinomial(len(a), np.full(len(a), 1 / len(a)), size=DRAWS)
+        decided.append((a, b))
+    draws = np.zeros(DRAWS)
+    for (a, b), counts in zip(decided, drawn(tuple(len(a) for a, _ in decided), DRAWS), strict=True):
         draws += np.log([quotient(top, bottom) for top, bottom in zip(counts @ b, counts @ a, strict=True)])
     low, top = np.exp(np.quantile(draws / len(shared), [0.025, 0.975]))
     return {
         "instances": len(shared),
+        "won": sum(ratio > 1 for ratio in ratios),
         "ratio": mean(ratios),
         "least": min(ratios),
         "most": max(ratios),
@@ -75,6 +78,18 @@ def compared(ours: dict[Value, Array], theirs: dict[Value, Array]) -> Row | None
         "ratio of 95 % quantiles": mean(high),
         "verdict": verdict(ratios),
     }
+
+
+@lru_cache(maxsize=1)  # the same for all contenders that decided for every context
+def drawn(contexts: tuple[int, ...], draws: int) -> list[Array]:
+    """Return how often each context of each instance is drawn, with shape (draws, contexts), where all are drawn again.
+
+    Args:
+        contexts: how many contexts each instance has.
+        draws: how often they are drawn.
+    """
+    generator = np.random.default_rng(0)
+    return [generator.multinomial(n, np.full(n, 1 / n), size=draws).astype(float) for n in contexts]
 
 
 def quotient(top: Any, bottom: Any) -> float:
@@ -136,13 +151,24 @@ def _seconds(row: Mapping[str, Value]) -> float:
 
 
 def verdicts(table: Sequence[Row]) -> list[Row]:
-    """Return, per pair of contenders, in how many cells of task and n ours won on every instance, on most, or lost."""
+    """Return, per n and two contenders, in how many tasks ours won on every instance, on most, or lost; and pairs.
+
+    A pair is a task and an instance. `least`, `ratio` and `most` are the least ratio of a pair, the geometric mean of
+    all, and the largest.
+    """
     found: list[Row] = []
-    for (ours, name), members in grouped(table, ("ours", "against")).items():
-        row: Row = {"ours": ours, "against": name, "cells": len(members)}
+    for (n, ours, name), members in sorted(
+        grouped(table, ("n", "ours", "against")).items(), key=lambda item: int(str(item[0][0]))
+    ):
+        row: Row = {"n": n, "ours": ours, "against": name, "tasks": len(members)}
         for text in ("won on every one", "won on most", "LOST"):
             row[text] = sum(member["verdict"] == text for member in members)
-        row["ratio"] = mean([float(str(member["ratio"])) for member in members])
+        pairs = [int(str(member["instances"])) for member in members]
+        row["pairs won"] = f"{sum(int(str(member['won'])) for member in members)} of {sum(pairs)}"
+        row["least"] = min(float(str(member["least"])) for member in members)
+        logs = [math.log(float(str(member["ratio"]))) for member in members]
+        row["ratio"] = math.exp(float(np.average(logs, weights=pairs)))
+        row["most"] = max(float(str(member["most"])) for member in members)
         found.append(row)
     return found
 
@@ -163,9 +189,9 @@ def rendered(rows: Sequence[Row], cells: Sequence[Mapping[str, Value]]) -> str:
     ]
     if table:  # two contenders have an instance in common
         texts[2:2] = [
-            "## Who wins\n\nCells of task and n in which ours has the lower mean regret on every instance, on most, or "
-            "on half and fewer; `ratio` is the geometric mean over cells and instances.\n\n"
-            + markdown(verdicts(table)),
+            "## Who wins\n\nTasks in which ours has the lower mean regret on every instance, on most, or on half and "
+            "fewer; pairs of a task and an instance in which it has; the least, geometric mean and largest ratio of "
+            "the other's mean regret to ours over the pairs.\n\n" + markdown(verdicts(table)),
             "## Cell by cell\n\nMean regret of the other over that of ours on fresh contexts: geometric mean over "
             "instances, least, most, and the 95 % interval of the mean by a paired bootstrap over contexts; the share "
             "of contexts at which ours has less regret; the same ratio of medians and of 95 % quantiles.\n\n"

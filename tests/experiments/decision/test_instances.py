@@ -231,7 +231,7 @@ def test_ratios_are_geometric_means_over_instances() -> None:
     found = ratios.compared(ours, theirs)
     assert found is not None
     second = (5.0 / 3) / 1.0  # over the three contexts that both decided for
-    assert found["instances"] == 2
+    assert (found["instances"], found["won"]) == (2, 2)
     assert found["ratio"] == pytest.approx((4.0 * second) ** 0.5)
     assert (found["least"], found["most"]) == (pytest.approx(second), pytest.approx(4.0))
     assert found["ratio of medians"] == pytest.approx((4.0 * 0.5) ** 0.5)
@@ -247,15 +247,22 @@ def test_ratios_are_geometric_means_over_instances() -> None:
     ]
 
 
-def test_verdicts_count_cells() -> None:
-    def row(n: int, model: str, regret: float) -> Row:
-        key: Row = {"instance": 1, "task": "a", "n": n, "model": model, "loss": "within_context"}
+def test_verdicts_count_tasks_and_pairs_per_n() -> None:
+    def row(instance: int, task: str, n: int, model: str, regret: float) -> Row:
+        key: Row = {"instance": instance, "task": task, "n": n, "model": model, "loss": "within_context"}
         return {**key, "method": "certified", "regrets": coded(torch.tensor([regret, regret]))}
 
-    rows = [row(10, "soc-partial", 1e-3), row(10, "m", 2e-3), row(20, "soc-partial", 1e-3), row(20, "m", 5e-4)]
-    (found,) = ratios.verdicts(ratios.ratios(rows))
-    assert (found["cells"], found["won on every one"], found["LOST"]) == (2, 1, 1)
-    assert found["ratio"] == pytest.approx(1.0, rel=1e-2)
+    lost, won, split = (5e-4, 5e-4), (4e-3, 2e-3), (2e-3, 5e-4)
+    rows: list[Row] = []
+    for n, task, others in ((20, "a", lost), (10, "a", won), (10, "b", split)):
+        for instance in (1, 2):
+            rows += [row(instance, task, n, "soc-partial", 1e-3), row(instance, task, n, "m", others[instance - 1])]
+    few, many = ratios.verdicts(ratios.ratios(rows))
+    assert [few["n"], many["n"]] == [10, 20]
+    assert [few["tasks"], few["won on every one"], few["won on most"], few["LOST"]] == [2, 1, 0, 1]
+    assert (few["pairs won"], many["pairs won"]) == ("3 of 4", "0 of 2")
+    assert few["ratio"] == pytest.approx((4 * 2 * 2 * 0.5) ** 0.25, rel=1e-2)
+    assert [few["least"], few["most"]] == [pytest.approx(0.5, rel=1e-2), pytest.approx(4.0, rel=1e-2)]
 
 
 def test_dear_contenders_run_for_few_inputs_alone() -> None:

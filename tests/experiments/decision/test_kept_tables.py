@@ -1,13 +1,14 @@
-"""The kept tables quote relative gaps by the present scale alone."""
+"""The kept tables quote relative gaps by the present scale alone; pages hold what the tables say."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from experiments.decision import across
+from experiments.decision import across, ratios
 from experiments.engine.options import RESULTS
 from experiments.engine.store import kept
-from experiments.engine.tables import read_table
+from experiments.engine.tables import markdown, read_table
 
 TABLES = sorted(RESULTS.glob("*.csv"))
 
@@ -47,3 +48,20 @@ def test_kept_rows_of_the_benchmark_over_instances_are_what_the_code_makes_today
         pytest.skip("no rows have been kept yet")
     rows = read_table(path)
     assert len(kept(across.cells(across.CONTESTS["paper"], 5, ""), path)) == len(rows)
+
+
+def test_the_page_says_who_wins_as_the_kept_rows_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratios, "DRAWS", 2)  # intervals are not looked at
+    rows = read_table(RESULTS / "decision_instances.csv")
+    page = (RESULTS.parent.parent / "docs" / "results" / "decisions.md").read_text(encoding="utf-8")
+    cells = across.cells(across.CONTESTS["paper"], 5, "")
+    names = list(cells[0].key)
+    done = {tuple(row[name] for name in names) for row in rows}
+    missing = Counter(cell.key["n"] for cell in cells if tuple(cell.key.values()) not in done)
+    wins = [row for row in ratios.verdicts(ratios.ratios(rows)) if not missing[row["n"]]]
+    assert wins
+    close = ("cvxpylayers", "structured-dcp", "structured-pcf")
+    wins = [row for row in wins if row["ours"] == "soc-partial" or row["against"] in close]
+    assert [line for line in markdown(wins).splitlines()[2:] if line not in page] == []
+    assert f"{len(done)} of {len(cells)} cells" in page
+    assert f"{len(done)} of {len(cells)} cells" in (RESULTS.parent.parent / "README.md").read_text(encoding="utf-8")
