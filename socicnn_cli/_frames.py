@@ -173,6 +173,8 @@ def _text(path: Path, bare: bool) -> Any:
                 f"{path} begins with {', '.join(names)[:80]}, which may be names or a row of numbers; name the "
                 "columns, x0, x1, ... or theta0, theta1, ..., or write 0.0 for the first number"
             )
+        if bare and len(names) == 1 and not text.splitlines()[0].strip():  # a missing value, or no row at all
+            raise FileError(f"{path} begins with an empty line; write nan for a missing value, or remove the line")
         if len(set(names)) < len(names) and not bare:  # pandas would number them
             name = next(name for name in names if names.count(name) > 1)
             raise FileError(f"{path} has several columns {name!r}; give each a name of its own")

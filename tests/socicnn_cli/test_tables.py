@@ -208,6 +208,12 @@ def test_an_empty_line_in_a_file_of_one_column_is_a_missing_value(tmp_path: Path
         read_rows(_write(tmp_path / "contexts.csv", text), "contexts", "theta")
 
 
+@pytest.mark.parametrize("text", ["\n1.5\n2.5\n", " \r\n1.5\r\n2.5\r\n"])
+def test_a_first_line_that_is_empty_is_refused_where_nothing_tells_what_it_is(tmp_path: Path, text: str) -> None:
+    with pytest.raises(FileError, match="begins with an empty line; write nan for a missing value, or remove the line"):
+        read_rows(_write(tmp_path / "contexts.csv", text), "contexts", "theta")
+
+
 def test_empty_lines_around_a_table_say_nothing(tmp_path: Path) -> None:
     rows = read_rows(_write(tmp_path / "contexts.csv", "\n\ntheta0\n1\n3\n\n\n"), "contexts", "theta")
     assert rows.tolist() == [[1.0], [3.0]]
