@@ -13,7 +13,6 @@ from torch import Tensor
 
 from decision._simulator import AnyTask, Simulator
 from decision.sets._base import FeasibleSet
-from decision.tasks import Task
 from socicnn._arrays import as_float64
 from socicnn._results import Result, Row
 from socicnn.errors import ModelError
@@ -224,15 +223,16 @@ def evaluate(
         if values is not None and values.shape != wanted:  # one of them would count for every context
             raise ModelError(f"{name} must have shape {wanted}, one per context; received {tuple(values.shape)}")
     known = True
-    if optimum is None and isinstance(task, Simulator):
+    if optimum is not None:
+        optimum = _optimum(optimum, x_hat)
+    elif isinstance(task, Simulator):
         known = task.has_optimum
         optimum = task.optimum(context) if known else task.best_known(context, x_hat)
-    elif optimum is None and isinstance(task, Task):
+    else:
         own = {**(settings or {}), **moved}
         optimum = task.optimum(
             context, solver=solver, cross_check=cross_check, tolerance=tolerance, progress=progress, **own
         )
-    assert optimum is not None
     x_star, F_star = optimum
     F_hat = task.cost(x_hat, context)
     scale = getattr(answer, "scale", None)
@@ -248,6 +248,19 @@ def evaluate(
         relative_gap=None if scale is None else relative_gap(answer.gap, scale),
         against="the optimum" if known else "the best decision known",
     )
+
+
+def _optimum(optimum: Any, x_hat: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (x_star, F_star) as tensors, one row and one value per decision; ModelError if they do not fit."""
+    parts = [_plain(part) for part in optimum] if isinstance(optimum, tuple | list) else []
+    shapes = [tuple(part.shape) for part in parts]
+    if shapes != [tuple(x_hat.shape), (len(x_hat),)]:
+        received = " and ".join(map(str, shapes)) if shapes else type(optimum).__name__
+        raise ModelError(
+            f"optimum must be (x_star, F_star), of shapes {tuple(x_hat.shape)} and {(len(x_hat),)}, one per context, "
+            f"as task.optimum(context) returns them; received {received}"
+        )
+    return parts[0], parts[1]
 
 
 def _infeasibility(feasible_set: Any, answer: Decided, x: Tensor, context: Tensor) -> Tensor:

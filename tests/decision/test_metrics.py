@@ -121,3 +121,16 @@ def test_one_row_does_not_count_for_every_context(task: Task, what: str) -> None
         answer.gap = answer.gap[:1]
     with pytest.raises(ModelError, match=f"{what} must have shape .*, one per context"):
         metrics.evaluate(task, answer, theta, optimum=(x, task.cost(x, theta)), exact=exact)
+
+
+def test_an_optimum_of_other_contexts_is_refused() -> None:
+    task = make("box_socp", features=3, seed=0)
+    theta = task.sample_contexts(4, seed=1)
+    x = task.feasible_set.sample(4, torch.Generator().manual_seed(0))
+    answer, cost = answer_at(x), task.cost(x, theta)
+    plain = metrics.evaluate(task, answer, theta, optimum=(x.numpy(), cost.numpy()))
+    assert plain.regret.tolist() == [0.0] * 4
+    others: list[object] = [(x[:1], cost), (x, cost[:1]), (x, cost[:, None]), (cost, x), (x,), x, 0.5]
+    for optimum in others:
+        with pytest.raises(ModelError, match=r"optimum must be .* of shapes .4, 3. and .4,., one per context, as task"):
+            metrics.evaluate(task, answer, theta, optimum=optimum)
