@@ -1,4 +1,4 @@
-"""What users hold beside arrays of numbers: objects, and data frames with columns of dates or rows in another order."""
+"""What users hold beside arrays of numbers: objects, dates and times, and data frames with rows in another order."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from socicnn.errors import ModelError
 
+_TIMES = {"M": "dates", "m": "times"}  # by NumPy's letter
+
 
 def refuse_columns(frame: Any, name: str) -> None:
     """Refuse a data frame with a column of dates, times or text, by the column's name; anything else passes.
@@ -17,15 +19,38 @@ def refuse_columns(frame: Any, name: str) -> None:
     Raises:
         ModelError: the first such column, and what it holds.
     """
-    for label in frame.columns if hasattr(frame, "dtypes") else ():  # columns of an Arrow table are no labels
+    for label in _labels(frame):
         column = frame[label]
         kind = getattr(getattr(column, "dtype", None), "kind", None)
-        what = {"M": "dates", "m": "times"}.get(kind or "")
+        what = _TIMES.get(kind or "")
         if kind in ("O", "T", "U"):
             text = next((entry for entry in column if isinstance(entry, str) and not _reads_as_number(entry)), None)
-            what = None if text is None else f"text, e.g. {text[:20]!r}"
+            other = next((entry for entry in column if not _may_be_number(entry)), None)  # periods, intervals, lists
+            what = None if other is None else f"entries of type {type(other).__name__}"
+            what = what if text is None else f"text, e.g. {text[:20]!r}"
         if what is not None:
             raise ModelError(f"column {label!r} of {name} holds {what}; make numbers of it, or leave it out")
+
+
+def refuse_times(values: Any, name: str) -> None:
+    """Refuse arrays, series and lists of dates or times; frames are for `refuse_columns`, anything else passes.
+
+    NumPy makes numbers of them in silence, in the unit that they happen to be stored in: an hour is 3.6e9 or 3.6e12,
+    and a missing one is -9.2e18.
+
+    Raises:
+        ModelError: what they are.
+    """
+    if _labels(values) or hasattr(values, "detach"):  # torch has no dates
+        return
+    kind = getattr(getattr(values, "dtype", None), "kind", None)
+    if kind is None and values is not None:
+        try:
+            kind = np.asarray(values).dtype.kind
+        except ValueError:  # rows of different lengths, which others refuse
+            return
+    if kind in _TIMES:
+        raise ModelError(f"{name} must hold real numbers; received {_TIMES[kind]}: make numbers of them, in one unit")
 
 
 def refuse_other_order(parts: Mapping[str, Any]) -> None:
@@ -66,12 +91,17 @@ def refuse_reordered_columns(frame: Any, other: Any, name: str, where: str) -> N
     Raises:
         ModelError: both orders, and how to mend it.
     """
-    labels, before = (list(part.columns) if hasattr(part, "dtypes") else [] for part in (frame, other))
+    labels, before = map(_labels, (frame, other))
     if labels != before and set(labels) == set(before):
         raise ModelError(
             f"{name} of {where} has the columns {labels[:8]}, before they were in the order {before[:8]}; give them in "
             "that order"
         )
+
+
+def _labels(frame: Any) -> list[Any]:
+    """Return the names of the columns of a data frame; none of a series, and of an Arrow table, whose are no labels."""
+    return list(frame.columns) if hasattr(frame, "dtypes") and hasattr(frame, "columns") else []
 
 
 def _reads_as_number(text: str) -> bool:
@@ -82,6 +112,15 @@ def _reads_as_number(text: str) -> bool:
     return True
 
 
+def _may_be_number(entry: Any) -> bool:
+    """Return whether an entry may stand for a number: it is one, text or missing."""
+    return isinstance(entry, str | bytes) or hasattr(entry, "__float__") or _missing(entry)
+
+
+def _missing(entry: Any) -> bool:
+    return entry is None or type(entry).__name__ in {"NAType", "NaTType"}
+
+
 def odd_entry(array: NDArray[np.object_]) -> str | None:
     """Return what an array of objects holds that NumPy would convert in silence, or could not; None if nothing is."""
     for entry in array.reshape(-1):
@@ -89,6 +128,6 @@ def odd_entry(array: NDArray[np.object_]) -> str | None:
             return "text"
         if isinstance(entry, complex | np.complexfloating):
             return "complex numbers"
-        if entry is None or type(entry).__name__ in {"NAType", "NaTType"}:
+        if _missing(entry):
             return "missing values"
     return None

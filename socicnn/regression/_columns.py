@@ -12,6 +12,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from socicnn._arrays import Array, as_float64
+from socicnn._frames import refuse_columns, refuse_other_order, refuse_times
 from socicnn._integers import is_integer
 from socicnn.errors import ModelError
 
@@ -108,6 +109,22 @@ def as_before_on_failure(estimator: Any) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def refuse_unlike(**parts: Any) -> None:
+    """Refuse data that scikit-learn would take for other numbers, or other rows, than are meant.
+
+    Args:
+        parts: X, y, sample_weight or gradient by name, as they were given; None for what was not.
+
+    Raises:
+        ModelError: dates or times, text, a frame with a name twice, or rows in another order.
+    """
+    for name, part in parts.items():
+        refuse_repeated(part)
+        refuse_columns(part, name)
+        refuse_times(part, name)
+    refuse_other_order(parts)
 
 
 def refuse_repeated(X: Any) -> None:

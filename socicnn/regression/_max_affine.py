@@ -16,10 +16,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from socicnn._arrays import Array
-from socicnn._frames import refuse_columns, refuse_other_order
 from socicnn._integers import as_integer
 from socicnn.frozen import FrozenNet
-from socicnn.regression._columns import as_before_on_failure, refuse_repeated
+from socicnn.regression._columns import as_before_on_failure, refuse_unlike
 from socicnn.regression._rows import TableRows
 
 CHOICES = (1, 2, 3, 5, 8)  # numbers of pieces that are tried if none is given
@@ -67,9 +66,7 @@ class MaxAffine(RegressorMixin, BaseEstimator):
             return self._fit(X, y, sample_weight)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
-        refuse_repeated(X)
-        refuse_columns(X, "X")
-        refuse_other_order({"X": X, "y": y, "sample_weight": sample_weight})
+        refuse_unlike(X=X, y=y, sample_weight=sample_weight)
         X, y = validate_data(self, X, y, y_numeric=True, dtype=np.float64)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         restarts = as_integer("restarts", self.restarts)
@@ -81,10 +78,19 @@ class MaxAffine(RegressorMixin, BaseEstimator):
     def predict(self, X: Any) -> Array:
         """Return f at each row, shape `(rows,)`."""
         check_is_fitted(self)
-        refuse_repeated(X)
+        refuse_unlike(X=X)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         values: Array = (X @ self.slopes_.T + self.offsets_).max(axis=1)
         return values
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R2 of the predictions, as scikit-learn's regressors do.
+
+        Raises:
+            ModelError: y holds dates or times, or its rows are in another order than those of X.
+        """
+        refuse_unlike(X=X, y=y, sample_weight=sample_weight)
+        return float(super().score(X, y, sample_weight))
 
     @property
     def network_(self) -> FrozenNet:

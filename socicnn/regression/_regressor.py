@@ -13,7 +13,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from socicnn._arrays import Array, as_float64
-from socicnn._frames import refuse_columns, refuse_other_order
 from socicnn._registry import choose
 from socicnn._shadows import refuse_shadow
 from socicnn.errors import ModelError
@@ -21,7 +20,7 @@ from socicnn.nn import SOCICNN
 from socicnn.positivity import recipe as make_recipe
 from socicnn.positivity._projected import Projected
 from socicnn.regression._band import Band, Side, conformal_band
-from socicnn.regression._columns import ColumnList, Columns, as_before_on_failure, refuse_repeated
+from socicnn.regression._columns import ColumnList, Columns, as_before_on_failure, refuse_unlike
 from socicnn.regression._kinds import Kind, network
 from socicnn.regression._rows import TableRows
 from socicnn.regression._trainer import Trainer
@@ -119,9 +118,7 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
             return self._fit(X, y, sample_weight, gradient)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, gradient: Any) -> Self:
-        refuse_repeated(X)
-        refuse_columns(X, "X")
-        refuse_other_order({"X": X, "y": y, "sample_weight": sample_weight, "gradient": gradient})
+        refuse_unlike(X=X, y=y, sample_weight=sample_weight, gradient=gradient)
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.float64)
         y = np.asarray(y, dtype=np.float64)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -194,6 +191,15 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
             ]
         return values[0] if self._vector else np.stack(values, axis=1)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R2 of the predictions, as scikit-learn's regressors do.
+
+        Raises:
+            ModelError: y holds dates or times, or its rows are in another order than those of X.
+        """
+        refuse_unlike(X=X, y=y, sample_weight=sample_weight)
+        return float(super().score(X, y, sample_weight))
+
     def gradient(self, X: Any) -> Array:
         """Return the gradient of f in the columns that are not context, in their order.
 
@@ -263,13 +269,12 @@ class ConvexRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         if not self._vector:
             raise ModelError("a band is of one output; fit one estimator per output")
-        refuse_other_order({"X": X, "y": y})
+        refuse_unlike(X=X, y=y)
         return conformal_band(copy(self), self.predict(X), y, alpha, side)  # a later fit of this one leaves it alone
 
     def _split(self, X: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         check_is_fitted(self)
-        refuse_repeated(X)
-        refuse_columns(X, "X")
+        refuse_unlike(X=X)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         x, theta = self._columns.split(X)
         return torch.from_numpy(x.copy()), None if theta is None else torch.from_numpy(theta.copy())
