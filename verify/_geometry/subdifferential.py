@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
-from socicnn._arrays import Array
+from socicnn._arrays import Array, as_float64
 from socicnn.errors import ModelError
 from verify._geometry.passes import Geometry
 
@@ -30,35 +30,45 @@ class Subdifferential:
         """Number of units at a = 0 and of norms at zero; 0 where f is differentiable."""
         return int(self.geometry.kinks[0])
 
-    def support(self, d: Array) -> Array:
-        """Return sup of g'd over the set.
+    def support(self, d: Any) -> Array:
+        """Return sup of g'd over the set, shape `(*batch,)`.
 
         Args:
             d: directions, shape `(*batch, n)`.
+
+        Raises:
+            ModelError: another shape, or an entry that is not finite.
         """
-        d = np.asarray(d, dtype=np.float64)
+        d = self._directions(d)
         return self.geometry.directional(d.reshape(1, -1, self.n)).reshape(d.shape[:-1])
 
-    def maximiser(self, d: Array) -> Array:
-        """Return a subgradient g that attains the support function, shape `(*batch, n)`."""
-        d = np.asarray(d, dtype=np.float64)
+    def maximiser(self, d: Any) -> Array:
+        """Return a subgradient g that attains the support function, shape `(*batch, n)`.
+
+        Args:
+            d: directions, shape `(*batch, n)`.
+
+        Raises:
+            ModelError: another shape, or an entry that is not finite.
+        """
+        d = self._directions(d)
         return self.geometry.support(d.reshape(1, -1, self.n))[1].reshape(d.shape)
 
-    def nearest(self, g: Array, tolerance: float = 1e-10) -> Array:
+    def nearest(self, g: Any, tolerance: float = 1e-10) -> Array:
         """Return the subgradient nearest to `g`, by Wolfe's method for the point of least norm.
 
         It ends with a subgradient s such that no other is nearer by more than `tolerance * (1 + ||g||)`.
 
         Args:
-            g: a vector, shape `(n,)`.
+            g: a vector of n numbers: shape `(n,)`, or a row or column of them.
             tolerance: relative accuracy.
 
         Raises:
-            ModelError: rounding keeps the method from that accuracy.
+            ModelError: rounding keeps the method from that accuracy; or g has not n entries, or one is not finite.
 
         Source: Wolfe, Finding the nearest point in a polytope (1976).
         """
-        g = np.asarray(g, dtype=np.float64).reshape(self.n)
+        g = self._vector(g)
         corral = [self.maximiser(np.ones(self.n)) - g]
         weights = np.ones(1)
         point = corral[0]
@@ -90,13 +100,28 @@ class Subdifferential:
             raise ModelError(f"no nearest subgradient within {tolerance:g} was found; raise `tolerance`")
         return point + g
 
-    def distance(self, g: Array, tolerance: float = 1e-10) -> float:
-        """Return the distance of `g` from the set; the tolerance is that of `nearest`."""
-        return float(np.linalg.norm(self.nearest(g, tolerance) - np.asarray(g)))
+    def distance(self, g: Any, tolerance: float = 1e-10) -> float:
+        """Return the distance of `g` from the set; the arguments are those of `nearest`."""
+        g = self._vector(g)  # a column beside a vector would be a table of all differences
+        return float(np.linalg.norm(self.nearest(g, tolerance) - g))
 
-    def contains(self, g: Array, tolerance: float = 1e-7) -> bool:
+    def contains(self, g: Any, tolerance: float = 1e-7) -> bool:
         """Tell whether `g` is a subgradient: whether its distance is within `tolerance * (1 + ||g||)`."""
-        return self.distance(g, 0.1 * tolerance) <= tolerance * (1.0 + float(np.linalg.norm(np.asarray(g))))
+        return self.distance(g, 0.1 * tolerance) <= tolerance * (1.0 + float(np.linalg.norm(self._vector(g))))
+
+    def _directions(self, d: Any) -> Array:
+        """Return directions, checked."""
+        directions = as_float64(d, "directions")
+        if not directions.ndim or directions.shape[-1] != self.n:
+            raise ModelError(f"directions must have shape (*batch, {self.n}); received {directions.shape}")
+        return _finite(directions, "directions")
+
+    def _vector(self, g: Any) -> Array:
+        """Return one vector, checked."""
+        vector = as_float64(g, "g")
+        if max(vector.shape, default=1) != vector.size or vector.size != self.n:
+            raise ModelError(f"g must be one vector of {self.n} entries; received shape {vector.shape}")
+        return _finite(vector.reshape(self.n), "g")
 
     def generators(self, most: int = 10) -> Array:
         """Return points whose convex hull is the set, shape `(count, n)`; only for a few units at a = 0.
@@ -121,6 +146,14 @@ class Subdifferential:
             used += len(where)
             switched.append(on)
         return np.unique(self.geometry.gradients(switched)[0], axis=0)
+
+
+def _finite(values: Array, name: str) -> Array:
+    if not np.isfinite(values).all():
+        raise ModelError(
+            f"{name} must hold finite numbers; {int((~np.isfinite(values)).sum())} of {values.size} are not"
+        )
+    return values
 
 
 def _affine_weights(points: Array) -> Array:

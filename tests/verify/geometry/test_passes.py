@@ -258,3 +258,31 @@ def test_hessians_of_smooth_branches_are_those_of_autograd(name: str) -> None:
     for i in range(3):
         truth = torch.autograd.functional.hessian(lambda z: model(z[None])[0], x[i]).reshape(hessian.shape[1:])
         np.testing.assert_allclose(hessian[i], truth.numpy(), rtol=1e-9, atol=1e-11)
+
+
+def square() -> FrozenNet:
+    """Return |x_1| + |x_2|, whose subgradients at 0 are the square [-1, 1]^2."""
+    return FrozenNet([Layer(None, np.vstack([np.eye(2), -np.eye(2)]), np.zeros(4))], Output(np.ones(4), np.zeros(2)))
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 1), (1, 2)])
+def test_a_vector_may_be_a_row_or_a_column(shape: tuple[int, ...]) -> None:
+    kink = certify(square(), np.zeros(2)).subdifferential()
+    inside, outside = (np.array(g).reshape(shape) for g in ([0.9, -0.3], [2.0, 0.5]))
+    assert kink.contains(inside) and not kink.contains(outside)
+    assert kink.distance(outside) == pytest.approx(1.0)
+    assert kink.nearest(outside).tolist() == pytest.approx([1.0, 0.5])
+
+
+def test_directions_and_vectors_of_other_lengths_are_refused() -> None:
+    kink = certify(square(), np.zeros(2)).subdifferential()
+    for ask in (kink.support, kink.maximiser):
+        with pytest.raises(ModelError, match=r"directions must have shape \(\*batch, 2\); received \(2, 3\)"):
+            ask(np.ones((2, 3)))
+        with pytest.raises(ModelError, match="directions must hold finite numbers; 1 of 2 are not"):
+            ask(np.array([1.0, np.nan]))
+    for judge in (kink.nearest, kink.distance, kink.contains):
+        with pytest.raises(ModelError, match=r"g must be one vector of 2 entries; received shape \(3,\)"):
+            judge(np.ones(3))
+        with pytest.raises(ModelError, match="g must hold finite numbers; 1 of 2 are not"):
+            judge(np.array([0.0, np.inf]))
