@@ -149,10 +149,9 @@ class Subdifferential:
 
 
 def _finite(values: Array, name: str) -> Array:
-    if not np.isfinite(values).all():
-        raise ModelError(
-            f"{name} must hold finite numbers; {int((~np.isfinite(values)).sum())} of {values.size} are not"
-        )
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise ModelError(f"{name} must hold finite numbers; {bad} of {values.size} are not")
     return values
 
 

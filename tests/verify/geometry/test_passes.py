@@ -269,7 +269,8 @@ def square() -> FrozenNet:
 def test_a_vector_may_be_a_row_or_a_column(shape: tuple[int, ...]) -> None:
     kink = certify(square(), np.zeros(2)).subdifferential()
     inside, outside = (np.array(g).reshape(shape) for g in ([0.9, -0.3], [2.0, 0.5]))
-    assert kink.contains(inside) and not kink.contains(outside)
+    assert kink.contains(inside)
+    assert not kink.contains(outside)
     assert kink.distance(outside) == pytest.approx(1.0)
     assert kink.nearest(outside).tolist() == pytest.approx([1.0, 0.5])
 
