@@ -54,12 +54,12 @@ def on_inner_side(x: Tensor, inner: Box, box: Box) -> Tensor:
     return (((x <= lower + near) & (lower > least)) | ((x >= upper - near) & (upper < most))).any(dim=1)
 
 
-def within(box: Box, lower: Tensor, upper: Tensor) -> Box | None:
-    """Return the part of the set within these ends, of shape `(n,)`; None if that is not much less than the set."""
+def within(box: Box, lower: Tensor, upper: Tensor, wider: float = WIDER) -> Box | None:
+    """Return the part of the set within these ends, of shape `(n,)`; None if the set is not `wider` than that."""
     least, most = box.ends(lower.cpu())
     low = torch.minimum(torch.maximum(lower.cpu(), least), most)
     high = torch.minimum(torch.maximum(upper.cpu(), least), most)
-    if not bool((most / WIDER - least / WIDER > high - low).any()):
+    if not bool((most / wider - least / wider > high - low).any()):
         return None
     return Box(box.n, low.numpy(), high.numpy())
 

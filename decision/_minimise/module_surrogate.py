@@ -14,7 +14,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from decision._minimise.local import REACH, within
+from decision._minimise.local import REACH, WIDER, within
 from decision._minimise.own_size import OwnSize
 from decision._minimise.reference import ROWS
 from decision._minimise.rim import polished, rim_bound
@@ -27,6 +27,7 @@ from decision.sets._base import FeasibleSet
 from socicnn.errors import ModelError
 
 ROUNDING = 2.0**-50  # of the terms of a bound
+TWICE = 2.0  # as wide as the first box: a wider set begins there where the slope grows fast
 LARGEST_RIM = 1000  # inputs up to which a Hessian, n products with a vector, is worth its time
 HESSIANS = 2**22  # entries of Hessians at a time
 TOO_MANY = (
@@ -203,12 +204,19 @@ class ModuleSurrogate:
         return Tangent(x, value, gradient, value, self.value(x), multipliers)
 
     def first_box(self, box: Box) -> Box | None:
-        """Return the part of a box within a few lengths of the module's own, if the box is much wider."""
-        if self.own is None or not bool(self.own.length.isfinite().all()):
+        """Return the part of a box within a few lengths of the module's own, if the box is much wider.
+
+        Where a slope grows faster than in proportion to the distance, a length is all that Newton's steps can cross:
+        the shortest of these is where all contexts begin, those that end on a side go on from there.
+        """
+        if self.own is None:
             return None
-        reach = REACH * self.own.length.amax()
-        anchor = self.own.reach.anchor
-        return within(box, anchor - reach, anchor + reach)
+        length, grows, anchor = self.own.length, self.own.grows, self.own.reach.anchor
+        fast = bool(grows.any())
+        if not (fast or bool(length.isfinite().all())):
+            return None
+        reach = length[grows].amin() if fast else REACH * length.amax()
+        return within(box, anchor - reach, anchor + reach, TWICE if fast else WIDER)
 
     def multipliers(self, x: Tensor) -> Dual:
         """Return the tangents at x, hardly smoothed."""

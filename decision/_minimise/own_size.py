@@ -12,6 +12,10 @@ does, or not at all. l is four times the distance within which half of the bendi
 nothing else bends, 16 times the distance at which the background has made up for the slope at a. Networks have the like
 in `reference.own_length`; the factors keep sets that are not wide to the spread of f over P alone.
 
+Where the slope grows faster than that, as that of exp(x) does, f at the end of a ray says nothing of f where it is
+least. Such a ray is halved until its far half bends at most eight times as much as its near half (seven times for a
+fourth power). l is then no longer than what is left of it, and S is measured within l alone: r_i = l.
+
 Only slopes are compared, so that a constant in f changes nothing, and lengths are fractions of a ray, in powers of
 two, so that units of x and f that are powers of two change no bit. A function without such a length, ||x||^2, counts
 over the whole set.
@@ -32,6 +36,8 @@ from decision.sets._base import FeasibleSet
 BENDS = 4.0  # distances within which half of the bending is done, that l is
 TURNS = 16.0  # distances to where the background has made up for the slope, that l is
 SHORT = 2.0**-20  # of the width of R: a shorter ray is rounding
+FASTER = 8.0  # times the bending of the near half, that the far half of a ray may bend
+FLAT = 2.0**-50  # of a ray: what is flat from here on has underflowed
 LEVELS = 80  # of a ray: 2^-80 of it is next to its start
 BLOCK = 8  # levels at a time, fewer where that would be more than ROWS points
 VISIBLE = 2.0**-10  # of the background's bending: the least that is told from it
@@ -47,11 +53,13 @@ class OwnSize:
         feasible_set: the set X.
         reach: signs, anchor and width of the measure (`reference`).
         length: l of each context, +inf if it has none, shape `(contexts,)`.
+        grows: whether its slope grows faster than in proportion to the distance, shape `(contexts,)`.
     """
 
     feasible_set: FeasibleSet
     reach: Reach
     length: Tensor
+    grows: Tensor
 
     @classmethod
     def of(
@@ -79,25 +87,30 @@ class OwnSize:
             return list(all_of_them.reshape(len(value), len(shares), len(across)).unbind(dim=1))
 
         block = max(1, min(BLOCK, ROWS // max(1, len(value) * len(rays))))
-        shares = _shares(along, block, NOISE * value.abs()[:, None], nearest)
+        shares, halved = _shares(along, block, NOISE * value.abs()[:, None], nearest)
         none = shares.new_zeros(len(shares), 1)
         length = torch.cat([shares * rays, none], dim=1).amax(dim=1)
-        return cls(feasible_set, reach, torch.where(length > 0, length, torch.inf))
+        # what grows along one ray would drown all others at a length of theirs
+        shortest = torch.cat([torch.where(halved, shares * rays, torch.inf), none + torch.inf], dim=1).amin(dim=1)
+        length = torch.minimum(torch.where(length > 0, length, torch.inf), shortest)
+        return cls(feasible_set, reach, length, shortest.isfinite())
 
     def take(self, rows: Tensor) -> OwnSize:
         """Return the sizes of some contexts."""
-        return replace(self, length=self.length[rows])
+        return replace(self, length=self.length[rows], grows=self.grows[rows])
 
     def points(self, x: Tensor) -> Tensor:
         """Return the points that answers x are measured at, shape `(contexts, points, n)`."""
         reach = self.reach.to(x)
         width = torch.minimum(self.length[:, None], 2.0 * reach.half)
-        width = torch.maximum(width, (x - reach.anchor).abs())
+        width = torch.where(self.grows[:, None], width, torch.maximum(width, (x - reach.anchor).abs()))
         return self.feasible_set.project(reach.anchor + reach.signs * width[:, None, :])
 
 
-def _shares(slopes: Callable[[Sequence[float]], list[Tensor]], block: int, noise: Tensor, nearest: Tensor) -> Tensor:
-    """Return the length of each ray as a share of it, 0 if it has none, shape `(contexts, rays)`.
+def _shares(
+    slopes: Callable[[Sequence[float]], list[Tensor]], block: int, noise: Tensor, nearest: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the length of each ray as a share of it, 0 if it has none, and which were halved, `(contexts, rays)`.
 
     Args:
         slopes: gives the slopes at some shares t of each ray, each of shape `(contexts, rays)`.
@@ -105,20 +118,24 @@ def _shares(slopes: Callable[[Sequence[float]], list[Tensor]], block: int, noise
         noise: the least change of f that is not rounding, shape `(contexts, 1)`.
         nearest: the least share of each ray at which x is told from the anchor, shape `(rays,)`.
     """
-    near, end, before = slopes((2.0**-LEVELS, 1.0, 0.5))
-    background = ((end - before) / 0.5).clamp(min=0.0)
-    finite = near.isfinite() & background.isfinite()
-    near, background = torch.where(finite, near, 0.0), torch.where(finite, background, 0.0)
-    most, share, open_ = torch.zeros_like(near), torch.zeros_like(near), finite
-    known = [(1.0, end), (0.5, before)]
-    for level in range(LEVELS - 1):
+    near, *known = slopes((2.0**-LEVELS, 1.0, 0.5))
+
+    def at_level(level: int) -> Tensor:
+        """Return the slopes at 2^-level; some more are asked for along with them."""
         if level == len(known):
-            some = [2.0**-k for k in range(level, min(level + block, LEVELS - 1))]
-            known += zip(some, slopes(some), strict=True)
-        t, at = known[level]
+            known.extend(slopes([2.0**-k for k in range(level, min(level + block, LEVELS))]))
+        return known[level]
+
+    whole, end, before, settled = _halved(near, at_level)
+    background = ((end - before) / (0.5 * whole)).clamp(min=0.0)
+    finite = near.isfinite() & background.isfinite()
+    near, end, background = (torch.where(finite, part, 0.0) for part in (near, end, background))
+    most, share, open_ = torch.zeros_like(near), torch.zeros_like(near), finite
+    for level in range(LEVELS - 1):
+        t, at = 2.0**-level, at_level(level)
         bent = at - near
         kinks = bent - background * t
-        seen = (kinks > VISIBLE * background * t) & (bent > ROUNDING * (at.abs() + near.abs())) & bent.isfinite()
+        seen = (kinks > VISIBLE * background * t) & _visible(near, at) & bent.isfinite() & (t <= whole)
         most = torch.where(open_ & seen, torch.maximum(most, kinks), most)
         half = open_ & seen & (kinks >= 0.5 * most)
         share = torch.where(half, t, share)
@@ -127,7 +144,40 @@ def _shares(slopes: Callable[[Sequence[float]], list[Tensor]], block: int, noise
             break
     at_anchor = open_ | (most * share <= noise) | (share <= nearest)  # what bends at the anchor itself has no length
     share = torch.where(at_anchor, 0.0, share)
-    quadratic = background >= 0.5 * (end - near)
+    quadratic = background * whole >= 0.5 * (end - near)
     made_up = torch.where(quadratic & (background > 0), near.abs() / background, 0.0)
     made_up = torch.where((near.abs() * made_up > noise) & (made_up > nearest.clamp(min=2.0**-LEVELS)), made_up, 0.0)
-    return torch.where(finite, torch.where(share > 0, BENDS * share, TURNS * made_up).clamp(max=1.0), 0.0)
+    length = torch.where(share > 0, BENDS * share, TURNS * made_up)
+    halved = whole < 1.0
+    grown = halved & settled & _visible(near, end) & ((end - near) * whole > noise) & (whole > nearest)
+    length = torch.where(grown & (length == 0), whole, torch.where(halved & ~grown, 0.0, length))
+    return torch.where(finite, torch.minimum(length, whole), 0.0), finite & grown
+
+
+def _halved(near: Tensor, at_level: Callable[[int], Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return what is left of rays whose slope grows faster than in proportion, and the slopes at its end and middle.
+
+    A ray whose slope is not finite at its end is halved, too. The last part says where this came to an end: a high
+    power of the distance from the anchor, and nothing else, has no length.
+
+    Args:
+        near: slopes at the anchor, shape `(contexts, rays)`.
+        at_level: gives the slopes at 2^-level of each ray.
+    """
+    whole, end, before = torch.ones_like(near), at_level(0), at_level(1)
+    going, settled = near.isfinite(), torch.ones_like(near, dtype=torch.bool)
+    for level in range(1, LEVELS - 1):
+        faster = ~(end - before <= FASTER * (before - near))
+        going = going & (~end.isfinite() | (faster & _visible(near, before)))
+        settled = ~going & (~faster | (whole > FLAT))
+        if not bool(going.any()):
+            break
+        after = at_level(level + 1)
+        whole = torch.where(going, 2.0**-level, whole)
+        end, before = torch.where(going, before, end), torch.where(going, after, before)
+    return whole, end, before, settled
+
+
+def _visible(near: Tensor, at: Tensor) -> Tensor:
+    """Return whether two slopes are told from each other."""
+    return at - near > ROUNDING * (at.abs() + near.abs())

@@ -97,13 +97,21 @@ def polished(hessian: Callable[[Tensor], tuple[Tangent, Tensor]], y: Tensor, box
         free = ~(low | high | (lower == upper))
         block = torch.where(free[:, :, None] & free[:, None, :], H, 0.0) + torch.diag_embed((~free).to(H))
         right = torch.where(free, -(g + (H @ (to - at.x)[..., None])[..., 0]), 0.0)
-        step = torch.linalg.lstsq(block, right[..., None]).solution[..., 0] if bool(block.isfinite().all()) else right
+        step = _solved(block, right)
         there, bent = hessian(box.project(torch.where(free, at.x + step, to).nan_to_num()))
         better = there.value < at.value
         if not bool(better.any()):
             break
         at, H = _chosen(better, there, at), torch.where(better[:, None, None], bent, H)
     return at, H
+
+
+def _solved(block: Tensor, right: Tensor) -> Tensor:
+    """Return the steps of Newton's method; no step where f is not finite, which ends in an error of torch."""
+    usable = block.isfinite().all(dim=2).all(dim=1) & right.isfinite().all(dim=1)
+    block = torch.where(usable[:, None, None], block, torch.eye(block.shape[1], dtype=block.dtype, device=block.device))
+    right = torch.where(usable[:, None], right, 0.0)
+    return torch.linalg.lstsq(block, right[..., None]).solution[..., 0]
 
 
 def _chosen(these: Tensor, new: Tangent, old: Tangent) -> Tangent:
