@@ -18,6 +18,7 @@ from decision._minimise.search import Search, minimise
 from decision._minimise.stack_surrogate import StackSurrogate
 
 EPS = 2.0**-53
+ROUNDS = 4  # of searches of a module that go on, each nearer to where it is least
 CROSSED = (
     "A lower bound lies above the value that was reached, which the values of a convex function do not do: "
     "these gaps are infinite."
@@ -102,14 +103,18 @@ def _searched(search: Search, x: Tensor | None, most: Tensor, goal: Goal) -> Jud
     judged = _judged(search, answers, goal)
     asked = replace(goal, rtol=goal.rtol / SHARE, atol=goal.atol / SHARE)
     left = (answers.done(goal) & ~judged.certified(asked)).nonzero()[:, 0]
-    if not len(left) or goal.late or goal.max_iterations is not None:
-        return judged
-    rest = search.take(left)
-    again = minimise(rest, judged.x[left], most[left], goal)
-    again.iterations += answers.iterations[left]
-    better = _judged(rest, again, goal)
-    closer = better.gap < judged.gap[left]
-    judged.put(left[closer], better.take(closer))
+    for _ in range(1 if search.surrogate.proves else ROUNDS):
+        if not len(left) or goal.late or goal.max_iterations is not None:
+            break
+        rest, before = search.take(left), judged.take(left)
+        # the terms of a module are known at answers alone: the search is told by how much f may vary
+        known = most[left] if rest.surrogate.proves else torch.minimum(most[left], before.value + before.scale)
+        again = minimise(rest, before.x, known, goal)
+        again.iterations += before.iterations
+        better = _judged(rest, replace(again, most=answers.most[left]), goal)
+        closer = better.gap < before.gap
+        judged.put(left[closer], better.take(closer))
+        left = left[closer & ~better.certified(asked)]
     return judged
 
 

@@ -42,7 +42,7 @@ def wider_box(inner: Box, box: Box, factor: float = WIDER) -> Box:
     lower, upper = inner.ends(torch.empty(0, dtype=torch.float64))
     middle, half = lower / 2 + upper / 2, upper / 2 - lower / 2
     half = torch.maximum(factor * torch.where(half > 0, half, half.amax()), NARROWEST * middle.abs().amax())
-    wider = within(box, middle - half, middle + half) if bool((half > 0).any()) else None
+    wider = within(box, middle - half, middle + half, min(factor, WIDER)) if bool((half > 0).any()) else None
     return box if wider is None else wider
 
 

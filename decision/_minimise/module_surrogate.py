@@ -94,6 +94,11 @@ class ModuleSurrogate:
         return self.theta.device
 
     @property
+    def wider(self) -> float:
+        """How many times as wide the next part of a box is: not much, where a slope grows fast."""
+        return TWICE if self.own is not None and bool(self.own.grows.any()) else WIDER
+
+    @property
     def constant(self) -> Tensor:
         """Return zeros: a module's constant is not known."""
         return torch.zeros_like(self.unit)
@@ -135,15 +140,16 @@ class ModuleSurrogate:
 
     def measured(self, feasible_set: FeasibleSet, reach: Reach) -> ModuleSurrogate:
         """Return the functions with a length of their own; in the units of the module."""
-
-        def slopes(p: Tensor, across: Tensor) -> Tensor:
-            every = torch.arange(len(self), device=self.device).repeat_interleave(len(p))
-            at = self.take(every).smooth(p.repeat(len(self), 1), self.unit.new_full((len(every),), NARROW))
-            return (at.gradient * across.repeat(len(self), 1)).sum(dim=-1).reshape(len(self), len(p))
-
         reach = reach.to(self.unit)
         value = self.value(reach.anchor.expand(len(self), -1))
-        return replace(self, own=OwnSize.of(slopes, value, feasible_set, reach))
+        return replace(self, own=OwnSize.of(self._slopes, value, feasible_set, reach))
+
+    def _slopes(self, p: Tensor, across: Tensor) -> Tensor:
+        """Return the slopes of each context at points p in directions `across`, both `(contexts, points, n)`."""
+        contexts, points, n = p.shape
+        every = torch.arange(contexts, device=self.device).repeat_interleave(points)
+        at = self.take(every).smooth(p.reshape(-1, n), self.unit.new_full((len(every),), NARROW))
+        return (at.gradient * across.reshape(-1, n)).sum(dim=-1).reshape(contexts, points)
 
     def grid(self, points: Tensor) -> Tensor:
         """Return f of each context at each point, shape `(contexts, points)`."""
@@ -155,14 +161,21 @@ class ModuleSurrogate:
         """Return how much f varies over a length of its own, which `measured` finds; infinity before that."""
         if self.own is None:
             return torch.full_like(self.unit, torch.inf)
-        return (self._largest(self.own.points(x)) - self.value(x)).clamp(min=0.0)
+        value = self.value(x)
+        size = (self._largest(self.own.points(x)) - value).clamp(min=0.0)
+        rows = self.own.steep.nonzero()[:, 0]
+        if len(rows):  # where the anchor is far above the minimum, f near it says nothing of f near x
+            part = self.take(rows)
+            around = OwnSize.of(part._slopes, value[rows], self.own.feasible_set, self.own.reach.to(x), x[rows])
+            near = (part._largest(around.points(x[rows])) - value[rows]).clamp(min=0.0)
+            size = size.index_put((rows,), torch.where(around.grows, torch.minimum(size[rows], near), size[rows]))
+        return size
 
     def most(self, reached: Tensor) -> Tensor:
         """Return the largest value within the module's own length of the anchor, if that is less."""
         if self.own is None:
             return reached
-        anchor = self.own.reach.anchor.to(self.unit).expand(len(self), -1)
-        return torch.minimum(reached, self._largest(self.own.points(anchor)))
+        return torch.minimum(reached, self._largest(self.own.points(self.own.anchor)))
 
     def _largest(self, points: Tensor) -> Tensor:
         """Return the largest value at points of shape `(contexts, points, n)`; one where f overflows does not count."""
@@ -212,11 +225,10 @@ class ModuleSurrogate:
         if self.own is None:
             return None
         length, grows, anchor = self.own.length, self.own.grows, self.own.reach.anchor
-        fast = bool(grows.any())
-        if not (fast or bool(length.isfinite().all())):
+        if not bool((length.isfinite() | grows.any()).all()):
             return None
-        reach = length[grows].amin() if fast else REACH * length.amax()
-        return within(box, anchor - reach, anchor + reach, TWICE if fast else WIDER)
+        reach = length[grows].amin() if bool(grows.any()) else REACH * length.amax()
+        return within(box, anchor - reach, anchor + reach, self.wider)
 
     def multipliers(self, x: Tensor) -> Dual:
         """Return the tangents at x, hardly smoothed."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from decision._minimise.answers import Answers, Goal
-from decision._minimise.local import TOUCH, WIDER, on_inner_side, wider_box, within
+from decision._minimise.local import TOUCH, on_inner_side, wider_box, within
 from decision._minimise.methods import Method, Problem
 from decision._minimise.reference import Reference
 from decision._minimise.smoothing import NARROW
@@ -83,7 +83,7 @@ def minimise(search: Search, x: Tensor | None, most: Tensor, goal: Goal) -> Answ
             break
         step += 1
         start, (lower, upper) = answers.x[rows], inner.ends(answers.x)
-        inner = wider_box(inner, box, WIDER ** max(1, step - 15))
+        inner = wider_box(inner, box, search.surrogate.wider ** max(1, step - 15))
         part = _within(replace(search.take(rows), feasible_set=inner), start, most[rows], rest)
         part.iterations += answers.iterations[rows]
         answers.put(rows, part)

@@ -14,7 +14,7 @@ from decision._minimise.bounds import flat_bounds, lower_bound, proven_below, up
 from decision._minimise.flat import Flat
 from decision._minimise.growth import growth_bound
 from decision._minimise.live import LiveUnits
-from decision._minimise.local import first_box
+from decision._minimise.local import WIDER, first_box
 from decision._minimise.origin import net_around
 from decision._minimise.reference import own_length, terms
 from decision._minimise.rim import polished
@@ -119,6 +119,11 @@ class StackSurrogate:
     def device(self) -> torch.device:
         """Where it computes."""
         return self.constant.device
+
+    @property
+    def wider(self) -> float:
+        """How many times as wide the next part of a box is."""
+        return WIDER
 
     @property
     def finer(self) -> bool:

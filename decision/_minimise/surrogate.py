@@ -93,6 +93,10 @@ class Surrogate(Protocol):
         """Whether a part of a box is searched to a finer accuracy than the box, as f is curved where it is least."""
 
     @property
+    def wider(self) -> float:
+        """How many times as wide the next part of a box is, where a search ended on the side of the last."""
+
+    @property
     def constant(self) -> Tensor:
         """What `value` leaves out of the user's f, shape `(contexts,)`."""
 

@@ -57,6 +57,25 @@ def test_no_exponential_is_certified_far_above_its_minimum(feasible_set: Box | B
         assert float(answer.gap[0]) >= float(answer.value[0]) - 2.0
 
 
+@pytest.mark.parametrize("ends", [(-1.0, 2.0), (-1.0, 20.0), (-30.0, 30.0), (-1000.0, 50.0)])
+@pytest.mark.parametrize("shift", [10.0, -300.0])
+def test_a_set_whose_end_next_to_the_origin_is_the_steep_one(shift: float, ends: tuple[float, float]) -> None:
+    """The anchor is then where f is largest, and how f varies near it says nothing of f at the answer."""
+    function, least = FUNCTIONS["a wall"]
+    answer = decide(Module(lambda x: function(x - shift)), Box(2, *(end + shift for end in ends)))
+    if bool(answer.certified[0]):
+        assert float(answer.value[0]) == pytest.approx(least, abs=1e-5)
+    else:
+        assert float(answer.gap[0]) >= float(answer.value[0]) - least - 1e-12
+
+
+@pytest.mark.parametrize("ends", [(-5.0, 5.0), (0.0, 200.0), (-1e4, 1e4), (-1e9, 1e9)])
+def test_a_search_that_was_told_of_a_steep_end_goes_on(ends: tuple[float, float]) -> None:
+    answer = decide(Module(lambda x: (50.0 * (x - 0.4)).cosh().sum(dim=1)), Box(2, *ends))
+    assert answer.certified.all(), answer.status
+    assert float(answer.value[0]) == pytest.approx(2.0, abs=1e-4)
+
+
 def test_contexts_that_are_steep_and_flat_are_decided_together() -> None:
     class Walls(nn.Module):
         def forward(self, x: Tensor, theta: Tensor) -> Tensor:
