@@ -41,16 +41,22 @@ def refuse_times(values: Any, name: str) -> None:
     Raises:
         ModelError: what they are.
     """
-    if _labels(values) or hasattr(values, "detach"):  # torch has no dates
+    if _labels(values) or hasattr(values, "detach") or hasattr(values, "toarray"):  # neither torch nor SciPy has dates
         return
-    kind = getattr(getattr(values, "dtype", None), "kind", None)
-    if kind is None and values is not None:
-        try:
-            kind = np.asarray(values).dtype.kind
-        except ValueError:  # rows of different lengths, which others refuse
-            return
-    if kind in _TIMES:
-        raise ModelError(f"{name} must hold real numbers; received {_TIMES[kind]}: make numbers of them, in one unit")
+    try:
+        array = np.asarray(() if values is None else values)
+    except ValueError:  # rows of different lengths, which others refuse
+        return
+    what = _TIMES.get(array.dtype.kind)
+    if array.dtype.kind == "O":
+        other = next((entry for entry in array.reshape(-1) if not _may_be_number(entry)), None)
+        what = None if other is None else f"entries of type {type(other).__name__}"
+    kind = getattr(
+        getattr(values, "dtype", None), "kind", None
+    )  # of pandas' dates with a zone, whose arrays are objects
+    what = _TIMES.get(kind or "", what)
+    if what is not None:
+        raise ModelError(f"{name} must hold real numbers; received {what}: make numbers of them, in one unit")
 
 
 def refuse_other_order(parts: Mapping[str, Any]) -> None:

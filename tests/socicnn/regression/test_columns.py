@@ -30,6 +30,7 @@ def model(request: pytest.FixtureRequest) -> Estimator:
         (lambda model: model.fit(X, HOURS), "y must hold real numbers; received times"),
         (lambda model: model.fit(X, HOURS.to_numpy()), "y must hold real numbers; received times"),
         (lambda model: model.fit(X, list(HOURS.to_numpy())), "y must hold real numbers; received times"),
+        (lambda model: model.fit(X, list(HOURS)), "y must hold real numbers; received entries of type Timedelta"),
         (lambda model: model.fit(X, DAYS), "y must hold real numbers; received dates"),
         (lambda model: model.fit(X, DAYS.dt.tz_localize("UTC")), "y must hold real numbers; received dates"),
         (lambda model: model.fit(X, HOURS.to_frame("t")), "column 't' of y holds times"),
