@@ -49,7 +49,7 @@ def refuse_times(values: Any, name: str) -> None:
         return
     what = _TIMES.get(array.dtype.kind)
     if array.dtype.kind == "O":
-        other = next((entry for entry in array.reshape(-1) if not _may_be_number(entry)), None)
+        other = next((entry for entry in array.reshape(-1) if _of_dates(entry)), None)
         what = None if other is None else f"entries of type {type(other).__name__}"
     kind = getattr(
         getattr(values, "dtype", None), "kind", None
@@ -121,6 +121,11 @@ def _reads_as_number(text: str) -> bool:
 def _may_be_number(entry: Any) -> bool:
     """Return whether an entry may stand for a number: it is one, text or missing."""
     return isinstance(entry, str | bytes) or hasattr(entry, "__float__") or _missing(entry)
+
+
+def _of_dates(entry: Any) -> bool:
+    """Return whether an entry is a date, a time or a period of Python or pandas."""
+    return type(entry).__module__.partition(".")[0] in {"datetime", "pandas"} and not _may_be_number(entry)
 
 
 def _missing(entry: Any) -> bool:
