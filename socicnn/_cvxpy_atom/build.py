@@ -41,7 +41,7 @@ def to_cvxpy(model_or_net: Freezable, x: Any, context: Any = None) -> Any:
     Raises:
         ModelError: the network has no conic program, or has negative hidden weights; or the context
             has another shape.
-        ProgramError: x is not affine, or has another shape; or the context holds variables.
+        ProgramError: x is not affine, or has another shape; or the context holds variables, or is complex.
 
     >>> import cvxpy as cp
     >>> from socicnn.frozen import FrozenNet, Layer, Output
@@ -57,6 +57,8 @@ def to_cvxpy(model_or_net: Freezable, x: Any, context: Any = None) -> Any:
                 f"the context must not hold variables; received {context}: f is convex in x alone, so give the "
                 "context a value, or make it a cvxpy.Parameter"
             )
+        if context.is_complex():
+            raise ProgramError("the context must be real; received a complex expression: give cvxpy.real(context)")
         if context.parameters():
             return _following(model_or_net, x, context)
         context = context.value

@@ -18,7 +18,7 @@ from socicnn.errors import ProgramError
 from verify._optimum.altered import altered
 from verify._optimum.mixed import MixedProgram
 from verify._optimum.program import QuadraticProgram
-from verify._optimum.unvalued import unvalued
+from verify._optimum.unvalued import lacking, unvalued
 
 Form = Literal["auto", "quadratic", "cones"]
 
@@ -40,7 +40,7 @@ def canonical(problem: Any, *, quadratic: bool) -> tuple[QuadraticProgram | Mixe
 
     if not isinstance(problem, cp.Problem):
         raise ProgramError(f"optimum takes a cvxpy.Problem; received {type(problem).__name__}")
-    empty = [part.name() for part in problem.parameters() if part.value is None]
+    empty = lacking(problem)
     if empty:
         raise ProgramError(f"parameters without a value: {', '.join(empty)}; set them first")
     if not problem.variables():

@@ -1,4 +1,4 @@
-"""CVXPY's data for a solver, without what the variables' values do to them."""
+"""CVXPY's data for a solver, without what the variables' values do to them; parameters that lack a value."""
 
 from __future__ import annotations
 
@@ -27,3 +27,12 @@ def unvalued(problem: Any) -> Iterator[None]:
     finally:
         for variable, value in before:
             variable.save_value(value)  # not `.value = value`: a solver's answer may miss what CVXPY asks of users
+
+
+def lacking(problem: Any) -> list[str]:
+    """Return the names of the parameters without a value; of those that follow others only where nothing else lacks."""
+    from cvxpy import CallbackParam
+
+    empty = [part for part in problem.parameters() if part.value is None]
+    own = [part for part in empty if not isinstance(part, CallbackParam)]
+    return [part.name() for part in own or empty]

@@ -25,7 +25,7 @@ from socicnn.conic.solvers import Solver
 from socicnn.errors import ProgramError, SolverError
 from socicnn.frozen import FrozenNet
 from verify._optimum.altered import altered
-from verify._optimum.unvalued import unvalued
+from verify._optimum.unvalued import lacking, unvalued
 
 FAR = 1e9  # a plane this many times further from the origin than the nearest others is kept from the solver at first
 
@@ -78,7 +78,7 @@ class Constraints:
             )
         made = cls(listed, _variable(listed, n, x), _values(problem.parameters(), parameters or {}))
         made.enter(0)
-        empty = [part.name() for part in problem.parameters() if part.value is None]
+        empty = lacking(problem)
         if empty:
             raise ProgramError(f"parameters without a value: {', '.join(empty)}; set them, or give one per context")
         made._canonical()  # data that are invalid are refused at once

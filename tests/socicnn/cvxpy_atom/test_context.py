@@ -295,6 +295,8 @@ def test_what_a_context_cannot_be() -> None:
         socicnn.ContextParameters(make("partial")).assign(np.zeros((2, 3)))
     with pytest.raises(ProgramError, match="must not hold variables"):
         to_cvxpy(make("partial"), z, cp.Variable(3))
+    with pytest.raises(ProgramError, match="must be real; received a complex expression"):
+        to_cvxpy(make("partial"), z, cp.Parameter(3, complex=True))
     with pytest.raises(ModelError, match=r"context must have shape \(3,\) .* received \(2,\)"):
         to_cvxpy(make("partial"), z, cp.Parameter(2))
     with pytest.raises(ModelError, match="takes none"):

@@ -6,7 +6,8 @@ import pytest
 
 import verify
 from decision import DecideOptions, decide
-from socicnn import SOCICNN
+from socicnn import SOCICNN, to_cvxpy
+from socicnn.errors import ProgramError
 from verify._optimum.unvalued import unvalued
 
 RETURNS = np.random.default_rng(0).normal(size=(50, 4))
@@ -64,3 +65,22 @@ def test_values_return_after_an_error() -> None:
         raise KeyError
     assert weights.value is not None
     assert weights.value.tolist() == [-1e-9, 1.0]
+
+
+def test_parameters_that_follow_others_are_not_asked_for() -> None:
+    x, theta, bound = cp.Variable(2), cp.Parameter(1, name="theta"), cp.Parameter(name="bound")
+    network = SOCICNN(2, (4,), context_features=1, context="partial")
+    problem = cp.Problem(cp.Minimize(to_cvxpy(network, x, theta)), [cp.norm(x) <= bound])
+    with pytest.raises(ProgramError, match="parameters without a value: theta, bound; set them first"):
+        verify.optimum(problem)
+    with pytest.raises(ProgramError, match="parameters without a value: theta, bound; set them, or"):
+        decide(SOCICNN(2, (4,)), [to_cvxpy(network, x, theta) <= bound])
+    theta.value, bound.value = np.zeros(1), 1.0
+    assert verify.optimum(problem).ok
+
+
+def test_a_parameter_that_a_function_gives_is_named_where_it_gives_none() -> None:
+    x = cp.Variable(2)
+    problem = cp.Problem(cp.Minimize(cp.norm(x)), [x >= cp.CallbackParam(lambda: None, (), name="floor")])
+    with pytest.raises(ProgramError, match="parameters without a value: floor; set them first"):
+        verify.optimum(problem)
