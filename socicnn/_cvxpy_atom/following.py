@@ -37,7 +37,8 @@ class _Following:
         """Add what a gradient with respect to one piece means for the Parameter that the context is."""
         theta = torch.tensor(self._theta(), requires_grad=True)
         moved = torch.as_tensor(np.asarray(gradient, dtype=np.float64).reshape(-1))
-        (own,) = torch.autograd.grad(self._map.differentiable(theta)[name], theta, moved)
+        piece = self._map.differentiable(theta)[name]  # where the model is
+        (own,) = torch.autograd.grad(piece, theta, moved.to(piece))
         parameter, places = self._parameter()
         total = np.zeros(parameter.size)
         total[places] = own.numpy().reshape(-1)
@@ -53,7 +54,7 @@ class _Following:
         change = torch.as_tensor(entries.reshape(self._map.context_shape))
         theta = torch.as_tensor(self._theta())
         moved = torch.autograd.functional.jvp(lambda t: self._map.differentiable(t)[name], theta, change)[1]
-        return np.asarray(moved.numpy())
+        return np.asarray(moved.cpu().numpy())
 
     def _theta(self) -> Array | None:
         value = self._context.value
