@@ -130,7 +130,7 @@ def _shares(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the length of each ray as a share of it, what is left of halved ones, and which begin steeply.
 
-    All of shape `(contexts, rays)`; 0 where there is none. A ray begins steeply if its slope is lost half way.
+    All of shape `(contexts, rays)`; 0 for a ray without a length. A ray begins steeply if its slope is lost half way.
 
     Args:
         slopes: gives the slopes at some shares t of each ray, each of shape `(contexts, rays)`.
