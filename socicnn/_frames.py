@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from socicnn.errors import ModelError
 
 _TIMES = {"M": "dates", "m": "times"}  # by NumPy's letter
+SHOWN = 8  # columns that a message names at most
 
 
 def refuse_columns(frame: Any, name: str) -> None:
@@ -103,6 +104,68 @@ def refuse_reordered_columns(frame: Any, other: Any, name: str, where: str) -> N
             f"{name} of {where} has the columns {labels[:8]}, before they were in the order {before[:8]}; give them in "
             "that order"
         )
+
+
+def column_names(frame: Any) -> tuple[str, ...] | None:
+    """Return the names of the columns of a data frame or an Arrow table; None where there are none, or not all text."""
+    arrow = hasattr(frame, "column_names") and hasattr(frame, "num_columns")
+    return _all_text(_labels(frame) or (frame.column_names if arrow else ()))
+
+
+def refuse_other_columns(ranges: Any, part: Literal["x", "context"], values: Any, name: str | None = None) -> None:
+    """Refuse a data frame, or one row of one, whose columns are not those that a network was trained with.
+
+    Args:
+        ranges: the `ranges` of the network, which hold the names; None if it has none.
+        part: which of its columns.
+        values: what a user gave; what has no names, such as an array, passes: it goes by position.
+        name: of the argument, for messages; `part` if omitted.
+
+    Raises:
+        ModelError: both lists of columns, and how to mend it.
+    """
+    known = getattr(ranges, f"{part}_names", None)
+    if known is None:
+        return
+    names = column_names(values)
+    index: Any = getattr(values, "index", None)
+    row = hasattr(index, "isin") and not _labels(values)
+    if row and len(index) == len(known):  # its entries are called as the columns of its frame
+        names = _all_text(list(index))
+    agreed_columns(names, known, name or part)
+
+
+def agreed_columns(names: tuple[str, ...] | None, known: tuple[str, ...] | None, name: str) -> tuple[str, ...] | None:
+    """Return the names of columns where two sides agree, or only one has any; arrays have none and go by position.
+
+    Args:
+        names: what was given now.
+        known: what the network was trained with.
+        name: of the argument, for messages.
+
+    Raises:
+        ModelError: both lists, and how to mend it.
+    """
+    if names is None or known is None or names == known:
+        return known if names is None else names
+    same = [a == b for a, b in zip(names, known, strict=False)]
+    first = same.index(False) if False in same else len(same)
+    first = 0 if max(len(names), len(known)) <= SHOWN else first  # of many columns those where they part
+    where = f" from place {first} on" if first else ""
+    mend = f"give frame[{[*known]}]" if len(known) <= SHOWN else "give them in that order"
+    mend = mend if set(known) <= set(names) else "give them by these names"
+    raise ModelError(
+        f"{name} has{where} the columns {_listed(names[first:])}, but the network is trained with "
+        f"{_listed(known[first:])} in this order; {mend}, or .to_numpy() to go by position"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return repr([*names[:SHOWN]]) if len(names) <= SHOWN else f"{repr([*names[:SHOWN]])[:-1]}, ...]"
+
+
+def _all_text(labels: Sequence[Any]) -> tuple[str, ...] | None:
+    return tuple(map(str, labels)) if len(labels) and all(isinstance(label, str) for label in labels) else None
 
 
 def _labels(frame: Any) -> list[Any]:

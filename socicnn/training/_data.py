@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from socicnn._arrays import as_float64
-from socicnn._frames import refuse_other_order, refuse_reordered_columns
-from socicnn._ranges import Ranges
+from socicnn._frames import agreed_columns, column_names, refuse_other_order, refuse_reordered_columns
+from socicnn._ranges import Ranges, checked_names
 from socicnn.errors import ModelError
 from socicnn.training._grouping import group
 
@@ -30,9 +30,12 @@ class Data:
         y: shape `(contexts, candidates)`, or `(points,)`.
         gradient: labels of the gradient of f in x, shape of x; None if they are not known.
         weight: weights >= 0 of the values, shape of y; None for equal ones.
+        x_names: names of the columns of x, each a text; those of a data frame if omitted, None for arrays.
+        context_names: the same of the context.
 
     Raises:
-        ModelError: shapes that disagree, no rows, a non-finite entry, or a negative weight.
+        ModelError: shapes that disagree, no rows, a non-finite entry, a negative weight, or names of columns that do
+            not fit.
 
     >>> data = Data(torch.rand(5, 4, 3), torch.rand(5, 2), torch.rand(5, 4))
     >>> len(data), data.labels
@@ -44,9 +47,12 @@ class Data:
     y: Tensor
     gradient: Tensor | None = None
     weight: Tensor | None = None
+    x_names: tuple[str, ...] | None = None
+    context_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         refuse_other_order({name: getattr(self, name) for name in PARTS})
+        frames = {part: column_names(getattr(self, part)) for part in ("x", "context")}
         for name in PARTS:
             values = getattr(self, name)
             if values is None:
@@ -59,6 +65,12 @@ class Data:
                 raise ModelError(f"{name} of the data has {bad} non-finite entries; remove or replace them")
             object.__setattr__(self, name, tensor)
         _check_shapes(self)
+        for part, of_frame in frames.items():
+            shape = self.row_shapes.get(part)
+            names = checked_names(getattr(self, f"{part}_names"), shape, part)
+            if shape is not None and len(shape) == 1:  # else the columns of a frame are candidates
+                names = agreed_columns(of_frame, names, part)
+            object.__setattr__(self, f"{part}_names", names)
 
     @property
     def grouped(self) -> bool:
@@ -148,12 +160,13 @@ class Data:
         return replace(self[rows], context=self.context[rows[:, 0]]), grouping.layout
 
     def ranges(self) -> Ranges:
-        """Return the least and largest value of each entry of x and of the context, over what has a weight above 0."""
+        """Return the ranges of x and of the context over what has a weight above 0, with the names of their columns."""
         x, context, axes = self.x, self.context, self.x.ndim - self.y.ndim
         if self.weight is not None:
             x, rows = x[self.weight > 0], (self.weight > 0).reshape(len(self), -1).any(dim=1)
             context = None if context is None else context[rows]
-        return Ranges.of(x, context, x_axes=axes, context_axes=0 if context is None else context.ndim - 1)
+        ranges = Ranges.of(x, context, x_axes=axes, context_axes=0 if context is None else context.ndim - 1)
+        return replace(ranges, x_names=self.x_names, context_names=self.context_names)
 
     def aligned(self) -> Tensor | None:
         """Return the context with an axis for the candidates, ready for `model(x, context)`."""
@@ -161,13 +174,20 @@ class Data:
 
 
 def joined(first: Data, second: Data) -> Data:
-    """Return the rows of both; rows without weights weigh one."""
+    """Return the rows of both; rows without weights weigh one.
+
+    Raises:
+        ModelError: the names of their columns differ.
+    """
     parts = []
     for data in (first, second):
         weighted = first.weight is not None or second.weight is not None
         weight = torch.ones_like(data.y) if weighted and data.weight is None else data.weight
         parts.append(replace(data, weight=weight).tensors())
     whole: dict[str, Any] = {name: torch.cat([parts[0][name], parts[1][name]]) for name in parts[0]}
+    for part in ("x", "context"):
+        name = f"{part}_names"
+        whole[name] = agreed_columns(getattr(second, name), getattr(first, name), part)
     return Data(**{"context": None, **whole})
 
 
@@ -176,18 +196,18 @@ def as_data(data: Any) -> Data:
 
     Args:
         data: an object with x, y and perhaps context, gradient and weight, or a tuple (x, y) or (x, context, y);
-            tensors or arrays.
+            tensors, arrays or data frames, whose names of columns are kept.
 
     Raises:
         ModelError: shapes that do not agree, no rows, or an entry that is not finite.
     """
-    parts = _parts(data)
-    refuse_other_order(parts)
-    tensors: dict[str, Any] = {
-        name: None if values is None else torch.from_numpy(as_float64(values, f"{name} of the data").copy())
-        for name, values in parts.items()
+    parts: dict[str, Any] = {
+        name: torch.tensor(as_float64(values, f"{name} of the data")) if isinstance(values, Tensor) else values
+        for name, values in _parts(data).items()
     }
-    return Data(**tensors)
+    if isinstance(data, Data):
+        parts |= {"x_names": data.x_names, "context_names": data.context_names}
+    return Data(**parts)
 
 
 def refuse_reordered(data: Any, validation: Any) -> None:

@@ -62,7 +62,8 @@ def fit(
         The history.
 
     Raises:
-        ModelError: data or settings are invalid, or a checkpoint belongs to another run.
+        ModelError: data or settings are invalid, a frame has other columns than the model was trained with, or a
+            checkpoint belongs to another run.
         DivergedError: the loss is no longer finite; the best weights so far are back in place.
         FileError: a checkpoint cannot be read or written.
 

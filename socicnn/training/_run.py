@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from socicnn._frames import agreed_columns
 from socicnn._integers import as_seed
-from socicnn._ranges import Ranges
 from socicnn.errors import ModelError
 from socicnn.positivity._base import penalty_of
 from socicnn.positivity._encoder import Encoder
@@ -65,6 +65,7 @@ class Run:
         source = data
         self.loss, data, reason = chosen_loss(loss, as_data(source))
         self._check(data)
+        self.ranges = data.ranges().after(getattr(model, "ranges", None), widened=not settings["standardise"])
         warn_of_large_branches(model, data.y.numel())
         train, held = self._split(data, validation)
         if not isinstance(validation, Real):
@@ -86,7 +87,7 @@ class Run:
         self.train = self.frame.samples(train.balanced())
         with _of_validation():
             self.validation = None if held is None else self.frame.samples(held.balanced())
-        self._note_ranges(data.ranges())
+        self.frame.model.ranges = self.ranges
         kind = OPTIMISERS[settings["optimiser"]]
         self.optimiser = kind(
             parameters, lr=settings["learning_rate"], weight_decay=settings["weight_decay"], fused=True
@@ -128,6 +129,8 @@ class Run:
         if samples.grouped:
             held = held.gathered()[0]
         self._check(held)
+        for part in ("x", "context"):
+            agreed_columns(getattr(held, f"{part}_names"), getattr(self.ranges, f"{part}_names"), part)
         if held.row_shapes != samples.row_shapes:
             raise ModelError(f"one row has the shapes {held.row_shapes}, in the training data {samples.row_shapes}")
         if held.grouped != samples.grouped and not isinstance(self.loss, Pointwise):
@@ -159,12 +162,6 @@ class Run:
         if micro_batch is not None and getattr(self.model, "needs_data", False):
             raise ModelError("micro_batch cannot be used where the weights depend on the whole batch; leave it out")
         self.micro_batch = micro_batch
-
-    def _note_ranges(self, ranges: Ranges) -> None:
-        """Store the ranges of the data in the model; continued training, without standardising again, widens them."""
-        model: Any = self.model
-        before = None if self.settings["standardise"] else getattr(model, "ranges", None)
-        model.ranges = ranges if before is None else before.widened(ranges)
 
     @property
     def done(self) -> bool:
