@@ -77,7 +77,8 @@ def decide(
         The decisions.
 
     Raises:
-        ModelError: a network, contexts or starting points that do not fit.
+        ModelError: a network, contexts or starting points that do not fit; frames with other columns than the network
+            was trained with.
         ProgramError: a set that does not fit.
 
     >>> from decision.sets import Simplex

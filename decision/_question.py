@@ -26,6 +26,7 @@ from decision.sets import ConicSet, OracleSet
 from decision.sets._base import FeasibleSet
 from socicnn._arrays import as_float64
 from socicnn._compile import Freezable, frozen, takes_context
+from socicnn._frames import refuse_other_columns
 from socicnn._ranges import Ranges
 from socicnn._registry import of_kind
 from socicnn.errors import ModelError, NoProgramError, SolverError
@@ -85,6 +86,8 @@ class Question:
         """
         began = time.perf_counter()
         goal = Goal.of(self.rtol, self.atol, self.options.max_iterations, time_limit)
+        refuse_other_columns(self.ranges, "context", context)
+        refuse_other_columns(self.ranges, "x", start, "start")
         theta = _contexts(self.model, context)
         own = own_context(self.model, self.feasible_set, theta)
         surrogates = [_live(surrogate) for surrogate in self.surrogates(own)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from socicnn._arrays import Array, read_only
 from socicnn._compile import Compiled, Freezable, compile_net, frozen, takes_context
+from socicnn._frames import refuse_other_columns
 from socicnn._integers import as_integer
 from socicnn._registry import unknown
 from socicnn._witness import Witness
@@ -56,6 +57,7 @@ class Certifier:
         self, model_or_net: Freezable, *, tolerance: float | None = None, proof: bool | ProofName = False
     ) -> None:
         needs_context = takes_context(model_or_net)
+        self._ranges = getattr(model_or_net, "ranges", None)  # a FrozenNet has none
         self._model = model_or_net if needs_context else frozen(model_or_net)
         self._tolerance = 1e-12 if tolerance is None else tolerance
         self._proof = proof
@@ -71,8 +73,9 @@ class Certifier:
             progress: show a progress bar.
 
         Raises:
-            ModelError: shapes that do not fit.
+            ModelError: shapes that do not fit, or frames with other columns than the network was trained with.
         """
+        refuse_other_columns(self._ranges, "x", x)
         instance = Instance.of(self._model, x, context)
         if self._prepared is None:
             self._prepared = PreparedNet(instance.net, self._tolerance, proof=self._proof)

@@ -9,6 +9,7 @@ import numpy as np
 
 from socicnn._arrays import Array, as_float64
 from socicnn._compile import Freezable, frozen
+from socicnn._frames import refuse_other_columns
 from socicnn._points import as_points
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
@@ -39,9 +40,11 @@ class Instance:
                 verified at every context.
 
         Raises:
-            ModelError: shapes that do not fit, entries that are not finite, no points, or the network cannot be
-                exported.
+            ModelError: shapes that do not fit, entries that are not finite, no points, frames with other columns than
+                the network was trained with, or the network cannot be exported.
         """
+        refuse_other_columns(getattr(model_or_net, "ranges", None), "x", x)
+        refuse_other_columns(getattr(model_or_net, "ranges", None), "context", context)
         if context is None:
             net = frozen(model_or_net)
             theta = None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from socicnn._arrays import Array, as_float64
+from socicnn._frames import refuse_other_columns
 from socicnn.errors import ModelError
 from socicnn.frozen import FrozenNet
 from verify._geometry.passes import Geometry
@@ -86,8 +87,9 @@ def oracle_of(model: Any, context: Any, n: int) -> Counted:
     """Return the oracle's values and slopes; those of a plain function by central differences.
 
     Raises:
-        ModelError: a context for what takes none.
+        ModelError: a context for what takes none, or one with other columns than the model was trained with.
     """
+    refuse_other_columns(getattr(model, "ranges", None), "context", context)
     if context is not None and not hasattr(model, "parameters"):
         kind = "a FrozenNet already has its context" if isinstance(model, FrozenNet) else "a function takes x alone"
         raise ModelError(f"{kind}; leave `context` out")
@@ -192,6 +194,8 @@ def region_of(model: Any, region: Any, rng: np.random.Generator) -> tuple[Points
             "the region must be bounds (lower, upper), or a set with `sample` and `project`; received "
             f"{type(region).__name__}"
         )
+    for bound in region:
+        refuse_other_columns(getattr(model, "ranges", None), "x", bound, "a bound of the region")
     lower, upper = (as_float64(bound, "a bound of the region") for bound in region)
     shape = getattr(model, "input_shape", None)
     if lower.ndim == upper.ndim == 0 and shape is None:

@@ -26,6 +26,7 @@ from decision.sets import ConicSet, FeasibleSet
 from decision.sets._combined import system_of
 from decision.sets._conic_set import ConicSystem
 from socicnn._arrays import as_float64
+from socicnn._frames import refuse_other_columns
 from socicnn._registry import of_kind
 from socicnn.conic._program import ConicProgram
 from socicnn.errors import ModelError, ProgramError, SolverError
@@ -155,6 +156,7 @@ class DecisionLayer(nn.Module):
         """
         chosen = self.feasible_set if feasible_set is None else _checked(feasible_set)
         if context is not None and not isinstance(context, Tensor):
+            refuse_other_columns(getattr(self.model, "ranges", None), "context", context)
             context = torch.tensor(as_float64(context, "context"))
         single = context is None or context.ndim == len(getattr(self.model, "context_shape", None) or (0,))
         theta = context[None] if single and context is not None else context

@@ -40,7 +40,7 @@ def to_cvxpy(model_or_net: Freezable, x: Any, context: Any = None) -> Any:
 
     Raises:
         ModelError: the network has no conic program, or has negative hidden weights; or the context
-            has another shape.
+            has another shape, or other columns than the network was trained with.
         ProgramError: x is not affine, or has another shape; or the context holds variables, or is complex.
 
     >>> import cvxpy as cp

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from socicnn._cvxpy_atom.context_program import ContextProgram
+from socicnn._frames import refuse_other_columns
 from socicnn.errors import ModelError
 
 
@@ -70,8 +71,10 @@ class ContextParameters:
             context: shape `context_shape`, any array.
 
         Raises:
-            ModelError: a shape that does not fit.
+            ModelError: a shape that does not fit, or a row of a frame with other columns than the network was trained
+                with.
         """
+        refuse_other_columns(self.model.ranges, "context", context)
         shape, received = self.map.context_shape, np.shape(context)
         if received != shape and not (received == () and shape == (1,)):
             raise ModelError(f"context must have shape {shape}; received {received}: assign one context at a time")

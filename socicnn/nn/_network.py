@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from socicnn._arrays import Array, as_float64
+from socicnn._frames import refuse_other_columns
 from socicnn._ranges import Ranges
 from socicnn._registry import choose
 from socicnn.errors import ModelError
@@ -44,7 +45,7 @@ class Network(nn.Module, ABC):
 
     Attributes:
         nonnegative: whether f >= 0 by construction; y_mean is then 0.
-        ranges: ranges of the data that it was trained on, set by `fit` and kept by `save`; None before training.
+        ranges: of the data that it was trained on, and names of columns, set by `fit`, kept by `save`; None before.
     """
 
     vectors: VectorSource
@@ -184,8 +185,9 @@ class Network(nn.Module, ABC):
         """Return one context, or a stack of them, standardised and in the network's own type.
 
         Raises:
-            ModelError: it is missing or superfluous, of another shape, or not finite.
+            ModelError: it is missing or superfluous, of another shape or other columns, or not finite.
         """
+        refuse_other_columns(self.ranges, "context", context)
         theta = one_or_many(context, self.context_shape)
         if theta is None:
             return None
@@ -279,6 +281,8 @@ class Network(nn.Module, ABC):
                     "call `model.finalise(train_data)`"
                 )
             x, context = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+            refuse_other_columns(self.ranges, "x", x, "x of the training data")
+            refuse_other_columns(self.ranges, "context", context, "the context of the training data")
             like = self.standardisation.x_mean
             theta = None if context is None else training_points(context, "context", like)
             self.condition(training_points(x, "x", like), theta, whole=True)
