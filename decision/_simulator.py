@@ -18,6 +18,7 @@ from decision.sets._samplers import Sampler, SamplerName
 from decision.tasks import Data, Task
 from decision.tasks._task import aligned, stream
 from socicnn._arrays import Array, as_float64, owned
+from socicnn._frames import column_names
 from socicnn._integers import as_integer
 from socicnn.errors import ModelError
 
@@ -80,7 +81,7 @@ class Simulator:
         known = isinstance(feasible_set, FeasibleSet | ConicSet)
         self.feasible_set: FeasibleSet | ConicSet = feasible_set if known else OracleSet.of(feasible_set)
         self._table = None if callable(sample_contexts) else owned(as_float64(sample_contexts, "sample_contexts"))
-        self._draw = sample_contexts
+        self._draw, self._names = sample_contexts, column_names(sample_contexts)
         if self._table is not None and (self._table.ndim != 2 or not np.isfinite(self._table).all()):
             raise ModelError(
                 f"a table of contexts must be finite, of shape (contexts, p); received shape {self._table.shape}"
@@ -201,9 +202,8 @@ class Simulator:
         x = drawn(self.feasible_set, context, candidates, stream("candidates", seed), sampler)
         flat = x.reshape(-1, self.in_features)
         y, gradient = self.evaluate(flat, context.repeat_interleave(candidates, dim=0))
-        return Data(
-            x, context, y.reshape(contexts, candidates), None if gradient is None else gradient.reshape(x.shape)
-        )
+        slopes = None if gradient is None else gradient.reshape(x.shape)
+        return Data(x, context, y.reshape(contexts, candidates), slopes, context_names=self._names)
 
     def optimum(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return the best decisions `(contexts, n)` and their costs: by `optimum`, or the best that is known.

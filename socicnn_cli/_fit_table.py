@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -92,7 +92,10 @@ def fit_table(data: Path, out: Path, request: TableRequest, *, hidden: tuple[int
     }
     trained = {"rows": len(train), "kind": request.kind, "loss": model.history_.loss, "seed": seed}
     trained |= {"epochs": model.history_.epochs, "value": model.history_.value, "socicnn": __version__}
-    save(model.network_, out, finite({KEY: roles.to_json(), "trained": trained, "report": report}))
+    network = model.network_
+    names = {"x_names": tuple(roles.x), "context_names": tuple(roles.context) or None}
+    network.ranges = replace(network.ranges, **names)  # so that frames in another order are refused
+    save(network, out, finite({KEY: roles.to_json(), "trained": trained, "report": report}))
     if json:
         typer.echo(as_json(facts))
         return

@@ -178,7 +178,8 @@ def with_decisions(
         labels = task.cost(at, data.contexts)
         slopes = torch.cat([data.gradient, torch.autograd.grad(labels.sum(), at)[0]], dim=1)
     joined = torch.cat([data.y, labels.detach()], dim=1)
-    return Data(torch.cat([data.x, candidates], dim=1), data.context, joined, slopes)
+    names = data.x_names, data.context_names
+    return Data(torch.cat([data.x, candidates], dim=1), data.context, joined, slopes, None, *names)
 
 
 def _close(

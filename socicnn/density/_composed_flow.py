@@ -9,6 +9,7 @@ from typing import Any, Self, Unpack, final
 import torch
 from torch import Tensor, nn
 
+from socicnn._frames import refuse_other_columns
 from socicnn._integers import as_integer
 from socicnn.density._change_of_variables import Flow
 from socicnn.density._flow import PotentialFlow
@@ -105,6 +106,7 @@ class ComposedFlow(Flow):
         Raises:
             ModelError: points that are invalid, or constant in a coordinate.
         """
+        refuse_other_columns(self.ranges, "x", points, "points")
         x = as_tensor(points, self.features, dtype=self.network.dtype, device=self.network.device)
         deviation = x.std(dim=0)
         if not bool((deviation > 0).all()):

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from socicnn._frames import refuse_other_columns
 from socicnn.density._base import Density
 from socicnn.density._estimate import Estimate
 from socicnn.density._points import as_tensor
@@ -28,8 +29,9 @@ def negative_log_likelihood(density: Density, rule: Rule | None, x: Any) -> Esti
         x: points of shape `(count, n)`, a tensor or anything that NumPy reads as an array.
 
     Raises:
-        ModelError: points that are not finite numbers of that shape or, for a quadrature, lie outside its box; no rule
-            for an energy; a flow whose potential is not convex at the points.
+        ModelError: points that are not finite numbers of that shape or, for a quadrature, lie outside its box; a frame
+            with other columns than the density was trained with; no rule for an energy; a flow whose potential is not
+            convex at the points.
 
     >>> from socicnn.density import PotentialFlow
     >>> flow = PotentialFlow.dense(2, (8,), generator=torch.Generator().manual_seed(0))
@@ -37,6 +39,7 @@ def negative_log_likelihood(density: Density, rule: Rule | None, x: Any) -> Esti
     >>> found > 0, found.error
     (True, 0.0)
     """
+    refuse_other_columns(density.ranges, "x", x)
     points = as_tensor(x, density.features, dtype=density.network.dtype, device=density.network.device)
     values, log_z = density.likelihoods(points, rule)
     deviation = float(values.double().std()) if len(values) > 1 else math.nan

@@ -132,6 +132,7 @@ class ConvexModule(nn.Module):
                 if isinstance(child, Network):
                     setattr(parent, name, child.finalise())
         made = type(self)(plain, self.input_shape[0])
+        made.ranges = self.ranges
         made.after_step()
         return made
 

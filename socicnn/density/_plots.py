@@ -12,6 +12,7 @@ from torch import Tensor
 
 from socicnn._figures import new_figure
 from socicnn._files import replacing
+from socicnn._frames import refuse_other_columns
 from socicnn.density._base import Density
 from socicnn.density._points import as_tensor, box_ends
 from socicnn.density._rule import Rule
@@ -54,6 +55,7 @@ def plot(
     if n not in CELLS:
         raise ModelError(f"a plot shows one or two dimensions; the density has {n}")
     low, high = box_ends(lower, upper, n)
+    refuse_other_columns(density.ranges, "x", points, "points")
     shown = None if points is None else as_tensor(points, n, dtype=torch.float64, device="cpu").numpy()
     axes = [torch.linspace(a, b, CELLS[n], dtype=torch.float64) for a, b in zip(low, high, strict=True)]
     x = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, n)

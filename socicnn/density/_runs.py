@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from socicnn._frames import column_names
 from socicnn._integers import as_integer, as_seed
+from socicnn._ranges import Ranges
 from socicnn.density._base import Density
 from socicnn.density._integration import quadrature
 from socicnn.density._points import as_tensor
@@ -158,6 +160,9 @@ class DensityRun:
         data: a law or points.
         run: the run's settings.
         seed: seed, or generator, of the batches.
+
+    Raises:
+        ModelError: points that do not fit, or a frame with other columns than the density was trained with.
     """
 
     lost = False
@@ -165,6 +170,10 @@ class DensityRun:
     def __init__(self, model: Density, data: Law | Any, run: Settings, seed: int | torch.Generator) -> None:
         self.model, self.settings = model, run
         self.batches = Batches(data, run, seed)
+        names = column_names(data)
+        if names is not None:  # points without names leave no trace in files
+            ranges = replace(Ranges.of(data), x_names=names)
+            model.ranges = ranges.after(model.ranges, widened=True)
         self.history = History()
 
     @property

@@ -6,12 +6,13 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, final
+from typing import Any, Literal, cast, final
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from socicnn._frames import refuse_other_columns
 from socicnn._integers import as_integer
 from socicnn._moved import with_moved
 from socicnn._registry import choose
@@ -158,14 +159,19 @@ class HyperNetwork(nn.Module):
                 needed if the conditioning is constant.
 
         Raises:
-            ModelError: no data, empty data, or data of another width or that are not finite.
+            ModelError: no data, empty data, data of another width or that are not finite, or a frame with other columns
+                than it was trained with.
         """
+        ranges = getattr(self, "ranges", None)  # of what `fit` trained it on
+        refuse_other_columns(ranges, "x", train_data, "train_data")
         if train_data is None:
             if self.needs_data:
                 raise ModelError("finalising a lift requires the training data: call `finalise(train_data)`")
             train_data = torch.ones((1, self.input_size))
         emitted = self.emission(train_data)
-        plain = copy.deepcopy(self.downstream_network)
+        plain: Any = copy.deepcopy(self.downstream_network)
+        if ranges is not None:
+            plain.ranges = ranges
         parameters = dict(plain.named_parameters())
         with torch.no_grad():
             for name, value in emitted.items():
@@ -173,7 +179,7 @@ class HyperNetwork(nn.Module):
                 parameters[name].requires_grad_(True)
         for name in self.constrained_names:
             setattr(parameters[name], TAG, True)
-        return plain
+        return cast(nn.Module, plain)
 
     def _holders(self) -> list[LiftedWeight]:
         return [weight for weight in self.weights if isinstance(weight, LiftedWeight)]

@@ -67,14 +67,17 @@ class TableRows:
         return self._take(~out), self._take(out)
 
     def samples(self, columns: Columns) -> Data:
-        """Return the rows as training data; equal weights are left out."""
+        """Return the rows as training data, with the names of the columns; equal weights are left out."""
         x, context = columns.split(self.table)
+        named = columns.names is not None
         return Data(
             torch.from_numpy(x.copy()),
             None if context is None else torch.from_numpy(context.copy()),
             torch.from_numpy(self.y.copy()),
             None if self.gradient is None else torch.from_numpy(self.gradient.copy()),
             None if (self.weight == self.weight[0]).all() else torch.from_numpy(self.weight.copy()),
+            tuple(columns.x_names) if named else None,
+            tuple(columns.context_names) if named and context is not None else None,
         )
 
     def _take(self, rows: BoolArray) -> TableRows:

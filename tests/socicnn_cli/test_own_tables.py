@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import socicnn
-from socicnn.errors import FileError
+import verify
+from socicnn.errors import FileError, ModelError
 from socicnn_cli import main
 from socicnn_cli._frames import numeric_names, read_frame
 
@@ -109,6 +110,17 @@ def test_predict_and_evaluate_agree_with_the_table(run, model: Path, data: Path,
     far = power(30).assign(V=400.0)
     far.to_csv(tmp_path / "far.csv", index=False)
     assert "30 rows lie outside" in run("predict", model, tmp_path / "far.csv")[2]
+
+
+def test_frames_meet_a_model_from_the_command_line_by_their_columns(model: Path) -> None:
+    network, table = socicnn.load(model), power().dropna()
+    assert network.ranges is not None
+    assert (network.ranges.x_names, network.ranges.context_names) == ((POWER, REACTIVE), ("V",))
+    assert verify.certify(network, table[[POWER, REACTIVE]], table[["V"]]).ok
+    with pytest.raises(ModelError, match="x has the columns"):
+        verify.certify(network, table[[REACTIVE, POWER]], table[["V"]])
+    with pytest.raises(ModelError, match=r"context has the columns \['I'\]"):
+        verify.certify(network, table[[POWER, REACTIVE]], table[["I"]])
 
 
 def test_names_run_through_to_decisions_proofs_and_info(run, model: Path, data: Path, tmp_path: Path) -> None:
