@@ -335,3 +335,10 @@ def test_of_many_columns_the_message_shows_those_where_they_part() -> None:
     )
     with pytest.raises(ModelError, match=message + "give them in that order, or"):
         refuse_other_columns(ranges, "x", frame)
+
+
+def test_a_part_of_the_only_column_is_no_row_with_other_columns() -> None:
+    ranges = Ranges(np.zeros(1), np.ones(1), x_names=("P",))
+    refuse_other_columns(ranges, "x", pd.Series([0.5], index=["mon"], name="P"))
+    with pytest.raises(ModelError, match=r"x has the columns \['Q'\]"):
+        refuse_other_columns(ranges, "x", pd.DataFrame({"Q": [0.5]}))
