@@ -130,7 +130,8 @@ def refuse_other_columns(ranges: Any, part: Literal["x", "context"], values: Any
     names = column_names(values)
     index: Any = getattr(values, "index", None)
     row = hasattr(index, "isin") and not _labels(values)
-    if row and len(index) == len(known):  # its entries are called as the columns of its frame
+    # its entries are called as the columns of its frame; of the only column, it may be a part of that
+    if row and len(index) == len(known) > 1:
         names = _all_text(list(index))
     agreed_columns(names, known, name or part)
 
