@@ -107,7 +107,7 @@ def refuse_reordered_columns(frame: Any, other: Any, name: str, where: str) -> N
 
 
 def column_names(frame: Any) -> tuple[str, ...] | None:
-    """Return the names of the columns of a data frame or an Arrow table; None where there are none, or not all text."""
+    """Return the names of the columns of a data frame or an Arrow table; None unless each is a text."""
     arrow = hasattr(frame, "column_names") and hasattr(frame, "num_columns")
     return _all_text(_labels(frame) or (frame.column_names if arrow else ()))
 
