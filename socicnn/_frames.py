@@ -52,10 +52,8 @@ def refuse_times(values: Any, name: str) -> None:
     if array.dtype.kind == "O":
         other = next((entry for entry in array.reshape(-1) if _of_dates(entry)), None)
         what = None if other is None else f"entries of type {type(other).__name__}"
-    kind = getattr(
-        getattr(values, "dtype", None), "kind", None
-    )  # of pandas' dates with a zone, whose arrays are objects
-    what = _TIMES.get(kind or "", what)
+    # pandas' dates with a zone say so themselves: their arrays hold objects
+    what = _TIMES.get(getattr(getattr(values, "dtype", None), "kind", None) or "", what)
     if what is not None:
         raise ModelError(f"{name} must hold real numbers; received {what}: make numbers of them, in one unit")
 
