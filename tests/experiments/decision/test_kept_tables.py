@@ -64,4 +64,8 @@ def test_the_page_says_who_wins_as_the_kept_rows_do(monkeypatch: pytest.MonkeyPa
     wins = [row for row in wins if row["ours"] == "soc-partial" or row["against"] in close]
     assert [line for line in markdown(wins).splitlines()[2:] if line not in page] == []
     assert f"{len(done)} of {len(cells)} cells" in page
-    assert f"{len(done)} of {len(cells)} cells" in (RESULTS.parent.parent / "README.md").read_text(encoding="utf-8")
+    readme = (RESULTS.parent.parent / "README.md").read_text(encoding="utf-8")
+    assert f"{len(done)} of {len(cells)} cells" in readme
+    for other, words in (("structured-dcp", "a structured DCP"), ("cvxpylayers", "layers of cvxpylayers")):
+        pairs = [row["pairs won"] for row in wins if (row["ours"], row["against"]) == ("soc-partial", other)]
+        assert f"in {sum(int(str(text).split(' of ')[0]) for text in pairs)} against {words}" in readme
