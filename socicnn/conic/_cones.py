@@ -1,5 +1,6 @@
 """The product cone K = {0}^m0 x R+^m1 x SOC(k_1) x SOC(k_2) ... x Kexp x Kexp ..., in this fixed order."""
 
+import operator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,8 +31,18 @@ class Cones:
     exponential: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.zero, self.nonnegative, self.exponential) < 0 or any(size < 1 for size in self.second_order):
+        sizes = "zero", "nonnegative", "exponential"
+        try:
+            rest = [operator.index(getattr(self, name)) for name in sizes]
+            second = tuple(map(operator.index, self.second_order))
+        except TypeError:
+            raise ProgramError(
+                f"cone sizes must be integers, second_order a tuple of them such as (3,); received {self}"
+            ) from None
+        if min(rest) < 0 or min(second, default=1) < 1:
             raise ProgramError(f"cone sizes must be non-negative, second-order cones at least 1; received {self}")
+        for name, value in zip((*sizes, "second_order"), (*rest, second), strict=True):
+            object.__setattr__(self, name, value)  # lists and NumPy's integers compare as what they hold
 
     @property
     def rows(self) -> int:

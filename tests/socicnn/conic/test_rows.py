@@ -45,3 +45,16 @@ def test_programs_are_made_of_whatever_holds_numbers(form) -> None:
 def test_what_makes_no_rows_is_named(arguments, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Rows(*arguments)
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"second_order": 3}, {"second_order": (3.5,)}, {"second_order": "34"}, {"nonnegative": 2.0}]
+)
+def test_sizes_of_cones_that_are_no_integers_are_refused_in_one_sentence(sizes) -> None:
+    with pytest.raises(ProgramError, match=r"integers, second_order a tuple of them such as \(3,\); received Cones"):
+        Cones(**sizes)
+
+
+def test_sizes_of_cones_in_a_list_compare_as_those_in_a_tuple() -> None:
+    assert Cones(second_order=[3, np.int64(4)]) == Cones(second_order=(3, 4))
+    assert hash(Cones(second_order=np.array([3]))) == hash(Cones(second_order=(3,)))
