@@ -37,6 +37,8 @@ def converted(values: Any, name: str) -> NDArray[np.float64]:
         array = np.asarray(values)
     except ValueError:  # NumPy's word for rows of different lengths
         raise ModelError(f"{name} has rows of different lengths; it must be a full array of numbers") from None
+    except TypeError:  # an Arrow table, whose columns share no type of NumPy's
+        _refuse(name, "dates or times beside numbers")
     if array.dtype.kind == "O":
         from socicnn._frames import odd_entry
 

@@ -48,6 +48,10 @@ def refuse_times(values: Any, name: str) -> None:
         array = np.asarray(() if values is None else values)
     except ValueError:  # rows of different lengths, which others refuse
         return
+    except TypeError:  # an Arrow table, whose columns share no type of NumPy's
+        raise ModelError(
+            f"{name} must hold real numbers; received dates or times beside numbers: make numbers of them, in one unit"
+        ) from None
     what = _TIMES.get(array.dtype.kind)
     if array.dtype.kind == "O":
         other = next((entry for entry in array.reshape(-1) if _of_dates(entry)), None)

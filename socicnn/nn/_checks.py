@@ -18,6 +18,7 @@ Shape = tuple[int, ...]
 
 def check_call(x: Tensor, context: Tensor | None, input_shape: Shape, context_shape: Shape | None, dtype: Any) -> None:
     """Raise a ModelError where x or the context does not fit a network of these shapes and this type."""
+    _check_tensor(x, "x", dtype)
     shape = x.shape
     lead = len(shape) - len(input_shape)
     if lead < 0 or shape[lead:] != input_shape:
@@ -27,6 +28,9 @@ def check_call(x: Tensor, context: Tensor | None, input_shape: Shape, context_sh
     check_presence(context, context_shape)
     if context is None or context_shape is None:
         return
+    _check_tensor(context, "context", dtype)
+    if torch.promote_types(context.dtype, dtype) != dtype:  # narrower numbers are lifted exactly
+        raise ModelError(f"context has type {context.dtype}, the network {dtype}; convert one of them")
     at = context.ndim - len(context_shape)
     if at < 0 or context.shape[at:] != context_shape:
         raise ModelError(f"context must have shape (*lead, {_listed(context_shape)}); received {tuple(context.shape)}")
@@ -35,6 +39,14 @@ def check_call(x: Tensor, context: Tensor | None, input_shape: Shape, context_sh
         raise ModelError(
             f"context has leading shape {tuple(context.shape[:at])}, x {tuple(shape[:lead])}: they must broadcast "
             "axis by axis; give candidates an axis with context.unsqueeze(1)"
+        )
+
+
+def _check_tensor(value: Any, name: str, dtype: torch.dtype) -> None:
+    if not isinstance(value, Tensor):
+        raise ModelError(
+            f"{name} must be a torch tensor; received {type(value).__name__}: make one by "
+            f"torch.tensor(np.asarray({name}), dtype={dtype})"
         )
 
 

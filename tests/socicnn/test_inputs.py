@@ -126,3 +126,22 @@ def test_finalise_refuses_a_training_set_without_points() -> None:
         lifted().finalise(TABLE[:, :2])
     with pytest.raises(ModelError, match="context is missing"):
         lifted(3).finalise(TABLE)
+
+
+@pytest.mark.parametrize(
+    "values", [np.zeros((4, 3), np.float32), [[0.0] * 3] * 4, 1.0], ids=["array", "list", "number"]
+)
+def test_a_forward_pass_says_how_to_make_a_tensor(values: Any) -> None:
+    """An array of float32 was told to be converted to torch.float32; a list ended in an AttributeError."""
+    said = r"must be a torch tensor; received .*: make one by torch.tensor\(np.asarray\(.*\), dtype=torch.float64\)"
+    with pytest.raises(ModelError, match=f"x {said}"):
+        network()(values)
+    with pytest.raises(ModelError, match=f"context {said}"):
+        network(3)(torch.tensor(TABLE), values)
+
+
+def test_contexts_of_narrower_types_are_lifted_and_wider_ones_refused() -> None:
+    model, x, theta = network(3), torch.tensor(TABLE), torch.tensor(TABLE).round()
+    assert all(torch.equal(model(x, theta.to(kind)), model(x, theta)) for kind in (torch.float32, torch.int64))
+    with pytest.raises(ModelError, match=r"context has type torch.float64, the network torch.float32; convert one"):
+        model.float()(x.float(), theta)
