@@ -197,10 +197,11 @@ class FrozenNet(ConvexNet):
     def from_torch(cls, module: Any, example: Any) -> FrozenNet:
         """Read a torch module that is convex in its input, whatever keeps its weights non-negative.
 
-        It may use Linear and convolutions, ReLU, leaky ReLU, maxima, absolute values, squares of affine functions,
-        sums, skips, and what moves entries about. What depends on parameters alone (parametrisations, softplus, exp,
-        clamp) is computed as it stands, in float64. At the end the module is evaluated at a few points, and a network
-        with other values is refused. What `HyperNetwork.finalise` returns is such a module.
+        It may use Linear and convolutions, ReLU, leaky ReLU, maxima, absolute values, squares and norms of affine
+        functions, sums, skips, what moves entries about, and more (docs/programs.md). What depends on parameters alone
+        (parametrisations, softplus, exp, clamp) is computed as it stands, in float64. At the end the module is
+        evaluated at a few points, and a network with other values is refused. What `HyperNetwork.finalise` returns is
+        such a module.
 
         Args:
             module: a function of x alone, in evaluation mode.

@@ -22,7 +22,8 @@ from socicnn.frozen._bundle import Parts
 from socicnn.importers._agreement import TOLERANCES, Imported, disagreement
 from socicnn.importers._assemble import assemble
 from socicnn.importers._forms import without_products
-from socicnn.importers._torch_nodes import Call, First, flat, result
+from socicnn.importers._torch_call import Call, First, flat
+from socicnn.importers._torch_nodes import result
 from socicnn.importers._value import Value
 
 N = TypeVar("N", bound=Imported)
