@@ -27,6 +27,7 @@ ORDER = [
     "socicnn._margins",
     "socicnn._ranges",
     "socicnn.conic._violation",
+    "socicnn.conic._sizes",
     "socicnn.conic._cones",
     "socicnn.conic._blocks",
     "socicnn.conic._rows",

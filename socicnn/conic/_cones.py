@@ -1,6 +1,5 @@
 """The product cone K = {0}^m0 x R+^m1 x SOC(k_1) x SOC(k_2) ... x Kexp x Kexp ..., in this fixed order."""
 
-import operator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,8 +17,7 @@ class Cones:
         zero: number m0 of equality rows.
         nonnegative: number m1 of rows with s >= 0.
         second_order: sizes k of the second-order cones {(s_0, u) : s_0 >= ||u||_2}, head included.
-        exponential: number of exponential cones, of three rows (x, y, s) each: the closure of
-            {(x, y, s) : y > 0, y exp(x / y) <= s}.
+        exponential: number of exponential cones, of three rows: the closure of {(x, y, s): y > 0, y exp(x / y) <= s}.
 
     >>> Cones(zero=1, nonnegative=2, second_order=(3, 4), exponential=2).rows
     16
@@ -31,18 +29,13 @@ class Cones:
     exponential: int = 0
 
     def __post_init__(self) -> None:
-        sizes = "zero", "nonnegative", "exponential"
-        try:
-            rest = [operator.index(getattr(self, name)) for name in sizes]
-            second = tuple(map(operator.index, self.second_order))
-        except TypeError:
-            raise ProgramError(
-                f"cone sizes must be integers, second_order a tuple of them such as (3,); received {self}"
-            ) from None
-        if min(rest) < 0 or min(second, default=1) < 1:
+        sizes = (self.zero, self.nonnegative, self.exponential)
+        if type(self.second_order) is not tuple or {*map(type, sizes + self.second_order)} != {int}:
+            from socicnn.conic._sizes import as_integers  # files hold integers
+
+            as_integers(self)
+        if min(self.zero, self.nonnegative, self.exponential) < 0 or any(size < 1 for size in self.second_order):
             raise ProgramError(f"cone sizes must be non-negative, second-order cones at least 1; received {self}")
-        for name, value in zip((*sizes, "second_order"), (*rest, second), strict=True):
-            object.__setattr__(self, name, value)  # lists and NumPy's integers compare as what they hold
 
     @property
     def rows(self) -> int:
@@ -69,12 +62,10 @@ class Cones:
     @cached_property
     def heads(self) -> IntArray:
         """Row index of the head s_0 of each second-order cone; read-only."""
-        sizes = np.asarray(self.second_order, dtype=np.int64)
-        return read_only(self.zero + self.nonnegative + np.cumsum(sizes) - sizes)
+        return read_only(self.zero + self.nonnegative + np.cumsum((0, *self.second_order), dtype=np.int64)[:-1])
 
     def violation(self, s: Array, *, dual: bool = False) -> Array:
         """Return how far each row or cone of s, shape `(m,)`, is from K or K*; see `socicnn.conic._violation`."""
         from socicnn.conic._violation import violation
 
-        starts = self.zero + self.nonnegative, self.exponential_start
-        return violation(s, self.zero, self.heads, starts, dual=dual)
+        return violation(s, self.zero, self.heads, (self.zero + self.nonnegative, self.exponential_start), dual=dual)
