@@ -37,6 +37,8 @@ FEWEST = 5  # finished cells that say more than an estimate
 def rendered(rows: Sequence[Row], cells: Sequence[Cell]) -> str:
     """Return a table of what is left, by n and model, and their sum, in Markdown."""
     table = left(rows, cells)
+    if not table:
+        return "no cells are left"
     whole = sum(float(str(row["core hours left"])) for row in table)
     return f"{markdown(table)}\n\nabout {whole:.1f} core hours left"
 

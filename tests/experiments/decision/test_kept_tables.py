@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.decision import across, ratios
+from experiments.decision import across, hours, ratios
 from experiments.engine.options import RESULTS
 from experiments.engine.store import kept
 from experiments.engine.tables import markdown, read_table
@@ -47,7 +47,9 @@ def test_kept_rows_of_the_benchmark_over_instances_are_what_the_code_makes_today
     if not path.is_file():
         pytest.skip("no rows have been kept yet")
     rows = read_table(path)
-    assert len(kept(across.cells(across.CONTESTS["paper"], 5, ""), path)) == len(rows)
+    cells = across.cells(across.CONTESTS["paper"], 5, "")
+    assert len(kept(cells, path)) == len(rows)
+    assert hours.rendered(rows, cells) == "no cells are left"
 
 
 def test_the_page_says_who_wins_as_the_kept_rows_do(monkeypatch: pytest.MonkeyPatch) -> None:
