@@ -316,21 +316,6 @@ def test_polars_and_arrow_have_columns_too() -> None:
             trained().freeze(make({"price": [2.0], "wind": [1.0]}))
 
 
-def test_arrow_columns_of_dates_beside_numbers_are_refused() -> None:
-    """NumPy finds no common type of them, and said so in its own words."""
-    arrow = pytest.importorskip("pyarrow")
-    numbers = arrow.table({"wind": [1.0, 2.0], "price": [2, 3]})
-    dated = numbers.append_column("day", [np.array(["2026-01-01", "2026-01-02"], dtype="datetime64[D]")])
-    said = "must hold real numbers; received dates or times beside numbers"
-    for call in (
-        lambda: ConvexRegressor("quad").fit(dated, [0.0, 1.0]),
-        lambda: ConvexRegressor("quad").fit(numbers, dated),
-        lambda: fit(SOCICNN(3), (dated, [0.0, 1.0]), epochs=1),
-    ):
-        with pytest.raises(ModelError, match=said):
-            call()
-
-
 def test_what_has_no_names_has_none() -> None:
     mixed = pd.DataFrame([[0.0, 1.0]], columns=["a", 1])
     levels = pd.DataFrame([[0.0, 1.0]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")]))

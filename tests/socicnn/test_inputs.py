@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from socicnn import SOCICNN, FrozenNet
+from socicnn import SOCICNN, ConvexRegressor, FrozenNet
 from socicnn.errors import ModelError
 from socicnn.frozen import Output, Quadratic
 from socicnn.positivity import HyperNetwork
@@ -145,3 +145,18 @@ def test_contexts_of_narrower_types_are_lifted_and_wider_ones_refused() -> None:
     assert all(torch.equal(model(x, theta.to(kind)), model(x, theta)) for kind in (torch.float32, torch.int64))
     with pytest.raises(ModelError, match=r"context has type torch.float64, the network torch.float32; convert one"):
         model.float()(x.float(), theta)
+
+
+def test_arrow_columns_of_dates_beside_numbers_are_refused() -> None:
+    """NumPy finds no common type of them, and said so in its own words."""
+    arrow = pytest.importorskip("pyarrow")
+    numbers = arrow.table({"wind": [1.0, 2.0], "price": [2, 3]})
+    dated = numbers.append_column("day", [np.array(["2026-01-01", "2026-01-02"], dtype="datetime64[D]")])
+    said = "must hold real numbers; received dates or times beside numbers"
+    for call in (
+        lambda: ConvexRegressor("quad").fit(dated, [0.0, 1.0]),
+        lambda: ConvexRegressor("quad").fit(numbers, dated),
+        lambda: fit(SOCICNN(3), (dated, [0.0, 1.0]), epochs=1),
+    ):
+        with pytest.raises(ModelError, match=said):
+            call()
