@@ -65,7 +65,7 @@ FOREIGN = {
 
 # what is counted, the count, the ceiling today, the target; features add lines, and what is merged lowers that ceiling
 FIGURES = {
-    "lines of socicnn, verify and decision": (lambda: lines("socicnn", "verify", "decision"), 57_313, "fewer"),
+    "lines of socicnn, verify and decision": (lambda: lines("socicnn", "verify", "decision"), 57_318, "fewer"),
     "lines that a check of a claim loads": (_core, 3_832, 3_900),
     "files that know quadratics inside layers": (lambda: len(files_with(r"\.squares\b|\bSquares\b")), 4, 7),
     "circles of files": (lambda: len(circles()), 0, 0),

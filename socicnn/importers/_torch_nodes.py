@@ -54,12 +54,12 @@ def result(call: Call) -> Any:
         raise call.refused("reads more than the first result of an operation, which is not read")
     if name == "_assert_tensor_metadata":  # stands beside `x.to(other)`, and has no result
         return None
+    if name in SHAPED or (name in MOVES and not isinstance(call.arguments[0], Value)):
+        return call.target(*_emptied(call.arguments, values, torch.float64), **call.keywords)
     if name in MOVES:
         return values[0].picked(_moved(call, values[0]).numpy())
     if name in SEVERAL:
         return [values[0].picked(places.numpy()) for places in _moved(call, values[0])]
-    if name in SHAPED:
-        return call.target(torch.zeros(values[0].shape, dtype=torch.float64), *call.arguments[1:], **call.keywords)
     if name in HANDLERS:
         return HANDLERS[name](call)
     if name in AFFINE and len(values) == 1:
@@ -93,11 +93,16 @@ def _affine(call: Call, value: Value) -> Any:
 
 def _moved(call: Call, value: Value) -> Any:
     keywords = {name: entry for name, entry in call.keywords.items() if name != "dtype"}
-    others = [part for part in call.values if part is not value]  # what only lends its shape
-    arguments: Any = _replaced(call.arguments, value, torch.from_numpy(value.index))
-    for other in others:
-        arguments = _replaced(arguments, other, torch.zeros(other.shape, dtype=torch.int64))
-    return call.target(*arguments, **keywords)
+    others = [part for part in call.values if part is not value]
+    arguments = _replaced(call.arguments, value, torch.from_numpy(value.index))
+    return call.target(*_emptied(arguments, others, torch.int64), **keywords)
+
+
+def _emptied(arguments: Any, values: list[Value], kind: torch.dtype) -> Any:
+    """Return arguments with zeros in place of values that only lend their shape."""
+    for value in values:
+        arguments = _replaced(arguments, value, torch.zeros(value.shape, dtype=kind))
+    return arguments
 
 
 def _replaced(arguments: Any, value: Value, part: Tensor) -> Any:

@@ -57,6 +57,7 @@ READ: dict[str, list[Function]] = {
     ],
     "kinks": [
         lambda h: torch.clip(h, min=0.5).sum() + F.threshold(h, 1.0, 1.0).sum() + torch.fmax(h, h.flip(0)).sum(),
+        lambda h: torch.maximum(h, C[:1].to(h).expand_as(h)).sum() + torch.maximum(h, C.view_as(h).type_as(h)).sum(),
         lambda h: torch.maximum(h, torch.full_like(h, 0.5)).sum() + torch.maximum(h, h.new_zeros(6)).sum(),
         lambda h: -F.logsigmoid(h).sum() - F.log_softmax(h, 0)[2] + torch.absolute(h - torch.ones_like(h)).sum(),
     ],
